@@ -1,0 +1,202 @@
+"""What a driver is: the words it is written in, and what it declares about itself.
+
+A driver is a plain synchronous class over one Port. It never waits and never sleeps: each method makes its few
+exchanges and returns; polling, deadlines and clocks belong to the runner. Its life:
+
+    open()       identify and read only; raise InstrumentFault when something else answers
+    configure()  send the lab's settings (diameter, watchdog); called after recovery has asked
+    before each act:  counters() -> what the instrument's own counters say
+    <action>(**settings)   begin it: the exchanges that start it, then return
+    progress(elapsed_s)    one look: is it done, what was achieved, what was read
+    stop()       to the safe side, always allowed, harmless twice
+    happened(action, settings, before) -> Verdict    after a crash: what became of an act, asked read-only
+
+An action is a method marked with ``@action(...)``: the declaration is data that ``check``, the safety layer, the
+dashboard and the docs read without opening a port.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from labloop.campaign.events import Amount, Reading, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting of an action: its name in YAML, the method's argument, unit and the instrument's own limits.
+
+    ``low``/``high`` are in ``unit`` (None: no limit of its own). ``choices``: the words allowed (unit is then "").
+    ``difference``: a temperature difference (1 K is 1 degC). ``required`` is False when ``default`` holds.
+    """
+
+    name: str
+    argument: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    default: Value | None = None
+    required: bool = True
+    difference: bool = False
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """One thing the instrument can say about itself: what read() and a limit on a reading name."""
+
+    name: str
+    unit: str = ""
+    array: bool = False
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What an instrument can do. ``act``: it changes matter. ``repeatable``: doing it twice harms nothing.
+
+    ``gives``: the readings it ends with; the first is what ``save_as`` keeps. ``evidence``: how happened() can tell
+    afterwards, in words ("" : it cannot). ``remainder``: the rest of a half-done act can be delivered.
+    ``holds``: it only keeps a condition for a time (cut short, the sample is judged by the recipe).
+    ``amount``: the achieved amount that says how much was done, drawn from stock when the instrument has one.
+    """
+
+    name: str
+    settings: tuple[Setting, ...] = ()
+    gives: tuple[Signal, ...] = ()
+    act: bool = False
+    repeatable: bool = False
+    holds: bool = False
+    evidence: str = ""
+    remainder: bool = False
+    amount: str = ""
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who answered, and the first thing it said (repr of the bytes)."""
+
+    model: str
+    firmware: str = ""
+    serial: str = ""
+    first_reply: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One look at an action that was begun. ``again_in_s``: when it is worth looking again."""
+
+    done: bool
+    achieved: Mapping[str, Amount] = field(default_factory=dict)
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    arrays: Mapping[str, bytes] = field(default_factory=dict)  # float64 little-endian; the runner keeps them as blobs
+    again_in_s: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of an act. ``state``: "done", "not_begun", "partial", "running", "cannot_tell"; ``why`` in words.
+
+    ``achieved`` says how much for done and partial; ``remainder`` has the settings that would deliver the rest.
+    """
+
+    state: str
+    why: str
+    achieved: Mapping[str, Amount] = field(default_factory=dict)
+    remainder: Mapping[str, Amount] = field(default_factory=dict)
+
+
+class Command(Protocol):
+    """A frozen dataclass of one driver's: what is asked on the wire."""
+
+
+class Codec(Protocol):
+    """Sans-IO: commands to frames, bytes to replies. A serial message is one frame; a ZMQ message a list of them.
+
+    ``encode``: the frames of one message. ``expects_reply``: False when the instrument answers this with silence.
+    ``feed``: bytes (serial) or one whole message's frames (ZMQ) in; a reply out, or None when more is needed; raises
+    ProtocolError, and nothing else, for what makes no sense. ``reset``: forget what was half read.
+    """
+
+    def encode(self, command: Any) -> list[bytes]: ...
+    def expects_reply(self, command: Any) -> bool: ...
+    def feed(self, data: bytes | list[bytes]) -> Any | None: ...
+    def reset(self) -> None: ...
+
+
+@runtime_checkable
+class Exchange(Protocol):
+    """What a driver is handed: one exchange on its port, under the port's lock.
+
+    Raises LinkError when the line fails, LinkTimeout when no whole answer came by the deadline.
+    """
+
+    address: str
+
+    def __call__(self, codec: Codec, command: Any, deadline_s: float) -> Any: ...
+
+
+class Instrument(Protocol):
+    """What the runner drives. ``options`` are the instrument's keys in lab.yaml beside driver, simulator and port."""
+
+    kind: ClassVar[str]  # "New Era NE-1000 syringe pump"
+    signals: ClassVar[tuple[Signal, ...]]
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None: ...
+    def open(self) -> Identity: ...
+    def configure(self) -> None: ...
+    def read(self) -> Mapping[str, Reading]: ...
+    def counters(self) -> Mapping[str, Amount]: ...
+    def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None: ...
+    def progress(self, elapsed_s: float) -> Progress: ...
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount]) -> Verdict: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def action(
+    *settings: Setting,
+    gives: tuple[Signal, ...] = (),
+    act: bool = False,
+    repeatable: bool = False,
+    holds: bool = False,
+    evidence: str = "",
+    remainder: bool = False,
+    amount: str = "",
+) -> Callable[[_Method], _Method]:
+    """Declare a method to be an action; its docstring's first line becomes the action's doc."""
+
+    def mark(method: _Method) -> _Method:
+        doc = (method.__doc__ or "").strip().splitlines()
+        declared = Action(
+            name=method.__name__,
+            settings=settings,
+            gives=gives,
+            act=act,
+            repeatable=repeatable,
+            holds=holds,
+            evidence=evidence,
+            remainder=remainder,
+            amount=amount,
+            doc=doc[0] if doc else "",
+        )
+        method.__dict__["__action__"] = declared
+        return method
+
+    return mark
+
+
+def actions_of(driver: type) -> dict[str, Action]:
+    """The actions a driver class declares, by name, in the order they are written."""
+    found: dict[str, Action] = {}
+    for base in reversed(driver.__mro__):
+        for name, member in vars(base).items():
+            declared = getattr(member, "__action__", None)
+            if isinstance(declared, Action):
+                found[name] = declared
+    return found

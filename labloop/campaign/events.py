@@ -1,0 +1,437 @@
+"""The facts. A campaign is a list of these; everything else is a function of it.
+
+Every fact is a frozen msgspec Struct with the class name as its tag, so that the journal's JSON is decoded straight
+into typed values and a field that is not known is refused (see docs/decisions). Facts hold no wall-clock time: the
+journal stamps each row; ``t_s`` fields are seconds of the run's own clock (lab time), so that two virtual runs with one
+seed give the same facts to the last byte.
+
+Settings of a trial are plain values in the units that the campaign declares; settings of a step carry their unit.
+A float field that crosses a file carries its unit in its name or beside it.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+Value: TypeAlias = float | int | str | bool
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag=True):
+    """What all facts share: frozen, keyword-only, tagged by class name."""
+
+
+class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A number with its unit (``""``: dimensionless), or a word (unit ``""``)."""
+
+    value: Value
+    unit: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values)."""
+
+    value: Value | None = None
+    unit: str = ""
+    sd: float | None = None
+    blob: str | None = None
+    length: int | None = None
+
+
+class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model expected of one outcome, in the outcome's own unit."""
+
+    mean: float
+    sd: float
+
+
+class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A point that was weighed and not taken."""
+
+    settings: dict[str, Value]
+    acquisition: float
+    predicted: dict[str, Prediction] = {}
+
+
+# --- the campaign ---------------------------------------------------------------------------------------------------
+
+
+class CampaignOpened(Fact, kw_only=True):
+    """First fact of a journal. ``files``: every file that campaign and lab name, {path as written: sha256}."""
+
+    campaign: str
+    version: str
+    mode: str  # "simulated", "virtual", "live", "told"
+    seed: int
+    speed: float = 1.0
+    faults: str | None = None
+    campaign_sha256: str
+    lab_sha256: str | None = None
+    files: dict[str, str] = {}
+
+
+class RunStarted(Fact, kw_only=True):
+    """A runner took the campaign up. READY, or whatever a runner left behind, becomes RUNNING."""
+
+    resumed: bool = False
+    t_s: float = 0.0
+
+
+class CampaignPaused(Fact, kw_only=True):
+    """No new step starts until CampaignResumed."""
+
+    reason: str
+    by: str = ""
+
+
+class CampaignResumed(Fact, kw_only=True):
+    """Steps may start again."""
+
+    by: str = ""
+    why: str = ""
+
+
+class CampaignFinished(Fact, kw_only=True):
+    """Budget or a stopping rule reached; ``reason`` says which and what it saw."""
+
+    reason: str
+
+
+class CampaignStopped(Fact, kw_only=True):
+    """Ended before its budget: by a person (exit 4, 130) or by the bench (exit 3)."""
+
+    reason: str
+    exit_code: int
+    by: str = ""
+
+
+class CampaignHalted(Fact, kw_only=True):
+    """Waits for a person's answer (exit 6); the open questions say to what."""
+
+    reason: str
+
+
+class BudgetExtended(Fact, kw_only=True):
+    """``resume --trials +N``."""
+
+    trials: int
+    by: str = ""
+    why: str = ""
+
+
+class SafeStateReached(Fact, kw_only=True):
+    """stop() on everything and the lab's safe_state list were done; ``errors`` names what answered otherwise."""
+
+    why: str
+    errors: list[str] = []
+
+
+class PhaseFinished(Fact, kw_only=True):
+    """One pass of ``setup``, ``each_batch``, ``every`` or ``teardown`` is over."""
+
+    phase: str
+    number: int
+
+
+class NoteTaken(Fact, kw_only=True):
+    """A person's note for the next shift."""
+
+    text: str
+    by: str = ""
+
+
+class Requested(Fact, kw_only=True):
+    """A person's wish, taken out of the inbox; ``request`` is a verb of ``labloop request``."""
+
+    id: str
+    request: str
+    arguments: list[str] = []
+    by: str = ""
+    why: str = ""
+
+
+class RequestAnswered(Fact, kw_only=True):
+    """What became of a wish."""
+
+    id: str
+    accepted: bool
+    message: str = ""
+
+
+# --- instruments ----------------------------------------------------------------------------------------------------
+
+
+class InstrumentIdentified(Fact, kw_only=True):
+    """open() asked who is there; ``first_reply`` is the first thing it said (a reset alarm is evidence)."""
+
+    instrument: str
+    model: str
+    firmware: str = ""
+    serial: str = ""
+    first_reply: str = ""
+
+
+class InstrumentConfigured(Fact, kw_only=True):
+    """configure() sent the lab's settings; done only after recovery has asked."""
+
+    instrument: str
+
+
+class CountersCleared(Fact, kw_only=True):
+    """The instrument's own evidence was wiped on purpose; ``before`` is what it said last."""
+
+    instrument: str
+    before: dict[str, Amount] = {}
+
+
+class InstrumentLost(Fact, kw_only=True):
+    """The bench's fault: cable, port, or an answer that makes no sense."""
+
+    instrument: str
+    reason: str
+
+
+# --- trials ---------------------------------------------------------------------------------------------------------
+
+
+class ProposalMade(Fact, kw_only=True):
+    """A trial exists. ``based_on``: sequence number of the last result the planner knew (0: none)."""
+
+    trial: int
+    sample: str
+    settings: dict[str, Value]
+    source: str  # sobol, lhs, random, model, human, told
+    role: str = "candidate"  # candidate, control, blank, repeat
+    seed: int = 0
+    based_on: int = 0
+    predicted: dict[str, Prediction] = {}
+    acquisition: str = ""
+    acquisition_value: float | None = None
+    model: str = ""
+    reason: str = ""
+    runners_up: list[RunnerUp] = []
+    repeat_of: int | None = None
+
+
+class ProposalApproved(Fact, kw_only=True):
+    """A person let it run (campaigns with ``approval: human``)."""
+
+    trial: int
+    by: str = ""
+
+
+class TrialStarted(Fact, kw_only=True):
+    """The first step may leave."""
+
+    trial: int
+    t_s: float = 0.0
+
+
+class TrialAwaiting(Fact, kw_only=True):
+    """Made; a result is owed from elsewhere."""
+
+    trial: int
+
+
+class TrialMeasured(Fact, kw_only=True):
+    """The outcomes are known. ``by`` is empty when instruments measured them."""
+
+    trial: int
+    outcomes: dict[str, Reading]
+    t_s: float = 0.0
+    by: str = ""
+
+
+class TrialFailed(Fact, kw_only=True):
+    """Chemistry's failure: it teaches the model that these settings fail."""
+
+    trial: int
+    reason: str
+    t_s: float = 0.0
+    by: str = ""
+
+
+class TrialAbandoned(Fact, kw_only=True):
+    """The bench's fault or a person's veto: it teaches nothing. ``again``: the same settings are to be tried again."""
+
+    trial: int
+    reason: str
+    again: bool = False
+    t_s: float = 0.0
+    by: str = ""
+
+
+class TrialInDoubt(Fact, kw_only=True):
+    """An act of this trial may or may not have happened; a question stands open."""
+
+    trial: int
+    reason: str
+
+
+class TrialResumed(Fact, kw_only=True):
+    """IN_DOUBT is settled and the trial goes on."""
+
+    trial: int
+
+
+class TrialClosed(Fact, kw_only=True):
+    """Cleanup is done: the sample is gone and the bench is free of it."""
+
+    trial: int
+    t_s: float = 0.0
+
+
+# --- steps ----------------------------------------------------------------------------------------------------------
+
+
+class StepStarted(Fact, kw_only=True):
+    """Committed before the first byte leaves. ``act`` changes matter; ``before`` is what its counters said.
+
+    ``step`` is unique in the journal and is the act's identity. ``stage`` and ``index`` say where it stands in the
+    recipe of ``phase`` (``trial``, ``cleanup``, ``setup``, ...): steps of one stage run together.
+    """
+
+    step: str
+    trial: int | None = None
+    phase: str
+    number: int = 0
+    stage: int
+    index: int
+    attempt: int = 1
+    instrument: str
+    action: str
+    settings: dict[str, Amount] = {}
+    act: bool = False
+    before: dict[str, Amount] = {}
+    t_s: float = 0.0
+
+
+class StepFinished(Fact, kw_only=True):
+    """Done: what was achieved (read back) and what was read. ``by`` names who said so when it was not the step itself."""
+
+    step: str
+    achieved: dict[str, Amount] = {}
+    readings: dict[str, Reading] = {}
+    save_as: str = ""
+    t_s: float = 0.0
+    by: str = ""
+
+
+class StepFailed(Fact, kw_only=True):
+    """Not done, or cut short. ``fault``: link, protocol, instrument, safety, interrupted, not_done, discarded."""
+
+    step: str
+    fault: str
+    reason: str
+    achieved: dict[str, Amount] = {}
+    t_s: float = 0.0
+    by: str = ""
+
+
+class StepInDoubt(Fact, kw_only=True):
+    """Nobody can tell whether it happened. ``question`` and what each answer will do."""
+
+    step: str
+    question: str
+    answers: dict[str, str] = {}
+
+
+# --- the bench (bench.db): what outlives runs -----------------------------------------------------------------------
+
+
+class BenchOpened(Fact, kw_only=True):
+    """First fact of a bench's journal."""
+
+    name: str
+    version: str
+
+
+class LeaseTaken(Fact, kw_only=True):
+    """One controller a bench: the epoch goes up by one each time."""
+
+    epoch: int
+    run: str
+    mode: str
+
+
+class LeaseReleased(Fact, kw_only=True):
+    """The bench is free. ``owes``: the run left an open question, and keeps its claim on the bench."""
+
+    epoch: int
+    owes: str = ""
+
+
+class StockSet(Fact, kw_only=True):
+    """A person filled or counted: ``name`` holds ``amount`` now."""
+
+    name: str
+    amount: Amount
+    by: str = ""
+    why: str = ""
+
+
+class StockDrawn(Fact, kw_only=True):
+    """An act took ``amount`` out of ``name``; ``act`` is the step's identity (once only)."""
+
+    name: str
+    amount: Amount
+    act: str
+
+
+class ContentsChanged(Fact, kw_only=True):
+    """What stands in a vessel or cell now (``""``: clean)."""
+
+    place: str
+    sample: str = ""
+
+
+class ByHand(Fact, kw_only=True):
+    """An act by hand under the same limits; written before (``done`` false) and after."""
+
+    act: str
+    instrument: str
+    action: str
+    settings: dict[str, Amount] = {}
+    achieved: dict[str, Amount] = {}
+    done: bool = False
+    failed: str = ""
+    by: str = ""
+
+
+class QuestionOpened(Fact, kw_only=True):
+    """A run left an act in doubt on this bench."""
+
+    run: str
+    step: str
+    question: str
+
+
+class QuestionClosed(Fact, kw_only=True):
+    """It was answered."""
+
+    run: str
+    step: str
+    answer: str
+    by: str = ""
+
+
+CampaignEvent: TypeAlias = (
+    CampaignOpened | RunStarted | CampaignPaused | CampaignResumed | CampaignFinished | CampaignStopped
+    | CampaignHalted | BudgetExtended | SafeStateReached | PhaseFinished | NoteTaken | Requested | RequestAnswered
+    | InstrumentIdentified | InstrumentConfigured | CountersCleared | InstrumentLost
+    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned
+    | TrialInDoubt | TrialResumed | TrialClosed
+    | StepStarted | StepFinished | StepFailed | StepInDoubt
+)  # fmt: skip
+BenchEvent: TypeAlias = (
+    BenchOpened | LeaseTaken | LeaseReleased | StockSet | StockDrawn | ContentsChanged | ByHand | QuestionOpened
+    | QuestionClosed | CountersCleared
+)  # fmt: skip
+Event: TypeAlias = CampaignEvent | BenchEvent
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A fact with its place in the journal: sequence number (from 1) and time stamp (UTC with offset, ISO 8601)."""
+
+    seq: int
+    at: str
+    event: Any  # Event
