@@ -1,0 +1,384 @@
+"""The state of a campaign: what the facts add up to.
+
+Two tables say every move there is (a third, small one, for steps). A fact without an arrow is refused with StateError,
+so a journal cannot say what cannot be.
+
+    campaign   ready --run--> running <--pause/resume--> paused;  both --> finished | stopped | halted --run--> running
+    trial      proposed --> running --> awaiting --> measured;    running --> failed | abandoned | in_doubt
+               in_doubt --> running | measured | failed | abandoned
+               proposed --> measured | failed | abandoned (told by a person, or vetoed)
+    step       started --> finished | failed | in_doubt;          in_doubt --> finished | failed
+
+``running`` says what the facts say: whether the runner is alive is not a fact, and is asked of the run's folder.
+``failed`` is chemistry's and teaches the model; ``abandoned`` is the bench's and does not. A trial is *closed* when its
+cleanup is done: until then its sample stands on the bench, whatever its outcome.
+
+A CampaignState grows by ``apply``; it is the one mutable thing here, and equal facts give an equal state.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from . import events as e
+from .errors import StateError
+
+READY, RUNNING, PAUSED, FINISHED, STOPPED, HALTED = "ready", "running", "paused", "finished", "stopped", "halted"
+PROPOSED, AWAITING, MEASURED, FAILED, ABANDONED, IN_DOUBT = (
+    "proposed",
+    "awaiting",
+    "measured",
+    "failed",
+    "abandoned",
+    "in_doubt",
+)
+STARTED = "started"
+OPEN_STATES: Final = frozenset({PROPOSED, RUNNING, AWAITING, IN_DOUBT})
+
+CAMPAIGN: Final[Mapping[tuple[str, type], str]] = {
+    **{(state, e.RunStarted): RUNNING for state in (READY, RUNNING, PAUSED, FINISHED, STOPPED, HALTED)},
+    (RUNNING, e.CampaignPaused): PAUSED,
+    (PAUSED, e.CampaignResumed): RUNNING,
+    **{(state, e.CampaignFinished): FINISHED for state in (RUNNING, PAUSED)},
+    **{(state, e.CampaignStopped): STOPPED for state in (RUNNING, PAUSED, HALTED)},
+    **{(state, e.CampaignHalted): HALTED for state in (RUNNING, PAUSED)},
+}
+TRIAL: Final[Mapping[tuple[str, type], str]] = {
+    (PROPOSED, e.TrialStarted): RUNNING,
+    (PROPOSED, e.TrialAwaiting): AWAITING,
+    (RUNNING, e.TrialAwaiting): AWAITING,
+    (RUNNING, e.TrialInDoubt): IN_DOUBT,
+    (IN_DOUBT, e.TrialResumed): RUNNING,
+    **{(state, e.TrialMeasured): MEASURED for state in (PROPOSED, RUNNING, AWAITING, IN_DOUBT)},
+    **{(state, e.TrialFailed): FAILED for state in (PROPOSED, RUNNING, AWAITING, IN_DOUBT)},
+    **{(state, e.TrialAbandoned): ABANDONED for state in (PROPOSED, RUNNING, AWAITING, IN_DOUBT)},
+}
+STEP: Final[Mapping[tuple[str, type], str]] = {
+    (STARTED, e.StepFinished): FINISHED,
+    (STARTED, e.StepFailed): FAILED,
+    (STARTED, e.StepInDoubt): IN_DOUBT,
+    (IN_DOUBT, e.StepFinished): FINISHED,
+    (IN_DOUBT, e.StepFailed): FAILED,
+}
+
+
+@dataclass(slots=True)
+class StepState:
+    """One attempt of one step: what was meant (``begun``), what came of it, when (UTC stamps, and lab seconds)."""
+
+    begun: e.StepStarted
+    seq: int
+    started: str
+    state: str = STARTED
+    finished: str | None = None
+    achieved: dict[str, e.Amount] = field(default_factory=dict)
+    readings: dict[str, e.Reading] = field(default_factory=dict)
+    save_as: str = ""
+    fault: str = ""
+    reason: str = ""
+    question: str = ""
+    answers: dict[str, str] = field(default_factory=dict)
+    ended_t_s: float = 0.0
+
+
+@dataclass(slots=True)
+class TrialState:
+    """One trial's life: the proposal it came from, its steps (every attempt), its outcomes."""
+
+    proposal: e.ProposalMade
+    seq: int
+    proposed: str
+    state: str = PROPOSED
+    approved_by: str | None = None
+    started: str | None = None
+    finished: str | None = None
+    started_t_s: float = 0.0
+    finished_t_s: float = 0.0
+    outcomes: dict[str, e.Reading] = field(default_factory=dict)
+    steps: list[StepState] = field(default_factory=list)
+    reason: str = ""
+    again: bool = False
+    closed: bool = False
+    told_by: str = ""
+
+    @property
+    def trial(self) -> int:
+        """The trial's number, from 1."""
+        return self.proposal.trial
+
+    @property
+    def settings(self) -> dict[str, e.Value]:
+        """What was wished, in the units that the campaign declares."""
+        return self.proposal.settings
+
+    @property
+    def role(self) -> str:
+        """candidate, control, blank or repeat."""
+        return self.proposal.role
+
+    @property
+    def sample(self) -> str:
+        """The sample's own name; a repeat of a measurement shares it."""
+        return self.proposal.sample
+
+    @property
+    def source(self) -> str:
+        """sobol, lhs, random, model, human or told."""
+        return self.proposal.source
+
+    @property
+    def acted(self) -> bool:
+        """Whether any of its steps has begun, so that something of it may stand on the bench."""
+        return bool(self.steps)
+
+
+@dataclass(slots=True)
+class CampaignState:
+    """What all the facts add up to. Grows by ``apply``."""
+
+    state: str = READY
+    opened: e.CampaignOpened | None = None
+    opened_at: str = ""
+    seq: int = 0
+    at: str = ""
+    t_s: float = 0.0
+    trials: dict[int, TrialState] = field(default_factory=dict)
+    open_trials: set[int] = field(default_factory=set)  # not closed: proposed, running, or still to be cleaned up
+    steps: dict[str, StepState] = field(default_factory=dict)
+    loose_steps: list[StepState] = field(default_factory=list)  # of phases that belong to no trial
+    questions: dict[str, StepState] = field(default_factory=dict)
+    instruments: dict[str, str] = field(default_factory=dict)
+    identities: dict[str, e.InstrumentIdentified] = field(default_factory=dict)
+    configured: set[str] = field(default_factory=set)
+    phases: dict[str, int] = field(default_factory=dict)  # phase -> passes finished since the last safe state
+    passes: dict[str, int] = field(default_factory=dict)  # phase -> passes finished in all
+    requests: dict[str, bool | None] = field(default_factory=dict)  # id -> accepted (None: not answered yet)
+    notes: list[tuple[str, e.NoteTaken]] = field(default_factory=list)
+    extended_trials: int = 0
+    measured: int = 0  # what the budget counts: measured, told data and controls excluded
+    attempts: int = 0
+    failures_in_a_row: int = 0
+    last_result: int = 0  # sequence number of the last fact that taught the model something
+    reason: str = ""
+    exit_code: int | None = None
+    safe: bool = False
+    runs: int = 0
+
+    def apply(self, record: e.Record) -> None:
+        """Add one fact. Raises StateError when the tables have no arrow for it, or it speaks of what is not there."""
+        fact = record.event
+        if record.seq <= self.seq:
+            raise StateError(f"fact {record.seq} comes after fact {self.seq}: the journal is out of order")
+        kind = type(fact)
+        if kind in _CAMPAIGN_FACTS:
+            self.state = _move(CAMPAIGN, self.state, fact, record.seq, "campaign")
+        _APPLY.get(kind, _nothing)(self, record, fact)
+        self.seq, self.at = record.seq, record.at
+        self.t_s = max(self.t_s, getattr(fact, "t_s", 0.0))
+
+    @property
+    def seed(self) -> int:
+        """The campaign's seed, fixed when it was opened."""
+        return self.opened.seed if self.opened else 0
+
+    @property
+    def mode(self) -> str:
+        """simulated, virtual, live or told."""
+        return self.opened.mode if self.opened else "told"
+
+    def next_trial(self) -> int:
+        """The number that the next trial will have."""
+        return max(self.trials, default=0) + 1
+
+    def trial_of(self, number: int, seq: int) -> TrialState:
+        """The trial of that number. Raises StateError when no fact made it."""
+        if number not in self.trials:
+            raise StateError(f"fact {seq} speaks of trial {number}, which was never proposed")
+        return self.trials[number]
+
+
+def fold(records: Iterable[e.Record], state: CampaignState | None = None) -> CampaignState:
+    """Add all ``records`` up, from nothing or onto ``state``. Raises StateError as ``apply`` does."""
+    state = state or CampaignState()
+    for record in records:
+        state.apply(record)
+    return state
+
+
+def _move(table: Mapping[tuple[str, type], str], state: str, fact: Any, seq: int, what: str) -> str:
+    try:
+        return table[state, type(fact)]
+    except KeyError:
+        raise StateError(f"fact {seq}: a {what} that is {state} cannot take {type(fact).__name__}") from None
+
+
+def _nothing(state: CampaignState, record: e.Record, fact: Any) -> None:
+    """Facts that are kept and shown but add nothing up."""
+
+
+def _opened(state: CampaignState, record: e.Record, fact: e.CampaignOpened) -> None:
+    if state.opened:
+        raise StateError(f"fact {record.seq}: the campaign was opened already")
+    state.opened, state.opened_at = fact, record.at
+
+
+def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> None:
+    state.reason, state.exit_code = "", None
+    state.runs += 1
+    state.failures_in_a_row = 0
+    state.instruments = dict.fromkeys(state.instruments, "idle")
+    state.configured = set()
+
+
+def _ended(state: CampaignState, record: e.Record, fact: Any) -> None:
+    state.reason = fact.reason
+    state.exit_code = getattr(fact, "exit_code", None)
+
+
+def _reason(state: CampaignState, record: e.Record, fact: Any) -> None:
+    state.reason = getattr(fact, "reason", "")
+
+
+def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) -> None:
+    state.extended_trials += fact.trials
+
+
+def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
+    state.safe = True
+    state.phases = {}
+
+
+def _phase(state: CampaignState, record: e.Record, fact: e.PhaseFinished) -> None:
+    for counts in (state.phases, state.passes):
+        counts[fact.phase] = counts.get(fact.phase, 0) + 1
+
+
+def _note(state: CampaignState, record: e.Record, fact: e.NoteTaken) -> None:
+    state.notes.append((record.at, fact))
+
+
+def _requested(state: CampaignState, record: e.Record, fact: e.Requested) -> None:
+    state.requests[fact.id] = None
+
+
+def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -> None:
+    state.requests[fact.id] = fact.accepted
+
+
+def _identified(state: CampaignState, record: e.Record, fact: e.InstrumentIdentified) -> None:
+    state.identities[fact.instrument] = fact
+    state.instruments[fact.instrument] = "idle"
+
+
+def _configured(state: CampaignState, record: e.Record, fact: e.InstrumentConfigured) -> None:
+    state.configured.add(fact.instrument)
+
+
+def _lost(state: CampaignState, record: e.Record, fact: e.InstrumentLost) -> None:
+    state.instruments[fact.instrument] = "lost"
+
+
+def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:
+    if fact.trial in state.trials:
+        raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
+    state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at)
+    state.open_trials.add(fact.trial)
+
+
+def _approved(state: CampaignState, record: e.Record, fact: e.ProposalApproved) -> None:
+    state.trial_of(fact.trial, record.seq).approved_by = fact.by
+
+
+def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
+    trial = state.trial_of(fact.trial, record.seq)
+    trial.state = _move(TRIAL, trial.state, fact, record.seq, "trial")
+    if isinstance(fact, e.TrialStarted):
+        trial.started, trial.started_t_s = record.at, fact.t_s
+        if trial.role == "candidate":
+            state.attempts += 1
+        return
+    trial.reason = getattr(fact, "reason", trial.reason)
+    if not isinstance(fact, e.TrialMeasured | e.TrialFailed | e.TrialAbandoned):
+        return
+    trial.finished, trial.finished_t_s, trial.told_by = record.at, fact.t_s, fact.by
+    if isinstance(fact, e.TrialMeasured):
+        trial.outcomes, trial.reason = fact.outcomes, ""
+        state.failures_in_a_row = 0
+        if trial.role == "candidate" and trial.source != "told":
+            state.measured += 1
+    elif not fact.by:  # a person's veto or verdict is no sign of a sick bench
+        state.failures_in_a_row += 1
+    if isinstance(fact, e.TrialAbandoned):
+        trial.again = fact.again
+    else:
+        state.last_result = record.seq
+    if not trial.acted:  # nothing of it stands on the bench
+        trial.closed = True
+        state.open_trials.discard(fact.trial)
+
+
+def _closed(state: CampaignState, record: e.Record, fact: e.TrialClosed) -> None:
+    trial = state.trial_of(fact.trial, record.seq)
+    if trial.state in (PROPOSED, RUNNING, IN_DOUBT):
+        raise StateError(f"fact {record.seq}: trial {fact.trial} is {trial.state} and cannot be closed")
+    trial.closed = True
+    state.open_trials.discard(fact.trial)
+
+
+def _step_started(state: CampaignState, record: e.Record, fact: e.StepStarted) -> None:
+    if fact.step in state.steps:
+        raise StateError(f"fact {record.seq}: step {fact.step} was begun already")
+    step = StepState(begun=fact, seq=record.seq, started=record.at)
+    state.steps[fact.step] = step
+    if fact.trial is None:
+        state.loose_steps.append(step)
+    else:
+        state.trial_of(fact.trial, record.seq).steps.append(step)
+    state.instruments[fact.instrument] = fact.action
+    state.safe = False
+
+
+def _step_ended(state: CampaignState, record: e.Record, fact: Any) -> None:
+    if fact.step not in state.steps:
+        raise StateError(f"fact {record.seq} speaks of step {fact.step}, which was never begun")
+    step = state.steps[fact.step]
+    step.state = _move(STEP, step.state, fact, record.seq, "step")
+    if isinstance(fact, e.StepInDoubt):
+        step.question, step.answers = fact.question, fact.answers
+        state.questions[fact.step] = step
+        return
+    state.questions.pop(fact.step, None)
+    step.finished, step.ended_t_s, step.achieved = record.at, fact.t_s, fact.achieved
+    if isinstance(fact, e.StepFinished):
+        step.readings, step.save_as = fact.readings, fact.save_as
+    else:
+        step.fault, step.reason = fact.fault, fact.reason
+    if state.instruments.get(step.begun.instrument) != "lost":
+        state.instruments[step.begun.instrument] = "idle"
+
+
+_CAMPAIGN_FACTS: Final = frozenset(kind for _, kind in CAMPAIGN)
+_APPLY: Final[Mapping[type, Any]] = {
+    e.CampaignOpened: _opened,
+    e.RunStarted: _run_started,
+    e.CampaignPaused: _reason,
+    e.CampaignResumed: _reason,
+    e.CampaignFinished: _ended,
+    e.CampaignStopped: _ended,
+    e.CampaignHalted: _ended,
+    e.BudgetExtended: _extended,
+    e.SafeStateReached: _safe,
+    e.PhaseFinished: _phase,
+    e.NoteTaken: _note,
+    e.Requested: _requested,
+    e.RequestAnswered: _answered,
+    e.InstrumentIdentified: _identified,
+    e.InstrumentConfigured: _configured,
+    e.InstrumentLost: _lost,
+    e.ProposalMade: _proposed,
+    e.ProposalApproved: _approved,
+    **{kind: _trial_moved for kind in {kind for _, kind in TRIAL}},
+    e.TrialClosed: _closed,
+    e.StepStarted: _step_started,
+    **{kind: _step_ended for kind in {kind for _, kind in STEP}},
+}
