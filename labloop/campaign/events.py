@@ -55,7 +55,7 @@ class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 # --- the campaign ---------------------------------------------------------------------------------------------------
 
 
-class CampaignOpened(Fact, kw_only=True):
+class CampaignOpened(Fact, frozen=True, kw_only=True):
     """First fact of a journal. ``files``: every file that campaign and lab name, {path as written: sha256}."""
 
     campaign: str
@@ -69,34 +69,34 @@ class CampaignOpened(Fact, kw_only=True):
     files: dict[str, str] = {}
 
 
-class RunStarted(Fact, kw_only=True):
+class RunStarted(Fact, frozen=True, kw_only=True):
     """A runner took the campaign up. READY, or whatever a runner left behind, becomes RUNNING."""
 
     resumed: bool = False
     t_s: float = 0.0
 
 
-class CampaignPaused(Fact, kw_only=True):
+class CampaignPaused(Fact, frozen=True, kw_only=True):
     """No new step starts until CampaignResumed."""
 
     reason: str
     by: str = ""
 
 
-class CampaignResumed(Fact, kw_only=True):
+class CampaignResumed(Fact, frozen=True, kw_only=True):
     """Steps may start again."""
 
     by: str = ""
     why: str = ""
 
 
-class CampaignFinished(Fact, kw_only=True):
+class CampaignFinished(Fact, frozen=True, kw_only=True):
     """Budget or a stopping rule reached; ``reason`` says which and what it saw."""
 
     reason: str
 
 
-class CampaignStopped(Fact, kw_only=True):
+class CampaignStopped(Fact, frozen=True, kw_only=True):
     """Ended before its budget: by a person (exit 4, 130) or by the bench (exit 3)."""
 
     reason: str
@@ -104,13 +104,13 @@ class CampaignStopped(Fact, kw_only=True):
     by: str = ""
 
 
-class CampaignHalted(Fact, kw_only=True):
+class CampaignHalted(Fact, frozen=True, kw_only=True):
     """Waits for a person's answer (exit 6); the open questions say to what."""
 
     reason: str
 
 
-class BudgetExtended(Fact, kw_only=True):
+class BudgetExtended(Fact, frozen=True, kw_only=True):
     """``resume --trials +N``."""
 
     trials: int
@@ -118,28 +118,28 @@ class BudgetExtended(Fact, kw_only=True):
     why: str = ""
 
 
-class SafeStateReached(Fact, kw_only=True):
+class SafeStateReached(Fact, frozen=True, kw_only=True):
     """stop() on everything and the lab's safe_state list were done; ``errors`` names what answered otherwise."""
 
     why: str
     errors: list[str] = []
 
 
-class PhaseFinished(Fact, kw_only=True):
+class PhaseFinished(Fact, frozen=True, kw_only=True):
     """One pass of ``setup``, ``each_batch``, ``every`` or ``teardown`` is over."""
 
     phase: str
     number: int
 
 
-class NoteTaken(Fact, kw_only=True):
+class NoteTaken(Fact, frozen=True, kw_only=True):
     """A person's note for the next shift."""
 
     text: str
     by: str = ""
 
 
-class Requested(Fact, kw_only=True):
+class Requested(Fact, frozen=True, kw_only=True):
     """A person's wish, taken out of the inbox; ``request`` is a verb of ``labloop request``."""
 
     id: str
@@ -149,7 +149,7 @@ class Requested(Fact, kw_only=True):
     why: str = ""
 
 
-class RequestAnswered(Fact, kw_only=True):
+class RequestAnswered(Fact, frozen=True, kw_only=True):
     """What became of a wish."""
 
     id: str
@@ -160,7 +160,7 @@ class RequestAnswered(Fact, kw_only=True):
 # --- instruments ----------------------------------------------------------------------------------------------------
 
 
-class InstrumentIdentified(Fact, kw_only=True):
+class InstrumentIdentified(Fact, frozen=True, kw_only=True):
     """open() asked who is there; ``first_reply`` is the first thing it said (a reset alarm is evidence)."""
 
     instrument: str
@@ -170,20 +170,20 @@ class InstrumentIdentified(Fact, kw_only=True):
     first_reply: str = ""
 
 
-class InstrumentConfigured(Fact, kw_only=True):
+class InstrumentConfigured(Fact, frozen=True, kw_only=True):
     """configure() sent the lab's settings; done only after recovery has asked."""
 
     instrument: str
 
 
-class CountersCleared(Fact, kw_only=True):
+class CountersCleared(Fact, frozen=True, kw_only=True):
     """The instrument's own evidence was wiped on purpose; ``before`` is what it said last."""
 
     instrument: str
     before: dict[str, Amount] = {}
 
 
-class InstrumentLost(Fact, kw_only=True):
+class InstrumentLost(Fact, frozen=True, kw_only=True):
     """The bench's fault: cable, port, or an answer that makes no sense."""
 
     instrument: str
@@ -193,7 +193,7 @@ class InstrumentLost(Fact, kw_only=True):
 # --- trials ---------------------------------------------------------------------------------------------------------
 
 
-class ProposalMade(Fact, kw_only=True):
+class ProposalMade(Fact, frozen=True, kw_only=True):
     """A trial exists. ``based_on``: sequence number of the last result the planner knew (0: none)."""
 
     trial: int
@@ -212,27 +212,27 @@ class ProposalMade(Fact, kw_only=True):
     repeat_of: int | None = None
 
 
-class ProposalApproved(Fact, kw_only=True):
+class ProposalApproved(Fact, frozen=True, kw_only=True):
     """A person let it run (campaigns with ``approval: human``)."""
 
     trial: int
     by: str = ""
 
 
-class TrialStarted(Fact, kw_only=True):
+class TrialStarted(Fact, frozen=True, kw_only=True):
     """The first step may leave."""
 
     trial: int
     t_s: float = 0.0
 
 
-class TrialAwaiting(Fact, kw_only=True):
+class TrialAwaiting(Fact, frozen=True, kw_only=True):
     """Made; a result is owed from elsewhere."""
 
     trial: int
 
 
-class TrialMeasured(Fact, kw_only=True):
+class TrialMeasured(Fact, frozen=True, kw_only=True):
     """The outcomes are known. ``by`` is empty when instruments measured them."""
 
     trial: int
@@ -241,7 +241,7 @@ class TrialMeasured(Fact, kw_only=True):
     by: str = ""
 
 
-class TrialFailed(Fact, kw_only=True):
+class TrialFailed(Fact, frozen=True, kw_only=True):
     """Chemistry's failure: it teaches the model that these settings fail."""
 
     trial: int
@@ -250,7 +250,7 @@ class TrialFailed(Fact, kw_only=True):
     by: str = ""
 
 
-class TrialAbandoned(Fact, kw_only=True):
+class TrialAbandoned(Fact, frozen=True, kw_only=True):
     """The bench's fault or a person's veto: it teaches nothing. ``again``: the same settings are to be tried again."""
 
     trial: int
@@ -260,20 +260,20 @@ class TrialAbandoned(Fact, kw_only=True):
     by: str = ""
 
 
-class TrialInDoubt(Fact, kw_only=True):
+class TrialInDoubt(Fact, frozen=True, kw_only=True):
     """An act of this trial may or may not have happened; a question stands open."""
 
     trial: int
     reason: str
 
 
-class TrialResumed(Fact, kw_only=True):
+class TrialResumed(Fact, frozen=True, kw_only=True):
     """IN_DOUBT is settled and the trial goes on."""
 
     trial: int
 
 
-class TrialClosed(Fact, kw_only=True):
+class TrialClosed(Fact, frozen=True, kw_only=True):
     """Cleanup is done: the sample is gone and the bench is free of it."""
 
     trial: int
@@ -283,7 +283,7 @@ class TrialClosed(Fact, kw_only=True):
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
-class StepStarted(Fact, kw_only=True):
+class StepStarted(Fact, frozen=True, kw_only=True):
     """Committed before the first byte leaves. ``act`` changes matter; ``before`` is what its counters said.
 
     ``step`` is unique in the journal and is the act's identity. ``stage`` and ``index`` say where it stands in the
@@ -305,8 +305,8 @@ class StepStarted(Fact, kw_only=True):
     t_s: float = 0.0
 
 
-class StepFinished(Fact, kw_only=True):
-    """Done: what was achieved (read back) and what was read. ``by`` names who said so when it was not the step itself."""
+class StepFinished(Fact, frozen=True, kw_only=True):
+    """Done: what was achieved (read back) and read. ``by``: who said so, when it was not the step itself."""
 
     step: str
     achieved: dict[str, Amount] = {}
@@ -316,7 +316,7 @@ class StepFinished(Fact, kw_only=True):
     by: str = ""
 
 
-class StepFailed(Fact, kw_only=True):
+class StepFailed(Fact, frozen=True, kw_only=True):
     """Not done, or cut short. ``fault``: link, protocol, instrument, safety, interrupted, not_done, discarded."""
 
     step: str
@@ -327,7 +327,7 @@ class StepFailed(Fact, kw_only=True):
     by: str = ""
 
 
-class StepInDoubt(Fact, kw_only=True):
+class StepInDoubt(Fact, frozen=True, kw_only=True):
     """Nobody can tell whether it happened. ``question`` and what each answer will do."""
 
     step: str
@@ -338,14 +338,14 @@ class StepInDoubt(Fact, kw_only=True):
 # --- the bench (bench.db): what outlives runs -----------------------------------------------------------------------
 
 
-class BenchOpened(Fact, kw_only=True):
+class BenchOpened(Fact, frozen=True, kw_only=True):
     """First fact of a bench's journal."""
 
     name: str
     version: str
 
 
-class LeaseTaken(Fact, kw_only=True):
+class LeaseTaken(Fact, frozen=True, kw_only=True):
     """One controller a bench: the epoch goes up by one each time."""
 
     epoch: int
@@ -353,14 +353,14 @@ class LeaseTaken(Fact, kw_only=True):
     mode: str
 
 
-class LeaseReleased(Fact, kw_only=True):
+class LeaseReleased(Fact, frozen=True, kw_only=True):
     """The bench is free. ``owes``: the run left an open question, and keeps its claim on the bench."""
 
     epoch: int
     owes: str = ""
 
 
-class StockSet(Fact, kw_only=True):
+class StockSet(Fact, frozen=True, kw_only=True):
     """A person filled or counted: ``name`` holds ``amount`` now."""
 
     name: str
@@ -369,7 +369,7 @@ class StockSet(Fact, kw_only=True):
     why: str = ""
 
 
-class StockDrawn(Fact, kw_only=True):
+class StockDrawn(Fact, frozen=True, kw_only=True):
     """An act took ``amount`` out of ``name``; ``act`` is the step's identity (once only)."""
 
     name: str
@@ -377,14 +377,14 @@ class StockDrawn(Fact, kw_only=True):
     act: str
 
 
-class ContentsChanged(Fact, kw_only=True):
+class ContentsChanged(Fact, frozen=True, kw_only=True):
     """What stands in a vessel or cell now (``""``: clean)."""
 
     place: str
     sample: str = ""
 
 
-class ByHand(Fact, kw_only=True):
+class ByHand(Fact, frozen=True, kw_only=True):
     """An act by hand under the same limits; written before (``done`` false) and after."""
 
     act: str
@@ -397,7 +397,7 @@ class ByHand(Fact, kw_only=True):
     by: str = ""
 
 
-class QuestionOpened(Fact, kw_only=True):
+class QuestionOpened(Fact, frozen=True, kw_only=True):
     """A run left an act in doubt on this bench."""
 
     run: str
@@ -405,7 +405,7 @@ class QuestionOpened(Fact, kw_only=True):
     question: str
 
 
-class QuestionClosed(Fact, kw_only=True):
+class QuestionClosed(Fact, frozen=True, kw_only=True):
     """It was answered."""
 
     run: str
