@@ -317,12 +317,17 @@ class StepFinished(Fact, frozen=True, kw_only=True):
 
 
 class StepFailed(Fact, frozen=True, kw_only=True):
-    """Not done, or cut short. ``fault``: link, protocol, instrument, safety, interrupted, not_done, discarded."""
+    """Not done, or cut short.
+
+    ``fault``: link, protocol, safety, interrupted, not_done, discarded, or the instrument's own word (stall, ...).
+    ``remainder``: the settings that would deliver what is missing, where the driver can.
+    """
 
     step: str
     fault: str
     reason: str
     achieved: dict[str, Amount] = {}
+    remainder: dict[str, Amount] = {}
     t_s: float = 0.0
     by: str = ""
 

@@ -72,6 +72,7 @@ class StepState:
     state: str = STARTED
     finished: str | None = None
     achieved: dict[str, e.Amount] = field(default_factory=dict)
+    remainder: dict[str, e.Amount] = field(default_factory=dict)
     readings: dict[str, e.Reading] = field(default_factory=dict)
     save_as: str = ""
     fault: str = ""
@@ -352,7 +353,7 @@ def _step_ended(state: CampaignState, record: e.Record, fact: Any) -> None:
     if isinstance(fact, e.StepFinished):
         step.readings, step.save_as = fact.readings, fact.save_as
     else:
-        step.fault, step.reason = fact.fault, fact.reason
+        step.fault, step.reason, step.remainder = fact.fault, fact.reason, fact.remainder
     if state.instruments.get(step.begun.instrument) != "lost":
         state.instruments[step.begun.instrument] = "idle"
 

@@ -1,0 +1,1 @@
+"""Those who introduce mind, memory and hands to each other."""
