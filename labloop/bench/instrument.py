@@ -9,7 +9,7 @@ exchanges and returns; polling, deadlines and clocks belong to the runner. Its l
     <action>(**settings)   begin it: the exchanges that start it, then return
     progress(elapsed_s)    one look: is it done, what was achieved, what was read
     stop()       to the safe side, always allowed, harmless twice
-    happened(action, settings, before) -> Verdict    after a crash: what became of an act, asked read-only
+    happened(action, settings, before, act) -> Verdict    after a crash: what became of an act, asked read-only
 
 An action is a method marked with ``@action(...)``: the declaration is data that ``check``, the safety layer, the
 dashboard and the docs read without opening a port.
@@ -28,6 +28,8 @@ class Setting:
 
     ``low``/``high`` are in ``unit`` (None: no limit of its own). ``choices``: the words allowed (unit is then "").
     ``difference``: a temperature difference (1 K is 1 degC). ``required`` is False when ``default`` holds.
+    ``zero``: exactly 0 is allowed below ``low`` too (a pump asked for nothing does nothing).
+    ``resolution``: the smallest difference the instrument can make; smaller wishes are fiction (None: not declared).
     """
 
     name: str
@@ -39,6 +41,8 @@ class Setting:
     default: Value | None = None
     required: bool = True
     difference: bool = False
+    zero: bool = False
+    resolution: float | None = None
     doc: str = ""
 
 
@@ -118,12 +122,19 @@ class Codec(Protocol):
     ``encode``: the frames of one message. ``expects_reply``: False when the instrument answers this with silence.
     ``feed``: bytes (serial) or one whole message's frames (ZMQ) in; a reply out, or None when more is needed; raises
     ProtocolError, and nothing else, for what makes no sense. ``reset``: forget what was half read.
+
+    A reply belongs to the command encoded last: feed() refuses one of another shape and passes over what is meant for
+    others. ``probe``: a read-only question whose reply cannot be taken for the reply to ``command``; the link asks it
+    to find its place again after an answer stayed out (None: replies carry ids, nothing can be mistaken).
+    ``urgent``: a stop, which goes out even when the line's place is lost.
     """
 
     def encode(self, command: Any) -> list[bytes]: ...
     def expects_reply(self, command: Any) -> bool: ...
     def feed(self, data: bytes | list[bytes]) -> Any | None: ...
     def reset(self) -> None: ...
+    def probe(self, command: Any) -> Any | None: ...
+    def urgent(self, command: Any) -> bool: ...
 
 
 @runtime_checkable
@@ -149,9 +160,14 @@ class Instrument(Protocol):
     def configure(self) -> None: ...
     def read(self) -> Mapping[str, Reading]: ...
     def counters(self) -> Mapping[str, Amount]: ...
+    def needs_clear(self, counters: Mapping[str, Amount]) -> bool: ...
+    def clear_counters(self) -> None: ...
+    def expected_s(self, action: str, settings: Mapping[str, Value]) -> float: ...
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None: ...
     def progress(self, elapsed_s: float) -> Progress: ...
-    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount]) -> Verdict: ...
+    def happened(
+        self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str
+    ) -> Verdict: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
 

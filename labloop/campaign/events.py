@@ -56,9 +56,13 @@ class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class CampaignOpened(Fact, frozen=True, kw_only=True):
-    """First fact of a journal. ``files``: every file that campaign and lab name, {path as written: sha256}."""
+    """First fact of a journal. ``files``: every file that campaign and lab name, {path as written: sha256}.
+
+    ``run_id`` names this run among all others of a bench: acts are known to instruments as ``run_id/step``.
+    """
 
     campaign: str
+    run_id: str
     version: str
     mode: str  # "simulated", "virtual", "live", "told"
     seed: int
@@ -333,11 +337,16 @@ class StepFailed(Fact, frozen=True, kw_only=True):
 
 
 class StepInDoubt(Fact, frozen=True, kw_only=True):
-    """Nobody can tell whether it happened. ``question`` and what each answer will do."""
+    """Nobody can tell whether it happened, or a person must say what becomes of it.
+
+    ``question``, and what each answer will do; ``achieved`` and ``remainder`` as far as the instrument knows.
+    """
 
     step: str
     question: str
     answers: dict[str, str] = {}
+    achieved: dict[str, Amount] = {}
+    remainder: dict[str, Amount] = {}
 
 
 # --- the bench (bench.db): what outlives runs -----------------------------------------------------------------------

@@ -77,6 +77,7 @@ class StepState:
     save_as: str = ""
     fault: str = ""
     reason: str = ""
+    by: str = ""
     question: str = ""
     answers: dict[str, str] = field(default_factory=dict)
     ended_t_s: float = 0.0
@@ -346,10 +347,11 @@ def _step_ended(state: CampaignState, record: e.Record, fact: Any) -> None:
     step.state = _move(STEP, step.state, fact, record.seq, "step")
     if isinstance(fact, e.StepInDoubt):
         step.question, step.answers = fact.question, fact.answers
+        step.achieved, step.remainder = fact.achieved, fact.remainder
         state.questions[fact.step] = step
         return
     state.questions.pop(fact.step, None)
-    step.finished, step.ended_t_s, step.achieved = record.at, fact.t_s, fact.achieved
+    step.finished, step.ended_t_s, step.achieved, step.by = record.at, fact.t_s, fact.achieved, fact.by
     if isinstance(fact, e.StepFinished):
         step.readings, step.save_as = fact.readings, fact.save_as
     else:

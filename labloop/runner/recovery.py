@@ -1,0 +1,159 @@
+"""What to do with what a crash, a fault or a stop left half done: pure functions of recipe and facts.
+
+The instrument has been asked and its answers are facts already; what they mean for the sample is the recipe's word
+(``if_interrupted``), not the driver's:
+
+    every step of the stage finished            go on
+    cannot tell                                 halt with the question
+    the chemistry's fault (``teaches``)         the trial failed; clean up
+    the bench's fault (cable, instrument)       the trial is abandoned; clean up; the same settings again
+    we refused (safety)                         the trial is abandoned; the run stops
+    not begun                                   do it
+    cut short                                   as ``if_interrupted`` says: discard, remainder, again; ``ask`` makes
+                                                a question of it, and the answer decides
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from labloop.bench import Action, Verdict
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+
+from .schedule import NextStage
+
+CUT_SHORT: Final = "interrupted"
+NOT_DONE: Final = "not_done"
+DISCARDED: Final = "discarded"
+# A stage that was interrupted this often is on a bench that needs a person, not another try.
+MOST_ATTEMPTS: Final = 5
+SAFETY: Final = "safety"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """``verdict``: "run" (the steps of the stage that are left), "fail", "abandon" or "refuse"; ``why``.
+
+    ``overrides``: for steps that only have a remainder to deliver, the settings to send, by index.
+    """
+
+    verdict: str
+    why: str = ""
+    overrides: Mapping[int, Mapping[str, e.Amount]] = MappingProxyType({})
+
+
+def policy(stage_says: str | None, actions: Iterable[Action]) -> str:
+    """``if_interrupted`` of a stage: what the recipe says, else the default of the contract."""
+    if stage_says:
+        return stage_says
+    actions = list(actions)
+    if all(action.repeatable for action in actions):
+        return "again"
+    if len(actions) > 1 or any(action.holds for action in actions):
+        return "discard"
+    return "ask"
+
+
+def judge(
+    ahead: NextStage,
+    steps: Iterable[s.StepState],
+    phase: str,
+    actions: Mapping[tuple[str, str], Action],
+    teaches: Iterable[str],
+) -> Judgement:
+    """What becomes of the stage that is ahead, given every attempt at it so far.
+
+    ``actions``: the declarations by (instrument, action). Steps in doubt are the caller's business: none may be left.
+    """
+    last: dict[int, s.StepState] = {}
+    for step in steps:
+        if step.begun.phase == phase and step.begun.stage == ahead.number:
+            last[step.begun.index] = step
+    failed = {index: step for index, step in last.items() if step.state == s.FAILED}
+    taught = set(teaches)
+    for step in failed.values():
+        if step.fault == SAFETY:
+            return Judgement(verdict="refuse", why=step.reason)
+    for step in failed.values():
+        if step.fault == DISCARDED:
+            return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
+        if step.fault in taught:
+            return Judgement(verdict="fail", why=f"{step.begun.instrument}: {step.fault}: {step.reason}")
+    for step in failed.values():
+        if step.fault not in (CUT_SHORT, NOT_DONE):
+            return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
+    if ahead.attempt > MOST_ATTEMPTS:
+        return Judgement(verdict="abandon", why=f"not done in {MOST_ATTEMPTS} attempts")
+    cut = {index: step for index, step in failed.items() if step.fault == CUT_SHORT}
+    begun_in_part = len(ahead.stage.steps) > 1 and any(step.state == s.FINISHED for step in last.values())
+    if not cut and not begun_in_part:
+        return Judgement(verdict="run")
+    says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
+    answered = {index: step for index, step in cut.items() if step.by not in ("", "instrument")}
+    if says == "again" or (cut and len(answered) == len(cut)):
+        rest = {index: step.remainder for index, step in answered.items() if step.remainder}
+        return Judgement(verdict="run", overrides=rest)
+    if says == "remainder" and all(step.remainder for step in cut.values()):
+        return Judgement(verdict="run", overrides={index: step.remainder for index, step in cut.items()})
+    names = ", ".join(sorted(step.begun.instrument for step in (cut or last).values()))
+    return Judgement(verdict="abandon", why=f"cut short at {names}; the sample is discarded")
+
+
+def settle(step: s.StepState, says: str, verdict: Verdict | None, t_s: float) -> e.Fact:
+    """The fact that settles a step which a dead runner left begun.
+
+    ``says``: the stage's policy. ``verdict``: what the instrument answered (None: not asked, because the action is
+    repeatable or only holds a condition).
+    """
+    name = step.begun.step
+    if verdict is None:
+        return e.StepFailed(step=name, fault=CUT_SHORT, reason="the runner ended during it", t_s=t_s)
+    if verdict.state == "done":
+        return e.StepFinished(step=name, achieved=dict(verdict.achieved), t_s=t_s, by="instrument")
+    if verdict.state == "not_begun":
+        return e.StepFailed(step=name, fault=NOT_DONE, reason=verdict.why, t_s=t_s, by="instrument")
+    if verdict.state == "partial" and says != "ask":
+        return e.StepFailed(
+            step=name, fault=CUT_SHORT, reason=verdict.why, achieved=dict(verdict.achieved),
+            remainder=dict(verdict.remainder), t_s=t_s, by="instrument",
+        )  # fmt: skip
+    return question(step, verdict.why, verdict.achieved, verdict.remainder)
+
+
+def question(
+    step: s.StepState,
+    why: str,
+    achieved: Mapping[str, e.Amount] = MappingProxyType({}),
+    remainder: Mapping[str, e.Amount] = MappingProxyType({}),
+) -> e.StepInDoubt:
+    """What a person must answer about an act, and what each answer will do."""
+    begun = step.begun
+    meant = f"{begun.instrument}.{begun.action} ({_words(begun.settings)})"
+    rest = f"{begun.instrument} will do the rest now: {_words(remainder)}" if remainder else ""
+    return e.StepInDoubt(
+        step=begun.step,
+        question=f"Was {meant} of trial {begun.trial} done? {why}",
+        answers={
+            "done": "it counts as done (say how much, if it was another amount), and the trial goes on",
+            "not-done": rest or f"{begun.instrument} will do it now, in full: {_words(begun.settings)}",
+            "discard": "the sample is cleaned away, and the same settings are tried again as a new trial",
+        },
+        achieved=dict(achieved),
+        remainder=dict(remainder),
+    )
+
+
+def needs_asking(action: Action) -> bool:
+    """Whether an action that was begun must be asked after before anything else is done."""
+    return action.act and not action.repeatable
+
+
+def _words(settings: Mapping[str, e.Amount]) -> str:
+    return ", ".join(f"{name} = {_text(amount)}" for name, amount in settings.items()) or "no settings"
+
+
+def _text(amount: e.Amount) -> str:
+    number = f"{amount.value:g}" if isinstance(amount.value, float) else str(amount.value)
+    return f"{number} {amount.unit}".strip()

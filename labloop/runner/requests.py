@@ -1,0 +1,182 @@
+"""What a person's wish does to a campaign: a pure function from (state, request) to facts and an effect.
+
+The runner uses it for what it finds in the inbox; ``labloop request`` uses it itself when no runner lives.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.errors import SpecError
+from labloop.campaign.units import parse_quantity
+
+VERBS: Final = {
+    "pause": "start no new step until resume",
+    "resume": "go on after a pause",
+    "stop": "end after the current steps",
+    "abort": "to the safe state now",
+    "approve": "TRIAL: let a proposal run",
+    "veto": "TRIAL: drop a proposal that has not begun",
+    "note": "TEXT: a note for the next shift",
+    "refill": "NAME AMOUNT: what a stock holds now",
+    "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT] | not-done | discard: answer about an act in doubt",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """``facts`` to append after the Requested event, ``effect`` for a living runner ("", pause, resume, stop, abort),
+    ``stock`` for the bench's journal, and ``message`` in words."""
+
+    accepted: bool
+    message: str
+    facts: Sequence[e.Fact] = ()
+    effect: str = ""
+    stock: Sequence[e.StockSet] = field(default_factory=tuple)
+
+
+def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: float) -> Answer:
+    """What a request does now. A request that makes no sense here is answered, not raised."""
+    arguments = request.arguments
+    match request.request:
+        case "pause" | "resume" | "stop" | "abort" if not alive:
+            return _no(f"no runner lives; the campaign is {state.state}. `labloop resume` takes it up again")
+        case "pause":
+            if state.state == s.PAUSED:
+                return _no("it is paused already")
+            return Answer(
+                accepted=True,
+                message="paused: no new step starts",
+                facts=[e.CampaignPaused(reason=request.why or "a person's wish", by=request.by)],
+                effect="pause",
+            )
+        case "resume":
+            if state.state != s.PAUSED:
+                return _no(f"it is not paused, it is {state.state}")
+            return Answer(
+                accepted=True, message="going on", facts=[e.CampaignResumed(by=request.by, why=request.why)],
+                effect="resume",
+            )  # fmt: skip
+        case "stop":
+            return Answer(accepted=True, message="stops after the current steps", effect="stop")
+        case "abort":
+            return Answer(accepted=True, message="to the safe state now", effect="abort")
+        case "approve":
+            return _approve(state, request)
+        case "veto":
+            return _veto(state, request, t_s)
+        case "note":
+            text = " ".join(arguments) or request.why
+            if not text:
+                return _no("a note needs its text")
+            return Answer(accepted=True, message="noted", facts=[e.NoteTaken(text=text, by=request.by)])
+        case "refill":
+            return _refill(request)
+        case "resolve":
+            return _resolve(state, request, t_s)
+    return _no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
+
+
+def _no(message: str) -> Answer:
+    return Answer(accepted=False, message=message)
+
+
+def _trial(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:
+    if not arguments or not arguments[0].isdecimal():
+        return _no(f"which trial? {usage}")
+    number = int(arguments[0])
+    if number not in state.trials:
+        return _no(f"there is no trial {number}; the last is {max(state.trials, default=0)}")
+    return state.trials[number]
+
+
+def _approve(state: s.CampaignState, request: e.Requested) -> Answer:
+    trial = _trial(state, request.arguments, "approve TRIAL")
+    if isinstance(trial, Answer):
+        return trial
+    if trial.state != s.PROPOSED:
+        return _no(f"trial {trial.trial} is {trial.state}; only a proposal can be approved")
+    fact = e.ProposalApproved(trial=trial.trial, by=request.by)
+    return Answer(accepted=True, message=f"trial {trial.trial} may run", facts=[fact])
+
+
+def _veto(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    trial = _trial(state, request.arguments, "veto TRIAL")
+    if isinstance(trial, Answer):
+        return trial
+    if trial.state != s.PROPOSED:
+        return _no(f"trial {trial.trial} is {trial.state}; only a proposal that has not begun can be vetoed")
+    fact = e.TrialAbandoned(
+        trial=trial.trial, reason=f"vetoed: {request.why or 'no reason given'}", t_s=t_s, by=request.by or "a person"
+    )
+    return Answer(accepted=True, message=f"trial {trial.trial} will not run", facts=[fact])
+
+
+def _refill(request: e.Requested) -> Answer:
+    if len(request.arguments) < 2:
+        return _no("what and how much? refill NAME AMOUNT, as in: refill pump_water 50 mL")
+    name, amount = request.arguments[0], " ".join(request.arguments[1:])
+    try:
+        quantity = parse_quantity(amount)
+    except SpecError as error:
+        return _no(str(error))
+    if not quantity.unit or quantity.value < 0:
+        return _no(f"{amount!r} is no amount: give a number that is not negative, with its unit")
+    stock = e.StockSet(name=name, amount=e.Amount(quantity.value, quantity.unit), by=request.by, why=request.why)
+    return Answer(accepted=True, message=f"{name} holds {amount} now", stock=[stock])
+
+
+def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    usage = "resolve TRIAL[.INSTRUMENT] done [AMOUNT] | not-done | discard"
+    if len(request.arguments) < 2:
+        return _no(usage)
+    target, said, *rest = request.arguments
+    number, _, instrument = target.partition(".")
+    open_steps = [
+        step for step in state.questions.values()
+        if str(step.begun.trial if step.begun.trial is not None else step.begun.phase) == number
+        and instrument in ("", step.begun.instrument)
+    ]  # fmt: skip
+    if not open_steps:
+        waiting = ", ".join(f"{q.begun.trial}.{q.begun.instrument}" for q in state.questions.values())
+        return _no(f"no question is open about {target!r}" + (f"; open: {waiting}" if waiting else ""))
+    by = request.by or "a person"
+    facts: list[e.Fact] = []
+    for step in open_steps:
+        name = step.begun.step
+        if said == "done":
+            achieved = dict(step.achieved)
+            if rest:
+                if len(open_steps) > 1:
+                    return _no(f"an amount belongs to one act: name the instrument, as in {number}.INSTRUMENT")
+                try:
+                    quantity = parse_quantity(" ".join(rest))
+                except SpecError as error:
+                    return _no(str(error))
+                achieved["amount"] = e.Amount(quantity.value, quantity.unit)
+            facts.append(e.StepFinished(step=name, achieved=achieved, t_s=t_s, by=by))
+        elif said == "not-done":
+            fault = "interrupted" if step.remainder else "not_done"
+            facts.append(
+                e.StepFailed(
+                    step=name, fault=fault, reason=f"{by} says: not done", achieved=dict(step.achieved),
+                    remainder=dict(step.remainder), t_s=t_s, by=by,
+                )
+            )  # fmt: skip
+        elif said == "discard":
+            facts.append(
+                e.StepFailed(
+                    step=name, fault="discarded", reason=f"discarded by {by}", achieved=dict(step.achieved), t_s=t_s,
+                    by=by,
+                )
+            )  # fmt: skip
+        else:
+            return _no(f"{said!r} is no answer. {usage}")
+    left = {step.begun.step for step in state.questions.values()} - {step.begun.step for step in open_steps}
+    for trial in sorted({step.begun.trial for step in open_steps if step.begun.trial is not None}):
+        waiting = any(state.steps[name].begun.trial == trial for name in left)
+        if not waiting and state.trials[trial].state == s.IN_DOUBT:
+            facts.append(e.TrialResumed(trial=trial))
+    return Answer(accepted=True, message=f"{target}: {said}", facts=facts, effect="resolved")
