@@ -1,0 +1,120 @@
+"""Who runs: the one thing that no fold of the facts can say.
+
+    lock free -> gone        lock held, heart beats -> alive        lock held, no beat for HUNG_AFTER_S -> hung
+
+The lock is the kernel's, so death is seen at once. The heartbeat is the machine's monotonic clock (a clock set by a day
+changes nothing, and a machine that slept did not hang), written in place into the lock's own file, so that it needs no
+room on a full disk. Small things to show that are no facts (what an instrument reads now) go into ``runner.json``; a
+power cut may take that.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+
+from . import locks
+from .errors import StoreError, from_os
+from .files import private_folder, write_whole
+from .locks import FileLock, Holder
+
+HUNG_AFTER_S = 10.0  # ten missed beats: far above a slow disk's second, below what a heater should be left alone for
+EVERY_S = 1.0
+LOCK = "runner.lock"
+SHOWN = "runner.json"
+
+State = Literal["alive", "gone", "hung"]
+
+
+class Presence:
+    """Held by the runner of a run's folder as long as it lives. A context manager."""
+
+    def __init__(
+        self, folder: Path, *, wait_s: float = 0.0, every_s: float = EVERY_S, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the folder (made private to the user), waiting at most ``wait_s`` for another runner to be gone.
+
+        Raises:
+            StoreLocked: another runner holds it; the message names it.
+            StoreError: the folder cannot be written.
+        """
+        self._folder = private_folder(folder)
+        self._every_s = every_s
+        self._now = now
+        self._beat_s = now()
+        self._shown: dict[str, Any] = {}
+        self.trouble: StoreError | None = None  # why runner.json could not be renewed at the last beat
+        self._lock = FileLock.take(folder / LOCK, f"{folder}: the run", note={"beat_s": self._beat_s}, wait_s=wait_s)
+        self._show()
+
+    def beat(self, **shown: Any) -> None:
+        """Say that the runner lives, and what to show; call it from the loop itself, as often as you like.
+
+        Writes at most once every ``every_s``, or when ``shown`` changed. A full disk stops only ``runner.json`` (see
+        ``trouble``), never the heart. Raises StoreLocked: the lock is lost.
+        """
+        now_s = self._now()
+        changed = shown != self._shown
+        if now_s - self._beat_s < self._every_s and not changed:
+            return
+        self._beat_s = now_s
+        self._lock.write(beat_s=now_s)
+        if changed or self.trouble is not None:
+            self._shown = shown
+            self._show()
+
+    def close(self) -> None:
+        """The runner is gone from here on; harmless when done twice."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _show(self) -> None:
+        try:
+            write_whole(self._folder / SHOWN, msgspec.json.encode(self._shown), durable=False)
+            self.trouble = None
+        except StoreError as error:
+            self.trouble = error
+
+
+def look(folder: Path, now_s: float | None = None, hung_after_s: float = HUNG_AFTER_S) -> State:
+    """Say whether a run's runner is alive, gone or hung; from any process, changing nothing.
+
+    ``now_s``: this machine's monotonic clock. Of a runner on another machine only the lock is judged.
+    Raises StoreError.
+    """
+    path = folder / LOCK
+    if not locks.held(path):
+        return "gone"
+    holder = locks.last_holder(path)
+    beat_s = holder.note.get("beat_s") if holder else None
+    if holder is None or not isinstance(beat_s, (int, float)) or holder.host != socket.gethostname():
+        return "alive"
+    if (time.monotonic() if now_s is None else now_s) - beat_s <= hung_after_s:
+        return "alive"
+    # The lock is taken an instant before its file says by whom, and a stray child may keep it after its runner's death:
+    # the old beat of a process that has ended is nobody's hanging.
+    return "hung" if not holder.started or locks.process_started(holder.pid) == holder.started else "gone"
+
+
+def last_runner(folder: Path) -> Holder | None:
+    """Say who runs here, or ran last: pid, start, host (the guard ends a hung one by these). Raises StoreError."""
+    return locks.last_holder(folder / LOCK)
+
+
+def shown(folder: Path) -> dict[str, Any]:
+    """Give what the runner showed last (``{}``: nothing). Raises StoreError."""
+    path = folder / SHOWN
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise from_os(error, path, "read this file") from error

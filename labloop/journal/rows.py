@@ -1,0 +1,62 @@
+"""What a writer and a reader share: records, each held against the chain."""
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from labloop.campaign.events import Record
+
+from . import chain
+from .codec import EventCodec
+from .errors import StoreDamaged, StoreError, from_sqlite
+
+
+class Rows(ABC):
+    """Something with the two tables of a journal in it."""
+
+    path: Path | None
+    _codec: EventCodec
+
+    @abstractmethod
+    def _query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run one read to its end. Raises StoreError."""
+
+    def records(self, after: int = 0) -> Iterator[Record]:
+        """Give the records after sequence number ``after``, in order, also those that are appended meanwhile.
+
+        Raises:
+            StoreDamaged: a row is not as it was written; it and what follows is not given.
+            StoreNewer: a newer labloop wrote it.
+        """
+        for row in chain.sound_rows(self._query, self.path, after):
+            event = self._codec.decode(row.body, row.format, f"{self.path}: row {row.seq}")
+            yield Record(row.seq, row.at.decode(), event)
+
+    def verify(self) -> int:
+        """Hold every row against the chain and let SQLite check its pages and indexes; give the number of rows.
+
+        Raises:
+            StoreDamaged: naming the first row that is altered, missing or out of its place.
+        """
+        count = self._verify_chain()
+        said = self._query("PRAGMA integrity_check(1)")
+        if said != [(b"ok",)]:
+            raise StoreDamaged(f"{self.path}: {said[0][0]!r:.200}. Put a copy of the folder back.")
+        return count
+
+    def _verify_chain(self) -> int:
+        return sum(1 for _ in chain.sound_rows(self._query, self.path))
+
+
+def fetch(
+    connection: sqlite3.Connection, path: Path | None, sql: str, values: tuple[Any, ...]
+) -> list[tuple[Any, ...]]:
+    """Run one read to its end. Raises StoreError."""
+    try:
+        return connection.execute(sql, values).fetchall()
+    except sqlite3.ProgrammingError as error:  # the connection is closed
+        raise StoreError(f"{path}: {error}") from error
+    except sqlite3.Error as error:
+        raise from_sqlite(error, path) from error
