@@ -213,7 +213,8 @@ class ProposalMade(Fact, frozen=True, kw_only=True):
     model: str = ""
     reason: str = ""
     runners_up: list[RunnerUp] = []
-    repeat_of: int | None = None
+    repeat_of: int | None = None  # the trial whose settings are made (role repeat) once more, to learn the noise
+    again_of: int | None = None  # the abandoned trial whose settings are tried again
 
 
 class ProposalApproved(Fact, frozen=True, kw_only=True):

@@ -156,6 +156,7 @@ class CampaignState:
     passes: dict[str, int] = field(default_factory=dict)  # phase -> passes finished in all
     requests: dict[str, bool | None] = field(default_factory=dict)  # id -> accepted (None: not answered yet)
     notes: list[tuple[str, e.NoteTaken]] = field(default_factory=list)
+    owed_again: set[int] = field(default_factory=set)  # abandoned trials whose settings are still to be tried again
     extended_trials: int = 0
     measured: int = 0  # what the budget counts: measured, told data and controls excluded
     attempts: int = 0
@@ -285,6 +286,8 @@ def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> N
         raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
     state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at)
     state.open_trials.add(fact.trial)
+    if fact.again_of is not None:
+        state.owed_again.discard(fact.again_of)
 
 
 def _approved(state: CampaignState, record: e.Record, fact: e.ProposalApproved) -> None:
@@ -312,6 +315,8 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
         state.failures_in_a_row += 1
     if isinstance(fact, e.TrialAbandoned):
         trial.again = fact.again
+        if fact.again:
+            state.owed_again.add(fact.trial)
     else:
         state.last_result = record.seq
     if not trial.acted:  # nothing of it stands on the bench

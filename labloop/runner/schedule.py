@@ -65,18 +65,19 @@ def instruments_of(stages: Iterable[PlannedStage]) -> frozenset[str]:
 
 
 def needs(
-    trial: Sequence[PlannedStage], cleanup: Sequence[PlannedStage], steps: Iterable[s.StepState], *, pipelined: bool
+    trial: Sequence[PlannedStage],
+    cleanup: Sequence[PlannedStage],
+    steps: Iterable[s.StepState],
+    *,
+    made: bool,
+    pipelined: bool,
 ) -> frozenset[str]:
-    """What an open trial still keeps from those behind it."""
-    steps = list(steps)
-    everything = instruments_of(trial) | instruments_of(cleanup)
+    """What an open trial still keeps from those behind it. ``made``: its recipe is over, only cleanup is left."""
     if not pipelined:
-        return everything
-    ahead = instruments_of(cleanup)
-    current = next_stage(trial, steps, "trial")
-    if current is not None and not any(step.begun.phase == "cleanup" for step in steps):
-        ahead |= instruments_of(trial[current.number :])
-    return ahead
+        return instruments_of(trial) | instruments_of(cleanup)
+    current = None if made else next_stage(trial, steps, "trial")
+    ahead = trial[current.number :] if current else ()
+    return instruments_of(ahead) | instruments_of(cleanup)
 
 
 def may_start(instruments: frozenset[str], earlier_needs: Iterable[frozenset[str]]) -> bool:

@@ -8,7 +8,7 @@ or InstrumentGone, when nobody answers any more: then the step stays begun, and 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from labloop.campaign import events as e
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import CampaignState, StepState
 
+from .book import BenchBook
 from .clock import Clock
 from .recovery import question
 
@@ -47,6 +48,10 @@ class InstrumentGone(Exception):
         super().__init__(f"{instrument}: {reason}")
 
 
+class OutOfStock(Exception):
+    """An act wants more than the bench holds: a person must refill before anything of the stage starts."""
+
+
 class Station(Protocol):
     """One instrument of an open lab, as the runner sees it."""
 
@@ -56,6 +61,8 @@ class Station(Protocol):
     def port(self) -> Any: ...
     @property
     def actions(self) -> Mapping[str, Action]: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
 
 
 class Memory(Protocol):
@@ -77,14 +84,41 @@ class StepHand:
         memory: Memory,
         clock: Clock,
         teaches: tuple[str, ...] = (),
+        book: BenchBook | None = None,
     ) -> None:
         self.stations = stations
         self.envelope = envelope
         self.memory = memory
         self.clock = clock
         self.teaches = teaches
+        self.book = book
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
+        self.on_gone: Callable[[InstrumentGone], None] = lambda gone: None
+
+    def refusal(self, steps: Iterable[PlannedStep]) -> str:
+        """Why the safety envelope refuses one of ``steps``; empty: all may start. Nothing of a stage starts if so.
+
+        Raises OutOfStock when one would draw more than its stock holds.
+        """
+        for planned in steps:
+            station = self.stations[planned.instrument]
+            action = station.actions[planned.action]
+            try:
+                self.envelope.check(planned.instrument, planned.action, planned.settings)
+                resolved = self.envelope.resolve(planned.instrument, planned.action, planned.settings)
+            except SafetyError as error:
+                return str(error)
+            if self.book is None or not action.amount:
+                continue
+            wanted = station.driver.expected(action.name, resolved, station.options).achieved.get(action.amount)
+            missing = self.book.missing(planned.instrument, wanted) if wanted else ""
+            if missing:
+                raise OutOfStock(
+                    f"{missing}. Refill, tell it with `labloop request RUN refill {planned.instrument} "
+                    "AMOUNT`, and resume"
+                )
+        return ""
 
     async def call(self, instrument: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """One call of a driver on its port's own thread (at once, on an in-process bench)."""
@@ -187,12 +221,12 @@ class StepHand:
                     return
                 if verdict.state != "not_begun":
                     raise _Doubt(f"{error}. Asked again, it said: {verdict.why}") from error
-        raise InstrumentGone(name, f"did not take {action.name} in {TRIES} tries")
+        raise AssertionError("the last back-off raises")
 
     async def _watch(self, name: str, action: Action, resolved: Mapping[str, e.Value], step: str, save_as: str) -> None:
         driver = self.stations[name].driver
         began = self.clock.now_s()
-        limit_s = 2.0 * float(driver.expected_s(action.name, resolved)) + GRACE_S
+        limit_s = 2.0 * driver.expected(action.name, resolved, self.stations[name].options).duration_s + GRACE_S
         while True:
             look: Progress = await self._reading(name, driver.progress, self.clock.now_s() - began)
             if look.readings:
@@ -256,7 +290,9 @@ class StepHand:
     async def _back_off(self, attempt: int, name: str, error: Exception) -> None:
         if attempt == TRIES - 1:
             self.memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
-            raise InstrumentGone(name, str(error)) from error
+            gone = InstrumentGone(name, str(error))
+            self.on_gone(gone)
+            raise gone from error
         await self.clock.wait(self.halt, BACK_OFF_S * 2**attempt * self.clock.speed)
 
 

@@ -1,0 +1,154 @@
+"""The bench's own memory: what outlives runs. Stock, questions that a run still owes, and the lease.
+
+``bench.db`` lies in the lab's folder (of a simulated run: in the run's), is the same kind of journal as a run's, and is
+locked by the one controller the bench has. Its facts add up here as a run's do in campaign.state.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labloop import __version__
+from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError
+from labloop.campaign.units import convert
+from labloop.journal import Journal, StoreLocked
+
+
+class BenchOwes(LabloopError):
+    """Another run left an act in doubt on this bench; until it is settled the bench is that run's."""
+
+
+@dataclass(slots=True)
+class BenchState:
+    """What the bench's facts add up to."""
+
+    epoch: int = 0
+    leased_to: str = ""
+    stock: dict[str, e.Amount] = field(default_factory=dict)
+    drawn: set[str] = field(default_factory=set)
+    contents: dict[str, str] = field(default_factory=dict)
+    questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
+
+    def apply(self, record: e.Record) -> None:
+        """Add one fact of the bench."""
+        match record.event:
+            case e.LeaseTaken(epoch=epoch, run=run):
+                self.epoch, self.leased_to = epoch, run
+            case e.LeaseReleased():
+                self.leased_to = ""
+            case e.StockSet(name=name, amount=amount):
+                self.stock[name] = amount
+            case e.StockDrawn(name=name, amount=amount, act=act):
+                if act not in self.drawn and name in self.stock:
+                    self.drawn.add(act)
+                    held = self.stock[name]
+                    taken = convert(float(amount.value), amount.unit, held.unit)
+                    self.stock[name] = e.Amount(float(held.value) - taken, held.unit)
+            case e.ContentsChanged(place=place, sample=sample):
+                self.contents[place] = sample
+            case e.QuestionOpened(run=run, step=step, question=question):
+                self.questions[run, step] = question
+            case e.QuestionClosed(run=run, step=step):
+                self.questions.pop((run, step), None)
+
+
+class BenchBook:
+    """The open journal of one bench, and its state. Holding it is holding the bench."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.state = BenchState()
+        for record in journal.records():
+            self.state.apply(record)
+
+    @classmethod
+    def open(cls, folder: Path, name: str, at_fn: Callable[[], str], wait_s: float = 0.0) -> "BenchBook":
+        """Open or begin ``bench.db`` in ``folder``.
+
+        Raises StoreLocked, naming the controller that has the bench; StoreError.
+        """
+        path = folder / "bench.db"
+        try:
+            if path.exists():
+                return cls(Journal.open(path, at_fn, wait_s=wait_s))
+            journal = Journal.create(path, at_fn, wait_s=wait_s)
+        except StoreLocked as error:
+            raise StoreLocked(
+                f"the bench {name!r} has a controller already: {error}", pid=error.pid, host=error.host
+            ) from error
+        journal.append(e.BenchOpened(name=name, version=__version__))
+        return cls(journal)
+
+    @classmethod
+    def memory(cls, name: str, at_fn: Callable[[], str]) -> "BenchBook":
+        """A bench that ends with this process."""
+        journal = Journal.memory(at_fn)
+        journal.append(e.BenchOpened(name=name, version=__version__))
+        return cls(journal)
+
+    def record(self, *facts: Any) -> None:
+        """Commit facts of the bench."""
+        for record in self.journal.append(*facts):
+            self.state.apply(record)
+
+    def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount]) -> None:
+        """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
+
+        Raises BenchOwes while another run's question is open.
+        """
+        others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
+        if others:
+            (name, step), text = next(iter(others.items()))
+            raise BenchOwes(
+                f"this bench still owes an answer to the run {name}: {text} "
+                f"Settle it with `labloop request {name} resolve {step.split('.')[0]} done|not-done|discard`, "
+                f"then `labloop resume {name}`."
+            )
+        facts: list[e.Fact] = [e.LeaseTaken(epoch=self.state.epoch + 1, run=run, mode=mode)]
+        facts += [
+            e.StockSet(name=name, amount=amount, by="lab file")
+            for name, amount in stock.items()
+            if name not in self.state.stock
+        ]
+        self.record(*facts)
+
+    def release_lease(self, run: str, questions: Iterable[e.StepInDoubt]) -> None:
+        """Give the bench back; what the run left in doubt keeps its claim."""
+        questions = list(questions)
+        known = {step for name, step in self.state.questions if name == run}
+        opened = [
+            e.QuestionOpened(run=run, step=question.step, question=question.question)
+            for question in questions
+            if question.step not in known
+        ]
+        asked = {question.step for question in questions}
+        closed = [e.QuestionClosed(run=run, step=step, answer="settled") for step in known - asked]
+        owes = run if questions else ""
+        self.record(*opened, *closed, e.LeaseReleased(epoch=self.state.epoch, owes=owes))
+
+    def left(self, name: str) -> e.Amount | None:
+        """What is left of a stock; None: nobody keeps count of it."""
+        return self.state.stock.get(name)
+
+    def missing(self, name: str, wanted: e.Amount) -> str:
+        """Why ``wanted`` cannot be drawn from ``name``; empty when it can."""
+        held = self.left(name)
+        if held is None:
+            return ""
+        short = convert(float(wanted.value), wanted.unit, held.unit) - float(held.value)
+        if short <= 1e-9:
+            return ""
+        return (
+            f"{name} holds {float(held.value):.4g} {held.unit}, and {float(wanted.value):.4g} {wanted.unit} is wanted"
+        )
+
+    def draw(self, name: str, amount: e.Amount, act: str) -> None:
+        """Count down what an act really took, once for each act."""
+        if self.left(name) is not None and act not in self.state.drawn and float(amount.value) > 0:
+            self.record(e.StockDrawn(name=name, amount=amount, act=act))
+
+    def close(self) -> None:
+        """Let go of the bench."""
+        self.journal.close()

@@ -1,0 +1,149 @@
+"""Three benches behind one door: real ports, simulators in a process of their own, simulators in process.
+
+The drivers cannot tell them apart: each gives ports by the address that the lab file writes.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from labloop.bench import InProcessLink, InProcessMessageLink, LinkError, Port, open_link
+from labloop.campaign.errors import SpecError
+from labloop.campaign.events import CampaignOpened
+from labloop.campaign.lab_spec import LabSpec
+from labloop.journal import locks
+from labloop.journal.files import private_folder, write_whole
+from labloop.simulation.bench import SimulatedBench
+
+from .benches import simulation_plan
+from .clock import VirtualClock
+from .folder import RunFolder
+
+# Importing numpy and fitting nothing takes the simulators about half a second; a loaded machine may need ten times that.
+SERVED_WITHIN_S: Final = 30.0
+ENDED_WITHIN_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """``connect``: an open port by its written address. ``save``: keep a bench that lives in this process."""
+
+    connect: Callable[[str], Port]
+    save: Callable[[], None] = lambda: None
+
+
+@contextmanager
+def live_bench() -> Iterator[Bench]:
+    """Real ports, opened exclusively."""
+    yield Bench(connect=lambda address: Port(open_link(address)))
+
+
+@contextmanager
+def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, clock: VirtualClock) -> Iterator[Bench]:
+    """Simulators in this process on the run's own clock; their state is kept beside the journal.
+
+    It is saved before each commit, so after a kill the journal never speaks of an act that this world did not see.
+    """
+    plan = simulation_plan(lab_spec, speed=1.0, seed=opened.seed, faults=opened.faults)
+    try:
+        bench = SimulatedBench(plan, clock)
+    except ValueError as error:
+        raise SpecError(f"{lab_spec.folder}: {error}") from error
+    kept = private_folder(folder.path / "simulators") / "world.json"
+    if kept.exists():
+        world = json.loads(kept.read_text())
+        clock.advance_to(world["at_s"])
+        bench.restore(world)
+
+    def connect(address: str) -> Port:
+        line = bench.lines[address]
+        link = InProcessLink if line.kind == "serial" else InProcessMessageLink
+        return Port(link(address, line, clock), inline=True)
+
+    try:
+        yield Bench(connect=connect, save=lambda: write_whole(kept, json.dumps(bench.state()).encode(), durable=False))
+    finally:
+        bench.close()
+
+
+@contextmanager
+def served_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened) -> Iterator[Bench]:
+    """Simulators in a child process on real ports. It outlives a killed runner by a minute, and its bench for ever."""
+    home = private_folder(folder.path / "simulators")
+    addresses = home / "addresses.json"
+    child = _Child.find(home)
+    if child is None:
+        plan = simulation_plan(lab_spec, speed=opened.speed, seed=opened.seed, faults=opened.faults)
+        plan |= {
+            "state": str(home.resolve()),
+            "addresses": str(addresses.resolve()),
+            "watch": str((folder.path / "runner.lock").resolve()),
+        }
+        write_whole(home / "plan.json", json.dumps(plan).encode(), durable=False)
+        child = _Child.spawn(home, addresses)
+    by_written = {lab_spec.instruments[name].port: port for name, port in _read(addresses).items()}
+    try:
+        yield Bench(connect=lambda address: Port(open_link(by_written[address])))
+    finally:
+        child.end()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Child:
+    """The process that serves a run's simulators, known by pid and start time."""
+
+    pid: int
+    started: str
+
+    @classmethod
+    def find(cls, home: Path) -> "_Child | None":
+        """The one that a killed runner left alive; None when there is none."""
+        try:
+            told = json.loads((home / "child.json").read_text())
+        except FileNotFoundError:
+            return None
+        alive = locks.process_started(told["pid"]) == told["started"] and (home / "addresses.json").exists()
+        return cls(pid=told["pid"], started=told["started"]) if alive else None
+
+    @classmethod
+    def spawn(cls, home: Path, addresses: Path) -> "_Child":
+        """Start it, and wait until every port answers. Raises LinkError with the end of its log."""
+        addresses.unlink(missing_ok=True)
+        with (home / "serve.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "labloop.simulation.serve", str((home / "plan.json").resolve())],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        child = cls(pid=process.pid, started=locks.process_started(process.pid) or "")
+        write_whole(
+            home / "child.json", json.dumps({"pid": child.pid, "started": child.started}).encode(), durable=False
+        )
+        until_s = time.monotonic() + SERVED_WITHIN_S
+        while time.monotonic() < until_s and process.poll() is None:
+            if addresses.exists():
+                return child
+            time.sleep(0.02)
+        child.end()
+        said = (home / "serve.log").read_text(errors="replace").strip()[-2000:]
+        raise LinkError(f"the simulators did not come up; {home / 'serve.log'} ends with: {said or 'nothing'}")
+
+    def end(self) -> None:
+        """Ask it to save its bench and end, and wait until it has."""
+        until_s = time.monotonic() + ENDED_WITHIN_S
+        if locks.process_started(self.pid) == self.started:
+            os.kill(self.pid, signal.SIGTERM)
+        while locks.process_started(self.pid) == self.started and time.monotonic() < until_s:
+            time.sleep(0.02)
+
+
+def _read(addresses: Path) -> Mapping[str, str]:
+    told: Mapping[str, Any] = json.loads(addresses.read_text())
+    return dict(told["ports"])

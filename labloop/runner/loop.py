@@ -1,0 +1,377 @@
+"""The loop: propose, run, record, repeat.
+
+One task walks each open trial; the loop itself only fills free places and waits for the next fact. It ends in one of
+these ways, and every one of them passes through the safe state:
+
+    finished     budget or stopping rule                                    exit 0 (1: nothing was ever measured)
+    stop         a person's wish: after the current steps                   exit 4
+    interrupt    a signal: current steps are cut short                      exit 4, a second one 130
+    abort        a person's wish: the safe state first, then the rest       exit 4
+    lost         an instrument is gone, or too many failures in a row       exit 3
+    halt         a question only a person can answer                        exit 6
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from labloop.bench import BenchError
+from labloop.campaign import events as e
+from labloop.campaign import recipe
+from labloop.campaign import state as s
+from labloop.campaign.recipe import PlannedStage
+from labloop.campaign.spec import CampaignSpec
+
+from . import requests
+from .memory import RunMemory
+from .propose import Proposer
+from .recovery import needs_asking, policy, settle
+from .schedule import may_start, needs
+from .step import InstrumentGone, OutOfStock, StepHand
+from .walk import End, Ended, Walk
+
+TICK_S = 0.2  # real seconds between looks into the inbox; a request is taken up within this and one exchange
+
+
+class Loop:
+    """Runs one campaign on one open lab to its end. ``run`` gives the exit code."""
+
+    def __init__(
+        self, *, spec: CampaignSpec, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory, proposer: Proposer,
+        tick: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.pipelined = pipelined
+        self.lab = lab
+        self.hand = hand
+        self.memory = memory
+        self.clock = hand.clock
+        self.proposer = proposer
+        self.ending: tuple[str, str, int] | None = None  # (kind, reason, exit code)
+        self.by = ""
+        self._tick = tick
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}
+        self._safe_task: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        memory.listeners.append(lambda record: self._pulse())
+        hand.on_gone = lambda gone: self.end("lost", str(gone), 3)
+
+    @property
+    def state(self) -> s.CampaignState:
+        """What the facts add up to."""
+        return self.memory.state
+
+    # --- how it ends -----------------------------------------------------------------------------------------------
+
+    def end(self, kind: str, reason: str, exit_code: int, by: str = "") -> None:
+        """Begin to end. A later, sharper end (abort after stop) overrides an earlier one; finished never does."""
+        sharp = kind in ("interrupt", "abort", "lost")
+        if self.ending is None or (sharp and self.ending[0] in ("stop", "halt", "finished")):
+            self.ending, self.by = (kind, reason, exit_code), by
+        if sharp and self._safe_task is None:
+            self._safe_task = asyncio.ensure_future(self._make_safe(reason))
+        self._pulse()
+
+    def interrupted(self, name: str) -> None:
+        """A signal. The first ends at the next exchange; the second makes exit code 130 of it."""
+        if self.ending and self.ending[0] == "interrupt":
+            self.ending = ("interrupt", f"{name}, twice", 130)
+        self.end("interrupt", name, 4)
+
+    async def _make_safe(self, why: str) -> None:
+        self.hand.halt.set()
+        try:
+            if self.clock.virtual:
+                errors = self.lab.safe()
+            else:
+                errors = await asyncio.to_thread(self.lab.safe)
+            self.memory.record(e.SafeStateReached(why=why, errors=list(errors)))
+        finally:
+            self.hand.made_safe.set()
+
+    def _pulse(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    # --- the whole run ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Recover, set up, fill and wait, tear down; the bench is safe whichever way this returns or raises."""
+        ticker = asyncio.ensure_future(self._keep_ticking())
+        try:
+            try:
+                await self._open()
+                await self._phase("setup")
+                await self._repeat()
+                if self.ending and self.ending[0] == "finished":
+                    await self._phase("teardown")
+            except (Ended, InstrumentGone):
+                pass  # self.ending says why
+            except OutOfStock as error:
+                self.end("halt", str(error), 6)
+            except BenchError as error:
+                self.end("lost", str(error), 3)
+            await asyncio.gather(*self._tasks.values())
+        finally:
+            ticker.cancel()
+            if self._safe_task is None:
+                self._safe_task = asyncio.ensure_future(self._make_safe(self.ending[1] if self.ending else "error"))
+            await self._safe_task
+        kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
+        return self._record_end(kind, reason, code)
+
+    def _record_end(self, kind: str, reason: str, code: int) -> int:
+        if self.state.questions or kind == "halt":
+            self.memory.record(e.CampaignHalted(reason=reason))
+            return 6 if kind not in ("interrupt", "abort") else code
+        if kind == "finished":
+            self.memory.record(e.CampaignFinished(reason=reason))
+            return 0 if any(t.state == s.MEASURED for t in self.state.trials.values()) else 1
+        self.memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=self.by))
+        return code
+
+    async def _keep_ticking(self) -> None:
+        if self.clock.virtual:
+            return
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.take_requests()
+            self._tick()
+
+    def take_requests(self) -> None:
+        """Journal and answer what lies in the inbox."""
+        for request in self.memory.requests():
+            if request.id in self.state.requests:  # journaled before a crash; only its file was left
+                self.memory.request_done(request.id)
+                continue
+            self.memory.record(request)
+            answer = requests.answer(self.state, request, alive=True, t_s=self._now())
+            self.memory.record(
+                *answer.facts, e.RequestAnswered(id=request.id, accepted=answer.accepted, message=answer.message)
+            )
+            for stock in answer.stock:
+                self.memory.bench_record(stock)
+            self.memory.request_done(request.id)
+            why = request.why or f"{request.request} by {request.by or 'a person'}"
+            if answer.effect == "stop":
+                self.end("stop", why, 4, request.by)
+            elif answer.effect == "abort":
+                self.end("abort", why, 4, request.by)
+
+    # --- what an earlier run left ----------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        """Identify; ask what became of what was begun; only then configure."""
+        for name, station in self.hand.stations.items():
+            identity = await self.hand.call(name, station.driver.open)
+            self.memory.record(
+                e.InstrumentIdentified(
+                    instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,
+                    first_reply=identity.first_reply,
+                )
+            )  # fmt: skip
+        for step in [step for step in self.state.steps.values() if step.state == s.STARTED]:
+            await self._settle(step)
+        if self.state.questions:
+            self._halt_for_questions()
+            raise Ended
+        for name, station in self.hand.stations.items():
+            await self.hand.call(name, station.driver.configure)
+            self.memory.record(e.InstrumentConfigured(instrument=name))
+
+    async def _settle(self, step: s.StepState) -> None:
+        begun = step.begun
+        action = self.hand.stations[begun.instrument].actions[begun.action]
+        verdict = None
+        if needs_asking(action):
+            verdict = await self.hand.ask(step)
+            while verdict.state == "running":  # the instrument went on by itself: let it come to its end
+                await self.clock.wait(self.hand.halt, 1.0)
+                verdict = await self.hand.ask(step)
+        settings = self.state.trials[begun.trial].settings if begun.trial is not None else {}
+        stage = recipe.stages(self.spec, begun.phase, settings)[begun.stage]
+        says = policy(stage.if_interrupted, (self.hand.stations[p.instrument].actions[p.action] for p in stage.steps))
+        fact = settle(step, says, verdict, self._now())
+        self.memory.record(fact)
+        if isinstance(fact, e.StepInDoubt):
+            self._doubt(begun.trial)
+
+    def _doubt(self, trial: int | None) -> None:
+        if trial is not None and self.state.trials[trial].state == s.RUNNING:
+            self.memory.record(e.TrialInDoubt(trial=trial, reason="an act may or may not have been done"))
+
+    def _halt_for_questions(self) -> None:
+        asked = "; ".join(step.question for step in self.state.questions.values())
+        self.end("halt", asked, 6)
+
+    # --- phases that belong to no trial ----------------------------------------------------------------------------
+
+    async def _phase(self, phase: str) -> None:
+        stages = recipe.stages(self.spec, phase, {})
+        if not stages or (phase == "setup" and self.state.phases.get("setup")):
+            return
+        number = self.state.passes.get(phase, 0) + 1
+        end = await Walk(
+            hand=self.hand, stages=stages, phase=phase, number=number, gate=self._gate_for(0)
+        ).run(forgive=True)  # fmt: skip
+        if end.verdict == "done":
+            self.memory.record(e.PhaseFinished(phase=phase, number=number))
+        elif end.verdict == "doubt":
+            self._halt_for_questions()
+            raise Ended
+        elif self.ending is None:
+            self.end("lost", f"{phase}: {end.why}", 3)
+            raise Ended
+
+    # --- fill and wait ---------------------------------------------------------------------------------------------
+
+    async def _repeat(self) -> None:
+        while True:
+            changed = self._changed
+            self.take_requests()
+            self._reap()
+            if self.ending:
+                return
+            self._start_trials()
+            busy = self._in_flight()
+            reason = None if busy else self.proposer.why_finished(self.state)
+            if reason and not self._tasks:
+                self.end("finished", reason, 0)
+                return
+            if not reason and self.state.state == s.RUNNING:
+                if await self._between_batches():
+                    continue
+                room = self.proposer.room(self.state, busy)
+                if room and await self._propose(room):
+                    continue
+            await changed.wait()
+
+    async def _between_batches(self) -> bool:
+        """Phases that come around: run one that is due once the bench is free. True when one ran."""
+        due = self.proposer.due_phase(self.state)
+        if due is None or self._tasks:
+            return False
+        await self._phase(due)
+        return True
+
+    async def _propose(self, room: int) -> bool:
+        proposals = await self.proposer.propose(self.state, room)
+        if self.ending:
+            return True
+        self.memory.record(*proposals)
+        return bool(proposals)
+
+    def _in_flight(self) -> int:
+        """Trials whose outcome is still to come."""
+        return sum(self.state.trials[n].state in (s.PROPOSED, s.RUNNING, s.IN_DOUBT) for n in self.state.open_trials)
+
+    def _start_trials(self) -> None:
+        for number in sorted(self.state.open_trials - self._tasks.keys()):
+            trial = self.state.trials[number]
+            if trial.state == s.AWAITING and not trial.acted:
+                continue
+            if trial.state == s.PROPOSED and self.spec.approval == "human" and trial.approved_by is None:
+                continue
+            self._tasks[number] = asyncio.ensure_future(self._trial(number))
+
+    def _reap(self) -> None:
+        for number, task in list(self._tasks.items()):
+            if task.done():
+                del self._tasks[number]
+                task.result()
+        allowed = self.spec.stop_when.failures_in_a_row
+        if self.state.failures_in_a_row >= allowed and self.ending is None:
+            last = max(self.state.trials.values(), key=lambda trial: trial.finished or "")
+            self.end("lost", f"{allowed} trials in a row came to nothing; the last: {last.reason}", 3)
+
+    def _gate_for(self, trial: int) -> Callable[[frozenset[str]], Any]:
+        async def gate(instruments: frozenset[str]) -> None:
+            while True:
+                changed = self._changed
+                if self.ending and (self.ending[0] != "finished" or trial):
+                    raise Ended
+                earlier = [self._needs(n) for n in self.state.open_trials if n < trial]
+                if self.state.state == s.RUNNING and may_start(instruments, earlier):
+                    return
+                await changed.wait()
+
+        return gate
+
+    def _needs(self, number: int) -> frozenset[str]:
+        trial = self.state.trials[number]
+        if number not in self._tasks:  # nothing of it can start: not approved yet, or a result is owed from elsewhere
+            return frozenset()
+        return needs(
+            self._stages(number, "trial"),
+            self._stages(number, "cleanup"),
+            trial.steps,
+            made=trial.state not in (s.PROPOSED, s.RUNNING, s.IN_DOUBT),
+            pipelined=self.pipelined,
+        )
+
+    def _stages(self, number: int, phase: str) -> Sequence[PlannedStage]:
+        key = (number, phase)
+        if key not in self._planned:
+            self._planned[key] = recipe.stages(self.spec, phase, self.state.trials[number].settings)
+        return self._planned[key]
+
+    # --- one trial -------------------------------------------------------------------------------------------------
+
+    async def _trial(self, number: int) -> None:
+        try:
+            trial = self.state.trials[number]
+            if trial.state in (s.PROPOSED, s.RUNNING):
+                await self._make(number)
+            if trial.state != s.IN_DOUBT:
+                await self._clean_up(number)
+        except (Ended, InstrumentGone):
+            pass  # self.ending says why; the facts say how far it came
+        except OutOfStock as error:
+            self.end("halt", str(error), 6)
+        finally:
+            self._pulse()
+
+    async def _make(self, number: int) -> None:
+        trial = self.state.trials[number]
+        stages = self._stages(number, "trial")
+        gate = self._gate_for(number)
+        if trial.state == s.PROPOSED:
+            await gate(frozenset(step.instrument for step in stages[0].steps) if stages else frozenset())
+            if trial.state != s.PROPOSED:  # vetoed while it waited
+                return
+            self.memory.record(e.TrialStarted(trial=number, t_s=self._now()))
+        end = await Walk(hand=self.hand, stages=stages, phase="trial", trial=number, gate=gate).run()
+        self._judge(number, end)
+
+    def _judge(self, number: int, end: End) -> None:
+        match end.verdict:
+            case "done":
+                self.memory.record(self.memory.harvest(self.spec, number, self._now()))
+            case "fail":
+                self.memory.record(e.TrialFailed(trial=number, reason=end.why, t_s=self._now()))
+            case "doubt":
+                self._doubt(number)
+                self._halt_for_questions()
+            case "refuse":
+                self.memory.record(e.TrialAbandoned(trial=number, reason=end.why, t_s=self._now()))
+                self.end("lost", f"refused: {end.why}", 3)
+            case _:
+                self.memory.record(e.TrialAbandoned(trial=number, reason=end.why, again=True, t_s=self._now()))
+
+    async def _clean_up(self, number: int) -> None:
+        trial = self.state.trials[number]
+        if trial.closed:
+            return
+        stages = self._stages(number, "cleanup")
+        walk = Walk(hand=self.hand, stages=stages, phase="cleanup", trial=number, gate=self._gate_for(number))
+        end = await walk.run(forgive=True)
+        if end.verdict == "done":
+            self.memory.record(e.TrialClosed(trial=number, t_s=self._now()))
+        elif end.verdict == "doubt":
+            self._halt_for_questions()
+        else:
+            self.end("halt", f"cleanup after trial {number} was not done: {end.why}", 6)
+
+    def _now(self) -> float:
+        return round(self.clock.now_s(), 6)

@@ -1,0 +1,96 @@
+"""What a run remembers: its journal and what it adds up to, its blobs, its inbox, and the bench's own journal."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from labloop.campaign import events as e
+from labloop.campaign import recipe
+from labloop.campaign import state as s
+from labloop.campaign.errors import SpecError
+from labloop.campaign.spec import CampaignSpec
+from labloop.journal import Journal, inbox
+from labloop.journal.blobs import BlobStore
+
+from .book import BenchBook
+
+LOG: Final = logging.getLogger("labloop.run")
+
+
+class RunMemory:
+    """Writes facts, each durable before ``record`` returns, and keeps the state they add up to.
+
+    ``listeners`` are told of every record. ``before_commit`` runs before each commit (a virtual bench saves itself
+    there, so that the journal is never ahead of the world it speaks of).
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        blobs: BlobStore,
+        state: s.CampaignState,
+        inbox: Path | None = None,
+    ) -> None:
+        self.journal = journal
+        self.blobs = blobs
+        self.state = state
+        self.inbox = inbox
+        self.book: BenchBook | None = None
+        self.before_commit: Callable[[], None] = lambda: None
+        self.listeners: list[Callable[[e.Record], None]] = []
+
+    def record(self, *facts: Any) -> None:
+        """Commit ``facts`` in one transaction. Raises StoreError, and then nothing of them is in the journal."""
+        if not facts:
+            return
+        self.before_commit()
+        for record in self.journal.append(*facts):
+            self.state.apply(record)
+            for listener in self.listeners:
+                listener(record)
+
+    def keep(self, data: bytes) -> str:
+        """Keep an array as a blob, durable before this returns; its SHA-256."""
+        return self.blobs.put(data)
+
+    def requests(self) -> list[e.Requested]:
+        """What lies in the inbox, oldest first; a file that makes no sense is put aside and noted in the log."""
+        if self.inbox is None:
+            return []
+        posted, refused = inbox.take(self.inbox)
+        for file in refused:
+            LOG.warning("a request was put aside: %s: %s", file.name, file.reason)
+        return [
+            e.Requested(id=wish.id, request=wish.request, arguments=wish.arguments, by=wish.by, why=wish.why)
+            for wish in posted
+        ]
+
+    def request_done(self, request: str) -> None:
+        """The request is in the journal: its file may go."""
+        if self.inbox is not None:
+            inbox.done(self.inbox, request)
+
+    def bench_record(self, *facts: Any) -> None:
+        """Commit facts of the bench, which outlive the run."""
+        if self.book is not None:
+            self.book.record(*facts)
+
+    def harvest(self, spec: CampaignSpec, number: int, t_s: float) -> e.Fact:
+        """The fact that a trial whose recipe is done has come to: measured, awaiting, or abandoned with the reason."""
+        trial = self.state.trials[number]
+        saved: dict[str, recipe.SavedReading] = {}
+        for step in trial.steps:
+            if step.begun.phase == "trial" and step.save_as and step.readings:
+                reading = next(iter(step.readings.values()))
+                array = self.blobs.get(reading.blob) if reading.blob else None
+                saved[step.save_as] = recipe.SavedReading(
+                    value=reading.value, unit=reading.unit, sd=reading.sd, array=array
+                )
+        if any(outcome.told for outcome in spec.outcomes.values()):
+            return e.TrialAwaiting(trial=number)
+        try:
+            outcomes = recipe.outcomes(spec, saved)
+        except SpecError as error:  # a reading that makes no outcome (not a number, wrong length): the bench's fault
+            return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
+        return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)

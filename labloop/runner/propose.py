@@ -1,0 +1,149 @@
+"""What is tried next, and whether anything is: budget, stopping rules, repeats, controls, and the planner's proposals.
+
+Order of claim on a free place: settings that the bench spoiled, controls that are due, repeats that are owed, and then
+what the planner proposes. A plan is used only while the result it is based on is still the last one.
+"""
+
+import asyncio
+from typing import Any
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.objective import Objective
+from labloop.campaign.space import Space
+from labloop.campaign.spec import CampaignSpec
+from labloop.planner import PlannerError
+
+from .clock import Clock
+
+
+class Proposer:
+    """Answers three questions of the loop: is it over, how much room is there, and what comes next."""
+
+    def __init__(self, spec: CampaignSpec, planner: Any, clock: Clock) -> None:
+        self.spec = spec
+        self.planner = planner
+        self.clock = clock
+        self.objective = Objective(spec)
+        self.space = Space(spec)
+
+    def why_finished(self, state: s.CampaignState) -> str | None:
+        """Why nothing more is to be tried; None when something is."""
+        target = self._target(state)
+        if target is not None and state.measured >= target:
+            return f"the budget of {target} trials is measured"
+        attempts = self._attempts(state)
+        if attempts is not None and state.attempts >= attempts:
+            return f"{state.attempts} attempts were made, the budget's most; {state.measured} trials are measured"
+        if self.spec.budget.time_s is not None and self.clock.now_s() >= self.spec.budget.time_s:
+            return f"the budget's time of {self.spec.budget.time_s:.0f} s is over"
+        return self.objective.stop_reason(state)
+
+    def room(self, state: s.CampaignState, busy: int) -> int:
+        """How many more trials may be proposed now, with ``busy`` in flight."""
+        if self.why_finished(state):
+            return 0
+        free = self.spec.design.batch - busy
+        target, attempts = self._target(state), self._attempts(state)
+        if target is not None:
+            free = min(free, target - state.measured - busy)
+        if attempts is not None:
+            waiting = sum(state.trials[n].state == s.PROPOSED for n in state.open_trials)
+            free = min(free, attempts - state.attempts - waiting)
+        if self.spec.each_batch and busy and free > 0:
+            return 0  # a batch starts together
+        return max(free, 0)
+
+    def due_phase(self, state: s.CampaignState) -> str | None:
+        """A phase that is to run before the next trial: ``each_batch``, or an ``every`` whose trials are full."""
+        for index, every in enumerate(self.spec.every):
+            if every.do and state.measured // every.trials > state.passes.get(f"every.{index}", 0):
+                return f"every.{index}"
+        if self.spec.each_batch:
+            batches = -(-state.measured // self.spec.design.batch) if state.measured else 0
+            if state.passes.get("each_batch", 0) <= batches and not self._spoilt(state):
+                return "each_batch"
+        return None
+
+    async def propose(self, state: s.CampaignState, count: int) -> list[e.ProposalMade]:
+        """Up to ``count`` proposals, numbered from the next trial on; fewer or none when a result came meanwhile."""
+        first = state.next_trial()
+        owed = self._owed(state, first, count)
+        if owed:
+            return owed
+        last_result = state.last_result
+        try:
+            future = self.planner.request(count, based_on=state.seq, first=first)
+            answers = future.result() if self.clock.virtual else await asyncio.wrap_future(future)
+        except PlannerError as error:
+            return self._blind(state, first, count, str(error))
+        if state.last_result != last_result or state.next_trial() != first:
+            return []
+        return [
+            e.ProposalMade(
+                trial=p.trial, sample=f"S{p.trial}", settings=p.settings, source=p.source, seed=p.seed,
+                based_on=last_result, predicted=p.predicted, acquisition=p.acquisition,
+                acquisition_value=p.acquisition_value, model=p.model, reason=p.reason, runners_up=p.runners_up,
+            )
+            for p in answers
+        ]  # fmt: skip
+
+    def _blind(self, state: s.CampaignState, first: int, count: int, why: str) -> list[e.ProposalMade]:
+        """Without a planner the instruments need not wait: random points of the space, and the reason recorded."""
+        points = self.space.sample(count, seed=(state.seed << 20) + first)
+        return [
+            e.ProposalMade(
+                trial=first + i, sample=f"S{first + i}", settings=point, source="random", seed=state.seed,
+                based_on=state.last_result, reason=f"the planner did not answer: {why}",
+            )
+            for i, point in enumerate(points)
+        ]  # fmt: skip
+
+    def _target(self, state: s.CampaignState) -> int | None:
+        trials = self.spec.budget.trials
+        return None if trials is None else trials + state.extended_trials
+
+    def _attempts(self, state: s.CampaignState) -> int | None:
+        attempts = self.spec.budget.attempts
+        return None if attempts is None else attempts + 2 * state.extended_trials
+
+    def _spoilt(self, state: s.CampaignState) -> bool:
+        return bool(state.owed_again)
+
+    def _owed(self, state: s.CampaignState, first: int, count: int) -> list[e.ProposalMade]:
+        owed: list[e.ProposalMade] = []
+
+        def add(settings: dict[str, e.Value], **words: Any) -> None:
+            number = first + len(owed)
+            words.setdefault("sample", f"S{number}")
+            owed.append(e.ProposalMade(trial=number, settings=settings, based_on=state.last_result, **words))
+
+        for number in sorted(state.owed_again):
+            spoilt = state.trials[number].proposal
+            add(
+                dict(spoilt.settings), source=spoilt.source, role=spoilt.role, seed=spoilt.seed,
+                predicted=spoilt.predicted, acquisition=spoilt.acquisition,
+                acquisition_value=spoilt.acquisition_value, model=spoilt.model, repeat_of=spoilt.repeat_of,
+                again_of=number, reason=f"trial {number} again: {state.trials[number].reason}",
+            )  # fmt: skip
+        for index, every in enumerate(self.spec.every):
+            if every.control:
+                reason = f"control {index}"
+                done = sum(t.role == "control" and t.proposal.reason.startswith(reason) for t in state.trials.values())
+                if state.measured // every.trials > done:
+                    add(
+                        dict(every.control),
+                        source="human",
+                        role="control",
+                        reason=f"{reason}, every {every.trials} trials",
+                    )
+        if self.spec.remake > 1:
+            for trial in state.trials.values():
+                if trial.role == "candidate" and trial.state == s.MEASURED:
+                    made = sum(t.proposal.repeat_of == trial.trial for t in state.trials.values())
+                    for _ in range(self.spec.remake - 1 - made):
+                        add(
+                            dict(trial.settings), source=trial.source, role="repeat", repeat_of=trial.trial,
+                            reason=f"a new sample of trial {trial.trial}, to learn the noise",
+                        )  # fmt: skip
+        return owed[:count]

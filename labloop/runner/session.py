@@ -1,0 +1,238 @@
+"""One run put together: the only file that knows mind, memory and hands at once.
+
+begin:  read the files, check them, make the run's folder, write the first fact, run
+resume: read the folder, fold the facts, take clock, bench and planner up where they were, run
+
+Whatever happens, what was opened is closed in reverse order, and the exit code says how it ended.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from labloop.bench import BenchError, Envelope, open_lab
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.errors import StateError
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.spec import CampaignSpec
+from labloop.journal import Blobs, Journal, Presence, StoreError
+from labloop.planner import PlannerProcess
+
+from . import folder as run_files
+from .book import BenchBook, BenchOwes
+from .clock import Clock, VirtualClock, WallClock
+from .connect import Bench, live_bench, served_bench, virtual_bench
+from .folder import Order, RunFolder, run_folder
+from .loop import Loop
+from .memory import RunMemory
+from .propose import Proposer
+from .step import StepHand
+from .stock import StockKeeper
+
+__all__ = ["Order", "begin", "resume", "run_folder"]
+
+Listener = Callable[[e.Record, s.CampaignState], None]
+LOG: Final = logging.getLogger("labloop.run")
+# What a dead runner leaves behind (its lock, a port that the kernel is still closing) is gone within this.
+WAIT_S: Final = 10.0
+
+
+def begin(order: Order, listen: Listener = lambda record, state: None) -> int:
+    """Run a campaign; in a folder that holds it already, resume it. Gives the exit code.
+
+    Raises SpecError (nothing moved), StoreError, BenchOwes.
+    """
+    path = run_folder(order)
+    if (path / "journal.db").exists():
+        run_files.refuse_other_campaign(path, order)
+        return resume(path, listen=listen)
+    folder, spec, lab_spec, opened = run_files.create(order)
+    return _run(folder, spec, lab_spec, listen, opened=opened, trials=order.trials)
+
+
+def resume(
+    path: Path,
+    trials: int | None = None,
+    listen: Listener = lambda record, state: None,
+    by: str = "",
+    why: str = "",
+) -> int:
+    """Go on with the run in ``path`` after any stop, crash, halt or end of budget. ``trials``: so many more.
+
+    Raises StoreError, SpecError, StateError (nothing to resume), BenchOwes.
+    """
+    folder, spec, lab_spec = run_files.read(path)
+    more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
+    return _run(folder, spec, lab_spec, listen, more=more)
+
+
+def _run(
+    folder: RunFolder,
+    spec: CampaignSpec,
+    lab_spec: LabSpec,
+    listen: Listener,
+    *,
+    opened: e.CampaignOpened | None = None,
+    trials: int | None = None,
+    more: e.BudgetExtended | None = None,
+) -> int:
+    with ExitStack() as stack:
+        presence = stack.enter_context(Presence(folder.path, wait_s=0.0 if opened else WAIT_S))
+        stamp = _Stamp()
+        if opened:
+            journal = stack.enter_context(Journal.create(folder.path / "journal.db", stamp))
+        else:
+            journal = stack.enter_context(Journal.open(folder.path / "journal.db", stamp, wait_s=WAIT_S))
+        stack.enter_context(_logged(folder.path / "log.jsonl"))
+        state = s.fold(journal.records())
+        facts = opened or state.opened
+        if facts is None:
+            raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")
+        clock = _clock(facts, state)
+        stamp.clock = clock
+        memory = RunMemory(journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests")
+        memory.listeners.append(lambda record: listen(record, memory.state))
+        if opened:
+            memory.record(opened)
+            budget = spec.budget.trials
+            if trials is not None and trials != budget:
+                memory.record(e.BudgetExtended(trials=trials - (budget or 0), why=f"--trials {trials}"))
+        if more:
+            memory.record(more)
+        planner = PlannerProcess(spec.dump(), folder.files_folder, log=folder.path / "planner.log")
+        stack.callback(planner.close)
+        planner.start()
+        planner.send_facts(list(journal.records()))
+        memory.listeners.append(lambda record: planner.send_facts([record]))
+        book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
+        memory.book = book
+        try:
+            return _drive(stack, folder, spec, lab_spec, facts, clock, memory, planner, presence, book)
+        except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
+            memory.record(e.CampaignStopped(reason=str(error), exit_code=3))
+            return 3
+        except StoreError:
+            LOG.exception("the store failed")
+            raise
+
+
+def _drive(
+    stack: ExitStack, folder: RunFolder, spec: CampaignSpec, lab_spec: LabSpec, opened: e.CampaignOpened,
+    clock: Clock, memory: RunMemory, planner: PlannerProcess, presence: Presence, book: BenchBook,
+) -> int:  # fmt: skip
+    again = bool(memory.state.runs)
+    memory.record(e.RunStarted(resumed=again, t_s=round(clock.now_s(), 6)))
+    bench: Bench = stack.enter_context(_bench(folder, lab_spec, opened, clock))
+    memory.before_commit = bench.save
+    lab = open_lab(lab_spec, bench.connect)
+    stack.callback(lab.close)
+    envelope = Envelope(lab_spec, spec)
+
+    async def main() -> int:
+        hand = StepHand(lab.instruments, envelope, memory, clock, spec.teaches, book)
+        keeper = StockKeeper(book, lab.instruments, memory)
+        keeper.catch_up()
+        memory.listeners.append(keeper.count)
+        loop = Loop(
+            spec=spec, pipelined=lab_spec.samples == "pipelined", lab=lab, hand=hand, memory=memory,
+            proposer=Proposer(spec, planner, clock), tick=lambda: presence.beat(instruments=memory.state.instruments),
+        )  # fmt: skip
+        with _signals(loop):
+            return await loop.run()
+
+    return clock.run(main())
+
+
+class _Stamp:
+    """Stamps rows by the run's clock, which is known only after the first rows were read."""
+
+    clock: Clock | None = None
+
+    def __call__(self) -> str:
+        return self.clock.stamp() if self.clock else WallClock().stamp()
+
+
+def _clock(opened: e.CampaignOpened, state: s.CampaignState) -> Clock:
+    """The clock goes on where it was; the time that nobody lived through counts (a sample ages without a runner)."""
+    if opened.mode == "virtual":
+        return VirtualClock(state.t_s)
+    gap_s = 0.0
+    if state.at:
+        gap_s = max((datetime.now(UTC) - datetime.fromisoformat(state.at)).total_seconds(), 0.0)
+    return WallClock(opened.speed, state.t_s + gap_s * opened.speed)
+
+
+@contextmanager
+def _lease(
+    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, stamp: Callable[[], str], memory: RunMemory
+) -> Iterator[BenchBook]:
+    """Hold the bench for this run; what the run leaves in doubt keeps its claim on it."""
+    where = lab_spec.folder if opened.mode == "live" else folder.path
+    book = BenchBook.open(where, lab_spec.name, stamp, wait_s=WAIT_S if memory.state.runs else 0.0)
+    try:
+        stock = {
+            name: e.Amount(instrument.stock.value, instrument.stock.unit)
+            for name, instrument in lab_spec.instruments.items()
+            if instrument.stock is not None
+        }
+        book.take_lease(folder.name, opened.mode, stock)
+        yield book
+    finally:
+        if not book.journal.closed:
+            book.release_lease(
+                folder.name,
+                [
+                    e.StepInDoubt(step=name, question=step.question, answers=step.answers)
+                    for name, step in memory.state.questions.items()
+                ],
+            )
+        book.close()
+
+
+def _bench(folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, clock: Clock) -> Bench:
+    if isinstance(clock, VirtualClock):
+        return virtual_bench(folder, lab_spec, opened, clock)
+    if opened.mode == "live":
+        return live_bench()
+    return served_bench(folder, lab_spec, opened)
+
+
+@contextmanager
+def _signals(loop: Loop) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP end the run at the next exchange; a second one at once."""
+    running = asyncio.get_running_loop()
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    taken = []
+    for number in numbers:
+        try:
+            running.add_signal_handler(number, loop.interrupted, signal.Signals(number).name)
+            taken.append(number)
+        except (ValueError, RuntimeError, NotImplementedError):  # not the main thread (a notebook), or Windows
+            LOG.info("no handler for %s here", number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            running.remove_signal_handler(number)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Warnings and defects of this process go into the run's log.jsonl, one JSON object a line."""
+    handler = run_files.JsonLines(path)
+    root = logging.getLogger("labloop")
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+BENCH_OWES = BenchOwes

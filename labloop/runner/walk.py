@@ -1,0 +1,125 @@
+"""One trial, or one pass of a phase, walked from stage to stage until it is over.
+
+Where it stands is read off the facts each time, so a walk that a crash broke off is simply begun again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from labloop.campaign import state as s
+from labloop.campaign.recipe import PlannedStage, PlannedStep
+
+from . import recovery
+from .schedule import NextStage, next_stage
+from .step import InstrumentGone, StepHand
+
+Gate = Callable[[frozenset[str]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How a walk ended: "done", "fail", "abandon", "refuse", "doubt", "stale"; ``why`` in words."""
+
+    verdict: str
+    why: str = ""
+
+
+class Ended(Exception):
+    """No new step starts: the run is ending."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """``phase`` of ``trial`` (None: pass ``number`` of a phase that belongs to no trial).
+
+    ``gate``: returns when a stage may take its instruments, raises Ended when no new step may start.
+    """
+
+    hand: StepHand
+    stages: Sequence[PlannedStage]
+    phase: str
+    gate: Gate
+    trial: int | None = None
+    number: int = 0
+
+    def steps(self) -> list[s.StepState]:
+        """Every attempt so far, in the journal's order."""
+        state = self.hand.memory.state
+        if self.trial is not None:
+            return [step for step in state.trials[self.trial].steps if step.begun.phase == self.phase]
+        return [
+            step for step in state.loose_steps if step.begun.phase == self.phase and step.begun.number == self.number
+        ]
+
+    async def run(self, *, forgive: bool = False) -> End:
+        """Walk to the end. ``forgive``: what failed in an earlier run is done again (cleanup, setup).
+
+        Raises InstrumentGone, OutOfStock, Ended.
+        """
+        while True:
+            steps = self.steps()
+            if any(step.state == s.IN_DOUBT for step in steps):
+                return End(verdict="doubt", why="an act may or may not have been done")
+            ahead = next_stage(self.stages, steps, self.phase)
+            if ahead is None:
+                return End(verdict="done")
+            judgement = recovery.Judgement(verdict="run")
+            if not forgive:
+                judgement = recovery.judge(ahead, steps, self.phase, self._actions(ahead), self.hand.teaches)
+            forgive = False
+            if judgement.verdict != "run":
+                return End(verdict=judgement.verdict, why=judgement.why)
+            await self.gate(frozenset(step.instrument for step in ahead.stage.steps))
+            stale = self._stale(ahead)
+            if stale:
+                return End(verdict="stale", why=stale)
+            refused = self.hand.refusal(ahead.steps.values())
+            if refused:
+                return End(verdict="refuse", why=refused)
+            await self._run_stage(ahead, judgement)
+
+    async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement) -> None:
+        runs = []
+        for index, planned in ahead.steps.items():
+            if index in judgement.overrides:
+                planned = PlannedStep(
+                    instrument=planned.instrument, action=planned.action,
+                    settings=dict(judgement.overrides[index]), save_as=planned.save_as, place=planned.place,
+                )  # fmt: skip
+            where = str(self.trial) if self.trial is not None else f"{self.phase}-{self.number}"
+            name = f"{where}.{self.phase}.{ahead.number}.{index}.{self._attempts(ahead.number, index) + 1}"
+            runs.append(
+                self.hand.run(
+                    planned, step=name, trial=self.trial, phase=self.phase, number=self.number, stage=ahead.number,
+                    index=index, attempt=ahead.attempt,
+                )
+            )  # fmt: skip
+        ends = await asyncio.gather(*runs, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, InstrumentGone):
+                raise end
+        for end in ends:
+            if isinstance(end, InstrumentGone):
+                raise end
+
+    def _attempts(self, stage: int, index: int) -> int:
+        return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())
+
+    def _actions(self, ahead: NextStage) -> dict[tuple[str, str], recovery.Action]:
+        return {
+            (step.instrument, step.action): self.hand.stations[step.instrument].actions[step.action]
+            for step in ahead.stage.steps
+        }
+
+    def _stale(self, ahead: NextStage) -> str:
+        """Why the sample is too old for the stage ahead; empty when it is not."""
+        within_s = ahead.stage.start_within_s
+        made = [step.ended_t_s for step in self.steps() if step.begun.stage < ahead.number and step.state == s.FINISHED]
+        if within_s is None or not made:
+            return ""
+        age_s = self.hand.clock.now_s() - max(made)
+        if age_s <= within_s:
+            return ""
+        names = " and ".join(sorted({step.instrument for step in ahead.stage.steps}))
+        return f"the sample waited {age_s:.0f} s for {names}; start_within is {within_s:.0f} s"
