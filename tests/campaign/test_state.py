@@ -1,0 +1,213 @@
+"""The two tables, walked pair by pair, and the fold."""
+
+import msgspec
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.errors import StateError
+
+CAMPAIGN_STATES = (s.READY, s.RUNNING, s.PAUSED, s.FINISHED, s.STOPPED, s.HALTED)
+TRIAL_STATES = (s.PROPOSED, s.RUNNING, s.AWAITING, s.MEASURED, s.FAILED, s.ABANDONED, s.IN_DOUBT)
+STEP_STATES = (s.STARTED, s.FINISHED, s.FAILED, s.IN_DOUBT)
+CAMPAIGN_FACTS = (
+    e.RunStarted(),
+    e.CampaignPaused(reason="r"),
+    e.CampaignResumed(),
+    e.CampaignFinished(reason="r"),
+    e.CampaignStopped(reason="r", exit_code=4),
+    e.CampaignHalted(reason="r"),
+)
+TRIAL_FACTS = (
+    e.TrialStarted(trial=1),
+    e.TrialAwaiting(trial=1),
+    e.TrialMeasured(trial=1, outcomes={}),
+    e.TrialFailed(trial=1, reason="r"),
+    e.TrialAbandoned(trial=1, reason="r"),
+    e.TrialInDoubt(trial=1, reason="r"),
+    e.TrialResumed(trial=1),
+)
+STEP_FACTS = (
+    e.StepFinished(step="a"),
+    e.StepFailed(step="a", fault="link", reason="r"),
+    e.StepInDoubt(step="a", question="q"),
+)
+
+# The tables as the contract draws them, written down a second time: {state: {fact: next state}}.
+CAMPAIGN = {
+    s.READY: {e.RunStarted: s.RUNNING},
+    s.RUNNING: {
+        e.RunStarted: s.RUNNING,
+        e.CampaignPaused: s.PAUSED,
+        e.CampaignFinished: s.FINISHED,
+        e.CampaignStopped: s.STOPPED,
+        e.CampaignHalted: s.HALTED,
+    },
+    s.PAUSED: {
+        e.RunStarted: s.RUNNING,
+        e.CampaignResumed: s.RUNNING,
+        e.CampaignFinished: s.FINISHED,
+        e.CampaignStopped: s.STOPPED,
+        e.CampaignHalted: s.HALTED,
+    },
+    s.FINISHED: {e.RunStarted: s.RUNNING},
+    s.STOPPED: {e.RunStarted: s.RUNNING},
+    s.HALTED: {e.RunStarted: s.RUNNING, e.CampaignStopped: s.STOPPED},
+}
+ENDS = {e.TrialMeasured: s.MEASURED, e.TrialFailed: s.FAILED, e.TrialAbandoned: s.ABANDONED}
+TRIAL = {
+    s.PROPOSED: {e.TrialStarted: s.RUNNING, e.TrialAwaiting: s.AWAITING, **ENDS},
+    s.RUNNING: {e.TrialAwaiting: s.AWAITING, e.TrialInDoubt: s.IN_DOUBT, **ENDS},
+    s.AWAITING: ENDS,
+    s.IN_DOUBT: {e.TrialResumed: s.RUNNING, **ENDS},
+    s.MEASURED: {},
+    s.FAILED: {},
+    s.ABANDONED: {},
+}
+STEP_ENDS = {e.StepFinished: s.FINISHED, e.StepFailed: s.FAILED}
+STEP = {s.STARTED: {**STEP_ENDS, e.StepInDoubt: s.IN_DOUBT}, s.IN_DOUBT: STEP_ENDS, s.FINISHED: {}, s.FAILED: {}}
+
+
+def records(*facts: e.Fact, start: int = 1) -> list[e.Record]:
+    return [e.Record(seq=start + n, at=f"2026-01-01T00:00:{n:02d}+00:00", event=fact) for n, fact in enumerate(facts)]
+
+
+def proposal(trial: int = 1, **words: object) -> e.ProposalMade:
+    return e.ProposalMade(**{"trial": trial, "sample": f"S{trial}", "settings": {"x": 1.0}, "source": "sobol", **words})
+
+
+def step(name: str = "a", trial: int | None = 1) -> e.StepStarted:
+    return e.StepStarted(step=name, trial=trial, phase="trial", stage=0, index=0, instrument="pump", action="dispense")
+
+
+@pytest.mark.parametrize("state", CAMPAIGN_STATES)
+@pytest.mark.parametrize("fact", CAMPAIGN_FACTS, ids=lambda fact: type(fact).__name__)
+def test_every_pair_of_the_campaign_table(state: str, fact: e.Fact) -> None:
+    campaign = s.CampaignState(state=state)
+    wanted = CAMPAIGN[state].get(type(fact))
+    if wanted is None:
+        with pytest.raises(StateError, match=state):
+            campaign.apply(records(fact)[0])
+    else:
+        campaign.apply(records(fact)[0])
+        assert campaign.state == wanted
+
+
+@pytest.mark.parametrize("state", TRIAL_STATES)
+@pytest.mark.parametrize("fact", TRIAL_FACTS, ids=lambda fact: type(fact).__name__)
+def test_every_pair_of_the_trial_table(state: str, fact: e.Fact) -> None:
+    campaign = s.fold(records(proposal()))
+    campaign.trials[1].state = state
+    wanted = TRIAL[state].get(type(fact))
+    if wanted is None:
+        with pytest.raises(StateError, match=state):
+            campaign.apply(records(fact, start=2)[0])
+    else:
+        campaign.apply(records(fact, start=2)[0])
+        assert campaign.trials[1].state == wanted
+
+
+@pytest.mark.parametrize("state", STEP_STATES)
+@pytest.mark.parametrize("fact", STEP_FACTS, ids=lambda fact: type(fact).__name__)
+def test_every_pair_of_the_step_table(state: str, fact: e.Fact) -> None:
+    campaign = s.fold(records(proposal(), step()))
+    campaign.steps["a"].state = state
+    wanted = STEP[state].get(type(fact))
+    if wanted is None:
+        with pytest.raises(StateError, match=state):
+            campaign.apply(records(fact, start=3)[0])
+    else:
+        campaign.apply(records(fact, start=3)[0])
+        assert campaign.steps["a"].state == wanted
+
+
+def test_the_budget_counts_measured_candidates_that_nobody_told() -> None:
+    state = s.fold(
+        records(
+            proposal(1), e.TrialStarted(trial=1), e.TrialMeasured(trial=1, outcomes={}),
+            proposal(2, source="told"), e.TrialMeasured(trial=2, outcomes={}, by="ann"),
+            proposal(3, role="control"), e.TrialStarted(trial=3), e.TrialMeasured(trial=3, outcomes={}),
+            proposal(4), e.TrialStarted(trial=4), e.TrialFailed(trial=4, reason="stall"),
+        )
+    )  # fmt: skip
+    assert (state.measured, state.attempts) == (1, 2)
+
+
+def test_failures_in_a_row_end_with_a_measured_trial_and_a_veto_is_none() -> None:
+    facts = [proposal(1), e.TrialStarted(trial=1), e.TrialAbandoned(trial=1, reason="cable", again=True)]
+    facts += [proposal(2), e.TrialAbandoned(trial=2, reason="vetoed", by="ann")]
+    state = s.fold(records(*facts))
+    assert state.failures_in_a_row == 1
+    more = [proposal(3), e.TrialStarted(trial=3), e.TrialMeasured(trial=3, outcomes={})]
+    assert s.fold(records(*more, start=6), state).failures_in_a_row == 0
+
+
+def test_settings_owed_again_are_owed_until_a_trial_takes_them_up() -> None:
+    state = s.fold(records(proposal(1), e.TrialStarted(trial=1), e.TrialAbandoned(trial=1, reason="r", again=True)))
+    assert state.owed_again == {1}
+    s.fold(records(proposal(2, again_of=1), start=4), state)
+    assert state.owed_again == set()
+
+
+def test_a_trial_that_acted_stays_open_until_it_is_cleaned_up() -> None:
+    state = s.fold(
+        records(proposal(), e.TrialStarted(trial=1), step(), e.StepFinished(step="a"),
+                e.TrialMeasured(trial=1, outcomes={}))
+    )  # fmt: skip
+    assert state.open_trials == {1} and not state.trials[1].closed
+    s.fold(records(e.TrialClosed(trial=1), start=6), state)
+    assert state.open_trials == set() and state.trials[1].closed
+
+
+def test_a_trial_that_never_acted_is_closed_by_its_outcome() -> None:
+    state = s.fold(records(proposal(), e.TrialMeasured(trial=1, outcomes={}, by="ann")))
+    assert state.open_trials == set()
+
+
+def test_a_running_trial_cannot_be_closed() -> None:
+    with pytest.raises(StateError, match="running"):
+        s.fold(records(proposal(), e.TrialStarted(trial=1), e.TrialClosed(trial=1)))
+
+
+def test_a_question_stands_until_the_step_is_settled() -> None:
+    state = s.fold(records(proposal(), step(), e.StepInDoubt(step="a", question="was it?")))
+    assert list(state.questions) == ["a"]
+    s.fold(records(e.StepFinished(step="a", by="ann"), start=4), state)
+    assert not state.questions and state.steps["a"].by == "ann"
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        (e.TrialStarted(trial=7),),
+        (proposal(), proposal()),
+        (e.StepFinished(step="nowhere"),),
+        (proposal(), step(), step()),
+    ],
+)
+def test_facts_that_speak_of_what_is_not_there_are_refused(facts: tuple[e.Fact, ...]) -> None:
+    with pytest.raises(StateError, match="fact"):
+        s.fold(records(*facts))
+
+
+def test_facts_out_of_order_are_refused() -> None:
+    state = s.fold(records(proposal()))
+    with pytest.raises(StateError, match="out of order"):
+        state.apply(e.Record(seq=1, at="", event=e.NoteTaken(text="x")))
+
+
+def test_setup_is_owed_again_after_a_safe_state() -> None:
+    state = s.fold(records(e.PhaseFinished(phase="setup", number=1)))
+    assert state.phases == {"setup": 1}
+    s.fold(records(e.SafeStateReached(why="stop"), start=2), state)
+    assert state.phases == {} and state.passes == {"setup": 1} and state.safe
+
+
+def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
+    state = s.fold(records(e.RunStarted(t_s=5.0), proposal(), e.TrialStarted(trial=1, t_s=9.5), e.NoteTaken(text="n")))
+    assert state.t_s == 9.5
+
+
+def test_a_fact_with_an_unknown_field_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"type":"NoteTaken","text":"x","colour":"red"}', type=e.Event)
