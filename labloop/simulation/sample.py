@@ -74,7 +74,9 @@ class Chemistry:
         if "temperature" not in self.inputs and droplet.hottest_c is not None:
             off = max(COMFORT_C[0] - droplet.hottest_c, droplet.hottest_c - COMFORT_C[1], 0.0)
             value += (self.worst - value) * (1.0 - float(np.exp(-((off / HEAT_SCALE_K) ** 2))))
-        return value + self.response.scatter(point) * float(_rng(seed, 1, droplet.number).standard_normal())
+        # Cut at 2.5: a normal tail would, once in a campaign, make a droplet that no published replicate comes near.
+        deviation = float(np.clip(_rng(seed, 1, droplet.number).standard_normal(), -2.5, 2.5))
+        return value + self.response.scatter(point) * deviation
 
     def spectrum(self, value: float) -> Floats:
         if self.encode == "distance":
