@@ -63,7 +63,8 @@ class Action:
     ``gives``: the readings it ends with; the first is what ``save_as`` keeps. ``evidence``: how happened() can tell
     afterwards, in words ("" : it cannot). ``remainder``: the rest of a half-done act can be delivered.
     ``holds``: it only keeps a condition for a time (cut short, the sample is judged by the recipe).
-    ``amount``: the achieved amount that says how much was done, drawn from stock when the instrument has one.
+    ``amount``: the achieved amount that says how much was done, drawn from stock when the instrument has one;
+    ``fills``: it goes into the stock instead (a syringe drawn up).
     """
 
     name: str
@@ -75,6 +76,7 @@ class Action:
     evidence: str = ""
     remainder: bool = False
     amount: str = ""
+    fills: bool = False
     doc: str = ""
 
 
@@ -97,6 +99,14 @@ class Progress:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     arrays: Mapping[str, bytes] = field(default_factory=dict)  # float64 little-endian; the runner keeps them as blobs
     again_in_s: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What an action will take when all goes well: its time and what it will have achieved. Known without a port."""
+
+    duration_s: float = 0.0
+    achieved: Mapping[str, Amount] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +194,7 @@ def action(
     evidence: str = "",
     remainder: bool = False,
     amount: str = "",
+    fills: bool = False,
 ) -> Callable[[_Method], _Method]:
     """Declare a method to be an action; its docstring's first line becomes the action's doc."""
 
@@ -199,6 +210,7 @@ def action(
             evidence=evidence,
             remainder=remainder,
             amount=amount,
+            fills=fills,
             doc=doc[0] if doc else "",
         )
         method.__dict__["__action__"] = declared

@@ -1,0 +1,408 @@
+"""New Era NE-1000 syringe pump (and its family: NE-500, NE-1010, NE-4000, WPI Aladdin), over RS-232.
+
+Source: NE-1000 user manual, publication 1200-01, firmware V3.9 ("manual" below). What matters of it:
+
+* 19200 8N1; up to 100 pumps share a line, told apart by address. A command is ``<address><text>CR``; the answer is
+  ``STX <two digits> <status> <data> ETX``, nothing after it (manual 10.2).
+* Numbers have at most four digits, three of them behind the point (manual 10.2.1).
+* While an alarm stands (``A?R`` power-up, ``A?S`` stall, ``A?T`` watchdog), the command that meets it is answered with
+  the alarm and not done; that answer clears it.
+* The volumes dispensed (``DIS``) are the evidence of what was done. A power-up and a new diameter clear them, and with
+  four digits they grow coarse: so the driver sets the diameter only when it differs, and asks for a clearing at 100 uL.
+* A pumping program runs on into its next phase: phase 2 must be STP, or the pump goes on after its volume.
+* ``STP`` pauses, a second ``STP`` stops; ``RUN`` on a paused pump would go on with the old program.
+* Safe mode: frames with length and CRC, and a watchdog that stops the pump when nobody speaks for ``SAF`` seconds.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Identity,
+    InstrumentFault,
+    LinkTimeout,
+    Progress,
+    ProtocolError,
+    Reading,
+    SafetyError,
+    Setting,
+    Signal,
+    Value,
+    Verdict,
+    action,
+    written,
+)
+
+from .new_era_codec import (
+    ALARMS,
+    ANSWERS,
+    ERRORS,
+    MOST,
+    UL,
+    UL_MIN,
+    Command,
+    NewEraCodec,
+    Reply,
+    Volumes,
+    number,
+    rate,
+    volumes,
+)
+from .new_era_options import read_options
+
+PUMPING = {"I": "infuses", "W": "withdraws", "X": "purges"}
+# From here on DIS shows tenths of a microlitre only (test_new_era: counters are cleared before they grow coarse).
+COARSE_UL = 100.0
+# An answer of 25 characters takes 13 ms at 19200 baud; a pump answers within 100 ms.
+ANSWER_S = 1.0
+STOP_S = 0.3
+
+
+@dataclass(slots=True)
+class Job:
+    """The act that was begun in this process."""
+
+    direction: str
+    rate_ul_min: float
+    volume_ul: float
+    before: Volumes
+
+
+RATE = Setting(
+    name="rate", argument="rate_ul_min", unit="uL/min", low=0.0001, high=100_000.0, zero=True,
+    doc="pumping rate; exactly 0 does nothing",
+)  # fmt: skip
+TIME = Setting(
+    name="time", argument="time_s", unit="s", low=0.1, high=86_400.0, required=False,
+    doc="how long, instead of a volume",
+)  # fmt: skip
+VOLUME = Setting(
+    name="volume", argument="volume_ul", unit="uL", low=0.001, high=MOST, zero=True, required=False,
+    doc="how much, instead of a time",
+)  # fmt: skip
+EVIDENCE = "the pump's own counters of volume (DIS), unless it was switched off since"
+
+
+class NE1000(Driver):
+    """A New Era NE-1000 with a syringe. Options: ``address``, ``syringe: {maker, volume, diameter}``, ``watchdog``."""
+
+    kind = "New Era NE-1000 syringe pump"
+    signals = (
+        Signal(name="infused", unit="uL", doc="volume pushed out since the counters were cleared"),
+        Signal(name="withdrawn", unit="uL", doc="volume drawn up since the counters were cleared"),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        read = read_options(options)
+        self._codec = NewEraCodec(read.address)
+        self._diameter = number(read.diameter_mm)
+        self._watchdog_s = read.watchdog_s
+        self._reset = False
+        self._job: Job | None = None
+        self._ran = False
+
+    # --- known without a port -----------------------------------------------------------------------------------
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions, with the limits that this syringe sets. Raises SpecError for a syringe that cannot be."""
+        read = read_options(options)
+        slowest, fastest = read.rates
+        step_ul, most_ul = read.volumes
+        limited = {
+            "rate": replace(RATE, low=slowest, high=fastest),
+            "time": TIME,
+            "volume": replace(VOLUME, low=step_ul, high=most_ul, resolution=step_ul),
+        }
+        return {
+            name: replace(one, settings=tuple(limited[setting.name] for setting in one.settings))
+            for name, one in super().declare(options).items()
+        }
+
+    @classmethod
+    def complaint(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> str:
+        """One of time and volume, and a volume that this syringe can move."""
+        if ("time_s" in values) == ("volume_ul" in values):
+            return "give either time or volume"
+        rate_ul_min, volume_ul = _float(values, "rate_ul_min"), _volume_ul(values)
+        if rate_ul_min == 0.0 and volume_ul > 0.0:
+            return f"rate = 0 never delivers {written(volume_ul, 'uL')}"
+        if rate_ul_min == 0.0:
+            return ""
+        step_ul, most_ul = read_options(options).volumes
+        if 0.0 < volume_ul < step_ul:
+            return f"{written(volume_ul, 'uL')} is less than one motor step ({written(step_ul, 'uL')})"
+        if volume_ul > most_ul:
+            return f"{written(volume_ul, 'uL')} is more than the {written(most_ul, 'uL')} it moves in one go"
+        return ""
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """The time and the volume that rate and time (or volume) make."""
+        rate_ul_min, volume_ul = _float(values, "rate_ul_min"), _volume_ul(values)
+        return Expected(
+            duration_s=volume_ul / rate_ul_min * 60.0 if rate_ul_min > 0.0 else 0.0,
+            achieved={"volume": Amount(volume_ul, "uL")},
+        )
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """The pump stops by itself at the end of its volume; in safe mode also when nobody speaks to it."""
+        seconds = read_options(options).watchdog_s
+        if seconds:
+            return f"the pump's own watchdog: it stops when nobody speaks to it for {seconds} s"
+        return "the pump itself: it stops at the end of the volume it was given"
+
+    # --- on the wire --------------------------------------------------------------------------------------------
+
+    def open(self) -> Identity:
+        """Ask for model and firmware. Raises InstrumentFault when something else answers."""
+        first = self._exchange("VER")
+        reply = first
+        if first.alarm:
+            self._note(first.alarm)
+            reply = self._believe("VER", self._exchange("VER"))
+        else:
+            self._believe("VER", first)
+        model, _, firmware = reply.data.partition("V")
+        said = f"A?{first.alarm}" if first.alarm else f"{first.status}{first.data}"
+        return Identity(model=model, firmware=firmware, first_reply=repr(said))
+
+    def configure(self) -> None:
+        """Send syringe, units, program and watchdog where they differ; a new diameter clears the counters."""
+        status = self._ask("").status
+        if status in PUMPING:
+            raise InstrumentFault(f"it {PUMPING[status]} already; stop it before it is set up", kind="busy")
+        if self._number_of("DIA") != float(self._diameter):
+            self._order(f"DIA{self._diameter}")
+            if (said := self._number_of("DIA")) != float(self._diameter):
+                raise InstrumentFault(
+                    f"it has a diameter of {said} mm after {self._diameter} mm was sent", kind="setup"
+                )
+        if not self._ask("VOL").data.endswith("UL"):
+            self._order("VOLUL")
+        for phase, function in (("2", "STP"), ("1", "RAT")):
+            self._order(f"PHN{phase}")
+            if not self._ask("FUN").data.startswith(function):
+                self._order(f"FUN{function}")
+        if int(self._ask("SAF").data) != self._watchdog_s:
+            self._order(f"SAF{self._watchdog_s}")
+        self._codec.safe = self._watchdog_s > 0
+        self._reset = False
+
+    def read(self) -> Mapping[str, Reading]:
+        """The volumes moved since the counters were cleared."""
+        now = self._look()[1]
+        return {
+            "infused": Reading(value=now.infused, unit="uL"),
+            "withdrawn": Reading(value=now.withdrawn, unit="uL"),
+        }
+
+    def counters(self) -> Mapping[str, Amount]:
+        """The volumes moved, and one unit of their last digit."""
+        now = self._look()[1]
+        return {
+            "infused": Amount(now.infused, "uL"),
+            "withdrawn": Amount(now.withdrawn, "uL"),
+            "resolution": Amount(now.resolution, "uL"),
+        }
+
+    def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
+        """Whether the next act would be counted in tenths of a microlitre only."""
+        return max(_amount(counters, "infused"), _amount(counters, "withdrawn")) >= COARSE_UL
+
+    def clear_counters(self) -> None:
+        """Set both counters to 0."""
+        self._order("CLDINF")
+        self._order("CLDWDR")
+
+    @action(RATE, TIME, VOLUME, act=True, evidence=EVIDENCE, remainder=True, amount="volume")
+    def dispense(self, rate_ul_min: float, time_s: float | None = None, volume_ul: float | None = None) -> None:
+        """Push a volume out of the syringe at a rate in uL/min (the syringe sets the limits)."""
+        self._pump("INF", rate_ul_min, time_s, volume_ul)
+
+    @action(RATE, TIME, VOLUME, act=True, evidence=EVIDENCE, remainder=True, amount="volume", fills=True)
+    def withdraw(self, rate_ul_min: float, time_s: float | None = None, volume_ul: float | None = None) -> None:
+        """Draw a volume up into the syringe at a rate in uL/min (the syringe sets the limits)."""
+        self._pump("WDR", rate_ul_min, time_s, volume_ul)
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """Look at the counters. Raises InstrumentFault when the pump stalled, was paused or stopped short."""
+        job = self._job
+        if job is None:
+            return Progress(done=True, achieved={"volume": Amount(0.0, "uL")})
+        reply, now, alarm = self._look()
+        moved = _moved(job.direction, job.before, now)
+        if alarm:
+            kind, why = ALARMS[alarm]
+            raise InstrumentFault(f"{why} (after about {written(moved, 'uL')} of {written(job.volume_ul, 'uL')})", kind)
+        achieved = {"volume": Amount(moved, "uL"), "rate": Amount(job.rate_ul_min, "uL/min")}
+        if reply.status in PUMPING:
+            left_s = (job.volume_ul - moved) / job.rate_ul_min * 60.0
+            return Progress(done=False, achieved=achieved, again_in_s=min(max(left_s, 0.2), 5.0))
+        if moved < job.volume_ul - _tolerance(job.before, now):
+            kind, how = ("paused", "paused") if reply.status == "P" else ("stopped", "stopped")
+            raise InstrumentFault(f"it was {how} at {written(moved, 'uL')} of {written(job.volume_ul, 'uL')}", kind)
+        return Progress(done=True, achieved=achieved)
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Compare the counters with what they said before the act."""
+        values = self.resolved(action, settings)
+        rate_ul_min, wanted = _float(values, "rate_ul_min"), float(number(_volume_ul(values)))
+        if rate_ul_min == 0.0 or wanted == 0.0:
+            return Verdict(state="done", why="nothing was asked for", achieved={"volume": Amount(0.0, "uL")})
+        if act == self.act and not self._ran:
+            return Verdict(state="not_begun", why="it was never told to run")
+        if "infused" not in before or "withdrawn" not in before:
+            return Verdict(state="cannot_tell", why="the counters were not read before the act")
+        reply, now, _ = self._look()
+        if self._reset:
+            return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
+        then = Volumes(_amount(before, "infused"), _amount(before, "withdrawn"), _amount(before, "resolution"))
+        direction = "INF" if action == "dispense" else "WDR"
+        moved, other = _moved(direction, then, now), _moved("WDR" if direction == "INF" else "INF", then, now)
+        tolerance = _tolerance(then, now)
+        if moved < -tolerance or abs(other) > tolerance:
+            return Verdict(state="cannot_tell", why="the counters were cleared or moved by somebody else since")
+        achieved = {"volume": Amount(max(moved, 0.0), "uL")}
+        if reply.status in PUMPING:
+            return Verdict(state="running", why=f"it {PUMPING[reply.status]}", achieved=achieved)
+        if wanted <= tolerance or moved > wanted + tolerance:
+            return Verdict(
+                state="cannot_tell",
+                why=f"its counters show {written(moved, 'uL')} (to {written(now.resolution, 'uL')}) where "
+                f"{written(wanted, 'uL')} was asked for",
+            )
+        if moved >= wanted - tolerance:
+            return Verdict(state="done", why="its counters show the whole volume", achieved=achieved)
+        if moved < tolerance:
+            return Verdict(state="not_begun", why="its counters have not moved")
+        rest = {"rate": Amount(rate_ul_min, "uL/min"), "volume": Amount(wanted - moved, "uL")}
+        why = f"its counters show {written(moved, 'uL')} of {written(wanted, 'uL')}"
+        return Verdict(state="partial", why=why, achieved=achieved, remainder=rest)
+
+    def stop(self) -> None:
+        """Stop pumping and end the program; harmless twice. Raises InstrumentFault when it pumps on."""
+        # Each of these may be eaten: one by an alarm, one only pauses, one may be lost on the line.
+        for last in (False, False, False, True):
+            try:
+                reply = self.exchange(self._codec, Command("STP"), STOP_S)
+            except LinkTimeout:
+                if last:
+                    raise
+                continue
+            self._note(reply.alarm)
+            if reply.status == "S" and not reply.alarm:
+                break
+        # The answer to a stop may have been one that came late; this one is certain.
+        status = self._ask("").status
+        if status in PUMPING:
+            raise InstrumentFault(f"it {PUMPING[status]} after it was told to stop", kind="runaway")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _pump(self, direction: str, rate_ul_min: float, time_s: float | None, volume_ul: float | None) -> None:
+        given = {"time_s": time_s, "volume_ul": volume_ul, "rate_ul_min": rate_ul_min}
+        values = {name: value for name, value in given.items() if value is not None}
+        self._job, self._ran = None, False
+        # Asked here too, whoever calls: a volume that rounds to 0 means "without end" to this pump (manual 5.6).
+        if why := self.complaint("dispense" if direction == "INF" else "withdraw", values, self.options):
+            raise SafetyError(f"{why}; nothing was sent")
+        if rate_ul_min == 0.0 or _volume_ul(values) == 0.0:
+            return
+        status = self._ask("").status
+        if status in PUMPING:
+            raise InstrumentFault(f"it {PUMPING[status]} already", kind="busy")
+        if status != "S":
+            self.stop()  # a paused program would go on instead of ours
+        if self._reset:
+            self.configure()
+        text, unit = rate(rate_ul_min)
+        volume = number(_volume_ul(values))
+        before = self._look()[1]
+        self._order(f"DIR{direction}")
+        self._order(f"RAT{text}{unit}")
+        self._order(f"VOL{volume}")
+        if not self._codec.safe:  # a basic frame has no checksum: a flipped bit would make another number of it
+            self._same("RAT", float(text) * UL_MIN[unit], UL_MIN)
+            self._same("VOL", float(volume), UL)
+        self._job, self._ran = Job(direction, float(text) * UL_MIN[unit], float(volume), before), True
+        self._order("RUN")
+
+    def _same(self, question: str, wanted: float, units: Mapping[str, float]) -> None:
+        match = ANSWERS[question].fullmatch(self._ask(question).data)
+        said = float(match[1]) * units[match[2]] if match else math.nan
+        if not math.isclose(said, wanted, rel_tol=1e-6):
+            raise ProtocolError(f"{question} reads back as {said:g} where {wanted:g} was sent; nothing was started")
+
+    def _look(self) -> tuple[Reply, Volumes, str]:
+        """The counters, and the alarm that stood before."""
+        first = self._exchange("DIS")
+        self._note(first.alarm)
+        reply = self._believe("DIS", self._exchange("DIS") if first.alarm else first)
+        return reply, volumes(reply.data), first.alarm
+
+    def _ask(self, text: str) -> Reply:
+        """A question: an alarm that stands is noted, and the question asked again."""
+        reply = self._exchange(text)
+        if reply.alarm:
+            self._note(reply.alarm)
+            reply = self._exchange(text)
+        return self._believe(text, reply)
+
+    def _number_of(self, text: str) -> float:
+        match = ANSWERS[text].fullmatch(self._ask(text).data)
+        return float(match[1]) if match else math.nan
+
+    def _order(self, text: str) -> None:
+        """Something to set or do; an alarm means that it was not done."""
+        reply = self._exchange(text)
+        self._note(reply.alarm)
+        self._believe(text, reply)
+
+    def _exchange(self, text: str) -> Reply:
+        reply: Reply = self.exchange(self._codec, Command(text), ANSWER_S)
+        return reply
+
+    def _note(self, alarm: str) -> None:
+        self._reset = self._reset or alarm == "R"
+
+    def _believe(self, text: str, reply: Reply) -> Reply:
+        if reply.alarm:
+            kind, why = ALARMS[reply.alarm]
+            raise InstrumentFault(f"{text or 'a question'}: {why}", kind=kind)
+        if reply.error is not None:
+            raise InstrumentFault(f"{text}: {ERRORS[reply.error]} (?{reply.error})", kind="refused")
+        return reply
+
+
+def _moved(direction: str, then: Volumes, now: Volumes) -> float:
+    moved = now.infused - then.infused if direction == "INF" else now.withdrawn - then.withdrawn
+    return round(moved, 6)
+
+
+def _tolerance(then: Volumes, now: Volumes) -> float:
+    """Two readings, each good to one unit of its last digit."""
+    return 1.5 * max(then.resolution, now.resolution)
+
+
+def _volume_ul(values: Mapping[str, Value]) -> float:
+    if "volume_ul" in values:
+        return _float(values, "volume_ul")
+    return _float(values, "rate_ul_min") * _float(values, "time_s") / 60.0
+
+
+def _float(values: Mapping[str, Value], name: str) -> float:
+    return float(values.get(name, 0.0))
+
+
+def _amount(amounts: Mapping[str, Amount], name: str) -> float:
+    return float(amounts[name].value) if name in amounts else 0.0

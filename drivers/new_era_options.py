@@ -1,0 +1,88 @@
+"""What lab.yaml says of a New Era pump, and the limits that follow from its syringe."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.bench import SpecError, quantity_of, refuse_unknown, written
+
+from .new_era_codec import MOST
+
+# Manual 12.5: the plunger's speeds.
+FASTEST_CM_MIN = 5.1005
+SLOWEST_CM_H = 0.004205
+# Manual 12.5: 0.2126 um of the plunger a motor step; less than one step cannot be delivered.
+STEP_CM = 0.2126e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one pump, read and found sensible. Rates in uL/min, volumes in uL."""
+
+    address: int
+    volume_ul: float
+    diameter_mm: float
+    watchdog_s: int
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """The slowest and the fastest rate, from the plunger's speeds."""
+        area_cm2 = math.pi * (self.diameter_mm / 20.0) ** 2
+        return _up(area_cm2 * SLOWEST_CM_H * 1000.0 / 60.0), _down(area_cm2 * FASTEST_CM_MIN * 1000.0)
+
+    @property
+    def volumes(self) -> tuple[float, float]:
+        """One motor step, and the most in one go."""
+        step_ul = math.pi * (self.diameter_mm / 20.0) ** 2 * STEP_CM * 1000.0
+        return max(0.001, _up(step_ul)), min(MOST, self.volume_ul)
+
+
+def read_options(options: Mapping[str, Any]) -> Options:
+    """Read and check the options. Raises SpecError for what makes no sense."""
+    refuse_unknown(options, ("address", "syringe", "watchdog"), "NE1000")
+    volume_ul, diameter_mm = _syringe(options)
+    return Options(_address(options), volume_ul, diameter_mm, _watchdog_s(options))
+
+
+def _up(value: float) -> float:
+    """The next number up with three digits, so that a limit can be read and be kept."""
+    scale = 10.0 ** (2 - math.floor(math.log10(value)))
+    return math.ceil(value * scale) / scale
+
+
+def _down(value: float) -> float:
+    scale = 10.0 ** (2 - math.floor(math.log10(value)))
+    return math.floor(value * scale) / scale
+
+
+def _address(options: Mapping[str, Any]) -> int:
+    address = options.get("address", 0)
+    if not isinstance(address, int) or isinstance(address, bool) or not 0 <= address <= 99:
+        raise SpecError(f"address = {address!r} is not a whole number from 0 to 99")
+    return address
+
+
+def _syringe(options: Mapping[str, Any]) -> tuple[float, float]:
+    """Volume in uL and inside diameter in mm."""
+    syringe = options.get("syringe")
+    if not isinstance(syringe, Mapping) or not {"volume", "diameter"} <= set(syringe):
+        raise SpecError("a pump needs its syringe: {maker: BD, volume: 10 mL, diameter: 14.43 mm}")
+    refuse_unknown(syringe, ("maker", "volume", "diameter"), "syringe")
+    volume_ul, diameter_mm = quantity_of(syringe["volume"], "uL"), quantity_of(syringe["diameter"], "mm")
+    if not 0.1 <= diameter_mm <= 50.0:
+        raise SpecError(f"diameter = {written(diameter_mm, 'mm')} is outside the pump's 0.1 to 50 mm")
+    stroke_mm = volume_ul / (math.pi * (diameter_mm / 2.0) ** 2)
+    if not 10.0 <= stroke_mm <= 200.0:
+        raise SpecError(
+            f"a syringe of {written(volume_ul, 'uL')} and {written(diameter_mm, 'mm')} would be {stroke_mm:.0f} mm "
+            "long; one of the two is wrong"
+        )
+    return volume_ul, diameter_mm
+
+
+def _watchdog_s(options: Mapping[str, Any]) -> int:
+    seconds = quantity_of(options["watchdog"], "s") if "watchdog" in options else 0.0
+    if seconds != int(seconds) or not 0 <= seconds <= 255:
+        raise SpecError(f"watchdog = {written(seconds, 's')} is not a whole number of seconds up to 255")
+    return int(seconds)

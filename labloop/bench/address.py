@@ -1,0 +1,94 @@
+"""Addresses as lab.yaml writes them, read and compared without opening anything.
+
+    serial:///dev/ttyUSB0?baud=9600&bytesize=7&parity=E&stopbits=1   (serial://COM3 on Windows)
+    rfc2217://host:port?baud=9600                                    a serial port behind the network
+    tcp://host:port                                                  bytes as they are
+    zmq+tcp://host:port?actor=N1.spectrometer                        ZMQ, messages
+
+What belongs to one instrument and not to the line (``actor``) is no part of the port: instruments with equal
+``port_key`` share a port.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+from labloop.campaign.errors import SpecError
+
+LINE_KEYS = ("baud", "bytesize", "parity", "stopbits", "rtscts", "xonxoff")
+INSTRUMENT_KEYS = ("actor",)
+KEYS = {
+    "serial": LINE_KEYS,
+    "rfc2217": LINE_KEYS,
+    "tcp": (),
+    "zmq+tcp": INSTRUMENT_KEYS,
+}
+ALLOWED = {
+    "bytesize": ("5", "6", "7", "8"),
+    "parity": ("N", "E", "O", "M", "S"),
+    "stopbits": ("1", "1.5", "2"),
+    "rtscts": ("0", "1"),
+    "xonxoff": ("0", "1"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One address, taken apart. ``place``: the device's path, or ``host:port``."""
+
+    text: str
+    scheme: str
+    place: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        return self.place.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.place.rpartition(":")[2])
+
+    @property
+    def port_key(self) -> str:
+        """The address of the line alone: equal for all instruments that share it."""
+        line = "&".join(f"{key}={value}" for key, value in self.options.items() if key not in INSTRUMENT_KEYS)
+        slashes = "://" if self.scheme else ""
+        return f"{self.scheme}{slashes}{self.place}" + (f"?{line}" if line else "")
+
+
+def parse_address(text: str) -> Address:
+    """Take an address apart. Raises SpecError that names what is wrong with it."""
+    parts = urlsplit(text)
+    known = KEYS.get(parts.scheme)
+    if known is None:
+        raise SpecError(f"port {text!r}: {_unknown('scheme', parts.scheme, KEYS)}")
+    place = parts.netloc + parts.path if parts.scheme == "serial" else parts.netloc
+    if not place:
+        raise SpecError(f"port {text!r} names no device; write it as {parts.scheme}://{_example(parts.scheme)}")
+    options: dict[str, str] = {}
+    for key, value in parse_qsl(parts.query, keep_blank_values=True):
+        if key not in known:
+            raise SpecError(f"port {text!r}: {_unknown('key', key, known)}")
+        if key in ALLOWED and value not in ALLOWED[key]:
+            raise SpecError(f"port {text!r}: {key}={value} is none of {', '.join(ALLOWED[key])}")
+        if key == "baud" and not (value.isascii() and value.isdigit() and 0 < int(value) <= 4_000_000):
+            raise SpecError(f"port {text!r}: baud={value} is not a whole number of bits per second")
+        options[key] = value
+    if parts.scheme != "serial":
+        host, _, port = place.rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise SpecError(f"port {text!r}: write it as {parts.scheme}://{_example(parts.scheme)}")
+    return Address(text=text, scheme=parts.scheme, place=place, options=options)
+
+
+def _example(scheme: str) -> str:
+    return "/dev/ttyUSB0?baud=9600" if scheme == "serial" else "host:port"
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
+    if not known:
+        return f"unknown {what} {name!r}; this scheme takes none"
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"unknown {what} {name!r}; " + (f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}")

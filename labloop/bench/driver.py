@@ -1,0 +1,105 @@
+"""The base of a driver: what every instrument does alike, so that a driver holds its manual and nothing else."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from labloop.campaign.errors import SpecError
+from labloop.campaign.events import Amount, Reading, Value
+
+from .instrument import Action, Exchange, Expected, Identity, Progress, Signal, Verdict, actions_of
+from .settings import resolve
+
+
+class Driver:
+    """An instrument whose actions are its methods marked with ``@action``.
+
+    A subclass writes open(), stop(), progress() and its actions, and overrides the rest where its manual has more to
+    say. The class methods answer from the lab file's options alone, so that ``check`` needs no port.
+    """
+
+    kind: ClassVar[str] = ""
+    signals: ClassVar[tuple[Signal, ...]] = ()
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        self.exchange = exchange
+        self.options = options
+        self.actions = self.declare(options)
+        self.act = ""
+
+    # --- known without a port -----------------------------------------------------------------------------------
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions with their limits for these options. Raises SpecError for options that make no sense."""
+        return actions_of(cls)
+
+    @classmethod
+    def complaint(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> str:
+        """What is wrong with these settings together, beyond the limits of each ("": nothing)."""
+        return ""
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """How long this will take and what it will have achieved, when all goes well."""
+        return Expected()
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """Who makes it safe when this computer dies: the instrument's own watchdog, in words ("": nobody)."""
+        return ""
+
+    # --- on the wire --------------------------------------------------------------------------------------------
+
+    def open(self) -> Identity:
+        """Ask who is there, and read; set nothing. Raises InstrumentFault when it is something else."""
+        raise NotImplementedError
+
+    def configure(self) -> None:
+        """Send the lab's settings, those that differ."""
+
+    def read(self) -> Mapping[str, Reading]:
+        """What the instrument says about itself now, by signal."""
+        return {}
+
+    def counters(self) -> Mapping[str, Amount]:
+        """The instrument's own counters: the evidence of what it did."""
+        return {}
+
+    def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
+        """Whether the counters must be cleared (clear_counters(), a fact of its own) to see the next act well."""
+        return False
+
+    def clear_counters(self) -> None:
+        """Wipe the instrument's counters; the runner writes that down first."""
+
+    def expected_s(self, action: str, settings: Mapping[str, Value]) -> float:
+        """How long this will take when all goes well."""
+        return self.expected(action, settings, self.options).duration_s
+
+    def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
+        """Begin an action: ``settings`` as {argument: value} in declared units; ``act`` is the act's identity."""
+        if action not in self.actions:
+            raise SpecError(f"{self.kind} has no action {action!r}")
+        self.act = act
+        getattr(self, action)(**settings)
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """One look at the action that was begun ``elapsed_s`` ago."""
+        raise NotImplementedError
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """What became of an act, asked read-only: here, nobody can tell."""
+        return Verdict(state="cannot_tell", why=f"{self.kind} keeps no record of {action}")
+
+    def stop(self) -> None:
+        """Bring it to the safe side; always allowed, harmless twice."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Say goodbye where the protocol wants one; the port is not the driver's."""
+
+    # --- words for subclasses -----------------------------------------------------------------------------------
+
+    def resolved(self, action: str, settings: Mapping[str, Amount]) -> dict[str, Value]:
+        """Journaled settings as {argument: value} in declared units."""
+        return resolve(self.actions[action], settings)

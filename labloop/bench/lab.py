@@ -1,0 +1,295 @@
+"""A lab file come alive: drivers loaded, ports opened, instruments identified, and the way to the safe state.
+
+Instruments whose addresses differ only in what belongs to one instrument (``actor``) share a port. How a port is
+opened is the caller's: ``connect`` gets the address as the lab file writes it (of a shared line: as its first
+instrument has it) and answers with a Port, real or simulated.
+
+The safe state is reached in one order, whatever happened before: everything that runs or waits on any port is broken
+off; stop() goes to every instrument but the kept ones, every port at once; then the lab's own list. An instrument that
+does not answer costs the others nothing: its complaint is collected and the rest goes on.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from labloop.campaign.errors import LabloopError, SpecError
+from labloop.campaign.events import Amount
+
+from .address import parse_address
+from .errors import BenchError, InstrumentFault
+from .instrument import Action, Expected, Identity, Instrument, Signal
+from .loading import load_class
+from .port import Port
+from .settings import resolve, suggest
+from .transport import open_link
+
+_T = TypeVar("_T")
+
+Connect = Callable[[str], Port]
+
+# stop() of the slowest driver is a handful of exchanges of 0.3 s on a dead line; five drivers share a port at most in
+# the shipped lab. Beyond this an instrument is reported as not stopped (test_lab: a port that hangs).
+SAFE_S = 10.0
+
+_NEEDED = ("open", "configure", "begin", "progress", "stop", "declare")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What is known of an instrument without opening its port."""
+
+    name: str
+    driver: type[Any]
+    options: Mapping[str, Any]
+    actions: Mapping[str, Action]
+    signals: Mapping[str, Signal]
+    place: str
+
+    @property
+    def kind(self) -> str:
+        return str(self.driver.kind)
+
+    @property
+    def watchdog(self) -> str:
+        """Who makes it safe when this computer dies ("": nobody)."""
+        return str(self.driver.watchdog(self.options))
+
+    def complaint(self, action: str, values: Mapping[str, Any]) -> str:
+        """What is wrong with these settings together ("": nothing)."""
+        return str(self.driver.complaint(action, values, self.options))
+
+    def expected(self, action: str, values: Mapping[str, Any]) -> Expected:
+        """How long it will take and what it will have achieved."""
+        found: Expected = self.driver.expected(action, values, self.options)
+        return found
+
+
+@dataclass(slots=True, kw_only=True)
+class Station:
+    """One instrument of an open lab: its driver, its port, what it declares and who it said it is."""
+
+    name: str
+    driver: Instrument
+    port: Port
+    declaration: Declaration
+    identity: Identity | None = None
+
+    @property
+    def actions(self) -> Mapping[str, Action]:
+        return self.declaration.actions
+
+    @property
+    def signals(self) -> Mapping[str, Signal]:
+        return self.declaration.signals
+
+
+@dataclass(slots=True)
+class Lab:
+    """An open lab. Ports are open; instruments are silent until open() is called."""
+
+    spec: Any
+    instruments: dict[str, Station]
+    ports: dict[str, Port] = field(default_factory=dict)
+
+    def open(self) -> dict[str, Identity]:
+        """Identify every instrument, setting nothing; every port at once. Raises the first complaint."""
+        for name, identity in self._everywhere(self.instruments, lambda station: station.driver.open()).items():
+            self.instruments[name].identity = identity
+        return {name: station.identity for name, station in self.instruments.items() if station.identity}
+
+    def configure(self) -> None:
+        """Send the lab's settings to every instrument; only after recovery has asked. Raises the first complaint."""
+        self._everywhere(self.instruments, lambda station: station.driver.configure())
+
+    def reopen(self, name: str) -> Identity:
+        """Open the port of a lost instrument again and make sure that the same instruments answer on it.
+
+        Raises LinkError while the port is away, InstrumentFault when something else answers.
+        """
+        port = self.instruments[name].port
+        port.reopen()
+        sharing = [one for one, station in self.instruments.items() if station.port is port]
+        for one, now in self._everywhere(sharing, lambda station: station.driver.open()).items():
+            before = self.instruments[one].identity
+            if before is not None and (before.model, before.serial) != (now.model, now.serial):
+                raise InstrumentFault(
+                    f"{one} on {port.address}: {now.model} {now.serial} answers where {before.model} {before.serial} "
+                    "was. Put the cables back, or begin a new run",
+                    kind="identity",
+                )
+            self.instruments[one].identity = now
+        found = self.instruments[name].identity
+        assert found is not None
+        return found
+
+    def safe(self) -> list[str]:
+        """Bring the bench to its safe state, going on past every error; what went wrong, in words."""
+        errors: list[str] = []
+        for port in self.ports.values():
+            port.interrupt()
+        spared = set(self.spec.keep)
+        stopping = {
+            name: station.port.submit(station.driver.stop)
+            for name, station in self.instruments.items()
+            if name not in spared
+        }
+        deadline_s = time.monotonic() + SAFE_S
+        for name, future in stopping.items():
+            errors += _outcome(f"{name}.stop", future, deadline_s)
+        for step in self.spec.safe_state:
+            future = self._do(step)
+            errors += _outcome(f"{step.instrument}.{step.action}", future, time.monotonic() + SAFE_S)
+        return errors
+
+    def close(self) -> None:
+        """Let go of every instrument and port; harmless twice."""
+        for station in self.instruments.values():
+            station.port.submit(station.driver.close)
+        for port in self.ports.values():
+            port.close()
+
+    def _do(self, step: Any) -> "Future[None]":
+        station = self.instruments[step.instrument]
+
+        def act() -> None:
+            settings = {name: Amount(value.value, value.unit) for name, value in dict(step.settings).items()}
+            station.driver.begin(step.action, resolve(station.actions[step.action], settings), "safe")
+
+        return station.port.submit(act)
+
+    def _everywhere(self, names: Iterable[str], call: Callable[[Station], _T]) -> dict[str, _T]:
+        """Call on every instrument, every port at once; all are waited for before the first complaint is raised."""
+        calls = {name: self._on(self.instruments[name], call) for name in names}
+        complaints = [error for future in calls.values() if (error := future.exception()) is not None]
+        if complaints:
+            for other in complaints[1:]:
+                complaints[0].add_note(str(other))
+            raise complaints[0]
+        return {name: future.result() for name, future in calls.items()}
+
+    def _on(self, station: Station, call: Callable[[Station], _T]) -> "Future[_T]":
+        def named() -> _T:
+            try:
+                return call(station)
+            except InstrumentFault as fault:
+                raise InstrumentFault(f"{station.name} on {station.port.address}: {fault}", fault.kind) from fault
+
+        return station.port.submit(named)
+
+
+def driver_class(lab: Any, name: str) -> type[Any]:
+    """The driver class of one instrument. Raises SpecError naming the place in the lab file."""
+    place = f"{lab.place(('instruments', name, 'driver'))}: instruments.{name}.driver"
+    found = load_class(lab.instruments[name].driver, lab.root, place)
+    missing = [method for method in _NEEDED if not callable(getattr(found, method, None))]
+    if missing:
+        raise SpecError(f"{place}: {found.__name__} is no driver: it has no {', '.join(missing)}")
+    return found
+
+
+def declare(lab: Any) -> dict[str, Declaration]:
+    """What every instrument of a lab declares, with no port opened. Raises SpecError with all complaints."""
+    declared: dict[str, Declaration] = {}
+    complaints: list[str] = []
+    for name, instrument in lab.instruments.items():
+        place = f"{lab.place(('instruments', name))}: instruments.{name}"
+        try:
+            driver = driver_class(lab, name)
+        except SpecError as error:
+            complaints += error.complaints
+            continue
+        try:
+            actions = driver.declare(instrument.options)
+        except SpecError as error:
+            complaints += [f"{place}: {line}" for line in error.complaints]
+            continue
+        declared[name] = Declaration(
+            name=name,
+            driver=driver,
+            options=dict(instrument.options),
+            actions=actions,
+            signals={signal.name: signal for signal in driver.signals},
+            place=place,
+        )
+    if complaints:
+        raise SpecError(*complaints)
+    return declared
+
+
+def port_keys(lab: Any) -> dict[str, str]:
+    """{instrument: the address of the line it is on}. Raises SpecError for one device with two line settings."""
+    keys: dict[str, str] = {}
+    places: dict[tuple[str, str], str] = {}
+    for name, instrument in lab.instruments.items():
+        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
+        try:
+            address = parse_address(instrument.port)
+        except SpecError as error:
+            raise SpecError(f"{place}.{error}") from error
+        keys[name] = address.port_key
+        line = (address.scheme, address.place)
+        first = places.setdefault(line, name)
+        if keys[first] != keys[name]:
+            raise SpecError(
+                f"{place}.port = {instrument.port!r} is the same line as that of {first}, with other settings "
+                f"({keys[first]}). Write them alike"
+            )
+    return keys
+
+
+def connect_real(address: str) -> Port:
+    """Open a real port by the address that the lab file writes. Raises LinkError."""
+    return Port(open_link(address))
+
+
+def open_lab(lab: Any, connect: Connect = connect_real) -> Lab:
+    """Load the drivers and open the ports of a lab; nothing is said to any instrument yet.
+
+    Raises SpecError before any port is opened, LinkError after closing those that were.
+    """
+    declared = declare(lab)
+    keys = port_keys(lab)
+    for step in lab.safe_state:
+        if step.instrument not in declared:
+            raise SpecError(
+                f"safe_state: there is no instrument {step.instrument}; {suggest(step.instrument, declared)}"
+            )
+    for name in lab.keep:
+        if name not in declared:
+            raise SpecError(f"keep: there is no instrument {name}; {suggest(name, declared)}")
+    ports: dict[str, Port] = {}
+    try:
+        for name, key in keys.items():
+            if key not in ports:
+                ports[key] = connect(lab.instruments[name].port)
+        stations = {
+            name: Station(
+                name=name,
+                driver=one.driver(ports[keys[name]].exchange(name, lab.instruments[name].port), **one.options),
+                port=ports[keys[name]],
+                declaration=one,
+            )
+            for name, one in declared.items()
+        }
+    except LabloopError:
+        for port in ports.values():
+            port.close()
+        raise
+    return Lab(lab, stations, ports)
+
+
+def _outcome(what: str, future: "Future[Any]", deadline_s: float) -> list[str]:
+    """What went wrong with one call on the way to the safe state: nothing, or one complaint."""
+    try:
+        future.result(timeout=max(0.0, deadline_s - time.monotonic()))
+    except FutureTimeout:
+        return [f"{what}: its port still hangs after {SAFE_S:g} s"]
+    except (BenchError, SpecError) as error:
+        return [f"{what}: {error}"]
+    except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep the others from being stopped
+        return [f"{what}: {type(error).__name__}: {error}"]
+    return []

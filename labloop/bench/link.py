@@ -1,0 +1,209 @@
+"""What every Link does alike: one exchange at a time, by one deadline, and never a wrong answer.
+
+An exchange drops stale input, sends the command's frames and feeds what comes to the codec until it has a reply or the
+deadline of the *whole* exchange is over (a device that trickles a byte now and then cannot stretch it).
+
+The trap of a serial line is the answer that comes too late: it is the right shape, and the next question would take it
+for its own; every later one is then off by one. So a link remembers who still owes it an answer (after a time-out, an
+interruption or an answer that made no sense), and before the same codec speaks again it finds its place: it waits
+until the line is quiet and asks the codec's ``probe``, whose answer cannot be mistaken for the one that is owed.
+Instruments answer in order, so when the probe's answer is there nothing older is on the way.
+
+A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .errors import LinkError, LinkInterrupted, LinkTimeout, ProtocolError
+from .framing import LONGEST, shown
+from .instrument import Codec
+
+# How long a read waits before it looks at interrupt() and the deadline again: a stop gets through within this and one
+# exchange (test_transport: interrupt within 250 ms); shorter slices only burn the processor.
+SLICE_S = 0.02
+# Silence after which nothing more of a late frame is expected: 50 character times at 9600 baud, and longer than the
+# 16 ms latency timer of an FTDI adapter.
+QUIET_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What passed on a link, for the hex view. ``kind``: "sent", "received", "dropped" (stale input thrown away)."""
+
+    at_s: float
+    kind: str
+    data: bytes | list[bytes]
+
+
+class Link(Protocol):
+    """A way to one address. ``interrupt`` may be called from any thread; the rest by one thread at a time."""
+
+    address: str
+    traffic: deque[Traffic]
+
+    def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any: ...
+    def interrupt(self) -> None: ...
+    def resume(self) -> None: ...
+    def reopen(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class BaseLink:
+    """The exchange itself; a subclass knows how to open, to send, to wait for more and to close.
+
+    Data is ``bytes`` on a stream and a list of frames on a message link; empty data means nothing came.
+    """
+
+    slice_s = SLICE_S
+
+    def __init__(self, address: str, clock: Callable[[], float]) -> None:
+        self.address = address
+        self.traffic: deque[Traffic] = deque(maxlen=200)
+        self._clock = clock
+        self._interrupted = threading.Event()
+        self._owed: dict[int, tuple[Codec, Any]] = {}
+        self._lost = ""
+        self._open()
+
+    def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any:
+        """Send ``command`` and return its reply (None when it has none).
+
+        Raises LinkTimeout, LinkInterrupted, LinkError (the line is gone) or ProtocolError (the answer makes no sense).
+        """
+        if self._lost:
+            raise LinkError(self._lost)
+        end_s = self._clock() + deadline_s
+        if not codec.urgent(command):
+            self._find_place(codec, end_s, deadline_s)
+        return self._ask(codec, command, end_s, deadline_s)
+
+    def interrupt(self) -> None:
+        """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""
+        self._interrupted.set()
+
+    def resume(self) -> None:
+        """Let exchanges go on after interrupt()."""
+        self._interrupted.clear()
+
+    def reopen(self) -> None:
+        """Open a line that was lost once more. Raises LinkError while it is away."""
+        self._close()
+        self._open()
+        self._owed.clear()
+        self._lost = ""
+
+    def close(self) -> None:
+        """Let go of the line; harmless twice."""
+        self._lost = self._lost or f"{self.address} is closed"
+        self._close()
+
+    # --- what a subclass does -----------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Open the line. Raises LinkError."""
+
+    def _send(self, frames: list[bytes], end_s: float) -> None:
+        raise NotImplementedError
+
+    def _read(self, wait_s: float) -> bytes | list[bytes]:
+        """What came, or empty data after at most ``wait_s``."""
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        raise NotImplementedError
+
+    # --- the exchange -------------------------------------------------------------------------------------------
+
+    def _ask(self, codec: Codec, command: Any, end_s: float, deadline_s: float) -> Any:
+        if self._interrupted.is_set():
+            raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
+        codec.reset()
+        self._drop(0.0, end_s)
+        frames = self._tell(codec, command, end_s)
+        if not codec.expects_reply(command):
+            return None
+        stood = id(codec) in self._owed
+        if not stood:
+            self._owed[id(codec)] = (codec, command)
+        reply = self._wait(codec, frames, end_s, deadline_s)
+        if not stood:  # else it was urgent, this may be the reply that was owed, and its own is still to come
+            del self._owed[id(codec)]
+        return reply
+
+    def _tell(self, codec: Codec, command: Any, end_s: float) -> list[bytes]:
+        frames = codec.encode(command)
+        self._note("sent", frames if len(frames) > 1 else frames[0])
+        self._send(frames, end_s)
+        return frames
+
+    def _wait(self, codec: Codec, frames: list[bytes], end_s: float, deadline_s: float, forgiving: bool = False) -> Any:
+        """The reply. ``forgiving``: what makes no sense is passed over instead of raised."""
+        got: list[Any] = []
+        while True:
+            if self._interrupted.is_set():
+                raise LinkInterrupted(f"{self.address}: interrupted while {_text(frames)} waited for its answer")
+            left_s = end_s - self._clock()
+            if left_s <= 0:
+                raise LinkTimeout(
+                    f"{self.address}: no whole answer to {_text(frames)} within {deadline_s:g} s"
+                    + (f" (received {_text(got)})" if got else " (nothing came)")
+                )
+            data = self._read(min(self.slice_s, left_s))
+            if not data:
+                continue
+            self._note("received", data)
+            got.append(data)
+            try:
+                reply = codec.feed(data) if not forgiving else _first_that_fits(codec, data)
+            except ProtocolError as error:
+                raise ProtocolError(f"{self.address}: the answer to {_text(frames)} makes no sense: {error}") from error
+            if reply is not None:
+                return reply
+
+    def _find_place(self, codec: Codec, end_s: float, deadline_s: float) -> None:
+        """Bring the line back in step when ``codec`` is still owed an answer."""
+        owed = self._owed.get(id(codec))
+        if owed is None:
+            return
+        probe = codec.probe(owed[1])
+        if probe is not None:
+            codec.reset()
+            self._drop(QUIET_S, end_s)
+            frames = self._tell(codec, probe, end_s)
+            self._wait(codec, frames, end_s, deadline_s, forgiving=True)
+        del self._owed[id(codec)]
+
+    def _drop(self, quiet_s: float, end_s: float) -> None:
+        """Throw stale input away until nothing comes for ``quiet_s``, by ``end_s`` at the latest."""
+        while self._clock() < end_s and (data := self._read(quiet_s)):
+            self._note("dropped", data)
+
+    def _note(self, kind: str, data: bytes | list[bytes]) -> None:
+        self.traffic.append(Traffic(at_s=self._clock(), kind=kind, data=data))
+
+    def _gone(self, error: Exception) -> LinkError:
+        """The line broke: every later exchange says so until the port is opened again."""
+        self._lost = f"{self.address} was lost ({error}). Look at the cable and the power, then open it again."
+        self._close()
+        return LinkError(self._lost)
+
+
+def _first_that_fits(codec: Codec, data: bytes | list[bytes]) -> Any | None:
+    """The reply in ``data``, past what makes no sense. Every ProtocolError takes at least a byte out of the codec."""
+    for _ in range(LONGEST):
+        try:
+            return codec.feed(data)
+        except ProtocolError:
+            data = b""
+    return None
+
+
+def _text(data: list[Any]) -> str:
+    """What was sent or received, for a message."""
+    if data and all(isinstance(part, bytes) for part in data):
+        return shown(b"".join(data))
+    return shown(data)

@@ -1,0 +1,146 @@
+"""A port: one link, one worker thread, and every instrument that shares the line.
+
+Driver calls are handed to ``submit`` and run one after another, so the exchanges of two instruments on one line never
+interleave. ``interrupt`` cancels what waits and breaks off what runs, from any thread: then a stop submitted next is
+the first thing on the line. An inline port (in-process links) runs everything at once in the caller's thread, so that
+the order of a virtual campaign is the order of the program.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .errors import BenchError, LinkInterrupted
+from .instrument import Codec
+from .link import Link, Traffic
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Call:
+    """A driver call that waits its turn. ``generation``: interrupts seen when it was submitted."""
+
+    run: Callable[[], Any]
+    future: "Future[Any]"
+    generation: int
+
+
+class Port:
+    """One line and the calls on it. ``inline``: no thread, calls run at once in the caller's."""
+
+    def __init__(self, link: Link, *, inline: bool = False) -> None:
+        self.link = link
+        self._inline = inline
+        self._line = threading.RLock()
+        self._turn = threading.Condition()
+        self._waiting: deque[_Call] = deque()
+        self._generation = 0
+        self._worker: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def address(self) -> str:
+        """The line's address, without what belongs to one instrument."""
+        return self.link.address
+
+    @property
+    def traffic(self) -> tuple[Traffic, ...]:
+        """The last exchanges, oldest first, as they were on the wire."""
+        return tuple(self.link.traffic)
+
+    def exchange(self, name: str = "", address: str | None = None) -> "PortExchange":
+        """What a driver is handed: one exchange on this port. ``name`` goes into its complaints."""
+        return PortExchange(self, name, self.address if address is None else address)
+
+    def submit(self, call: Callable[[], _T]) -> "Future[_T]":
+        """Run a driver call in its turn; its answer or its exception is the future's."""
+        future: Future[_T] = Future()
+        if self._inline:
+            self.link.resume()
+            _run(call, future)
+            return future
+        with self._turn:
+            if self._closed:
+                future.set_exception(LinkInterrupted(f"{self.address} is closed"))
+                return future
+            self._waiting.append(_Call(call, future, self._generation))
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name=f"port {self.address}", daemon=True)
+                self._worker.start()
+            self._turn.notify()
+        return future
+
+    def interrupt(self) -> None:
+        """Break off the running call and refuse those that wait (LinkInterrupted); later ones run as ever."""
+        with self._turn:
+            self._generation += 1
+            self.link.interrupt()
+
+    def reopen(self) -> None:
+        """Open a lost line again, in its turn. Raises LinkError while it is away."""
+
+        def renew() -> None:
+            with self._line:
+                self.link.reopen()
+
+        self.submit(renew).result()
+
+    def close(self) -> None:
+        """Break off what runs, end the worker, let go of the line; harmless twice."""
+        self.interrupt()
+        with self._turn:
+            self._closed = True
+            worker = self._worker
+            self._turn.notify()
+        if worker is not None and worker is not threading.current_thread():
+            worker.join()
+        with self._line:
+            self.link.close()
+
+    def _work(self) -> None:
+        while True:
+            with self._turn:
+                while not self._waiting and not self._closed:
+                    self._turn.wait()
+                if not self._waiting:
+                    return
+                call = self._waiting.popleft()
+                current = call.generation == self._generation
+                if current:
+                    self.link.resume()
+            if current:
+                _run(call.run, call.future)
+            elif call.future.set_running_or_notify_cancel():
+                call.future.set_exception(LinkInterrupted(f"{self.address}: stopped before the call began"))
+
+
+class PortExchange:
+    """One instrument's way to its port. ``address``: its address as the lab file writes it."""
+
+    def __init__(self, port: Port, name: str, address: str) -> None:
+        self.address = address
+        self._port = port
+        self._name = name
+
+    def __call__(self, codec: Codec, command: Any, deadline_s: float) -> Any:
+        """One exchange under the port's lock; complaints begin with the instrument's name."""
+        with self._port._line:
+            try:
+                return self._port.link.exchange(codec, command, deadline_s)
+            except BenchError as error:
+                if not self._name:
+                    raise
+                raise type(error)(f"{self._name} on {error}") from error
+
+
+def _run(call: Callable[[], _T], future: "Future[_T]") -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 the caller of result() gets it, whatever it is
+        future.set_exception(error)
