@@ -1,0 +1,265 @@
+"""Real ports for simulated lines: a pty, a TCP port, an RFC 2217 port; all without threads, driven by one loop.
+
+Settings are part of the wire: a host at another speed (or, over RFC 2217, with other data bits, parity or stop bits)
+hears and says garbage, as on a real line. A pty cannot carry data bits and parity (Linux forces 8N1 on it), so there
+only the speed is compared.
+
+A pty is reached through a link in ``folder`` that keeps its name when the cable is pulled and put back, as
+/dev/serial/by-id does.
+"""
+
+import os
+import socket
+import termios
+import tty
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from serial import rfc2217
+
+GARBAGE = b"\xff\xfe\x00"
+CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineSettings:
+    """As a port's address gives them: ``serial:///dev/x?baud=9600&bytesize=7&parity=E``."""
+
+    baud: int = 9600
+    bytesize: int = 8
+    parity: str = "N"
+    stopbits: float = 1.0
+
+    def seconds_per_byte(self) -> float:
+        return (1 + self.bytesize + (self.parity != "N") + self.stopbits) / self.baud
+
+
+def line_settings(port: str) -> LineSettings:
+    """Raises ValueError naming the port when a setting is no number."""
+    query = dict(parse_qsl(urlsplit(port).query))
+    try:
+        return LineSettings(
+            baud=int(query.get("baud", 9600)),
+            bytesize=int(query.get("bytesize", 8)),
+            parity=query.get("parity", "N").upper(),
+            stopbits=float(query.get("stopbits", 1)),
+        )
+    except ValueError as error:
+        raise ValueError(f"{port}: {error}") from None
+
+
+class WirePort(Protocol):
+    """``address``: what a host opens. ``readable``: the descriptors to wait on. ``read``: what came on one of them."""
+
+    address: str
+
+    def readable(self) -> list[int]: ...
+    def read(self, descriptor: int) -> bytes: ...
+    def write(self, data: bytes) -> None: ...
+    def unplug(self) -> None: ...
+    def replug(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class PtyPort:
+    def __init__(self, name: str, port: str, folder: Path) -> None:
+        self.settings = line_settings(port)
+        self._link = folder / name
+        self._master = self._slave = -1
+        query = urlsplit(port).query
+        self.address = f"serial://{self._link}" + (f"?{query}" if query else "")
+        self.replug()
+
+    def readable(self) -> list[int]:
+        return [self._master] if self._master >= 0 else []
+
+    def read(self, descriptor: int) -> bytes:
+        try:
+            data = os.read(self._master, CHUNK)
+        except BlockingIOError:
+            return b""
+        return GARBAGE if data and not self._at_speed() else data
+
+    def write(self, data: bytes) -> None:
+        if self._master < 0:
+            return
+        if not self._at_speed():
+            data = GARBAGE
+        try:
+            os.write(self._master, data)
+        except BlockingIOError:
+            return  # Nobody reads: a full buffer loses what comes, as a UART does.
+
+    def _at_speed(self) -> bool:
+        speed = getattr(termios, f"B{self.settings.baud}", None)
+        return speed is None or termios.tcgetattr(self._master)[5] == speed
+
+    def unplug(self) -> None:
+        if self._master >= 0:
+            os.close(self._master)
+            os.close(self._slave)
+            self._master = self._slave = -1
+            self._link.unlink(missing_ok=True)
+
+    def replug(self) -> None:
+        if self._master >= 0:
+            return
+        self._master, self._slave = os.openpty()  # The other end stays open here too: a host may come and go.
+        for end in (self._master, self._slave):
+            tty.setraw(end)
+        modes = termios.tcgetattr(self._slave)
+        speed = getattr(termios, f"B{self.settings.baud}", None)
+        if speed is not None:
+            modes[4] = modes[5] = speed
+            termios.tcsetattr(self._slave, termios.TCSANOW, modes)
+        os.set_blocking(self._master, False)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(os.ttyname(self._slave))
+
+    def close(self) -> None:
+        self.unplug()
+
+
+class TcpPort:
+    """One host at a time; a second one is turned away."""
+
+    scheme = "tcp"
+
+    def __init__(self, name: str, port: str, folder: Path) -> None:
+        self.settings = line_settings(port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        self._host: socket.socket | None = None
+        self._plugged = True
+        query = urlencode(parse_qsl(urlsplit(port).query))
+        host, number = self._listener.getsockname()[:2]
+        self.address = f"{self.scheme}://{host}:{number}" + (f"?{query}" if query else "")
+
+    def readable(self) -> list[int]:
+        return [self._listener.fileno(), *([self._host.fileno()] if self._host is not None else [])]
+
+    def read(self, descriptor: int) -> bytes:
+        if descriptor == self._listener.fileno():
+            self._accept()
+            return b""
+        if self._host is None:
+            return b""
+        try:
+            data = self._host.recv(CHUNK)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+        return self._heard(data)
+
+    def write(self, data: bytes) -> None:
+        if self._host is None:
+            return
+        try:
+            self._host.sendall(self._said(data))
+        except OSError:
+            self._hang_up()  # The host went, or reads nothing any more.
+
+    def _accept(self) -> None:
+        host, _ = self._listener.accept()
+        if self._host is not None or not self._plugged:
+            host.close()
+            return
+        host.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host.settimeout(1.0)
+        self._host = host
+        self._greet(host)
+
+    def _greet(self, host: socket.socket) -> None:
+        """What the port says to a host that has come: nothing."""
+
+    def _heard(self, data: bytes) -> bytes:
+        return data
+
+    def _said(self, data: bytes) -> bytes:
+        return data
+
+    def _hang_up(self) -> None:
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+
+    def unplug(self) -> None:
+        self._plugged = False
+        self._hang_up()
+
+    def replug(self) -> None:
+        self._plugged = True
+
+    def close(self) -> None:
+        self._hang_up()
+        self._listener.close()
+
+
+class _Remembered:
+    """The serial port that RFC 2217 sets: it only remembers."""
+
+    def __init__(self, settings: LineSettings) -> None:
+        self.baudrate, self.bytesize = settings.baud, settings.bytesize
+        self.parity, self.stopbits = settings.parity, settings.stopbits
+        self.rts = self.dtr = self.cts = self.dsr = self.cd = True
+        self.ri = self.break_condition = self.xonxoff = self.rtscts = False
+
+    def reset_input_buffer(self) -> None:
+        """Nothing waits here."""
+
+    def reset_output_buffer(self) -> None:
+        """Nothing waits here."""
+
+
+class _Connection:
+    """What a PortManager writes its negotiation to."""
+
+    def __init__(self, host: socket.socket) -> None:
+        self._host = host
+
+    def write(self, data: bytes) -> None:
+        self._host.sendall(data)
+
+
+class Rfc2217Port(TcpPort):
+    scheme = "rfc2217"
+
+    def __init__(self, name: str, port: str, folder: Path) -> None:
+        super().__init__(name, port, folder)
+        self._set = _Remembered(self.settings)
+        self._manager: Any = None
+
+    def _greet(self, host: socket.socket) -> None:
+        self._set = _Remembered(self.settings)
+        self._manager = rfc2217.PortManager(self._set, _Connection(host))
+
+    def _heard(self, data: bytes) -> bytes:
+        if self._manager is None or not data:
+            return b""
+        try:
+            plain = b"".join(self._manager.filter(data))
+        except (OSError, ValueError, KeyError, TypeError):
+            self._hang_up()  # It went, or what it says is no RFC 2217.
+            return b""
+        return GARBAGE if plain and not self._matches() else plain
+
+    def _said(self, data: bytes) -> bytes:
+        return b"".join(self._manager.escape(data if self._matches() else GARBAGE))
+
+    def _matches(self) -> bool:
+        there, here = self._set, self.settings
+        return (there.baudrate, there.bytesize, there.parity, float(there.stopbits)) == (
+            here.baud,
+            here.bytesize,
+            here.parity,
+            here.stopbits,
+        )
+
+
+TRANSPORTS: Mapping[str, type[PtyPort] | type[TcpPort]] = {"pty": PtyPort, "tcp": TcpPort, "rfc2217": Rfc2217Port}

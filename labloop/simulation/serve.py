@@ -1,0 +1,273 @@
+"""Serve a simulated bench on real ports, as a process of its own: ``python -m labloop.simulation.serve PLAN.json``.
+
+The plan is a SimulatedBench's (bench.py) with some keys more:
+
+    "addresses": OUT.json      written whole when every port answers, taken away at the end:
+                               {"pid": ..., "speed": ..., "ports": {name: "serial:///...?baud=19200", ...}}
+    "transport": "pty" | "tcp" | "rfc2217"     for serial lines; messages go over ZMQ on a free loopback port
+    "state": folder | null     everything that outlives the process is kept in its bench.json, written whole after each
+                               act's begin and end and once a second, and taken up again at the start. Time stands still
+                               in between. A file ``by-hand/*.json`` there, {"instrument": name, "refill_ul": number},
+                               is a person's refill: it is taken away when it is done, or renamed to ``*.refused``.
+    "watch": lock | null       end when nobody has held an flock on this file for a minute: so the instruments of a run
+                               outlive a killed runner by that much, and no longer.
+
+SIGTERM and SIGINT end it cleanly. One thread, one loop: what the host says is heard in the order it was said, the state
+is saved before the answer leaves, and answers are paced at the line's rate (times the speed).
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import zmq
+
+from .bench import SimulatedBench
+from .clock import WallClock
+from .ports import TRANSPORTS, PtyPort, TcpPort
+
+OUTLIVES_S = 60.0
+SAVE_EVERY_S = 1.0
+LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
+
+
+class _SerialSide:
+    """One serial line on its port, with what it has still to say: (wall time, byte) in order."""
+
+    def __init__(self, line: Any, port: PtyPort | TcpPort, speed: float) -> None:
+        self.line, self.port = line, port
+        self._byte_s = port.settings.seconds_per_byte() / speed
+        self._waiting: list[tuple[float, bytes]] = []
+        self._free_s = 0.0
+
+    def hear(self, data: bytes, now_s: float, wall_s: float) -> None:
+        answer = self.line.receive(data, now_s)
+        at_s = max(self._free_s, wall_s + len(data) * self._byte_s)
+        for n in range(len(answer)):
+            at_s += self._byte_s
+            self._waiting.append((at_s, answer[n : n + 1]))
+            self._free_s = at_s
+
+    def speak(self, wall_s: float) -> None:
+        ripe = 0
+        while ripe < len(self._waiting) and self._waiting[ripe][0] <= wall_s:
+            ripe += 1
+        if ripe:
+            self.port.write(b"".join(byte for _, byte in self._waiting[:ripe]))
+            del self._waiting[:ripe]
+
+    def next_s(self) -> float | None:
+        return self._waiting[0][0] if self._waiting else None
+
+    def replug(self, now_s: float) -> None:
+        if now_s < self.line.unplugged_until_s:
+            self._waiting.clear()
+            self.port.unplug()
+        else:
+            self.port.replug()
+
+
+class Server:
+    """A bench on its ports. ``run`` until ``stop`` is called or nobody watches."""
+
+    def __init__(self, plan: Mapping[str, Any]) -> None:
+        """Raises ValueError for a plan that makes no sense; nothing is left open then."""
+        transport = plan.get("transport") or "pty"
+        if transport not in TRANSPORTS:
+            raise ValueError(f"transport = {transport!r}; known are {', '.join(TRANSPORTS)}")
+        self._addresses = Path(plan["addresses"])
+        self._watch = Path(plan["watch"]) if plan.get("watch") else None
+        self._state = Path(plan["state"]) if plan.get("state") else None
+        kept = self._kept()
+        speed = float(plan.get("speed") or 1.0)
+        self.clock = WallClock(speed, kept["at_s"] if kept else 0.0)
+        self.bench = SimulatedBench(plan, self.clock)
+        if kept:
+            self.bench.restore(kept)
+        self._stopped = False
+        self._acts_seen = len(self.bench.ledger.entries)
+        self._seen_s = self._saved_s = time.monotonic()
+        self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._serial: list[_SerialSide] = []
+        self._sockets: dict[Any, Any] = {}
+        self.ports: dict[str, str] = {}
+        for port, line in self.bench.lines.items():
+            address = self._open_serial(port, line, transport) if line.kind == "serial" else self._open_zmq(port, line)
+            self.ports.update(dict.fromkeys(self.bench.names[port], address))
+
+    def _open_serial(self, port: str, line: Any, transport: str) -> str:
+        named = Path(urlsplit(port).path).name or self.bench.names[port][0]
+        opened = TRANSPORTS[transport](f"{len(self._serial)}-{named}", port, Path(self._links.name))
+        self._serial.append(_SerialSide(line, opened, self.clock.speed))
+        return opened.address
+
+    def _open_zmq(self, port: str, line: Any) -> str:
+        router = self._context.socket(zmq.ROUTER)
+        router.setsockopt(zmq.LINGER, 0)
+        number = router.bind_to_random_port("tcp://127.0.0.1")
+        self._sockets[router] = line
+        query = urlsplit(port).query
+        return f"zmq+tcp://127.0.0.1:{number}" + (f"?{query}" if query else "")
+
+    def stop(self) -> None:
+        """End at the next turn of the loop. Safe in a signal's handler."""
+        self._stopped = True
+
+    def run(self) -> None:
+        write_whole(self._addresses, json.dumps({"pid": os.getpid(), "speed": self.clock.speed, "ports": self.ports}))
+        try:
+            while not self._stopped and self._watched():
+                self._turn()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Save, close every port, take the addresses away."""
+        self._save()
+        self._addresses.unlink(missing_ok=True)
+        for side in self._serial:
+            side.port.close()
+        for router in self._sockets:
+            router.close(0)
+        self._context.term()
+        self._links.cleanup()
+        self.bench.close()
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+    def _turn(self) -> None:
+        poller = zmq.Poller()
+        ends = {fd: side for side in self._serial for fd in side.port.readable()}
+        for end in (*ends, *self._sockets):
+            poller.register(end, zmq.POLLIN)
+        ready = dict(poller.poll(self._wait_ms()))
+        now_s, out = self.clock.now_s(), []
+        self.bench.settle(now_s)
+        for fd, side in ends.items():
+            data = side.port.read(fd) if fd in ready else b""
+            side.hear(data, now_s, time.monotonic())
+        for router, line in self._sockets.items():
+            out += [(router, message) for message in self._answers(router, line, router in ready, now_s)]
+        if len(self.bench.ledger.entries) != self._acts_seen or time.monotonic() - self._saved_s >= SAVE_EVERY_S:
+            self._by_hand()
+            self._save()
+        for router, (peer, frames) in out:
+            router.send_multipart([peer, *frames])
+        for side in self._serial:
+            side.replug(now_s)
+            side.speak(time.monotonic())
+
+    def _answers(self, router: Any, line: Any, ready: bool, now_s: float) -> list[tuple[bytes, list[bytes]]]:
+        answers = list(line.receive(b"", [], now_s))
+        while ready:
+            try:
+                peer, *frames = router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            answers += line.receive(peer, frames, now_s)
+        return answers
+
+    def _wait_ms(self) -> int:
+        """Rounded down: less than a millisecond is spent looking again and again, or answers would come late."""
+        waits = [LONGEST_WAIT_S]
+        wall_s, now_s = time.monotonic(), self.clock.now_s()
+        waits += [at_s - wall_s for side in self._serial if (at_s := side.next_s()) is not None]
+        if (due_s := self.bench.due(now_s)) is not None:
+            waits.append((due_s - now_s) / self.clock.speed)
+        return int(max(min(waits), 0.0) * 1e3)
+
+    def _watched(self) -> bool:
+        if self._watch is None:
+            return True
+        wall_s = time.monotonic()
+        if is_held(self._watch):
+            self._seen_s = wall_s
+        return wall_s - self._seen_s < OUTLIVES_S
+
+    # -- what is kept ------------------------------------------------------------------------------------------------
+    def _kept(self) -> dict[str, Any] | None:
+        path = self._state / "bench.json" if self._state is not None else None
+        if path is None or not path.exists():
+            return None
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return kept
+
+    def _save(self) -> None:
+        self._acts_seen, self._saved_s = len(self.bench.ledger.entries), time.monotonic()
+        if self._state is not None:
+            self._state.mkdir(parents=True, exist_ok=True)
+            write_whole(self._state / "bench.json", json.dumps(self.bench.state()))
+
+    def _by_hand(self) -> None:
+        if self._state is None:
+            return
+        for path in sorted((self._state / "by-hand").glob("*.json")):
+            try:
+                wish = json.loads(path.read_text(encoding="utf-8"))
+                self.bench.refill(wish["instrument"], float(wish["refill_ul"]))
+            except (ValueError, KeyError, TypeError) as error:
+                sys.stderr.write(f"{path}: refused: {error!r}\n")
+                path.rename(path.with_suffix(".refused"))
+            else:
+                path.unlink()
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds an flock on this file. Looking takes it shared for some microseconds."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All of it or nothing: beside it first, then in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def serve(plan: Mapping[str, Any], on_ready: Callable[[Server], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. ``on_ready`` is called before the first turn. Raises ValueError for the plan."""
+    server = Server(plan)
+    before = {number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        if on_ready is not None:
+            on_ready(server)
+        server.run()
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m labloop.simulation.serve", description="Serve a simulated bench.")
+    parser.add_argument("plan", type=Path)
+    plan = json.loads(parser.parse_args(arguments).plan.read_text(encoding="utf-8"))
+    try:
+        serve(plan)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
