@@ -4,7 +4,7 @@
 locked by the one controller the bench has. Its facts add up here as a run's do in campaign.state.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,19 +114,14 @@ class BenchBook:
         ]
         self.record(*facts)
 
-    def release_lease(self, run: str, questions: Iterable[e.StepInDoubt]) -> None:
-        """Give the bench back; what the run left in doubt keeps its claim."""
-        questions = list(questions)
+    def release_lease(self, run: str, questions: Mapping[str, str]) -> None:
+        """Give the bench back; what the run left in doubt ({step: question}) keeps its claim."""
         known = {step for name, step in self.state.questions if name == run}
-        opened = [
-            e.QuestionOpened(run=run, step=question.step, question=question.question)
-            for question in questions
-            if question.step not in known
+        facts: list[e.Fact] = [
+            e.QuestionOpened(run=run, step=step, question=text) for step, text in questions.items() if step not in known
         ]
-        asked = {question.step for question in questions}
-        closed = [e.QuestionClosed(run=run, step=step, answer="settled") for step in known - asked]
-        owes = run if questions else ""
-        self.record(*opened, *closed, e.LeaseReleased(epoch=self.state.epoch, owes=owes))
+        facts += [e.QuestionClosed(run=run, step=step, answer="settled") for step in sorted(known - questions.keys())]
+        self.record(*facts, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
 
     def left(self, name: str) -> e.Amount | None:
         """What is left of a stock; None: nobody keeps count of it."""

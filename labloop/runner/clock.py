@@ -97,7 +97,7 @@ async def _wait(event: asyncio.Event, timeout_s: float) -> bool:
         return False
 
 
-class _VirtualSelector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _VirtualSelector(selectors.DefaultSelector):
     """Where an event loop would wait for its next timer, the virtual clock leaps there instead."""
 
     def __init__(self, clock: VirtualClock) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final
 from labloop.bench import InProcessLink, InProcessMessageLink, LinkError, Port, open_link
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import CampaignOpened
-from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.spec import LabSpec
 from labloop.journal import locks
 from labloop.journal.files import private_folder, write_whole
 from labloop.simulation.bench import SimulatedBench
@@ -27,7 +27,7 @@ from .benches import simulation_plan
 from .clock import VirtualClock
 from .folder import RunFolder
 
-# Importing numpy and fitting nothing takes the simulators about half a second; a loaded machine may need ten times that.
+# Importing numpy takes the simulators about half a second; a loaded machine may need ten times that.
 SERVED_WITHIN_S: Final = 30.0
 ENDED_WITHIN_S: Final = 5.0
 

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from typing import Any
 from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.lab_spec import LabSpec, read_lab
-from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_lab_text, read_spec
 from labloop.journal import Blobs, Reader
 from labloop.journal.files import private_folder, write_whole
 
@@ -45,22 +43,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
-    """A run's folder, and where its lab lives. ``files``: {path as written: sha256} of what campaign and lab name."""
+    """A run's folder, and the folder that its lab file was read in."""
 
     path: Path
     lab_folder: Path
-    lab_root: Path
-    files: Mapping[str, str]
 
     @property
     def name(self) -> str:
         """The run as a person names it on the command line."""
         return str(self.path)
-
-    def find(self, written: str) -> Path | None:
-        """The kept copy of a file that campaign or lab names."""
-        sha = self.files.get(written)
-        return self.path / "blobs" / sha if sha else None
 
 
 def run_folder(order: Order) -> Path:
@@ -76,7 +67,7 @@ def run_folder(order: Order) -> Path:
 
 def create(order: Order) -> tuple[RunFolder, CampaignSpec, LabSpec, e.CampaignOpened]:
     """Read and check an order, and make its folder. Raises SpecError before anything is written."""
-    spec = read_spec(order.campaign)
+    spec = read_spec(order.campaign, lab=order.lab)
     lab_path = order.lab or spec.lab
     if lab_path is None or not spec.trial:
         missing = "lab" if lab_path is None else "trial"
@@ -96,9 +87,9 @@ def create(order: Order) -> tuple[RunFolder, CampaignSpec, LabSpec, e.CampaignOp
     files = {written: blobs.put(found.read_bytes()) for written, found in {**spec.files, **lab_spec.files}.items()}
     write_whole(path / "campaign.yaml", spec.source.encode())
     write_whole(path / "lab.yaml", lab_spec.source.encode())
-    origin = {"lab_folder": str(lab_spec.folder.resolve()), "lab_root": str(lab_spec.root.resolve())}
+    origin = {"lab_folder": str(lab_spec.folder.resolve())}
     write_whole(path / "origin.json", json.dumps(origin).encode())
-    folder = RunFolder(path=path, lab_folder=lab_spec.folder, lab_root=lab_spec.root, files=files)
+    folder = RunFolder(path=path, lab_folder=lab_spec.folder)
     seed = spec.design.seed if order.seed is None else order.seed
     campaign_sha, lab_sha = (hashlib.sha256(text.encode()).hexdigest() for text in (spec.source, lab_spec.source))
     opened = e.CampaignOpened(
@@ -127,15 +118,26 @@ def read(path: Path) -> tuple[RunFolder, CampaignSpec, LabSpec]:
     _refuse_changed(path / "campaign.yaml", opened.campaign_sha256)
     _refuse_changed(path / "lab.yaml", opened.lab_sha256 or "")
     origin = json.loads((path / "origin.json").read_text())
-    folder = RunFolder(
-        path=path,
-        lab_folder=Path(origin["lab_folder"]),
-        lab_root=Path(origin["lab_root"]),
-        files=opened.files,
-    )
-    spec = read_spec(path / "campaign.yaml", find=folder.find)
-    lab_spec = read_lab(path / "lab.yaml", find=folder.find, folder=folder.lab_folder)
+    folder = RunFolder(path=path, lab_folder=Path(origin["lab_folder"]))
+    kept = {written: path / "blobs" / sha for written, sha in opened.files.items()}
+    spec = read_spec(path / "campaign.yaml", files=kept)
+    text = (path / "lab.yaml").read_bytes()
+    lab_spec = read_lab_text(text, str(path / "lab.yaml"), folder.lab_folder, files=kept)
     return folder, spec, lab_spec
+
+
+def portable(spec: CampaignSpec) -> dict[str, Any]:
+    """The campaign as plain values for another process: files by absolute path, no lab."""
+    named = {written: str(found.resolve()) for written, found in spec.files.items()}
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: moved(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [moved(one) for one in value]
+        return named.get(value, value) if isinstance(value, str) else value
+
+    return {key: moved(value) for key, value in spec.dump().items() if key != "lab"}
 
 
 def refuse_other_campaign(path: Path, order: Order) -> None:

@@ -12,7 +12,7 @@ from labloop.campaign import state as s
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
-from labloop.planner import PlannerError
+from labloop.planner.errors import PlannerError
 
 from .clock import Clock
 

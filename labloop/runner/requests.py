@@ -176,7 +176,7 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
             return _no(f"{said!r} is no answer. {usage}")
     left = {step.begun.step for step in state.questions.values()} - {step.begun.step for step in open_steps}
     for trial in sorted({step.begun.trial for step in open_steps if step.begun.trial is not None}):
-        waiting = any(state.steps[name].begun.trial == trial for name in left)
-        if not waiting and state.trials[trial].state == s.IN_DOUBT:
+        still_asked = any(state.steps[name].begun.trial == trial for name in left)
+        if not still_asked and state.trials[trial].state == s.IN_DOUBT:
             facts.append(e.TrialResumed(trial=trial))
     return Answer(accepted=True, message=f"{target}: {said}", facts=facts, effect="resolved")

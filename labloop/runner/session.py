@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,13 +19,12 @@ from labloop.bench import BenchError, Envelope, open_lab
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import StateError
-from labloop.campaign.lab_spec import LabSpec
-from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.spec import CampaignSpec, LabSpec
 from labloop.journal import Blobs, Journal, Presence, StoreError
-from labloop.planner import PlannerProcess
+from labloop.planner.process import PlannerProcess
 
 from . import folder as run_files
-from .book import BenchBook, BenchOwes
+from .book import BenchBook
 from .clock import Clock, VirtualClock, WallClock
 from .connect import Bench, live_bench, served_bench, virtual_bench
 from .folder import Order, RunFolder, run_folder
@@ -105,7 +104,7 @@ def _run(
                 memory.record(e.BudgetExtended(trials=trials - (budget or 0), why=f"--trials {trials}"))
         if more:
             memory.record(more)
-        planner = PlannerProcess(spec.dump(), folder.files_folder, log=folder.path / "planner.log")
+        planner = PlannerProcess(run_files.portable(spec), folder.path, log=folder.path / "planner.log")
         stack.callback(planner.close)
         planner.start()
         planner.send_facts(list(journal.records()))
@@ -140,7 +139,7 @@ def _drive(
         keeper.catch_up()
         memory.listeners.append(keeper.count)
         loop = Loop(
-            spec=spec, pipelined=lab_spec.samples == "pipelined", lab=lab, hand=hand, memory=memory,
+            spec=spec, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory,
             proposer=Proposer(spec, planner, clock), tick=lambda: presence.beat(instruments=memory.state.instruments),
         )  # fmt: skip
         with _signals(loop):
@@ -184,18 +183,14 @@ def _lease(
         book.take_lease(folder.name, opened.mode, stock)
         yield book
     finally:
-        if not book.journal.closed:
-            book.release_lease(
-                folder.name,
-                [
-                    e.StepInDoubt(step=name, question=step.question, answers=step.answers)
-                    for name, step in memory.state.questions.items()
-                ],
-            )
+        asked = {name: step.question for name, step in memory.state.questions.items()}
+        book.release_lease(folder.name, asked)
         book.close()
 
 
-def _bench(folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, clock: Clock) -> Bench:
+def _bench(
+    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, clock: Clock
+) -> AbstractContextManager[Bench]:
     if isinstance(clock, VirtualClock):
         return virtual_bench(folder, lab_spec, opened, clock)
     if opened.mode == "live":
@@ -233,6 +228,3 @@ def _logged(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
-
-
-BENCH_OWES = BenchOwes

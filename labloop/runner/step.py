@@ -21,6 +21,7 @@ from labloop.bench import (
     ProtocolError,
     SafetyError,
     Verdict,
+    drawn,
 )
 from labloop.campaign import events as e
 from labloop.campaign.recipe import PlannedStep
@@ -60,9 +61,9 @@ class Station(Protocol):
     @property
     def port(self) -> Any: ...
     @property
-    def actions(self) -> Mapping[str, Action]: ...
+    def declaration(self) -> Any: ...
     @property
-    def options(self) -> Mapping[str, Any]: ...
+    def actions(self) -> Mapping[str, Action]: ...
 
 
 class Memory(Protocol):
@@ -111,12 +112,15 @@ class StepHand:
                 return str(error)
             if self.book is None or not action.amount:
                 continue
-            wanted = station.driver.expected(action.name, resolved, station.options).achieved.get(action.amount)
+            held = self.book.left(planned.instrument)
+            if held is None:
+                continue
+            wanted = drawn(action, station.declaration.expected(action.name, resolved).achieved, held.unit)
             missing = self.book.missing(planned.instrument, wanted) if wanted else ""
             if missing:
                 raise OutOfStock(
-                    f"{missing}. Refill, tell it with `labloop request RUN refill {planned.instrument} "
-                    "AMOUNT`, and resume"
+                    f"{missing}. Refill it, say so with `labloop request RUN refill {planned.instrument} AMOUNT`, "
+                    "and resume."
                 )
         return ""
 
@@ -126,7 +130,7 @@ class StepHand:
         if future.done():
             result: R = future.result()
             return result
-        return await asyncio.wrap_future(future)  # type: ignore[no-any-return]
+        return await asyncio.wrap_future(future)
 
     async def run(
         self, planned: PlannedStep, *, step: str, trial: int | None, phase: str, number: int, stage: int, index: int,
@@ -177,7 +181,7 @@ class StepHand:
             self.memory.record(e.CountersCleared(instrument=name, before=dict(counters)))
             await self._reading(name, driver.clear_counters)
             counters = await self._reading(name, driver.counters)
-        return counters
+        return dict(counters)
 
     async def ask(self, step: StepState) -> Verdict:
         """Ask the instrument, read-only, what became of a begun step. Raises InstrumentGone."""
@@ -226,7 +230,7 @@ class StepHand:
     async def _watch(self, name: str, action: Action, resolved: Mapping[str, e.Value], step: str, save_as: str) -> None:
         driver = self.stations[name].driver
         began = self.clock.now_s()
-        limit_s = 2.0 * driver.expected(action.name, resolved, self.stations[name].options).duration_s + GRACE_S
+        limit_s = 2.0 * self.stations[name].declaration.expected(action.name, resolved).duration_s + GRACE_S
         while True:
             look: Progress = await self._reading(name, driver.progress, self.clock.now_s() - began)
             if look.readings:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from labloop.bench import drawn
 from labloop.campaign import events as e
 from labloop.campaign.state import StepState
 
@@ -32,8 +33,15 @@ class StockKeeper:
         begun = step.begun
         if not begun.act or begun.instrument not in self.stations:
             return
-        name = self.stations[begun.instrument].actions[begun.action].amount
-        taken = step.achieved.get(name) if name else None
+        held = self.book.left(begun.instrument)
+        if held is None:
+            return
+        action = self.stations[begun.instrument].actions[begun.action]
+        # A person who says "done, 0.14 mL" names no achieved value: it is the act's amount.
+        achieved = {**step.achieved}
+        if action.amount and "amount" in achieved:
+            achieved[action.amount] = achieved.pop("amount")
+        taken = drawn(action, achieved, held.unit)
         if taken is not None:
             opened = self.memory.state.opened
             self.book.draw(begun.instrument, taken, f"{opened.run_id if opened else ''}/{begun.step}")

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from labloop.bench import Action
 from labloop.campaign import state as s
 from labloop.campaign.recipe import PlannedStage, PlannedStep
 
@@ -106,7 +107,7 @@ class Walk:
     def _attempts(self, stage: int, index: int) -> int:
         return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())
 
-    def _actions(self, ahead: NextStage) -> dict[tuple[str, str], recovery.Action]:
+    def _actions(self, ahead: NextStage) -> dict[tuple[str, str], Action]:
         return {
             (step.instrument, step.action): self.hand.stations[step.instrument].actions[step.action]
             for step in ahead.stage.steps
