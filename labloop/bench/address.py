@@ -4,6 +4,8 @@
     rfc2217://host:port?baud=9600                                    a serial port behind the network
     tcp://host:port                                                  bytes as they are
     zmq+tcp://host:port?actor=N1.spectrometer                        ZMQ, messages
+    zmq+ipc:///path/of/socket?actor=N1.spectrometer                  the same, on one machine
+    sim:                                                             a simulator only, no real port
 
 What belongs to one instrument and not to the line (``actor``) is no part of the port: instruments with equal
 ``port_key`` share a port.
@@ -23,7 +25,10 @@ KEYS = {
     "rfc2217": LINE_KEYS,
     "tcp": (),
     "zmq+tcp": INSTRUMENT_KEYS,
+    "zmq+ipc": INSTRUMENT_KEYS,
+    "sim": (),
 }
+BY_NUMBER = ("rfc2217", "tcp", "zmq+tcp")
 ALLOWED = {
     "bytesize": ("5", "6", "7", "8"),
     "parity": ("N", "E", "O", "M", "S"),
@@ -54,8 +59,7 @@ class Address:
     def port_key(self) -> str:
         """The address of the line alone: equal for all instruments that share it."""
         line = "&".join(f"{key}={value}" for key, value in self.options.items() if key not in INSTRUMENT_KEYS)
-        slashes = "://" if self.scheme else ""
-        return f"{self.scheme}{slashes}{self.place}" + (f"?{line}" if line else "")
+        return f"{self.scheme}:{'' if self.scheme == 'sim' else '//'}{self.place}" + (f"?{line}" if line else "")
 
 
 def parse_address(text: str) -> Address:
@@ -64,8 +68,8 @@ def parse_address(text: str) -> Address:
     known = KEYS.get(parts.scheme)
     if known is None:
         raise SpecError(f"port {text!r}: {_unknown('scheme', parts.scheme, KEYS)}")
-    place = parts.netloc + parts.path if parts.scheme == "serial" else parts.netloc
-    if not place:
+    place = parts.netloc if parts.scheme in BY_NUMBER else parts.netloc + parts.path
+    if not place and parts.scheme != "sim":
         raise SpecError(f"port {text!r} names no device; write it as {parts.scheme}://{_example(parts.scheme)}")
     options: dict[str, str] = {}
     for key, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -76,7 +80,7 @@ def parse_address(text: str) -> Address:
         if key == "baud" and not (value.isascii() and value.isdigit() and 0 < int(value) <= 4_000_000):
             raise SpecError(f"port {text!r}: baud={value} is not a whole number of bits per second")
         options[key] = value
-    if parts.scheme != "serial":
+    if parts.scheme in BY_NUMBER:
         host, _, port = place.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise SpecError(f"port {text!r}: write it as {parts.scheme}://{_example(parts.scheme)}")
@@ -84,7 +88,7 @@ def parse_address(text: str) -> Address:
 
 
 def _example(scheme: str) -> str:
-    return "/dev/ttyUSB0?baud=9600" if scheme == "serial" else "host:port"
+    return {"serial": "/dev/ttyUSB0?baud=9600", "zmq+ipc": "/path/of/socket"}.get(scheme, "host:port")
 
 
 def _unknown(what: str, name: str, known: Mapping[str, object] | tuple[str, ...]) -> str:

@@ -17,7 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from labloop.campaign.errors import LabloopError, SpecError
-from labloop.campaign.events import Amount
+from labloop.campaign.events import Amount, Value
+from labloop.campaign.formula import Expression
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.steps import Step, Text, steps_of
+from labloop.campaign.units import Quantity
 
 from .address import parse_address
 from .errors import BenchError, InstrumentFault
@@ -34,6 +38,8 @@ Connect = Callable[[str], Port]
 # stop() of the slowest driver is a handful of exchanges of 0.3 s on a dead line; five drivers share a port at most in
 # the shipped lab. Beyond this an instrument is reported as not stopped (test_lab: a port that hangs).
 SAFE_S = 10.0
+# Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
+CLOSE_S = 1.0
 
 _NEEDED = ("open", "configure", "begin", "progress", "stop", "declare")
 
@@ -91,7 +97,7 @@ class Station:
 class Lab:
     """An open lab. Ports are open; instruments are silent until open() is called."""
 
-    spec: Any
+    spec: LabSpec
     instruments: dict[str, Station]
     ports: dict[str, Port] = field(default_factory=dict)
 
@@ -131,7 +137,7 @@ class Lab:
         errors: list[str] = []
         for port in self.ports.values():
             port.interrupt()
-        spared = set(self.spec.keep)
+        spared = {name.partition(".")[0] for name in self.spec.keep}
         stopping = {
             name: station.port.submit(station.driver.stop)
             for name, station in self.instruments.items()
@@ -140,24 +146,27 @@ class Lab:
         deadline_s = time.monotonic() + SAFE_S
         for name, future in stopping.items():
             errors += _outcome(f"{name}.stop", future, deadline_s)
-        for step in self.spec.safe_state:
+        for step in steps_of(self.spec.safe_state):
             future = self._do(step)
             errors += _outcome(f"{step.instrument}.{step.action}", future, time.monotonic() + SAFE_S)
         return errors
 
-    def close(self) -> None:
-        """Let go of every instrument and port; harmless twice."""
-        for station in self.instruments.values():
-            station.port.submit(station.driver.close)
+    def close(self) -> list[str]:
+        """Say goodbye to every instrument and let go of every port; harmless twice. What went wrong, in words."""
+        leaving = {name: station.port.submit(station.driver.close) for name, station in self.instruments.items()}
+        deadline_s = time.monotonic() + CLOSE_S
+        errors: list[str] = []
+        for name, future in leaving.items():
+            errors += _outcome(f"{name}.close", future, deadline_s)
         for port in self.ports.values():
             port.close()
+        return errors
 
-    def _do(self, step: Any) -> "Future[None]":
+    def _do(self, step: Step) -> "Future[None]":
         station = self.instruments[step.instrument]
 
         def act() -> None:
-            settings = {name: Amount(value.value, value.unit) for name, value in dict(step.settings).items()}
-            station.driver.begin(step.action, resolve(station.actions[step.action], settings), "safe")
+            station.driver.begin(step.action, _settled(step, station.actions[step.action]), "safe")
 
         return station.port.submit(act)
 
@@ -181,7 +190,7 @@ class Lab:
         return station.port.submit(named)
 
 
-def driver_class(lab: Any, name: str) -> type[Any]:
+def driver_class(lab: LabSpec, name: str) -> type[Any]:
     """The driver class of one instrument. Raises SpecError naming the place in the lab file."""
     place = f"{lab.place(('instruments', name, 'driver'))}: instruments.{name}.driver"
     found = load_class(lab.instruments[name].driver, lab.root, place)
@@ -191,7 +200,7 @@ def driver_class(lab: Any, name: str) -> type[Any]:
     return found
 
 
-def declare(lab: Any) -> dict[str, Declaration]:
+def declare(lab: LabSpec) -> dict[str, Declaration]:
     """What every instrument of a lab declares, with no port opened. Raises SpecError with all complaints."""
     declared: dict[str, Declaration] = {}
     complaints: list[str] = []
@@ -220,13 +229,15 @@ def declare(lab: Any) -> dict[str, Declaration]:
     return declared
 
 
-def port_keys(lab: Any) -> dict[str, str]:
+def port_keys(lab: LabSpec) -> dict[str, str]:
     """{instrument: the address of the line it is on}. Raises SpecError for one device with two line settings."""
     keys: dict[str, str] = {}
     places: dict[tuple[str, str], str] = {}
     for name, instrument in lab.instruments.items():
         place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
         try:
+            if instrument.port is None:
+                raise SpecError("port is missing. Write the address of its line, like serial:///dev/ttyUSB0?baud=9600")
             address = parse_address(instrument.port)
         except SpecError as error:
             raise SpecError(f"{place}.{error}") from error
@@ -246,30 +257,24 @@ def connect_real(address: str) -> Port:
     return Port(open_link(address))
 
 
-def open_lab(lab: Any, connect: Connect = connect_real) -> Lab:
+def open_lab(lab: LabSpec, connect: Connect = connect_real) -> Lab:
     """Load the drivers and open the ports of a lab; nothing is said to any instrument yet.
 
     Raises SpecError before any port is opened, LinkError after closing those that were.
     """
     declared = declare(lab)
     keys = port_keys(lab)
-    for step in lab.safe_state:
-        if step.instrument not in declared:
-            raise SpecError(
-                f"safe_state: there is no instrument {step.instrument}; {suggest(step.instrument, declared)}"
-            )
-    for name in lab.keep:
-        if name not in declared:
-            raise SpecError(f"keep: there is no instrument {name}; {suggest(name, declared)}")
+    _refuse_unsafe_state(lab, declared)
+    written = {name: instrument.port or "" for name, instrument in lab.instruments.items()}
     ports: dict[str, Port] = {}
     try:
         for name, key in keys.items():
             if key not in ports:
-                ports[key] = connect(lab.instruments[name].port)
+                ports[key] = connect(written[name])
         stations = {
             name: Station(
                 name=name,
-                driver=one.driver(ports[keys[name]].exchange(name, lab.instruments[name].port), **one.options),
+                driver=one.driver(ports[keys[name]].exchange(name, written[name]), **one.options),
                 port=ports[keys[name]],
                 declaration=one,
             )
@@ -282,12 +287,40 @@ def open_lab(lab: Any, connect: Connect = connect_real) -> Lab:
     return Lab(lab, stations, ports)
 
 
+def _refuse_unsafe_state(lab: LabSpec, declared: Mapping[str, Declaration]) -> None:
+    """Find out now, not when it is needed, that the lab's list for the safe state cannot be done."""
+    complaints: list[str] = []
+    for step in steps_of(lab.safe_state):
+        actions = declared[step.instrument].actions
+        if step.action not in actions:
+            complaints.append(lab.complaint(step.path, f"{step.name} is no action; {suggest(step.action, actions)}"))
+            continue
+        try:
+            _settled(step, actions[step.action])
+        except LabloopError as error:
+            complaints.append(lab.complaint(step.path, str(error)))
+    if complaints:
+        raise SpecError(*complaints)
+
+
+def _settled(step: Step, action: Action) -> dict[str, Value]:
+    """The settings of a step that depends on no trial, as {argument: value}."""
+    settings: dict[str, Amount] = {}
+    for name, written in step.settings.items():
+        value = written.evaluate({}) if isinstance(written, Expression) else written
+        if isinstance(value, Quantity):
+            settings[name] = Amount(value.value, value.unit)
+        else:
+            settings[name] = Amount(value.text if isinstance(value, Text) else value)
+    return resolve(action, settings)
+
+
 def _outcome(what: str, future: "Future[Any]", deadline_s: float) -> list[str]:
     """What went wrong with one call on the way to the safe state: nothing, or one complaint."""
     try:
         future.result(timeout=max(0.0, deadline_s - time.monotonic()))
     except FutureTimeout:
-        return [f"{what}: its port still hangs after {SAFE_S:g} s"]
+        return [f"{what}: its port did not answer in time"]
     except (BenchError, SpecError) as error:
         return [f"{what}: {error}"]
     except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep the others from being stopped

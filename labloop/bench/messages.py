@@ -32,7 +32,7 @@ class ZmqLink(BaseLink):
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST)
         try:
-            self._socket.connect(f"tcp://{self._where.place}")
+            self._socket.connect(f"{self._where.scheme.removeprefix('zmq+')}://{self._where.place}")
         except zmq.ZMQError as error:
             self._close()
             raise LinkError(f"{self._where.text}: cannot connect ({error})") from error

@@ -17,7 +17,9 @@ from typing import Any
 
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import Amount, Reading, Value
+from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.limits import Limit
+from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import convert
 
 from .errors import SafetyError
@@ -71,17 +73,19 @@ class Envelope:
     nothing, bind what cannot be bound, or loosen the lab's."""
 
     def __init__(
-        self, lab: Any, campaign: Any | None = None, declarations: Mapping[str, Declaration] | None = None
+        self, lab: LabSpec, campaign: CampaignSpec | None = None, declarations: Mapping[str, Declaration] | None = None
     ) -> None:
         self._declared = declare(lab) if declarations is None else declarations
-        sources = [("the lab's limit", "raise the limit if the bench allows", lab)]
+        sources: list[tuple[str, str, LabSpec | CampaignSpec, tuple[Limit, ...]]] = [
+            ("the lab's limit", "raise the limit if the bench allows", lab, lab.limits_written)
+        ]
         if campaign is not None:
-            sources.append(("the campaign's limit", "change the campaign's limit", campaign))
+            sources.append(("the campaign's limit", "change the campaign's limit", campaign, campaign.limits))
         self._settings: dict[tuple[str, str], list[Bound]] = {}
         self._watched: dict[str, dict[str, Watched]] = {}
         complaints: list[str] = []
-        for who, way_out, spec in sources:
-            for limit in _limits(spec):
+        for who, way_out, spec, limits in sources:
+            for limit in limits:
                 try:
                     self._draw(limit, who, way_out, spec.place)
                 except LabloopError as error:
@@ -279,11 +283,6 @@ def drawn(action: Action, achieved: Mapping[str, Amount], unit: str) -> Amount |
         return None
     taken = convert(float(amount.value), amount.unit, unit)
     return Amount(-taken if action.fills else taken, unit)
-
-
-def _limits(spec: Any) -> Iterator[Limit]:
-    """All limits of a lab or a campaign."""
-    yield from spec.limits
 
 
 def _bounds(limit: Limit, unit: str, difference: bool, who: str, way_out: str) -> Iterator[Bound]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import serial
 
+from labloop.campaign.errors import SpecError
+
 from .address import Address, parse_address
 from .errors import LinkError
 from .link import SLICE_S, BaseLink, Link
@@ -107,8 +109,10 @@ def open_link(text: str) -> Link:
     address = parse_address(text)
     if address.scheme == "tcp":
         return TcpLink(address)
-    if address.scheme == "zmq+tcp":
+    if address.scheme in ("zmq+tcp", "zmq+ipc"):
         return ZmqLink(address)
+    if address.scheme == "sim":
+        raise SpecError(f"port {text!r} is a simulator only; a live run needs the address of a real port")
     return SerialLink(address)
 
 

@@ -1,0 +1,358 @@
+"""IKA RCT digital hotplate stirrer (and RET, C-MAG of the same command set), over RS-232 or USB.
+
+Source: operating instructions 20014388a, "Interfaces and outputs" (NAMUR commands). What matters of it:
+
+* 9600 7E1, capitals, a blank between command and value, at most 80 characters; every message ends with blank CR LF.
+* ``IN_*`` answer with a value and the channel (``22.0 1``); ``START_n``, ``STOP_n`` and ``OUT_SP_n`` are silent, and so
+  is everything that is not understood: there are no errors. What was set is only known by reading it back.
+* Channels: 1 medium probe, 2 plate, 3 safety circuit, 4 stirrer.
+* ``STATUS_1`` (``11 1`` heats, ``12 1`` does not) and ``STATUS_4`` are undocumented; firmware without them
+  stays silent, and then the driver goes by the set values alone.
+* Some firmware puts the set temperature back to 0 when the heater starts: set, start, read back.
+* The set temperature cannot come near the safety circuit's dial.
+* ``OUT_WD1@s``: heater and stirrer go off when nothing is heard for s seconds (20 to 1500): the plate's own fail-safe.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Identity,
+    InstrumentFault,
+    LineFramer,
+    LinkTimeout,
+    Progress,
+    ProtocolError,
+    Reading,
+    Setting,
+    Signal,
+    SpecError,
+    Value,
+    Verdict,
+    action,
+    quantity_of,
+    refuse_unknown,
+    shown,
+    written,
+)
+
+# 80 characters (the longest message) take 83 ms at 9600 baud; the plate answers within 100 ms.
+ANSWER_S = 1.0
+# Firmware without STATUS_n is silent; this is all that finding out costs.
+STATUS_S = 0.4
+# OUT_SP_1 takes tenths of a degree, the answers have tenths.
+READ_BACK = 0.11
+AMBIENT_C = 20.0
+# The plate's ramp, for the expected time of a hold: 250 mL of water on an RCT take about a minute for 5 K.
+RAMP_K_S = 5.0 / 60.0
+
+NUMBER = r"-?\d{1,4}(?:\.\d+)?"
+ECHO = re.compile(rf"({NUMBER})")
+NAME = re.compile(r"[A-Z][ -~]{1,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One message's text: ``IN_PV_1``, ``OUT_SP_1 40.0``, ``START_1``."""
+
+    text: str
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is answered: questions, and the commands with an @, which are echoed."""
+        return self.text.startswith(("IN_", "STATUS_")) or "@" in self.text
+
+
+class IkaCodec:
+    """Lines of text. A number must carry the channel that was asked for; a name is a word."""
+
+    def __init__(self) -> None:
+        self._lines = LineFramer(b"\r\n", longest=128)
+        self._asked = ""
+
+    def encode(self, command: Command) -> list[bytes]:
+        self._asked = command.text
+        return [command.text.encode("ascii") + b" \r\n"]
+
+    def expects_reply(self, command: Command) -> bool:
+        return command.asks
+
+    def urgent(self, command: Command) -> bool:
+        return command.text.startswith("STOP_")
+
+    def probe(self, command: Command) -> Command:
+        """The name is answered like nothing else; after a lost name, the safety limit's channel is."""
+        return Command("IN_SP_3") if command.text in ("IN_NAME", "IN_TYPE") else Command("IN_NAME")
+
+    def reset(self) -> None:
+        self._lines.reset()
+
+    def feed(self, data: bytes | list[bytes]) -> str | None:
+        """The answer without its channel and blanks. Raises ProtocolError for what answers another question."""
+        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
+        line = self._lines.pop()
+        if line is None:
+            return None
+        text = line.decode("ascii", "replace").strip()
+        match = self._pattern().fullmatch(text)
+        if match is None:
+            raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
+        return match[1] if match.groups() else match[0]
+
+    def _pattern(self) -> re.Pattern[str]:
+        if self._asked in ("IN_NAME", "IN_TYPE"):
+            return NAME
+        if "@" in self._asked:
+            return ECHO
+        return re.compile(rf"({NUMBER}) {self._asked[-1:]}")
+
+
+@dataclass(slots=True)
+class Hold:
+    """A hold that was begun in this process; ``reached_s``: since when without a break it is within tolerance."""
+
+    temperature_c: float
+    tolerance_k: float
+    time_s: float
+    reach_by_s: float
+    started: bool = False
+    reached_s: float | None = None
+
+
+TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC", low=0.0, high=310.0)
+EVIDENCE = "the set value and the state of the heater, read back"
+
+
+class RCT(Driver):
+    """An IKA RCT digital. Options: ``watchdog: 60 s`` (off, if left out) for its own fail-safe."""
+
+    kind = "IKA RCT hotplate"
+    signals = (
+        Signal(name="temperature", unit="degC", doc="medium, by the probe in it"),
+        Signal(name="plate", unit="degC", doc="surface of the plate"),
+        Signal(name="speed", unit="rpm", doc="of the stirrer"),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._codec = IkaCodec()
+        self._watchdog_s = _watchdog_s(options)
+        self._has_status = True
+        self._hold: Hold | None = None
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions. Raises SpecError for a watchdog out of range."""
+        refuse_unknown(options, ("watchdog",), cls.__name__)
+        _watchdog_s(options)
+        return super().declare(options)
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """Heating up from the room's temperature, then the hold."""
+        if action != "hold":
+            return Expected()
+        temperature_c = float(values["temperature_c"])
+        warm_s = min(max(temperature_c - AMBIENT_C, 0.0) / RAMP_K_S + 120.0, float(values["reach_by_s"]))
+        return Expected(
+            duration_s=warm_s + float(values["time_s"]), achieved={"temperature": Amount(temperature_c, "degC")}
+        )
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """The plate's own, when the lab file sets it."""
+        seconds = _watchdog_s(options)
+        return f"the plate's own watchdog: heater and stirrer go off after {seconds} s of silence" if seconds else ""
+
+    def open(self) -> Identity:
+        """Ask for the name. Raises InstrumentFault when something else answers."""
+        name = self._text("IN_NAME")
+        if not name.startswith(("RCT", "RET", "C-MAG")):
+            raise InstrumentFault(f"{name!r} answers where an IKA RCT was expected", kind="identity")
+        try:
+            self.exchange(self._codec, Command("STATUS_1"), STATUS_S)
+        except LinkTimeout:
+            self._has_status = False
+        return Identity(model=name, first_reply=repr(name))
+
+    def configure(self) -> None:
+        """Set or end the plate's own watchdog."""
+        if self._watchdog_s:
+            self._number(f"OUT_WD1@{self._watchdog_s}")
+        else:
+            self._number("OUT_WD2@0")
+
+    def read(self) -> Mapping[str, Reading]:
+        """Medium, plate and speed now."""
+        return {
+            "temperature": Reading(value=self._number("IN_PV_1"), unit="degC"),
+            "plate": Reading(value=self._number("IN_PV_2"), unit="degC"),
+            "speed": Reading(value=self._number("IN_PV_4"), unit="rpm"),
+        }
+
+    @action(
+        TEMPERATURE,
+        Setting(name="tolerance", argument="tolerance_k", unit="K", low=0.2, high=50.0, default=1.0, required=False,
+                difference=True, doc="how near counts as reached"),
+        Setting(name="time", argument="time_s", unit="s", low=0.0, high=604_800.0, doc="how long, once reached"),
+        Setting(name="reach_by", argument="reach_by_s", unit="s", low=1.0, high=86_400.0, default=1800.0,
+                required=False, doc="how long reaching it may take"),
+        act=True, holds=True,
+    )  # fmt: skip
+    def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
+        """Bring the medium to a temperature in degC (0 to 310) and keep it there; the heater stays on afterwards.
+
+        Only time without a break within the tolerance counts.
+        """
+        self._hold = Hold(temperature_c, tolerance_k, time_s, reach_by_s)
+        self._heat(temperature_c)
+
+    @action(TEMPERATURE, act=True, repeatable=True, evidence=EVIDENCE)
+    def heat(self, temperature_c: float) -> None:
+        """Heat towards a temperature in degC (0 to 310) and go on; nothing is waited for."""
+        self._hold = None
+        self._heat(temperature_c)
+
+    @action(
+        Setting(name="speed", argument="speed_rpm", unit="rpm", low=50.0, high=1500.0, zero=True, doc="0 stops it"),
+        act=True, repeatable=True, evidence=EVIDENCE,
+    )  # fmt: skip
+    def stir(self, speed_rpm: float) -> None:
+        """Stir at a speed in rpm (50 to 1500; 0 stops the stirrer)."""
+        self._hold = None
+        if speed_rpm == 0.0:
+            self._tell("STOP_4")
+            return
+        self._wind_up()
+        self._tell(f"OUT_SP_4 {speed_rpm:.0f}")
+        self._tell("START_4")
+        if abs((said := self._number("IN_SP_4")) - speed_rpm) > 1.0 or self._active(4) is False:
+            raise InstrumentFault(f"it does not stir: set to {said:g} rpm where {speed_rpm:g} was sent", kind="setup")
+
+    @action(repeatable=True)
+    def off(self) -> None:
+        """Switch heater and stirrer off."""
+        self._hold = None
+        self.stop()
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """Read medium and plate. Raises InstrumentFault when a hold is not reached in time or the heater went off."""
+        hold = self._hold
+        if hold is None:
+            return Progress(done=True)
+        medium_c = self._number("IN_PV_1")
+        readings = {
+            "temperature": Reading(value=medium_c, unit="degC"),
+            "plate": Reading(value=self._number("IN_PV_2"), unit="degC"),
+        }
+        achieved = {"temperature": Amount(medium_c, "degC")}
+        if abs(medium_c - hold.temperature_c) > hold.tolerance_k:
+            hold.reached_s = None
+            if elapsed_s > hold.reach_by_s:
+                raise InstrumentFault(
+                    f"{written(medium_c, 'degC')} after {elapsed_s:.0f} s, where {written(hold.temperature_c, 'degC')} "
+                    f"was to be reached within {hold.reach_by_s:.0f} s",
+                    kind="not_reached",
+                )
+            if self._active(1) is False:
+                raise InstrumentFault("its heater went off by itself (watchdog, safety circuit or power)", kind="off")
+            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=2.0)
+        if hold.reached_s is None:
+            hold.reached_s = elapsed_s
+        left_s = hold.time_s - (elapsed_s - hold.reached_s)
+        achieved["time"] = Amount(elapsed_s - hold.reached_s, "s")
+        if left_s > 0.0:
+            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=min(left_s, 2.0))
+        return Progress(done=True, achieved=achieved, readings=readings)
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Read set value and state back; how long a hold lasted, the plate does not know."""
+        values = self.resolved(action, settings)
+        channel, wanted = (4, values["speed_rpm"]) if action == "stir" else (1, values.get("temperature_c", 0.0))
+        as_set = abs(self._number(f"IN_SP_{channel}") - float(wanted)) <= (1.0 if channel == 4 else READ_BACK)
+        active = self._active(channel)
+        runs = as_set and active is not False
+        if action != "hold":
+            if action == "stir" and wanted == 0.0:
+                runs = active is False
+            why = "set value and state " + ("are as asked for" if runs else "are not as asked for")
+            return Verdict(state="done" if runs else "not_begun", why=why)
+        ours = self._hold is not None and act == self.act
+        if ours and self._hold is not None and not self._hold.started:
+            return Verdict(state="not_begun", why="the heater was never told to start")
+        if runs:
+            return Verdict(state="running", why=f"it heats to {wanted:g} degC")
+        medium_c = self._number("IN_PV_1")
+        return Verdict(
+            state="partial",
+            why=f"it does not heat to {wanted:g} degC any more, and keeps no record of how long it did",
+            achieved={"temperature": Amount(medium_c, "degC")},
+        )
+
+    def stop(self) -> None:
+        """Switch heater and stirrer off; harmless twice. Raises InstrumentFault when one of them goes on."""
+        self._tell("STOP_1")
+        self._tell("STOP_4")
+        still = [what for channel, what in ((1, "heats"), (4, "stirs")) if self._active(channel)]
+        if still:
+            raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _heat(self, temperature_c: float) -> None:
+        self._wind_up()
+        self._tell(f"OUT_SP_1 {temperature_c:.1f}")
+        if abs(self._number("IN_SP_1") - temperature_c) > READ_BACK:
+            self._tell(f"OUT_SP_1 {temperature_c:.1f}")  # nothing was started: a lost line may be said again
+        if self._hold is not None:
+            self._hold.started = True
+        self._tell("START_1")
+        said = self._number("IN_SP_1")
+        if said == 0.0 and temperature_c != 0.0:  # firmware that forgets the set value when the heater starts
+            self._tell(f"OUT_SP_1 {temperature_c:.1f}")
+            said = self._number("IN_SP_1")
+        if abs(said - temperature_c) > READ_BACK:
+            limit = self._number("IN_SP_3")
+            self._tell("STOP_1")
+            raise InstrumentFault(
+                f"it is set to {said:g} degC where {temperature_c:g} degC was sent; its safety circuit stands at "
+                f"{limit:g} degC. Turn the dial up if the set-up allows",
+                kind="setup",
+            )
+        if self._active(1) is False:
+            raise ProtocolError("the heater did not start")
+
+    def _wind_up(self) -> None:
+        """Set the watchdog again: one that has tripped watches no more."""
+        if self._watchdog_s:
+            self._number(f"OUT_WD1@{self._watchdog_s}")
+
+    def _active(self, channel: int) -> bool | None:
+        """Whether heater (1) or stirrer (4) is on; None: this firmware does not say."""
+        if not self._has_status:
+            return None
+        return self._number(f"STATUS_{channel}") in (11.0, 1.0)
+
+    def _tell(self, text: str) -> None:
+        self.exchange(self._codec, Command(text), ANSWER_S)
+
+    def _text(self, text: str) -> str:
+        said: str = self.exchange(self._codec, Command(text), ANSWER_S)
+        return said
+
+    def _number(self, text: str) -> float:
+        return float(self._text(text))
+
+
+def _watchdog_s(options: Mapping[str, Any]) -> int:
+    seconds = quantity_of(options["watchdog"], "s") if "watchdog" in options else 0.0
+    if seconds != int(seconds) or not (seconds == 0 or 20 <= seconds <= 1500):
+        raise SpecError(f"watchdog = {written(seconds, 's')} is not a whole number of seconds from 20 to 1500")
+    return int(seconds)
