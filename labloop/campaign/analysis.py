@@ -1,0 +1,224 @@
+"""Named analyses: from saved readings to the value of an outcome.
+
+An array reading is float64, little-endian, ``2 x n`` flattened: n points of the axis (nm for a spectrum), then the n
+values there. A plain reading is one number with its unit and, where known, its standard deviation.
+
+distance_to_target: the total-variation distance of two spectra. Both are interpolated on the target's wavelengths,
+negative values are set to 0, each is scaled to sum 1, and the answer is 0.5 * sum |a - b|: 0 (same shape) to 1.
+"""
+
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .errors import SpecError
+from .events import Reading, Value
+from .tables import read_table
+from .units import Quantity, convert, quote
+
+
+@dataclass(frozen=True, slots=True)
+class SavedReading:
+    """What a step saved: a value with its unit, or an array as bytes (``unit`` is then that of its values)."""
+
+    value: Value | None = None
+    unit: str = ""
+    sd: float | None = None
+    array: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """An array reading, parted into its axis and its values."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an analysis may need beside the readings: a target curve, a window of the axis."""
+
+    target: Curve | None = None
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """A named analysis. ``readings``: how many it takes (None: one or more); ``curve``: it reads arrays only."""
+
+    work: Callable[[Sequence[SavedReading], Wanted], Reading]
+    readings: int | None = 1
+    curve: bool = False
+    needs_target: bool = False
+    doc: str = ""
+
+
+def curve_of(reading: SavedReading) -> Curve:
+    """Part an array into axis and values. Raises SpecError when it is none, has an odd length or is not finite."""
+    if reading.array is None:
+        raise SpecError("the reading is a single value, and this analysis needs a curve")
+    if len(reading.array) % 16 or not reading.array:
+        raise SpecError(f"the array has {len(reading.array)} bytes, which is no axis and values of float64")
+    numbers = struct.unpack(f"<{len(reading.array) // 8}d", reading.array)
+    if not all(math.isfinite(number) for number in numbers):
+        raise SpecError("the array holds values that are not finite")
+    half = len(numbers) // 2
+    return Curve(numbers[:half], numbers[half:], reading.unit)
+
+
+def read_target(path: Path) -> Curve:
+    """Read a target spectrum: CSV with the columns ``wavelength_nm`` and ``absorbance``. Raises SpecError."""
+    rows = read_table(path)
+    points: list[tuple[float, float]] = []
+    for line, row in enumerate(rows, start=2):
+        pair = row.get("wavelength_nm"), row.get("absorbance")
+        if any(isinstance(number, (str, bool)) or number is None for number in pair):
+            what = "needs the columns wavelength_nm and absorbance" if None in pair else "holds words, not numbers"
+            raise SpecError(f"{path}:{line}: the target {what}. Export it as such a CSV file")
+        points.append((float(pair[0] or 0.0), float(pair[1] or 0.0)))
+    points.sort()
+    x, y = zip(*points, strict=True)
+    if len(points) < 2 or len(set(x)) < len(x):
+        raise SpecError(f"{path}: the target needs two or more points, each wavelength once")
+    if not sum(max(value, 0.0) for value in y) > 0:
+        raise SpecError(f"{path}: the target is zero everywhere. Give it absorbance")
+    return Curve(tuple(x), tuple(y))
+
+
+def interpolate(curve: Curve, at: Sequence[float]) -> list[float]:
+    """Read a curve off at other points of the axis, straight between its own. Raises SpecError outside of it."""
+    points = sorted(zip(curve.x, curve.y, strict=True))
+    slack = 1e-9 * max(abs(points[0][0]), abs(points[-1][0]), 1.0)
+    if at and (min(at) < points[0][0] - slack or max(at) > points[-1][0] + slack):
+        raise SpecError(
+            f"the curve runs from {points[0][0]:g} to {points[-1][0]:g}, and the target from {min(at):g} to {max(at):g}"
+        )
+    found, place = [], 0
+    order = sorted(range(len(at)), key=lambda index: at[index])
+    values = [0.0] * len(at)
+    for index in order:
+        x = at[index]
+        while place < len(points) - 2 and points[place + 1][0] < x:
+            place += 1
+        (x0, y0), (x1, y1) = points[place], points[min(place + 1, len(points) - 1)]
+        values[index] = y0 if x1 == x0 else y0 + (y1 - y0) * min(max((x - x0) / (x1 - x0), 0.0), 1.0)
+    found.extend(values)
+    return found
+
+
+def total_variation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Compare the shapes of two curves on one axis: 0 (same) to 1 (no overlap). Raises SpecError for a zero curve."""
+    left, right = [max(value, 0.0) for value in one], [max(value, 0.0) for value in other]
+    if not math.fsum(left) > 0 or not math.fsum(right) > 0:
+        raise SpecError("a spectrum is zero everywhere, so it has no shape")
+    scale, other_scale = math.fsum(left), math.fsum(right)
+    return 0.5 * math.fsum(abs(a / scale - b / other_scale) for a, b in zip(left, right, strict=True))
+
+
+def _distance_to_target(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+    if wanted.target is None:
+        raise SpecError("distance_to_target needs a target")
+    target = _windowed(wanted.target, wanted.window)
+    return Reading(value=total_variation(interpolate(curve_of(readings[0]), target.x), target.y))
+
+
+def _windowed(curve: Curve, window: tuple[float, float] | None) -> Curve:
+    if window is None:
+        return curve
+    kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if window[0] <= x <= window[1]]
+    if not kept:
+        raise SpecError(f"no point of the curve lies between {window[0]:g} and {window[1]:g}")
+    return Curve(tuple(x for x, _ in kept), tuple(y for _, y in kept), curve.unit)
+
+
+def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, float, str]:
+    """The highest point, refined by a parabola through its neighbours."""
+    curve = _windowed(curve_of(readings[0]), wanted.window)
+    points = sorted(zip(curve.x, curve.y, strict=True))
+    at = max(range(len(points)), key=lambda index: points[index][1])
+    (x, y) = points[at]
+    if 0 < at < len(points) - 1:
+        (x0, y0), (x1, y1) = points[at - 1], points[at + 1]
+        left, right = x - x0, x1 - x
+        bend = ((y1 - y) / right - (y - y0) / left) / (left + right)
+        slope = (y - y0) / left + bend * left if left else 0.0
+        if bend < 0:
+            shift = min(max(-slope / (2 * bend), -left), right)
+            x, y = x + shift, y + slope * shift + bend * shift * shift
+    return x, y, curve.unit
+
+
+def _peak_position(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+    return Reading(value=_peak(readings, wanted)[0], unit="nm")
+
+
+def _peak_height(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+    _, height, unit = _peak(readings, wanted)
+    return Reading(value=height, unit=unit)
+
+
+def _area(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+    curve = _windowed(curve_of(readings[0]), wanted.window)
+    points = sorted(zip(curve.x, curve.y, strict=True))
+    strips = ((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(points, points[1:], strict=False))
+    return Reading(value=math.fsum(strips))
+
+
+def number_of(reading: SavedReading) -> Quantity:
+    """A plain reading as a quantity. Raises SpecError for an array, a word, and what is not finite."""
+    if reading.array is not None:
+        raise SpecError("the reading is a curve. Name an analysis for it, like peak_height")
+    if isinstance(reading.value, (str, bool)) or reading.value is None:
+        raise SpecError(f"the reading is {quote(reading.value)}, not a number")
+    if not math.isfinite(reading.value):
+        raise SpecError(f"the reading is {reading.value}, not a finite number")
+    return Quantity(float(reading.value), reading.unit)
+
+
+def _value(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+    quantity = number_of(readings[0])
+    return Reading(value=quantity.value, unit=quantity.unit, sd=readings[0].sd)
+
+
+def _over_values(work: Callable[[Sequence[float]], float]) -> Callable[[Sequence[SavedReading], Wanted], Reading]:
+    """An analysis over the values of one curve, or over several plain readings in the unit of the first."""
+
+    def analyse(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+        if len(readings) == 1 and readings[0].array is not None:
+            curve = _windowed(curve_of(readings[0]), wanted.window)
+            return Reading(value=work(curve.y), unit=curve.unit)
+        quantities = [number_of(reading) for reading in readings]
+        unit = quantities[0].unit
+        return Reading(value=work([convert(one.value, one.unit, unit) for one in quantities]), unit=unit)
+
+    return analyse
+
+
+def _mean(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
+    """The mean; of several plain readings with the standard deviation of that mean."""
+    found = _over_values(lambda values: math.fsum(values) / len(values))(readings, wanted)
+    if len(readings) < 2 or not isinstance(found.value, float):
+        return found
+    values = [convert(one.value, one.unit, found.unit) for one in (number_of(reading) for reading in readings)]
+    variance = math.fsum((value - found.value) ** 2 for value in values) / (len(values) - 1)
+    return Reading(value=found.value, unit=found.unit, sd=math.sqrt(variance / len(values)) or None)
+
+
+ANALYSES: Final[Mapping[str, Analysis]] = {
+    "value": Analysis(_value, doc="the reading itself"),
+    "mean": Analysis(_mean, None, doc="the mean of a curve's values or of several readings"),
+    "max": Analysis(_over_values(max), None, doc="the largest value"),
+    "min": Analysis(_over_values(min), None, doc="the smallest value"),
+    "sum": Analysis(_over_values(math.fsum), None, doc="the sum"),
+    "area": Analysis(_area, curve=True, doc="the area under a curve"),
+    "peak_position": Analysis(_peak_position, curve=True, doc="where a curve is highest"),
+    "peak_height": Analysis(_peak_height, curve=True, doc="how high a curve is there"),
+    "distance_to_target": Analysis(
+        _distance_to_target, curve=True, needs_target=True, doc="how far a spectrum's shape is from the target's"
+    ),
+}

@@ -1,0 +1,263 @@
+"""Constraints: which are linear and how, and whether any point is left.
+
+A linear constraint over numbers in declared units is ``sum of coefficient * value  sense  bound``. It is read off the
+tree by evaluating it at zero and at each unit vector; the tree's shape says beforehand that this is exact.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from .arithmetic import difference
+from .complaints import Broken, Fault
+from .errors import SpecError
+from .formula import Binary, Both, Compare, Expression, Meaning, Name, Negative, Not, Word, quantity_of
+from .grammar import CampaignSpec
+from .models import did_you_mean
+from .parameters import Choices, Mixture, Molecules, Parameter, Range
+from .reading import Path_
+from .units import Quantity, number_text
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """``sum(coefficients[name] * value[name]) sense bound``, values in declared units."""
+
+    coefficients: Mapping[str, float]
+    bound: float
+    sense: str
+    text: str = ""
+
+    def excess(self, values: Mapping[str, Any]) -> float:
+        """By how much settings break it, in the constraint's own unit (0: they keep it)."""
+        total = math.fsum(factor * values[name] for name, factor in self.coefficients.items()) - self.bound
+        return abs(total) if self.sense == "==" else max(total, 0.0)
+
+    def slack(self, values: Mapping[str, Any]) -> float:
+        """What rounding may cost: 1e-9 of the largest term."""
+        return 1e-9 * max([abs(self.bound), *(abs(f * values[n]) for n, f in self.coefficients.items())], default=1.0)
+
+
+def linear(constraint: Expression, parameters: Mapping[str, Parameter | None]) -> Linear | None:
+    """Read a constraint as a linear one; None when it is not (or not over numbers). Raises UnitError."""
+    if not isinstance(constraint, Compare) or constraint.sign not in ("<=", ">=", "=="):
+        return None
+    names = sorted(constraint.names)
+    units: dict[str, str] = {}
+    for name in names:
+        parameter = parameters.get(name)
+        if not isinstance(parameter, Range) or parameter.active_when is not None:
+            return None
+        units[name] = parameter.unit
+    if not names or not (_affine(constraint.left) and _affine(constraint.right)):
+        return None
+    sides = constraint.left, constraint.right
+
+    def at(point: Mapping[str, float]) -> float:
+        values = {name: Quantity(point.get(name, 0.0), units[name]) for name in names}
+        left, right = (quantity_of(side, values) for side in sides)
+        if left.unit and not right.unit and not sides[1].names:
+            right = Quantity(right.value, left.unit)
+        elif right.unit and not left.unit and not sides[0].names:
+            left = Quantity(left.value, right.unit)
+        return difference(left, right).value
+
+    quantities = {name: Quantity(0.0, unit) for name, unit in units.items()}
+    constraint.evaluate(quantities)  # units that clash, and bare numbers that could be fractions, are refused here
+    constant = at({})
+    sign = -1.0 if constraint.sign == ">=" else 1.0
+    coefficients = {name: _round(sign * (at({name: 1.0}) - constant)) for name in names}
+    if not any(coefficients.values()):
+        return None
+    sense = "==" if constraint.sign == "==" else "<="
+    return Linear(coefficients, _round(-sign * constant), sense, str(constraint))
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.12g}") + 0.0
+
+
+def _affine(node: Expression) -> bool:
+    """Whether a tree is a sum of numbers times names."""
+    if not node.names:
+        return True
+    if isinstance(node, Name):
+        return True
+    if isinstance(node, Negative):
+        return _affine(node.of)
+    if isinstance(node, Binary):
+        if node.sign in ("+", "-"):
+            return _affine(node.left) and _affine(node.right)
+        if node.sign == "*":
+            return (not node.left.names and _affine(node.right)) or (not node.right.names and _affine(node.left))
+        if node.sign == "/":
+            return not node.right.names and _affine(node.left)
+    return False
+
+
+def meanings(settings: Mapping[str, Any], parameters: Mapping[str, Parameter | None]) -> dict[str, Meaning]:
+    """Settings as expressions read them: numbers with the declared unit, words as they are."""
+    found: dict[str, Meaning] = {}
+    for name, value in settings.items():
+        parameter = parameters.get(name)
+        if isinstance(value, (str, bool)):
+            found[name] = value
+        else:
+            found[name] = Quantity(float(value), parameter.unit if parameter is not None else "")
+    return found
+
+
+def middle(parameters: Mapping[str, Parameter | None]) -> dict[str, Any] | None:
+    """A point in the middle of every parameter; None when one is broken."""
+    point: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        if parameter is None:
+            return None
+        point[name] = (parameter.low + parameter.high) / 2 if isinstance(parameter, Range) else parameter.values[0]
+    return point
+
+
+def choice_words(names: Mapping[str, Parameter | None]) -> set[str]:
+    """Every word that some parameter can be."""
+    return {
+        str(value) for one in names.values() if isinstance(one, (Choices, Molecules)) for value in one.values
+    }  # fmt: skip
+
+
+def condition_fault(expression: Expression, names: Mapping[str, Parameter | None]) -> str | None:
+    """Say what is wrong with the names of a condition over settings."""
+    words = choice_words(names)
+    for node in expression.walk():
+        name = getattr(node, "name", None)
+        if name is None or name in names or (not getattr(node, "sure", False) and name in words):
+            continue
+        what = "no parameter" if getattr(node, "sure", False) or not words else "neither a parameter nor a choice"
+        return f"{name} is {what}. {did_you_mean(name, [*names, *sorted(words)])}"
+    return None
+
+
+def truth_fault(condition: Expression, names: Mapping[str, Parameter | None]) -> str | None:
+    """Say why a condition cannot be answered yes or no."""
+    if not _is_condition(condition):
+        return "is no condition. Compare something, like solvent == DMF"
+    return _evaluation_fault(condition, names)
+
+
+def value_fault(expression: Expression, names: Mapping[str, Parameter | None]) -> str | None:
+    """Say why a setting's expression has no value: units that clash, words in arithmetic."""
+    if not expression.parts:
+        return None
+    if _is_condition(expression):
+        return "is a condition, and a setting needs a value. Write a number, a word or a sum"
+    return _evaluation_fault(expression, names)
+
+
+def _is_condition(node: Expression) -> bool:
+    return isinstance(node, (Compare, Both, Not))
+
+
+def _evaluation_fault(expression: Expression, names: Mapping[str, Parameter | None]) -> str | None:
+    used = {name: names[name] for name in expression.names if name in names}
+    point = middle(used)
+    if point is None:
+        return None
+    try:
+        expression.evaluate(meanings(point, used))
+    except SpecError as error:
+        return str(error)
+    return None
+
+
+def check(
+    spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Broken, earlier: Sequence[Fault]
+) -> Iterator[Fault]:
+    """What is wrong with the constraints, and whether they leave any point."""
+    lines: list[tuple[Path_, Linear]] = []
+    sound = True
+    for at, constraint in enumerate(spec.constraints):
+        path: Path_ = ("constraints", at)
+        fault = _constraint_fault(constraint, names)
+        if fault:
+            sound = False
+            yield path, fault, False
+            continue
+        line = linear(constraint, names)
+        if line is not None:
+            lines.append((path, line))
+    ranges = {name: one for name, one in names.items() if isinstance(one, Range)}
+    mixed = list(mixture_sums(spec.parameters))
+    if sound and not broken.touches("constraints") and not broken.touches("parameters") and not earlier:
+        yield from _emptiness(lines, mixed, ranges)
+
+
+def mixture_sums(parameters: Mapping[str, Parameter | Mixture]) -> Iterator[Linear]:
+    """The sum that each mixture keeps."""
+    for name, one in parameters.items():
+        if isinstance(one, Mixture):
+            yield Linear(dict.fromkeys(one.mixture, 1.0), one.sum, "==", f"the sum of {name}")
+
+
+def _constraint_fault(constraint: Expression, names: Mapping[str, Parameter | None]) -> str | None:
+    fault = condition_fault(constraint, names)
+    if fault:
+        return fault
+    if not _is_condition(constraint):
+        return "compares nothing. Write a + b <= 95 percent"
+    if not constraint.names & set(names):
+        return "speaks of no parameter. Name one"
+    if isinstance(constraint, Compare) and constraint.sign in ("<", ">"):
+        words = isinstance(constraint.left, Word) or isinstance(constraint.right, Word)
+        return None if words else f"a bound belongs to the space. Write {constraint.sign}= instead of {constraint.sign}"
+    return truth_fault(constraint, names)
+
+
+def _emptiness(
+    lines: Sequence[tuple[Path_, Linear]], sums: Sequence[Linear], ranges: Mapping[str, Range]
+) -> Iterator[Fault]:
+    binding: list[Linear] = list(sums)
+    alone = True
+    for path, line in lines:
+        low, high = _extent(line, ranges)
+        slack = 1e-9 * max(abs(line.bound), abs(low), abs(high))
+        if low > line.bound + slack or (line.sense == "==" and high < line.bound - slack):
+            alone = False
+            way = (
+                f"it is {number_text(_round(low))} at least"
+                if low > line.bound
+                else f"it is {number_text(_round(high))} at most"
+            )
+            yield path, f"leaves no point: {way} within the parameters' ranges (brought to <= {number_text(line.bound)})"\
+                ". Widen a range, or loosen the constraint", False  # fmt: skip
+        elif high > line.bound + slack or line.sense == "==":
+            binding.append(line)
+    if alone and len(binding) > 1 and not feasible(binding, ranges):
+        texts = "; ".join(line.text for line in binding[:5])
+        yield ("constraints",), f"leave no point that keeps them all: {texts}. Loosen one, or widen a range", False
+
+
+def _extent(line: Linear, ranges: Mapping[str, Range]) -> tuple[float, float]:
+    ends = [sorted((f * ranges[name].low, f * ranges[name].high)) for name, f in line.coefficients.items()]
+    return math.fsum(low for low, _ in ends), math.fsum(high for _, high in ends)
+
+
+def feasible(lines: Sequence[Linear], ranges: Mapping[str, Range]) -> bool:
+    """Whether some point within the ranges keeps all lines (a linear programme)."""
+    optimize = import_module("scipy.optimize")
+    names = sorted({name for line in lines for name in line.coefficients})
+    rows = {sense: [line for line in lines if line.sense == sense] for sense in ("<=", "==")}
+
+    def matrix(sense: str) -> list[list[float]] | None:
+        return [[line.coefficients.get(name, 0.0) for name in names] for line in rows[sense]] or None
+
+    answer = optimize.linprog(
+        [0.0] * len(names),
+        A_ub=matrix("<="),
+        b_ub=[line.bound + 1e-9 * abs(line.bound) for line in rows["<="]] or None,
+        A_eq=matrix("=="),
+        b_eq=[line.bound for line in rows["=="]] or None,
+        bounds=[(ranges[name].low, ranges[name].high) for name in names],
+        method="highs",
+    )
+    return bool(answer.status != 2)  # 2: the solver proved that there is none

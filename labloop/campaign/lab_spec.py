@@ -1,0 +1,294 @@
+"""The lab file: the instruments, their limits, the safe state; and whether a campaign fits a lab.
+
+Keys of an instrument beside ``driver``, ``simulator``, ``port`` and ``stock`` are its driver's own and stay as written.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import ConfigDict, Field, PrivateAttr, WithJsonSchema, field_validator, model_validator
+
+from .arithmetic import difference
+from .checks import stage_faults
+from .complaints import Broken, Fault
+from .errors import SpecError
+from .grammar import PHASES, CampaignSpec, Phase
+from .limits import Limit, by_instrument, read_limits
+from .models import AnyQuantity, Files, Model, Number, Rule, Text, Truth, did_you_mean, keys_of, suggest
+from .reading import Document, Path_, path_text
+from .steps import Stage, read_phase, steps_of
+from .units import Quantity, quote
+
+SCHEMES = ("serial", "rfc2217", "tcp", "zmq+tcp", "zmq+ipc", "sim")
+PERSON = "person"  # a person needs no driver: steps of this instrument are questions
+_IMPORT = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+_NAME = re.compile(r"[^\W\d][\w-]{0,79}")
+
+
+class InstrumentSpec(Model):
+    """One instrument: the driver that speaks with it, the simulator that stands for it, and the port."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
+
+    driver: Text
+    simulator: Text | None = None
+    port: Text | None = None
+    stock: AnyQuantity | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The driver's own keys, as written."""
+        return dict(self.model_extra or {})
+
+    @field_validator("driver", "simulator")
+    @classmethod
+    def _import(cls, name: str | None) -> str | None:
+        if name is not None and _IMPORT.fullmatch(name) is None:
+            raise Rule("must name a class. Write module.path:Class, like drivers.ika:RCT")
+        return name
+
+    @field_validator("port")
+    @classmethod
+    def _port(cls, port: str | None) -> str | None:
+        if port is None:
+            return None
+        scheme, colon, rest = port.partition(":")
+        if not colon or scheme not in SCHEMES:
+            raise Rule(f"must be an address like serial:///dev/ttyUSB0?baud=9600. {did_you_mean(scheme, SCHEMES)}")
+        if scheme != "sim" and not rest.startswith("//"):
+            raise Rule(f"needs two strokes after the colon. Write {scheme}://{rest.lstrip('/')}")
+        try:
+            urlsplit(port).port  # noqa: B018  (reading it checks the number)
+        except ValueError as error:
+            raise Rule(f"is no address ({error}). Write it like tcp://127.0.0.1:5000") from None
+        return port
+
+    @field_validator("stock")
+    @classmethod
+    def _stock(cls, stock: Quantity | None) -> Quantity | None:
+        if stock is not None and (stock.value < 0 or not stock.unit):
+            raise Rule("must be an amount with its unit, not below 0. Write it like 10 mL")
+        return stock
+
+    @model_validator(mode="after")
+    def _options(self) -> "InstrumentSpec":
+        for key in self.model_extra or {}:
+            close = suggest(key, keys_of(InstrumentSpec), cutoff=0.85)
+            if close:
+                raise Rule(f"{key} is no key of an instrument. Did you mean {close}?")
+        return self
+
+
+class Simulation(Model):
+    """How a simulated run goes: ``speed`` times faster than the clock."""
+
+    speed: Number = 1.0
+
+    @field_validator("speed")
+    @classmethod
+    def _speed(cls, speed: float) -> float:
+        if not 0 < speed <= 1e6:
+            raise Rule("must be above 0, up to 1000000")
+        return speed
+
+
+class LabSpec(Model):
+    """A lab, read and checked. Fields are the keys of the file; see docs/yaml.md."""
+
+    labloop: Literal[1] = 1
+    name: Text = "lab"
+    instruments: dict[str, InstrumentSpec] = {}
+    limits_written: Annotated[
+        tuple[Limit, ...], Field(alias="limits"), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})
+    ] = ()
+    safe_state: Phase = ()
+    keep: tuple[str, ...] = ()
+    sample: dict[str, Any] = {}
+    samples: Literal["one_at_a_time", "pipelined"] = "one_at_a_time"
+    simulation: Simulation = Simulation()
+    simulated: Truth = False
+    speed_written: Annotated[Number | None, Field(alias="speed")] = None
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document({}))
+    _files: Files = PrivateAttr(default_factory=lambda: Files(Path()))
+    _WHERE: ClassVar[tuple[str, ...]] = ("drivers", "simulators")
+
+    @property
+    def speed(self) -> float:
+        """How much faster than the clock simulated instruments go (``speed``, else ``simulation.speed``)."""
+        return self.simulation.speed if self.speed_written is None else self.speed_written
+
+    @property
+    def limits(self) -> dict[str, dict[str, Limit]]:
+        """The limits that always hold, by instrument and name."""
+        return by_instrument(self.limits_written)
+
+    @property
+    def dependent_limits(self) -> tuple[Limit, ...]:
+        """The limits that hold under a condition on the trial's settings."""
+        return tuple(limit for limit in self.limits_written if limit.when is not None)
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether samples move on by themselves, so that an instrument is free after its last step for a trial."""
+        return self.samples == "pipelined"
+
+    @property
+    def folder(self) -> Path:
+        """The lab file's folder, where relative paths start."""
+        return self._files.folder
+
+    @property
+    def root(self) -> Path:
+        """The nearest folder at or above the lab file with drivers/ or simulators/ in it; else the lab file's own."""
+        folder = self.folder.resolve()
+        for place in (folder, *folder.parents):
+            if any((place / name).is_dir() for name in self._WHERE):
+                return place
+        return folder
+
+    @property
+    def source(self) -> str:
+        """The exact text of the file (empty when it came from a dict)."""
+        return self._document.text
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every file named, by the path as written."""
+        return dict(self._files.named)
+
+    def file(self, written: str) -> Path:
+        """The file that a path as written means."""
+        return self._files.named.get(written, self._files.folder / written)
+
+    def made_from(self, document: Document, files: Files) -> "LabSpec":
+        """Remember the document and the files this was read from."""
+        self._document, self._files = document, files
+        return self
+
+    def place(self, path: str | Path_) -> str:
+        """Say where something is written: ``file:line:column``, or the path itself when it came from a dict."""
+        if isinstance(path, str):
+            texts = {path_text(known): known for known in self._document.values}
+            path = texts.get(path, tuple(part for part in path.split(".") if part))
+        return self._document.place(path) or path_text(path)
+
+    def complaint(self, path: Path_, rule: str) -> str:
+        """Write a complaint about what stands at ``path``, as reading the file does."""
+        return self._document.complaint(path, rule)
+
+    def dump(self) -> dict[str, Any]:
+        """The lab as plain JSON values: ``lab_from_dict`` makes the same of it in this folder."""
+        return dict(self._document.value)
+
+    @field_validator("labloop", mode="plain")
+    @classmethod
+    def _version(cls, raw: Any) -> int:
+        if raw != 1 or isinstance(raw, bool):
+            raise Rule("is a version of the file's grammar that is not known here. Write labloop: 1")
+        return 1
+
+    @field_validator("limits_written", mode="plain")
+    @classmethod
+    def _limits(cls, raw: Any) -> tuple[Limit, ...]:
+        return read_limits(raw, ("limits",))
+
+    @field_validator("safe_state", mode="plain")
+    @classmethod
+    def _safe_state(cls, raw: Any) -> tuple[Stage, ...]:
+        return read_phase(raw, ("safe_state",))
+
+    @field_validator("sample", mode="after")
+    @classmethod
+    def _sample(cls, raw: dict[str, Any], info: Any) -> dict[str, Any]:
+        files = (info.context or {}).get("files")
+        response = raw.get("response")
+        if isinstance(files, Files) and isinstance(response, str):
+            files.find(response)
+        return raw
+
+    @field_validator("speed_written")
+    @classmethod
+    def _speed(cls, speed: float | None) -> float | None:
+        if speed is not None and not 0 < speed <= 1e6:
+            raise Rule("must be above 0, up to 1000000")
+        return speed
+
+
+def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
+    """What shows only when the parts of a lab file are seen together."""
+    faults: list[Fault] = []
+    known = [
+        *lab.instruments,
+        *(str(path[1]) for path in broken.paths if path[:1] == ("instruments",) and len(path) > 1),
+    ]
+    if not known and not broken.touches("instruments"):
+        faults.append((("instruments",), "is missing. Write instruments: {pump: {driver: ...}}", False))
+    for name in lab.instruments:
+        if _NAME.fullmatch(name) is None:
+            faults.append((("instruments", name), "is no name. Use letters, digits, _ and -, a letter first", True))
+    for limit in lab.limits_written:
+        if limit.instrument not in known:
+            faults.append(
+                (limit.path, f"{limit.instrument} is no instrument. {did_you_mean(limit.instrument, known)}", False)
+            )
+    for at, name in enumerate(lab.keep):
+        instrument, _, _ = name.partition(".")
+        if instrument not in known:
+            faults.append((("keep", at), f"{instrument} is no instrument. {did_you_mean(instrument, known)}", False))
+    for step in steps_of(lab.safe_state):
+        if step.instrument not in known:
+            faults.append(
+                (step.path, f"{step.instrument} is no instrument. {did_you_mean(step.instrument, known)}", True)
+            )
+    faults += stage_faults(lab.safe_state, {}, "safe_state")
+    addresses: dict[tuple[Any, Any], str] = {}
+    for name, instrument in lab.instruments.items():
+        key = instrument.port, instrument.options.get("address")
+        if instrument.port is None or instrument.port == "sim:":
+            continue
+        if key in addresses:
+            rule = f"{addresses[key]} has the same port and address. Give each instrument an address of its own"
+            faults.append((("instruments", name), rule, True))
+        addresses[key] = name
+    return faults
+
+
+def check_against_lab(spec: CampaignSpec, lab: LabSpec) -> list[str]:
+    """Every complaint that shows when campaign and lab are seen together; empty when they fit."""
+    complaints = [spec.complaint(path, rule) for path, rule in _unknown_instruments(spec, lab)]
+    for limit in spec.limits:
+        if limit.instrument not in lab.instruments:
+            rule = f"{limit.instrument} is no instrument of the lab. {did_you_mean(limit.instrument, lab.instruments)}"
+            complaints.append(spec.complaint(limit.path, rule))
+            continue
+        known = lab.limits.get(limit.instrument, {}).get(limit.name)
+        if known is not None:
+            complaints += [spec.complaint(limit.path, rule) for rule in _loosened(limit, known, lab)]
+    return complaints
+
+
+def _unknown_instruments(spec: CampaignSpec, lab: LabSpec) -> Iterator[tuple[Path_, str]]:
+    for phase in (*PHASES, *(f"every.{index}" for index in range(len(spec.every)))):
+        for step in steps_of(spec.steps_of(phase)):
+            if step.instrument not in lab.instruments and step.instrument != PERSON:
+                way_out = did_you_mean(step.instrument, lab.instruments)
+                yield step.path, f"{quote(step.instrument)} is no instrument of the lab {lab.name}. {way_out}"
+
+
+def _loosened(limit: Limit, known: Limit, lab: LabSpec) -> Iterator[str]:
+    for name, sign in (("max", 1.0), ("min", -1.0), ("rate", 1.0)):
+        wished, allowed = getattr(limit, name), getattr(known, name)
+        if wished is None or allowed is None:
+            continue
+        try:
+            looser = sign * difference(wished, allowed).value > 0
+        except SpecError as error:
+            yield f"{name} = {wished}: {error}"
+            continue
+        if looser:
+            place = lab.place((*known.path, name))
+            yield f"{name} = {wished} is looser than the lab's {allowed} ({place}). A campaign may only tighten it"

@@ -1,0 +1,186 @@
+"""What is better: goals, weights, limits; and when to stop.
+
+Each goal gives a utility, larger is better: ``-y`` (minimize), ``y`` (maximize), minus the distance from the target
+beyond the tolerance. With one goal or with weights trials are ordered by (limits kept, sum of weight * utility less
+that of the reference); two or more goals without weights order them only by dominance: a Pareto front. A trial that
+breaks a limit is worse than any that keeps them all; among those that break some, less excess is better.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from .events import Reading
+from .grammar import CampaignSpec
+from .outcomes import OutcomeSpec, Target
+
+
+class Trial(Protocol):
+    """What is asked of a trial."""
+
+    @property
+    def trial(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def outcomes(self) -> Mapping[str, Reading]: ...
+
+
+T = TypeVar("T")
+
+
+def value_of(reading: Reading | float | None) -> float | None:
+    """The number of a reading; None when it is none or not finite."""
+    raw = reading.value if isinstance(reading, Reading) else reading
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
+        return None
+    return float(raw)
+
+
+class Objective:
+    """The wishes of a campaign. ``goals``: the outcomes that have one, in the order written."""
+
+    def __init__(self, spec: CampaignSpec) -> None:
+        self.outcomes: dict[str, OutcomeSpec] = dict(spec.outcomes)
+        self.goals: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.goal is not None}
+        self.limits: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.limit is not None}
+        self.pareto: bool = len(self.goals) > 1 and all(one.weight is None for one in self.goals.values())
+        self._no_improvement = spec.stop_when.no_improvement
+
+    def utility(self, name: str, value: float) -> float:
+        """How good a value of one outcome is; larger is better, 0 is within the tolerance of a target."""
+        goal = self.goals[name].goal
+        if isinstance(goal, Target):
+            return -max(abs(value - goal.target) - goal.tolerance, 0.0)
+        return value if goal == "maximize" else -value
+
+    def utilities(self, outcomes: Any) -> tuple[float, ...] | None:
+        """The utility of each goal, of a trial or a mapping of outcomes; None when one is not known."""
+        found = _outcomes(outcomes)
+        values = [value_of(found.get(name)) for name in self.goals]
+        if any(value is None for value in values):
+            return None
+        return tuple(
+            self.utility(name, value) for name, value in zip(self.goals, values, strict=True) if value is not None
+        )
+
+    def score(self, outcomes: Any) -> float | None:
+        """One number, larger is better, where goals are ordered by one (see ``pareto``); None when not known."""
+        utilities = self.utilities(outcomes)
+        if utilities is None:
+            return None
+        total = 0.0
+        for (name, outcome), utility in zip(self.goals.items(), utilities, strict=True):
+            zero = 0.0 if outcome.reference is None else self.utility(name, outcome.reference)
+            total += (1.0 if outcome.weight is None else outcome.weight) * (utility - zero)
+        return total
+
+    def excess(self, outcomes: Any) -> float:
+        """By how much limits are broken in all, each in units of its bound; 0: all are kept; unknown ones break."""
+        found, total = _outcomes(outcomes), 0.0
+        for name, outcome in self.limits.items():
+            value = value_of(found.get(name))
+            if outcome.limit is not None:
+                scale = abs(outcome.limit.value) or 1.0
+                total += math.inf if value is None else outcome.limit.excess(value) / scale
+        return total
+
+    def feasible(self, outcomes: Any) -> bool:
+        """Whether every limit on an outcome is kept."""
+        return self.excess(outcomes) == 0.0
+
+    def better(self, one: Any, other: Any) -> bool:
+        """Whether one trial (or mapping of outcomes) is better than another; on a front: dominates it."""
+        left, right = self.utilities(one), self.utilities(other)
+        if left is None or right is None:
+            return left is not None and right is None
+        broken, others = self.excess(one), self.excess(other)
+        if broken or others:
+            return broken < others
+        if self.pareto:
+            return all(a >= b for a, b in zip(left, right, strict=True)) and left != right
+        score, against = self.score(one), self.score(other)
+        return score is not None and against is not None and score > against
+
+    def measured(self, trials: Iterable[T]) -> list[T]:
+        """The trials that count: measured, no controls or blanks, every goal known."""
+        return [
+            trial for trial in trials
+            if getattr(trial, "state", "measured") == "measured"
+            and getattr(trial, "role", "candidate") in ("candidate", "repeat")
+            and self.utilities(trial) is not None
+        ]  # fmt: skip
+
+    def best(self, trials: Iterable[T]) -> Any:
+        """The best trial (the first of equals), or the list on the Pareto front; None or [] when nothing is measured."""
+        measured = self.measured(trials)
+        if self.pareto:
+            return self.front(measured)
+        best: T | None = None
+        for trial in measured:
+            if best is None or self.better(trial, best):
+                best = trial
+        return best
+
+    def front(self, trials: Sequence[T]) -> list[T]:
+        """The trials that none dominates, in their order."""
+        kept = [trial for trial in trials if self.feasible(trial)] or list(trials)
+        return [trial for trial in kept if not any(self.better(other, trial) for other in kept)]
+
+    def course(self, trials: Iterable[Any]) -> list[float]:
+        """Best so far after each measured trial: the outcome's value with one goal, else the score.
+
+        Trials that break a limit leave it as it is; before the first that keeps them all it is not a number. On a
+        front: the largest sum of utilities.
+        """
+        best: Any = None
+        course: list[float] = []
+        for trial in self.measured(trials):
+            if self.feasible(trial) and (best is None or (self.score(trial) or 0.0) > (self.score(best) or 0.0)):
+                best = trial
+            course.append(math.nan if best is None else self._shown(best))
+        return course
+
+    def _shown(self, trial: Any) -> float:
+        if len(self.goals) == 1:
+            return value_of(_outcomes(trial).get(next(iter(self.goals)))) or 0.0
+        return self.score(trial) or 0.0
+
+    def stop_reason(self, state: Any) -> str | None:
+        """Say why to stop before the budget is spent, or None. ``state``: a CampaignState, or trials in order.
+
+        no_improvement counts the measured candidates since the last that was better than all before it (on a front:
+        that none before it dominated or equalled).
+        """
+        trials = getattr(state, "trials", state)
+        trials = list(trials.values()) if isinstance(trials, Mapping) else list(trials)
+        wanted = self._no_improvement
+        if wanted is None:
+            return None
+        trials = sorted(self.measured(trials), key=lambda trial: getattr(trial, "finished", None) or "")
+        since, best = 0, []
+        for trial in trials:
+            if self._improves(trial, best):
+                best = [one for one in best if not self.better(trial, one)] + [trial] if self.pareto else [trial]
+                since = 0
+            elif getattr(trial, "role", "candidate") == "candidate":
+                since += 1
+        if since < wanted:
+            return None
+        which = ", ".join(str(getattr(one, "trial", "?")) for one in best[:5])
+        return f"no improvement in {since} trials (asked for: {wanted}); best so far is trial {which}"
+
+    def _improves(self, trial: Any, best: Sequence[Any]) -> bool:
+        if not best:
+            return True
+        if not self.pareto:
+            return self.better(trial, best[0])
+        same = self.utilities(trial)
+        return not any(self.better(one, trial) or self.utilities(one) == same for one in best)
+
+
+def _outcomes(trial: Any) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = trial if isinstance(trial, Mapping) else trial.outcomes
+    return found

@@ -1,0 +1,177 @@
+"""Outcomes: what is wanted, in which unit, and which saved readings it is worked out from."""
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+
+from .errors import SpecError
+from .models import Model, Number, Rule, Seconds, Text, Unit, files_of, in_unit, located
+from .units import NUMBER, parse_quantity
+
+TOLD = "told"
+_LIMIT = re.compile(r"\s*(<=|>=)\s*(.+)")
+_QUANTITY = {"type": ["number", "string"]}
+
+
+class Target(Model):
+    """A value to hit: within ``tolerance`` of it all is equally good. Both in the outcome's unit."""
+
+    target: Annotated[float, WithJsonSchema(_QUANTITY)]
+    tolerance: Annotated[float, WithJsonSchema(_QUANTITY)] = 0.0
+
+
+class Limit(Model):
+    """A bound that a good trial keeps: ``value`` in the outcome's unit."""
+
+    sense: Literal["<=", ">="]
+    value: float
+
+    def excess(self, value: float) -> float:
+        """By how much a value breaks the bound (0: it keeps it)."""
+        return max(0.0, value - self.value if self.sense == "<=" else self.value - value)
+
+
+class OutcomeSpec(Model):
+    """One outcome. ``sources`` are the saved readings it comes from; ``told``: it comes from elsewhere."""
+
+    unit: Unit = ""
+    goal: Annotated[
+        Literal["minimize", "maximize"] | Target | None,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"enum": ["minimize", "maximize"]},
+                    {
+                        "type": "object",
+                        "properties": {"target": _QUANTITY, "tolerance": _QUANTITY},
+                        "required": ["target"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ] = None
+    sources: Annotated[
+        tuple[str, ...],
+        Field(alias="from"),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = ()
+    analysis: Text = "value"
+    target: Text | None = None
+    window: Annotated[tuple[float, float] | None, WithJsonSchema({"type": "array", "items": _QUANTITY})] = None
+    limit: Annotated[Limit | None, WithJsonSchema({"type": "string", "examples": ["<= 12"]})] = None
+    weight: Number | None = None
+    reference: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
+    expect_within_s: Annotated[Seconds | None, Field(alias="expect_within")] = None
+
+    @property
+    def told(self) -> bool:
+        """Whether the value is told by a person or another program."""
+        return self.sources == (TOLD,) or not self.sources
+
+    @field_validator("goal", mode="plain")
+    @classmethod
+    def _goal(cls, raw: Any, info: ValidationInfo) -> Any:
+        if isinstance(raw, dict):
+            unknown = [key for key in raw if key not in ("target", "tolerance")]
+            if unknown:
+                raise located(
+                    [((key,), "unknown key. A goal knows target and tolerance", raw[key]) for key in unknown], "goal"
+                )
+            if "target" not in raw:
+                raise Rule("target is missing. Write {target: 530 nm, tolerance: 5 nm}")
+            numbers: dict[str, float] = {}
+            for key, value in raw.items():
+                try:
+                    unit = info.data.get("unit", "")
+                    difference = key == "tolerance" and isinstance(value, str)
+                    quantity = parse_quantity(value)
+                    numbers[key] = (
+                        quantity.to(unit, difference=True).value
+                        if difference and quantity.unit
+                        else parse_quantity(value, unit).value
+                    )
+                except SpecError as error:
+                    raise located([((key,), str(error), value)], "goal") from error
+            if numbers.get("tolerance", 0.0) < 0:
+                raise located([(("tolerance",), "must not be below 0", raw["tolerance"])], "goal")
+            return Target(**numbers)
+        if raw not in ("minimize", "maximize"):
+            hint = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}.get(str(raw))
+            raise Rule(f"must be minimize, maximize or {{target: ...}}.{f' Did you mean {hint}?' if hint else ''}")
+        return raw
+
+    @field_validator("sources", mode="plain")
+    @classmethod
+    def _sources(cls, raw: Any) -> tuple[str, ...]:
+        names = [raw] if isinstance(raw, str) else raw
+        if (
+            not isinstance(names, (list, tuple))
+            or not names
+            or not all(isinstance(name, str) and name for name in names)
+        ):
+            raise Rule("must be the name of a saved reading, several in a list, or told")
+        if TOLD in names and len(names) > 1:
+            raise Rule("mixes told with saved readings. Make two outcomes of it")
+        return tuple(names)
+
+    @field_validator("target", mode="plain")
+    @classmethod
+    def _file(cls, raw: Any, info: ValidationInfo) -> str:
+        if not isinstance(raw, str):
+            raise Rule("must name a CSV file. A number to hit stands in the goal: goal: {target: 530 nm}")
+        files_of(info).find(raw)
+        return raw
+
+    @field_validator("window", mode="plain")
+    @classmethod
+    def _window(cls, raw: Any) -> tuple[float, float] | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, (list, tuple)) or len(raw) != 2:
+            raise Rule("must be two bounds on the axis. Write [400 nm, 600 nm]")
+        try:
+            low, high = (parse_quantity(one) for one in raw)
+            bounds = low.value, high.to(low.unit).value
+        except SpecError as error:
+            raise Rule(str(error)) from error
+        if bounds[0] >= bounds[1]:
+            raise Rule("the low bound must be below the high one. Write the smaller number first")
+        return bounds
+
+    @field_validator("limit", mode="plain")
+    @classmethod
+    def _limit(cls, raw: Any, info: ValidationInfo) -> Limit | None:
+        if raw is None:
+            return None
+        match = _LIMIT.fullmatch(raw) if isinstance(raw, str) and len(raw) < 200 else None
+        if match is None or re.match(NUMBER, match[2]) is None:
+            raise Rule('must be a bound in quotes. Write "<= 12" or ">= 40 percent"')
+        sense: Literal["<=", ">="] = "<=" if match[1] == "<=" else ">="
+        return Limit(sense=sense, value=in_unit(match[2], info))
+
+    @field_validator("reference", mode="plain")
+    @classmethod
+    def _reference(cls, raw: Any, info: ValidationInfo) -> float | None:
+        return None if raw is None else in_unit(raw, info)
+
+    @model_validator(mode="after")
+    def _agree(self) -> "OutcomeSpec":
+        faults: list[tuple[tuple[str, ...], str, Any]] = []
+        if self.goal is None and self.limit is None:
+            raise Rule("goal is missing. Write goal: minimize, maximize or {target: ...}, or a limit")
+        if self.weight is not None and (self.weight <= 0 or not math.isfinite(self.weight)):
+            faults.append((("weight",), "must be above 0. The goal says the direction", self.weight))
+        if self.weight is not None and self.goal is None:
+            faults.append((("weight",), "has no goal to weigh. Write a goal, or leave the weight out", self.weight))
+        if self.told and "analysis" in self.model_fields_set:
+            faults.append(
+                (("analysis",), "has nothing to work on: the outcome is told. Write from: READING", self.analysis)
+            )
+        if self.expect_within_s is not None and not self.told:
+            faults.append((("expect_within",), "is for outcomes that are told. Write from: told", self.expect_within_s))
+        if faults:
+            raise located(faults, "outcome")
+        return self

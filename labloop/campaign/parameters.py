@@ -1,0 +1,408 @@
+"""Parameters: what may be varied, and how a value of each is read and checked.
+
+Numbers are kept in the unit that the parameter declares. A mixture makes one parameter of each component; its settings
+are the components' amounts.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, WithJsonSchema, field_validator, model_validator
+
+from .errors import SpecError
+from .events import Value
+from .expression import parse_expression
+from .formula import Expression
+from .models import (
+    Condition,
+    Files,
+    Model,
+    Number,
+    Positive,
+    Rule,
+    Truth,
+    Unit,
+    did_you_mean,
+    files_of,
+    in_unit,
+    located,
+)
+from .tables import Row, read_table
+from .units import Quantity, number_text, parse_quantity, quote
+
+_QUANTITY = {"type": ["number", "string"]}
+MOST_CHOICES = 100_000
+
+
+class Range(Model):
+    """A number between two bounds, both included: ``{range: [1, 60], unit: min, scale: log}``."""
+
+    unit: Unit = ""
+    range: Annotated[tuple[float, float], WithJsonSchema({"type": "array", "items": _QUANTITY})] = (0.0, 0.0)
+    integer: Annotated[bool, WithJsonSchema({"type": ["boolean", "array"]})] = False
+    scale: Literal["linear", "log"] = "linear"
+    step: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
+    active_when: Condition | None = None
+
+    @property
+    def low(self) -> float:
+        """The lower bound, in ``unit``."""
+        return self.range[0]
+
+    @property
+    def high(self) -> float:
+        """The upper bound, in ``unit``."""
+        return self.range[1]
+
+    @property
+    def stride(self) -> float | None:
+        """The distance of the grid's points from ``low`` (None: every value counts)."""
+        return self.step if self.step is not None else 1.0 if self.integer else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_range(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("integer"), (list, tuple, str)):
+            if "range" in data:
+                raise Rule("has integer: [low, high] and range. Keep one, or write integer: true")
+            return {**data, "range": data["integer"], "integer": True}
+        return data
+
+    @field_validator("range", mode="plain")
+    @classmethod
+    def _bounds(cls, raw: Any, info: ValidationInfo) -> tuple[float, float]:
+        if not isinstance(raw, (list, tuple)) or len(raw) != 2:
+            raise Rule("must be two bounds. Write [low, high]")
+        bounds, faults = [], []
+        for at, one in enumerate(raw):
+            try:
+                bounds.append(in_unit(one, info))
+            except Rule as rule:
+                faults.append(((at,), rule.message(), one))
+        if faults:
+            raise located(faults, "range")
+        if bounds[0] >= bounds[1]:
+            raise Rule("the low bound must be below the high one. Write the smaller number first")
+        if not math.isfinite(bounds[1] - bounds[0]):
+            raise Rule("is wider than any number. Write bounds that an instrument can reach")
+        return bounds[0], bounds[1]
+
+    @field_validator("integer", mode="plain")
+    @classmethod
+    def _flag(cls, raw: Any) -> bool:
+        if not isinstance(raw, bool):
+            raise Rule("must be true, or bounds like [1, 12]")
+        return raw
+
+    @field_validator("step", mode="plain")
+    @classmethod
+    def _step(cls, raw: Any, info: ValidationInfo) -> float | None:
+        if raw is None:
+            return None
+        try:  # a step is a difference: 5 K in a range of degC
+            unit = info.data.get("unit")
+            quantity = parse_quantity(raw)
+            step = quantity.value if unit is None or not quantity.unit else quantity.to(unit, difference=True).value
+        except SpecError as error:
+            raise Rule(str(error)) from error
+        if step <= 0:
+            raise Rule("must be above 0")
+        bounds = info.data.get("range")
+        if bounds and step > bounds[1] - bounds[0]:
+            raise Rule(f"is wider than the whole range of {number_text(bounds[1] - bounds[0])}. Write a smaller step")
+        return step
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Range":
+        if "range" not in self.model_fields_set:
+            raise Rule("range is missing. Write range: [low, high]")
+        if self.scale == "log" and self.low <= 0:
+            raise located(
+                [(("range",), "a log scale needs bounds above 0. Raise the low bound", list(self.range))], "range"
+            )
+        if self.integer:
+            if any(not bound.is_integer() for bound in self.range):
+                raise located([(("range",), "whole numbers need whole bounds. Round them", list(self.range))], "range")
+            if self.step is not None and not self.step.is_integer():
+                raise located([(("step",), "whole numbers need a whole step. Round it", self.step)], "range")
+        return self
+
+    def read(self, raw: Any) -> Value:
+        """Read a value in the declared unit; no bounds are checked. Raises SpecError."""
+        value = parse_quantity(raw, self.unit).value
+        return int(value) if self.integer and value.is_integer() else value
+
+    def fault(self, value: Value) -> str | None:
+        """Say why a value is not allowed, or None."""
+        if isinstance(value, (str, bool)) or not math.isfinite(value):
+            return f"{quote(value)} is not a number"
+        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        unit = f" {self.unit}".rstrip()
+        if value < self.low - slack:
+            return f"{number_text(float(value))}{unit} is below the low bound of {number_text(self.low)}{unit}"
+        if value > self.high + slack:
+            return f"{number_text(float(value))}{unit} is above the high bound of {number_text(self.high)}{unit}"
+        if self.stride is not None:
+            steps = (value - self.low) / self.stride
+            if abs(steps - round(steps)) > 1e-6:
+                start = number_text(self.low)
+                return f"{number_text(float(value))}{unit} is not a whole number of steps of {number_text(self.stride)} from {start}"
+        return None
+
+
+class Choice(NamedTuple):
+    """One value to choose, with the numbers that describe it."""
+
+    value: Value
+    descriptors: tuple[float, ...] = ()
+
+
+class Choices(Model):
+    """One of a list: ``{choices: [DMF, DMSO, NMP]}``; of a CSV file with descriptors; ordered ones have neighbours."""
+
+    unit: Unit = ""
+    descriptors: Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})] = ()
+    choices: Annotated[tuple[Choice, ...], WithJsonSchema({"type": ["array", "string"]})]
+    ordered: Truth = False
+    active_when: Condition | None = None
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """What can be chosen, in the order written."""
+        return tuple(choice.value for choice in self.choices)
+
+    @property
+    def table(self) -> tuple[tuple[float, ...], ...]:
+        """Descriptors: one row a choice, columns as ``descriptors`` names them."""
+        return tuple(choice.descriptors for choice in self.choices)
+
+    @field_validator("descriptors", mode="plain")
+    @classmethod
+    def _names(cls, raw: Any) -> tuple[str, ...]:
+        if not isinstance(raw, (list, tuple)) or not all(isinstance(name, str) for name in raw):
+            raise Rule("must be a list of column names")
+        return tuple(raw)
+
+    @field_validator("choices", mode="plain")
+    @classmethod
+    def _choices(cls, raw: Any, info: ValidationInfo) -> tuple[Choice, ...]:
+        names = info.data.get("descriptors", ())
+        if isinstance(raw, str):
+            rows: list[Any] = [*read_choices_table(files_of(info).find(raw))]
+        elif isinstance(raw, (list, tuple)):
+            rows = list(raw)
+            if names and not all(isinstance(row, Mapping) for row in rows):
+                raise Rule(
+                    "descriptors need a table. Name a CSV file, or write each choice as {name: DMF, dipole: 3.8}"
+                )
+        else:
+            raise Rule("must be a list of values, or a CSV file")
+        if not rows:
+            raise Rule("is empty. Write at least one choice")
+        if len(rows) > MOST_CHOICES:
+            raise Rule(f"has more than {MOST_CHOICES} entries. Use candidates instead")
+        return _distinct([_choice(row, names, at, info) for at, row in enumerate(rows)])
+
+    def read(self, raw: Any) -> Value:
+        """Find the choice that is meant. Raises SpecError."""
+        for value in self.values:
+            if value == raw and isinstance(value, bool) == isinstance(raw, bool):
+                return value
+        if self.unit and isinstance(raw, str):
+            return self.read(parse_quantity(raw, self.unit).value)
+        texts = {str(value): value for value in self.values}
+        if str(raw) in texts:
+            return texts[str(raw)]
+        raise SpecError(f"{quote(raw)} is none of the choices. {did_you_mean(str(raw), texts)}")
+
+    def fault(self, value: Value) -> str | None:
+        """Say why a value is not allowed, or None."""
+        try:
+            self.read(value)
+        except SpecError as error:
+            return str(error)
+        return None
+
+
+class Molecule(NamedTuple):
+    """A molecule's name and its SMILES."""
+
+    name: str
+    smiles: str
+
+
+class Molecules(Model):
+    """One of several molecules: SMILES, or a CSV file with the columns name and smiles."""
+
+    molecules: Annotated[tuple[Molecule, ...], WithJsonSchema({"type": ["array", "string"]})]
+    active_when: Condition | None = None
+    unit: ClassVar[str] = ""
+    ordered: ClassVar[bool] = False
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The names, in the order written."""
+        return tuple(molecule.name for molecule in self.molecules)
+
+    @property
+    def smiles(self) -> tuple[str, ...]:
+        """The SMILES, in the same order."""
+        return tuple(molecule.smiles for molecule in self.molecules)
+
+    @field_validator("molecules", mode="plain")
+    @classmethod
+    def _molecules(cls, raw: Any, info: ValidationInfo) -> tuple[Molecule, ...]:
+        if isinstance(raw, str):
+            raw = read_choices_table(files_of(info).find(raw))
+        if not isinstance(raw, (list, tuple)) or not raw:
+            raise Rule("must be a list of SMILES, or a CSV file with the columns name and smiles")
+        found: list[Molecule] = []
+        for at, one in enumerate(raw):
+            if isinstance(one, Mapping):
+                if "smiles" not in one:
+                    raise Rule("has no column smiles. Name the columns name and smiles")
+                one = Molecule(str(one.get("name", one["smiles"])), str(one["smiles"]))
+            else:
+                one = Molecule(str(one), str(one))
+            if re.fullmatch(r"[A-Za-z0-9@+\-\[\]()=#$:./\\%*~]{1,2000}", one.smiles) is None:
+                raise located([((at,), "is no SMILES. Write it like CC#N", one.smiles)], "molecules")
+            if any(one.name == other.name for other in found):
+                raise located([((at,), "stands twice. Keep it once", one.name)], "molecules")
+            found.append(one)
+        return tuple(found)
+
+    def read(self, raw: Any) -> Value:
+        """Find the molecule that is meant, by name or SMILES. Raises SpecError."""
+        for molecule in self.molecules:
+            if raw in molecule:
+                return molecule.name
+        raise SpecError(f"{quote(raw)} is none of the molecules. {did_you_mean(str(raw), map(str, self.values))}")
+
+    def fault(self, value: Value) -> str | None:
+        """Say why a value is not allowed, or None."""
+        return None if value in self.values else f"{quote(value)} is none of the molecules"
+
+
+class Mixture(Model):
+    """Amounts that sum to a total: ``{mixture: [A, B, C], sum: 1, at_most: 2}``.
+
+    ``at_most``: so many components are above zero; ``at_least``: what a component that is there has at least.
+    """
+
+    unit: Unit = ""
+    mixture: Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})]
+    sum: Annotated[float, WithJsonSchema(_QUANTITY)] = 1.0
+    at_most: Positive | None = None
+    at_least: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
+    active_when: ClassVar[None] = None
+
+    @field_validator("mixture", mode="plain")
+    @classmethod
+    def _components(cls, raw: Any) -> tuple[str, ...]:
+        if not isinstance(raw, (list, tuple)) or len(raw) < 2 or not all(isinstance(name, str) for name in raw):
+            raise Rule("must be a list of two or more names, like [A, B, C]")
+        for name in raw:
+            check_name(name)
+        if len(set(raw)) < len(raw):
+            raise Rule("names a component twice. Keep it once")
+        return tuple(raw)
+
+    @field_validator("sum", "at_least", mode="plain")
+    @classmethod
+    def _amount(cls, raw: Any, info: ValidationInfo) -> float | None:
+        if raw is None:
+            return None
+        value = in_unit(raw, info)
+        if value <= 0:
+            raise Rule("must be above 0")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Mixture":
+        most = self.at_most or len(self.mixture)
+        if self.at_least is not None and self.at_least > self.sum:
+            raise located(
+                [(("at_least",), f"is above the sum of {number_text(self.sum)}. Lower it", self.at_least)], "mixture"
+            )
+        if most > len(self.mixture):
+            raise located([(("at_most",), f"there are only {len(self.mixture)} components. Lower it", most)], "mixture")
+        return self
+
+    def component(self) -> Range:
+        """The range that each component has by itself."""
+        return Range.model_validate({"range": [0.0, self.sum], "unit": self.unit})
+
+
+def _kind(data: Any) -> str:
+    """Which kind of parameter is meant, by its keys."""
+    if isinstance(data, dict):
+        for key in ("choices", "molecules", "mixture", "range", "integer"):
+            if key in data:
+                return f"<{key}>" if key != "integer" else "<range>"
+        for key in data:
+            close = did_you_mean(str(key), ("choices", "molecules", "mixture", "range"))
+            if close.startswith("Did you mean "):
+                return f"<{close[13:-1]}>"
+    return "<range>"
+
+
+Parameter: TypeAlias = Range | Choices | Molecules
+Written: TypeAlias = Annotated[
+    Annotated[Range, Tag("<range>")]
+    | Annotated[Choices, Tag("<choices>")]
+    | Annotated[Molecules, Tag("<molecules>")]
+    | Annotated[Mixture, Tag("<mixture>")],
+    Discriminator(_kind),
+]
+
+
+def check_name(name: str) -> str:
+    """Check the name of a parameter or outcome: any printable word. Raises Rule."""
+    if not name or name != name.strip() or len(name) > 80 or not name.isprintable():
+        raise Rule("is no name. Use up to 80 printable characters without blanks at the ends")
+    return name
+
+
+def read_choices_table(path: Path) -> list[Row]:
+    """Read a table of choices: the column ``name`` has the values, else the first. Raises Rule."""
+    try:
+        rows = read_table(path)
+    except SpecError as error:
+        raise Rule(str(error)) from error
+    key = "name" if "name" in rows[0] else next(iter(rows[0]))
+    return [{"name": row[key], **{name: value for name, value in row.items() if name != key}} for row in rows]
+
+
+def _choice(row: Any, names: Iterable[str], at: int, info: ValidationInfo) -> Choice:
+    numbers: list[float] = []
+    if isinstance(row, Mapping):
+        for name in names:
+            number = row.get(name)
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+                what = f"has no column {name}" if name not in row else f"{name} = {quote(number)} is not a number"
+                raise located([((at,), f"{what}. Every descriptor needs a number in every row", dict(row))], "choices")
+            numbers.append(float(number))
+        if "name" not in row:
+            raise located([((at,), "has no name. Write {name: DMF, ...}", dict(row))], "choices")
+        row = row["name"]
+    if isinstance(row, float) and not math.isfinite(row):
+        raise located([((at,), "must be a finite number or a word", row)], "choices")
+    if not isinstance(row, (str, int, float)) or row == "":
+        raise located([((at,), "must be a word or a number", row)], "choices")
+    if isinstance(row, str) and info.data.get("unit"):
+        row = in_unit(row, info)
+    return Choice(row, tuple(numbers))
+
+
+def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
+    seen: dict[str, int] = {}
+    for at, choice in enumerate(choices):
+        key = number_text(float(choice.value)) if isinstance(choice.value, (int, float)) else choice.value
+        key = f"{type(choice.value) is bool} {key}"
+        if key in seen:
+            raise located([((at,), f"stands twice (first at [{seen[key]}]). Keep it once", choice.value)], "choices")
+        seen[key] = at
+    return tuple(choices)

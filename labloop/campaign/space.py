@@ -1,0 +1,269 @@
+"""The space: which settings may be tried.
+
+Settings are plain values by name, in the units that the campaign declares; a parameter that is not active has none.
+The unit cube has one coordinate a parameter: numbers between their bounds (log scale: of their logarithms), ordered
+choices by rank, the others by their index.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from itertools import combinations
+from typing import Any
+
+from .constraints import Linear, linear, meanings, mixture_sums
+from .errors import SpecError
+from .events import Value
+from .formula import Expression, condition_of
+from .grammar import CampaignSpec, flat_parameters
+from .models import did_you_mean
+from .parameters import Mixture, Parameter, Range
+from .polytope import Polytope
+from .units import number_text
+
+Settings = dict[str, Value]
+_TRIES = 40  # batches of rejection before hit-and-run takes over
+_BATCH = 256
+
+
+class Space:
+    """The space of a campaign."""
+
+    def __init__(self, spec: CampaignSpec) -> None:
+        self.parameters: dict[str, Parameter] = flat_parameters(spec.parameters)
+        self.mixtures: dict[str, Mixture] = {
+            name: one for name, one in spec.parameters.items() if isinstance(one, Mixture)
+        }
+        self.names: tuple[str, ...] = tuple(self.parameters)
+        self.repeats = spec.candidates.repeats if spec.candidates else False
+        self._rows = spec.candidates.rows if spec.candidates else None
+        self.nonlinear: tuple[Expression, ...] = ()
+        self._lines: list[Linear] = []
+        for constraint in spec.constraints:
+            line = linear(constraint, self.parameters)
+            if line is None:
+                self.nonlinear += (constraint,)
+            else:
+                self._lines.append(line)
+        self._lines += mixture_sums(spec.parameters)
+
+    def linear_constraints(self) -> list[Linear]:
+        """The linear constraints, sums of mixtures among them, over numbers in declared units."""
+        return list(self._lines)
+
+    @cached_property
+    def candidates(self) -> list[Settings] | None:
+        """The rows that may be proposed, as they stand, those that break a constraint left out; None: no table."""
+        if self._rows is None:
+            return None
+        if not self._lines and not self.nonlinear:
+            return [dict(row) for row in self._rows]
+        return [dict(row) for row in self._rows if not self._broken(row)]
+
+    def unit(self, name: str) -> str:
+        """The declared unit of a parameter."""
+        return self.parameters[name].unit
+
+    def active(self, settings: Mapping[str, Value]) -> list[str]:
+        """The parameters that count under these settings."""
+        values = meanings(settings, self.parameters)
+        found = []
+        for name, parameter in self.parameters.items():
+            condition = parameter.active_when
+            if condition is None:
+                found.append(name)
+                continue
+            known = all(word in values for word in condition.names if word in self.parameters)
+            if known and condition_of(condition, values):
+                found.append(name)
+        return found
+
+    def contains(self, settings: Mapping[str, Value]) -> list[str]:
+        """Say why settings are not in the space, one sentence each; empty when they are. Tolerance 1e-9, relative."""
+        broken = [
+            f"{name} is no parameter. {did_you_mean(name, self.names)}"
+            for name in settings
+            if name not in self.parameters
+        ]
+        active = self.active(settings)
+        for name in self.names:
+            if name in settings and name not in active:
+                broken.append(f"{name} has a value, and is not active here ({self.parameters[name].active_when})")
+            elif name not in settings and name in active:
+                broken.append(f"{name} has no value")
+            elif name in settings:
+                fault = self.parameters[name].fault(settings[name])
+                if fault:
+                    broken.append(f"{name}: {fault}")
+        return broken or self._broken(settings)
+
+    def _broken(self, settings: Mapping[str, Value]) -> list[str]:
+        broken = []
+        for line in self._lines:
+            if all(name in settings for name in line.coefficients):
+                excess = line.excess(settings)
+                if excess > line.slack(settings):
+                    broken.append(f"{line.text} is broken by {number_text(float(f'{excess:.4g}'))}")
+        values = meanings(settings, self.parameters)
+        for constraint in self.nonlinear:
+            spoken = [name for name in constraint.names if name in self.parameters]
+            if all(name in settings for name in spoken) and not condition_of(constraint, values):
+                broken.append(f"{constraint} does not hold")
+        for name, mixture in self.mixtures.items():
+            amounts = [settings[component] for component in mixture.mixture if component in settings]
+            present = [one for one in amounts if isinstance(one, (int, float)) and one > 1e-9 * mixture.sum]
+            if mixture.at_most is not None and len(present) > mixture.at_most:
+                broken.append(f"{name} has {len(present)} components above zero, and {mixture.at_most} at most may be")
+            least = mixture.at_least
+            if least is not None and any(one < least * (1 - 1e-9) for one in present):
+                broken.append(f"{name} has a component that is there with less than {number_text(least)}")
+        return broken
+
+    # --- the unit cube --------------------------------------------------------------------------------------------
+
+    def encode(self, settings: Mapping[str, Value]) -> list[float]:
+        """Settings as a point of the unit cube, one coordinate a name; a parameter that is not active is at 0.5."""
+        return [self._encoded(name, settings[name]) if name in settings else 0.5 for name in self.names]
+
+    def decode(self, point: Sequence[float]) -> Settings:
+        """A point of the unit cube as settings, on the grids, what is not active left out."""
+        settings = {name: self._decoded(name, u) for name, u in zip(self.names, point, strict=True)}
+        active = set(self.active(settings))
+        return {name: value for name, value in settings.items() if name in active}
+
+    def round(self, settings: Mapping[str, Value]) -> Settings:
+        """The nearest settings within bounds, on the grids, and on the mixtures' sums; inactive ones left out."""
+        rounded = {name: self._rounded(name, settings[name]) for name in self.names if name in settings}
+        for mixture in self.mixtures.values():
+            amounts = [float(rounded[name]) for name in mixture.mixture if name in rounded]
+            total = math.fsum(amounts)
+            if total > 0:
+                for name in mixture.mixture:
+                    if name in rounded:
+                        rounded[name] = float(rounded[name]) * mixture.sum / total
+        active = set(self.active(rounded))
+        return {name: value for name, value in rounded.items() if name in active}
+
+    def _encoded(self, name: str, value: Value) -> float:
+        parameter = self.parameters[name]
+        if isinstance(parameter, Range):
+            number = float(value)
+            if parameter.scale == "log":
+                return math.log(number / parameter.low) / math.log(parameter.high / parameter.low)
+            return (number - parameter.low) / (parameter.high - parameter.low)
+        index = parameter.values.index(parameter.read(value))
+        return index / max(len(parameter.values) - 1, 1) if parameter.ordered else float(index)
+
+    def _decoded(self, name: str, u: float) -> Value:
+        parameter = self.parameters[name]
+        if isinstance(parameter, Range):
+            u = min(max(u, 0.0), 1.0)
+            if parameter.scale == "log":
+                return self._rounded(name, parameter.low * math.exp(u * math.log(parameter.high / parameter.low)))
+            return self._rounded(name, parameter.low + u * (parameter.high - parameter.low))
+        last = len(parameter.values) - 1
+        index = u * last if parameter.ordered else u
+        return parameter.values[min(max(round(index), 0), last)]
+
+    def _rounded(self, name: str, value: Value) -> Value:
+        parameter = self.parameters[name]
+        if not isinstance(parameter, Range):
+            return parameter.read(value)
+        number = min(max(float(value), parameter.low), parameter.high)
+        if parameter.stride is not None:
+            most = math.floor((parameter.high - parameter.low) / parameter.stride + 1e-9)
+            steps = min(max(round((number - parameter.low) / parameter.stride), 0), most)
+            number = float(f"{parameter.low + steps * parameter.stride:.12g}")
+        return int(number) if parameter.integer else number
+
+    # --- drawing --------------------------------------------------------------------------------------------------
+
+    def sample(self, count: int, seed: int) -> list[Settings]:
+        """Draw settings uniformly inside the constraints (log scales: of the logarithm), rows from a table.
+
+        The same seed draws the same. Raises SpecError when no point is found.
+        """
+        numpy = import_module("numpy")
+        random = numpy.random.default_rng(seed)
+        rows = self.candidates
+        if rows is not None:
+            if not rows:
+                raise SpecError("no row of the candidates keeps the constraints. Loosen one, or add rows")
+            order = random.permutation(len(rows))
+            return [dict(rows[order[at % len(rows)]]) for at in range(count)]
+        found: list[Settings] = []
+        rejecting = not any(line.sense == "==" for line in self._lines)
+        for attempt in range(_TRIES):
+            points = self._cube(random, _BATCH) if rejecting else self._walked(random, max(count - len(found), 1))
+            for point in points:
+                settings = self.round(point)
+                if not self.contains(settings):
+                    found.append(settings)
+                    if len(found) == count:
+                        return found
+            if rejecting and attempt >= 3 and len(found) < (attempt + 1) * _BATCH * 0.01:
+                rejecting = not self._lines
+        raise SpecError(
+            f"{len(found)} of {count} points were found inside the constraints. They leave too little room: loosen one"
+        )
+
+    def _cube(self, random: Any, count: int) -> list[Settings]:
+        return [
+            {name: self._decoded(name, self._stretched(name, u)) for name, u in zip(self.names, row, strict=True)}
+            for row in random.random((count, len(self.names)))
+        ]
+
+    def _stretched(self, name: str, u: float) -> float:
+        """From [0, 1) to the coordinate, each choice and grid point equally likely."""
+        parameter = self.parameters[name]
+        if isinstance(parameter, Range):
+            if parameter.stride is None:
+                return u
+            count = math.floor((parameter.high - parameter.low) / parameter.stride + 1e-9) + 1
+            return min(math.floor(u * count) * parameter.stride / (parameter.high - parameter.low), 1.0) \
+                if parameter.scale == "linear" else u  # fmt: skip
+        index = math.floor(u * len(parameter.values))
+        return index / max(len(parameter.values) - 1, 1) if parameter.ordered else float(index)
+
+    def polytope(self, supports: Mapping[str, Sequence[str]] | None = None) -> Polytope:
+        """The linear constraints over all numbers; ``supports``: which components of each mixture may be above zero."""
+        bounds = {name: one.range for name, one in self.parameters.items() if isinstance(one, Range)}
+        for name, support in (supports or {}).items():
+            mixture = self.mixtures[name]
+            for component in mixture.mixture:
+                here = component in support
+                bounds[component] = ((mixture.at_least or 0.0), mixture.sum) if here else (0.0, 0.0)
+        return Polytope(bounds, self._lines)
+
+    def _walked(self, random: Any, count: int) -> list[Settings]:
+        points = self._cube(random, count)
+        groups: dict[tuple[tuple[str, ...], ...], list[int]] = {}
+        for at in range(count):
+            groups.setdefault(tuple(self._support(one, random) for one in self.mixtures.values()), []).append(at)
+        for supports, places in groups.items():
+            polytope = self.polytope(dict(zip(self.mixtures, supports, strict=True)))
+            try:
+                drawn = polytope.draw(len(places), int(random.integers(2**31)))
+            except SpecError:
+                continue  # no point has just these components; the points stay outside and are rejected
+            for at, row in zip(places, drawn, strict=True):
+                points[at].update({name: float(value) for name, value in zip(polytope.names, row, strict=True)})
+        return points
+
+    def _support(self, mixture: Mixture, random: Any) -> tuple[str, ...]:
+        most = mixture.at_most or len(mixture.mixture)
+        if mixture.at_least is not None:
+            most = min(most, math.floor(mixture.sum / mixture.at_least + 1e-9))
+        if most >= len(mixture.mixture) and mixture.at_least is None:
+            return mixture.mixture
+        size = most if mixture.at_least is None else int(random.integers(1, most + 1))
+        return tuple(mixture.mixture[at] for at in sorted(random.choice(len(mixture.mixture), size, replace=False)))
+
+    def supports(self, most: int = 64) -> list[dict[str, tuple[str, ...]]]:
+        """Ways to choose which components are there, at most ``most`` of them (one empty choice without mixtures)."""
+        ways: list[dict[str, tuple[str, ...]]] = [{}]
+        for name, mixture in self.mixtures.items():
+            size = mixture.at_most or len(mixture.mixture)
+            ways = [{**way, name: one} for way in ways for one in combinations(mixture.mixture, size)][:most]
+        return ways
