@@ -14,7 +14,7 @@ The instrument has been asked and its answers are facts already; what they mean 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
@@ -41,7 +41,7 @@ class Judgement:
 
     verdict: str
     why: str = ""
-    overrides: Mapping[int, Mapping[str, e.Amount]] = MappingProxyType({})
+    overrides: Mapping[int, Mapping[str, e.Amount]] = field(default_factory=dict)
 
 
 def policy(stage_says: str | None, actions: Iterable[Action]) -> str:
