@@ -173,7 +173,7 @@ class Spectrometer:
             "state": "running",
             "began_s": self.now_s,
             "elapsed_s": 0.0,
-            "duration_s": integration_ms / 1e3 + OVERHEAD_S if action == "measure" else RINSE_TIME_S,
+            "duration_s": round(integration_ms / 1e3 + OVERHEAD_S, 6) if action == "measure" else RINSE_TIME_S,
             "integration_time_ms": integration_ms,
             "result": None,
         }
