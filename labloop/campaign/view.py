@@ -1,0 +1,277 @@
+"""A campaign as documents: what ``labloop status --json`` and ``labloop trials --format json`` print.
+
+Pure functions of (spec, state); what is no fact (whether the runner lives, what time it is) comes as an argument. The
+names in these documents are public: scripts read them, so they grow and never change. ``SCHEMA`` counts the changes.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from . import events as e
+from . import recipe
+from .objective import Objective
+from .spec import CampaignSpec
+from .state import (
+    ABANDONED,
+    AWAITING,
+    FAILED,
+    FINISHED,
+    HALTED,
+    IN_DOUBT,
+    MEASURED,
+    OPEN_STATES,
+    PAUSED,
+    PROPOSED,
+    RUNNING,
+    CampaignState,
+    StepState,
+    TrialState,
+)
+
+SCHEMA: Final = 1
+TRIAL_STATES: Final = (PROPOSED, RUNNING, AWAITING, MEASURED, FAILED, ABANDONED, IN_DOUBT)
+SIMULATED_MODES: Final = frozenset({"simulated", "virtual"})
+_EXIT_CODES: Final[Mapping[str, int]] = {FINISHED: 0, HALTED: 6}  # a stopped campaign carries its own
+
+
+def trials_document(spec: CampaignSpec, state: CampaignState, with_plan: bool = True) -> dict[str, Any]:
+    """Return every trial with every attempt of its steps; ``with_plan`` adds steps not yet begun as ``planned``."""
+    trials = [trial_entry(spec, trial, with_plan) for _, trial in sorted(state.trials.items())]
+    return {"schema": SCHEMA, "campaign": spec.campaign, "trials": trials}
+
+
+def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -> dict[str, Any]:
+    """Return one trial as it stands in the trials' document."""
+    proposal = trial.proposal
+    return {
+        "trial": trial.trial,
+        "sample": trial.sample,
+        "role": trial.role,
+        "state": trial.state,
+        "settings": dict(trial.settings),
+        "achieved": achieved(trial),
+        "outcomes": outcomes(trial),
+        "proposed": trial.proposed,
+        "started": trial.started,
+        "finished": trial.finished,
+        "duration_s": duration_s(trial),
+        "source": trial.source,
+        "predicted": {name: {"mean": one.mean, "sd": one.sd} for name, one in proposal.predicted.items()},
+        "model": proposal.model,
+        "acquisition": proposal.acquisition,
+        "acquisition_value": proposal.acquisition_value,
+        "seed": proposal.seed,
+        "based_on": proposal.based_on,
+        "repeat_of": proposal.repeat_of,
+        "again_of": proposal.again_of,
+        "why": proposal.reason,
+        "reason": trial.reason,
+        "by": trial.told_by,
+        "again": trial.again,
+        "closed": trial.closed,
+        "steps": [step_entry(step) for step in trial.steps] + (_planned(spec, trial) if with_plan else []),
+    }
+
+
+def achieved(trial: TrialState) -> dict[str, dict[str, Any]]:
+    """Return what was read back, as ``{"pump.dispense": {"volume": {"value": 0.4, "unit": "mL"}}}``.
+
+    A later attempt of one step replaces an earlier; where a recipe does the same action twice, the second is ``#2``.
+    """
+    places: dict[str, list[tuple[int, int, str]]] = {}
+    read_back: dict[str, dict[str, Any]] = {}
+    for step in trial.steps:
+        begun = step.begun
+        name, place = f"{begun.instrument}.{begun.action}", (begun.stage, begun.index, begun.phase)
+        known = places.setdefault(name, [])
+        if place not in known:
+            known.append(place)
+        if step.achieved:
+            number = known.index(place) + 1
+            read_back[name if number == 1 else f"{name}#{number}"] = _amounts(step.achieved)
+    return read_back
+
+
+def outcomes(trial: TrialState) -> dict[str, dict[str, Any]]:
+    """Return what was measured as ``{name: {value, unit, sd?}}``."""
+    return {name: _reading(one) for name, one in trial.outcomes.items()}
+
+
+def duration_s(trial: TrialState) -> float | None:
+    """Return how long the trial took by the run's own clock, or None where that is not known."""
+    if trial.started is None or trial.finished is None or trial.told_by:
+        return None
+    return trial.finished_t_s - trial.started_t_s
+
+
+def step_entry(step: StepState) -> dict[str, Any]:
+    """Return one attempt of one step."""
+    begun = step.begun
+    entry: dict[str, Any] = {
+        "step": begun.step,
+        "instrument": begun.instrument,
+        "action": begun.action,
+        "settings": _amounts(begun.settings),
+        "achieved": _amounts(step.achieved),
+        "state": step.state,
+        "phase": begun.phase,
+        "stage": begun.stage,
+        "index": begun.index,
+        "attempt": begun.attempt,
+        "act": begun.act,
+        "started": step.started,
+        "finished": step.finished,
+        "duration_s": step.ended_t_s - begun.t_s if step.finished else None,
+        "readings": {name: _reading(one) for name, one in step.readings.items()},
+        "save_as": step.save_as,
+        "remainder": _amounts(step.remainder),
+        "fault": step.fault,
+        "reason": step.reason,
+        "by": step.by,
+    }
+    if step.question:
+        entry |= {"question": step.question, "answers": dict(step.answers)}
+    return entry
+
+
+def status_document(
+    spec: CampaignSpec, state: CampaignState, presence: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Return how the campaign stands. ``presence``: ``runner`` (alive, gone, hung) and ``guard``, as asked of the
+    run's folder; ``now`` is an aware time."""
+    runner = presence.get("runner", "gone")
+    return {
+        "schema": SCHEMA,
+        "campaign": spec.campaign,
+        "title": spec.title,
+        "state": state.state,
+        "reason": state.reason,
+        "exit_code": exit_code(state),
+        "runner": runner,
+        "guard": presence.get("guard"),
+        "mode": state.mode,
+        "simulated": state.mode in SIMULATED_MODES,
+        "seed": state.seed,
+        "trials": counts(state),
+        "best": best(spec, state),
+        "elapsed_s": elapsed_s(state, runner, now),
+        "budget_left": budget_left(spec, state),
+        "instruments": dict(state.instruments),
+        "questions": [question_entry(step) for step in state.questions.values()],
+        "safe": state.safe,
+        "notes": [{"at": at, "text": note.text, "by": note.by} for at, note in state.notes],
+        "opened": state.opened_at,
+        "last_fact": {"seq": state.seq, "at": state.at},
+    }
+
+
+def counts(state: CampaignState) -> dict[str, int]:
+    """Return how many trials there are in each state, the states that have none included."""
+    found = Counter(trial.state for trial in state.trials.values())
+    return {name: found.get(name, 0) for name in TRIAL_STATES}
+
+
+def best(spec: CampaignSpec, state: CampaignState) -> dict[str, Any] | list[dict[str, Any]] | None:
+    """Return the best trial so far, the Pareto set as a list, or None while nothing is measured."""
+    found = best_trials(spec, state)
+    entries = [{"trial": t.trial, "settings": dict(t.settings), "outcomes": outcomes(t)} for t in found]
+    if Objective(spec).pareto:
+        return entries
+    return entries[0] if entries else None
+
+
+def best_trials(spec: CampaignSpec, state: CampaignState) -> list[TrialState]:
+    """Return the best measured trial as a list of one, or the Pareto set; empty while nothing is measured."""
+    found = Objective(spec).best(state.trials.values())
+    if found is None:
+        return []
+    return [found] if isinstance(found, TrialState) else list(found)
+
+
+def exit_code(state: CampaignState) -> int | None:
+    """Return what the process ended or will end with by the facts, or None while the campaign goes on."""
+    return state.exit_code if state.exit_code is not None else _EXIT_CODES.get(state.state)
+
+
+def elapsed_s(state: CampaignState, runner: str, now: datetime) -> float:
+    """Return the run's own time so far. Between two facts of a living run it goes on with the wall's, at its speed."""
+    speed = state.opened.speed if state.opened else 1.0
+    going = state.state in (RUNNING, PAUSED) and runner == "alive" and state.mode in ("simulated", "live")
+    if not going or not state.at:
+        return state.t_s
+    since_s = (now - datetime.fromisoformat(state.at)).total_seconds()
+    return state.t_s + max(since_s, 0.0) * speed
+
+
+def budget_left(spec: CampaignSpec, state: CampaignState) -> dict[str, Any]:
+    """Return what is left of trials, attempts and, where the campaign limits it, time."""
+    allowed = trials_allowed(spec, state)
+    left: dict[str, Any] = {
+        "trials": None if allowed is None else max(allowed - state.measured, 0),
+        "attempts": None,
+    }
+    if spec.budget.attempts is not None:
+        left["attempts"] = max(spec.budget.attempts + 2 * state.extended_trials - state.attempts, 0)
+    if spec.budget.time_s is not None:
+        left["time_s"] = max(spec.budget.time_s - state.t_s, 0.0)
+    return left
+
+
+def trials_allowed(spec: CampaignSpec, state: CampaignState) -> int | None:
+    """Return how many measured trials the budget allows, extensions included; None without such a budget."""
+    return None if spec.budget.trials is None else spec.budget.trials + state.extended_trials
+
+
+def question_entry(step: StepState) -> dict[str, Any]:
+    """Return an open question: which act is in doubt and what each answer will do."""
+    return {
+        "step": step.begun.step,
+        "trial": step.begun.trial,
+        "instrument": step.begun.instrument,
+        "action": step.begun.action,
+        "question": step.question,
+        "answers": dict(step.answers),
+    }
+
+
+def _planned(spec: CampaignSpec, trial: TrialState) -> list[dict[str, Any]]:
+    if trial.closed:
+        return []
+    phases = ["trial", "cleanup"] if trial.state in OPEN_STATES - {AWAITING} else ["cleanup"]
+    begun = {(s.begun.phase, s.begun.stage, s.begun.index) for s in trial.steps}
+    planned = []
+    for phase in phases:
+        for number, stage in enumerate(recipe.stages(spec, phase, trial.settings)):
+            for index, step in enumerate(stage.steps):
+                if (phase, number, index) not in begun:
+                    planned.append(_planned_entry(phase, number, index, step))
+    return planned
+
+
+def _planned_entry(phase: str, stage: int, index: int, step: recipe.PlannedStep) -> dict[str, Any]:
+    return {
+        "instrument": step.instrument,
+        "action": step.action,
+        "settings": _amounts(step.settings),
+        "achieved": {},
+        "state": "planned",
+        "phase": phase,
+        "stage": stage,
+        "index": index,
+        "started": None,
+        "finished": None,
+        "save_as": step.save_as,
+    }
+
+
+def _amounts(values: Mapping[str, e.Amount]) -> dict[str, Any]:
+    return {name: {"value": one.value, "unit": one.unit} for name, one in values.items()}
+
+
+def _reading(one: e.Reading) -> dict[str, Any]:
+    if one.blob is not None:
+        return {"blob": one.blob, "length": one.length, "unit": one.unit}
+    entry: dict[str, Any] = {"value": one.value, "unit": one.unit}
+    return entry if one.sd is None else entry | {"sd": one.sd}

@@ -1,0 +1,116 @@
+"""The dashboard: a reader of the journal in a process of its own. Quitting or killing it changes nothing in a run."""
+
+import sys
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from labloop.journal import presence
+
+from .run_screen import RunScreen
+from .runs_screen import RunsScreen
+from .source import JOURNAL, RunSource, utc_now
+
+# How long the first ctrl+x waits for the second: long enough for cold fingers, too short to be armed by accident.
+ABORT_WITHIN_S: Final = 3.0
+
+
+class DashboardApp(App[None]):
+    """Shows ``run_folder``, or (None) the list of all runs below ``below``."""
+
+    CSS_PATH = "dashboard.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "labloop"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (36, "-high")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+x", "abort", "Abort", key_display="^x ^x", priority=True),
+    ]
+
+    def __init__(
+        self,
+        run_folder: Path | None,
+        read_only: bool = False,
+        *,
+        below: Path | None = None,
+        now: Callable[[], datetime] = utc_now,
+        look: Callable[[Path], str] = presence.look,
+        zone: tzinfo | None = None,
+    ) -> None:
+        super().__init__()
+        self.run_folder, self._read_only, self._below = run_folder, read_only, below or Path.cwd()
+        self._now, self._look, self._zone = now, look, zone
+        self._armed = False
+
+    def on_mount(self) -> None:
+        """Open the run, or the list."""
+        if self.run_folder is not None:
+            self.open_run(self.run_folder, listed=False)
+        else:
+            self.push_screen(RunsScreen(self._below, self._source, self.open_run, self._zone))
+
+    def open_run(self, folder: Path, listed: bool = True) -> None:
+        """Show one run on top."""
+        name = str(folder.relative_to(self._below)) if folder.is_relative_to(self._below) else str(folder)
+        self.push_screen(RunScreen(self._source(folder), name, self._zone, self._read_only, listed))
+
+    def _source(self, folder: Path) -> RunSource:
+        return RunSource(folder, self._now, self._look)
+
+    def _run_screen(self) -> RunScreen | None:
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, RunScreen)), None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Abort is there wherever a run is shown."""
+        if action == "abort":
+            return not self._read_only and self._run_screen() is not None
+        return super().check_action(action, parameters)
+
+    def action_abort(self) -> None:
+        """Abort at the second ctrl+x."""
+        screen = self._run_screen()
+        if screen is None:
+            return
+        if screen.source.runner == "gone":
+            self.notify(
+                "No runner lives here, so nothing can be aborted through it. The guard makes the bench safe; "
+                "`labloop abort` in a shell does it for every run of this machine.",
+                title="Nothing to abort",
+                severity="warning",
+                markup=False,
+            )
+            return
+        if not self._armed:
+            self._armed = True
+            self.set_timer(ABORT_WITHIN_S, self.disarm)
+            self.notify(
+                "ctrl+x once more: everything stops now and the bench goes to its safe state.",
+                title="ABORT?",
+                severity="warning",
+                timeout=ABORT_WITHIN_S,
+                markup=False,
+            )
+            return
+        self.disarm()
+        self.clear_notifications()
+        screen.send("abort")
+
+    def disarm(self) -> None:
+        """The second ctrl+x came too late, or has done its work."""
+        self._armed = False
+
+
+def watch(path: Path | None, read_only: bool = False) -> int:
+    """Show the run in ``path`` (None: a list of all below this folder) until a person quits; give the exit code."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        sys.stderr.write("labloop watch needs a terminal. `labloop status RUN` prints how a run stands.\n")
+        return 2
+    if path is not None and path.name == JOURNAL:
+        path = path.parent
+    app = DashboardApp(path, read_only)
+    app.run()
+    return app.return_code or 0

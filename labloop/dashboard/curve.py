@@ -1,0 +1,142 @@
+"""What the plot shows: measured values, the best so far, and what the model hoped for. Points only, no drawing.
+
+One goal (or several under weights) is a course over the trials; a Pareto front is a picture of two outcomes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from labloop.campaign import text
+from labloop.campaign.objective import Objective
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.state import OPEN_STATES, CampaignState, TrialState
+
+from .view import measured
+
+Points = list[tuple[float, float]]
+# More bands than this hide the points between them at 80 columns.
+BANDS: Final = 12
+# Two sd each way: the band that 19 of 20 results should fall into, if the model is honest.
+WIDTH_SD: Final = 2.0
+# A terminal has a few hundred columns: more points than this cost time and show nothing more.
+MOST_POINTS: Final = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Points in the outcome's unit. ``bands``: (trial, low, mean, high) of recent proposals, newest last."""
+
+    title: str
+    goal: str
+    x_label: str
+    y_label: str
+    first: Points  # the initial design, and what people told
+    model: Points  # what the model proposed
+    best: Points  # the best so far, or the Pareto front
+    bands: list[tuple[float, float, float, float]]
+    front: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to plot yet."""
+        return not (self.first or self.model or self.bands)
+
+    def limits(self) -> tuple[float, float]:
+        """Return the range of y: all that was measured, and of the bands what lies within half that range beside it."""
+        values = [y for points in (self.first, self.model, self.best) for _, y in points]
+        ends = [y for _, low, _, high in self.bands for y in (low, high)]
+        if not values:
+            return min(ends), max(ends)
+        low, high = min(values), max(values)
+        room = 0.5 * (high - low) or abs(high) * 0.1 or 1.0
+        return max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
+
+
+def goal_words(spec: CampaignSpec, name: str) -> str:
+    """Return what is wanted of an outcome: ``minimize``, ``maximize`` or ``530 ± 5 nm``."""
+    outcome = spec.outcomes[name]
+    goal = outcome.goal
+    if goal is None:
+        return "within its limit"
+    if isinstance(goal, str):
+        return goal
+    return f"towards {text.spread(goal.target, goal.tolerance)} {outcome.unit}".rstrip()
+
+
+def curve(spec: CampaignSpec, state: CampaignState, outcome: str) -> Curve:
+    """Return the points for ``outcome``, or the front of the first two goals of a Pareto campaign."""
+    objective = Objective(spec)
+    goals = list(spec.outcomes)
+    done = objective.measured(state.trials.values())
+    if objective.pareto and outcome == goals[0]:
+        return _front(spec, state, done, goals, objective)
+    best: TrialState | None = None
+    steps: Points = []
+    for trial in done:
+        if best is None or objective.better(trial, best):
+            best = trial
+        value = measured(best, outcome)
+        if value is not None:
+            steps.append((float(trial.trial), value))
+    unit = spec.outcomes[outcome].unit
+    title = f"{outcome}{f' [{unit}]' if unit else ''}"
+    found = best.outcomes.get(outcome) if best is not None else None
+    if best is not None and found is not None:
+        title += f" · best {text.reading(found)} (trial {best.trial})"
+    return Curve(
+        title=title,
+        goal=goal_words(spec, outcome),
+        x_label="trial",
+        y_label=outcome,
+        first=_thin([p for t in done if t.source != "model" for p in _point(t, outcome)]),
+        model=_thin([p for t in done if t.source == "model" for p in _point(t, outcome)]),
+        best=_thin(steps),
+        bands=_bands(state, outcome),
+    )
+
+
+def _front(
+    spec: CampaignSpec, state: CampaignState, done: Sequence[TrialState], goals: Sequence[str], objective: Objective
+) -> Curve:
+    x, y = goals[0], goals[1]
+    found = objective.best(state.trials.values())
+    members = {t.trial for t in (found if isinstance(found, list | tuple) else [])}
+    front = sorted(_pair(state.trials[number], x, y) for number in members)
+
+    def cloud(model: bool) -> Points:
+        return _thin([_pair(t, x, y) for t in done if (t.source == "model") is model and t.trial not in members])
+
+    title = f"{y} over {x} · {len(members)} on the front"
+    goal = f"{x}: {goal_words(spec, x)}, {y}: {goal_words(spec, y)}"
+    return Curve(title, goal, x, y, cloud(False), cloud(True), front, [], front=True)
+
+
+def _pair(trial: TrialState, x: str, y: str) -> tuple[float, float]:
+    return measured(trial, x) or 0.0, measured(trial, y) or 0.0
+
+
+def _point(trial: TrialState, outcome: str) -> Points:
+    value = measured(trial, outcome)
+    return [] if value is None else [(float(trial.trial), value)]
+
+
+def _bands(state: CampaignState, outcome: str) -> list[tuple[float, float, float, float]]:
+    bands = []
+    for number in reversed(state.trials):
+        trial = state.trials[number]
+        hoped = trial.proposal.predicted.get(outcome)
+        if hoped is not None and (trial.outcomes or trial.state in OPEN_STATES):
+            reach = WIDTH_SD * hoped.sd
+            bands.append((float(number), hoped.mean - reach, hoped.mean, hoped.mean + reach))
+        if len(bands) == BANDS:
+            break
+    return bands[::-1]
+
+
+def _thin(points: Points) -> Points:
+    """Keep the ends and evenly as many between them as a terminal can show."""
+    if len(points) <= MOST_POINTS:
+        return points
+    step = -(-len(points) // MOST_POINTS)
+    return [*points[:-1:step], points[-1]]

@@ -1,0 +1,310 @@
+"""The overview of one run: is it safe, is it working, is it getting anywhere, what does it want from me."""
+
+from collections.abc import Callable
+from datetime import tzinfo
+from functools import partial
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from labloop.campaign import text
+from labloop.campaign.errors import LabloopError
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.state import PAUSED, RUNNING
+from labloop.campaign.view import best_trials
+
+from . import view
+from .curve import curve
+from .dialogs import Answer, Confirm, Help
+from .log_page import LogPage
+from .plot import FRONT_LEGEND, LEGEND, CurvePlot
+from .source import Change, RunSource, Sent
+from .table import Row, TrialTable
+from .trial_page import TrialPage
+from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
+
+POLL_S: Final = 0.25
+# A run that cannot be read is looked at again, but not four times a second: its journal may be long.
+TROUBLE_S: Final = 2.0
+SENT_SHOWN_S: Final = 15.0
+
+
+class RunScreen(Screen[None]):
+    """Polls its source and shows it. The one thing that it writes is a request."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "ask('pause')", "Pause"),
+        Binding("r", "ask('resume')", "Resume"),
+        Binding("s", "stop", "Stop"),
+        Binding("a", "answer", "Answer"),
+        Binding("o", "outcome", "Outcome", show=False),
+        Binding("l", "log", "Log"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("escape", "back", "Runs"),
+        Binding("q", "app.quit", "Quit"),
+    ]
+
+    def __init__(self, source: RunSource, name: str, zone: tzinfo | None, read_only: bool, listed: bool) -> None:
+        super().__init__()
+        self.source = source
+        self.run_name = name
+        self._zone, self._read_only, self._listed = zone, read_only, listed
+        self._best: set[int] = set()
+        self._outcome = 0
+        self._loaded = False
+        self._sent: Sent | None = None
+        self._allowed: tuple[bool | None, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Headline, notices, plot beside instruments, trials beside (or above) the log."""
+        yield HeadLine(id="head")
+        yield Notices(id="notices")
+        with Vertical(id="body"):
+            with Horizontal(id="top"):
+                with Vertical(id="course"):
+                    yield CurvePlot(id="plot")
+                    yield Static(id="legend")
+                with VerticalScroll(id="bench", can_focus=False):
+                    yield InstrumentPanel(id="instruments")
+            with Container(id="bottom"):
+                yield TrialTable(id="trials")
+                yield LogTail(self._zone, id="log")
+        yield Static(id="trouble")
+        yield Static(id="sent")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Read from now on."""
+        for id, title in (("#bench", "Instruments"), ("#trials", "Trials, newest first"), ("#log", "Log")):
+            self.query_one(id).border_title = title
+        self.query_one("#notices").display = False
+        self.query_one("#trouble").display = False
+        self.query_one("#sent").display = False
+        self.query_one("#trials").focus()
+        self.query_one(HeadLine).refresh()
+        self.call_after_refresh(self.tick)
+
+    def on_unmount(self) -> None:
+        """Let go of the journal."""
+        self.source.close()
+
+    def tick(self) -> None:
+        """Read what is new and show it; then again."""
+        more = self.read_on()
+        self.set_timer(0.001 if more else TROUBLE_S if self.source.trouble else POLL_S, self.tick)
+
+    def read_on(self) -> bool:
+        """Read a helping of what is new and show it; say whether there is more."""
+        change = self.source.poll()
+        self.show(change)
+        return change.more
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that the journal held has been shown, or why it cannot be."""
+        return self._loaded or self.query_one("#trouble").display
+
+    def show(self, change: Change) -> None:
+        """Bring every part up to date with the source."""
+        source, spec = self.source, self.source.spec
+        self._show_trouble()
+        if spec is None or not source.state.opened:
+            return
+        now = source.now()
+        self.query_one(HeadLine).show(view.headline(spec, source.state, source.runner, now), self.run_name)
+        if change.more:
+            return  # a long journal is still being read: its pictures would be drawn for nothing
+        first = not self._loaded
+        self._loaded = True
+        notices = view.notices(spec, source.state, source.runner, self.run_name)
+        if source.trouble:
+            notices.insert(0, view.Notice("bad", "CANNOT READ ON", (source.trouble,)))
+        self.query_one(Notices).show(notices)
+        self._show_instruments(spec)
+        if first:
+            self.query_one(TrialTable).fill(*self._columns(spec), self._row)
+        if first or change.trials:
+            self._show_trials(spec, set(source.state.trials) if first else change.trials)
+        if first or change.lines:
+            self.query_one(LogTail).show(list(source.log)[-200:])
+        self._show_sent()
+        self._follow_up(change)
+
+    def _show_trouble(self) -> None:
+        """A run of which nothing can be read has nothing else to show."""
+        trouble = self.source.trouble if not self.source.state.opened else ""
+        if not trouble and not self.source.state.opened and not self.source.state.seq:
+            trouble = (
+                "Nothing in this run yet: its journal holds no event. Waiting for the first."
+                if self.source.spec
+                else ""
+            )
+        panel = self.query_one("#trouble", Static)
+        panel.display = bool(trouble)
+        self.query_one("#body").display = not trouble
+        if trouble:
+            words = Text.assemble((" Cannot show this run ", "bold reverse"), "\n\n", text.plain(trouble))
+            words.append(f"\n\n{self.run_name}\nIt is looked at again every {TROUBLE_S:.0f} s. q quits.", "dim")
+            panel.update(words)
+
+    def _show_instruments(self, spec: CampaignSpec) -> None:
+        source = self.source
+        rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current)
+        bench = self.query_one("#bench")
+        bench.display = bool(rows)
+        bench.border_title = "Instruments · safe state" if source.state.safe else "Instruments"
+        self.query_one(InstrumentPanel).show(rows)
+
+    def _columns(self, spec: CampaignSpec) -> tuple[list[tuple[str, int]], int]:
+        columns = view.trial_columns(list(spec.outcomes), list(view.units(spec)))
+        return columns, len(columns) - len(view.units(spec))
+
+    def _row(self, number: int) -> Row:
+        spec = self.source.spec
+        assert spec is not None
+        trial = self.source.state.trials[number]
+        cells = view.trial_cells(trial, list(spec.outcomes), list(view.units(spec)), number in self._best)
+        return cells, view.TRIAL_MARKS[trial.state][1]
+
+    def _show_trials(self, spec: CampaignSpec, trials: set[int]) -> None:
+        self._best = {trial.trial for trial in best_trials(spec, self.source.state)}
+        self.query_one(TrialTable).update(sorted(trials))
+        self._show_curve(spec)
+
+    def _show_curve(self, spec: CampaignSpec) -> None:
+        outcomes = list(spec.outcomes)
+        if not outcomes:
+            return
+        points = curve(spec, self.source.state, outcomes[self._outcome % len(outcomes)])
+        plot = self.query_one(CurvePlot)
+        self.query_one("#course").border_title = Text(points.title)
+        self.query_one("#legend", Static).update(Text(f"{points.goal}    {FRONT_LEGEND if points.front else LEGEND}"))
+        plot.show(points)
+
+    def _show_sent(self) -> None:
+        panel, sent = self.query_one("#sent", Static), self._sent
+        panel.display = sent is not None
+        if sent is None:
+            return
+        asked = " ".join([sent.request, *sent.arguments])
+        if sent.answer is not None:
+            word = "done" if sent.answer.accepted else "refused"
+            message = f": {text.plain(sent.answer.message)}" if sent.answer.message else ""
+            panel.update(Text(f"{asked}: {word}{message}"))
+        elif self.source.runner == "gone":
+            panel.update(Text(f"{asked}: sent; no runner lives, so it is read when the run is resumed"))
+        else:
+            panel.update(Text(f"{asked}: sent; waiting for the runner"))
+
+    def _follow_up(self, change: Change) -> None:
+        allowed = tuple(self.check_action(action, ()) for action in ("ask", "stop", "answer"))
+        allowed += (self.source.state.state == PAUSED,)
+        if allowed != self._allowed:
+            self._allowed = allowed
+            self.refresh_bindings()
+        for screen in self.app.screen_stack:
+            if isinstance(screen, TrialPage):
+                screen.update_trials(change.trials)
+            elif isinstance(screen, LogPage):
+                screen.add(change.lines)
+
+    # --- keys -----------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Say which keys do something now: None shows a key greyed, False hides it."""
+        if action == "back":
+            return self._listed
+        if action not in ("ask", "stop", "answer"):
+            return True
+        if self._read_only:
+            return False
+        state = self.source.state
+        if action == "answer":
+            return True if state.questions else None
+        if self.source.runner == "gone" or state.state not in (RUNNING, PAUSED):
+            return None
+        if action == "ask" and parameters:
+            return True if state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])] else None
+        return True
+
+    def send(self, request: str, *arguments: str, why: str = "") -> None:
+        """Post a request and show what becomes of it."""
+        try:
+            self._sent = self.source.post(request, *arguments, why=why)
+        except LabloopError as error:
+            self.notify(text.plain(str(error)), title="Not sent", severity="error", markup=False)
+            return
+        self._show_sent()
+        self.set_timer(SENT_SHOWN_S, partial(self._forget, self._sent))
+
+    def _forget(self, sent: Sent) -> None:
+        """Take an answered request off the screen; one that is not answered stays."""
+        if self._sent is sent and sent.answer is not None:
+            self._sent = None
+            self._show_sent()
+        elif self._sent is sent:
+            self.set_timer(SENT_SHOWN_S, partial(self._forget, sent))
+
+    def action_ask(self, request: str) -> None:
+        """Pause or resume."""
+        self.send(request)
+
+    def action_stop(self) -> None:
+        """Stop after the current steps, once confirmed."""
+        words = (
+            "What runs now is finished and cleaned up; then the bench goes to its safe state. The run can be resumed."
+        )
+        self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
+
+    def _then(self, request: str) -> Callable[[str | None], None]:
+        def done(why: str | None) -> None:
+            if why is not None:
+                self.send(request, why=why)
+
+        return done
+
+    def action_answer(self) -> None:
+        """Answer the first open question."""
+        step = next(iter(self.source.state.questions.values()), None)
+        if step is None:
+            return
+        begun = step.begun
+        title = f"Trial {begun.trial}: " if begun.trial is not None else ""
+
+        def done(answer: tuple[str, str] | None) -> None:
+            if answer is not None:
+                self.send("resolve", view.target(step), *(part for part in answer if part))
+
+        dialog = Answer(
+            f"{title}{begun.instrument}.{begun.action}",
+            text.plain(step.question),
+            {answer: text.plain(effect) for answer, effect in step.answers.items()},
+        )
+        self.app.push_screen(dialog, done)
+
+    def action_outcome(self) -> None:
+        """Plot another outcome."""
+        if self.source.spec is not None and self._loaded:
+            self._outcome += 1
+            self._show_curve(self.source.spec)
+
+    def on_trial_table_opened(self, message: TrialTable.Opened) -> None:
+        """Open a trial's page."""
+        self.app.push_screen(TrialPage(self.source, message.trial, self._zone))
+
+    def action_log(self) -> None:
+        """Open the log."""
+        self.app.push_screen(LogPage(self.source, self._zone))
+
+    def action_help(self) -> None:
+        """Open the keys."""
+        self.app.push_screen(Help())
+
+    def action_back(self) -> None:
+        """To the list of runs."""
+        self.dismiss(None)

@@ -1,0 +1,128 @@
+"""All runs below a folder, with their state; each is read a helping at a time."""
+
+from collections.abc import Callable
+from datetime import tzinfo
+from pathlib import Path
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import DataTable, Footer, Static
+
+from labloop.campaign import text
+from labloop.campaign.state import PAUSED, RUNNING
+from labloop.campaign.view import best_trials, trials_allowed
+
+from . import view
+from .dialogs import Help
+from .source import RunSource, runs_below
+from .widgets import style_of
+
+POLL_S: Final = 0.5
+COLUMNS: Final = ("run", "campaign", "mode", "state", "trials", "best", "last fact")
+
+
+class RunsScreen(Screen[None]):
+    """Enter opens a run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "app.quit", "Quit"),
+    ]
+
+    def __init__(
+        self, folder: Path, make: Callable[[Path], RunSource], opened: Callable[[Path], None], zone: tzinfo | None
+    ) -> None:
+        super().__init__()
+        self._folder, self._make, self._opened, self._zone = folder, make, opened, zone
+        self._sources: dict[Path, RunSource] = {}
+
+    def compose(self) -> ComposeResult:
+        """One table."""
+        yield Static(id="where")
+        yield DataTable(cursor_type="row", zebra_stripes=False)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Look for runs, now and again."""
+        table = self.query_one(DataTable)
+        for name in COLUMNS:
+            table.add_column(Text(name), key=name)
+        self.call_after_refresh(self.tick)
+
+    def on_unmount(self) -> None:
+        """Let go of every journal."""
+        for source in self._sources.values():
+            source.close()
+
+    def tick(self) -> None:
+        """Read on in every run that has more, and show all."""
+        more = False
+        for folder in runs_below(self._folder):
+            if folder not in self._sources:
+                self._sources[folder] = self._make(folder)
+                blanks = [Text(str(folder.name)), *(Text("") for _ in COLUMNS[1:])]
+                self.query_one(DataTable).add_row(*blanks, key=str(folder))
+        for folder, source in self._sources.items():
+            change = source.poll()
+            more = more or change.more
+            for name, cell in zip(COLUMNS, self._cells(folder, source, change.more), strict=True):
+                self.query_one(DataTable).update_cell(str(folder), name, cell, update_width=True)
+        self._say()
+        self.set_timer(0.001 if more else POLL_S, self.tick)
+
+    def _say(self) -> None:
+        where = self.query_one("#where", Static)
+        if self._sources:
+            where.update(Text(f"Runs below {self._folder}", style="bold"))
+        else:
+            where.update(
+                Text.assemble(
+                    ("No run here yet\n\n", "bold"),
+                    f"Neither {self._folder} nor its folder runs/ holds a journal.\n",
+                    "Begin one: labloop run campaigns/quickstart.yaml",
+                )
+            )
+        self.query_one(DataTable).display = bool(self._sources)
+
+    def _cells(self, folder: Path, source: RunSource, more: bool) -> list[Text]:
+        name, spec, state = Text(folder.name), source.spec, source.state
+        if source.trouble or spec is None or not state.opened:
+            trouble = source.trouble.partition(": ")[2] or source.trouble or "no event yet"
+            return [name, Text(text.plain(trouble)[:60], style_of(self, "bad")), *(Text("") for _ in COLUMNS[2:])]
+        head = view.headline(spec, state, source.runner, source.now())
+        allowed = trials_allowed(spec, state)
+        alive = "" if source.runner == "gone" or state.state not in (RUNNING, PAUSED) else f" ({source.runner})"
+        return [
+            name,
+            Text(spec.campaign),
+            Text(head.mode, style_of(self, head.mode_tone)),
+            Text("reading ..." if more else head.state.lower() + alive, style_of(self, head.state_tone)),
+            Text(f"{state.measured}{f'/{allowed}' if allowed is not None else ''}"),
+            Text("" if more else self._best(source)),
+            Text(text.clock(state.at, self._zone), style="dim"),
+        ]
+
+    @staticmethod
+    def _best(source: RunSource) -> str:
+        assert source.spec is not None
+        found = best_trials(source.spec, source.state)
+        if len(found) > 1:
+            return f"{len(found)} on the front"
+        return ", ".join(f"{name} {text.reading(one)}" for t in found for name, one in t.outcomes.items()) or "-"
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        """Open the run."""
+        if event.row_key.value is not None:
+            self._opened(Path(event.row_key.value))
+
+    def action_open(self) -> None:
+        """Open the run under the cursor (the table does that itself while it has the focus)."""
+        self.query_one(DataTable).action_select_cursor()
+
+    def action_help(self) -> None:
+        """Open the keys."""
+        self.app.push_screen(Help())

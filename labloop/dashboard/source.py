@@ -1,0 +1,169 @@
+"""One run as the dashboard knows it: its facts, folded as they come, read in small helpings.
+
+Nothing here writes into a run except ``post``, which puts a request into the inbox. A run that cannot be read is not an
+error of the dashboard: ``trouble`` then says what is the matter, and what was read before stays.
+"""
+
+import getpass
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError
+from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.campaign.state import CampaignState, StepState
+from labloop.journal import Reader, inbox, presence
+
+from .words import LogLine, line
+
+JOURNAL: Final = "journal.db"
+INBOX: Final = "requests"
+BLOBS: Final = "blobs"
+# Records folded in one go: some 20 ms of work, so that a key is answered while a long journal is still being read.
+HELPING: Final = 1500
+LOG_LINES: Final = 2000
+
+
+def utc_now() -> datetime:
+    """Return the time, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Change:
+    """What one ``poll`` brought."""
+
+    facts: int = 0
+    trials: set[int] = field(default_factory=set)
+    lines: list[LogLine] = field(default_factory=list)
+    more: bool = False
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request of this dashboard and what became of it."""
+
+    id: str
+    request: str
+    arguments: tuple[str, ...]
+    answer: e.RequestAnswered | None = None
+
+
+class RunSource:
+    """Reads the run in ``folder``; ``now`` and ``look`` (is its runner alive, gone or hung?) are injected by tests."""
+
+    def __init__(
+        self,
+        folder: Path,
+        now: Callable[[], datetime] = utc_now,
+        look: Callable[[Path], str] = presence.look,
+    ) -> None:
+        self.folder = folder
+        self.now = now
+        self.spec: CampaignSpec | None = None
+        self.state = CampaignState()
+        self.runner = ""
+        self.trouble = ""
+        self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
+        self.current: dict[str, StepState] = {}
+        self.sent: list[Sent] = []
+        self._look = look
+        self._reader: Reader | None = None
+        self._records: Iterator[e.Record] | None = None
+
+    def poll(self, helping: int = HELPING) -> Change:
+        """Read what is new, at most ``helping`` facts; ``more`` says that there are others behind them."""
+        change = Change()
+        try:
+            self._open()
+            self._read(change, helping)
+            self.runner = self._look(self.folder)
+            self.trouble = ""
+        except LabloopError as error:
+            self._in_trouble(str(error))
+        except OSError as error:
+            self._in_trouble(f"{self.folder}: cannot be read: {error}.")
+        return change
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._records = None
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def post(self, request: str, *arguments: str, why: str = "") -> Sent:
+        """Ask the run for something, in the name of the user of this terminal. Raises StoreError."""
+        posted = inbox.post(self.folder / INBOX, request, list(arguments), by=user(), why=why)
+        sent = Sent(posted, request, arguments)
+        self.sent.append(sent)
+        return sent
+
+    def _open(self) -> None:
+        if self._reader is None:
+            self._reader = Reader(self.folder / JOURNAL)
+
+    def _read(self, change: Change, helping: int) -> None:
+        assert self._reader is not None
+        if self._records is None:
+            if not self._reader.changed():
+                return
+            self._records = iter(self._reader.records(self.state.seq))
+        for record in self._records:
+            self._take(record, change)
+            if change.facts >= helping:
+                change.more = True
+                return
+        self._records = None
+
+    def _take(self, record: e.Record, change: Change) -> None:
+        fact = record.event
+        if isinstance(fact, e.CampaignOpened):
+            self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact))
+        self.state.apply(record)
+        change.facts += 1
+        trial = getattr(fact, "trial", None)
+        if isinstance(fact, e.StepStarted):
+            self.current[fact.instrument] = self.state.steps[fact.step]
+        elif isinstance(fact, e.StepFinished | e.StepFailed):
+            begun = self.state.steps[fact.step].begun
+            trial = begun.trial
+            if begun.instrument in self.current and self.current[begun.instrument].begun.step == fact.step:
+                del self.current[begun.instrument]
+        elif isinstance(fact, e.RequestAnswered):
+            for sent in self.sent:
+                if sent.id == fact.id:
+                    sent.answer = fact
+        if trial is not None:
+            change.trials.add(trial)
+        said = line(record, self.state)
+        if said is not None:
+            self.log.append(said)
+            change.lines.append(said)
+
+    def _kept(self, opened: e.CampaignOpened) -> dict[str, Path]:
+        """The files that the campaign names, as they were when the run began, lie among the blobs."""
+        return {written: self.folder / BLOBS / sha256 for written, sha256 in opened.files.items()}
+
+    def _in_trouble(self, words: str) -> None:
+        """Say what is wrong and begin anew at the next poll, behind the facts that were read."""
+        self.trouble = words
+        self.close()
+
+
+def user() -> str:
+    """Return the name of whoever sits at this terminal."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container without a passwd entry
+        return "somebody"
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return the folders of ``folder`` and of its ``runs`` that hold a journal, newest first."""
+    found = {journal.parent for pattern in ("*/journal.db", "runs/*/journal.db") for journal in folder.glob(pattern)}
+    return sorted(found, key=lambda run: (run / JOURNAL).stat().st_mtime, reverse=True)

@@ -1,0 +1,306 @@
+"""The state as what a person looks at: a headline, notices, points to plot, rows. No widget, no clock, no colour.
+
+Everything here is a pure function and returns plain words, so that a test can read what a screen will say. A *tone*
+(good, bad, warn, quiet or nothing) says how a word is meant; the widgets turn it into a colour *and* the words or marks
+say it too, for terminals that have no colour.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any, Final
+
+from labloop.campaign import text
+from labloop.campaign.grammar import PHASES, flat_parameters
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.state import (
+    ABANDONED,
+    AWAITING,
+    FAILED,
+    FINISHED,
+    HALTED,
+    IN_DOUBT,
+    MEASURED,
+    PAUSED,
+    PROPOSED,
+    READY,
+    RUNNING,
+    STOPPED,
+    CampaignState,
+    StepState,
+    TrialState,
+)
+from labloop.campaign.view import elapsed_s, trials_allowed
+
+MODES: Final[Mapping[str, tuple[str, str]]] = {
+    "simulated": ("SIMULATED", "simulated"),
+    "virtual": ("SIMULATED", "simulated"),
+    "live": ("LIVE", "live"),
+    "told": ("ASK AND TELL", "quiet"),
+}
+STATE_TONES: Final[Mapping[str, str]] = {
+    READY: "quiet",
+    RUNNING: "good",
+    PAUSED: "warn",
+    FINISHED: "good",
+    STOPPED: "bad",
+    HALTED: "bad",
+}
+TRIAL_MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    PROPOSED: ("○", "quiet"),
+    RUNNING: ("▶", ""),
+    AWAITING: ("…", "warn"),
+    MEASURED: ("●", "good"),
+    FAILED: ("✗", "bad"),
+    ABANDONED: ("-", "quiet"),
+    IN_DOUBT: ("?", "bad"),
+}
+# Gaps between results vary with rinses, setups and pauses: a median over this many forgets a lunch break but follows a
+# recipe whose trials grow longer (tests/dashboard/test_view.py holds both).
+_RECENT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The two lines above everything."""
+
+    title: str
+    mode: str
+    mode_tone: str
+    state: str
+    state_tone: str
+    done: int
+    allowed: int | None
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a person must know now."""
+
+    tone: str
+    title: str
+    lines: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()  # for screens with room for it
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRow:
+    """One instrument and what it does now."""
+
+    name: str
+    mark: str
+    state: str
+    tone: str
+    where: str = ""
+    doing: str = ""
+
+
+def headline(spec: CampaignSpec, state: CampaignState, runner: str, now: datetime) -> Headline:
+    """Return title, mode, state and how far it is. RUNNER GONE takes the state's place, whatever the facts say."""
+    mode, mode_tone = MODES.get(state.mode, (state.mode.upper(), "live"))
+    word, tone = state.state.upper(), STATE_TONES[state.state]
+    if state.state in (RUNNING, PAUSED) and runner in ("gone", "hung") and state.mode != "told":
+        word, tone = f"RUNNER {runner.upper()}", "bad"
+    allowed = trials_allowed(spec, state)
+    done = f"{state.measured} of {allowed} trials" if allowed is not None else f"{state.measured} trials"
+    facts = [done]
+    spent_s = elapsed_s(state, runner, now)
+    speed = state.opened.speed if state.opened else 1.0
+    if state.mode != "told":
+        facts.append(f"{text.duration(spent_s)} {'elapsed' if speed == 1 else 'of lab time'}")
+    left_s = eta_s(spec, state)
+    if left_s is not None and state.state in (RUNNING, PAUSED) and tone != "bad":
+        facts.append(f"about {text.duration(left_s)} left")
+    return Headline(
+        text.plain(spec.title or spec.campaign), mode, mode_tone, word, tone, state.measured, allowed, tuple(facts)
+    )
+
+
+def eta_s(spec: CampaignSpec, state: CampaignState) -> float | None:
+    """Return about how long the rest of the budget will take on the wall, or None where nobody can say.
+
+    The median over the last results of the time from one to the next (over a batch, where several are in flight).
+    """
+    allowed = trials_allowed(spec, state)
+    if allowed is None:
+        return None
+    recent: list[TrialState] = []
+    for number in reversed(state.trials):
+        trial = state.trials[number]
+        if trial.state == MEASURED and trial.started and not trial.told_by:
+            recent.append(trial)
+        if len(recent) == _RECENT:
+            break
+    ends = sorted(trial.finished_t_s for trial in recent)
+    batch = max(spec.design.batch, 1)
+    gaps = [(later - earlier) / batch for earlier, later in zip(ends, ends[batch:], strict=False)]
+    if not gaps:
+        gaps = [trial.finished_t_s - trial.started_t_s for trial in recent]
+    if not gaps or median(gaps) <= 0:
+        return None
+    speed = state.opened.speed if state.opened else 1.0
+    return max(allowed - state.measured, 0) * median(gaps) / (speed or 1.0)
+
+
+def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> list[Notice]:
+    """Return what a person must know now, the most urgent first. ``run``: how a command line names this run."""
+    found: list[Notice] = []
+    acting = state.state in (RUNNING, PAUSED) and state.mode != "told"
+    if acting and runner == "gone":
+        safe = "The bench was left in its safe state." if state.safe else "No fact says that the bench is safe: look."
+        found.append(Notice("bad", f"The process that ran this is gone. {safe}", (f"Go on: labloop resume {run}",)))
+    if acting and runner == "hung":
+        found.append(
+            Notice(
+                "bad",
+                "The process that runs this lives, but has said nothing for too long",
+                ("ctrl+x ctrl+x: to the safe state now",),
+            )
+        )
+    found += [_question(step, run) for step in state.questions.values()]
+    lost = [name for name, doing in state.instruments.items() if doing == "lost"]
+    if lost:
+        found.append(Notice("bad", f"LOST: {', '.join(lost)}", ("Check cable and power, then resume.",)))
+    stands = state.state in (HALTED, STOPPED, FINISHED) or (state.state == PAUSED and runner != "gone")
+    if stands and not (state.questions and state.state == HALTED):
+        found.append(_standstill(state, run))
+    if state.state == READY and runner == "gone" and state.mode != "told":
+        found.append(Notice("warn", "Nothing has moved yet, and nobody runs it", (f"Begin: labloop resume {run}",)))
+    owed = [t.trial for t in _open(state) if t.state == AWAITING or (state.mode == "told" and t.state == PROPOSED)]
+    if owed:
+        values = " ".join(f"{name}=VALUE" for name in spec.outcomes)
+        numbers = ", ".join(map(str, owed[:8])) + (", ..." if len(owed) > 8 else "")
+        plural = "s" if len(owed) > 1 else ""
+        found.append(
+            Notice(
+                "warn", f"Result{plural} owed for trial{plural} {numbers}", (f"labloop tell {run} {owed[0]} {values}",)
+            )
+        )
+    return found
+
+
+def _question(step: StepState, run: str) -> Notice:
+    begun = step.begun
+    where = f"trial {begun.trial}, " if begun.trial is not None else ""
+    verbs = f"a answers it here; in a shell: labloop request {run} resolve {target(step)} {'|'.join(step.answers)}"
+    return Notice(
+        "bad",
+        f"WAITS FOR YOU: {where}{begun.instrument}.{begun.action}",
+        (text.plain(step.question), verbs),
+        tuple(f"{answer}: {text.plain(effect)}" for answer, effect in step.answers.items()),
+    )
+
+
+def target(step: StepState) -> str:
+    """Return how ``resolve`` names the act: ``7.pump_seed``, or the instrument alone outside a trial."""
+    begun = step.begun
+    return begun.instrument if begun.trial is None else f"{begun.trial}.{begun.instrument}"
+
+
+def _standstill(state: CampaignState, run: str) -> Notice:
+    titles = {
+        HALTED: ("bad", "HALTED", f"Go on: labloop resume {run}"),
+        STOPPED: ("bad", "STOPPED", f"Go on: labloop resume {run}"),
+        FINISHED: ("good", "FINISHED", f"More trials: labloop resume {run} --trials +20"),
+        PAUSED: ("warn", "PAUSED", "r lets steps start again"),
+    }
+    tone, title, way_on = titles[state.state]
+    reason = text.plain(state.reason)
+    return Notice(tone, f"{title}: {reason}" if reason else title, (way_on,))
+
+
+def _open(state: CampaignState) -> list[TrialState]:
+    return [state.trials[number] for number in sorted(state.open_trials)]
+
+
+def instrument_rows(
+    names: Iterable[str], state: CampaignState, current: Mapping[str, StepState]
+) -> list[InstrumentRow]:
+    """Return one row for each instrument. ``names``: those that the campaign will need; ``current``: steps in hand."""
+    rows = []
+    for name in dict.fromkeys([*names, *state.instruments]):
+        doing = state.instruments.get(name)
+        step = current.get(name)
+        if doing is None:
+            rows.append(InstrumentRow(name, "·", "not opened", "quiet"))
+        elif doing == "lost":
+            rows.append(InstrumentRow(name, "✗", "LOST", "bad"))
+        elif doing == "idle" or step is None:
+            rows.append(InstrumentRow(name, "○", "idle", "quiet"))
+        elif step.question:
+            rows.append(InstrumentRow(name, "?", "in doubt", "bad", place(step), amounts(step.begun.settings)))
+        else:
+            rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), amounts(step.begun.settings)))
+    return rows
+
+
+def place(step: StepState) -> str:
+    """Return where a step belongs: ``trial 7``, ``trial 7, cleanup`` or ``setup``."""
+    begun = step.begun
+    if begun.trial is None:
+        return begun.phase
+    return f"trial {begun.trial}" if begun.phase == "trial" else f"trial {begun.trial}, {begun.phase}"
+
+
+def hoped(trial: TrialState, outcome: str) -> str:
+    """Return what the model expected, or a dash."""
+    one = trial.proposal.predicted.get(outcome)
+    return text.spread(one.mean, one.sd) if one else "-"
+
+
+def off(trial: TrialState, outcome: str) -> str:
+    """Return how far the measured value lies from what was hoped, in sd of the prediction: ``+1.3 sd``."""
+    one, value = trial.proposal.predicted.get(outcome), measured(trial, outcome)
+    if one is None or value is None or one.sd <= 0:
+        return "-"
+    return f"{(value - one.mean) / one.sd:+.1f} sd"
+
+
+def measured(trial: TrialState, outcome: str) -> float | None:
+    """Return the measured number, or None where there is none."""
+    found = trial.outcomes.get(outcome)
+    if found is None or isinstance(found.value, str | bool) or found.value is None:
+        return None
+    return float(found.value)
+
+
+def trial_columns(outcomes: Sequence[str], parameters: Sequence[str]) -> list[tuple[str, int]]:
+    """Return the columns of the trials' table as (heading, width)."""
+    columns = [("trial", 6), ("state", 11), ("from", 6)]
+    for name in outcomes:
+        columns.append((name, max(len(name), 9)))
+    if len(outcomes) == 1:
+        columns += [("hoped", 15), ("off by", 8)]
+    return columns + [(name, max(len(name), 7)) for name in parameters]
+
+
+def trial_cells(trial: TrialState, outcomes: Sequence[str], parameters: Sequence[str], best: bool) -> list[str]:
+    """Return one row of the trials' table, as ``trial_columns`` heads it."""
+    mark, _ = TRIAL_MARKS[trial.state]
+    source = trial.source if trial.role == "candidate" else trial.role
+    cells = [f"{trial.trial}{'★' if best else ''}", f"{mark} {trial.state}", source]
+    for name in outcomes:
+        found = trial.outcomes.get(name)
+        cells.append(text.number(found.value) if found else "-")
+    if len(outcomes) == 1:
+        cells += [hoped(trial, outcomes[0]), off(trial, outcomes[0])]
+    return [text.plain(c) for c in cells + [text.number(trial.settings.get(name)) for name in parameters]]
+
+
+def amounts(values: Mapping[str, Any]) -> str:
+    """Return ``rate 81.2 uL/min, time 20 s`` for the amounts of a step."""
+    return text.plain(", ".join(f"{name} {text.quantity(one.value, one.unit, 3)}" for name, one in values.items()))
+
+
+def instrument_names(spec: CampaignSpec) -> list[str]:
+    """Return the instruments that the campaign's steps name, in the order of the file."""
+    phases = [*PHASES, *(f"every.{index}" for index in range(len(spec.every)))]
+    steps = (step for phase in phases for stage in spec.steps_of(phase) for step in stage.steps)
+    return list(dict.fromkeys(step.instrument for step in steps))
+
+
+def units(spec: CampaignSpec) -> dict[str, str]:
+    """Return the unit of each setting, in the order of the file; ``""`` where it has none."""
+    return {name: getattr(one, "unit", "") or "" for name, one in flat_parameters(spec.parameters).items()}

@@ -1,0 +1,124 @@
+"""Facts in words: one line of the log for each fact that a person wants to read about.
+
+A table before a branch: what is not in it (steps that go well, counters, configurations) is not worth a line.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from labloop.campaign import events as e
+from labloop.campaign import text
+from labloop.campaign.state import CampaignState
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the log. ``tone``: good, bad, warn, quiet or nothing."""
+
+    seq: int
+    at: str
+    text: str
+    tone: str = ""
+
+
+def line(record: e.Record, state: CampaignState) -> LogLine | None:
+    """Return the line for ``record``, or None where it is not worth one. ``state``: after the record was applied."""
+    found = _WORDS.get(type(record.event))
+    if found is None:
+        return None
+    tone, say = found
+    words = say(record.event, state)
+    return LogLine(record.seq, record.at, text.plain(words), tone) if words else None
+
+
+def _by(name: str, why: str = "") -> str:
+    return (f" by {name}" if name else "") + (f": {why}" if why else "")
+
+
+def _opened(fact: e.CampaignOpened, state: CampaignState) -> str:
+    return f"campaign {fact.campaign} opened, {fact.mode}, seed {fact.seed}"
+
+
+def _run_started(fact: e.RunStarted, state: CampaignState) -> str:
+    return "taken up again" if fact.resumed else "run started"
+
+
+def _proposed(fact: e.ProposalMade, state: CampaignState) -> str:
+    kind = "trial" if fact.role == "candidate" else fact.role
+    hoped = ", ".join(f"{name} {text.spread(p.mean, p.sd)}" for name, p in fact.predicted.items())
+    reason = f" ({fact.reason})" if fact.reason else ""
+    return f"{kind} {fact.trial} proposed by {fact.source}{f', hopes for {hoped}' if hoped else ''}{reason}"
+
+
+def _measured(fact: e.TrialMeasured, state: CampaignState) -> str:
+    found = ", ".join(f"{name} {text.reading(one)}" for name, one in fact.outcomes.items())
+    return f"trial {fact.trial} measured: {found}{f' (told by {fact.by})' if fact.by else ''}"
+
+
+def _abandoned(fact: e.TrialAbandoned, state: CampaignState) -> str:
+    again = "; the same settings will be tried again" if fact.again else ""
+    return f"trial {fact.trial} abandoned: {fact.reason}{again}{_by(fact.by)}"
+
+
+def _requested(fact: e.Requested, state: CampaignState) -> str:
+    arguments = " ".join(["", *fact.arguments])
+    return f"asked: {fact.request}{arguments}{_by(fact.by, fact.why)}"
+
+
+def _answered(fact: e.RequestAnswered, state: CampaignState) -> str:
+    return f"{'done' if fact.accepted else 'refused'}: {fact.message}" if fact.message or not fact.accepted else ""
+
+
+def _safe(fact: e.SafeStateReached, state: CampaignState) -> str:
+    trouble = f"; {'; '.join(fact.errors)}" if fact.errors else ""
+    return f"bench in its safe state ({fact.why}){trouble}"
+
+
+def _step_name(step: str, state: CampaignState) -> str:
+    begun = state.steps[step].begun
+    where = f"trial {begun.trial}" if begun.trial is not None else begun.phase
+    return f"{where}: {begun.instrument}.{begun.action}"
+
+
+def _step_failed(fact: e.StepFailed, state: CampaignState) -> str:
+    return f"{_step_name(fact.step, state)} failed ({fact.fault}): {fact.reason}"
+
+
+def _step_in_doubt(fact: e.StepInDoubt, state: CampaignState) -> str:
+    return f"{_step_name(fact.step, state)} is in doubt: {fact.question}"
+
+
+def _identified(fact: e.InstrumentIdentified, state: CampaignState) -> str:
+    return " ".join(f"{fact.instrument} is a {fact.model} {fact.firmware}".split())
+
+
+_Say = Callable[[Any, CampaignState], str]
+_WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
+    e.CampaignOpened: ("quiet", _opened),
+    e.RunStarted: ("", _run_started),
+    e.CampaignPaused: ("warn", lambda f, s: f"paused{_by(f.by)}: {f.reason}"),
+    e.CampaignResumed: ("", lambda f, s: f"resumed{_by(f.by, f.why)}"),
+    e.CampaignFinished: ("good", lambda f, s: f"finished: {f.reason}"),
+    e.CampaignStopped: ("bad", lambda f, s: f"stopped{_by(f.by)}: {f.reason}"),
+    e.CampaignHalted: ("bad", lambda f, s: f"halted: {f.reason}"),
+    e.BudgetExtended: ("", lambda f, s: f"budget extended by {f.trials} trials{_by(f.by, f.why)}"),
+    e.SafeStateReached: ("good", _safe),
+    e.PhaseFinished: ("quiet", lambda f, s: f"{f.phase} done"),
+    e.NoteTaken: ("", lambda f, s: f"note{_by(f.by)}: {f.text}"),
+    e.Requested: ("", _requested),
+    e.RequestAnswered: ("quiet", _answered),
+    e.InstrumentIdentified: ("quiet", _identified),
+    e.InstrumentLost: ("bad", lambda f, s: f"{f.instrument} lost: {f.reason}"),
+    e.ProposalMade: ("quiet", _proposed),
+    e.ProposalApproved: ("", lambda f, s: f"trial {f.trial} approved{_by(f.by)}"),
+    e.TrialStarted: ("", lambda f, s: f"trial {f.trial} started"),
+    e.TrialAwaiting: ("warn", lambda f, s: f"trial {f.trial} is made; its result is owed"),
+    e.TrialMeasured: ("good", _measured),
+    e.TrialFailed: ("bad", lambda f, s: f"trial {f.trial} failed: {f.reason}{_by(f.by)}"),
+    e.TrialAbandoned: ("warn", _abandoned),
+    e.TrialInDoubt: ("bad", lambda f, s: f"trial {f.trial} is in doubt: {f.reason}"),
+    e.TrialResumed: ("", lambda f, s: f"trial {f.trial} goes on"),
+    e.StepFailed: ("bad", _step_failed),
+    e.StepInDoubt: ("bad", _step_in_doubt),
+}

@@ -1,0 +1,56 @@
+"""The dashboard on runs made by hand, with the clock and the runner's presence injected."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from labloop.dashboard import DashboardApp
+from labloop.dashboard.run_screen import RunScreen
+
+from .journals import Story
+
+Script = Callable[[Pilot], Awaitable[None]]
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Callable[..., DashboardApp]:
+    """Make a dashboard on a story's run, as it stands at the story's present."""
+
+    def make(tell: Callable[[Path], Story], runner: str = "alive", read_only: bool = False) -> DashboardApp:
+        folder = tmp_path / "runs" / tell.__name__
+        story = tell(folder)
+        now = story.now()
+        story.close()
+        return DashboardApp(folder, read_only, below=tmp_path, now=lambda: now, look=lambda folder: runner, zone=UTC)
+
+    return make
+
+
+async def settled(pilot: Pilot) -> None:
+    """Let the dashboard read all there is, and draw it."""
+    for _ in range(200):
+        await pilot.pause()
+        screen = next((s for s in pilot.app.screen_stack if isinstance(s, RunScreen)), None)
+        if screen is not None and screen.settled:
+            break
+    await pilot.pause()
+
+
+def drive(app: DashboardApp, script: Script, size: tuple[int, int] = (80, 24)) -> None:
+    """Run the dashboard without a terminal and play ``script`` on it."""
+
+    async def play() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await settled(pilot)
+            await script(pilot)
+
+    asyncio.run(play())
+
+
+def screen_text(app: DashboardApp) -> str:
+    """Return what stands on the screen, line by line."""
+    return "\n".join("".join(s.text for s in strip) for strip in app.screen._compositor.render_strips())

@@ -1,0 +1,355 @@
+"""Runs made by hand: facts of a campaign like the quickstart's, with fixed stamps, written by the journal itself."""
+
+import hashlib
+import math
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from labloop.campaign import events as e
+from labloop.campaign.events import Amount, Prediction, Reading
+from labloop.journal import Journal
+
+BEGUN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+SPEED = 60.0
+PUMPS = ("pump_agno3", "pump_pva", "pump_tsc", "pump_seed", "pump_water")
+PARAMETERS = {
+    "q_agno3": (4.53, 42.81),
+    "q_pva": (10, 40),
+    "q_tsc": (0.5, 30.5),
+    "q_seed": (0.5, 19.5),
+    "q_tot": (200, 983),
+}
+LAB = "labloop: 1\nname: droplet-bench\ninstruments:\n" + "".join(
+    f"  {name}: {{driver: 'drivers.{driver}', simulator: 'simulators.{driver}', port: 'sim:'}}\n"
+    for name, driver in (
+        *((pump, "new_era:NE1000") for pump in PUMPS),
+        ("hotplate", "ika:RCT"),
+        ("spectrometer", "spectrometer:Spectrometer"),
+    )
+)
+CAMPAIGN = """\
+labloop: 1
+campaign: silver-nanoparticles
+title: Silver nanoprisms in a droplet reactor, spectrum as close as can be to the target
+lab: lab.yaml
+parameters:
+  q_agno3: {range: [4.53, 42.81], unit: percent}
+  q_pva:   {range: [10.0, 40.0], unit: percent}
+  q_tsc:   {range: [0.5, 30.5], unit: percent}
+  q_seed:  {range: [0.5, 19.5], unit: percent}
+  q_tot:   {range: [200, 983], unit: uL/min}
+outcomes:
+  spectrum_loss: {goal: minimize, from: spectrum, analysis: distance_to_target, target: target_spectrum.csv}
+trial:
+  - together:
+      - pump_agno3.dispense: {rate: $q_tot * $q_agno3, time: 20 s}
+      - pump_pva.dispense:   {rate: $q_tot * $q_pva, time: 20 s}
+      - pump_tsc.dispense:   {rate: $q_tot * $q_tsc, time: 20 s}
+      - pump_seed.dispense:  {rate: $q_tot * $q_seed, time: 20 s}
+      - pump_water.dispense: {rate: $q_tot * (100 percent - $q_agno3 - $q_pva - $q_tsc - $q_seed), time: 20 s}
+    if_interrupted: discard
+  - hotplate.hold:         {temperature: 40 degC, tolerance: 1 K, time: 30 s, reach_by: 15 min}
+  - spectrometer.measure:  {integration: 100 ms, save_as: spectrum}
+cleanup:
+  - spectrometer.rinse:    {}
+budget: {trials: 40}
+"""
+TOLD = """\
+labloop: 1
+campaign: two-wishes
+title: Two wishes at once
+parameters:
+  temperature: {range: [90, 160], unit: degC, step: 5}
+  solvent: {choices: [DMF, DMSO, NMP]}
+outcomes:
+  yield: {goal: maximize, from: told, unit: percent}
+  cost: {goal: minimize, from: told}
+budget: {trials: 20}
+"""
+TARGET = "wavelength_nm,absorbance\n" + "".join(
+    f"{nm},{math.exp(-(((nm - 530) / 60) ** 2)):.4f}\n" for nm in range(400, 801, 20)
+)
+
+
+class Story:
+    """Tells a run fact by fact. ``t_s`` is the run's own time; stamps follow it ``SPEED`` times slower."""
+
+    def __init__(self, folder: Path, mode: str = "simulated", campaign: str = CAMPAIGN) -> None:
+        folder.mkdir(parents=True)
+        (folder / "blobs").mkdir()
+        (folder / "requests").mkdir()
+        (folder / "campaign.yaml").write_text(campaign)
+        (folder / "lab.yaml").write_text(LAB)
+        digest = hashlib.sha256(TARGET.encode()).hexdigest()
+        (folder / "blobs" / digest).write_text(TARGET)
+        self.folder = folder
+        self.t_s = 0.0
+        self.speed = SPEED if mode == "simulated" else 1.0
+        self.steps = 0
+        self.random = random.Random(7)
+        self.pending: list[e.Fact] = []
+        self.journal = Journal.create(folder / "journal.db", at_fn=self._stamp)
+        self.say(
+            e.CampaignOpened(
+                campaign="silver-nanoparticles", run_id="run-1", version="0.1.0", mode=mode, seed=7, speed=self.speed,
+                campaign_sha256=hashlib.sha256(campaign.encode()).hexdigest(), files={"target_spectrum.csv": digest},
+            )
+        )  # fmt: skip
+
+    def now(self) -> datetime:
+        """Return the wall's time at the story's present."""
+        return BEGUN + timedelta(seconds=self.t_s / self.speed)
+
+    def _stamp(self) -> str:
+        return self.now().isoformat(timespec="microseconds")
+
+    def say(self, *facts: e.Fact) -> None:
+        """Write facts at the present time."""
+        self.journal.append(*facts)
+
+    def close(self) -> Path:
+        """End the writing; give the run's folder."""
+        self.journal.close()
+        return self.folder
+
+    def start(self) -> None:
+        """A runner takes it up and opens the bench."""
+        self.say(e.RunStarted())
+        for name in (*PUMPS, "hotplate", "spectrometer"):
+            model = {"hotplate": "RCT basic", "spectrometer": "SPEC-1"}.get(name, "NE-1000")
+            self.say(e.InstrumentIdentified(instrument=name, model=model, firmware="3.9"))
+            self.say(e.InstrumentConfigured(instrument=name))
+
+    def settings(self, trial: int) -> dict[str, e.Value]:
+        """Return settings that draw nearer to a good place as the trials go on."""
+        pull = min(max(trial - 8, 0) / 20, 0.8)
+        return {
+            name: round(low + (high - low) * ((1 - pull) * self.random.random() + pull * 0.4), 2)
+            for name, (low, high) in PARAMETERS.items()
+        }
+
+    def propose(self, trial: int) -> dict[str, e.Value]:
+        """The planner proposes a trial: Sobol points first, the model's then."""
+        settings = self.settings(trial)
+        if trial <= 8:
+            self.say(e.ProposalMade(trial=trial, sample=f"s{trial}", settings=settings, source="sobol", seed=trial))
+            return settings
+        mean = 0.62 * math.exp(-trial / 14) + 0.08 + 0.05 * self.random.random()
+        predicted = {"spectrum_loss": Prediction(mean=mean, sd=0.02 + 0.6 / trial)}
+        self.say(
+            e.ProposalMade(
+                trial=trial, sample=f"s{trial}", settings=settings, source="model", seed=trial, predicted=predicted,
+                model="SingleTaskGP, Matern-5/2", acquisition="qLogNEI", acquisition_value=-2.0 - trial / 10,
+            )
+        )  # fmt: skip
+        return settings
+
+    def loss(self, trial: int) -> float:
+        """Return a loss that falls and scatters."""
+        return 0.62 * math.exp(-max(trial - 6, 0) / 10) * (0.5 + self.random.random()) * 0.9 + 0.07
+
+    def begin(
+        self, trial: int | None, stage: int, names: tuple[str, ...], action: str, phase: str = "trial", **asked: Amount
+    ) -> list[str]:
+        """Steps of one stage start together."""
+        ids = []
+        for index, name in enumerate(names):
+            self.steps += 1
+            ids.append(f"step-{self.steps}")
+            self.say(
+                e.StepStarted(
+                    step=ids[-1], trial=trial, phase=phase, stage=stage, index=index, instrument=name, action=action,
+                    settings=asked, act=action == "dispense", t_s=self.t_s,
+                )
+            )  # fmt: skip
+        return ids
+
+    def finish(self, ids: list[str], readings: dict[str, Reading] | None = None, **achieved: Amount) -> None:
+        """Steps end well."""
+        for step in ids:
+            self.say(e.StepFinished(step=step, achieved=achieved, readings=readings or {}, t_s=self.t_s))
+
+    def dispense(self, trial: int) -> list[str]:
+        """The five pumps begin."""
+        return self.begin(trial, 0, PUMPS, "dispense", rate=Amount(81.25, "uL/min"), time=Amount(20.0, "s"))
+
+    def trial(self, number: int) -> None:
+        """One whole trial that goes well."""
+        self.propose(number)
+        self.say(e.TrialStarted(trial=number, t_s=self.t_s))
+        pumps = self.dispense(number)
+        self.t_s += 20
+        self.finish(pumps, volume=Amount(27.06, "uL"))
+        hold = self.begin(number, 1, ("hotplate",), "hold", temperature=Amount(40.0, "degC"), time=Amount(30.0, "s"))
+        self.t_s += 30 + 4 * self.random.random()
+        self.finish(hold, temperature=Amount(40.2, "degC"))
+        look = self.begin(number, 2, ("spectrometer",), "measure", integration=Amount(100.0, "ms"))
+        self.t_s += 2
+        self.finish(look, {"spectrum": Reading(blob="0" * 64, length=802, unit="nm")})
+        self.say(
+            e.TrialMeasured(
+                trial=number, outcomes={"spectrum_loss": Reading(value=self.loss(number), sd=0.012)}, t_s=self.t_s
+            )
+        )
+        self.clean(number)
+
+    def clean(self, number: int) -> None:
+        """The cell is rinsed, the trial closed."""
+        rinse = self.begin(number, 0, ("spectrometer",), "rinse", phase="cleanup")
+        self.t_s += 6
+        self.finish(rinse)
+        self.say(e.TrialClosed(trial=number, t_s=self.t_s))
+
+
+def running(folder: Path, trials: int = 17, mode: str = "simulated") -> Story:
+    """A run in the middle of a trial: its pumps dispense. Trial 5 failed, trial 12 was abandoned by the bench."""
+    story = Story(folder, mode)
+    story.start()
+    for number in range(1, trials + 1):
+        if number == 5:
+            story.propose(number)
+            story.say(e.TrialStarted(trial=number, t_s=story.t_s))
+            story.finish(story.dispense(number), volume=Amount(27.06, "uL"))
+            story.t_s += 20
+            story.say(e.TrialFailed(trial=number, reason="no absorbance anywhere in the spectrum", t_s=story.t_s))
+            story.clean(number)
+        elif number == 12:
+            story.propose(number)
+            story.say(e.TrialStarted(trial=number, t_s=story.t_s))
+            one, *others = story.dispense(number)
+            story.t_s += 4
+            story.say(e.StepFailed(step=one, fault="link", reason="no reply within 0.5 s to b'0DIS\\r'", t_s=story.t_s))
+            story.finish(others, volume=Amount(27.06, "uL"))
+            story.say(e.TrialAbandoned(trial=number, reason="pump_agno3 did not answer", again=True, t_s=story.t_s))
+            story.clean(number)
+        else:
+            story.trial(number)
+    story.propose(trials + 1)
+    story.say(e.TrialStarted(trial=trials + 1, t_s=story.t_s))
+    story.dispense(trials + 1)
+    story.t_s += 9
+    return story
+
+
+def paused(folder: Path) -> Story:
+    """A person paused it between two trials."""
+    story = Story(folder)
+    story.start()
+    for number in range(1, 7):
+        story.trial(number)
+    story.say(e.NoteTaken(text="new seed solution since trial 4", by="marie"))
+    story.say(e.Requested(id="r1", request="pause", by="marie", why="lunch"))
+    story.say(e.CampaignPaused(reason="lunch", by="marie"), e.RequestAnswered(id="r1", accepted=True, message="paused"))
+    return story
+
+
+def halted(folder: Path) -> Story:
+    """A crash left a pump's act in doubt; nobody can tell whether it happened."""
+    story = running(folder, 9, mode="live")
+    story.say(
+        e.StepInDoubt(
+            step=f"step-{story.steps - 1}",
+            question="pump_seed answers with a reset alarm: its counter is lost. Did it dispense 27.06 uL?",
+            answers={
+                "done": "the step counts as done (say how much, if you can tell); trial 10 goes on",
+                "not-done": "the step counts as not done; trial 10 is discarded",
+                "discard": "whatever it did, the sample goes to waste and the same settings are tried again",
+            },
+        )
+    )
+    for step in (f"step-{story.steps - n}" for n in (4, 3, 2, 0)):
+        story.say(e.StepFinished(step=step, achieved={"volume": Amount(27.06, "uL")}, t_s=story.t_s, by="recovery"))
+    story.say(
+        e.TrialInDoubt(trial=10, reason="pump_seed.dispense is in doubt"),
+        e.SafeStateReached(why="an act is in doubt"),
+        e.CampaignHalted(reason="pump_seed.dispense of trial 10 is in doubt"),
+    )
+    return story
+
+
+def finished(folder: Path, trials: int = 40) -> Story:
+    """The budget is spent."""
+    story = Story(folder)
+    story.start()
+    for number in range(1, trials + 1):
+        story.trial(number)
+    story.say(e.SafeStateReached(why="the end"), e.CampaignFinished(reason=f"budget of {trials} trials measured"))
+    return story
+
+
+def begun(folder: Path) -> Story:
+    """Opened, and nothing more: no runner has come yet."""
+    return Story(folder)
+
+
+def told(folder: Path) -> Story:
+    """People do the work; two goals, so there is a front; one result is owed."""
+    story = Story(folder, mode="told", campaign=TOLD)
+    story.say(e.RunStarted())
+    for number, (solvent, temperature, gain, cost) in enumerate(
+        (
+            ("DMF", 90, 31.0, 2.1),
+            ("NMP", 120, 55.0, 4.0),
+            ("DMSO", 105, 48.5, 2.9),
+            ("DMF", 160, 71.0, 6.2),
+            ("NMP", 95, 29.0, 3.3),
+        ),
+        1,
+    ):
+        story.say(
+            e.ProposalMade(
+                trial=number, sample=f"s{number}", settings={"temperature": temperature, "solvent": solvent},
+                source="sobol" if number < 4 else "model",
+            )
+        )  # fmt: skip
+        story.say(
+            e.TrialMeasured(
+                trial=number, by="jon",
+                outcomes={"yield": Reading(value=gain, unit="percent", sd=1.5), "cost": Reading(value=cost)},
+            )
+        )  # fmt: skip
+    story.say(e.ProposalMade(trial=6, sample="s6", settings={"temperature": 140, "solvent": "DMSO"}, source="model"))
+    return story
+
+
+def hostile(folder: Path) -> Story:
+    """An instrument writes markup and escape sequences."""
+    story = running(folder, 3)
+    nasty = "[red]boo[/red] [@click=app.quit]x[/] \x1b[2J\x1b]0;owned\x07 [/]"
+    story.say(
+        e.StepFailed(step=f"step-{story.steps}", fault="protocol", reason=nasty, t_s=story.t_s),
+        e.NoteTaken(text=nasty, by="[bold]mallory"),
+        e.InstrumentLost(instrument="pump_water", reason=nasty),
+        e.CampaignPaused(reason=nasty),
+    )
+    return story
+
+
+def facts_of(count: int) -> Iterator[Any]:
+    """A long run's facts without steps, for speed."""
+    noise = random.Random(1)
+    yield e.CampaignOpened(
+        campaign="silver-nanoparticles",
+        run_id="run-1",
+        version="0.1.0",
+        mode="simulated",
+        seed=7,
+        campaign_sha256="0" * 64,
+    )
+    yield e.RunStarted()
+    for trial in range(1, count + 1):
+        settings = {name: low for name, (low, _) in PARAMETERS.items()}
+        yield e.ProposalMade(
+            trial=trial,
+            sample=f"s{trial}",
+            settings=settings,
+            source="model",
+            predicted={"spectrum_loss": Prediction(0.3, 0.1)},
+        )
+        yield e.TrialStarted(trial=trial, t_s=trial * 60.0)
+        yield e.TrialMeasured(
+            trial=trial, outcomes={"spectrum_loss": Reading(value=noise.random())}, t_s=trial * 60.0 + 50
+        )

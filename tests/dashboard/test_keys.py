@@ -1,0 +1,237 @@
+"""Every key does what the footer says, and nothing else ever reaches the run."""
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input
+
+from labloop.campaign import events as e
+from labloop.dashboard.log_page import LogPage
+from labloop.dashboard.run_screen import RunScreen
+from labloop.dashboard.source import user
+from labloop.dashboard.table import TrialTable
+from labloop.dashboard.trial_page import TrialPage
+from labloop.journal import Journal, inbox
+
+from . import journals
+from .conftest import drive, screen_text
+
+
+def wishes(app) -> list[inbox.Posted]:
+    taken, refused = inbox.take(app.run_folder / "requests")
+    assert not refused
+    return taken
+
+
+def asked(app) -> list[tuple[str, list[str], str]]:
+    return [(wish.request, wish.arguments, wish.why) for wish in wishes(app)]
+
+
+def press(app, *keys: str) -> str:
+    """Press keys on a settled dashboard; give what the screen shows then."""
+    shown: list[str] = []
+
+    async def script(pilot):
+        await pilot.press(*keys)
+        await pilot.pause()
+        if app.is_running:
+            shown.append(screen_text(app))
+
+    drive(app, script)
+    return shown[0] if shown else ""
+
+
+def test_p_asks_for_a_pause_in_the_users_name_and_says_so(watch):
+    app = watch(journals.running)
+    assert "pause: sent; waiting for the runner" in press(app, "p")
+    (wish,) = wishes(app)
+    assert (wish.request, wish.arguments, wish.by) == ("pause", [], user())
+
+
+def test_r_asks_to_go_on_after_a_pause(watch):
+    app = watch(journals.paused)
+    press(app, "r")
+    assert asked(app) == [("resume", [], "")]
+
+
+def test_s_asks_first_and_takes_a_reason(watch):
+    app = watch(journals.running)
+    assert "Stop this run?" in press(app, "s")
+    assert asked(app) == []
+
+
+def test_s_enter_stops_with_the_reason(watch):
+    app = watch(journals.running)
+    press(app, "s", *"too warm", "enter")
+    assert asked(app) == [("stop", [], "too warm")]
+
+
+def test_s_escape_leaves_the_run_alone(watch):
+    app = watch(journals.running)
+    press(app, "s", *"why", "escape")
+    assert asked(app) == []
+
+
+def test_one_ctrl_x_only_warns(watch):
+    app = watch(journals.running)
+    assert "ctrl+x once more" in press(app, "ctrl+x")
+    assert asked(app) == []
+
+
+@pytest.mark.parametrize("before", [[], ["s", *"halfway through a reason"], ["question_mark"], ["l"], ["enter"]])
+def test_ctrl_x_ctrl_x_aborts_from_anywhere_even_out_of_a_field(watch, before):
+    app = watch(journals.running)
+    press(app, *before, "ctrl+x", "ctrl+x")
+    assert asked(app) == [("abort", [], "")]
+
+
+def test_two_ctrl_x_far_apart_do_not_abort(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("ctrl+x")
+        app.disarm()  # what the timer does
+        await pilot.press("ctrl+x")
+
+    drive(app, script)
+    assert asked(app) == []
+
+
+def test_abort_does_not_pretend_where_no_runner_lives(watch):
+    app = watch(journals.running, "gone")
+    assert "No runner lives here" in press(app, "ctrl+x", "ctrl+x")
+    assert asked(app) == []
+
+
+@pytest.mark.parametrize("key", ["p", "r", "s", "a"])
+def test_keys_that_can_do_nothing_do_nothing(watch, key):
+    app = watch(journals.finished, "gone")
+    press(app, key)
+    assert asked(app) == [] and len(app.screen_stack) == 0
+
+
+@pytest.mark.parametrize("key", ["p", "s", "ctrl+x"])
+def test_read_only_posts_nothing_and_offers_nothing(watch, key):
+    app = watch(journals.running, read_only=True)
+    shown = press(app, key, key)
+    assert asked(app) == []
+    assert "Pause" not in shown and "Abort" not in shown and "Quit" in shown
+
+
+def test_a_answers_an_act_in_doubt(watch):
+    app = watch(journals.halted, "gone")
+    shown = press(app, "a", "down", "enter")
+    assert asked(app) == [("resolve", ["10.pump_seed", "not-done"], "")]
+    assert "sent; no runner lives" in shown
+
+
+def test_a_done_takes_the_amount(watch):
+    app = watch(journals.halted, "gone")
+    press(app, "a", "enter", *"12.5 uL", "enter")
+    assert asked(app) == [("resolve", ["10.pump_seed", "done", "12.5 uL"], "")]
+
+
+def test_a_escape_leaves_the_question_open(watch):
+    app = watch(journals.halted, "gone")
+    press(app, "a", "escape")
+    assert asked(app) == []
+
+
+def test_q_quits_and_touches_nothing(watch):
+    app = watch(journals.running)
+    before = (app.run_folder / "journal.db").read_bytes()
+    press(app, "q")
+    assert app.return_code == 0 and asked(app) == []
+    assert (app.run_folder / "journal.db").read_bytes() == before
+
+
+def test_q_in_a_field_is_a_letter(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("s", "q")
+        assert app.screen.query_one(Input).value == "q"
+
+    drive(app, script)
+
+
+def test_enter_opens_the_trial_under_the_cursor_and_escape_leaves_it(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("down", "down", "enter")
+        assert isinstance(app.screen, TrialPage)
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "Trial 16" in shown and "spectrum_loss" in shown and "pump_agno3.dispense" in shown
+        await pilot.press("left")
+        await pilot.pause()
+        assert "Trial 15" in screen_text(app)
+        await pilot.press("right", "right")
+        await pilot.pause()
+        assert "Trial 17" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_arrows_move_in_the_table(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        table = app.screen.query_one(TrialTable)
+        places = []
+        for key in ("down", "down", "up", "end", "home", "pagedown", "pageup"):
+            await pilot.press(key)
+            places.append(table.trial)
+        assert places == [17, 16, 17, 1, 18, 18 - 4, 18]
+
+    drive(app, script)
+
+
+def test_l_opens_the_log_and_escape_leaves_it(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("l")
+        await pilot.pause()
+        assert isinstance(app.screen, LogPage)
+        assert "trial 17 measured" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_o_plots_another_outcome(watch):
+    app = watch(journals.told, "gone")
+    assert "cost · best" in press(app, "o")
+
+
+def test_what_the_runner_answers_is_shown(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("p")
+        (wish,) = wishes(app)
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(
+                e.Requested(id=wish.id, request="pause", by=wish.by),
+                e.CampaignPaused(reason="asked", by=wish.by),
+                e.RequestAnswered(id=wish.id, accepted=True, message="no new step starts"),
+            )
+        app.screen.read_on()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "pause: done: no new step starts" in shown and "PAUSED: asked" in shown
+
+    drive(app, script)
+
+
+def test_a_request_that_cannot_be_posted_says_why(watch, tmp_path: Path):
+    app = watch(journals.running)
+    requests = app.run_folder / "requests"
+    requests.rmdir()
+    requests.write_text("in the way")
+    assert "Not sent" in press(app, "p")
