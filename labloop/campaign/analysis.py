@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -165,7 +166,7 @@ def _peak_height(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
 def _area(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
     curve = _windowed(curve_of(readings[0]), wanted.window)
     points = sorted(zip(curve.x, curve.y, strict=True))
-    strips = ((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in zip(points, points[1:], strict=False))
+    strips = ((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
     return Reading(value=math.fsum(strips))
 
 

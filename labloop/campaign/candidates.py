@@ -7,6 +7,7 @@ from .errors import SpecError
 from .events import Value
 from .models import did_you_mean
 from .parameters import Parameter, Range
+from .tables import plain_value
 
 _MOST_ROWS_NAMED = 3  # enough to see what is wrong with a table of a million rows
 
@@ -27,7 +28,7 @@ def candidate_rows(
             raw = row.get(name)
             if name not in row or (parameter.active_when is not None and raw in (None, "")):
                 continue
-            value = raw.item() if hasattr(raw, "item") and not isinstance(raw, (str, int, float)) else raw
+            value = plain_value(raw)
             fault = _row_fault(parameter, value)
             if fault:
                 wrong.append(f"row {number}: {name}: {fault}")

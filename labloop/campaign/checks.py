@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import constraints
-from .analysis import ANALYSES, read_target
+from .analysis import ANALYSES
 from .complaints import Broken, Fault
 from .errors import SpecError
 from .expression import parse_expression
@@ -46,6 +46,8 @@ def _required(spec: CampaignSpec, broken: Broken, document: Document) -> Iterato
 def _names(spec: CampaignSpec, broken: Broken, faults: list[Fault]) -> dict[str, Parameter | None]:
     """Every name that settings have; None for one whose parameter is broken."""
     names: dict[str, Parameter | None] = {}
+    if ("parameters",) in broken.paths:
+        return _AnyName()
     for name, parameter in spec.parameters.items():
         if isinstance(parameter, Mixture):
             for at, component in enumerate(parameter.mixture):
@@ -62,6 +64,16 @@ def _names(spec: CampaignSpec, broken: Broken, faults: list[Fault]) -> dict[str,
         if name in names:
             faults.append((("outcomes", name), "is a parameter already. Name the outcome otherwise", False))
     return names
+
+
+class _AnyName(dict[str, Parameter | None]):
+    """Stands for the names of parameters that could not be read: every name may be one."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> None:
+        return None
 
 
 def _conditions(spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Broken) -> Iterator[Fault]:
@@ -102,7 +114,7 @@ def stage_faults(stages: tuple[Stage, ...], names: Mapping[str, Parameter | None
             for key, setting in step.settings.items():
                 fault = _setting_fault(setting, names)
                 if fault and phase and not names:
-                    fault = f"{fault.split('. ')[0]}: {phase} belongs to no trial, so parameters have no value there. Write a number"
+                    fault = f"{fault.split('. ')[0]}: {phase} belongs to no trial. Write a number"
                 if fault is None and isinstance(setting, Expression):
                     fault = constraints.value_fault(setting, names)
                 if fault:
@@ -182,16 +194,6 @@ def _analysis(spec: CampaignSpec, here: Path_, outcome: OutcomeSpec) -> Iterator
 def _gives(outcome: OutcomeSpec, unit: str) -> bool:
     fixed = {"distance_to_target": "", "peak_position": "nm"}.get(outcome.analysis)
     return fixed is None or same_dimension(fixed, unit)
-
-
-def target_faults(outcomes: Mapping[str, OutcomeSpec], files: Mapping[str, Any]) -> Iterator[Fault]:
-    """Read every target spectrum once, so that a broken one shows before anything moves."""
-    for name, outcome in outcomes.items():
-        if outcome.analysis == "distance_to_target" and outcome.target in files:
-            try:
-                read_target(files[outcome.target])
-            except SpecError as error:
-                yield ("outcomes", name, "target"), str(error), False
 
 
 def _every(spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Broken) -> Iterator[Fault]:

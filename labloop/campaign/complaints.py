@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from .errors import SpecError
-from .models import CUT, Files, Model, Unknown
-from .reading import Document, Path_
+from .models import CUT, Files, Model, Unknown, suggest
+from .reading import Document, Path_, holds
 from .units import quote
 
 M = TypeVar("M", bound=Model)
@@ -56,33 +56,44 @@ def read_model(
     ``parts``: for each top-level key how many path elements make a part that can be cut out on its own.
     """
     faults: list[Fault] = []
-    value, cut = document.value, set[Path_]()
+    value, cut, misspelt = document.value, set[Path_](), set[Path_]()
     found: M | None = None
-    for _ in range(4):
+    for _ in range(5):
         try:
             found = model.model_validate(value, context={"files": files})
             break
         except ValidationError as error:
-            seen = [fault for one in error.errors() for fault in _faults(one, document)]
-            faults += [fault for fault in seen if fault not in faults]
-            if value is document.value:
-                value = copy.deepcopy(value) if document.name else _shallow(value)
-            fresh = {_part(fault, parts) for fault in seen} - cut
-            if not fresh:
-                break
-            for path in sorted(fresh, key=lambda p: [str(x) if isinstance(x, str) else -x for x in p], reverse=False):
-                _cut(value, path)
-            cut |= fresh
+            errors = error.errors()
+        seen = [fault for one in errors for fault in _faults(one, document)]
+        faults += [fault for fault in seen if fault not in faults and not _is_echo(fault, misspelt)]
+        misspelt |= {
+            (*_path_of(one, document)[:-1], one["input"].meant)
+            for one in errors
+            if isinstance(one["input"], Unknown) and one["input"].meant
+        }
+        if value is document.value:
+            value = copy.deepcopy(value) if document.name else _shallow(value)
+        fresh = {_part(fault, parts) for fault in seen} - cut
+        for path in fresh:
+            _cut(value, path)
+        cut |= fresh
+        if not fresh:
+            break
     if found is not None:
-        whole = {path for path in cut if not any(f[0] == path and f[2] for f in faults)}
-        faults += checks(found, Broken(frozenset(whole)))
+        whole = {path for path in cut if not any(fault[0] == path and fault[2] for fault in faults)}
+        later = checks(found, Broken(frozenset(whole | misspelt)))
+        faults += [fault for fault in later if not _is_echo(fault, misspelt)]
     if faults:
-        order = {path: at for at, path in enumerate(document.values)}
-        faults = sorted(dict.fromkeys(faults), key=lambda fault: _position(fault[0], document, order))
+        faults = sorted(dict.fromkeys(faults), key=lambda fault: _position(fault[0], document))
         raise SpecError(*(document.complaint(path, sentence, key=key) for path, sentence, key in faults))
     if found is None:
         raise SpecError(f"{document.name or 'the campaign'}: cannot be read")
     return found
+
+
+def _is_echo(fault: Fault, misspelt: set[Path_]) -> bool:
+    """Whether a fault only says again that a misspelt key is not there."""
+    return fault[0] in misspelt or ("is missing" in fault[1] and any(path[:-1] == fault[0] for path in misspelt))
 
 
 def _shallow(value: Any) -> Any:
@@ -95,33 +106,26 @@ def _shallow(value: Any) -> Any:
 
 
 def _faults(error: Any, document: Document) -> list[Fault]:
-    path = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("<")))
-    path = _as_written(path, document)
+    path = _path_of(error, document)
     kind, value = error["type"], error["input"]
     if kind == "extra_forbidden":
         sentence = value.sentence if isinstance(value, Unknown) else "unknown key. Take it out"
         return [(path, sentence, True)]
     if kind == "missing":
-        there, around = document.at(path[:-1])
-        if there and isinstance(around, dict) and any(_misspelt(key, path[-1]) for key in around):
-            return []  # the misspelt key is complained about already
         return [(path, f"is missing. Write {path[-1]}: ...", False)]
     if kind == "literal_error":
         allowed = str(error.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
-        return [(path, f"must be one of {allowed}", False)]
+        close = suggest(str(value), allowed.split(", "))
+        return [(path, f"must be one of {allowed}.{f' Did you mean {close}?' if close else ''}", False)]
     if kind == "rule":
         return [(path, str(error["msg"]), False)]
     return [(path, _SENTENCES.get(kind, f"{error['msg']} ({quote(kind)})"), False)]
 
 
-def _misspelt(key: str, meant: Any) -> bool:
-    from_key = str(key).lower().replace("-", "_")
-    return from_key != str(meant) and (from_key in str(meant) or str(meant) in from_key or _near(from_key, str(meant)))
-
-
-def _near(word: str, other: str) -> bool:
-    same = sum(word.count(c) if word.count(c) < other.count(c) else other.count(c) for c in set(word))
-    return abs(len(word) - len(other)) <= 2 and same >= max(len(word), len(other)) - 1
+def _path_of(error: Any, document: Document) -> Path_:
+    """Where an error is, without the tags that tell kinds of parameters apart."""
+    path = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    return _as_written(path, document)
 
 
 def _as_written(path: Path_, document: Document) -> Path_:
@@ -144,9 +148,7 @@ def _part(fault: Fault, parts: Mapping[str, int]) -> Path_:
 
 def _cut(value: Any, path: Path_) -> None:
     for part in path[:-1]:
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+        if holds(value, part):
             value = value[part]
         else:
             return
@@ -157,7 +159,7 @@ def _cut(value: Any, path: Path_) -> None:
         value[last] = CUT
 
 
-def _position(path: Path_, document: Document, order: Mapping[Path_, int]) -> tuple[int, int]:
+def _position(path: Path_, document: Document) -> tuple[int, int]:
     for length in range(len(path), -1, -1):
         found = document.keys.get(path[:length]) or document.values.get(path[:length])
         if found is not None:

@@ -205,7 +205,7 @@ def _constraint_fault(constraint: Expression, names: Mapping[str, Parameter | No
         return fault
     if not _is_condition(constraint):
         return "compares nothing. Write a + b <= 95 percent"
-    if not constraint.names & set(names):
+    if not any(name in names for name in constraint.names):
         return "speaks of no parameter. Name one"
     if isinstance(constraint, Compare) and constraint.sign in ("<", ">"):
         words = isinstance(constraint.left, Word) or isinstance(constraint.right, Word)
@@ -228,8 +228,8 @@ def _emptiness(
                 if low > line.bound
                 else f"it is {number_text(_round(high))} at most"
             )
-            yield path, f"leaves no point: {way} within the parameters' ranges (brought to <= {number_text(line.bound)})"\
-                ". Widen a range, or loosen the constraint", False  # fmt: skip
+            rule = f"leaves no point: {way}, and {line.sense} {number_text(line.bound)} is asked for"
+            yield path, f"{rule}. Widen a range, or loosen the constraint", False
         elif high > line.bound + slack or line.sense == "==":
             binding.append(line)
     if alone and len(binding) > 1 and not feasible(binding, ranges):

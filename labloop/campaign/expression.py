@@ -23,7 +23,17 @@ _LONGEST_TEXT = 2000
 _MOST_TOKENS = 400  # bounds the depth of the recursion (some 8 frames a bracket); a long constraint has 60
 _DEEPEST = 50
 
-_SAME = str.maketrans({"≤": "<=", "≥": ">=", "≠": "!=", "×": "*", "·": "*", "−": "-", "\N{NO-BREAK SPACE}": " "})
+_SAME = str.maketrans(
+    {
+        "≤": "<=",
+        "≥": ">=",
+        "≠": "!=",
+        "\N{MULTIPLICATION SIGN}": "*",
+        "·": "*",
+        "\N{MINUS SIGN}": "-",
+        "\N{NO-BREAK SPACE}": " ",
+    }
+)
 _KEYWORDS = ("and", "or", "not", "when")
 _NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _UNIT = re.compile(rf"\s*((?!(?:{'|'.join(_KEYWORDS)})\b)(?:{UNIT}|[°µμ℃℉][^\s()]*))")

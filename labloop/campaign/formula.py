@@ -2,9 +2,9 @@
 
     $q_tot * (100 percent - $q_agno3 - $q_pva)        a + b <= 95 percent        solvent == DMF and T > 120 degC
 
-A small tree of frozen nodes, made by ``expression.parse_expression`` and never eval'd. ``str`` of a tree is text that parses to
-the same tree. A name with ``$`` is a parameter (or a saved reading); a word without is one when there is one of that
-name, and a choice otherwise. A number that stands without a unit beside a quantity with one is in that unit
+A small tree of frozen nodes, made by ``expression.parse_expression`` and never eval'd. ``str`` of a tree is text that
+parses to the same tree. A name with ``$`` is a parameter (or a saved reading); a word without is one when there is one
+of that name, and a choice otherwise. A number that stands without a unit beside a quantity with one is in that unit
 (``q_tot <= 500``), but beside percent only where it cannot be mistaken for a fraction (0, or above 1).
 """
 

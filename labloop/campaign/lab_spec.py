@@ -230,6 +230,8 @@ def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
     for name in lab.instruments:
         if _NAME.fullmatch(name) is None:
             faults.append((("instruments", name), "is no name. Use letters, digits, _ and -, a letter first", True))
+    if ("instruments",) in broken.paths:
+        return faults
     for limit in lab.limits_written:
         if limit.instrument not in known:
             faults.append(
@@ -246,9 +248,9 @@ def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
             )
     faults += stage_faults(lab.safe_state, {}, "safe_state")
     addresses: dict[tuple[Any, Any], str] = {}
-    for name, instrument in lab.instruments.items():
-        key = instrument.port, instrument.options.get("address")
-        if instrument.port is None or instrument.port == "sim:":
+    for name, one in lab.instruments.items():
+        key = one.port, str(one.options.get("address"))
+        if one.port is None or one.port == "sim:":
             continue
         if key in addresses:
             rule = f"{addresses[key]} has the same port and address. Give each instrument an address of its own"

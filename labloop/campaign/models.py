@@ -25,7 +25,7 @@ from .errors import SpecError
 from .expression import parse_expression
 from .formula import Expression
 from .reading import Path_
-from .units import Quantity, check_unit, convert, parse_quantity, quote
+from .units import Quantity, check_unit, convert, parse_quantity
 
 T = TypeVar("T")
 
@@ -37,19 +37,23 @@ class Rule(PydanticCustomError):
         return super().__new__(cls, "rule", "{text}", {"text": text})
 
     def __init__(self, text: str) -> None:
-        super().__init__()
+        """Made in ``__new__``, as pydantic's own errors are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Stands for the value of a key that no model knows; carries the sentence about it."""
+    """Stands for the value of a key that no model knows; carries the sentence about it, and the key that was meant."""
 
     sentence: str
+    meant: str | None = None
 
 
 @dataclass(slots=True)
 class Files:
-    """Where relative paths start, what stands for a path, every file that was named; ``lab``: instead of the lab named."""
+    """Where relative paths start, what stands for a path, every file that was named.
+
+    ``lab``: a lab file instead of the one that the campaign names.
+    """
 
     folder: Path
     instead: Mapping[str, Path] = field(default_factory=dict)
@@ -88,7 +92,11 @@ class Model(BaseModel):
         known = keys_of(cls)
         if all(key in known for key in data):
             return data
-        return {key: value if key in known else Unknown(unknown_key(key, known)) for key, value in data.items()}
+        free = [key for key in known if key not in data]
+        return {
+            key: value if key in known else Unknown(unknown_key(key, known), suggest(str(key), free))
+            for key, value in data.items()
+        }
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

@@ -114,7 +114,7 @@ class Objective:
         ]  # fmt: skip
 
     def best(self, trials: Iterable[T]) -> Any:
-        """The best trial (the first of equals), or the list on the Pareto front; None or [] when nothing is measured."""
+        """The best trial (the first of equals), or the Pareto front as a list; None or [] when nothing is measured."""
         measured = self.measured(trials)
         if self.pareto:
             return self.front(measured)
@@ -160,7 +160,7 @@ class Objective:
         if wanted is None:
             return None
         trials = sorted(self.measured(trials), key=lambda trial: getattr(trial, "finished", None) or "")
-        since, best = 0, []
+        since, best = 0, list[Any]()
         for trial in trials:
             if self._improves(trial, best):
                 best = [one for one in best if not self.better(trial, one)] + [trial] if self.pareto else [trial]

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
+from .analysis import read_target
 from .errors import SpecError
 from .models import Model, Number, Rule, Seconds, Text, Unit, files_of, in_unit, located
 from .units import NUMBER, parse_quantity
@@ -122,7 +123,12 @@ class OutcomeSpec(Model):
     def _file(cls, raw: Any, info: ValidationInfo) -> str:
         if not isinstance(raw, str):
             raise Rule("must name a CSV file. A number to hit stands in the goal: goal: {target: 530 nm}")
-        files_of(info).find(raw)
+        path = files_of(info).find(raw)
+        if info.data.get("analysis") == "distance_to_target":
+            try:
+                read_target(path)
+            except SpecError as error:
+                raise Rule(str(error)) from error
         return raw
 
     @field_validator("window", mode="plain")
@@ -166,6 +172,8 @@ class OutcomeSpec(Model):
             faults.append((("weight",), "must be above 0. The goal says the direction", self.weight))
         if self.weight is not None and self.goal is None:
             faults.append((("weight",), "has no goal to weigh. Write a goal, or leave the weight out", self.weight))
+        if not self.sources and {"analysis", "target"} & self.model_fields_set:
+            raise Rule("from is missing. Write from: READING (a step's save_as)")
         if self.told and "analysis" in self.model_fields_set:
             faults.append(
                 (("analysis",), "has nothing to work on: the outcome is told. Write from: READING", self.analysis)

@@ -10,17 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import Discriminator, Tag, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from .errors import SpecError
 from .events import Value
-from .expression import parse_expression
-from .formula import Expression
 from .models import (
     Condition,
-    Files,
     Model,
-    Number,
     Positive,
     Rule,
     Truth,
@@ -31,7 +27,7 @@ from .models import (
     located,
 )
 from .tables import Row, read_table
-from .units import Quantity, number_text, parse_quantity, quote
+from .units import number_text, parse_quantity, quote
 
 _QUANTITY = {"type": ["number", "string"]}
 MOST_CHOICES = 100_000
@@ -61,6 +57,14 @@ class Range(Model):
     def stride(self) -> float | None:
         """The distance of the grid's points from ``low`` (None: every value counts)."""
         return self.step if self.step is not None else 1.0 if self.integer else None
+
+    @property
+    def top(self) -> float:
+        """The highest value there is: ``high``, or the last point of the grid below it."""
+        if self.stride is None:
+            return self.high
+        steps = math.floor((self.high - self.low) / self.stride + 1e-9)
+        return float(f"{self.low + steps * self.stride:.12g}")
 
     @model_validator(mode="before")
     @classmethod
@@ -148,8 +152,8 @@ class Range(Model):
         if self.stride is not None:
             steps = (value - self.low) / self.stride
             if abs(steps - round(steps)) > 1e-6:
-                start = number_text(self.low)
-                return f"{number_text(float(value))}{unit} is not a whole number of steps of {number_text(self.stride)} from {start}"
+                grid = f"{number_text(self.stride)} from {number_text(self.low)}"
+                return f"{number_text(float(value))}{unit} is not a whole number of steps of {grid}"
         return None
 
 

@@ -87,6 +87,7 @@ class Document:
             found, value = self.at(path)
             if found:
                 subject += f" = {bare(value)}"
+                rule = rule.removeprefix(f"{quote(value)} ") if isinstance(value, str) else rule
         place = self.place(path, key)
         return f"{place}: {subject}: {rule}" if place else f"{subject}: {rule}"
 
@@ -94,13 +95,20 @@ class Document:
         """Find the value written at ``path``."""
         value = self.value
         for part in path:
-            if isinstance(value, dict) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            if holds(value, part):
                 value = value[part]
             else:
                 return False, None
         return True, value
+
+
+def holds(value: Any, part: str | int) -> bool:
+    """Whether a dict has that key, or a list that index."""
+    return (
+        isinstance(part, int) and part < len(value)
+        if isinstance(value, list)
+        else isinstance(value, dict) and part in value
+    )
 
 
 def bare(value: Any) -> str:
@@ -252,8 +260,9 @@ class _Builder:
             return anchor.value
         before = self._count
         anchor = None
-        if event.anchor is not None:
-            anchor = self._anchors[str(event.anchor)] = _Anchor(None, 1)
+        name = getattr(event, "anchor", None)
+        if name is not None:
+            anchor = self._anchors[str(name)] = _Anchor(None, 1)
         if isinstance(event, ScalarEvent):
             value = scalar(event.value) if event.style is None and _is_plain(event) else str(event.value)
         elif isinstance(event, SequenceStartEvent):
@@ -299,7 +308,7 @@ class _Builder:
                     f"{self._at(event)}: {path_text(here)[:120]}: this key stands twice (first in line {first[0]}). "
                     "Keep one of the two"
                 )
-                value = self._build(next(self._events), (*path, key, "(again)"))
+                self._build(next(self._events), (*path, key, "(again)"))
             else:
                 self._keys[here] = (event.start_mark.line + 1, event.start_mark.column + 1)
                 items[key] = self._build(next(self._events), here)

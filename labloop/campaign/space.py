@@ -172,8 +172,7 @@ class Space:
             return parameter.read(value)
         number = min(max(float(value), parameter.low), parameter.high)
         if parameter.stride is not None:
-            most = math.floor((parameter.high - parameter.low) / parameter.stride + 1e-9)
-            steps = min(max(round((number - parameter.low) / parameter.stride), 0), most)
+            steps = round((min(number, parameter.top) - parameter.low) / parameter.stride)
             number = float(f"{parameter.low + steps * parameter.stride:.12g}")
         return int(number) if parameter.integer else number
 
@@ -228,7 +227,7 @@ class Space:
 
     def polytope(self, supports: Mapping[str, Sequence[str]] | None = None) -> Polytope:
         """The linear constraints over all numbers; ``supports``: which components of each mixture may be above zero."""
-        bounds = {name: one.range for name, one in self.parameters.items() if isinstance(one, Range)}
+        bounds = {name: (one.low, one.top) for name, one in self.parameters.items() if isinstance(one, Range)}
         for name, support in (supports or {}).items():
             mixture = self.mixtures[name]
             for component in mixture.mixture:

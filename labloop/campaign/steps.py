@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from .errors import SpecError
 from .expression import parse_expression
-from .formula import Expression
+from .formula import Expression, Name
 from .models import CUT, did_you_mean, located, read_seconds
 from .reading import Path_
 from .units import Quantity, parse_quantity
@@ -308,7 +308,7 @@ def text_fault(text: Text, names: Mapping[str, object]) -> str | None:
 
 def expression_fault(expression: Expression, names: Mapping[str, object]) -> str | None:
     """Say which name of an expression is not known: one with ``$``, or one that arithmetic is done with."""
-    from_words = {node.name for node in expression.walk() if getattr(node, "sure", False)}
+    from_words = {node.name for node in expression.walk() if isinstance(node, Name) and node.sure}
     unknown = sorted(name for name in from_words if name not in names)
     if unknown:
         return f"${unknown[0]} is no parameter. {did_you_mean(unknown[0], names)}"

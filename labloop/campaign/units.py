@@ -31,7 +31,7 @@ _TERM = re.compile(rf"([*/]?)({_WORD}|1)((?:(?:\*\*|\^)[-+]?\d{{1,2}})?)")
 _LONGEST_UNIT = 60  # the longest sensible unit is some 25 characters; the bound keeps hostile text cheap
 
 _SAME = str.maketrans(
-    {"µ": "u", "μ": "u", "−": "-", "·": "*", "⋅": "*", "²": "**2", "³": "**3", "\N{NO-BREAK SPACE}": " "}
+    {"µ": "u", "μ": "u", "\N{MINUS SIGN}": "-", "·": "*", "⋅": "*", "²": "**2", "³": "**3", "\N{NO-BREAK SPACE}": " "}
 )
 _DEGREES = {"°C": "degC", "℃": "degC", "°F": "degF", "℉": "degF", "°": "deg"}
 
@@ -74,10 +74,12 @@ _OURS = {
     "rpm": _Scale(1.0 / 60.0, 0.0, _TIME),
     "rps": _Scale(1.0, 0.0, _TIME),
 }
-_COMMON = (
-    "percent ppm degC K s ms min h d uL mL L nL nm um mm cm m g mg ug kg mol mmol umol M mM uM V mV A mA W kW Hz kHz "
-    "Pa kPa MPa bar mbar psi rpm degF J N eV"
-).split()
+_COMMON: tuple[str, ...] = (
+    "percent", "ppm", "degC", "K", "s", "ms", "min", "h", "d", "uL", "mL", "L", "nL", "nm",
+    "um", "mm", "cm", "m", "g", "mg", "ug", "kg", "mol", "mmol", "umol", "M", "mM", "uM",
+    "V", "mV", "A", "mA", "W", "kW", "Hz", "kHz", "Pa", "kPa", "MPa", "bar", "mbar", "psi",
+    "rpm", "degF", "J", "N", "eV",
+)  # fmt: skip
 _KINDS: dict[Dimension, str] = {
     (): "a pure number",
     (("[time]", 1.0),): "a time",
@@ -284,7 +286,7 @@ def _scale(unit: str) -> _Scale:
     powers = terms(unit)
     if len(powers) == 1 and next(iter(powers.values())) == 1:
         return _word(next(iter(powers)))
-    factor, dimension = 1.0, {}
+    factor, dimension = 1.0, dict[str, float]()
     for word, power in powers.items():
         scale = _word(word)
         factor *= scale.factor**power
@@ -302,7 +304,8 @@ def _word(word: str) -> _Scale:
         unit = registry.parse_units(word)
         zero, one, two = (float(registry.Quantity(x, unit).to_base_units().magnitude) for x in (0.0, 1.0, 2.0))
     except (pint.errors.PintError, ValueError, TypeError, ZeroDivisionError) as error:
-        close = get_close_matches(word, _COMMON, n=1) or get_close_matches(word.lower(), _COMMON, n=1)
+        near = [one for one in _COMMON if len(one) == len(word) > 2 and sum(map(str.__ne__, one, word)) == 1]
+        close = near or get_close_matches(word, _COMMON, n=1) or get_close_matches(word.lower(), _COMMON, n=1)
         way_out = f"Did you mean {close[0]}?" if close else "Write a unit like uL/min, degC, percent, s"
         raise UnitError(f"{quote(word)} is not a unit. {way_out}") from error
     if not math.isclose(two - one, one - zero, rel_tol=1e-9):
