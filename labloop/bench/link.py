@@ -7,7 +7,9 @@ The trap of a serial line is the answer that comes too late: it is the right sha
 for its own; every later one is then off by one. So a link remembers who still owes it an answer (after a time-out, an
 interruption or an answer that made no sense), and before the same codec speaks again it finds its place: it waits
 until the line is quiet and asks the codec's ``probe``, whose answer cannot be mistaken for the one that is owed.
-Instruments answer in order, so when the probe's answer is there nothing older is on the way.
+Instruments answer in order, so when the probe's answer is there nothing older is on the way; and a line that holds one
+answer back has half a second to give it up. Finding its place comes before the exchange's own deadline, within one
+second and another deadline.
 
 A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands.
 """
@@ -28,6 +30,10 @@ SLICE_S = 0.02
 # Silence after which nothing more of a late frame is expected: 50 character times at 9600 baud, and longer than the
 # 16 ms latency timer of an FTDI adapter.
 QUIET_S = 0.05
+# The same after a time-out: an adapter, a hub or a busy host that held an answer back gives it up within this
+# (reliability tests: 0.3 s late). Costs a run half a second for each lost answer.
+LATE_S = 0.5
+FIND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,8 @@ class BaseLink:
         self.traffic: deque[Traffic] = deque(maxlen=200)
         self._clock = clock
         self._interrupted = threading.Event()
-        self._owed: dict[int, tuple[Codec, Any]] = {}
+        # By codec: what was asked, and whether its answer stayed out (else it was interrupted, or made no sense).
+        self._owed: dict[int, tuple[Codec, Any, bool]] = {}
         self._lost = ""
         self._open()
 
@@ -76,10 +83,9 @@ class BaseLink:
         """
         if self._lost:
             raise LinkError(self._lost)
-        end_s = self._clock() + deadline_s
         if not codec.urgent(command):
-            self._find_place(codec, end_s, deadline_s)
-        return self._ask(codec, command, end_s, deadline_s)
+            self._find_place(codec, deadline_s)
+        return self._ask(codec, command, self._clock() + deadline_s, deadline_s)
 
     def interrupt(self) -> None:
         """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""
@@ -128,8 +134,12 @@ class BaseLink:
             return None
         stood = id(codec) in self._owed
         if not stood:
-            self._owed[id(codec)] = (codec, command)
-        reply = self._wait(codec, frames, end_s, deadline_s)
+            self._owed[id(codec)] = (codec, command, False)
+        try:
+            reply = self._wait(codec, frames, end_s, deadline_s)
+        except LinkTimeout:
+            self._owed[id(codec)] = (codec, self._owed[id(codec)][1], True)
+            raise
         if not stood:  # else it was urgent, this may be the reply that was owed, and its own is still to come
             del self._owed[id(codec)]
         return reply
@@ -164,7 +174,7 @@ class BaseLink:
             if reply is not None:
                 return reply
 
-    def _find_place(self, codec: Codec, end_s: float, deadline_s: float) -> None:
+    def _find_place(self, codec: Codec, deadline_s: float) -> None:
         """Bring the line back in step when ``codec`` is still owed an answer."""
         owed = self._owed.get(id(codec))
         if owed is None:
@@ -172,15 +182,24 @@ class BaseLink:
         probe = codec.probe(owed[1])
         if probe is not None:
             codec.reset()
-            self._drop(QUIET_S, end_s)
+            self._drop(LATE_S if owed[2] else QUIET_S, self._clock() + FIND_S)
+            if self._interrupted.is_set():
+                raise LinkInterrupted(f"{self.address}: interrupted while it waited for the line to be quiet")
+            end_s = self._clock() + deadline_s
             frames = self._tell(codec, probe, end_s)
             self._wait(codec, frames, end_s, deadline_s, forgiving=True)
         del self._owed[id(codec)]
 
     def _drop(self, quiet_s: float, end_s: float) -> None:
         """Throw stale input away until nothing comes for ``quiet_s``, by ``end_s`` at the latest."""
-        while self._clock() < end_s and (data := self._read(quiet_s)):
-            self._note("dropped", data)
+        heard_s = self._clock()
+        while self._clock() < end_s and not self._interrupted.is_set():
+            data = self._read(max(0.0, min(self.slice_s, heard_s + quiet_s - self._clock())))
+            if data:
+                self._note("dropped", data)
+                heard_s = self._clock()
+            elif self._clock() >= heard_s + quiet_s:
+                return
 
     def _note(self, kind: str, data: bytes | list[bytes]) -> None:
         self.traffic.append(Traffic(at_s=self._clock(), kind=kind, data=data))

@@ -4,12 +4,20 @@ Deadlines are real seconds, at any ``--speed``: a simulator that runs sixty time
 milliseconds.
 """
 
+import os
 import select
 import socket
 import time
 from collections.abc import Callable
 
 import serial
+
+try:
+    from termios import error as termios_error
+except ImportError:  # Windows has no termios, and pyserial raises nothing of it there
+    TERMINAL_ERRORS: tuple[type[Exception], ...] = ()
+else:
+    TERMINAL_ERRORS = (termios_error,)
 
 from labloop.campaign.errors import SpecError
 
@@ -133,9 +141,18 @@ def _open_serial(address: Address) -> serial.SerialBase:
             # RFC 2217 has no write time-out of its own and cannot lock: the far end serves one client at a time.
             del settings["write_timeout"]
             return serial.serial_for_url(f"rfc2217://{address.place}", **settings)
+        if _is_pty(address.place):
+            # Linux keeps every pty at 8 bits without parity, and refuses (EINVAL) a second opener who asks for less
+            # and changes nothing else. The simulator behind it hears the bytes either way.
+            settings |= {"bytesize": 8, "parity": "N"}
         return serial.Serial(address.place, exclusive=True, **settings)
-    except (serial.SerialException, OSError, ValueError) as error:
+    except (serial.SerialException, OSError, ValueError, *TERMINAL_ERRORS) as error:
         raise LinkError(f"{address.text}: {_why_not(error)}") from error
+
+
+def _is_pty(place: str) -> bool:
+    """Whether a device is a pseudo-terminal: the port of a simulator, not of an instrument."""
+    return os.path.realpath(place).startswith("/dev/pts/")
 
 
 def _why_not(error: Exception) -> str:

@@ -1,0 +1,246 @@
+"""Links over real ptys, TCP and RFC 2217: the same exchange, and what breaks a cable."""
+
+import os
+import select
+import socket
+import threading
+import time
+
+import pytest
+import serial.rfc2217
+
+from labloop.bench import LinkError, LinkInterrupted, LinkTimeout, Port, ProtocolError, SpecError, open_link
+from tests.bench.lines import PtyDevice, ScriptedLine, WordCodec, answers
+
+DEADLINE_S = 0.15
+
+
+@pytest.fixture
+def device_at():
+    devices = []
+
+    def make(script):
+        device = PtyDevice(script)
+        devices.append(device)
+        return device, open_link(f"serial://{device.path}?baud=19200")
+
+    yield make
+    for device in devices:
+        device.unplug()
+
+
+def test_a_serial_port_answers_and_is_set_as_the_address_says(device_at):
+    device, link = device_at(answers(value="25.0"))
+    assert link.exchange(WordCodec(), "value?", DEADLINE_S) == "25.0"
+    assert link.exchange(WordCodec(), "set 3", DEADLINE_S) is None
+    link.close()
+
+
+FAULTS = {
+    "F1 late": [(0.3, b"value 100.0\r\n")],
+    "F2 split over the deadline": [(0.05, b"value 25.0"), (0.2, b"000\r\n")],
+    "F3 glued": [(0.01, b"value 25.0\r\nvalue 26.0\r\n")],
+    "F4 garbage": [(0.01, b"\xff\x00\xfevalue 9.0\r\n")],
+    "F5 trickle": [(0.1 * n, bytes([byte])) for n, byte in enumerate(b"value 3.0\r\n")],
+    "F6 silence": [],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_fault_of_the_line_gives_a_wrong_value(device_at, fault):
+    _, link = device_at(answers(0.0, value=[FAULTS[fault], "200.0", "300.0"]))
+    codec = WordCodec()
+    began = time.monotonic()
+    if fault == "F3 glued":
+        assert link.exchange(codec, "value?", DEADLINE_S) == "25.0"
+    else:
+        with pytest.raises(ProtocolError if fault == "F4 garbage" else LinkTimeout):
+            link.exchange(codec, "value?", DEADLINE_S)
+    assert time.monotonic() - began < DEADLINE_S + 0.1
+    assert [link.exchange(codec, "value?", 1.0) for _ in range(2)] == ["200.0", "300.0"]
+    link.close()
+
+
+def test_the_deadline_is_of_the_whole_exchange(device_at):
+    _, link = device_at(answers(value=[[(0.05 * n, b"x") for n in range(1, 40)]]))
+    began = time.monotonic()
+    with pytest.raises(LinkTimeout):
+        link.exchange(WordCodec(), "value?", 0.3)
+    assert 0.29 < time.monotonic() - began < 0.45
+    link.close()
+
+
+def test_interrupt_ends_a_waiting_exchange_at_once(device_at):
+    _, link = device_at(answers())
+    port = Port(link)
+    asking = port.submit(lambda: port.exchange("box")(WordCodec(), "value?", 30.0))
+    while not link.traffic:
+        time.sleep(0.001)
+    began = time.monotonic()
+    port.interrupt()
+    with pytest.raises(LinkInterrupted, match="box on serial:"):
+        asking.result(timeout=5.0)
+    stopped = port.submit(lambda: port.exchange("box")(WordCodec(), "stop", 0.5))
+    assert stopped.result(timeout=5.0) == "stopped"
+    assert time.monotonic() - began < 0.25
+    port.close()
+
+
+def test_interrupt_also_ends_the_wait_for_a_quiet_line(device_at):
+    _, link = device_at(answers())
+    port = Port(link)
+    codec = WordCodec()
+    with pytest.raises(LinkTimeout):
+        port.submit(lambda: port.exchange()(codec, "value?", 0.05)).result()
+    asking = port.submit(lambda: port.exchange()(codec, "value?", 30.0))
+    time.sleep(0.05)
+    began = time.monotonic()
+    port.interrupt()
+    with pytest.raises(LinkInterrupted):
+        asking.result(timeout=5.0)
+    assert time.monotonic() - began < 0.15
+    port.close()
+
+
+def test_an_unplugged_port_is_named_and_stays_lost_until_it_is_opened_again(device_at):
+    device, link = device_at(answers(value="1.0"))
+    assert link.exchange(WordCodec(), "value?", DEADLINE_S) == "1.0"
+    device.unplug()
+    for _ in range(2):
+        with pytest.raises(LinkError, match=f"serial://{device.path}.* was lost") as caught:
+            link.exchange(WordCodec(), "value?", DEADLINE_S)
+        assert not isinstance(caught.value, LinkTimeout)
+    with pytest.raises(LinkError):
+        link.reopen()
+
+
+def test_a_port_that_comes_back_is_opened_again():
+    server = socket.create_server(("127.0.0.1", 0))
+    link = open_link(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    first, _ = server.accept()
+    first.close()
+    with pytest.raises(LinkError, match="was lost"):
+        link.exchange(WordCodec(), "value?", DEADLINE_S)
+    threading.Thread(target=serve_once, args=(server, answers(value="2.0")), daemon=True).start()
+    link.reopen()
+    assert link.exchange(WordCodec(), "value?", 1.0) == "2.0"
+    link.close()
+    server.close()
+
+
+def test_a_second_opener_is_refused_with_a_clear_message(device_at):
+    device, link = device_at(answers())
+    with pytest.raises(LinkError, match="the port is in use by another program"):
+        open_link(f"serial://{device.path}")
+    link.close()
+    open_link(f"serial://{device.path}").close()
+
+
+def test_a_port_that_is_not_there_is_named():
+    with pytest.raises(LinkError, match=r"serial:///dev/no-such-port\?baud=9600: there is no such port"):
+        open_link("serial:///dev/no-such-port?baud=9600")
+    with pytest.raises(LinkError, match=r"tcp://127.0.0.1:1: nobody answers there"):
+        open_link("tcp://127.0.0.1:1")
+    with pytest.raises(SpecError, match="simulator only"):
+        open_link("sim:")
+
+
+def serve_once(server, script, wrap=None):
+    connection, _ = server.accept()
+    line = ScriptedLine(script)
+    wrapped = wrap(connection) if wrap else None
+    with connection:
+        while True:
+            readable, _, _ = select.select([connection], [], [], 0.005)
+            data = b""
+            if readable:
+                try:
+                    data = connection.recv(4096)
+                except OSError:
+                    return
+                if not data:
+                    return
+                if wrapped:
+                    data = b"".join(wrapped.filter(data))
+            if out := line.receive(data, time.monotonic()):
+                connection.sendall(b"".join(wrapped.escape(out)) if wrapped else out)
+
+
+def test_tcp_carries_the_same_bytes():
+    server = socket.create_server(("127.0.0.1", 0))
+    script = answers(0.02, value=[[(0.4, b"value 100.0\r\n")], "200.0"])
+    threading.Thread(target=serve_once, args=(server, script), daemon=True).start()
+    link = open_link(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+    codec = WordCodec()
+    with pytest.raises(LinkTimeout):
+        link.exchange(codec, "value?", DEADLINE_S)
+    assert link.exchange(codec, "value?", 1.0) == "200.0"
+    link.close()
+    server.close()
+
+
+class FarPort:
+    """What a terminal server has behind RFC 2217: a serial port whose settings arrive over the network."""
+
+    def __init__(self):
+        self.baudrate, self.bytesize, self.parity, self.stopbits = 0, 0, "", 0
+        self.xonxoff = self.rtscts = self.dtr = self.rts = self.break_condition = False
+        self.cts = self.dsr = self.cd = True
+        self.ri = False
+        self.timeout = 0
+
+    def get_settings(self):
+        return {}
+
+    def apply_settings(self, settings):
+        pass
+
+    def reset_input_buffer(self):
+        pass
+
+    def reset_output_buffer(self):
+        pass
+
+
+def test_rfc2217_carries_the_line_settings():
+    server = socket.create_server(("127.0.0.1", 0))
+    far = FarPort()
+
+    class Connection:
+        def __init__(self, connection):
+            self.connection = connection
+
+        def write(self, data):
+            self.connection.sendall(data)
+
+    def wrap(connection):
+        return serial.rfc2217.PortManager(far, Connection(connection))
+
+    thread = threading.Thread(target=serve_once, args=(server, answers(value="22.0"), wrap), daemon=True)
+    thread.start()
+    link = open_link(f"rfc2217://127.0.0.1:{server.getsockname()[1]}?baud=9600&bytesize=7&parity=E&stopbits=2")
+    assert link.exchange(WordCodec(), "value?", 1.0) == "22.0"
+    assert (far.baudrate, far.bytesize, far.parity, far.stopbits) == (9600, 7, "E", 2)
+    link.close()
+    server.close()
+
+
+def test_a_blocked_line_is_lost_and_not_waited_for_for_ever():
+    master, slave = os.openpty()
+    link = open_link(f"serial://{os.ttyname(slave)}")
+    codec = WordCodec()
+    codec.encode = lambda command: [b"x" * 1_000_000]
+    with pytest.raises(LinkError, match="was lost"):
+        link.exchange(codec, "value?", 0.05)
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_port_without_a_device_takes_the_bytes_and_stays_silent():
+    master, slave = os.openpty()
+    link = open_link(f"serial://{os.ttyname(slave)}")
+    with pytest.raises(LinkTimeout, match="nothing came"):
+        link.exchange(WordCodec(), "value?", 0.05)
+    link.close()
+    os.close(master)
+    os.close(slave)
