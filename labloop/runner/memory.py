@@ -78,19 +78,22 @@ class RunMemory:
 
     def harvest(self, spec: CampaignSpec, number: int, t_s: float) -> e.Fact:
         """The fact that a trial whose recipe is done has come to: measured, awaiting, or abandoned with the reason."""
-        trial = self.state.trials[number]
+        if any(outcome.told for outcome in spec.outcomes.values()):
+            return e.TrialAwaiting(trial=number)
+        try:
+            outcomes = recipe.outcomes(spec, self.saved(number))
+        except SpecError as error:  # a reading that makes no outcome (not a number, wrong length): the bench's fault
+            return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
+        return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
+
+    def saved(self, number: int) -> dict[str, recipe.SavedReading]:
+        """What the steps of a trial have saved so far, arrays with their bytes, by the name that the recipe gave it."""
         saved: dict[str, recipe.SavedReading] = {}
-        for step in trial.steps:
+        for step in self.state.trials[number].steps:
             if step.begun.phase == "trial" and step.save_as and step.readings:
                 reading = next(iter(step.readings.values()))
                 array = self.blobs.get(reading.blob) if reading.blob else None
                 saved[step.save_as] = recipe.SavedReading(
                     value=reading.value, unit=reading.unit, sd=reading.sd, array=array
                 )
-        if any(outcome.told for outcome in spec.outcomes.values()):
-            return e.TrialAwaiting(trial=number)
-        try:
-            outcomes = recipe.outcomes(spec, saved)
-        except SpecError as error:  # a reading that makes no outcome (not a number, wrong length): the bench's fault
-            return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
-        return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
+        return saved

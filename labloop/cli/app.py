@@ -1,0 +1,91 @@
+"""The door: verbs by name, and every error turned into what a person reads and an exit code.
+
+A complaint of ours (LabloopError) ends with its message on stderr and its code, never with a traceback. Anything
+else is a defect: its traceback stays, and says that it is one.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from labloop import __version__
+from labloop.campaign.errors import LabloopError
+
+from . import ask, bench, check, exits, read, request, run, words
+
+DEFECT = (
+    "This is a defect of labloop, not of your files or your bench. Please report it with the lines above. A campaign is"
+    " safe: its journal holds every fact up to here, and `labloop resume RUN` goes on from it."
+)
+
+
+class Door(TyperGroup):
+    """The group of all verbs; what they raise ends here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the verb. Raises typer.Exit with the code of whatever it raised."""
+        try:
+            return super().invoke(ctx)
+        except LabloopError as error:
+            words.say(str(error))
+            raise typer.Exit(exits.code_of(error)) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(exits.INTERRUPTED) from None
+        except BrokenPipeError:  # `labloop trials RUN | head`: the reader has what it wanted
+            sys.stderr.close()
+            raise typer.Exit(exits.DONE) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if not hasattr(error, "exit_code"):  # usage errors of the parser carry theirs
+                error.add_note(DEFECT)
+            raise
+
+
+app = typer.Typer(
+    name="labloop",
+    cls=Door,
+    help="A closed-loop laboratory controller: one YAML file, real or simulated instruments, a journal that survives.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich costs a third of the time that --help has
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        words.give(f"labloop {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def labloop(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """A closed-loop laboratory controller: one YAML file, real or simulated instruments, a journal that survives."""
+
+
+app.command("check")(check.check)
+app.command("run")(run.run)
+app.command("resume")(run.resume)
+app.command("watch")(read.watch)
+app.command("status")(read.status)
+app.command("trials")(read.trials)
+app.command("ask")(ask.ask)
+app.command("tell")(ask.tell)
+app.command("request")(request.request)
+app.command("abort")(request.abort)
+app.command("simulate")(bench.simulate)
+app.command("instruments")(bench.instruments)
+app.command("ports")(bench.ports)
+app.command("schema")(check.schema)
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    app()

@@ -1,0 +1,164 @@
+"""``ask`` and ``tell``: the same engine for a lab whose hands are human."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import words
+from .options import By, Campaign, Json, RunName, Why, person, run_folder
+
+
+def ask(
+    campaign: Campaign,
+    folder: Annotated[Path, typer.Option("--run", metavar="DIR", help="The folder that keeps the campaign's facts.")],
+    count: Annotated[int, typer.Option("-n", metavar="N", help="How many proposals.")] = 1,
+    json: Json = False,
+    by: By = "",
+    why: Why = "",
+) -> None:
+    """Propose what to try next, and write it down."""
+    from labloop.campaign import events as e
+    from labloop.campaign.spec import read_spec
+    from labloop.runner.told import Told
+
+    with Told.begin(read_spec(campaign), folder) as told:
+        if why:
+            told.memory.record(e.NoteTaken(text=why, by=person(by)))
+        proposals = told.ask(count)
+        units = {name: getattr(one, "unit", "") for name, one in told.spec.parameters.items()}
+    if json:
+        words.give_json({"schema": 1, "run": str(folder), "proposals": [_entry(one) for one in proposals]})
+        return
+    rows = [
+        [one.trial, *(words.number(value) for value in one.settings.values()), one.source, _hoped(one)]
+        for one in proposals
+    ]
+    names = [f"{name} [{units[name]}]" if units.get(name) else name for name in proposals[0].settings]
+    words.give_table(["trial", *names, "source", "expected"], rows)
+    words.say(f"Tell what came of it: labloop tell {folder} {proposals[0].trial} {_example(told.spec)}")
+
+
+def tell(
+    name: RunName,
+    trial: Annotated[int | None, typer.Argument(metavar="[TRIAL", help="The trial's number.")] = None,
+    outcomes: Annotated[
+        list[str] | None, typer.Argument(metavar="name=value ...]", help="Its outcomes, like y=12.34(5) or 'y=530 nm'.")
+    ] = None,
+    failed: Annotated[str, typer.Option("--failed", metavar="WHY", help="Chemistry's failure: it teaches.")] = "",
+    void: Annotated[str, typer.Option("--void", metavar="WHY", help="The bench's fault: it does not.")] = "",
+    table: Annotated[
+        Path | None, typer.Option("--table", metavar="T.csv", help="A table of settings and outcomes, or of trials.")
+    ] = None,
+    json: Json = False,
+    by: By = "",
+    why: Why = "",
+) -> None:
+    """Tell what came of a trial, or old data from a table."""
+    from labloop.campaign import events as e
+    from labloop.campaign.errors import SpecError
+    from labloop.runner.told import Told
+
+    if (trial is None) == (table is None):
+        raise SpecError("tell a TRIAL with its outcomes, or --table T.csv: one of the two")
+    if table is not None and (outcomes or failed or void):
+        raise SpecError("--table brings its own outcomes. Leave the others out")
+    who = person(by)
+    with Told.take_up(run_folder(name)) as told:
+        if why:
+            told.memory.record(e.NoteTaken(text=why, by=who))
+        if table is not None:
+            numbers = tell_table(told, table, who)
+        else:
+            assert trial is not None
+            told.tell(trial, read_outcomes(outcomes or []), failed=failed, void=void, by=who)
+            numbers = [trial]
+        entries = [_told(told, number) for number in numbers]
+    if json:
+        words.give_json({"schema": 1, "run": name, "told": entries})
+    else:
+        for entry in entries[:20]:
+            values = ", ".join(f"{key} = {words.quantity(one)}" for key, one in entry["outcomes"].items())
+            words.give(f"trial {entry['trial']}: {entry['state']}  {values or words.plain(entry['reason'])}".rstrip())
+        if len(entries) > 20:
+            words.give(f"... and {len(entries) - 20} more")
+
+
+def read_outcomes(written: list[str]) -> dict[str, str]:
+    """``name=value`` as outcomes. Raises SpecError."""
+    from labloop.campaign.errors import SpecError
+
+    outcomes: dict[str, str] = {}
+    for one in written:
+        name, equals, value = one.partition("=")
+        name = name.strip()
+        if not equals or not name or not value.strip():
+            raise SpecError(f"{one!r}: write outcomes as name=value, like spectrum_loss=0.41")
+        if name in outcomes:
+            raise SpecError(f"{name} is told twice. Tell it once; its spread is written 12.34(5)")
+        outcomes[name] = value.strip()
+    return outcomes
+
+
+def tell_table(told: Any, path: Path, by: str) -> list[int]:
+    """Tell every row of a table: of ``trial`` and outcomes, or of settings and outcomes. Raises SpecError."""
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.grammar import flat_parameters
+    from labloop.campaign.models import did_you_mean
+    from labloop.campaign.tables import read_table
+
+    if not path.is_file():
+        raise SpecError(f"--table {path}: there is no such file")
+    rows = read_table(path)
+    parameters, outcomes = flat_parameters(told.spec.parameters), told.spec.outcomes
+    by_trial = "trial" in rows[0] and "trial" not in parameters and "trial" not in outcomes
+    known = [*outcomes, "trial"] if by_trial else [*parameters, *outcomes]
+    unknown = [name for name in rows[0] if name not in (*parameters, *known)]
+    if unknown:
+        raise SpecError(
+            *(f"{path}:1: {name} is no column of this campaign. {did_you_mean(name, known)}" for name in unknown)
+        )
+    measured = [{name: value for name, value in row.items() if name in outcomes and value != ""} for row in rows]
+    if not by_trial:
+        try:
+            settings = [{name: value for name, value in row.items() if name in parameters} for row in rows]
+            return list(told.tell_settings(settings, measured, by=by))
+        except SpecError as error:
+            raise SpecError(*(f"{path}: {complaint}" for complaint in error.complaints)) from error
+    facts, numbers = [], []
+    for line, (row, result) in enumerate(zip(rows, measured, strict=True), 2):
+        number = row["trial"]
+        if number in numbers:
+            raise SpecError(f"{path}:{line}: trial {number} stands twice. Keep one row")
+        try:
+            facts += told.told_facts(number, result, by=by)
+        except SpecError as error:
+            raise SpecError(*(f"{path}:{line}: {complaint}" for complaint in error.complaints)) from error
+        numbers.append(number)
+    told.memory.record(*facts)
+    return [int(number) for number in numbers]
+
+
+def _told(told: Any, number: int) -> dict[str, Any]:
+    from labloop.campaign import view
+
+    trial = told.state.trials[number]
+    return {"trial": number, "state": trial.state, "outcomes": view.outcomes(trial), "reason": trial.reason}
+
+
+def _entry(proposal: Any) -> dict[str, Any]:
+    predicted = {name: {"mean": one.mean, "sd": one.sd} for name, one in proposal.predicted.items()}
+    return {
+        "trial": proposal.trial, "settings": proposal.settings, "predicted": predicted, "source": proposal.source,
+        "why": proposal.reason,
+    }  # fmt: skip
+
+
+def _hoped(proposal: Any) -> str:
+    from labloop.campaign import text
+
+    return ", ".join(f"{name} {text.spread(one.mean, one.sd)}" for name, one in proposal.predicted.items())
+
+
+def _example(spec: Any) -> str:
+    return " ".join(f"{name}=..." for name in spec.outcomes)

@@ -1,0 +1,46 @@
+"""Exit codes: which end of a command means what, and whose fault becomes which number.
+
+0 done                                    4 stopped by a person
+1 the campaign failed                     5 the store is locked, full or newer than this version
+2 usage or an invalid file                6 halted, waits for a person
+3 an instrument was lost or refused     130 interrupted
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+DONE, FAILED, USAGE, BENCH, STOPPED, STORE, HALTED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+
+# By the name of the class, so that this table needs none of them imported; a subclass has the code of the nearest
+# base named here (test_exits walks every LabloopError there is).
+CODES: Final[Mapping[str, int]] = {
+    "SpecError": USAGE,
+    "StateError": USAGE,
+    "BenchError": BENCH,
+    "BenchOwes": HALTED,
+    "StoreError": STORE,
+    "NothingLeftError": FAILED,
+    "SurrogateError": FAILED,
+    "PlannerError": FAILED,
+}
+MEANINGS: Final[Mapping[int, str]] = {
+    DONE: "done",
+    FAILED: "the campaign failed: nothing was ever measured",
+    USAGE: "nothing moved: the command or a file is not right",
+    BENCH: "an instrument was lost or refused; the bench is safe",
+    STOPPED: "stopped by a person",
+    STORE: "the store is locked, full or newer than this version",
+    HALTED: "halted: a question waits for a person",
+    INTERRUPTED: "interrupted",
+}
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of an error that labloop says to a person; one that brings its own (a runner's) keeps it."""
+    own = getattr(error, "exit_code", None)
+    if isinstance(own, int):
+        return own
+    for kind in type(error).__mro__:
+        if kind.__name__ in CODES:
+            return CODES[kind.__name__]
+    return FAILED

@@ -1,0 +1,176 @@
+"""The line view: one line for each trial that ends, and at the end what there is and what to do next.
+
+It listens to a run's facts, from within the runner or from another process, and knows nothing else.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign import view as documents
+from labloop.campaign.objective import Objective
+from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.journal import inbox
+from labloop.runner import registry
+from labloop.runner.look import see
+
+from . import exits, words
+
+ENDS: Final = (e.TrialMeasured, e.TrialFailed, e.TrialAbandoned)
+
+
+class LineView:
+    """Called with every fact and the state it leads to.
+
+    campaign: the file; None: the one in the run's folder. after: show nothing up to this fact. runs: this process is
+    the runner itself.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        campaign: Path | None = None,
+        *,
+        json: bool = False,
+        verbose: bool = False,
+        by: str = "",
+        why: str = "",
+        after: int = 0,
+        runs: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.json = json
+        self.verbose = verbose
+        self.after = after
+        self.runs = runs
+        self.state = s.CampaignState()
+        self._note = (why or "begun", by) if by or why else None
+        self._spec: CampaignSpec | None = read_spec(campaign) if campaign else None
+
+    @property
+    def spec(self) -> CampaignSpec:
+        """The campaign of these facts."""
+        if self._spec is None:
+            self._spec = see(self.folder).spec
+        return self._spec
+
+    def __call__(self, record: e.Record, state: s.CampaignState) -> None:
+        """Show one fact."""
+        self.state = state
+        if self.runs and isinstance(record.event, e.RunStarted):
+            registry.enter(self.folder)
+        if self._note and isinstance(record.event, e.RunStarted):
+            text, by = self._note
+            inbox.post(self.folder / "requests", "note", [text], by=by)
+            self._note = None
+        if record.seq <= self.after:
+            return
+        if self.json:
+            words.give_json_line({"seq": record.seq, "at": record.at, **msgspec.to_builtins(record.event)})
+            return
+        if isinstance(record.event, ENDS):
+            words.give(self._trial(state.trials[record.event.trial]))
+        else:
+            self._talk(record.event)
+
+    def end(self, code: int) -> int:
+        """Say how it ended, what is best and what to try next; the exit code is given back."""
+        if self.json:
+            return code
+        state = self.state
+        reason = f": {words.plain(state.reason)}" if state.reason else ""
+        words.say(f"{state.state}{reason} (exit {code}, {exits.MEANINGS.get(code, 'ended')})")
+        for question in state.questions.values():
+            words.say(_question(self.folder, question))
+        best = documents.best_trials(self.spec, state)
+        for trial in best[:10]:
+            words.give(f"best: trial {trial.trial}: {self._outcomes(trial)}")
+            for name, value in trial.settings.items():
+                unit = getattr(self.spec.parameters.get(name), "unit", "")
+                words.give(f"    {name} = {words.number(value)} {unit}".rstrip())
+        if not best:
+            words.give("best: nothing is measured yet")
+        words.give(f"journal: {self.folder / 'journal.db'}")
+        words.give("next:")
+        words.give(f"    labloop trials {self.folder}")
+        words.give(f"    labloop watch {self.folder}")
+        more = "" if state.state in (s.STOPPED, s.HALTED) and code != exits.DONE else " --trials +20"
+        words.give(f"    labloop resume {self.folder}{more}")
+        return code
+
+    def _trial(self, trial: s.TrialState) -> str:
+        mode = "SIMULATED" if self.state.mode in documents.SIMULATED_MODES else self.state.mode.upper()
+        measured = trial.state == s.MEASURED
+        said = self._outcomes(trial) if measured else f"{trial.state}: {words.plain(trial.reason)}"
+        return "  ".join(
+            [mode, f"trial {trial.trial:>3}", said, self._best(), words.pairs(trial.settings), self._source(trial)]
+        )
+
+    def _outcomes(self, trial: s.TrialState) -> str:
+        entries = documents.outcomes(trial)
+        return ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in entries.items())
+
+    def _best(self) -> str:
+        best = documents.best_trials(self.spec, self.state)
+        if not best:
+            return "best -"
+        if Objective(self.spec).pareto:
+            return f"front of {len(best)}"
+        goals = [name for name in Objective(self.spec).goals if name in best[0].outcomes]
+        values = ", ".join(words.number(best[0].outcomes[name].value) for name in goals)
+        return f"best {values} (trial {best[0].trial})"
+
+    def _source(self, trial: s.TrialState) -> str:
+        return trial.source if trial.role == "candidate" else f"{trial.source} ({trial.role})"
+
+    def _talk(self, fact: e.Fact) -> None:
+        match fact:
+            case e.CampaignPaused(reason=reason):
+                words.say(f"paused: {reason}")
+            case e.CampaignResumed():
+                words.say("going on")
+            case e.InstrumentLost(instrument=name, reason=reason):
+                words.say(f"{name} is lost: {reason}")
+            case e.SafeStateReached(why=why, errors=errors):
+                words.say("; ".join([f"the bench is safe ({why})", *errors]))
+            case e.RequestAnswered(accepted=accepted, message=message):
+                words.say(f"request {'accepted' if accepted else 'refused'}: {message}")
+            case e.NoteTaken(text=text, by=by):
+                words.say(f"note{f' by {by}' if by else ''}: {text}")
+            case e.StepStarted() if self.verbose:
+                settings = ", ".join(f"{name} = {_amount(one)}" for name, one in fact.settings.items())
+                words.give(f"    {_whose(fact)}{fact.instrument}.{fact.action}  {words.plain(settings)}")
+            case e.StepFinished(step=step) if self.verbose:
+                words.give(f"    {step} done  {_achieved(fact)}".rstrip())
+            case e.StepFailed(step=step, fault=fault, reason=reason) if self.verbose:
+                words.give(f"    {step} {words.plain(fault)}: {words.plain(reason)}")
+
+
+def _whose(fact: e.StepStarted) -> str:
+    return f"trial {fact.trial} " if fact.trial is not None else f"{fact.phase} "
+
+
+def _amount(amount: e.Amount) -> str:
+    return f"{words.number(amount.value)} {amount.unit}".rstrip()
+
+
+def _achieved(fact: e.StepFinished) -> str:
+    parts = [f"{name} = {_amount(one)}" for name, one in fact.achieved.items()]
+    parts += [
+        f"{name} = {words.number(one.value)} {one.unit}".rstrip()
+        for name, one in fact.readings.items()
+        if one.value is not None
+    ]
+    return words.plain(", ".join(parts))
+
+
+def _question(folder: Path, step: s.StepState) -> str:
+    trial = step.begun.trial if step.begun.trial is not None else step.begun.phase
+    answers = "".join(
+        f"\n    labloop request {folder} resolve {trial}.{step.begun.instrument} {answer}    # {means}"
+        for answer, means in step.answers.items()
+    )
+    return f"{step.question}{answers}\n    then: labloop resume {folder}"

@@ -1,0 +1,143 @@
+"""``status``, ``trials`` and ``watch``: readers, safe at any time and beside a living run."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from . import words
+from .options import Json, RunName, run_folder
+
+
+def status(
+    name: RunName,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hold every row and blob of the journal against its hash as well.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """How a run stands: state, runner, trials, best, questions."""
+    from labloop.campaign import text
+    from labloop.runner.look import see
+
+    folder = run_folder(name)
+    seen = see(folder, verify=verify)
+    document = seen.status()
+    if verify:
+        document["verified"] = {"rows": seen.state.seq, "blobs": _verify_blobs(folder, seen.state)}
+    if json:
+        words.give_json(document)
+        return
+    mode = "SIMULATED" if document["simulated"] else str(document["mode"]).upper()
+    words.give(f"{words.plain(document['campaign'])}  {document['state']}  {mode}  runner {document['runner']}")
+    if document["reason"]:
+        words.give(f"reason: {words.plain(document['reason'])}")
+    counts = ", ".join(f"{count} {state}" for state, count in document["trials"].items() if count)
+    words.give(f"trials: {counts or 'none yet'}")
+    left = ", ".join(f"{value} {what}" for what, value in document["budget_left"].items() if value is not None)
+    words.give(f"budget left: {left or 'no limit'}")
+    words.give(f"elapsed: {text.duration(document['elapsed_s'])} of the bench's time")
+    _give_best(document["best"])
+    if document["instruments"]:
+        words.give("instruments: " + ", ".join(f"{k} {words.plain(v)}" for k, v in document["instruments"].items()))
+    for question in document["questions"]:
+        words.give(f"question: {words.plain(question['question'])}")
+        asked = f"{question['trial'] if question['trial'] is not None else '-'}.{question['instrument']}"
+        for answer, means in question["answers"].items():
+            words.give(f"    labloop request {folder} resolve {asked} {answer}    # {words.plain(means)}")
+    for note in document["notes"][-5:]:
+        words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
+    if verify:
+        found = document["verified"]
+        words.give(f"verified: {found['rows']} rows and {found['blobs']} blobs are as they were written")
+
+
+def trials(
+    name: RunName,
+    format: Annotated[
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="How to print them.")
+    ] = "table",
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Every trial of a run."""
+    import sys
+
+    from labloop.campaign.errors import SpecError
+    from labloop.runner.look import see
+
+    seen = see(run_folder(name))
+    if json or format == "json":
+        words.give_json(seen.trials())
+        return
+    if format == "table":
+        _give_trials(seen.spec, seen.trials()["trials"])
+        return
+    from labloop.study import export
+
+    frame = export.trials_frame(seen.spec, seen.state)
+    if format == "csv":
+        sys.stdout.write(export.to_csv(frame))
+        return
+    if sys.stdout.isatty():
+        raise SpecError("--format parquet writes bytes. Send them into a file: ... --format parquet > trials.parquet")
+    sys.stdout.buffer.write(export.to_parquet(frame))
+
+
+def watch(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run's folder; without: the list of all.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Look, and ask nothing of the run.")] = False,
+) -> None:
+    """The dashboard, on one run or the list of all; quitting it changes nothing in a run."""
+    import sys
+
+    from labloop.campaign.errors import SpecError
+
+    folder: Path | None = run_folder(name) if name else None
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise SpecError("watch needs a terminal. `labloop status RUN` prints how a run stands")
+    from labloop.dashboard.app import watch as open_dashboard
+
+    raise typer.Exit(open_dashboard(folder, read_only))
+
+
+def _verify_blobs(folder: Path, state: Any) -> int:
+    from labloop.journal import Blobs
+
+    blobs = Blobs(folder / "blobs")
+    steps = state.steps.values()
+    named = {one.blob for step in steps for one in step.readings.values() if one.blob}
+    if state.opened:
+        named |= set(state.opened.files.values())
+    for sha in sorted(named):
+        blobs.get(sha)
+    return len(named)
+
+
+def _give_best(best: Any) -> None:
+    if not best:
+        words.give("best: nothing is measured yet")
+        return
+    for one in best if isinstance(best, list) else [best]:
+        values = ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in one["outcomes"].items())
+        words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])})")
+
+
+def _give_trials(spec: Any, entries: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for entry in entries for name in entry["settings"]))
+    outcomes = list(spec.outcomes)
+    rows = [
+        [
+            entry["trial"],
+            entry["state"] if entry["role"] == "candidate" else f"{entry['state']} ({entry['role']})",
+            entry["source"],
+            *(words.quantity(entry["outcomes"][name]) if name in entry["outcomes"] else "" for name in outcomes),
+            *(words.number(entry["settings"].get(name, "")) for name in names),
+            entry["reason"],
+        ]
+        for entry in entries
+    ]
+    units = [getattr(spec.parameters.get(name), "unit", "") for name in names]
+    headed = [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True)]
+    words.give_table(["trial", "state", "source", *outcomes, *headed, "reason"], rows)

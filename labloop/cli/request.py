@@ -1,0 +1,65 @@
+"""``request`` and ``abort``: what the dashboard's keys do, from a shell; with and without a living runner."""
+
+from typing import Annotated
+
+import typer
+
+from . import exits, words
+from .options import By, Json, RunName, Why, person, run_folder
+
+
+def request(
+    name: RunName,
+    request: Annotated[
+        str,
+        typer.Argument(
+            metavar="REQUEST",
+            help="pause, resume, stop, abort, approve, veto, note, refill or resolve.",
+            show_default=False,
+        ),
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENTS]")] = None,
+    json: Json = False,
+    by: By = "",
+    why: Why = "",
+) -> None:
+    """Ask something of a run: pause | resume | stop | abort | approve TRIAL | veto TRIAL | note TEXT |
+    refill NAME AMOUNT | resolve TRIAL[.INSTRUMENT] done [AMOUNT]|not-done|discard."""
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.models import did_you_mean
+    from labloop.runner import wishes
+    from labloop.runner.requests import VERBS
+
+    folder = run_folder(name)
+    if request not in VERBS:
+        raise SpecError(f"{request}: is no request. {did_you_mean(request, VERBS)}")
+    reply = wishes.ask(folder, request, arguments or [], by=person(by), why=why)
+    if json:
+        words.give_json(
+            {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted, "message": reply.message}
+        )
+    elif reply.accepted is None:
+        words.give(f"{request}: posted; {reply.message}")
+    else:
+        words.give(f"{request}: {'accepted' if reply.accepted else 'refused'}: {words.plain(reply.message)}")
+    raise typer.Exit(exits.USAGE if reply.accepted is False else exits.DONE)
+
+
+def abort(
+    name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this run.")] = None,
+    by: By = "",
+    why: Why = "",
+) -> None:
+    """Every run of this machine to the safe state, now."""
+    from labloop.runner import registry, wishes
+
+    folders = [run_folder(name)] if name else registry.living()
+    if not folders:
+        words.say("No run lives on this machine.")
+    refused = False
+    for folder in folders:
+        reply = wishes.ask(folder, "abort", [], by=person(by), why=why)
+        refused |= reply.accepted is False
+        said = {True: "accepted", False: "refused", None: "posted"}[reply.accepted]
+        words.give(f"{folder}: abort {said}: {words.plain(reply.message)}")
+    raise typer.Exit(exits.USAGE if refused else exits.DONE)

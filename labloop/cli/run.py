@@ -1,0 +1,170 @@
+"""``run`` and ``resume``: a campaign to its end, in this terminal, under the dashboard, or without either."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import words
+from .options import By, Campaign, Lab, RunName, Why, person, run_folder
+
+if TYPE_CHECKING:
+    from labloop.runner.session import Order
+
+    from .lines import LineView
+
+Trials = Annotated[int | None, typer.Option("--trials", metavar="N", help="The budget of trials.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Leave the run without a terminal; print its pid and folder.")]
+Dashboard = Annotated[
+    bool | None,
+    typer.Option("--dashboard/--no-dashboard", help="The dashboard (default: with a terminal)."),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each step as well.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON line per event on stdout.")]
+
+
+def run(
+    campaign: Campaign,
+    folder: Annotated[
+        Path | None, typer.Option("--run", metavar="DIR", help="The run's folder (default: runs/<campaign>-<n>).")
+    ] = None,
+    lab: Lab = None,
+    live: Annotated[bool, typer.Option("--live", help="Real instruments; asks before it begins.")] = False,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Instead of the campaign's seed.")] = None,
+    trials: Trials = None,
+    speed: Annotated[
+        float | None, typer.Option("--speed", metavar="X", help="Simulators and clocks so many times faster.")
+    ] = None,
+    virtual: Annotated[bool, typer.Option("--virtual", help="In process on a virtual clock; reproducible.")] = False,
+    faults: Annotated[
+        str | None, typer.Option("--faults", metavar="SPEC", help="Faults that the simulators shall have.")
+    ] = None,
+    detach: Detach = False,
+    dashboard: Dashboard = None,
+    yes: Annotated[bool, typer.Option("--yes", help="No question before a live run (for scripts).")] = False,
+    json: JsonLines = False,
+    verbose: Verbose = False,
+    by: By = "",
+    why: Why = "",
+) -> None:
+    """Run a campaign to the end of its budget; simulated unless --live."""
+    from labloop.campaign.errors import SpecError
+    from labloop.runner.session import Order, begin
+    from labloop.runner.session import run_folder as folder_for
+
+    for name, given in (("--trials", trials), ("--speed", speed)):
+        if given is not None and not given > 0:
+            raise SpecError(f"{name} {given}: must be above 0")
+    if detach and json:
+        raise SpecError("--detach and --json exclude each other: a run without a terminal prints nothing")
+    order = Order(
+        campaign=campaign, run=folder, lab=lab, live=live, seed=seed, trials=trials, speed=speed, virtual=virtual,
+        faults=faults,
+    )  # fmt: skip
+    order = replace(order, run=folder_for(order))
+    assert order.run is not None
+    if live:
+        _confirm(order, yes)
+    arguments = _again(order, by, why)
+    if detach:
+        _detach(order.run, arguments)
+    if _wants_dashboard(dashboard, json or virtual):
+        _under_dashboard(order.run, arguments, verbose)
+    view = _view(order.run, campaign, json, verbose, by, why)
+    raise typer.Exit(view.end(begin(order, view)))
+
+
+def resume(
+    name: RunName,
+    trials: Annotated[
+        int | None, typer.Option("--trials", metavar="+N", help="So many trials more than the budget had.")
+    ] = None,
+    detach: Detach = False,
+    dashboard: Dashboard = None,
+    json: JsonLines = False,
+    verbose: Verbose = False,
+    by: By = "",
+    why: Why = "",
+) -> None:
+    """Go on with a run after any stop, end of budget, crash or halt."""
+    from labloop.campaign.errors import SpecError
+    from labloop.runner import session
+
+    folder = run_folder(name)
+    if trials is not None and trials < 1:
+        raise SpecError(f"--trials {trials}: must add at least one trial, as in --trials +20")
+    arguments = ["resume", str(folder), "--by", person(by), "--why", why]
+    if trials is not None:
+        arguments += ["--trials", str(trials)]
+    if detach:
+        _detach(folder, arguments)
+    if _wants_dashboard(dashboard, json):
+        _under_dashboard(folder, arguments, verbose)
+    view = _view(folder, None, json, verbose, "", "")
+    raise typer.Exit(view.end(session.resume(folder, trials, view, by=person(by), why=why)))
+
+
+def _confirm(order: "Order", yes: bool) -> None:
+    """Ask before real instruments move. Raises SpecError when nobody can answer, or answers otherwise."""
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.spec import read_spec
+
+    if yes:
+        return
+    spec = read_spec(order.campaign)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SpecError(
+            f"--live moves real instruments with {order.campaign}, and there is no terminal to ask on. "
+            "Add --yes if that is meant."
+        )
+    words.say(f"LIVE: {spec.campaign} will move the real instruments of {order.lab or spec.lab}.")
+    typed = typer.prompt("Type the campaign's name to begin", err=True, default="", show_default=False)
+    if typed.strip() != spec.campaign:
+        raise SpecError(f"{typed.strip()!r} is not {spec.campaign!r}: nothing was begun")
+
+
+def _again(order: "Order", by: str, why: str) -> list[str]:
+    """The same order as a command line, for a process of its own; it was confirmed here."""
+    arguments = ["run", str(order.campaign), "--run", str(order.run), "--yes", "--by", person(by), "--why", why]
+    options = {
+        "--lab": order.lab, "--seed": order.seed, "--trials": order.trials, "--speed": order.speed,
+        "--faults": order.faults,
+    }  # fmt: skip
+    for option, value in options.items():
+        if value is not None:
+            arguments += [option, str(value)]
+    return arguments + ["--live"] * order.live + ["--virtual"] * order.virtual
+
+
+def _wants_dashboard(asked: bool | None, unwatchable: bool) -> bool:
+    from labloop.campaign.errors import SpecError
+
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if asked and not terminal:
+        raise SpecError("--dashboard needs a terminal. Leave it out, and see `labloop status RUN`")
+    return terminal and not unwatchable if asked is None else asked
+
+
+def _detach(folder: Path, arguments: list[str]) -> None:
+    from . import follow
+
+    child = follow.start(folder, arguments)
+    words.give(f"{child.pid} {folder}")
+    words.say(
+        f"It runs without a terminal. `labloop watch {folder}` shows it, `labloop request {folder} stop` ends it."
+    )
+    raise typer.Exit
+
+
+def _under_dashboard(folder: Path, arguments: list[str], verbose: bool) -> None:
+    from . import follow
+
+    raise typer.Exit(follow.under_dashboard(folder, arguments, verbose))
+
+
+def _view(folder: Path, campaign: Path | None, json: bool, verbose: bool, by: str, why: str) -> "LineView":
+    from .lines import LineView
+
+    return LineView(folder, campaign, json=json, verbose=verbose, by=by, why=why, runs=True)

@@ -1,0 +1,76 @@
+"""What is printed: documents and tables to stdout, talk to stderr. Colours only where rich finds a terminal.
+
+How numbers, units and times read is said in labloop.campaign.text, which the dashboard shares.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+
+def say(text: str) -> None:
+    """Talk: lines to stderr. What an instrument or a file says never commands the terminal."""
+    typer.echo("\n".join(plain(line) for line in text.split("\n")), err=True)
+
+
+def give(text: str) -> None:
+    """Data: a line to stdout."""
+    typer.echo(text)
+
+
+def give_json(document: Any) -> None:
+    """One JSON document to stdout."""
+    give(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+
+
+def give_json_line(document: Mapping[str, Any]) -> None:
+    """One JSON document on one line, at once."""
+    give(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str))
+    sys.stdout.flush()
+
+
+def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
+    """A table to stdout: as wide as the terminal, or as its contents where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, title=plain(title) or None, title_justify="left", pad_edge=False)
+    for name in columns:
+        table.add_column(Text(plain(name)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(str(cell))) for cell in row))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 400
+    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+
+
+def plain(text: str) -> str:
+    """Text as one printable line."""
+    from labloop.campaign import text as written
+
+    return written.plain(text)
+
+
+def number(value: Any) -> str:
+    """A value as a person reads it."""
+    from labloop.campaign import text as written
+
+    return written.plain(written.number(value, 5))
+
+
+def quantity(entry: Mapping[str, Any]) -> str:
+    """``{value, unit, sd?}`` of a document as text."""
+    from labloop.campaign import text as written
+    from labloop.campaign.events import Reading
+
+    return written.plain(written.reading(Reading(**entry), 5))
+
+
+def pairs(values: Mapping[str, object]) -> str:
+    """Settings short: ``q_pva=12.5 q_tot=600``."""
+    return " ".join(f"{name}={number(value)}" for name, value in values.items())

@@ -1,0 +1,113 @@
+"""From a lab file to the plan of its simulated bench, and from the ports it got back to a lab file.
+
+A plan is plain data (see labloop.simulation.bench), so that it can travel to another process. The lab file that comes
+back is the person's own text with other ports in it: comments, order and everything else stand as they were written.
+"""
+
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from labloop.campaign.errors import SpecError
+from labloop.campaign.lab_spec import LabSpec
+from labloop.journal.files import write_whole
+from labloop.simulation.serve import serve
+
+# Keys of `sample:` that name files; what a fit and the single measurements are called when nobody names them.
+TABLES: Final = ("response", "raw", "fit", "target")
+BESIDE: Final[Mapping[str, str]] = {"raw": ".raw.csv", "fit": ".fit.json"}
+
+
+def simulation_plan(
+    lab: LabSpec, *, speed: float = 1.0, seed: int = 0, faults: str | None = None, ledger: Path | None = None
+) -> dict[str, Any]:
+    """The plan of a lab's simulated bench, every path absolute. Instruments without a simulator are left out."""
+    instruments: dict[str, Any] = {}
+    for name, instrument in lab.instruments.items():
+        if not instrument.simulator:
+            continue
+        options = dict(instrument.options)
+        if instrument.stock is not None:
+            options["stock"] = str(instrument.stock)
+        instruments[name] = {"simulator": instrument.simulator, "port": instrument.port, "options": options}
+    return {
+        "instruments": instruments,
+        "root": str(lab.root.resolve()),
+        "sample": _sample(lab) or None,
+        "seed": seed,
+        "speed": speed,
+        "faults": faults,
+        "ledger": str(ledger.resolve()) if ledger else None,
+    }
+
+
+def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float) -> str:
+    """The text of a lab file whose ports are ``ports`` ({instrument: address}) and which works from any folder."""
+    yaml = YAML(typ="rt")
+    yaml.width = 10_000
+    yaml.preserve_quotes = True
+    text = yaml.load(lab.source)
+    for name, address in ports.items():
+        text["instruments"][name]["port"] = DoubleQuotedScalarString(address)
+    sample = _sample(lab)
+    for key in TABLES:
+        if key in sample and key in text["sample"]:
+            text["sample"][key] = sample[key]
+    text["root"] = str(lab.root.resolve())
+    text["simulated"] = True
+    text["speed"] = speed
+    out = StringIO()
+    yaml.dump(text, out)
+    return out.getvalue()
+
+
+def _sample(lab: LabSpec) -> dict[str, Any]:
+    """The lab's ``sample:`` with absolute paths. What stands beside the table is named, where it is there.
+
+    The lab's own folder comes first, because only there the table has its neighbours; a run's kept copy is for labs
+    that were moved since.
+    """
+    sample = dict(lab.sample or {})
+    for key in TABLES:
+        if sample.get(key):
+            beside = (lab.folder / str(sample[key])).resolve()
+            sample[key] = str(beside if beside.is_file() else lab.files.get(str(sample[key]), beside))
+    for key, suffix in BESIDE.items():
+        if sample.get("response") and not sample.get(key):
+            table = Path(sample["response"]).with_suffix(suffix)
+            if table.is_file():
+                sample[key] = str(table)
+    return sample
+
+
+def serve_lab(lab: LabSpec, out: Path, *, speed: float, faults: str | None = None, ledger: Path | None = None) -> None:
+    """Serve a lab's simulators on real ports until SIGTERM or SIGINT; ``out``: the lab file that points at them.
+
+    Raises SpecError for a bench that cannot be built, or a folder that cannot be written.
+    """
+    plan = simulation_plan(lab, speed=speed, faults=faults, ledger=ledger)
+    missing = [name for name in lab.instruments if name not in plan["instruments"]]
+    if missing:
+        raise SpecError(
+            *(
+                f"{lab.place(('instruments', name))}: instruments.{name} has no simulator. Write simulator: "
+                "simulators.x:X"
+                for name in missing
+            )
+        )
+    out.unlink(missing_ok=True)  # whoever waits for it must not find an earlier one's dead ports
+    with TemporaryDirectory(prefix="labloop-served-") as home:
+        plan |= {"addresses": str(Path(home) / "addresses.json"), "state": None, "watch": None}
+
+        def ready(server: Any) -> None:
+            write_whole(out, served_lab(lab, server.ports, speed).encode())
+
+        try:
+            serve(plan, ready)
+        except ValueError as error:
+            raise SpecError(f"{lab.folder}: {error}") from error

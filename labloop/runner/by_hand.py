@@ -1,0 +1,201 @@
+"""A bench without a campaign: who is there, what does it read, and one action by hand under the same limits.
+
+An act by hand is a fact of the bench: ByHand before its first byte, ByHand again with what was achieved. On a bench
+that a run holds, or to which a run still owes an answer, nothing is done by hand.
+"""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from labloop.bench import BenchError, InProcessLink, InProcessMessageLink, InstrumentFault, Port, SafetyError
+from labloop.bench.lab import Lab, declare, open_lab, port_keys
+from labloop.bench.safety import Envelope
+from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.units import parse_quantity
+from labloop.simulation.bench import SimulatedBench
+
+from .benches import simulation_plan
+from .book import BenchBook
+from .clock import VirtualClock, WallClock, utc_stamp
+
+BY_HAND: Final = "by hand"
+# How long an action may last beyond twice its expected time, in the instrument's own seconds, as in a run.
+GRACE_S: Final = 60.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What one instrument said. ``error``: why it did not."""
+
+    instrument: str
+    kind: str
+    address: str
+    identity: Mapping[str, str] = field(default_factory=dict)
+    readings: Mapping[str, e.Reading] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class HandBench:
+    """An open lab, its limits, and the clock to wait by."""
+
+    spec: LabSpec
+    lab: Lab
+    envelope: Envelope
+    live: bool
+    clock: WallClock | VirtualClock
+
+    def wait(self, seconds: float) -> None:
+        """Let so many of the bench's seconds pass."""
+        if isinstance(self.clock, VirtualClock):
+            self.clock.advance_to(self.clock.now_s() + seconds)
+        else:
+            time.sleep(seconds / self.clock.speed)
+
+
+@contextmanager
+def hand_bench(spec: LabSpec, *, live: bool) -> Iterator[HandBench]:
+    """Open a lab: its real ports, or its simulators in this process.
+
+    Raises SpecError for the file, LinkError for a port that does not open.
+    """
+    envelope = Envelope(spec, None, declare(spec))
+    with ExitStack() as stack:
+        if live:
+            clock: WallClock | VirtualClock = WallClock(spec.speed if spec.simulated else 1.0)
+            lab = open_lab(spec)
+        else:
+            clock = VirtualClock()
+            lab = _simulated(spec, clock, stack)
+        stack.callback(lab.close)
+        yield HandBench(spec=spec, lab=lab, envelope=envelope, live=live, clock=clock)
+
+
+def ask_all(bench: HandBench) -> list[Answer]:
+    """Identify and read every instrument, setting nothing; what fails is said beside its name."""
+    answers = []
+    for name, station in bench.lab.instruments.items():
+        answer = Answer(instrument=name, kind=station.declaration.kind, address=bench.spec.instruments[name].port or "")
+        answers.append(answer)
+        try:
+            identity = station.port.submit(station.driver.open).result()
+            answer.identity = {
+                "model": identity.model, "firmware": identity.firmware, "serial": identity.serial
+            }  # fmt: skip
+            answer.readings = station.port.submit(station.driver.read).result()
+        except BenchError as error:
+            answer.error = str(error)
+    return answers
+
+
+def read_settings(written: list[str]) -> dict[str, e.Amount]:
+    """``rate=10 uL/min`` as settings of an action. Raises SpecError."""
+    settings: dict[str, e.Amount] = {}
+    for one in written:
+        name, equals, value = one.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise SpecError(f"{one!r}: write settings as name=value, like 'rate=10 uL/min'")
+        try:
+            quantity = parse_quantity(value.strip())
+        except SpecError:
+            settings[name.strip()] = e.Amount(value.strip())  # a word; the action says whether it knows it
+        else:
+            settings[name.strip()] = e.Amount(quantity.value, quantity.unit)
+    return settings
+
+
+def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str) -> e.ByHand:
+    """Do one action on one instrument, to its end; the fact that says what came of it.
+
+    Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError.
+    """
+    try:
+        bench.envelope.check(name, action, settings)
+    except SafetyError as error:
+        raise SpecError(str(error)) from error
+    station = bench.lab.instruments[name]
+    mode = "live" if bench.live else "simulated"
+    book = (
+        BenchBook.open(bench.spec.folder, bench.spec.name, utc_stamp)
+        if bench.live
+        else BenchBook.memory(bench.spec.name, utc_stamp)
+    )
+    begun = e.ByHand(act=f"hand-{secrets.token_hex(8)}", instrument=name, action=action, settings=dict(settings), by=by)
+    try:
+        stock = {one: e.Amount(i.stock.value, i.stock.unit) for one, i in bench.spec.instruments.items() if i.stock}
+        book.take_lease(BY_HAND, mode, stock)
+        bench.lab.open()
+        station.port.submit(station.driver.configure).result()
+        book.record(begun)
+        ended = _do(bench, begun)
+        book.record(ended)
+        _draw(book, bench, ended)
+        book.release_lease(BY_HAND, {})
+    finally:
+        book.close()
+    return ended
+
+
+def _do(bench: HandBench, begun: e.ByHand) -> e.ByHand:
+    station = bench.lab.instruments[begun.instrument]
+    values = bench.envelope.resolve(begun.instrument, begun.action, begun.settings)
+    achieved: Mapping[str, e.Amount] = {}
+    failed = ""
+    try:
+        station.port.submit(lambda: station.driver.begin(begun.action, values, begun.act)).result()
+        began_s = bench.clock.now_s()
+        limit_s = 2.0 * station.declaration.expected(begun.action, values).duration_s + GRACE_S
+        while True:
+            elapsed_s = bench.clock.now_s() - began_s
+            look = station.port.submit(partial(station.driver.progress, elapsed_s)).result()
+            achieved = look.achieved
+            if look.readings:
+                bench.envelope.check_reading(begun.instrument, look.readings)
+            if look.done:
+                break
+            if elapsed_s > limit_s:
+                raise InstrumentFault(f"{begun.instrument}.{begun.action} had not ended after {limit_s:.0f} s")
+            bench.wait(look.again_in_s)
+    except (BenchError, KeyboardInterrupt) as error:
+        failed = str(error) or "interrupted"
+        failed = "; ".join([failed, *bench.lab.safe()])
+    return e.ByHand(
+        act=begun.act, instrument=begun.instrument, action=begun.action, settings=begun.settings,
+        achieved=dict(achieved), done=not failed, failed=failed, by=begun.by,
+    )  # fmt: skip
+
+
+def _draw(book: BenchBook, bench: HandBench, ended: e.ByHand) -> None:
+    action = bench.lab.instruments[ended.instrument].actions[ended.action]
+    taken = ended.achieved.get(action.amount) if action.amount else None
+    if taken is not None and action.act and not action.fills:
+        book.draw(ended.instrument, taken, ended.act)
+
+
+def _simulated(spec: LabSpec, clock: VirtualClock, stack: ExitStack) -> Lab:
+    try:
+        devices = SimulatedBench(simulation_plan(spec), clock)
+    except ValueError as error:
+        raise SpecError(f"{spec.folder}: {error}") from error
+    stack.callback(devices.close)
+    lines: dict[str, Any] = {}
+    for name, key in port_keys(spec).items():
+        line = devices.lines.get(spec.instruments[name].port or "")
+        if line is not None:
+            lines[key] = line
+
+    def connect(key: str) -> Port:
+        if key not in lines:
+            raise SpecError(f"nothing simulates the port {key}. Give its instruments a simulator, or add --live")
+        line = lines[key]
+        link = InProcessLink if line.kind == "serial" else InProcessMessageLink
+        return Port(link(key, line, clock), inline=True)
+
+    return open_lab(spec, connect)

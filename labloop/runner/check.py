@@ -1,0 +1,358 @@
+"""Everything that can be known before anything moves: does this campaign fit this bench, and what will it ask of it?
+
+``check`` opens no port and sets nothing. Every step of every phase is held against what its driver declares and
+against the envelope (driver, lab, campaign), at the worst settings that the space allows (see campaign.extremes): an
+act that could leave a limit on the last day is refused on the first. Amounts, times and stock follow from several
+settings at once; they are looked at wherever one of those has its least or greatest, and at points inside.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from labloop.bench.instrument import Action, Setting
+from labloop.bench.lab import Declaration, declare, port_keys
+from labloop.bench.safety import Envelope
+from labloop.bench.settings import in_unit, suggest
+from labloop.campaign import recipe
+from labloop.campaign.analysis import ANALYSES
+from labloop.campaign.constraints import meanings
+from labloop.campaign.errors import LabloopError, SpecError
+from labloop.campaign.events import Amount, Value
+from labloop.campaign.extremes import Extreme, worst_cases
+from labloop.campaign.formula import Expression, condition_of
+from labloop.campaign.lab_spec import PERSON, LabSpec, check_against_lab
+from labloop.campaign.space import Space
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.steps import Stage, Step
+from labloop.campaign.text import quantity, settings
+from labloop.campaign.units import convert
+
+PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
+OF_A_TRIAL: Final = ("trial", "cleanup")
+# Below five of the smallest differences that an instrument can make, rounding alone is more than a tenth of the amount.
+COARSE: Final = 5.0
+# Points inside the space at which amounts, times and stock are looked at, beside the extremes of every setting.
+INSIDE: Final = 64
+
+Settings = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Between which values a setting of an instrument can lie, and at which settings of the campaign it does."""
+
+    instrument: str
+    setting: str
+    unit: str
+    low: float
+    high: float
+    low_at: Settings
+    high_at: Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """``needed``: at worst, over the whole budget; ``held``: what the lab file says there is (None: not counted)."""
+
+    needed: float
+    held: float | None
+    unit: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Plan:
+    """What a campaign will ask of its bench. ``trial_s``: one trial at worst; ``whole_s``: every attempt of the budget.
+
+    ``safety``: who makes each instrument safe if this computer dies ("": nobody).
+    """
+
+    campaign: str
+    complaints: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    trials: int | None = None
+    attempts: int | None = None
+    trial_s: float | None = None
+    whole_s: float | None = None
+    stock: dict[str, Stock] = field(default_factory=dict)
+    reaches: list[Reach] = field(default_factory=list)
+    safety: dict[str, str] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return asdict(self)
+
+
+def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Plan:
+    """Hold a campaign against its space, its lab and its drivers; complaints and the plan. Raises nothing of ours.
+
+    live: real ports are meant, so every instrument needs one.
+    """
+    plan = Plan(campaign=spec.campaign, trials=spec.budget.trials, attempts=spec.budget.attempts)
+    space = Space(spec)
+    try:
+        inside = space.sample(INSIDE, 0)
+    except SpecError as error:
+        where = "candidates" if spec.candidates else "constraints" if spec.constraints else "parameters"
+        plan.complaints += [spec.complaint((where,), complaint) for complaint in error.complaints]
+        return plan
+    if lab is None:
+        if spec.trial:
+            plan.warnings.append(f"{spec.place('trial')}: a recipe without a lab can only be asked and told")
+        return plan
+    plan.complaints += check_against_lab(spec, lab)
+    try:
+        declared = declare(lab)
+        if live:
+            port_keys(lab)
+        envelope = Envelope(lab, spec, declared)
+        extremes = worst_cases(spec)
+    except SpecError as error:
+        plan.complaints += [line for line in error.complaints if line not in plan.complaints]
+        return plan
+    plan.safety = {name: one.watchdog for name, one in declared.items()}
+    points = [*inside, *(at for one in extremes for at in (one.low_at, one.high_at) if at)]
+    _Bench(spec, lab, declared, envelope, space, {one.place: one for one in extremes}, points, plan).examine()
+    plan.complaints = list(dict.fromkeys(plan.complaints))
+    return plan
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One campaign on one bench, while it is examined."""
+
+    spec: CampaignSpec
+    lab: LabSpec
+    declared: Mapping[str, Declaration]
+    envelope: Envelope
+    space: Space
+    extremes: Mapping[str, Extreme]  # by place
+    points: list[Settings]
+    plan: Plan
+    saved: dict[str, Action] = field(default_factory=dict)
+
+    def examine(self) -> None:
+        for phase in (*PHASES, *(f"every.{index}" for index in range(len(self.spec.every)))):
+            for stage in self.spec.steps_of(phase):
+                for step in stage.steps:
+                    self._examine_step(phase, stage, step)
+        self._examine_outcomes()
+        if not self.plan.complaints:
+            self._add_up()
+
+    # --- one step -------------------------------------------------------------------------------------------------
+
+    def _examine_step(self, phase: str, stage: Stage, step: Step) -> None:
+        if step.instrument == PERSON:
+            self._complain(step, "", "a run cannot ask a person yet. Take the step out, or use labloop ask and tell")
+            return
+        declaration = self.declared.get(step.instrument)
+        if declaration is None:
+            return  # check_against_lab has said so
+        action = declaration.actions.get(step.action)
+        if action is None:
+            self._complain(
+                step, "", f"{step.instrument} has no action {step.action}; {suggest(step.action, declaration.actions)}"
+            )
+            return
+        known = {setting.name: setting for setting in action.settings}
+        sound = True
+        for name in step.settings:
+            if name not in known:
+                self._complain(step, name, f"{step.name} has no setting {name}; {suggest(name, known)}")
+                sound = False
+        for name, setting in known.items():
+            if setting.required and setting.default is None and name not in step.settings:
+                self._complain(step, "", f"{step.name} needs {name} ({setting.doc or setting.unit})")
+                sound = False
+        if stage.if_interrupted == "remainder" and not action.remainder:
+            self._complain(
+                step,
+                "",
+                f"if_interrupted: remainder, and {step.name} cannot deliver a remainder. Write discard, ask or again",
+            )
+        if step.save_as:
+            self.saved[step.save_as] = action
+            if not action.gives:
+                self._complain(step, "", f"{step.name} gives no reading, so nothing can be saved as {step.save_as}")
+        points = self._points(phase, stage)
+        for name in step.settings:
+            if name in known and sound:
+                sound &= self._examine_setting(step, known[name], points)
+        if sound:
+            self._examine_together(step, declaration, action, points)
+
+    def _examine_setting(self, step: Step, setting: Setting, points: list[Settings]) -> bool:
+        """The envelope at the least and the greatest that this setting can be."""
+        extreme = self.extremes.get(self.spec.place(step.path_of(setting.name)))
+        try:
+            for point in points:
+                in_unit(setting, self._amount(step, setting.name, point))
+            if extreme is None or setting.choices:
+                return True
+            low, high = (float(in_unit(setting, Amount(one, extreme.unit))) for one in (extreme.low, extreme.high))
+        except LabloopError as error:
+            self._complain(step, setting.name, str(error))
+            return False
+        low_at = extreme.low_at
+        least, least_at = low, low_at
+        if setting.zero and low == 0.0:  # doing nothing is allowed; what is the least that is done?
+            doing = {self._number(step, setting, point): point for point in points}
+            least = min((value for value in doing if value > 0.0), default=0.0)
+            least_at = doing.get(least, low_at)
+            if extreme.high > 0.0 and (setting.low or 0.0) > 0.0:
+                self.plan.warnings.append(
+                    f"{self.spec.place(step.path_of(setting.name))}: {step.name}: {setting.name} can come as near to "
+                    f"0 as you like (at {settings(low_at)}), and from above 0 to {quantity(setting.low, setting.unit)} "
+                    "it cannot be done: such a trial would be refused. Keep it away from 0 with a constraint"
+                )
+        sound = True
+        for bound in self.envelope.bounds(step.instrument, step.action, setting.name):
+            worst, at = (high, extreme.high_at) if bound.sign == "<=" else (least, least_at)
+            if (setting.zero and worst == 0.0) or not bound.broken_by(worst) or not self._holds(bound.when, at):
+                continue
+            sound = False
+            where = f" (at {settings(at)})" if at else ""
+            change = "Lower" if bound.sign == "<=" else "Raise"
+            said = f"{step.name} can be asked for {quantity(worst, setting.unit, 6)}{where}, {bound}"
+            self._complain(step, setting.name, f"{said}. {change} it, or {bound.way_out}")
+        if extreme.low_at or extreme.high_at:
+            self.plan.reaches.append(
+                Reach(
+                    instrument=step.instrument, setting=f"{step.action}.{setting.name}", unit=setting.unit, low=low,
+                    high=high, low_at=extreme.low_at, high_at=extreme.high_at,
+                )
+            )  # fmt: skip
+        return sound
+
+    def _examine_together(self, step: Step, declaration: Declaration, action: Action, points: list[Settings]) -> None:
+        """What the driver says of its settings together, and whether it can make amounts so small."""
+        for point in points:
+            amounts = {name: self._amount(step, name, point) for name in step.settings}
+            try:
+                complaints = self.envelope.complaints(step.instrument, step.action, amounts, point)
+            except LabloopError as error:
+                complaints = [str(error)]
+            if complaints:
+                where = f" (at {settings(point)})" if point else ""
+                self._complain(step, "", f"{complaints[0].rstrip('.')}{where}")
+                return
+        setting = next((one for one in action.settings if one.name == action.amount), None)
+        if setting is None or not setting.resolution:
+            return
+        moved = [(self._moved(step, declaration, action, point, setting.unit), at) for at, point in enumerate(points)]
+        least, at = min(((one, at) for one, at in moved if one > 0.0), default=(0.0, 0))
+        where = f" at {settings(points[at])}" if points[at] else ""
+        said = (
+            f"the least {setting.name} is {quantity(least, setting.unit)}{where}, and {declaration.kind} moves in "
+            f"steps of {quantity(setting.resolution, setting.unit)}"
+        )
+        if 0.0 < least < setting.resolution:
+            self._complain(step, "", f"{said}. Raise the least amount, or take a smaller syringe")
+        elif 0.0 < least < COARSE * setting.resolution:
+            self.plan.warnings.append(f"{self.spec.place(step.path)}: {said}: rounding alone is a tenth of it or more")
+
+    # --- all together ---------------------------------------------------------------------------------------------
+
+    def _examine_outcomes(self) -> None:
+        for name, outcome in self.spec.outcomes.items():
+            analysis = ANALYSES.get(outcome.analysis)
+            for source in () if outcome.told else outcome.sources:
+                action = self.saved.get(source)
+                if action is None or not action.gives:
+                    continue  # the campaign's own reading has complained about a name that nothing saves
+                curve = action.gives[0].array
+                if analysis is not None and analysis.curve != curve and analysis.curve:
+                    rule = f"{outcome.analysis} needs a curve, and {source} is a single value. Take the analysis value"
+                    self.plan.complaints.append(self.spec.complaint(("outcomes", name, "analysis"), rule))
+
+    def _add_up(self) -> None:
+        """Time and stock at worst: over one trial, and over every attempt that the budget allows."""
+        self.plan.trial_s = max(sum(self._seconds(phase, point) for phase in OF_A_TRIAL) for point in self.points)
+        once = sum(self._seconds(phase, {}) for phase in ("setup", "teardown"))
+        if self.plan.attempts is not None:
+            self.plan.whole_s = once + self.plan.attempts * self.plan.trial_s
+        for name, declaration in self.declared.items():
+            held = self.lab.instruments[name].stock
+            unit = held.unit if held is not None else _unit_of_amounts(declaration)
+            per_trial, worst = max((self._drawn(name, unit, point), at) for at, point in enumerate(self.points))
+            at = self.points[worst]
+            if per_trial <= 0.0:
+                continue
+            needed = per_trial * (self.plan.attempts or 1)
+            self.plan.stock[name] = Stock(needed=needed, held=held.value if held is not None else None, unit=unit)
+            if held is None or needed <= held.value:
+                continue
+            place = self.lab.place(("instruments", name, "stock"))
+            if per_trial > held.value:
+                self.plan.complaints.append(
+                    f"{place}: instruments.{name}.stock = {held}: one trial can draw {quantity(per_trial, unit)} "
+                    f"(at {settings(at)}). Fill in more, or lower the amounts"
+                )
+            else:
+                self.plan.warnings.append(
+                    f"{place}: instruments.{name}.stock = {held}: lasts for {int(held.value // per_trial)} trials at "
+                    f"worst, and the budget allows {self.plan.attempts} attempts"
+                )
+
+    def _seconds(self, phase: str, point: Settings) -> float:
+        total = 0.0
+        for stage in recipe.stages(self.spec, phase, point):
+            total += max((self._expected(step, point).duration_s for step in stage.steps), default=0.0)
+        return total
+
+    def _drawn(self, name: str, unit: str, point: Settings) -> float:
+        """What a trial takes out of one instrument's stock, less what it draws up."""
+        total = 0.0
+        if not unit:
+            return total
+        for phase in OF_A_TRIAL:
+            for stage in recipe.stages(self.spec, phase, point):
+                for step in stage.steps:
+                    action = self.declared[step.instrument].actions[step.action]
+                    moved = self._expected(step, point).achieved.get(action.amount) if action.amount else None
+                    if step.instrument == name and moved is not None:
+                        total += (-1.0 if action.fills else 1.0) * convert(float(moved.value), moved.unit, unit)
+        return total
+
+    # --- words ----------------------------------------------------------------------------------------------------
+
+    def _expected(self, step: recipe.PlannedStep, point: Settings) -> Any:
+        values = self.envelope.resolve(step.instrument, step.action, step.settings)
+        return self.declared[step.instrument].expected(step.action, values)
+
+    def _moved(self, step: Step, declaration: Declaration, action: Action, point: Settings, unit: str) -> float:
+        amounts = {name: self._amount(step, name, point) for name in step.settings}
+        values = self.envelope.resolve(step.instrument, step.action, amounts)
+        moved = declaration.expected(step.action, values).achieved.get(action.amount)
+        return convert(float(moved.value), moved.unit, unit) if moved is not None else 0.0
+
+    def _amount(self, step: Step, name: str, point: Settings) -> Amount:
+        return recipe.amount(step.settings[name], meanings(point, self.space.parameters))
+
+    def _number(self, step: Step, setting: Setting, point: Settings) -> float:
+        return float(in_unit(setting, self._amount(step, setting.name, point)))
+
+    def _points(self, phase: str, stage: Stage) -> list[Settings]:
+        """The settings under which a stage is looked at: the space's for a trial's, none for a phase of its own."""
+        return [at for at in (self.points if phase in OF_A_TRIAL else [{}]) if self._holds(stage.when, at)]
+
+    def _holds(self, when: Expression | None, point: Settings) -> bool:
+        return when is None or bool(condition_of(when, meanings(point, self.space.parameters)))
+
+    def _complain(self, step: Step, setting: str, rule: str) -> None:
+        path = step.path_of(setting) if setting else step.path
+        self.plan.complaints.append(self.spec.complaint(path, rule))
+
+
+def _unit_of_amounts(declaration: Declaration) -> str:
+    """The unit in which an instrument's acts take something away ("": they do not)."""
+    return next(
+        (
+            setting.unit
+            for action in declaration.actions.values()
+            for setting in action.settings
+            if action.amount and setting.name == action.amount
+        ),
+        "",
+    )

@@ -1,0 +1,125 @@
+"""A person's wish brought to a run: through its inbox where a runner lives, else written into its journal here.
+
+Both ways lead through the same pure answer (see requests), so a wish does the same whoever writes it down.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from labloop.bench.settings import suggest
+from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.state import CampaignState, fold
+from labloop.campaign.units import convert
+from labloop.journal import Journal, Reader, StoreLocked, inbox, look
+from labloop.journal.files import private_folder, write_whole
+
+from . import folder as run_files
+from .book import BenchBook
+from .clock import utc_stamp
+from .look import JOURNAL
+from .requests import Answer, answer
+
+INBOX: Final = "requests"
+ANSWER_WITHIN_S: Final = 5.0
+LOOK_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What became of a wish. ``accepted``: None while the runner has not answered."""
+
+    accepted: bool | None
+    message: str
+
+
+def ask(
+    folder: Path, request: str, arguments: Sequence[str], *, by: str, why: str, wait_s: float = ANSWER_WITHIN_S,
+    now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+) -> Reply:  # fmt: skip
+    """Bring a wish to the run in ``folder`` and say what came of it. Raises StoreError, StateError, SpecError."""
+    if look(folder) == "gone":
+        try:
+            return _write(folder, e.Requested(
+                id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", request=request, arguments=list(arguments), by=by,
+                why=why,
+            ))  # fmt: skip
+        except StoreLocked:
+            if look(folder) == "gone":  # no runner: another person's wish is being written
+                raise
+    id = inbox.post(folder / INBOX, request, list(arguments), by=by, why=why)
+    until_s = now() + wait_s
+    with Reader(folder / JOURNAL) as reader:
+        after = 0
+        while True:
+            for record in reader.records(after):
+                after = record.seq
+                if isinstance(record.event, e.RequestAnswered) and record.event.id == id:
+                    return Reply(accepted=record.event.accepted, message=record.event.message)
+            if now() >= until_s:
+                how = look(folder)
+                return Reply(accepted=None, message=f"the runner ({how}) has not answered within {wait_s:g} s")
+            sleep(LOOK_S)
+
+
+def _write(folder: Path, wish: e.Requested) -> Reply:
+    with Journal.open(folder / JOURNAL) as journal:
+        state = fold(journal.records())
+        says = answer(state, wish, alive=False, t_s=state.t_s)
+        lab = None
+        if says.accepted and (says.stock or says.effect == "resolved"):
+            says, lab = _with_bench(folder, state, says)
+        journal.append(wish, *says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
+        if lab is not None:
+            _tell_bench(folder, state, lab, wish, says)
+    return Reply(accepted=says.accepted, message=says.message)
+
+
+def _with_bench(folder: Path, state: CampaignState, says: Answer) -> tuple[Answer, LabSpec | None]:
+    """The answer, once the run's bench has been looked at: a stock must be one that the lab has."""
+    if state.mode == "told":
+        return Answer(accepted=False, message="this campaign has no bench, its hands are a person's"), None
+    lab = run_files.read(folder)[2]
+    for stock in says.stock:
+        instrument = lab.instruments.get(stock.name)
+        if instrument is None:
+            return Answer(
+                accepted=False, message=f"there is no instrument {stock.name!r}; {suggest(stock.name, lab.instruments)}"
+            ), None
+        try:
+            convert(
+                float(stock.amount.value), stock.amount.unit, str(instrument.stock.unit) if instrument.stock else "uL"
+            )
+        except SpecError as error:
+            return Answer(accepted=False, message=str(error)), None
+    return says, lab
+
+
+def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Requested, says: Answer) -> None:
+    """What outlives the run goes into the bench's own journal; a simulated bench is filled in its own folder."""
+    live = state.mode == "live"
+    book = BenchBook.open(lab.folder if live else folder, lab.name, utc_stamp)
+    try:
+        settled = {fact.step for fact in says.facts if isinstance(fact, e.StepFinished | e.StepFailed)}
+        closed = [
+            e.QuestionClosed(run=run, step=step, answer=wish.arguments[1], by=wish.by)
+            for run, step in book.state.questions
+            if step in settled and Path(run).name == folder.name
+        ]
+        facts = [*closed, *says.stock]
+        if facts:
+            book.record(*facts)
+    finally:
+        book.close()
+    if not live:
+        for stock in says.stock:
+            volume_ul = convert(float(stock.amount.value), stock.amount.unit, "uL")
+            told = {"instrument": stock.name, "refill_ul": volume_ul}
+            by_hand = private_folder(folder / "simulators" / "by-hand")
+            write_whole(by_hand / f"{wish.id}.json", json.dumps(told).encode())
