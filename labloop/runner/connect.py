@@ -81,7 +81,8 @@ def served_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened) -
     addresses = home / "addresses.json"
     child = _Child.find(home)
     if child is None:
-        plan = simulation_plan(lab_spec, speed=opened.speed, seed=opened.seed, faults=opened.faults)
+        ledger = home / "ledger.jsonl"
+        plan = simulation_plan(lab_spec, speed=opened.speed, seed=opened.seed, faults=opened.faults, ledger=ledger)
         plan |= {
             "state": str(home.resolve()),
             "addresses": str(addresses.resolve()),
