@@ -6,7 +6,8 @@ from typing import Any
 from .errors import SpecError
 from .events import Value
 from .models import did_you_mean
-from .parameters import Parameter, Range
+from .parameters import Parameter
+from .ranges import Range
 from .tables import plain_value
 
 _MOST_ROWS_NAMED = 3  # enough to see what is wrong with a table of a million rows

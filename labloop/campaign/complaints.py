@@ -118,7 +118,7 @@ def _faults(error: Any, document: Document) -> list[Fault]:
         close = suggest(str(value), allowed.split(", "))
         return [(path, f"must be one of {allowed}.{f' Did you mean {close}?' if close else ''}", False)]
     if kind == "rule":
-        return [(path, str(error["msg"]), False)]
+        return [(path, str(error["msg"]), bool(error["ctx"].get("about_key")))]
     return [(path, _SENTENCES.get(kind, f"{error['msg']} ({quote(kind)})"), False)]
 
 

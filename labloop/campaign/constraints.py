@@ -16,7 +16,8 @@ from .errors import SpecError
 from .formula import Binary, Both, Compare, Expression, Meaning, Name, Negative, Not, Word, quantity_of
 from .grammar import CampaignSpec
 from .models import did_you_mean
-from .parameters import Choices, Mixture, Molecules, Parameter, Range
+from .parameters import Choices, Mixture, Molecules, Parameter
+from .ranges import Range
 from .reading import Path_
 from .units import Quantity, number_text
 

@@ -17,8 +17,8 @@ from .errors import SpecError
 from .events import Amount, Value
 from .formula import Expression, condition_of
 from .grammar import CampaignSpec
-from .parameters import Range
 from .polytope import Polytope
+from .ranges import Range
 from .recipe import amount
 from .space import Settings, Space
 from .steps import Setting, Stage, Step

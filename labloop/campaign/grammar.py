@@ -195,9 +195,9 @@ class CampaignSpec(Model):
             path = texts.get(path, tuple(part for part in path.split(".") if part))
         return self._document.place(path) or path_text(path)
 
-    def complaint(self, path: Path_, rule: str) -> str:
-        """Write a complaint about what stands at ``path``, as reading the file does."""
-        return self._document.complaint(path, rule)
+    def complaint(self, path: Path_, rule: str, key: bool = False) -> str:
+        """Write a complaint about the value at ``path`` (or its key), as reading the file does."""
+        return self._document.complaint(path, rule, key=key)
 
     def file(self, written: str) -> Path:
         """The file that a path as written means."""

@@ -261,7 +261,7 @@ def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
 
 def check_against_lab(spec: CampaignSpec, lab: LabSpec) -> list[str]:
     """Every complaint that shows when campaign and lab are seen together; empty when they fit."""
-    complaints = [spec.complaint(path, rule) for path, rule in _unknown_instruments(spec, lab)]
+    complaints = [spec.complaint(path, rule, key=True) for path, rule in _unknown_instruments(spec, lab)]
     for limit in spec.limits:
         if limit.instrument not in lab.instruments:
             rule = f"{limit.instrument} is no instrument of the lab. {did_you_mean(limit.instrument, lab.instruments)}"

@@ -5,7 +5,7 @@ hotplate: {temperature: {max: 80 degC}, plate: {max: 120 degC, rate: 10 K/min, s
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -14,7 +14,7 @@ from .arithmetic import difference
 from .errors import SpecError
 from .expression import parse_limit
 from .formula import Compare, Expression, Name, Negative, Number
-from .models import CUT, AnyQuantity, Condition, Model, Rule, Seconds, located
+from .models import CUT, KEY, AnyQuantity, Condition, Model, Rule, Seconds, located
 from .reading import Path_
 from .units import Quantity, quote
 
@@ -90,12 +90,28 @@ def read_limits(raw: Any, at: Path_) -> tuple[Limit, ...]:
 
 
 def by_instrument(limits: tuple[Limit, ...]) -> dict[str, dict[str, Limit]]:
-    """The limits that always hold, by instrument and name."""
+    """The limits that always hold, by instrument and name; of several on one name the tightest."""
     found: dict[str, dict[str, Limit]] = {}
     for limit in limits:
         if limit.when is None:
-            found.setdefault(limit.instrument, {})[limit.name] = limit
+            names = found.setdefault(limit.instrument, {})
+            names[limit.name] = tightest(names[limit.name], limit) if limit.name in names else limit
     return found
+
+
+def tightest(one: Limit, other: Limit) -> Limit:
+    """Two limits on one name as one. Raises UnitError when their units clash."""
+
+    def pick(name: str, sign: float) -> Quantity | None:
+        left, right = getattr(one, name), getattr(other, name)
+        if left is None or right is None:
+            return left or right
+        return left if sign * difference(left, right).value <= 0 else right
+
+    ages = [age for age in (one.stale_after_s, other.stale_after_s) if age is not None]
+    return replace(
+        one, min=pick("min", -1.0), max=pick("max", 1.0), rate=pick("rate", 1.0), stale_after_s=min(ages, default=None)
+    )
 
 
 def _mapped(raw: Mapping[str, Any], path: Path_, at: Path_, faults: list[tuple[Path_, str, Any]]) -> Iterator[Limit]:
@@ -109,8 +125,8 @@ def _mapped(raw: Mapping[str, Any], path: Path_, at: Path_, faults: list[tuple[P
                 found = LimitSpec.model_validate(bounds)
             except ValidationError as error:
                 for one in error.errors():
-                    value = one["input"]
-                    sentence = getattr(value, "sentence", None) or (
+                    value = KEY if one["type"] == "extra_forbidden" else one["input"]
+                    sentence = getattr(one["input"], "sentence", None) or (
                         one["msg"] if one["type"] == "rule" else "must be bounds, like {max: 80 degC}"
                     )
                     faults.append(((*here, name, *one["loc"]), sentence, value))

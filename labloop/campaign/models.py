@@ -31,13 +31,20 @@ T = TypeVar("T")
 
 
 class Rule(PydanticCustomError):
-    """A rule that a value breaks, and the way out, in one sentence each."""
+    """A rule that a value breaks, and the way out, in one sentence each; ``about_key``: that the key itself breaks."""
 
-    def __new__(cls, text: str) -> "Rule":
-        return super().__new__(cls, "rule", "{text}", {"text": text})
+    def __new__(cls, text: str, about_key: bool = False) -> "Rule":
+        return super().__new__(cls, "rule", "{text}", {"text": text, "about_key": about_key})
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, about_key: bool = False) -> None:
         """Made in ``__new__``, as pydantic's own errors are."""
+
+
+class AboutKey:
+    """Stands for the value in a fault that is the key's."""
+
+
+KEY = AboutKey()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +150,11 @@ def checked(read: Callable[[Any], T]) -> Callable[[Any], T]:
 
 
 def located(faults: Iterable[tuple[Path_, str, Any]], title: str) -> ValidationError:
-    """Several broken rules below one field, each with its own path."""
-    details = [InitErrorDetails(type=Rule(text), loc=path, input=value) for path, text, value in faults]
+    """Several broken rules below one field, each with its own path; a value of ``KEY`` means the key is at fault."""
+    details = [
+        InitErrorDetails(type=Rule(text, isinstance(value, AboutKey)), loc=path, input=value)
+        for path, text, value in faults
+    ]
     return ValidationError.from_exception_data(title, details)
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, mod
 
 from .analysis import read_target
 from .errors import SpecError
-from .models import Model, Number, Rule, Seconds, Text, Unit, files_of, in_unit, located
+from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, files_of, in_unit, located
 from .units import NUMBER, parse_quantity
 
 TOLD = "told"
@@ -79,7 +79,7 @@ class OutcomeSpec(Model):
             unknown = [key for key in raw if key not in ("target", "tolerance")]
             if unknown:
                 raise located(
-                    [((key,), "unknown key. A goal knows target and tolerance", raw[key]) for key in unknown], "goal"
+                    [((key,), "unknown key. A goal knows target and tolerance", KEY) for key in unknown], "goal"
                 )
             if "target" not in raw:
                 raise Rule("target is missing. Write {target: 530 nm, tolerance: 5 nm}")

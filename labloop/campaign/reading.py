@@ -75,7 +75,9 @@ class Document:
             return ""
         for length in range(len(path), -1, -1):
             part = path[:length]
-            found = (self.keys if key or length < len(path) else self.values).get(part) or self.values.get(part)
+            named, found = self.keys.get(part), self.values.get(part)
+            if named is not None and found is not None and (key or length < len(path) or named[0] != found[0]):
+                found = named  # of a block that begins in the next line, the key is the place
             if found is not None:
                 return f"{self.name}:{found[0]}:{found[1]}"
         return f"{self.name}:1:1"

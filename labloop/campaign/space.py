@@ -18,8 +18,9 @@ from .events import Value
 from .formula import Expression, condition_of
 from .grammar import CampaignSpec, flat_parameters
 from .models import did_you_mean
-from .parameters import Mixture, Parameter, Range
+from .parameters import Mixture, Parameter
 from .polytope import Polytope
+from .ranges import Range
 from .units import number_text
 
 Settings = dict[str, Value]

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from .errors import SpecError
 from .expression import parse_expression
 from .formula import Expression, Name
-from .models import CUT, did_you_mean, located, read_seconds
+from .models import CUT, KEY, did_you_mean, located, read_seconds
 from .reading import Path_
 from .units import Quantity, parse_quantity
 
@@ -120,12 +120,14 @@ def _stage(raw: Any, path: Path_, at: Path_, faults: _Faults) -> Stage | None:
         return None
     actions = [key for key in raw if key not in STAGE_KEYS]
     for key in [key for key in actions if "." not in str(key)]:
-        faults.add((*path, key), _no_step(str(key)), raw[key])
+        faults.add((*path, key), _no_step(str(key)), KEY)
     actions = [key for key in actions if "." in str(key)]
     words = _stage_words(raw, path, faults)
     if "together" in raw:
         if actions:
-            faults.add((*path, actions[0]), "stands beside together. Move it into the list, or give it its own dash")
+            faults.add(
+                (*path, actions[0]), "stands beside together. Move it into the list, or give it its own dash", KEY
+            )
         if "save_as" in raw:
             faults.add(
                 (*path, "save_as"), "cannot stand beside together. Write it into the step that reads", raw["save_as"]
@@ -133,7 +135,7 @@ def _stage(raw: Any, path: Path_, at: Path_, faults: _Faults) -> Stage | None:
         return Stage(steps=_together(raw["together"], (*path, "together"), at, faults), path=(*at, *path), **words)
     if len(actions) > 1:
         rule = f"stands in one entry with {actions[0]}. Give it a dash of its own, or write together: [...]"
-        faults.add((*path, actions[1]), rule)
+        faults.add((*path, actions[1]), rule, KEY)
         return None
     if not actions:
         if len(raw) > sum(1 for key in raw if key not in STAGE_KEYS):
@@ -172,10 +174,10 @@ def _together(raw: Any, path: Path_, at: Path_, faults: _Faults) -> tuple[Step, 
             if key in STAGE_KEYS and key != "save_as":
                 faults.add((*here, key), "holds for all that runs together. Write it beside together", one[key])
             elif key not in STAGE_KEYS and "." not in str(key):
-                faults.add((*here, key), _no_step(str(key)), one[key])
+                faults.add((*here, key), _no_step(str(key)), KEY)
         actions = [key for key in one if "." in str(key)]
         if len(actions) > 1:
-            faults.add((*here, actions[1]), f"stands in one entry with {actions[0]}. Give it a dash of its own")
+            faults.add((*here, actions[1]), f"stands in one entry with {actions[0]}. Give it a dash of its own", KEY)
         elif actions:
             settings = dict(one[actions[0]]) if isinstance(one[actions[0]], Mapping) else one[actions[0]]
             if "save_as" in one and (settings is None or isinstance(settings, dict)):
@@ -187,7 +189,7 @@ def _together(raw: Any, path: Path_, at: Path_, faults: _Faults) -> tuple[Step, 
     for step in steps:
         if step.instrument in seen:
             rule = f"{step.instrument} does two things at once. Give each its own dash"
-            faults.add(step.path[len(at) :], rule)
+            faults.add(step.path[len(at) :], rule, KEY)
         seen[step.instrument] = step
     return tuple(steps)
 
@@ -225,7 +227,7 @@ def _no_step(key: str) -> str:
 
 def _step(name: str, raw: Any, path: Path_, at: Path_, faults: _Faults) -> Step | None:
     if _ACTION.fullmatch(name) is None:
-        faults.add(path, "is no step. Write instrument.action, like hotplate.hold")
+        faults.add(path, "is no step. Write instrument.action, like hotplate.hold", KEY)
         return None
     if raw is None:
         raw = {}
