@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import labloop
 from labloop.campaign.errors import SpecError
 
 from .settings import suggest
@@ -19,7 +18,7 @@ from .settings import suggest
 
 def shipped_root() -> Path | None:
     """Where the shipped drivers/ and simulators/ lie: in the installed package, or beside it in a checkout."""
-    package = Path(labloop.__file__).parent
+    package = Path(__file__).parents[1]
     for root in (package / "reference_lab", package.parent):
         if (root / "drivers").is_dir():
             return root

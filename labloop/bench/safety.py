@@ -305,9 +305,12 @@ def _refuse_looser(new: Iterable[Bound], drawn: Iterable[Bound]) -> None:
 
 def _holds(bound: Bound, trial: Mapping[str, Any]) -> bool:
     """Whether a bound holds for this trial; one whose condition cannot be judged does."""
-    if bound.when is None or not set(bound.when.names) <= set(trial):
+    if bound.when is None or not bound.when.names & set(trial):
         return True
-    return bool(bound.when.evaluate(trial))
+    try:
+        return bool(bound.when.evaluate(trial))
+    except SpecError:
+        return True
 
 
 def _numbers(action: Action, values: Mapping[str, Value]) -> Iterator[tuple[Setting, float]]:

@@ -64,7 +64,7 @@ def port():
 def test_a_call_gives_its_answer_or_its_exception(port):
     ask = port.exchange("pump")
     assert port.submit(lambda: ask(None, "value", 1.0)).result(timeout=5) == "value"
-    with pytest.raises(ProtocolError, match="^pump on odd$"):
+    with pytest.raises(ProtocolError, match=r"^pump on odd$"):
         port.submit(lambda: ask(None, ProtocolError("odd"), 1.0)).result(timeout=5)
     with pytest.raises(ZeroDivisionError):
         port.submit(lambda: 1 / 0).result(timeout=5)

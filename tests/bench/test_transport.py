@@ -30,7 +30,7 @@ def device_at():
 
 
 def test_a_serial_port_answers_and_is_set_as_the_address_says(device_at):
-    device, link = device_at(answers(value="25.0"))
+    _, link = device_at(answers(value="25.0"))
     assert link.exchange(WordCodec(), "value?", DEADLINE_S) == "25.0"
     assert link.exchange(WordCodec(), "set 3", DEADLINE_S) is None
     link.close()

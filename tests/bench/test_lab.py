@@ -1,0 +1,216 @@
+"""A lab file come alive: drivers found or refused by place, ports shared, the safe state reached past every error."""
+
+import time
+
+import pytest
+
+from labloop.bench import (
+    Identity,
+    InProcessLink,
+    InstrumentFault,
+    LinkError,
+    Port,
+    SpecError,
+    declare,
+    driver_class,
+    open_lab,
+    open_link,
+    port_keys,
+)
+from tests.bench.labs import connect_scripted, make_lab
+from tests.bench.lines import FakeTime, PtyDevice, ScriptedLine, answers
+
+TWO = """
+    labloop: 1
+    instruments:
+      left:  {driver: "DRIVER:Box", port: "serial:///dev/a?baud=9600", size: 1, address: 1}
+      right: {driver: "DRIVER:Box", port: "serial:///dev/a?baud=9600", address: 2}
+      far:   {driver: "DRIVER:Box", port: "zmq+tcp://127.0.0.1:9?actor=N1.far"}
+    safe_state:
+      - left.off: {}
+      - far.heat: {temperature: 20 degC}
+"""
+
+
+def test_instruments_on_one_line_share_a_port_and_the_actor_stays_the_instruments(tmp_path):
+    opened = []
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(opened=opened))
+    assert opened == ["serial:///dev/a?baud=9600", "zmq+tcp://127.0.0.1:9?actor=N1.far"]
+    left, right, far = (lab.instruments[name] for name in ("left", "right", "far"))
+    assert left.port is right.port and left.port is not far.port
+    assert far.driver.exchange.address == "zmq+tcp://127.0.0.1:9?actor=N1.far"
+    assert left.driver.options == {"size": 1, "address": 1}
+    assert list(left.actions) == ["heat", "push", "turn", "off"] and "wall" in left.signals
+
+
+def test_open_identifies_and_sets_nothing_then_configure(tmp_path):
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted())
+    assert lab.open() == dict.fromkeys(("left", "right", "far"), Identity(model="box"))
+    assert lab.instruments["left"].driver.said == ["open"]
+    lab.configure()
+    assert lab.instruments["left"].driver.said == ["open", "configure"]
+
+
+def test_one_device_with_two_line_settings_is_refused(tmp_path):
+    spec = make_lab(
+        tmp_path,
+        """
+        labloop: 1
+        instruments:
+          a: {driver: "DRIVER:Box", port: "serial:///dev/a?baud=9600"}
+          b: {driver: "DRIVER:Box", port: "serial:///dev/a?baud=19200"}
+        """,
+    )
+    with pytest.raises(SpecError, match=r"lab.yaml:5:\d+: instruments.b.port = .*same line as that of a"):
+        port_keys(spec)
+
+
+@pytest.mark.parametrize(
+    "driver, complaint",
+    [
+        ("drivers.bxo:Box", r"lab.yaml:4:\d+: instruments.a.driver: there is no module drivers.bxo in"),
+        ("drivers.odd:Bx", "drivers.odd has no class Bx; did you mean 'Bux'?"),
+        ("drivers.odd:NoDriver", "NoDriver is no driver: it has no open"),
+        ("drivers.broken:Box", "drivers.broken does not import"),
+        ("drivers.needy:Box", "drivers.needy needs nothing_like_this, which is not installed"),
+    ],
+)
+def test_a_driver_that_cannot_be_had_is_named_with_its_place(tmp_path, driver, complaint):
+    spec = make_lab(
+        tmp_path,
+        f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "{driver}", port: "serial:///dev/a"}}
+        """,
+        odd="class Bux: pass\nclass NoDriver: pass",
+        broken="def (",
+        needy="import nothing_like_this",
+    )
+    with pytest.raises(SpecError, match=complaint):
+        driver_class(spec, "a")
+
+
+def test_a_name_of_an_installed_package_is_refused(tmp_path):
+    (tmp_path / "yaml_like").mkdir()
+    (tmp_path / "json").mkdir()
+    spec = make_lab(
+        tmp_path,
+        """
+        labloop: 1
+        instruments:
+          a: {driver: "json.pump:Pump", port: "serial:///dev/a"}
+        """,
+    )
+    with pytest.raises(SpecError, match=r"has the name of an installed package .*Rename"):
+        driver_class(spec, "a")
+
+
+def test_options_are_complained_about_with_their_place_all_at_once(tmp_path):
+    spec = make_lab(
+        tmp_path,
+        """
+        labloop: 1
+        instruments:
+          a: {driver: "DRIVER:Box", port: "serial:///dev/a", siz: 3}
+          b: {driver: "DRIVER:Box", port: "serial:///dev/b", colour: red}
+        """,
+    )
+    with pytest.raises(SpecError) as caught:
+        declare(spec)
+    assert len(caught.value.complaints) == 2
+    assert "instruments.a: Box has no option 'siz'; did you mean 'size'?" in caught.value.complaints[0]
+
+
+def test_a_safe_state_that_cannot_be_done_is_found_before_a_port_is_opened(tmp_path):
+    opened = []
+    spec = make_lab(
+        tmp_path,
+        """
+        labloop: 1
+        instruments:
+          a: {driver: "DRIVER:Box", port: "serial:///dev/a"}
+        safe_state:
+          - a.of: {}
+          - a.heat: {temprature: 20 degC}
+        """,
+    )
+    with pytest.raises(SpecError) as caught:
+        open_lab(spec, connect_scripted(opened=opened))
+    assert "a.of is no action; did you mean 'off'?" in caught.value.complaints[0]
+    assert len(caught.value.complaints) == 2 and opened == []
+
+
+def test_ports_are_closed_again_when_one_does_not_open(tmp_path):
+    made = []
+
+    def connect(address):
+        if "zmq" in address:
+            raise LinkError("nobody there")
+        made.append(connect_scripted()(address))
+        return made[-1]
+
+    with pytest.raises(LinkError, match="nobody there"):
+        open_lab(make_lab(tmp_path, TWO), connect)
+    with pytest.raises(LinkError, match="is closed"):
+        made[0].link.exchange(None, None, 1.0)
+
+
+def test_the_safe_state_stops_everything_then_does_the_list(tmp_path):
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted())
+    assert lab.safe() == []
+    assert lab.instruments["left"].driver.said == ["stop", "off"]
+    assert lab.instruments["right"].driver.said == ["stop"]
+    assert lab.instruments["far"].driver.said == ["stop", ("heat", 20.0)]
+    assert lab.close() == [] and lab.close() is not None
+
+
+def test_the_safe_state_goes_on_past_errors_and_says_them(tmp_path):
+    def connect(address):
+        script = answers(stop=[[]] * 9) if "serial" in address else answers()
+        return Port(InProcessLink(address, ScriptedLine(script), FakeTime()), inline=True)
+
+    lab = open_lab(make_lab(tmp_path, TWO), connect)
+    lab.instruments["far"].driver.heat = None  # a driver's own mistake
+    errors = lab.safe()
+    assert [error.partition(":")[0] for error in errors] == ["left.stop", "right.stop", "far.heat"]
+    assert "left on serial:///dev/a?baud=9600: no whole answer to b'stop" in errors[0]
+    assert lab.instruments["left"].driver.said == ["stop", "off"]
+
+
+def test_what_is_kept_is_not_stopped(tmp_path):
+    lab = open_lab(make_lab(tmp_path, TWO + "    keep: [right]\n"), connect_scripted())
+    assert lab.safe() == []
+    assert lab.instruments["right"].driver.said == []
+
+
+def test_the_safe_state_is_reached_in_time_while_a_driver_call_is_blocked(tmp_path):
+    device = PtyDevice(answers())
+    spec = make_lab(
+        tmp_path,
+        f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "DRIVER:Box", port: "serial://{device.path}"}}
+        """,
+    )
+    lab = open_lab(spec, lambda address: Port(open_link(address)))
+    station = lab.instruments["a"]
+    blocked = station.port.submit(lambda: station.driver.exchange(station.driver.codec, "value?", 30.0))
+    while not station.port.traffic:
+        time.sleep(0.001)
+    began = time.monotonic()
+    assert lab.safe() == []
+    assert time.monotonic() - began < 0.25
+    assert blocked.done() and device.heard == [b"value?", b"stop"]
+    lab.close()
+    device.unplug()
+
+
+def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(answers(name=["box"] * 7 + ["other"])))
+    lab.open()
+    assert lab.reopen("left") == Identity(model="box")
+    assert lab.reopen("far") == Identity(model="box")
+    with pytest.raises(InstrumentFault, match=r"right on serial.*: other .*answers where box"):
+        lab.reopen("left")

@@ -1,0 +1,209 @@
+"""The envelope: three hands draw it, the narrowest wins, and nothing gets out of it."""
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from labloop.bench import Amount, Envelope, Reading, SafetyError, SpecError, Watch, action, declare, drawn
+from labloop.campaign.spec import spec_from_dict
+from tests.bench.labs import make_lab
+
+LAB = """
+    labloop: 1
+    instruments:
+      oven: {driver: "DRIVER:Box", port: "serial:///dev/a"}
+    limits:
+      oven:
+        temperature: {max: 80 degC, min: 283.15 K}
+        wall: {max: 120 degC, rate: 60 K/min, stale_after: 5 s}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return make_lab(tmp_path_factory.mktemp("lab"), LAB)
+
+
+@pytest.fixture(scope="module")
+def envelope(lab):
+    return Envelope(lab)
+
+
+def campaign(**limits):
+    return spec_from_dict(
+        {
+            "parameters": {"t": {"range": [0, 1]}},
+            "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+            "limits": limits,
+        }
+    )
+
+
+def heat(value, unit="degC", **more):
+    return {"temperature": Amount(value, unit), **more}
+
+
+def test_inside_is_silent(envelope):
+    envelope.check("oven", "heat", heat(79.9))
+    envelope.check("oven", "heat", heat(353.15, "K"))
+
+
+def test_a_complaint_names_place_value_rule_and_way_out(envelope):
+    with pytest.raises(SafetyError) as caught:
+        envelope.check("oven", "heat", heat(90.0))
+    text = str(caught.value)
+    assert "oven.heat: temperature = 90 degC is above the lab's limit" in text
+    assert "lab.yaml:7:" in text and "of 80 degC. Lower it, or raise the limit" in text
+
+
+@pytest.mark.parametrize("value, unit, who", [(250.0, "degC", "box"), (5.0, "degC", "lab"), (-300, "degC", "box")])
+def test_each_hand_holds(envelope, value, unit, who):
+    assert any(who in one for one in envelope.complaints("oven", "heat", heat(value, unit)))
+
+
+def test_a_campaign_tightens(lab):
+    envelope = Envelope(lab, campaign(oven={"temperature": {"max": "60 degC"}}))
+    assert "the campaign's limit" in envelope.complaints("oven", "heat", heat(70.0))[0]
+    assert envelope.complaints("oven", "heat", heat(60.0)) == []
+
+
+@pytest.mark.parametrize("limit", [{"max": "90 degC"}, {"min": "5 degC"}])
+def test_a_campaign_never_loosens(lab, limit):
+    with pytest.raises(SpecError, match="A campaign may tighten a limit of the lab, never loosen it"):
+        Envelope(lab, campaign(oven={"temperature": limit}))
+
+
+def test_a_limit_with_a_condition_holds_with_it_and_when_nobody_can_tell(lab):
+    spec = spec_from_dict(
+        {
+            "parameters": {"solvent": {"choices": ["DCM", "DMF"]}},
+            "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+            "limits": ["oven.temperature <= 40 degC when solvent == DCM"],
+        }
+    )
+    envelope = Envelope(lab, spec)
+    assert envelope.complaints("oven", "heat", heat(50.0), {"solvent": "DCM"})
+    assert envelope.complaints("oven", "heat", heat(50.0), {"solvent": "DMF"}) == []
+    assert envelope.complaints("oven", "heat", heat(50.0))
+
+
+@pytest.mark.parametrize(
+    "limits, complaint",
+    [
+        ({"oven": {"temprature": {"max": 3}}}, "no setting or reading 'temprature'; did you mean 'temperature'?"),
+        ({"oven": {"time": {"rate": "1 s/s"}}}, "rate and stale_after bind readings only"),
+        ({"oven": {"mode": {"max": 3}}}, "mode is one of a, b: it has no limits"),
+        ({"oven": {"wall": {"max": "3 mL"}}}, "is a volume"),
+    ],
+)
+def test_limits_that_bind_nothing_are_refused(lab, limits, complaint):
+    with pytest.raises(SpecError, match=complaint.replace("?", r"\?")):
+        Envelope(lab, campaign(**limits))
+
+
+def test_names_that_nobody_declares_are_refused_with_a_suggestion(envelope):
+    with pytest.raises(SpecError, match="no instrument 'ovn'; did you mean 'oven'"):
+        envelope.check("ovn", "heat", {})
+    with pytest.raises(SpecError, match="no action 'het'; did you mean 'heat'"):
+        envelope.check("oven", "het", {})
+    with pytest.raises(SpecError, match="no setting 'temp'"):
+        envelope.check("oven", "heat", {"temp": Amount(1.0)})
+
+
+def test_exactly_zero_is_nothing_to_do_where_the_driver_says_so(envelope):
+    assert envelope.complaints("oven", "push", {"volume": Amount(0.0, "uL")}) == []
+    assert envelope.complaints("oven", "push", {"volume": Amount(1.0, "uL")})
+
+
+def test_what_single_limits_cannot_say_the_driver_says(envelope):
+    assert envelope.complaints("oven", "heat", heat(79.0, time=Amount(20_000.0, "s"))) == [
+        "oven.heat: too hot for so long."
+    ]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(), st.sampled_from(["degC", "K", ""]), st.floats(), st.sampled_from(["s", "min", "h"]))
+def test_nothing_outside_gets_through(envelope, value, unit, time, time_unit):
+    wish = heat(value, unit, time=Amount(time, time_unit))
+    try:
+        envelope.check("oven", "heat", wish)
+    except (SafetyError, SpecError):
+        return
+    values = envelope.resolve("oven", "heat", wish)
+    assert 10.0 - 1e-6 <= values["temperature_c"] <= 80.0 + 1e-6
+    assert 1.0 - 1e-9 <= values["time_s"] <= 1e6 * (1 + 1e-9)
+
+
+# --- readings ---------------------------------------------------------------------------------------------------------
+
+
+def wall(value, unit="degC"):
+    return {"wall": Reading(value=value, unit=unit)}
+
+
+def test_a_reading_beyond_its_limit_is_a_breach(envelope):
+    envelope.check_reading("oven", wall(119.0))
+    with pytest.raises(SafetyError, match=r"oven: wall reads 121 degC, above the lab's limit \(.*lab.yaml:8:"):
+        envelope.check_reading("oven", wall(394.15, "K"))
+    with pytest.raises(SafetyError, match="temperature reads 95 degC"):
+        envelope.check_reading("oven", {"temperature": Reading(value=95.0, unit="degC")})
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, "ERR"])
+def test_a_reading_that_is_no_number_is_a_breach(envelope, value):
+    with pytest.raises(SafetyError, match="is no number"):
+        envelope.check_reading("oven", wall(value))
+
+
+def test_an_old_reading_is_a_breach(envelope):
+    envelope.check_reading("oven", wall(20.0), age_s=5.0)
+    with pytest.raises(SafetyError, match="no fresh reading of wall for 6 s"):
+        envelope.check_reading("oven", wall(20.0), age_s=6.0)
+
+
+def test_readings_without_a_limit_are_free(envelope):
+    envelope.check_reading("oven", {"word": Reading(value="open")})
+
+
+def test_no_fresh_reading_is_a_breach_from_the_start(envelope):
+    watch = Watch(envelope, ["oven"], now_s=100.0)
+    watch.check_fresh(104.0)
+    with pytest.raises(SafetyError, match="no fresh reading of wall"):
+        watch.check_fresh(105.5)
+    watch = Watch(envelope, ["oven"], now_s=100.0)
+    for now_s in range(100, 115, 4):
+        watch.see("oven", wall(20.0), float(now_s))
+        watch.check_fresh(now_s + 3.0)
+    with pytest.raises(SafetyError, match="no fresh reading of temperature"):
+        watch.check_fresh(115.5)
+
+
+def test_a_change_that_is_too_fast_is_a_breach_and_noise_is_no_rate(envelope):
+    watch = Watch(envelope, ["oven"], now_s=0.0)
+    for n in range(100):
+        watch.see("oven", wall(20.0 + 0.2 * (n % 2)), n * 0.2)
+    for n in range(40):
+        watch.see("oven", wall(20.0 + 0.9 * n), 20.0 + n)  # 54 K/min
+    with pytest.raises(SafetyError, match=r"wall changes by 1\.\d+ K/s, above the lab's limit"):
+        for n in range(40):
+            watch.see("oven", wall(55.1 + 1.2 * n), 60.0 + n)
+
+
+# --- stock ------------------------------------------------------------------------------------------------------------
+
+
+def test_stock_is_drawn_by_what_was_really_achieved(lab):
+    push = declare(lab)["oven"].actions["push"]
+    assert drawn(push, {"volume": Amount(150.0, "uL")}, "mL") == Amount(pytest.approx(0.15), "mL")
+    assert drawn(push, {}, "mL") is None
+    assert drawn(declare(lab)["oven"].actions["heat"], {"volume": Amount(1.0, "uL")}, "mL") is None
+
+    class Syringe:
+        @action(amount="volume", fills=True)
+        def withdraw(self):
+            """Draw up."""
+
+    filling = Syringe.withdraw.__action__
+    assert drawn(filling, {"volume": Amount(100.0, "uL")}, "uL") == Amount(-100.0, "uL")
