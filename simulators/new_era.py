@@ -307,7 +307,7 @@ class NE1000:
 
     def _purge(self, now_s: float) -> str:
         self._idle_only()
-        self.drive.purge(now_s)
+        self.drive.purge(self.shown, now_s)
         return ""
 
     def _clear(self, rest: str) -> str:

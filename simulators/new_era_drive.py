@@ -93,7 +93,9 @@ class Drive:
     def resume(self, now_s: float) -> None:
         self._start(now_s, resumes=True)
 
-    def purge(self, now_s: float) -> None:
+    def purge(self, phase: int, now_s: float) -> None:
+        """As fast as the motor turns, in that phase's direction, until stopped."""
+        self.running = phase
         self.status, self.left_ml = "X", math.inf
         self._begin_act(now_s, resumes=False)
 
@@ -112,7 +114,7 @@ class Drive:
         for _ in range(2 * LAST_PHASE):
             phase = self.phases[self.running] if self.running < LAST_PHASE else Phase()
             if phase.function == "STP":
-                self.status = "S"
+                self.status, self.running = "S", min(self.running, LAST_PHASE - 1)
                 return
             if phase.function == "RAT":
                 self.left_ml = phase.volume * VOLUMES_ML[self.volume_unit] or math.inf
@@ -198,7 +200,7 @@ class Drive:
             self.content_ml += real
         else:
             self.infused_ml += moved
-            self.content_ml -= real
+            self.content_ml = max(self.content_ml - real, 0.0)
             self.world.sample.pump_moved(self.name, real * 1e3, passed_s)
         if not ends:
             return

@@ -190,7 +190,10 @@ def _read_scatter(raw: Path, output: str, ids: list[str]) -> dict[int, float]:
     place = {row_id: n for n, row_id in enumerate(ids)}
     groups: dict[int, list[float]] = defaultdict(list)
     with open(raw, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+        rows = csv.DictReader(file)
+        if missing := [name for name in ("row_id", output) if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"{raw}: no column {', '.join(missing)}; replicates need row_id and {output}")
+        for row in rows:
             if row["row_id"] in place:
                 groups[place[row["row_id"]]].append(float(row[output]))
     # Two or three replicates say next to nothing about their own spread.

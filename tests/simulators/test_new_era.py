@@ -207,6 +207,13 @@ def test_the_next_phase_runs_on_unless_it_is_stop() -> None:
     assert device.receive(b"0DIS\r", 41.0) == b"\x0200SI2.000W0.000ML\x03"
 
 
+def test_the_last_phase_ends_the_program() -> None:
+    device = pump()
+    told(device, b"0DIA14.43\r", b"0PHN41\r", b"0FUNRAT\r", b"0RAT6MM\r", b"0VOL1\r", b"0RUN41\r")
+    assert device.receive(b"0DIS\r", 20.0) == b"\x0200SI1.000W0.000ML\x03"
+    assert device.receive(b"0PUR\r", 20.0) == b"\x0200X\x03"
+
+
 def test_an_empty_syringe_stalls_at_the_moment_it_is_empty() -> None:
     device = pump(stock="0.5 mL")
     told(device, b"0DIA14.43\r", b"0VOL1\r", b"0RAT6MM\r", b"0RUN\r")
