@@ -27,7 +27,6 @@ What stands behind the protocol: the plunger moves by the diameter that was *set
 syringe holds ``stock`` (else ``syringe.volume``) at first, and stalls when it is empty or full.
 """
 
-import binascii
 import math
 import re
 from collections.abc import Mapping
@@ -37,36 +36,12 @@ from labloop.simulation.quantity import amount
 from labloop.simulation.world import World
 
 from .new_era_drive import LAST_PHASE, RATES_ML_S, VOLUMES_ML, Drive
+from .new_era_frames import PACKET_GAP_S, Frames, Heard, Refusal, framed, number, parse_number
 
-STX, ETX, CR = 0x02, 0x03, 0x0D
 FIRMWARE = "NE1000V3.923"
 DIAMETERS_MM = (0.1, 50.0)
 UL_UP_TO_MM = 14.0
 ROLLS_OVER_AT = 10000.0  # Four digits: after 9999 the dispensed volume begins at 0 again.
-PACKET_GAP_S = 0.5
-LINE_LENGTH = 80
-
-
-class Refusal(Exception):
-    """An error in the pump's words: ?, ?NA, ?OOR."""
-
-
-def number(value: float) -> str:
-    """Four digits and a point: 0.123, 14.43, 501.4, 1000."""
-    for decimals, limit in ((3, 10.0), (2, 100.0), (1, 1000.0)):
-        if round(value, decimals) < limit:
-            return f"{value:.{decimals}f}"
-    return f"{value:.0f}."
-
-
-def parse_number(text: str) -> float:
-    """Raises Refusal: ``?`` for no number, ``?OOR`` for more than four digits or three decimals."""
-    if not re.fullmatch(r"\d+\.?\d*|\.\d+", text):
-        raise Refusal("?")
-    whole, _, decimals = text.partition(".")
-    if len(whole) + len(decimals) > 4 or len(decimals) > 3:
-        raise Refusal("?OOR")
-    return float(text)
 
 
 class NE1000:
@@ -93,8 +68,7 @@ class NE1000:
         self.alarm = "R"
         self.watchdog_s = 0
         self.heard_s: float | None = None
-        self._line = bytearray()
-        self._byte_s = 0.0
+        self._frames = Frames(PACKET_GAP_S * world.speed)
         self._out = bytearray()
         world.join(self)
 
@@ -102,48 +76,20 @@ class NE1000:
     def receive(self, data: bytes, now_s: float) -> bytes:
         self.world.settle(now_s)
         for byte in data:
-            self._take(byte, now_s)
+            if (heard := self._frames.take(byte, now_s)) is not None:
+                self._take(heard, now_s)
         out, self._out = bytes(self._out), bytearray()
         return out
 
-    def _take(self, byte: int, now_s: float) -> None:
-        line = self._line
-        if line and line[0] == STX and now_s - self._byte_s > PACKET_GAP_S * self.world.speed:
-            line.clear()
-        self._byte_s = now_s
-        in_packet = bool(line) and line[0] == STX
-        if byte == STX and not in_packet:
-            line[:] = [STX]
-        elif in_packet:
-            line.append(byte)
-            if line[1] < 4:
-                line.clear()
-            elif len(line) == line[1] + 1:
-                packet = bytes(line)
-                line.clear()
-                self._take_packet(packet, now_s)
-        elif byte == CR:
-            text = _plain(bytes(line))
-            line.clear()
-            self._take_basic(text, now_s)
-        elif len(line) < LINE_LENGTH:
-            line.append(byte)
-
-    def _take_packet(self, packet: bytes, now_s: float) -> None:
-        payload, crc = packet[2:-3], int.from_bytes(packet[-3:-1], "big")
-        text = _plain(payload)
-        if packet[-1] != ETX or crc != binascii.crc_hqx(payload, 0):
-            if self._is_mine(text)[0]:
+    def _take(self, heard: Heard, now_s: float) -> None:
+        if not heard.sound:
+            if self._is_mine(heard.text)[0]:
                 self._answer(self.drive.status + "?COM")
-            return
-        self._take_command(text, now_s)
-
-    def _take_basic(self, text: str, now_s: float) -> None:
-        if text.count("*") and re.fullmatch(r"(\d[A-Z][^*]*\*)+", text):
-            for part in text.split("*")[:-1]:
+        elif re.fullmatch(r"(\d[A-Z][^*]*\*)+", heard.text):
+            for part in heard.text.split("*")[:-1]:
                 self._take_command(part, now_s)
         else:
-            self._take_command(text, now_s)
+            self._take_command(heard.text, now_s)
 
     def _is_mine(self, text: str) -> tuple[bool, str]:
         match = re.match(r"\*|\d{0,2}", text)
@@ -168,12 +114,7 @@ class NE1000:
         self._answer(self.drive.status + data)
 
     def _answer(self, text: str) -> None:
-        payload = f"{self.address:02d}{text}".encode("ascii")
-        if self.watchdog_s:
-            crc = binascii.crc_hqx(payload, 0).to_bytes(2, "big")
-            self._out += bytes([STX, len(payload) + 4]) + payload + crc + bytes([ETX])
-        else:
-            self._out += bytes([STX]) + payload + bytes([ETX])
+        self._out += framed(f"{self.address:02d}{text}", safe=self.watchdog_s > 0)
 
     # -- commands ----------------------------------------------------------------------------------------------------
     def _do(self, command: str, now_s: float) -> str:
@@ -407,7 +348,7 @@ class NE1000:
         self.drive.halt(now_s)
         self.drive.infused_ml = self.drive.withdrawn_ml = 0.0
         self.heard_s = None
-        self._line.clear()
+        self._frames.forget()
         self._out.clear()
         self._raise_alarm("R")
 
@@ -421,8 +362,3 @@ class NE1000:
 
 
 _KEPT = ("address", "shown", "alarm", "watchdog_s", "heard_s")
-
-
-def _plain(data: bytes) -> str:
-    """Without spaces and control characters, in capitals; what is not ASCII becomes a character no command has."""
-    return "".join(chr(b) if 0x20 < b < 0x7F else "~" for b in data if b > 0x20 and b != 0x7F).upper()

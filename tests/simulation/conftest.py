@@ -91,3 +91,22 @@ def serve_plan(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     for served in running:
         if served.process.poll() is None:
             served.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def crosswise_python() -> Callable[[str], Path]:
+    """``crosswise_python("ika-control==0.7.0")``: the Python of a venv with that client alone, made once and kept."""
+
+    def made(requirement: str) -> Path:
+        folder = ROOT / ".crosswise" / requirement.replace("==", "-")
+        python, finished = folder / "bin" / "python", folder / "finished"
+        if not finished.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            install = [str(python), "-m", "pip", "install", "--quiet", requirement]
+            done = subprocess.run(install, capture_output=True, text=True, check=False)
+            if done.returncode:
+                pytest.fail(f"{requirement} cannot be installed, so nothing was checked against it:\n{done.stderr}")
+            finished.touch()
+        return python
+
+    return made

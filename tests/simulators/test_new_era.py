@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labloop.simulation.world import World
-from simulators.new_era import NE1000, number
+from simulators.new_era import NE1000
+from simulators.new_era_frames import number
 
 SYRINGE = {"syringe": {"volume": "10 mL", "diameter": "14.43 mm"}, "stock": "10 mL"}
 
