@@ -1,0 +1,28 @@
+"""The mind: from what is known to what to try next. The only place that imports torch, and only when it is asked."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import NothingLeftError as NothingLeftError
+    from .errors import PlannerError as PlannerError
+    from .inline import InlinePlanner as InlinePlanner
+    from .problem import propose as propose
+    from .process import PlannerProcess as PlannerProcess
+    from .proposal import Proposal as Proposal
+
+_HOMES = {
+    "InlinePlanner": "inline",
+    "NothingLeftError": "errors",
+    "PlannerError": "errors",
+    "PlannerProcess": "process",
+    "Proposal": "proposal",
+    "propose": "problem",
+}
+__all__ = ["InlinePlanner", "NothingLeftError", "PlannerError", "PlannerProcess", "Proposal", "propose"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

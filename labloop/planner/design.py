@@ -1,0 +1,246 @@
+"""Points before there is a model: Sobol, Latin hypercube or random, inside the constraints.
+
+A design is an endless sequence fixed by the campaign's seed; trial i takes its i-th point. So a replayed journal
+proposes the same points, whatever else happened, and a point that is taken already (told data, a table's row) gives way
+to the next one of a sequence of its own, fixed by (seed, trial).
+
+Constraints are kept by rejection while at least one point in fifty is kept. Below that, and for equalities, points come
+from a hit-and-run walk in the polytope (Smith, Oper. Res. 32, 1296 (1984)) and are put in farthest-first order, so that
+its first points cover it as Sobol's cover a cube.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.linalg import null_space
+from scipy.optimize import linprog
+from torch.quasirandom import SobolEngine
+
+from .encoding import Array, Encoding
+from .errors import NothingLeftError
+
+BLOCK = 256
+# Rejection costs at most this many draws a point; test_design.py has a space on either side.
+WORST_ACCEPTANCE = 1 / 50
+# Steps of the walk between two points kept, for each dimension: enough to forget the last point in a simplex of 8.
+WALK_STEPS = 10
+POOL = 512
+# What a space with constraints that no linear form can say may cost before it counts as empty.
+MOST_DRAWS = 200_000
+
+
+def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial: int, taken: Array) -> Array:
+    """The point of trial ``trial`` (from 1); ``taken`` (n x d) are points of a discrete space not to give again.
+
+    ``initial``: how many trials the design has (a Latin hypercube is laid out over them).
+    Raises NothingLeftError when nothing is left.
+    """
+    if encoding.rows is not None:
+        return _nearest_row(encoding, method, seed, trial, initial, taken)
+    wanted = trial - 1
+    for index, point in enumerate(_sequence(encoding, method, seed, initial)):
+        if index == wanted:
+            if not encoding.is_discrete or not _is_among(point, taken):
+                return point
+            break
+    if encoding.size <= 20_000:
+        left = free_grid(encoding, taken)
+        return np.asarray(left[np.random.default_rng([seed, trial]).integers(len(left))])
+    for tried, point in enumerate(_sequence(encoding, "random", _mix(seed, trial), initial)):
+        if not _is_among(point, taken):
+            return point
+        if tried > 10 * BLOCK:
+            break
+    raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
+
+
+def sample(encoding: Encoding, count: int, seed: int) -> Array:
+    """``count`` feasible points of the columns (a table is not looked at), n x d, for searches to start from."""
+    points: list[Array] = []
+    for point in _sequence(encoding, "sobol", seed, count):
+        points.append(point)
+        if len(points) == count:
+            break
+    return np.array(points)
+
+
+def free_rows(encoding: Encoding, taken: Array) -> NDArray[np.intp]:
+    """Which rows of the table may still be proposed, as row numbers. Raises NothingLeftError when none is."""
+    assert encoding.rows is not None and encoding.table is not None
+    free = encoding.is_inside(encoding.rows)
+    for point in taken:
+        free[encoding.find(point)] = False
+    rows = np.flatnonzero(free)
+    if encoding.allowed is not None:
+        rows = rows[np.array([encoding.allowed(dict(encoding.table[int(row)])) for row in rows], dtype=bool)]
+    if not len(rows):
+        raise NothingLeftError(
+            f"every one of the {len(encoding.rows)} candidates is measured, open or outside the constraints: "
+            "add rows, or allow repeats with engine: {repeats: true}"
+        )
+    return rows
+
+
+def free_grid(encoding: Encoding, taken: Array) -> Array:
+    """The points of a small discrete space that may still be proposed. Raises NothingLeftError when none is."""
+    points = encoding.grid()
+    if encoding.allowed is not None:
+        points = points[np.array([encoding.allowed(encoding.decode(point)) for point in points], dtype=bool)]
+    if len(points) and len(taken):
+        known = {row.tobytes() for row in np.round(taken, 9) + 0.0}
+        points = points[np.array([row.tobytes() not in known for row in np.round(points, 9) + 0.0], dtype=bool)]
+    if not len(points):
+        raise NothingLeftError(
+            "every point of the space is measured, open or outside the constraints: "
+            "widen the space, or allow repeats with engine: {repeats: true}"
+        )
+    return points
+
+
+def _is_among(point: Array, points: Array) -> bool:
+    return bool(len(points)) and bool(np.any(np.all(np.abs(points - point) <= 1e-9, axis=1)))
+
+
+def _mix(seed: int, trial: int) -> int:
+    return int(np.random.SeedSequence([seed, trial]).generate_state(1)[0])
+
+
+def _nearest_row(encoding: Encoding, method: str, seed: int, trial: int, initial: int, taken: Array) -> Array:
+    """The free row nearest to the trial's point of the unconstrained cube: the rows are the constraint."""
+    assert encoding.rows is not None
+    free = free_rows(encoding, taken)
+    rows = encoding.rows[free]
+    if method == "random":
+        return np.asarray(rows[np.random.default_rng([seed, trial]).integers(len(rows))])
+    wanted = trial - 1
+    blocks = _uniform(method, encoding.dimension, seed, initial)
+    block = next(blocks)
+    while wanted >= len(block):
+        wanted -= len(block)
+        block = next(blocks)
+    point = block[wanted]
+    distance = np.zeros(len(rows))
+    for index, column in enumerate(encoding.columns):
+        if column.kind == "label":
+            distance += rows[:, index] != np.floor(point[index] * len(column.values))
+        else:
+            distance += (rows[:, index] - point[index]) ** 2
+    return np.asarray(rows[np.argmin(distance)])
+
+
+def _sequence(encoding: Encoding, method: str, seed: int, initial: int) -> Iterator[Array]:
+    """The endless sequence of feasible points. Raises NothingLeftError when the space seems to be empty."""
+    if encoding.constraints and _acceptance(encoding, seed) < WORST_ACCEPTANCE:
+        blocks = _polytope_blocks(encoding, seed)
+    else:
+        blocks = (_spread(encoding, block) for block in _uniform(method, encoding.dimension, seed, initial))
+    drawn, given = 0, 0
+    for block in blocks:
+        drawn += len(block)
+        for point in block[encoding.is_inside(block)]:
+            if encoding.allowed is None or encoding.allowed(encoding.decode(point)):
+                given += 1
+                yield point
+        if not given and drawn >= MOST_DRAWS:
+            raise NothingLeftError(f"none of {drawn} points keeps the constraints: is there any that does?")
+
+
+def _uniform(method: str, dimension: int, seed: int, initial: int) -> Iterator[Array]:
+    """Blocks of points of the unit cube."""
+    if method == "sobol":
+        engine: Any = SobolEngine(dimension, scramble=True, seed=seed % 2**31)  # type: ignore[no-untyped-call]
+        while True:
+            # 2**30 points is where the engine ends; nobody gets there.
+            yield engine.draw(BLOCK, dtype=torch.float64).numpy()
+    generator = np.random.default_rng(seed)
+    while True:
+        if method == "lhs":
+            count = max(initial, 1)
+            strata = generator.permuted(np.tile(np.arange(count), (dimension, 1)), axis=1).T
+            yield (strata + generator.random((count, dimension))) / count
+        else:
+            yield generator.random((BLOCK, dimension))
+
+
+def _spread(encoding: Encoding, block: Array) -> Array:
+    """Points of the cube as points of the columns, every level with an equal share."""
+    out = block.copy()
+    for index, column in enumerate(encoding.columns):
+        if (levels := column.levels) is not None:
+            out[:, index] = column.level(np.minimum(np.floor(block[:, index] * levels), levels - 1))
+    return out
+
+
+def _acceptance(encoding: Encoding, seed: int) -> float:
+    if any(constraint.equality for constraint in encoding.constraints):
+        return 0.0
+    points = _spread(encoding, np.random.default_rng(seed).random((1024, encoding.dimension)))
+    return float(encoding.is_inside(points).mean())
+
+
+def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
+    """Pools of points inside the linear constraints, each in farthest-first order; grids and labels snapped."""
+    round_ = 0
+    while True:
+        generator = np.random.default_rng([seed, round_])
+        walked = hit_and_run(encoding, POOL, generator)
+        pool = _spread(encoding, generator.random(walked.shape))
+        moved = [index for index, column in enumerate(encoding.columns) if column.is_linear]
+        pool[:, moved] = walked[:, moved]
+        pool = encoding.snap(pool)
+        pool = pool[encoding.is_inside(pool)]
+        yield pool[_farthest_first(pool)] if len(pool) else np.empty((1, encoding.dimension))
+        round_ += 1
+
+
+def hit_and_run(encoding: Encoding, count: int, generator: np.random.Generator) -> Array:
+    """``count`` points of {A u <= b, E u = f, 0 <= u <= 1}, near uniform. Raises NothingLeftError when it is empty."""
+    a, b = encoding.halfspaces()
+    e, f = encoding.equalities()
+    d = encoding.dimension
+    a = np.vstack([a, np.eye(d), -np.eye(d)])
+    b = np.concatenate([b, np.ones(d), np.zeros(d)])
+    basis = null_space(e) if len(e) else np.eye(d)
+    # The centre of the largest ball inside (in the flat that the equalities leave) is where all walks start.
+    reach = np.linalg.norm(a @ basis, axis=1)
+    centre = linprog(
+        np.append(np.zeros(d), -1.0),
+        A_ub=np.column_stack([a, reach]),
+        b_ub=b,
+        A_eq=np.column_stack([e, np.zeros(len(e))]) if len(e) else None,
+        b_eq=f if len(e) else None,
+        bounds=[(None, None)] * d + [(0, None)],
+    )
+    if not centre.success:
+        raise NothingLeftError("no settings keep all the linear constraints together: loosen one of them")
+    chains = min(count, 64)
+    points = np.tile(centre.x[:d], (chains, 1))
+    if basis.shape[1] == 0:
+        return np.tile(centre.x[:d], (count, 1))
+    kept: list[Array] = []
+    while len(kept) * chains < count:
+        for _ in range(WALK_STEPS * d):
+            directions = generator.standard_normal((chains, basis.shape[1])) @ basis.T
+            slope, room = directions @ a.T, b - points @ a.T
+            room = np.maximum(room, 0.0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                steps = room / slope
+            longest = np.where(slope > 1e-12, steps, np.inf).min(axis=1)
+            shortest = np.where(slope < -1e-12, steps, -np.inf).max(axis=1)
+            points = points + (shortest + generator.random(chains) * (longest - shortest))[:, None] * directions
+        kept.append(points)
+    return np.clip(np.concatenate(kept)[:count], 0.0, 1.0)
+
+
+def _farthest_first(points: Array) -> Array:
+    """Row numbers so that each is the farthest from all before it; the first is the first."""
+    order = [0]
+    distance = np.sum((points - points[0]) ** 2, axis=1)
+    for _ in range(len(points) - 1):
+        order.append(int(np.argmax(distance)))
+        distance = np.minimum(distance, np.sum((points - points[order[-1]]) ** 2, axis=1))
+        distance[order] = -1.0
+    return np.array(order)

@@ -1,0 +1,317 @@
+"""Settings as points: one column a parameter, every column in the unit cube but unordered choices.
+
+    real     a range, linear or log: u = (v - low)/(high - low), or the same of log v
+    grid     a range with a step, or integers: as real, but only the levels low, low + step, ... are points
+    ordered  ranked choices: u = rank/(k - 1)
+    label    unordered choices: the index itself, 0 .. k - 1. Models see it through a Hamming kernel, never as a number
+
+A campaign that brings a table of candidates has its rows as its only points; they are encoded once, as one array, and
+given back exactly as they stand in the table. Linear constraints are kept twice: over values (checked on whole arrays,
+right for every column) and, where all their columns are linear in u, as A u <= b and E u = f for optimizers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import floor, log, log10
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labloop.campaign.events import Value
+
+Array = NDArray[np.float64]
+Settings = dict[str, Value]
+
+# A proposal is written with this share of its range as its last digit: below what any instrument resolves, short
+# enough to be read. test_encoding.py holds that rounding never leaves the space.
+RESOLUTION = 1e-6
+# Relative slack of a linear constraint, a little inside what Space.contains forgives (1e-9).
+SLACK = 5e-10
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One parameter as one number. ``step`` is set for grids, ``values`` for choices."""
+
+    name: str
+    kind: Literal["real", "grid", "ordered", "label"]
+    low: float = 0.0
+    high: float = 1.0
+    log: bool = False
+    step: float = 0.0
+    integer: bool = False
+    values: tuple[Value, ...] = ()
+
+    @property
+    def levels(self) -> int | None:
+        """How many points there are; None: any."""
+        if self.kind == "real":
+            return None if self.high > self.low else 1
+        if self.kind == "grid":
+            return floor((self.high - self.low) / self.step * (1 + 1e-12) + 1e-9) + 1
+        return len(self.values)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the value is a linear function of u."""
+        return self.kind in ("real", "grid") and not self.log
+
+    @property
+    def upper(self) -> float:
+        """The highest coordinate: 1, or the last index of a label, or 0 where there is but one level."""
+        if self.kind == "label":
+            return float(len(self.values) - 1)
+        return float(self.level(self.levels - 1)) if self.levels is not None else 1.0
+
+    def level(self, index: ArrayLike) -> Array:
+        """Coordinates of levels by index, 0 .. levels - 1."""
+        at = np.asarray(index, dtype=float)
+        if self.kind == "label":
+            return at
+        if self.kind == "ordered":
+            return at / max(len(self.values) - 1, 1)
+        if self.kind == "real":
+            return at * 0.0
+        return self.to_unit(self.low + at * self.step)
+
+    def index(self, u: Array) -> Array:
+        """Index of the level nearest to each coordinate."""
+        count = self.levels
+        assert count is not None
+        if self.kind == "grid":
+            raw = (self.to_value(u) - self.low) / self.step
+        else:
+            raw = u if self.kind == "label" else u * max(count - 1, 1)
+        return np.clip(np.rint(raw), 0, count - 1)
+
+    def snap(self, u: Array) -> Array:
+        """The nearest coordinates that are points."""
+        return np.clip(u, 0.0, 1.0) if self.levels is None else self.level(self.index(u))
+
+    def to_unit(self, value: Array | float) -> Array:
+        """Values of a range as coordinates."""
+        value = np.asarray(value, dtype=float)
+        if self.high <= self.low:
+            return value * 0.0
+        if self.log:
+            return (np.log(value) - log(self.low)) / (log(self.high) - log(self.low))
+        return (value - self.low) / (self.high - self.low)
+
+    def to_value(self, u: Array | float) -> Array:
+        """Coordinates of a range as values."""
+        u = np.asarray(u, dtype=float)
+        if self.log:
+            return np.exp(log(self.low) + u * (log(self.high) - log(self.low)))
+        return self.low + u * (self.high - self.low)
+
+    def encode(self, values: Sequence[Any]) -> Array:
+        """Values as coordinates. Raises KeyError for a choice that is not one."""
+        if self.kind in ("real", "grid"):
+            return self.to_unit(np.asarray(values, dtype=float))
+        ranks = {_choice_key(value): rank for rank, value in enumerate(self.values)}
+        return self.level(np.asarray([ranks[_choice_key(value)] for value in values], dtype=float))
+
+    def decode(self, u: float) -> Value:
+        """One coordinate as the plain value to propose: snapped, rounded, inside the range."""
+        if self.kind in ("ordered", "label"):
+            return self.values[int(self.index(np.asarray(u)))]
+        if self.kind == "grid":
+            value = float(f"{self.low + float(self.index(np.asarray(u))) * self.step:.12g}")
+        else:
+            value = self.round(float(self.to_value(min(max(u, 0.0), 1.0))))
+        value = min(max(value, self.low), self.high)
+        return int(value) if self.integer else value
+
+    def round(self, value: float) -> float:
+        """A value with no more digits than RESOLUTION asks for."""
+        if self.high <= self.low:
+            return self.low
+        unit = value * RESOLUTION if self.log else (self.high - self.low) * RESOLUTION
+        return round(value, -floor(log10(abs(unit)))) if unit else value
+
+
+def _choice_key(value: Any) -> Any:
+    """1 and 1.0 are one choice; True and 1 are not."""
+    return (isinstance(value, bool), float(value) if isinstance(value, int | float) else value)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """``coefficients . values <= bound`` (or ``==``) in the parameters' own units."""
+
+    coefficients: Mapping[str, float]
+    bound: float
+    equality: bool = False
+
+
+@dataclass(slots=True)
+class Encoding:
+    """A space as arrays. ``rows``: the candidates, N x d, or None. ``allowed``: what no linear form can say."""
+
+    columns: tuple[Column, ...]
+    constraints: tuple[Linear, ...] = ()
+    table: Sequence[Mapping[str, Value]] | None = None
+    allowed: Callable[[Settings], bool] | None = None
+    rows: Array | None = None
+    _weights: Array = field(init=False)
+    _order: NDArray[np.intp] | None = field(init=False, default=None)
+    _hashes: Array | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        # Any fixed irrational-looking weights do: equal rows get equal hashes, and hits are compared in full.
+        self._weights = np.sqrt(np.arange(2.0, 2.0 + len(self.columns)))
+        if self.table is not None:
+            self.rows = self.encode(self.table)
+            hashes = self._hash(self.rows)
+            self._order = np.argsort(hashes, kind="stable")
+            self._hashes = hashes[self._order]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters, in the order of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def dimension(self) -> int:
+        """How many columns."""
+        return len(self.columns)
+
+    @property
+    def labels(self) -> list[int]:
+        """Columns that hold an index, not a coordinate."""
+        return [index for index, column in enumerate(self.columns) if column.kind == "label"]
+
+    @property
+    def upper(self) -> Array:
+        """The highest coordinate of each column; the lowest is 0."""
+        return np.array([column.upper for column in self.columns])
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether every point can be counted."""
+        return self.rows is not None or all(column.levels is not None for column in self.columns)
+
+    @property
+    def size(self) -> float:
+        """How many points there are before constraints; infinity for a continuous space."""
+        if self.rows is not None:
+            return float(len(self.rows))
+        if not self.is_discrete:
+            return float("inf")
+        return float(np.prod([float(column.levels or 1) for column in self.columns]))
+
+    def encode(self, settings: Sequence[Mapping[str, Value]]) -> Array:
+        """Settings as points, n x d. Raises KeyError for a parameter or choice that is missing."""
+        if not settings:
+            return np.empty((0, len(self.columns)))
+        return np.column_stack([column.encode([row[column.name] for row in settings]) for column in self.columns])
+
+    def decode(self, point: Array) -> Settings:
+        """A point as plain settings, rounded, with the sums of equality constraints kept exactly."""
+        if self.rows is not None and self.table is not None:
+            return dict(self.table[self.find(point)[0]])
+        settings = {column.name: column.decode(float(u)) for column, u in zip(self.columns, point, strict=True)}
+        for constraint in self.constraints:
+            if constraint.equality:
+                self._settle(settings, constraint)
+        return settings
+
+    def _settle(self, settings: Settings, constraint: Linear) -> None:
+        """Let the real column with most room take what rounding left over of an equality."""
+        real = {column.name: column for column in self.columns if column.kind == "real"}
+        free = [name for name, factor in constraint.coefficients.items() if factor and name in real]
+        free.sort(key=lambda name: min(float(settings[name]) - real[name].low, real[name].high - float(settings[name])))
+        left = constraint.bound - sum(
+            factor * float(settings[name]) for name, factor in constraint.coefficients.items()
+        )
+        for name in reversed(free):
+            wanted = float(settings[name]) + left / constraint.coefficients[name]
+            taken = float(f"{min(max(wanted, real[name].low), real[name].high):.12g}")
+            left -= (taken - float(settings[name])) * constraint.coefficients[name]
+            settings[name] = taken
+            if abs(left) <= SLACK * max(abs(constraint.bound), 1e-12):
+                return
+
+    def find(self, point: Array) -> list[int]:
+        """The rows of the table that are this point (the table may hold it more than once)."""
+        assert self.rows is not None and self._hashes is not None and self._order is not None
+        wanted = float(self._hash(point[None, :])[0])
+        slack = 1e-9 * max(1.0, abs(wanted))
+        start, end = np.searchsorted(self._hashes, [wanted - slack, wanted + slack])
+        near = self._order[start:end]
+        same = np.all(np.abs(self.rows[near] - point) <= 1e-9, axis=1)
+        return sorted(int(row) for row in near[same])
+
+    def _hash(self, points: Array) -> Array:
+        # Column by column, not a matrix product: BLAS may round one row alone otherwise than the same row among many.
+        total = np.zeros(len(points))
+        for weight, column in zip(self._weights, points.T, strict=True):
+            total += weight * column
+        return total
+
+    def snap(self, points: Array) -> Array:
+        """The nearest points of the columns, n x d; constraints are not looked at."""
+        return np.column_stack([column.snap(points[:, index]) for index, column in enumerate(self.columns)])
+
+    def values(self, points: Array) -> Array:
+        """Points as numbers in the parameters' units, n x d; NaN for choices that are words."""
+        out = np.full(points.shape, np.nan)
+        for index, column in enumerate(self.columns):
+            if column.kind in ("real", "grid"):
+                out[:, index] = column.to_value(points[:, index])
+            elif all(isinstance(value, int | float) for value in column.values):
+                table = np.array([float(value) for value in column.values])
+                out[:, index] = table[column.index(points[:, index]).astype(int)]
+        return out
+
+    def is_inside(self, points: Array, margin: float = 0.0) -> NDArray[np.bool_]:
+        """Which points keep the linear constraints, with ``margin`` (share of their scale) to spare on inequalities."""
+        inside = np.ones(len(points), dtype=bool)
+        if not self.constraints or not len(points):
+            return inside
+        values = self.values(points)
+        for constraint in self.constraints:
+            total, scale = np.zeros(len(points)), abs(constraint.bound)
+            for index, column in enumerate(self.columns):
+                if factor := constraint.coefficients.get(column.name, 0.0):
+                    total += factor * values[:, index]
+                    scale = max(scale, abs(factor) * max(abs(column.low), abs(column.high)))
+            if constraint.equality:
+                # Continuous points are settled on the sum when decoded; a point counts when it is that close.
+                inside &= np.abs(total - constraint.bound) <= max(10 * RESOLUTION, margin) * scale
+            else:
+                inside &= total <= constraint.bound + (SLACK - margin) * scale
+        return inside
+
+    def halfspaces(self) -> tuple[Array, Array]:
+        """``A, b`` with A u <= b of the inequalities whose columns are linear in u, tightened by rounding's reach."""
+        rows, bounds = [], []
+        for constraint in self.constraints:
+            if not constraint.equality and self._is_linear(constraint):
+                row, bound = self._in_cube(constraint)
+                rows.append(row)
+                bounds.append(bound - RESOLUTION * float(np.abs(row).sum()))
+        return np.array(rows).reshape(-1, self.dimension), np.array(bounds)
+
+    def equalities(self) -> tuple[Array, Array]:
+        """``E, f`` with E u = f of the equalities."""
+        both = [self._in_cube(item) for item in self.constraints if item.equality and self._is_linear(item)]
+        return np.array([row for row, _ in both]).reshape(-1, self.dimension), np.array([bound for _, bound in both])
+
+    def _is_linear(self, constraint: Linear) -> bool:
+        return all(column.is_linear for column in self.columns if constraint.coefficients.get(column.name))
+
+    def _in_cube(self, constraint: Linear) -> tuple[Array, float]:
+        row, bound = np.zeros(self.dimension), constraint.bound
+        for index, column in enumerate(self.columns):
+            factor = constraint.coefficients.get(column.name, 0.0)
+            row[index] = factor * (column.high - column.low)
+            bound -= factor * column.low if factor else 0.0
+        return row, bound
+
+    def grid(self) -> Array:
+        """Every point of a discrete space that keeps the constraints, N x d, in lexical order."""
+        axes = [column.level(np.arange(column.levels or 1)) for column in self.columns]
+        points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+        return points[self.is_inside(points)]

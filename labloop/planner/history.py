@@ -1,0 +1,95 @@
+"""What the trials taught, as arrays: a CampaignState seen by the planner."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from labloop.campaign.events import Reading, Value
+from labloop.campaign.state import FAILED, MEASURED, OPEN_STATES, CampaignState, TrialState
+
+from .acquisition import Goal, Known
+from .encoding import Array, Encoding
+from .surrogate import Observations
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """``data``: {outcome: observations}; ``taken``: every point that was measured, failed or is open, n x d."""
+
+    data: dict[str, Observations]
+    known: Known
+    taken: Array
+    begun: int  # trials that count for the initial design: measured or open
+    failed: int
+    left_out: int  # trials whose settings this space cannot hold, and results that are no numbers
+
+    def and_pending(self, point: Array) -> "History":
+        """The same with one more trial in flight."""
+        point = point[None, :]
+        known = Known(
+            self.known.observed, np.concatenate([self.known.pending, point]), self.known.worked, self.known.failed
+        )
+        taken = np.concatenate([self.taken, point])
+        return History(self.data, known, taken, self.begun + 1, self.failed, self.left_out)
+
+
+def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> History:
+    """Sort the trials. Abandoned ones teach nothing, and controls and repeats teach like any other."""
+    goals = tuple(goals)
+    measured: list[tuple[Array, TrialState]] = []
+    pending: list[Array] = []
+    failed: list[Array] = []
+    left_out = begun = 0
+    for trial in (state.trials[number] for number in sorted(state.trials)):
+        if trial.state not in OPEN_STATES and trial.state not in (MEASURED, FAILED):
+            continue
+        begun += trial.state != FAILED and trial.role == "candidate"
+        point = _point(trial.settings, encoding)
+        if point is None:
+            left_out += 1
+        elif trial.state == MEASURED:
+            measured.append((point, trial))
+        elif trial.state == FAILED:
+            failed.append(point)
+        else:
+            pending.append(point)
+    data = {}
+    useful = np.zeros(len(measured), dtype=bool)
+    for goal in goals:
+        found = [_number(trial.outcomes.get(goal.outcome)) for _, trial in measured]
+        rows = [index for index, number in enumerate(found) if number is not None]
+        numbers = [number for number in found if number is not None]
+        useful[rows] = True
+        data[goal.outcome] = Observations(
+            _stack([measured[index][0] for index in rows], encoding),
+            np.array([value for value, _ in numbers]),
+            np.array([sd**2 for _, sd in numbers]),
+        )
+    points = _stack([point for point, _ in measured], encoding)
+    known = Known(points[useful], _stack(pending, encoding), points[useful], _stack(failed, encoding))
+    taken = np.concatenate([points, known.failed, known.pending])
+    return History(data, known, taken, begun, len(failed), left_out + int(np.sum(~useful)))
+
+
+def _point(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:
+    """Settings as a point; None when this space has no place for them (a choice that was taken out since)."""
+    try:
+        point = encoding.encode([settings])[0]
+    except (KeyError, ValueError, TypeError):
+        return None
+    return point if np.all(np.isfinite(point)) else None
+
+
+def _number(reading: Reading | None) -> tuple[float, float] | None:
+    """Value and sd (0: not given); None for a word, NaN or infinity."""
+    if reading is None or isinstance(reading.value, str | None):
+        return None
+    value = float(reading.value)
+    sd = reading.sd if reading.sd is not None and isfinite(reading.sd) else 0.0
+    return (value, sd) if isfinite(value) else None
+
+
+def _stack(points: list[Array], encoding: Encoding) -> Array:
+    return np.array(points).reshape(-1, encoding.dimension)

@@ -1,0 +1,272 @@
+"""Where the acquisition is highest, over every kind of space, among points that may still be proposed.
+
+    table                   every row is scored: the exact argmax
+    few points in all       every point is scored likewise
+    anything continuous     raw points (Sobol inside the constraints, and around the best known) are scored; the best,
+                            kept apart, are starts. Each start alternates a gradient step over its real columns
+                            (L-BFGS-B; SLSQP where that leaves the linear constraints) with a step to the best
+                            neighbour in its discrete columns, until neither gains
+    many points, all discrete  the same with the neighbour step alone
+
+Grids of more than RELAXED_LEVELS levels move with the real columns and are then snapped to the best of the levels
+around. The last score of a point is of what would really be proposed: rounded, inside the constraints, not yet taken.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from .acquisition import Acquisition
+from .design import free_grid, free_rows, sample
+from .encoding import Array, Encoding, Settings
+from .errors import NothingLeftError
+
+ENUMERATED = 20_000
+RELAXED_LEVELS = 12
+APART = 0.1  # least distance of two starts (unit cube, a label counts 1), so that they climb different hills
+ROUNDS = 4
+RUNNERS_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard to search. The defaults keep a proposal below a second of CPU at n = 40, d = 5."""
+
+    raw_samples: int = 512
+    restarts: int = 6
+    iterations: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A point (columns), the settings it stands for, and its score."""
+
+    point: Array
+    settings: Settings
+    score: float
+
+
+def maximize(
+    acquisition: Acquisition, encoding: Encoding, best: Array, taken: Array, seed: int, effort: Effort
+) -> list[Found]:
+    """The best point and a few runners-up, best first.
+
+    best: k x d, the best known points (the search looks around them). taken: points not to propose, where the space is
+    discrete. Raises NothingLeftError when no point may be proposed.
+    """
+    if encoding.rows is not None:
+        rows = free_rows(encoding, taken)
+        return _best_of(acquisition, encoding, encoding.rows[rows])
+    if encoding.is_discrete and encoding.size <= ENUMERATED:
+        return _best_of(acquisition, encoding, free_grid(encoding, taken))
+    climb = _Climb(acquisition, encoding, taken, effort)
+    raw = climb.keep(np.concatenate([sample(encoding, effort.raw_samples, seed), _around(encoding, best, seed)]))
+    if not len(raw):
+        raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
+    starts = _apart(encoding, raw, acquisition.of_rows(raw), effort.restarts)
+    ended = climb.from_starts(starts)
+    return _finish(acquisition, encoding, climb, np.concatenate([ended, starts]))
+
+
+def _best_of(acquisition: Acquisition, encoding: Encoding, points: Array) -> list[Found]:
+    scores = acquisition.of_rows(points)
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    order = np.argsort(-scores, kind="stable")[: RUNNERS_UP + 1]
+    return [Found(points[i], encoding.decode(points[i]), float(scores[i])) for i in order]
+
+
+def _finish(acquisition: Acquisition, encoding: Encoding, climb: "_Climb", points: Array) -> list[Found]:
+    """Round every end, score what would be proposed, best first and each once."""
+    settings = [encoding.decode(point) for point in points]
+    rounded = encoding.encode(settings)
+    legal = climb.is_free(rounded)
+    if not legal.any():
+        raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
+    scores = np.where(legal, acquisition.of_rows(rounded), -np.inf)
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    found: list[Found] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if legal[i] and all(_distance(encoding, rounded[i], other.point) > 1e-2 for other in found):
+            found.append(Found(rounded[i], settings[i], float(scores[i])))
+        if len(found) > RUNNERS_UP:
+            break
+    return found
+
+
+class _Climb:
+    """Hill climbing from many starts at once."""
+
+    def __init__(self, acquisition: Acquisition, encoding: Encoding, taken: Array, effort: Effort) -> None:
+        self.acquisition, self.encoding, self.taken, self.effort = acquisition, encoding, taken, effort
+        levels = [column.levels for column in encoding.columns]
+        self.moving = [
+            index
+            for index, (column, count) in enumerate(zip(encoding.columns, levels, strict=True))
+            if count is None or (column.kind == "grid" and count > RELAXED_LEVELS)
+        ]
+        self.stepping = [index for index, count in enumerate(levels) if count is not None and count > 1]
+        self.known = {row.tobytes() for row in np.round(taken, 9) + 0.0} if encoding.is_discrete else set()
+
+    def is_free(self, points: Array) -> NDArray[np.bool_]:
+        """Which points keep every constraint and are not taken."""
+        free = self.encoding.is_inside(points)
+        if self.known:
+            free &= np.array([row.tobytes() not in self.known for row in np.round(points, 9) + 0.0], dtype=bool)
+        if self.encoding.allowed is not None:
+            allowed = self.encoding.allowed
+            free &= np.array([ok and allowed(self.encoding.decode(p)) for ok, p in zip(free, points, strict=True)])
+        return free
+
+    def keep(self, points: Array) -> Array:
+        """The points that are free."""
+        return points[self.is_free(points)]
+
+    def from_starts(self, starts: Array) -> Array:
+        """Climb from each start; the ends, free, in the starts' order."""
+        points, scores = starts, self.acquisition.of_rows(starts)
+        for _ in range(ROUNDS if self.stepping else 1):
+            before = scores
+            if self.moving:
+                points, scores = self._better(points, scores, self._snapped(self._gradient(points)))
+            if self.stepping:
+                points, scores = self._neighbour(points, scores)
+            if np.all(scores <= before + 1e-6):
+                break
+        return points
+
+    def _better(self, points: Array, scores: Array, moved: Array) -> tuple[Array, Array]:
+        """Take each move that is free and gains; pull a move that leaves the constraints back towards its start."""
+        free = self.is_free(moved)
+        for i in np.flatnonzero(~free):
+            for share in (0.9, 0.7, 0.5, 0.3, 0.1):
+                nearer = self.encoding.snap((points[i] + share * (moved[i] - points[i]))[None, :])
+                if self.is_free(nearer)[0]:
+                    moved[i], free[i] = nearer[0], True
+                    break
+        new = np.where(free, self.acquisition.of_rows(moved), -np.inf)
+        gains = new > scores
+        return np.where(gains[:, None], moved, points), np.where(gains, new, scores)
+
+    def _snapped(self, points: Array) -> Array:
+        return self.encoding.snap(points)
+
+    def _gradient(self, starts: Array) -> Array:
+        """Local maxima over the moving columns, each start's others fixed."""
+        ends = self._minimize(starts, constrained=bool(len(self.encoding.equalities()[1])))
+        a, b = self.encoding.halfspaces()
+        outside = np.any(ends @ a.T > b + 1e-9, axis=1) if len(b) else np.zeros(len(ends), dtype=bool)
+        if outside.any():
+            ends[outside] = self._minimize(starts[outside], constrained=True)
+        return ends
+
+    def _minimize(self, starts: Array, constrained: bool) -> Array:
+        count, moving = len(starts), self.moving
+        base = torch.as_tensor(starts, dtype=torch.float64)
+
+        def loss(flat: Array) -> tuple[float, Array]:
+            free = torch.tensor(flat.reshape(count, -1), dtype=torch.float64, requires_grad=True)
+            points = base.clone()
+            points[:, moving] = free
+            value = -self.acquisition.score(points.unsqueeze(-2)).sum()
+            (gradient,) = torch.autograd.grad(value, free)
+            return float(value.detach()), gradient.numpy().ravel()
+
+        ended = minimize(
+            loss,
+            starts[:, moving].ravel(),
+            jac=True,
+            method="SLSQP" if constrained else "L-BFGS-B",
+            bounds=[(0.0, 1.0)] * (count * len(moving)),
+            constraints=self._forms(starts) if constrained else (),
+            options={"maxiter": self.effort.iterations},
+        )
+        ends = starts.copy()
+        if np.all(np.isfinite(ended.x)):
+            ends[:, moving] = np.clip(ended.x.reshape(count, -1), 0.0, 1.0)
+        return ends
+
+    def _forms(self, starts: Array) -> list[dict[str, object]]:
+        """The linear constraints of all starts together, with what the fixed columns take already counted in."""
+        forms: list[dict[str, object]] = []
+        fixed = [index for index in range(self.encoding.dimension) if index not in self.moving]
+        for kind, (rows, bounds) in (("ineq", self.encoding.halfspaces()), ("eq", self.encoding.equalities())):
+            if len(bounds):
+                block = np.asarray(np.kron(np.eye(len(starts)), rows[:, self.moving]), dtype=np.float64)
+                room = (bounds - starts[:, fixed] @ rows[:, fixed].T).ravel()
+                forms.append(_form(kind, block, room))
+        return forms
+
+    def _neighbour(self, points: Array, scores: Array) -> tuple[Array, Array]:
+        """Move each point to the best of its neighbours in one discrete column, where that gains."""
+        near = [self._neighbours(point) for point in points]
+        every = np.concatenate(near)
+        new = np.where(self.is_free(every), self.acquisition.of_rows(every), -np.inf)
+        points, scores = points.copy(), scores.copy()
+        for i, (start, end) in enumerate(pairwise(np.cumsum([0, *map(len, near)]))):
+            if end > start and (best := start + int(np.argmax(new[start:end]))) >= 0 and new[best] > scores[i]:
+                points[i], scores[i] = every[best], new[best]
+        return points, scores
+
+    def _neighbours(self, point: Array) -> Array:
+        out = []
+        for index in self.stepping:
+            column = self.encoding.columns[index]
+            here, levels = int(column.index(point[index : index + 1])[0]), column.levels or 1
+            near = range(levels) if column.kind == "label" or levels <= RELAXED_LEVELS else range(here - 2, here + 3)
+            for level in near:
+                if level != here and 0 <= level < levels:
+                    other = point.copy()
+                    other[index] = column.level(level)
+                    out.append(other)
+        return np.array(out).reshape(-1, self.encoding.dimension)
+
+
+def _form(kind: str, block: Array, room: Array) -> dict[str, object]:
+    value: Callable[[Array], Array] = lambda flat: room - block @ flat  # noqa: E731
+    return {"type": kind, "fun": value, "jac": lambda flat: -block}
+
+
+def _around(encoding: Encoding, best: Array, seed: int, each: int = 32) -> Array:
+    """Points near the best known ones: small steps in some columns, now and then another choice."""
+    generator = np.random.default_rng([seed, 1])
+    points = np.repeat(best, each, axis=0)
+    if not len(points):
+        return points
+    steps = generator.standard_normal(points.shape) * generator.choice([0.02, 0.1, 0.3], size=(len(points), 1))
+    touched = generator.random(points.shape) < 0.5
+    for index, column in enumerate(encoding.columns):
+        if column.kind == "label":
+            other = generator.integers(len(column.values), size=len(points))
+            points[:, index] = np.where(generator.random(len(points)) < 0.2, other, points[:, index])
+        else:
+            points[:, index] += np.where(touched[:, index], steps[:, index], 0.0)
+    e, f = encoding.equalities()
+    points = np.clip(points, 0.0, 1.0) if not encoding.labels else np.clip(points, 0.0, np.maximum(encoding.upper, 1.0))
+    if len(f):
+        points = points - (points @ e.T - f) @ np.linalg.pinv(e).T
+        points = points[np.all((points >= 0.0) & (points <= np.maximum(encoding.upper, 1.0)), axis=1)]
+    return encoding.snap(points) if len(points) else points
+
+
+def _apart(encoding: Encoding, points: Array, scores: Array, count: int) -> Array:
+    """The best points that are not close to a better one."""
+    scores = np.where(np.isnan(scores), -np.inf, scores)
+    chosen: list[Array] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(_distance(encoding, points[i], other) > APART for other in chosen):
+            chosen.append(points[i])
+        if len(chosen) == count:
+            break
+    return np.array(chosen)
+
+
+def _distance(encoding: Encoding, a: Array, b: Array) -> float:
+    labels = encoding.labels
+    unlike = float(np.sum(a[labels] != b[labels])) if labels else 0.0
+    numbers = np.delete(a - b, labels) if labels else a - b
+    return unlike + float(np.sqrt(np.sum(numbers**2)))
