@@ -1,0 +1,87 @@
+"""A driver on its simulator, in process and on a virtual clock."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from labloop.bench import Amount, InProcessLink, InProcessMessageLink, Port, Progress, Verdict
+from labloop.simulation.bench import SimulatedBench
+from labloop.simulation.clock import VirtualClock
+
+PORTS = {
+    "NE1000": "serial:///dev/pumps?baud=19200",
+    "RCT": "serial:///dev/plate?baud=9600&bytesize=7&parity=E",
+    "Spectrometer": "zmq+tcp://127.0.0.1:12300?actor=N1.spectrometer",
+}
+SYRINGE = {"maker": "BD", "volume": "10 mL", "diameter": "14.43 mm"}
+OPTIONS: dict[str, dict[str, Any]] = {"NE1000": {"address": 0, "syringe": SYRINGE}}
+
+
+class Rig:
+    """One instrument: ``driver``, ``device`` (the simulator), ``clock``, ``port``; ``sent``: what the driver said."""
+
+    def __init__(
+        self, driver: type[Any], simulator: str, *, faults: str | None = None, seed: int = 0, stock: str | None = None,
+        more: Mapping[str, Any] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        name = driver.__name__
+        self.options = OPTIONS.get(name, {}) | options
+        given = self.options | ({"stock": stock} if stock else {})
+        plan = {
+            "instruments": {
+                "it": {"simulator": simulator, "port": PORTS[name], "options": given},
+                **{
+                    other: {"simulator": simulator, "port": PORTS[name], "options": its}
+                    for other, its in (more or {}).items()
+                },
+            },
+            "faults": faults,
+            "seed": seed,
+        }
+        self.clock = VirtualClock()
+        self.bench = SimulatedBench(plan, self.clock)
+        self.device = self.bench.devices["it"]
+        line = self.bench.lines[PORTS[name]]
+        link = InProcessLink if line.kind == "serial" else InProcessMessageLink
+        self.port = Port(link(PORTS[name], line, self.clock), inline=True)
+        self._kind = driver
+        self.driver = self.restarted()
+
+    def restarted(self) -> Any:
+        """A new driver on the same port, as after a crash of the runner."""
+        self.driver = self._kind(self.port.exchange("it", PORTS[self._kind.__name__]), **self.options)
+        return self.driver
+
+    def ready(self) -> "Rig":
+        self.driver.open()
+        self.driver.configure()
+        return self
+
+    def wait(self, seconds: float) -> None:
+        self.clock.advance_to(self.clock.now_s() + seconds)
+
+    def begin(self, action: str, act: str = "act-1", **settings: tuple[Any, ...]) -> dict[str, Amount]:
+        """Begin an action with settings as (value, unit); returns the settings as the journal has them."""
+        amounts = {name: Amount(*value) for name, value in settings.items()}
+        self.driver.begin(action, self.driver.resolved(action, amounts), act)
+        self.began_s = self.clock.now_s()
+        return amounts
+
+    def look(self) -> Progress:
+        return self.driver.progress(self.clock.now_s() - self.began_s)
+
+    def finish(self) -> Progress:
+        """Look as often as the driver wants, until it is done."""
+        while not (look := self.look()).done:
+            self.wait(look.again_in_s)
+        return look
+
+    def happened(self, action: str, settings: dict[str, Amount], before: Any, act: str = "act-1") -> Verdict:
+        return self.driver.happened(action, settings, before, act)
+
+    @property
+    def sent(self) -> list[Any]:
+        return [one.data for one in self.port.traffic if one.kind == "sent"]
+
+    @property
+    def ledger(self) -> list[Any]:
+        return list(self.bench.ledger.entries)

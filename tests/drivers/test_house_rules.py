@@ -1,0 +1,157 @@
+"""The rules that every driver keeps, over all of drivers/."""
+
+import ast
+import importlib
+import inspect
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from labloop.bench import Driver, Identity, actions_of
+from labloop.campaign.units import check_unit
+from tests.drivers.rigs import OPTIONS, Rig
+
+FOLDER = Path(__file__).parents[2] / "drivers"
+MODULES = sorted(path.stem for path in FOLDER.glob("*.py"))
+ALLOWED = {
+    "binascii", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "labloop", "math",
+    "re", "secrets", "struct", "typing", "urllib",
+}  # fmt: skip
+
+
+def drivers():
+    for name in MODULES:
+        module = importlib.import_module(f"drivers.{name}")
+        for member in vars(module).values():
+            if inspect.isclass(member) and issubclass(member, Driver) and member.__module__ == module.__name__:
+                yield member
+
+
+DRIVERS = list(drivers())
+ALL = pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.__name__)
+
+
+def rig_of(driver, **more):
+    return Rig(driver, f"simulators.{driver.__module__.rpartition('.')[2]}:{driver.__name__}", **more)
+
+
+def an_act(driver):
+    """An action that lasts, with settings in the middle of their limits."""
+    return {
+        "NE1000": ("dispense", {"rate": (60.0, "uL/min"), "time": (60.0, "s")}),
+        "RCT": ("hold", {"temperature": (40.0, "degC"), "time": (30.0, "s")}),
+        "Spectrometer": ("rinse", {}),
+    }[driver.__name__]
+
+
+def test_every_module_of_the_folder_is_looked_at():
+    assert {driver.__name__ for driver in DRIVERS} >= {"NE1000", "RCT", "Spectrometer"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_driver_imports_the_benchs_words_and_never_sleeps_or_opens_a_port(name):
+    tree = ast.parse((FOLDER / f"{name}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert {alias.name.partition(".")[0] for alias in node.names} <= ALLOWED, ast.unparse(node)
+            assert not any(alias.name.startswith("labloop") for alias in node.names), ast.unparse(node)
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            assert node.level == 1 or module.partition(".")[0] in ALLOWED, ast.unparse(node)
+            assert not module.startswith("labloop") or module == "labloop.bench", ast.unparse(node)
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            word = node.id if isinstance(node, ast.Name) else node.attr
+            assert word not in ("sleep", "monotonic", "open_link", "SerialLink", "ZmqLink", "Port"), ast.unparse(node)
+
+
+@ALL
+def test_every_setting_has_unit_and_limits_or_choices(driver):
+    options = OPTIONS.get(driver.__name__, {})
+    for action in driver.declare(options).values():
+        for setting in action.settings:
+            where = f"{driver.__name__}.{action.name}.{setting.name}"
+            if setting.choices:
+                continue
+            assert setting.unit, where
+            check_unit(setting.unit)
+            assert setting.low is not None and setting.high is not None, where
+            assert -math.inf < setting.low < setting.high < math.inf, where
+            if setting.default is not None:
+                assert setting.low <= setting.default <= setting.high, where
+                assert not setting.required, where
+
+
+@ALL
+def test_the_declaration_fits_the_methods(driver):
+    for name, action in actions_of(driver).items():
+        arguments = list(inspect.signature(getattr(driver, name)).parameters)[1:]
+        assert [setting.argument for setting in action.settings] == arguments
+        for signal in (*action.gives, *driver.signals):
+            if signal.unit:
+                check_unit(signal.unit)
+        assert not action.remainder or action.evidence, f"{name}: a remainder needs evidence of what was done"
+        assert not action.fills or action.amount, f"{name}: what fills must say how much"
+
+
+@ALL
+def test_everything_public_has_a_docstring_of_one_promise(driver):
+    assert driver.kind and driver.__doc__
+    for name, member in inspect.getmembers(driver, inspect.isroutine):
+        if name.startswith("_") or not getattr(member, "__module__", "").startswith("drivers."):
+            continue
+        doc = inspect.getdoc(member)
+        assert doc and doc.splitlines()[0].endswith((".", ")", "?", "!")), f"{driver.__name__}.{name}"
+    assert sys.modules[driver.__module__].__doc__.count("\n") > 5, "the module opens with what matters of the manual"
+
+
+@ALL
+def test_open_identifies_and_sets_nothing(driver):
+    rig = rig_of(driver)
+    rig.bench.settle(0.0)
+    before = rig.device.state()
+    identity = rig.driver.open()
+    assert isinstance(identity, Identity) and identity.model and identity.first_reply
+    after = rig.device.state()
+    changed = {key for key in before if before[key] != after[key]} - {"alarm", "heard_s", "components", "coordinator"}
+    assert changed <= {"clock_s", "now_s"}, changed
+    assert rig.ledger == []
+
+
+@ALL
+def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
+    rig = rig_of(driver).ready()
+    rig.driver.stop()
+    rig.driver.stop()
+    action, settings = an_act(driver)
+    rig.begin(action, **settings)
+    rig.wait(5.0)
+    rig.driver.stop()
+    rig.driver.stop()
+    now_s = rig.clock.now_s()
+    ended = [entry for entry in rig.ledger if entry.phase == "end"]
+    rig.wait(120.0)
+    rig.bench.settle(rig.clock.now_s())
+    assert [entry for entry in rig.ledger if entry.phase == "end"] == ended and len(ended) == 1
+    assert ended[0].at_s <= now_s
+
+
+@ALL
+def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
+    rig = rig_of(driver).ready()
+    before = rig.driver.counters()
+    action, settings = an_act(driver)
+    amounts = rig.begin(action, **settings)
+    rig.wait(5.0)
+    assert rig.happened(action, amounts, before).state == "running"
+    rig.restarted().open()
+    assert rig.happened(action, amounts, before).state == "running"
+    rig.driver.stop()
+    assert rig.happened(action, amounts, before).state == "partial"
+
+
+@ALL
+def test_an_option_that_nobody_knows_is_refused(driver):
+    with pytest.raises(Exception, match="has no option 'colour'"):
+        driver.declare(OPTIONS.get(driver.__name__, {}) | {"colour": "red"})
