@@ -43,17 +43,17 @@ class EventCodec:
 
     def encode(self, event: Fact) -> bytes:
         """Write an event of the present format. Raises EventError when it would not be read back as it is."""
+        reason = "it would not be read back as it is"
         try:
             body = self._encoder.encode(event)
-            same = self._decoder.decode(body) == event
+            if self._decoder.decode(body) == event:
+                return body
         except (msgspec.MsgspecError, TypeError, ValueError, OverflowError) as error:
-            raise EventError(f"{event!r:.300} cannot be kept: {error}") from error
-        if not same:
-            raise EventError(
-                f"{event!r:.300} would not be read back as it is (JSON has no NaN, no infinity and no tuples). Say in"
-                " words what was read, or leave the value out."
-            )
-        return body
+            reason = str(error)
+        raise EventError(
+            f"{event!r:.300} cannot be kept: {reason}. JSON has no NaN, no infinity and no tuples: say in words what"
+            " was read, or leave the value out."
+        )
 
     def decode(self, body: bytes, format: int, place: str = "an event") -> Any:
         """Read an event of this or an older format; ``place`` begins the complaint.

@@ -22,9 +22,8 @@ import msgspec
 
 from .errors import StoreError, StoreLocked, from_os
 
-GRACE_S = (
-    0.25  # far longer than a look (microseconds), far shorter than a person's patience; test_locks: looks_and_takes
-)
+# Far longer than a look (microseconds), far shorter than a person's patience; test_looks_never_make_a_start_fail.
+GRACE_S = 0.25
 TRY_AGAIN_S = 0.01
 SIZE = 512  # one sector: written in place it is old or new, and never needs a new block
 
