@@ -53,6 +53,12 @@ READ_BACK = 0.11
 AMBIENT_C = 20.0
 # Between two looks (some seconds) neither plate nor medium changes by this much; a lost digit does.
 JUMP_K = 2.0
+# With one answer in ten damaged, five unlike pairs in a row happen once in some thousand times; then it is asked anew.
+AGREE_TRIES = 5
+# A stop is silent: when it was lost, only looking tells, and it is said once more.
+STOP_TRIES = 2
+# STATUS_1 and STATUS_4: on, off.
+ACTIVE = {1: (11.0, 12.0), 4: (1.0, 0.0)}
 # The plate's ramp, for the expected time of a hold: 250 mL of water on an RCT take about a minute for 5 K.
 RAMP_K_S = 5.0 / 60.0
 
@@ -237,7 +243,7 @@ class RCT(Driver):
         self._wind_up()
         self._tell(f"OUT_SP_4 {speed_rpm:.0f}")
         self._tell("START_4")
-        if abs((said := self._number("IN_SP_4")) - speed_rpm) > 1.0 or self._active(4) is False:
+        if abs((said := self._set("IN_SP_4")) - speed_rpm) > 1.0 or self._active(4) is False:
             raise InstrumentFault(f"it does not stir: set to {said:g} rpm where {speed_rpm:g} was sent", kind="setup")
 
     @action(repeatable=True)
@@ -280,7 +286,7 @@ class RCT(Driver):
         """Read set value and state back; how long a hold lasted, the plate does not know."""
         values = self.resolved(action, settings)
         channel, wanted = (4, values["speed_rpm"]) if action == "stir" else (1, values.get("temperature_c", 0.0))
-        as_set = abs(self._number(f"IN_SP_{channel}") - float(wanted)) <= (1.0 if channel == 4 else READ_BACK)
+        as_set = abs(self._set(f"IN_SP_{channel}") - float(wanted)) <= (1.0 if channel == 4 else READ_BACK)
         active = self._active(channel)
         runs = as_set and active is not False
         if action != "hold":
@@ -302,28 +308,30 @@ class RCT(Driver):
 
     def stop(self) -> None:
         """Switch heater and stirrer off; harmless twice. Raises InstrumentFault when one of them goes on."""
-        self._tell("STOP_1")
-        self._tell("STOP_4")
-        still = [what for channel, what in ((1, "heats"), (4, "stirs")) if self._active(channel)]
-        if still:
-            raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
+        for _ in range(STOP_TRIES):
+            self._tell("STOP_1")
+            self._tell("STOP_4")
+            still = [what for channel, what in ((1, "heats"), (4, "stirs")) if self._active(channel)]
+            if not still:
+                return
+        raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
     def _heat(self, temperature_c: float) -> None:
         self._wind_up()
         self._tell(f"OUT_SP_1 {temperature_c:.1f}")
-        if abs(self._number("IN_SP_1") - temperature_c) > READ_BACK:
+        if abs(self._set("IN_SP_1") - temperature_c) > READ_BACK:
             self._tell(f"OUT_SP_1 {temperature_c:.1f}")  # nothing was started: a lost line may be said again
         if self._hold is not None:
             self._hold.started = True
         self._tell("START_1")
-        said = self._number("IN_SP_1")
+        said = self._set("IN_SP_1")
         if said == 0.0 and temperature_c != 0.0:  # firmware that forgets the set value when the heater starts
             self._tell(f"OUT_SP_1 {temperature_c:.1f}")
-            said = self._number("IN_SP_1")
+            said = self._set("IN_SP_1")
         if abs(said - temperature_c) > READ_BACK:
-            limit = self._number("IN_SP_3")
+            limit = self._set("IN_SP_3")
             self._tell("STOP_1")
             raise InstrumentFault(
                 f"it is set to {said:g} degC where {temperature_c:g} degC was sent; its safety circuit stands at "
@@ -339,10 +347,23 @@ class RCT(Driver):
             self._number(f"OUT_WD1@{self._watchdog_s}")
 
     def _active(self, channel: int) -> bool | None:
-        """Whether heater (1) or stirrer (4) is on; None: this firmware does not say."""
+        """Whether heater (1) or stirrer (4) is on, said twice alike; None: this firmware does not say."""
         if not self._has_status:
             return None
-        return self._number(f"STATUS_{channel}") in (11.0, 1.0)
+        on, off = ACTIVE[channel]
+        said = self._set(f"STATUS_{channel}")
+        if said not in (on, off):
+            raise ProtocolError(f"STATUS_{channel} was answered with {said:g}")
+        return said == on
+
+    def _set(self, text: str) -> float:
+        """What it is set to, said twice alike: a line without a checksum loses a digit now and then."""
+        said = self._number(text)
+        for _ in range(AGREE_TRIES):
+            before, said = said, self._number(text)
+            if said == before:
+                return said
+        raise ProtocolError(f"{text} is answered differently each time, last with {said:g}")
 
     def _tell(self, text: str) -> None:
         self.exchange(self._codec, Command(text), ANSWER_S)

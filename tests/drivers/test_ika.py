@@ -1,0 +1,283 @@
+"""IKA hotplates: the bytes, from the manual and from captured traces; and the driver on the simulated plate."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.ika import RCT, Command, IkaCodec
+from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+
+CAPTURED = "captured from ika-control 0.7.0 on a pty"
+MANUAL = "operating instructions 20014388a, interfaces"
+
+# command, sent, received, reply, source
+TABLE = [
+    ("IN_NAME", b"IN_NAME \r\n", b"RCT digital \r\n", "RCT digital", CAPTURED),
+    ("IN_TYPE", b"IN_TYPE \r\n", b"RCT5 \r\n", "RCT5", CAPTURED),
+    ("IN_PV_1", b"IN_PV_1 \r\n", b"22.0 1 \r\n", "22.0", CAPTURED),
+    ("IN_PV_2", b"IN_PV_2 \r\n", b"24.5 2\r\n", "24.5", MANUAL),
+    ("IN_PV_4", b"IN_PV_4 \r\n", b"0.0 4 \r\n", "0.0", CAPTURED),
+    ("IN_SP_3", b"IN_SP_3 \r\n", b"360.0 3 \r\n", "360.0", CAPTURED),
+    ("STATUS_1", b"STATUS_1 \r\n", b"11 1 \r\n", "11", CAPTURED),
+    ("OUT_WD1@30", b"OUT_WD1@30 \r\n", b"30 \r\n", "30", MANUAL),
+]
+SILENT = [("OUT_SP_1 80.0", b"OUT_SP_1 80.0 \r\n"), ("START_1", b"START_1 \r\n"), ("STOP_4", b"STOP_4 \r\n")]
+
+
+def codec(asked):
+    made = IkaCodec()
+    made.encode(Command(asked))
+    return made
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_questions(command, sent, received, reply, source):
+    made = IkaCodec()
+    assert made.encode(Command(command)) == [sent] and made.expects_reply(Command(command))
+    assert made.feed(received) == reply
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_one_byte_at_a_time_is_the_same(command, sent, received, reply, source):
+    made = codec(command)
+    for byte in received[:-1]:
+        assert made.feed(bytes([byte])) is None
+    assert made.feed(received[-1:]) == reply
+
+
+@pytest.mark.parametrize("command, sent", SILENT)
+def test_setters_are_silent(command, sent):
+    assert IkaCodec().encode(Command(command)) == [sent]
+    assert not IkaCodec().expects_reply(Command(command))
+
+
+@pytest.mark.parametrize(
+    "asked, received",
+    [
+        ("IN_PV_1", b"22.0 2 \r\n"),  # another channel
+        ("IN_PV_1", b"RCT digital \r\n"),
+        ("IN_PV_1", b"22.0 \r\n"),
+        ("IN_NAME", b"22.0 1 \r\n"),
+        ("IN_PV_1", b"\xb2\xb2.0 1 \r\n"),  # parity noise
+        ("IN_PV_1", b"2\x002.0 1 \r\n"),
+        ("IN_PV_1", b"9" * 200),
+    ],
+)
+def test_what_answers_something_else_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(received)
+
+
+@given(st.sampled_from([row[0] for row in TABLE]), st.lists(st.binary(max_size=60), max_size=12))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece + b"\r\n")
+        except ProtocolError:
+            made.reset()
+
+
+@given(st.floats(-50, 400).map(lambda value: f"{value:.1f}"), st.sampled_from("1247"))
+def test_what_a_plate_says_is_what_is_read(text, channel):
+    assert codec(f"IN_PV_{channel}").feed(f"{text} {channel} \r\n".encode()) == text
+
+
+# --- the driver -------------------------------------------------------------------------------------------------------
+
+
+def rig(**more):
+    return Rig(RCT, "simulators.ika:RCT", **more).ready()
+
+
+HOLD = {"temperature": (40.0, "degC"), "tolerance": (1.0, "K"), "time": (30.0, "s"), "reach_by": (15.0, "min")}
+
+
+def test_a_hold_reaches_its_temperature_and_keeps_it_for_its_time():
+    it = rig()
+    it.begin("hold", **HOLD)
+    temperatures = []
+    while not (look := it.look()).done:
+        temperatures.append(look.readings["temperature"].value)
+        it.wait(look.again_in_s)
+    assert sum(abs(value - 40.0) <= 1.0 for value in temperatures) * 2.0 == pytest.approx(30.0, abs=2.1)
+    assert look.achieved["time"] == Amount(pytest.approx(30.0, abs=2.0), "s")
+    assert look.readings["plate"].unit == "degC"
+    assert it.device.heats, "the heater stays on for what comes next"
+    assert [entry.act for entry in it.ledger] == ["hold"]
+
+
+def test_only_time_without_a_break_counts():
+    it = rig()
+    it.begin("hold", **HOLD)
+    real = it.driver._temperature
+    said = iter([40.0, 40.0, 45.0])
+    it.driver._temperature = lambda text: next(said, 40.0) if text == "IN_PV_1" else real(text)
+    done_at = None
+    for elapsed_s in range(0, 100, 10):
+        look = it.driver.progress(float(elapsed_s))
+        if look.done:
+            done_at = elapsed_s
+            break
+    assert done_at == 60  # reached at 0, broken at 20, reached again at 30
+
+
+def test_a_temperature_that_is_not_reached_in_time_is_a_fault():
+    it = rig()
+    it.begin("hold", **HOLD | {"temperature": (150.0, "degC"), "reach_by": (60.0, "s")})
+    with pytest.raises(
+        InstrumentFault, match=r"degC after \d+ s, where 150 degC was to be reached within 60 s"
+    ) as caught:
+        it.finish()
+    assert caught.value.kind == "not_reached"
+
+
+def test_a_set_value_that_the_safety_circuit_holds_down_is_found_by_reading_back():
+    it = rig()
+    it.device._set = lambda channel, value, now_s: None
+    it.device.set_c = 50.0
+    with pytest.raises(
+        InstrumentFault, match="set to 50 degC where 90 degC was sent; its safety circuit stands at 360"
+    ):
+        it.begin("hold", **HOLD | {"temperature": (90.0, "degC")})
+    assert not it.device.heats
+
+
+def test_firmware_that_forgets_the_set_value_when_the_heater_starts_is_told_again():
+    it = rig()
+    take, device = it.device._take, it.device
+
+    def forgets(line, now_s):
+        answer = take(line, now_s)
+        if line.strip() == "START_1" and it.sent.count(b"START_1 \r\n") == 1:
+            device.set_c = 0.0
+        return answer
+
+    device._take = forgets
+    it.begin("hold", **HOLD)
+    assert device.set_c == 40.0 and it.sent.count(b"START_1 \r\n") == 1
+
+
+def test_a_heater_that_goes_off_by_itself_is_a_fault():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.wait(10.0)
+    it.device.power_cycle(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="went off by itself") as caught:
+        it.look()
+    assert caught.value.kind == "off"
+
+
+def test_heat_goes_on_and_is_done_at_once():
+    it = rig()
+    before = it.driver.counters()
+    amounts = it.begin("heat", temperature=(313.15, "K"))
+    assert it.look().done and it.device.set_c == 40.0
+    assert it.happened("heat", amounts, before).state == "done"
+    it.driver.stop()
+    assert it.happened("heat", amounts, before).state == "not_begun"
+
+
+def test_stir_and_zero_stops_the_stirrer():
+    it = rig()
+    amounts = it.begin("stir", speed=(300.0, "rpm"))
+    assert it.look().done and it.happened("stir", amounts, {}).state == "done"
+    it.wait(10.0)
+    assert it.driver.read()["speed"].value == 300.0
+    amounts = it.begin("stir", "act-2", speed=(0.0, "rpm"))
+    assert not it.device.stirs and it.happened("stir", amounts, {}, "act-2").state == "done"
+
+
+def test_off_switches_both_off():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.begin("stir", "act-2", speed=(300.0, "rpm"))
+    it.begin("off", "act-3")
+    assert it.look().done and not it.device.heats and not it.device.stirs
+
+
+def test_a_stop_that_does_nothing_is_not_believed():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.device._stop_heat = lambda now_s: None
+    with pytest.raises(InstrumentFault, match="it heats after it was told to stop") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+def test_a_hold_that_was_never_started_is_not_begun():
+    it = rig()
+    it.port.link.interrupt()
+    amounts = {name: Amount(*value) for name, value in HOLD.items()}
+    with pytest.raises(LinkError):
+        it.begin("hold", **HOLD)
+    it.port.link.resume()
+    assert it.happened("hold", amounts, {}).state == "not_begun"
+
+
+def test_the_plates_own_watchdog_is_set_by_configure_and_wound_up_by_each_act():
+    it = rig(watchdog="60 s")
+    assert b"OUT_WD1@60 \r\n" in it.sent
+    assert it.driver.watchdog(it.options).startswith("the plate's own watchdog")
+    it.begin("hold", **HOLD)
+    it.wait(61.0)
+    it.bench.settle(it.clock.now_s())
+    assert not it.device.heats
+    assert RCT.watchdog({}) == ""
+    with pytest.raises(SpecError, match="from 20 to 1500"):
+        RCT.declare({"watchdog": "5 s"})
+
+
+def test_another_instrument_on_the_port_is_refused():
+    it = Rig(RCT, "simulators.ika:RCT")
+    asked = it.device._asked
+    it.device._asked = lambda line: "EUROSTAR 60" if line == "IN_NAME" else asked(line)
+    with pytest.raises(InstrumentFault, match="'EUROSTAR 60' answers where an IKA RCT was expected") as caught:
+        it.driver.open()
+    assert caught.value.kind == "identity"
+
+
+def test_firmware_without_status_is_driven_by_its_set_values_alone():
+    it = Rig(RCT, "simulators.ika:RCT")
+    asked = it.device._asked
+    it.device._asked = lambda line: None if line.startswith("STATUS") else asked(line)
+    it.ready()
+    it.begin("hold", **HOLD)
+    assert it.finish().done
+    it.driver.stop()
+    assert not it.device.heats
+
+
+def test_a_lost_digit_is_asked_again():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.finish()
+    said = iter([9.4, 39.4])
+    it.driver._number = lambda text: next(said)
+    with pytest.raises(ProtocolError, match=r"answered with 9.4 and then with 39.4"):
+        it.driver._temperature("IN_PV_1")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
+    it = Rig(RCT, "simulators.ika:RCT", faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(40):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                continue
+        raise AssertionError("no way through in 40 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    insist(lambda: it.begin("hold", **HOLD))
+    while not (look := insist(it.look)).done:
+        truth = it.device.bath.medium_c(it.clock.now_s())
+        assert abs(look.readings["temperature"].value - truth) < 2.5
+        it.wait(look.again_in_s)
+    assert it.device.set_c == 40.0
+    insist(it.driver.stop)
+    assert not it.device.heats
