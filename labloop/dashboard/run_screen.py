@@ -137,16 +137,13 @@ class RunScreen(Screen[None]):
 
     def _show_trouble(self) -> None:
         """A run of which nothing can be read has nothing else to show."""
-        trouble = self.source.trouble if not self.source.state.opened else ""
-        if not trouble and not self.source.state.opened and not self.source.state.seq:
-            trouble = (
-                "Nothing in this run yet: its journal holds no event. Waiting for the first."
-                if self.source.spec
-                else ""
-            )
+        trouble = ""
+        if not self.source.state.opened:
+            trouble = self.source.trouble or "Its journal holds no event yet; the first is waited for."
         panel = self.query_one("#trouble", Static)
         panel.display = bool(trouble)
-        self.query_one("#body").display = not trouble
+        for part in ("#body", "#head"):
+            self.query_one(part).display = not trouble
         if trouble:
             words = Text.assemble((" Cannot show this run ", "bold reverse"), "\n\n", text.plain(trouble))
             words.append(f"\n\n{self.run_name}\nIt is looked at again every {TROUBLE_S:.0f} s. q quits.", "dim")
@@ -154,7 +151,7 @@ class RunScreen(Screen[None]):
 
     def _show_instruments(self, spec: CampaignSpec) -> None:
         source = self.source
-        rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current)
+        rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
         bench = self.query_one("#bench")
         bench.display = bool(rows)
         bench.border_title = "Instruments · safe state" if source.state.safe else "Instruments"

@@ -39,6 +39,7 @@ class RunsScreen(Screen[None]):
         super().__init__()
         self._folder, self._make, self._opened, self._zone = folder, make, opened, zone
         self._sources: dict[Path, RunSource] = {}
+        self.settled = False  # whether all journals were read to their end
 
     def compose(self) -> ComposeResult:
         """One table."""
@@ -72,6 +73,7 @@ class RunsScreen(Screen[None]):
             for name, cell in zip(COLUMNS, self._cells(folder, source, change.more), strict=True):
                 self.query_one(DataTable).update_cell(str(folder), name, cell, update_width=True)
         self._say()
+        self.settled = not more
         self.set_timer(0.001 if more else POLL_S, self.tick)
 
     def _say(self) -> None:

@@ -42,7 +42,7 @@ class TrialTable(ScrollView, can_focus=True):
         & > .trials--bad { color: $text-error; }
         & > .trials--warn { color: $text-warning; }
         & > .trials--quiet { color: $text-muted; }
-        &:nocolor > .trials--cursor { text-style: reverse; }
+        &:nocolor > .trials--cursor { background: $foreground; color: $background; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

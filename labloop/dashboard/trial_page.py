@@ -155,12 +155,15 @@ def _steps(widget: Widget, trial: TrialState, zone: tzinfo | None) -> Renderable
     else:
         table = _grid("step", "state", "took", "asked → achieved and read")
     table.columns[1 if wide else 0].no_wrap = True
+    phase = "trial"
     for step in trial.steps:
         begun = step.begun
-        phase = f"{begun.phase}: " if begun.phase != "trial" else ""
+        if begun.phase != phase:
+            phase = begun.phase
+            table.add_row(*([""] if wide else []), Text(phase, style="dim"))
         again = f" (attempt {begun.attempt})" if begun.attempt > 1 else ""
         cells = [
-            Text(f"{phase}{begun.instrument}.{begun.action}{again}"),
+            Text(f"{begun.instrument}.{begun.action}{again}"),
             Text(step.state, style=style_of(widget, STEP_TONES.get(step.state, ""))),
             Text(text.duration(step.ended_t_s - begun.t_s) if step.finished else "-"),
         ]

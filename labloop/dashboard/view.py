@@ -150,7 +150,7 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
     acting = state.state in (RUNNING, PAUSED) and state.mode != "told"
     if acting and runner == "gone":
         safe = "The bench was left in its safe state." if state.safe else "No fact says that the bench is safe: look."
-        found.append(Notice("bad", f"The process that ran this is gone. {safe}", (f"Go on: labloop resume {run}",)))
+        found.append(Notice("bad", f"Its process is gone. {safe}", (f"Go on: labloop resume {run}",)))
     if acting and runner == "hung":
         found.append(
             Notice(
@@ -216,9 +216,12 @@ def _open(state: CampaignState) -> list[TrialState]:
 
 
 def instrument_rows(
-    names: Iterable[str], state: CampaignState, current: Mapping[str, StepState]
+    names: Iterable[str], state: CampaignState, current: Mapping[str, StepState], runner: str
 ) -> list[InstrumentRow]:
-    """Return one row for each instrument. ``names``: those that the campaign will need; ``current``: steps in hand."""
+    """Return one row for each instrument. ``names``: those that the campaign will need; ``current``: steps in hand.
+
+    Where no runner lives, nobody knows what an instrument does now: the row says what it did last.
+    """
     rows = []
     for name in dict.fromkeys([*names, *state.instruments]):
         doing = state.instruments.get(name)
@@ -231,6 +234,8 @@ def instrument_rows(
             rows.append(InstrumentRow(name, "○", "idle", "quiet"))
         elif step.question:
             rows.append(InstrumentRow(name, "?", "in doubt", "bad", place(step), amounts(step.begun.settings)))
+        elif runner == "gone":
+            rows.append(InstrumentRow(name, "?", f"last {text.plain(doing)}", "warn", place(step), amounts(step.begun.settings)))
         else:
             rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), amounts(step.begun.settings)))
     return rows

@@ -1,8 +1,10 @@
 """The dashboard on runs made by hand, with the clock and the runner's presence injected."""
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,21 +12,34 @@ from textual.pilot import Pilot
 
 from labloop.dashboard import DashboardApp
 from labloop.dashboard.run_screen import RunScreen
+from labloop.dashboard.runs_screen import RunsScreen
 
 from .journals import Story
 
 Script = Callable[[Pilot], Awaitable[None]]
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], Story]], tuple[Path, datetime]]:
+    """Write each story once: its folder, and its present."""
+    folder = tmp_path_factory.mktemp("stories")
+
+    @cache
+    def write(tell: Callable[[Path], Story]) -> tuple[Path, datetime]:
+        story = tell(folder / tell.__name__)
+        return story.close(), story.now()
+
+    return write
+
+
 @pytest.fixture
-def watch(tmp_path: Path) -> Callable[..., DashboardApp]:
+def watch(tmp_path: Path, written) -> Callable[..., DashboardApp]:
     """Make a dashboard on a story's run, as it stands at the story's present."""
 
     def make(tell: Callable[[Path], Story], runner: str = "alive", read_only: bool = False) -> DashboardApp:
         folder = tmp_path / "runs" / tell.__name__
-        story = tell(folder)
-        now = story.now()
-        story.close()
+        told, now = written(tell)
+        shutil.copytree(told, folder)
         return DashboardApp(folder, read_only, below=tmp_path, now=lambda: now, look=lambda folder: runner, zone=UTC)
 
     return make
@@ -34,8 +49,8 @@ async def settled(pilot: Pilot) -> None:
     """Let the dashboard read all there is, and draw it."""
     for _ in range(200):
         await pilot.pause()
-        screen = next((s for s in pilot.app.screen_stack if isinstance(s, RunScreen)), None)
-        if screen is not None and screen.settled:
+        screen = pilot.app.screen
+        if isinstance(screen, RunScreen | RunsScreen) and screen.settled:
             break
     await pilot.pause()
 

@@ -90,8 +90,7 @@ class Story:
         self.speed = SPEED if mode == "simulated" else 1.0
         self.steps = 0
         self.random = random.Random(7)
-        self.pending: list[e.Fact] = []
-        self.journal = Journal.create(folder / "journal.db", at_fn=self._stamp)
+        self.facts: list[tuple[str, list[e.Fact]]] = []
         self.say(
             e.CampaignOpened(
                 campaign="silver-nanoparticles", run_id="run-1", version="0.1.0", mode=mode, seed=7, speed=self.speed,
@@ -107,12 +106,18 @@ class Story:
         return self.now().isoformat(timespec="microseconds")
 
     def say(self, *facts: e.Fact) -> None:
-        """Write facts at the present time."""
-        self.journal.append(*facts)
+        """Facts of the present time."""
+        stamp = self._stamp()
+        if not self.facts or self.facts[-1][0] != stamp:
+            self.facts.append((stamp, []))
+        self.facts[-1][1].extend(facts)
 
     def close(self) -> Path:
-        """End the writing; give the run's folder."""
-        self.journal.close()
+        """Write it all down, one transaction for each moment; give the run's folder."""
+        stamps = iter([stamp for stamp, _ in self.facts])
+        with Journal.create(self.folder / "journal.db", at_fn=lambda: next(stamps)) as journal:
+            for _, facts in self.facts:
+                journal.append(*facts)
         return self.folder
 
     def start(self) -> None:

@@ -1,0 +1,73 @@
+"""The list of all runs."""
+
+import shutil
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+
+from labloop.dashboard import DashboardApp
+from labloop.dashboard.app import watch as open_dashboard
+from labloop.dashboard.run_screen import RunScreen
+from labloop.dashboard.runs_screen import RunsScreen
+
+from . import journals
+from .conftest import drive, screen_text, settled
+
+
+@pytest.fixture
+def listed(tmp_path: Path, written, monkeypatch) -> DashboardApp:
+    """Three runs that can be read and one that cannot."""
+    for tell in (journals.finished, journals.halted, journals.told):
+        told, now = written(tell)
+        shutil.copytree(told, tmp_path / "runs" / tell.__name__)
+    (tmp_path / "runs" / "spoilt").mkdir()
+    (tmp_path / "runs" / "spoilt" / "journal.db").write_text("no journal\n" * 1000)
+    monkeypatch.chdir(tmp_path)
+    return DashboardApp(None, below=tmp_path, now=lambda: now, look=lambda folder: "gone", zone=UTC)
+
+
+def test_each_run_is_there_with_its_state(listed):
+    shown: list[str] = []
+
+    async def script(pilot):
+        shown.append(screen_text(listed))
+
+    drive(listed, script, size=(120, 24))
+    rows = {line.split()[0]: line for line in shown[0].splitlines() if line.strip()}
+    assert "SIMULATED" in rows["finished"] and "finished" in rows["finished"] and "40/40" in rows["finished"]
+    assert "LIVE" in rows["halted"] and "halted" in rows["halted"]
+    assert "on the front" in rows["told"] and "ASK AND TELL" in rows["told"]
+    assert "no journal" in rows["spoilt"]
+
+
+def test_enter_opens_a_run_and_escape_comes_back(listed):
+    async def script(pilot):
+        names = [str(row.value).rpartition("/")[2] for row in listed.screen.query_one("DataTable").rows]
+        await pilot.press(*["down"] * names.index("halted"), "enter")
+        await settled(pilot)
+        assert isinstance(listed.screen, RunScreen)
+        assert "WAITS FOR YOU" in screen_text(listed)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(listed.screen, RunsScreen)
+        await pilot.press("q")
+
+    drive(listed, script)
+    assert listed.return_code == 0
+
+
+def test_no_run_at_all_says_how_to_begin_one(tmp_path):
+    app = DashboardApp(None, below=tmp_path)
+    shown: list[str] = []
+
+    async def script(pilot):
+        shown.append(screen_text(app))
+
+    drive(app, script)
+    assert "labloop run" in shown[0]
+
+
+def test_without_a_terminal_it_says_so(capsys, tmp_path):
+    assert open_dashboard(tmp_path) == 2
+    assert "needs a terminal" in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""What the screens will say, in words."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign.events import Amount
+from labloop.dashboard import view
+from labloop.dashboard.curve import MOST_POINTS, curve
+from labloop.dashboard.plot import nice_ticks
+from labloop.dashboard.source import RunSource
+from labloop.dashboard.words import line
+
+from . import journals
+
+
+@pytest.fixture
+def read(written):
+    """Give (spec, state, now, source) of a story."""
+
+    def read(tell):
+        folder, now = written(tell)
+        source = RunSource(folder, look=lambda folder: "alive")
+        source.poll(10**9)
+        source.close()
+        assert source.spec is not None
+        return source.spec, source.state, now, source
+
+    return read
+
+
+def test_headline_says_mode_and_state(read):
+    spec, state, now, _ = read(journals.running)
+    head = view.headline(spec, state, "alive", now)
+    assert (head.mode, head.state) == ("SIMULATED", "RUNNING")
+    assert head.facts[0] == "15 of 40 trials" and head.facts[1].endswith("of lab time")
+    spec, state, now, _ = read(journals.halted)
+    assert view.headline(spec, state, "gone", now).mode == "LIVE"
+
+
+@pytest.mark.parametrize(("runner", "word"), [("gone", "RUNNER GONE"), ("hung", "RUNNER HUNG")])
+def test_a_dead_runner_outranks_what_the_facts_say(read, runner, word):
+    spec, state, now, _ = read(journals.running)
+    head = view.headline(spec, state, runner, now)
+    assert head.state == word and not any("left" in fact for fact in head.facts)
+
+
+def test_a_dead_runner_of_a_run_that_ended_is_nothing_to_shout_about(read):
+    spec, state, now, _ = read(journals.finished)
+    assert view.headline(spec, state, "gone", now).state == "FINISHED"
+    assert [notice.tone for notice in view.notices(spec, state, "gone", "runs/x")] == ["good"]
+
+
+def test_the_most_urgent_notice_comes_first(read):
+    spec, state, _, _ = read(journals.running)
+    first, *_ = view.notices(spec, state, "gone", "runs/x")
+    assert "process is gone" in first.title and first.lines == ("Go on: labloop resume runs/x",)
+    spec, state, _, _ = read(journals.halted)
+    (question,) = view.notices(spec, state, "gone", "runs/x")
+    assert question.title == "WAITS FOR YOU: trial 10, pump_seed.dispense"
+    assert "labloop request runs/x resolve 10.pump_seed done|not-done|discard" in question.lines[-1]
+    assert [words.partition(":")[0] for words in question.more] == ["done", "not-done", "discard"]
+
+
+def test_owed_results_name_the_verb(read):
+    spec, state, _, _ = read(journals.told)
+    (owed,) = view.notices(spec, state, "gone", "runs/x")
+    assert owed.lines == ("labloop tell runs/x 6 yield=VALUE cost=VALUE",)
+
+
+def test_eta_is_the_median_gap_and_forgets_a_lunch_break(tmp_path: Path):
+    story = journals.Story(tmp_path / "run")
+    story.start()
+    for number in range(1, 8):
+        if number == 5:
+            story.t_s += 3600
+        story.propose(number)
+        story.say(e.TrialStarted(trial=number, t_s=story.t_s))
+        story.t_s += 120
+        story.say(e.TrialMeasured(trial=number, outcomes={}, t_s=story.t_s))
+    story.close()
+    source = RunSource(story.folder, look=lambda folder: "alive")
+    source.poll(10**9)
+    assert source.spec is not None
+    # 33 trials of 2 minutes each, 60 times as fast
+    assert view.eta_s(source.spec, source.state) == pytest.approx(33 * 120 / 60)
+
+
+def test_nobody_can_say_an_eta_before_the_first_result(read):
+    spec, state, _, _ = read(journals.begun)
+    assert view.eta_s(spec, state) is None
+
+
+def test_instruments_say_what_they_do_and_for_which_trial(read):
+    spec, state, _, source = read(journals.running)
+    rows = view.instrument_rows(view.instrument_names(spec), state, source.current, "alive")
+    assert [row.name for row in rows] == [*journals.PUMPS, "hotplate", "spectrometer"]
+    assert (rows[0].state, rows[0].where, rows[0].doing) == ("dispense", "trial 18", "rate 81.2 uL/min, time 20 s")
+    assert rows[5].state == "idle"
+
+
+def test_nobody_knows_what_instruments_do_without_a_runner(read):
+    spec, state, _, source = read(journals.running)
+    rows = view.instrument_rows(view.instrument_names(spec), state, source.current, "gone")
+    assert (rows[0].state, rows[0].tone, rows[0].mark) == ("last dispense", "warn", "?")
+
+
+def test_a_row_of_the_table(read):
+    spec, state, _, _ = read(journals.running)
+    outcomes, parameters = list(spec.outcomes), list(view.units(spec))
+    cells = view.trial_cells(state.trials[16], outcomes, parameters, best=True)
+    headings = [name for name, _ in view.trial_columns(outcomes, parameters)]
+    row = dict(zip(headings, cells, strict=True))
+    assert row["trial"] == "16★" and row["state"] == "● measured" and row["from"] == "model"
+    hoped = state.trials[16].proposal.predicted["spectrum_loss"]
+    value = state.trials[16].outcomes["spectrum_loss"].value
+    assert row["off by"] == f"{(value - hoped.mean) / hoped.sd:+.1f} sd"
+    assert view.trial_cells(state.trials[5], outcomes, parameters, best=False)[1] == "✗ failed"
+
+
+def test_the_best_so_far_never_gets_worse_and_ends_at_the_best(read):
+    spec, state, _, _ = read(journals.finished)
+    points = curve(spec, state, "spectrum_loss")
+    values = [y for _, y in points.best]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] == min(t.outcomes["spectrum_loss"].value for t in state.trials.values())
+    assert {x for x, _ in points.first} == set(range(1, 9)) and {x for x, _ in points.model} == set(range(9, 41))
+
+
+def test_the_band_of_a_proposal_that_still_runs_is_there_and_that_of_an_abandoned_one_is_not(read):
+    spec, state, _, _ = read(journals.running)
+    trials = [x for x, *_ in curve(spec, state, "spectrum_loss").bands]
+    assert trials[-1] == 18 and 12 not in trials
+
+
+def test_a_wild_band_does_not_flatten_what_was_measured(read):
+    spec, state, _, _ = read(journals.running)
+    points = curve(spec, state, "spectrum_loss")
+    points.bands.append((19.0, -1e6, 0.0, 1e6))
+    low, high = points.limits()
+    assert -1 < low < 0.18 and 0.8 < high < 2
+
+
+def test_a_front_is_a_picture_of_two_outcomes(read):
+    spec, state, _, _ = read(journals.told)
+    points = curve(spec, state, "yield")
+    assert points.front and len(points.best) == 4 and [p for p in points.model] == [(29.0, 3.3)]
+    assert not curve(spec, state, "cost").front
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count", "ticks"),
+    [(0.07, 0.9, 5, [0.2, 0.4, 0.6, 0.8]), (1, 18, 4, [5, 10, 15]), (3, 3, 4, [3]), (-1, 1, 2, [-1, 0, 1])],
+)
+def test_ticks_are_round(low, high, count, ticks):
+    assert nice_ticks(low, high, count) == pytest.approx(ticks)
+
+
+def test_ten_thousand_points_are_thinned_and_keep_their_ends():
+    from labloop.dashboard.curve import _thin
+
+    points = [(float(n), float(n)) for n in range(10_001)]
+    kept = _thin(points)
+    assert len(kept) <= MOST_POINTS + 1 and kept[0] == points[0] and kept[-1] == points[-1]
+
+
+def test_every_fact_has_words_or_is_left_out_on_purpose(read):
+    _, state, now, source = read(journals.hostile)
+    said = [one.text for one in source.log]
+    assert not any("\x1b" in words or "\x07" in words for words in said)
+    at = (now + timedelta(seconds=1)).isoformat()
+    quiet = e.StepFinished(step="step-1", achieved={"volume": Amount(1.0, "uL")})
+    assert line(e.Record(10**6, at, quiet), state) is None
+    refused = e.RequestAnswered(id="x", accepted=False, message="it is finished")
+    found = line(e.Record(10**6, at, refused), state)
+    assert found is not None and found.text == "refused: it is finished"
