@@ -10,6 +10,7 @@ A pty is reached through a link in ``folder`` that keeps its name when the cable
 
 import os
 import socket
+import struct
 import termios
 import tty
 from collections.abc import Mapping
@@ -244,7 +245,7 @@ class Rfc2217Port(TcpPort):
             return b""
         try:
             plain = b"".join(self._manager.filter(data))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, struct.error):
             self._hang_up()  # It went, or what it says is no RFC 2217.
             return b""
         return GARBAGE if plain and not self._matches() else plain

@@ -122,6 +122,24 @@ def test_the_same_acts_give_the_same_bytes_however_time_leaps(plan: dict[str, An
         assert np.frombuffer(one, "<f8") == pytest.approx(np.frombuffer(other, "<f8"), abs=1e-9)
 
 
+def test_in_one_leap_things_still_happen_in_the_order_of_time(plan: dict[str, Any]) -> None:
+    chemist = Chemist(plan)
+    chemist.warm_up()
+    begun = len(chemist.bench.ledger.entries)
+    for n, seconds in ((0, 30), (1, 10), (2, 20)):
+        chemist.tell(chemist.pumps, f"{n}VOL{seconds * 10}\r", f"{n}RAT600UM\r", f"{n}RUN\r")
+    chemist.ask("call_action", action="rinse", kwargs={"act": "0" * 32})
+    start_s = chemist.clock.now_s()
+    chemist.clock.advance_to(start_s + 1000.0)
+    chemist.bench.settle(chemist.clock.now_s())
+    ends = [e for e in chemist.bench.ledger.entries[begun:] if e.phase == "end"]
+    assert [e.instrument for e in ends] in (
+        ["pump_pva", "pump_tsc", "spectrometer", "pump_agno3"],
+        ["pump_pva", "spectrometer", "pump_tsc", "pump_agno3"],
+    )
+    assert [e.at_s - start_s for e in ends] == pytest.approx([10.0, 20.0, 20.0, 30.0], abs=1e-5)
+
+
 def test_state_goes_through_json_into_another_bench(plan: dict[str, Any]) -> None:
     first = Chemist(plan)
     first.warm_up()

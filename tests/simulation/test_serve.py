@@ -66,9 +66,17 @@ def test_five_pumps_on_one_line_and_bytes_at_the_lines_rate(serve_plan: Serve, p
         assert time.monotonic() - began > 5 * 22 * 10 / 19200
 
 
-def test_another_speed_is_garbage_even_on_a_pty(serve_plan: Serve, plan: dict[str, Any]) -> None:
-    with serial.Serial(serve_plan(plan, speed=60).device("pump_agno3"), 9600, timeout=0.3) as port:
-        assert b"NE1000" not in ask(port, b"0\r0VER\r")
+def test_another_speed_is_garbage_even_on_a_pty_both_ways(serve_plan: Serve, plan: dict[str, Any]) -> None:
+    served = serve_plan(plan, speed=60)
+    with opened(served) as port:
+        for command in (b"0\r", b"0RAT1MM\r"):
+            ask(port, command)
+    with serial.Serial(served.device("pump_agno3"), 9600, timeout=0.2) as port:
+        assert b"\x02" not in ask(port, b"\r0RAT2MM\r0RAT2MM\r")
+    with opened(served) as port:
+        port.write(b"\r")  # What the pumps heard as garbage ends here.
+        port.read_until(b"\x03")
+        assert ask(port, b"0RAT\r") == b"\x0200S1.000MM\x03"
 
 
 def test_rfc_2217_carries_the_settings(serve_plan: Serve, plan: dict[str, Any]) -> None:
@@ -79,10 +87,10 @@ def test_rfc_2217_carries_the_settings(serve_plan: Serve, plan: dict[str, Any]) 
         assert ask(port, b"IN_NAME\r\n", b"\n") == b"RCT digital \r\n"
     for wrong in ({"baudrate": 19200}, {"bytesize": 8, "parity": "N"}):
         with wait_for(lambda wrong=wrong: connected(address, right | {"timeout": 0.3} | wrong)) as port:
-            assert b"RCT" not in ask(port, b"IN_NAME\r\n", b"\n")
+            assert b"RCT" not in ask(port, b"\r\nOUT_SP_1 99\r\nIN_NAME\r\n", b"\n")
     with wait_for(lambda: connected(address, right)) as port:
         port.write(b"\r\n")  # What the device heard as garbage ends here.
-        assert ask(port, b"IN_TYPE\r\n", b"\n") == b"RCT5 \r\n"
+        assert ask(port, b"IN_SP_1\r\n", b"\n") == b"0.0 1 \r\n"
 
 
 def connected(address: str, settings: dict[str, Any]) -> Any:

@@ -1,0 +1,80 @@
+"""Ports in themselves: what a host at other settings hears, and that a port survives what hosts do."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import serial
+
+from labloop.simulation.ports import GARBAGE, PtyPort, Rfc2217Port, TcpPort
+
+ADDRESS = "serial:///dev/x?baud=9600"
+SET_BAUD_19200 = b"\xff\xfa\x2c\x01\x00\x00\x4b\x00\xff\xf0"  # RFC 2217: IAC SB COM-PORT-OPTION SET-BAUDRATE
+
+
+def host(port: TcpPort) -> socket.socket:
+    number = int(port.address.partition("?")[0].rpartition(":")[2])
+    connected = socket.create_connection(("127.0.0.1", number), timeout=5)
+    assert port.read(port.readable()[0]) == b""
+    return connected
+
+
+def test_a_pty_speaks_garbage_at_another_speed(tmp_path: Path) -> None:
+    port = PtyPort("x", ADDRESS, tmp_path)
+    try:
+        for speed, heard in ((9600, b"hello"), (19200, GARBAGE), (9600, b"hello")):
+            with serial.Serial(str(tmp_path / "x"), speed, timeout=5) as opened:
+                port.write(b"hello")
+                assert opened.read(len(heard)) == heard
+    finally:
+        port.close()
+
+
+def test_rfc_2217_speaks_garbage_at_another_speed() -> None:
+    port = Rfc2217Port("x", ADDRESS, Path())
+    with host(port) as connected:
+        connected.recv(4096)  # Its wishes.
+        port.write(b"hello\xff")
+        assert connected.recv(4096) == b"hello\xff\xff"
+        connected.sendall(SET_BAUD_19200)
+        assert port.read(port.readable()[1]) == b""
+        connected.recv(4096)  # The setting, confirmed.
+        port.write(b"hello")
+        assert connected.recv(4096) == b"\xff\xff\xfe\x00"
+    port.close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"\xff\xfa\xff\xf0", b"\xff\xfa\x2c\x01\xff\xf0", b"\xff\xfa\x2c\x03\x63\xff\xf0", b"\xff\xff"]
+)
+def test_rfc_2217_survives_nonsense(said: bytes) -> None:
+    port = Rfc2217Port("x", ADDRESS, Path())
+    with host(port) as connected:
+        connected.sendall(said + b"plain")
+        port.read(port.readable()[1])
+        port.write(b"hello")
+    port.close()
+
+
+def test_a_full_pty_loses_what_nobody_reads(tmp_path: Path) -> None:
+    port = PtyPort("x", ADDRESS, tmp_path)
+    for _ in range(100):
+        port.write(bytes(1000))
+    port.unplug()
+    port.write(b"lost")
+    assert port.readable() == [] and not os.path.lexists(tmp_path / "x")
+    port.replug()
+    assert (tmp_path / "x").exists()
+    port.close()
+
+
+def test_a_host_that_is_gone_is_let_go() -> None:
+    port = TcpPort("x", ADDRESS, Path())
+    host(port).close()
+    assert port.read(port.readable()[1]) == b"" and len(port.readable()) == 1
+    port.write(b"to nobody")
+    with host(port) as connected:
+        port.write(b"hello")
+        assert connected.recv(5) == b"hello"
+    port.close()
