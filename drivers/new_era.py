@@ -69,7 +69,7 @@ AGREE_TRIES = 5
 
 
 @dataclass(slots=True)
-class Job:
+class Begun:
     """The act that was begun in this process."""
 
     direction: str
@@ -109,7 +109,7 @@ class NE1000(Driver):
         self._diameter = number(read.diameter_mm)
         self._watchdog_s = read.watchdog_s
         self._reset = False
-        self._job: Job | None = None
+        self._begun: Begun | None = None
         self._ran = False
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -237,21 +237,23 @@ class NE1000(Driver):
 
     def progress(self, elapsed_s: float) -> Progress:
         """Look at the counters. Raises InstrumentFault when the pump stalled, was paused or stopped short."""
-        job = self._job
-        if job is None:
+        begun = self._begun
+        if begun is None:
             return Progress(done=True, achieved={"volume": Amount(0.0, "uL")})
         reply, now, alarm = self._sure()
-        moved = _moved(job.direction, job.before, now)
+        moved = _moved(begun.direction, begun.before, now)
         if alarm:
             kind, why = ALARMS[alarm]
-            raise InstrumentFault(f"{why} (after about {written(moved, 'uL')} of {written(job.volume_ul, 'uL')})", kind)
-        achieved = {"volume": Amount(moved, "uL"), "rate": Amount(job.rate_ul_min, "uL/min")}
+            raise InstrumentFault(
+                f"{why} (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})", kind
+            )
+        achieved = {"volume": Amount(moved, "uL"), "rate": Amount(begun.rate_ul_min, "uL/min")}
         if reply.status in PUMPING:
-            left_s = (job.volume_ul - moved) / job.rate_ul_min * 60.0
+            left_s = (begun.volume_ul - moved) / begun.rate_ul_min * 60.0
             return Progress(done=False, achieved=achieved, again_in_s=min(max(left_s, 0.2), 5.0))
-        if moved < job.volume_ul - _tolerance(job.before, now):
+        if moved < begun.volume_ul - _tolerance(begun.before, now):
             kind, how = ("paused", "paused") if reply.status == "P" else ("stopped", "stopped")
-            raise InstrumentFault(f"it was {how} at {written(moved, 'uL')} of {written(job.volume_ul, 'uL')}", kind)
+            raise InstrumentFault(f"it was {how} at {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')}", kind)
         return Progress(done=True, achieved=achieved)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
@@ -313,7 +315,7 @@ class NE1000(Driver):
     def _pump(self, direction: str, rate_ul_min: float, time_s: float | None, volume_ul: float | None) -> None:
         given = {"time_s": time_s, "volume_ul": volume_ul, "rate_ul_min": rate_ul_min}
         values = {name: value for name, value in given.items() if value is not None}
-        self._job, self._ran = None, False
+        self._begun, self._ran = None, False
         # Asked here too, whoever calls: a volume that rounds to 0 means "without end" to this pump (manual 5.6).
         if why := self.complaint("dispense" if direction == "INF" else "withdraw", values, self.options):
             raise SafetyError(f"{why}; nothing was sent")
@@ -335,7 +337,7 @@ class NE1000(Driver):
         if not self._codec.safe:  # a basic frame has no checksum: a flipped bit would make another number of it
             self._same("RAT", float(text) * UL_MIN[unit], UL_MIN)
             self._same("VOL", float(volume), UL)
-        self._job, self._ran = Job(direction, float(text) * UL_MIN[unit], float(volume), before), True
+        self._begun, self._ran = Begun(direction, float(text) * UL_MIN[unit], float(volume), before), True
         self._order("RUN")
 
     def _same(self, question: str, wanted: float, units: Mapping[str, float]) -> None:

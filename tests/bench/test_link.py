@@ -82,6 +82,16 @@ def test_f3_two_replies_glued_and_an_unsolicited_line():
     assert link.exchange(codec, "value?", DEADLINE_S) == "4.0"
 
 
+def test_f3_an_answer_that_comes_once_more_later_is_dropped_before_the_next_question():
+    twice = [(0.1, b"value 1.0\r\n"), (0.3, b"value 1.0\r\n")]
+    link, _, clock = link_to(answers(0.1, value=[twice, "2.0"]))
+    codec = WordCodec()
+    assert link.exchange(codec, "value?", DEADLINE_S) == "1.0"
+    clock.advance_to(0.5)
+    assert link.exchange(codec, "value?", DEADLINE_S) == "2.0"
+    assert ("dropped", b"value 1.0\r\n") in [(one.kind, one.data) for one in link.traffic]
+
+
 @given(st.binary(min_size=1, max_size=80))
 def test_f4_garbage_is_refused_and_the_next_value_is_right(noise):
     link, _, _ = link_to(answers(0.1, value=[[(0.1, noise + b"\r\n")], "7.0"]))

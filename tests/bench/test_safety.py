@@ -17,6 +17,7 @@ LAB = """
     limits:
       oven:
         temperature: {max: 80 degC, min: 283.15 K}
+        volume: {max: 50 uL}
         wall: {max: 120 degC, rate: 60 K/min, stale_after: 5 s}
 """
 
@@ -69,10 +70,19 @@ def test_a_campaign_tightens(lab):
     assert envelope.complaints("oven", "heat", heat(60.0)) == []
 
 
-@pytest.mark.parametrize("limit", [{"max": "90 degC"}, {"min": "5 degC"}])
-def test_a_campaign_never_loosens(lab, limit):
+@pytest.mark.parametrize(
+    "name, limit",
+    [
+        ("temperature", {"max": "90 degC"}),
+        ("temperature", {"min": "5 degC"}),
+        ("volume", {"max": "0.06 mL"}),
+        ("wall", {"max": "400 K"}),
+        ("wall", {"rate": "2 K/s"}),
+    ],
+)
+def test_a_campaign_never_loosens(lab, name, limit):
     with pytest.raises(SpecError, match="A campaign may tighten a limit of the lab, never loosen it"):
-        Envelope(lab, campaign(oven={"temperature": limit}))
+        Envelope(lab, campaign(oven={name: limit}))
 
 
 def test_a_limit_with_a_condition_holds_with_it_and_when_nobody_can_tell(lab):
@@ -145,7 +155,7 @@ def wall(value, unit="degC"):
 
 def test_a_reading_beyond_its_limit_is_a_breach(envelope):
     envelope.check_reading("oven", wall(119.0))
-    with pytest.raises(SafetyError, match=r"oven: wall reads 121 degC, above the lab's limit \(.*lab.yaml:8:"):
+    with pytest.raises(SafetyError, match=r"oven: wall reads 121 degC, above the lab's limit \(.*lab.yaml:9:"):
         envelope.check_reading("oven", wall(394.15, "K"))
     with pytest.raises(SafetyError, match="temperature reads 95 degC"):
         envelope.check_reading("oven", {"temperature": Reading(value=95.0, unit="degC")})

@@ -383,6 +383,16 @@ def test_a_pump_that_runs_already_is_left_alone():
         it.driver.configure()
 
 
+@pytest.mark.parametrize("spoilt", ["_rate", "_volume"])
+def test_a_number_that_arrived_damaged_is_found_by_reading_back_and_nothing_is_started(spoilt):
+    it = rig()
+    take = getattr(it.device, spoilt)
+    setattr(it.device, spoilt, lambda rest: take(rest.replace("60.00", "68.00").replace("7.000", "9.000")))
+    with pytest.raises(ProtocolError, match=r"(RAT|VOL) reads back as .*; nothing was started"):
+        it.begin("dispense", rate=(60.0, "uL/min"), time=(7.0, "s"))
+    assert b"0RUN\r" not in it.sent and it.ledger == []
+
+
 def test_a_power_cycle_in_the_middle_of_an_act_is_a_fault_and_the_pump_is_set_up_again_before_the_next():
     it = rig()
     begun(it, 5.0)
