@@ -23,22 +23,15 @@ _LONGEST_TEXT = 2000
 _MOST_TOKENS = 400  # bounds the depth of the recursion (some 8 frames a bracket); a long constraint has 60
 _DEEPEST = 50
 
-_SAME = str.maketrans(
-    {
-        "≤": "<=",
-        "≥": ">=",
-        "≠": "!=",
-        "\N{MULTIPLICATION SIGN}": "*",
-        "·": "*",
-        "\N{MINUS SIGN}": "-",
-        "\N{NO-BREAK SPACE}": " ",
-    }
-)
+_SAME = {
+    "≤": "<=", "≥": ">=", "≠": "!=", "^": "**", "·": "*",
+    "\N{MULTIPLICATION SIGN}": "*", "\N{MINUS SIGN}": "-",
+}  # fmt: skip
 _KEYWORDS = ("and", "or", "not", "when")
 _NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _UNIT = re.compile(rf"\s*((?!(?:{'|'.join(_KEYWORDS)})\b)(?:{UNIT}|[°µμ℃℉][^\s()]*))")
 _NAME = re.compile(r"\$?[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_SIGN = re.compile(r"\*\*|<=|>=|==|!=|[-+*/()<>^]")
+_SIGN = re.compile(rf"\*\*|<=|>=|==|!=|[-+*/()<>{''.join(_SAME)}]")
 _QUOTED = re.compile(r'"([^"]*)"|\'([^\']*)\'')
 _BLANK = re.compile(r"\s+")
 
@@ -66,7 +59,7 @@ def tokens(text: str) -> list[Token]:
     """Part the text into tokens. Raises SpecError at the first character that belongs to none."""
     if len(text) > _LONGEST_TEXT:
         raise SpecError(f"{quote(text)} has more than {_LONGEST_TEXT} characters. Part it into shorter expressions")
-    text, found, at = text.translate(_SAME), list[Token](), 0
+    found, at = list[Token](), 0
     while at < len(text):
         if len(found) > _MOST_TOKENS:
             raise SpecError(f"{quote(text)} has more than {_MOST_TOKENS} parts. Part it into shorter expressions")
@@ -81,7 +74,7 @@ def tokens(text: str) -> list[Token]:
         elif match := _NAME.match(text, at):
             found.append(Token("sign" if match[0] in _KEYWORDS else "name", match[0], "", at))
         elif match := _SIGN.match(text, at):
-            found.append(Token("sign", "**" if match[0] == "^" else match[0], "", at))
+            found.append(Token("sign", _SAME.get(match[0], match[0]), "", at))
         else:
             way_out = "Write == to compare" if text[at] == "=" else "Use names, numbers with units, + - * / ** ( )"
             raise SpecError(

@@ -20,7 +20,7 @@ from .models import CUT, Count, Files, Model, Number, Positive, Rule, Seconds, T
 from .outcomes import OutcomeSpec
 from .parameters import Choices, Mixture, Molecules, Parameter, Written, check_name
 from .reading import Document, Path_, path_text
-from .steps import Stage, moved, read_phase
+from .steps import Stage, moved, read_phase, resolved
 from .tables import read_table, rows_of
 
 PHASES = ("setup", "each_batch", "trial", "cleanup", "teardown")
@@ -188,12 +188,12 @@ class CampaignSpec(Model):
         self._document, self._files = document, files
         return self
 
-    def place(self, path: str | Path_) -> str:
-        """Say where something is written: ``file:line:column``, or the path itself when it came from a dict."""
+    def place(self, path: str | Path_, key: bool = False) -> str:
+        """Say where a value (or its key) is written: ``file:line:column``; the path itself when it came from a dict."""
         if isinstance(path, str):
             texts = {path_text(known): known for known in self._document.values}
             path = texts.get(path, tuple(part for part in path.split(".") if part))
-        return self._document.place(path) or path_text(path)
+        return self._document.place(path, key) or path_text(path)
 
     def complaint(self, path: Path_, rule: str, key: bool = False) -> str:
         """Write a complaint about the value at ``path`` (or its key), as reading the file does."""
@@ -349,8 +349,12 @@ class CampaignSpec(Model):
             count = min(max(2 * len(flat_parameters(self.parameters)), 5), 20)
             initial = self.design.initial.model_copy(update={"trials": count})
             self.__dict__["design"] = self.design.model_copy(update={"initial": initial})
+        names = list(flat_parameters(self.parameters))
+        for phase in PHASES:
+            self.__dict__[phase] = resolved(getattr(self, phase), names)
         self.__dict__["every"] = tuple(
-            every.model_copy(update={"do": moved(every.do, ("every", at))}) for at, every in enumerate(self.every)
+            every.model_copy(update={"do": moved(resolved(every.do, names), ("every", at))})
+            for at, every in enumerate(self.every)
         )
         return self
 

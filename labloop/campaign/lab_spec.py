@@ -19,7 +19,7 @@ from .grammar import PHASES, CampaignSpec, Phase
 from .limits import Limit, by_instrument, read_limits
 from .models import AnyQuantity, Files, Model, Number, Rule, Text, Truth, did_you_mean, keys_of, suggest
 from .reading import Document, Path_, path_text
-from .steps import Stage, read_phase, steps_of
+from .steps import Stage, read_phase, resolved, steps_of
 from .units import Quantity, quote
 
 SCHEMES = ("serial", "rfc2217", "tcp", "zmq+tcp", "zmq+ipc", "sim")
@@ -169,12 +169,12 @@ class LabSpec(Model):
         self._document, self._files = document, files
         return self
 
-    def place(self, path: str | Path_) -> str:
-        """Say where something is written: ``file:line:column``, or the path itself when it came from a dict."""
+    def place(self, path: str | Path_, key: bool = False) -> str:
+        """Say where a value (or its key) is written: ``file:line:column``; the path itself when it came from a dict."""
         if isinstance(path, str):
             texts = {path_text(known): known for known in self._document.values}
             path = texts.get(path, tuple(part for part in path.split(".") if part))
-        return self._document.place(path) or path_text(path)
+        return self._document.place(path, key) or path_text(path)
 
     def complaint(self, path: Path_, rule: str) -> str:
         """Write a complaint about what stands at ``path``, as reading the file does."""
@@ -199,7 +199,7 @@ class LabSpec(Model):
     @field_validator("safe_state", mode="plain")
     @classmethod
     def _safe_state(cls, raw: Any) -> tuple[Stage, ...]:
-        return read_phase(raw, ("safe_state",))
+        return resolved(read_phase(raw, ("safe_state",)), ())
 
     @field_validator("sample", mode="after")
     @classmethod

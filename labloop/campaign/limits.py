@@ -103,7 +103,8 @@ def tightest(one: Limit, other: Limit) -> Limit:
     """Two limits on one name as one. Raises UnitError when their units clash."""
 
     def pick(name: str, sign: float) -> Quantity | None:
-        left, right = getattr(one, name), getattr(other, name)
+        left: Quantity | None = getattr(one, name)
+        right: Quantity | None = getattr(other, name)
         if left is None or right is None:
             return left or right
         return left if sign * difference(left, right).value <= 0 else right

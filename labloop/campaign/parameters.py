@@ -31,6 +31,11 @@ from .tables import Row, read_table
 from .units import number_text, parse_quantity, quote
 
 _QUANTITY = {"type": ["number", "string"]}
+__all__ = [
+    "Choice", "Choices", "Mixture", "Molecule", "Molecules", "Parameter", "Range", "Written", "check_name",
+    "read_choices_table",
+]  # fmt: skip
+
 MOST_CHOICES = 100_000
 
 

@@ -13,7 +13,6 @@ from .expression import parse_expression
 from .formula import Expression, Meaning, condition_of, quantity_of
 from .grammar import CampaignSpec, flat_parameters
 from .outcomes import OutcomeSpec
-from .reading import path_text
 from .steps import Setting, Stage, Step, Text
 from .units import Quantity, convert, number_text
 
@@ -71,7 +70,7 @@ def _planned(spec: CampaignSpec, step: Step, values: Mapping[str, Meaning]) -> P
             raise SpecError(spec.complaint(step.path_of(name), str(error))) from error
     return PlannedStep(
         instrument=step.instrument, action=step.action, settings=amounts, save_as=step.save_as,
-        place=spec.place(step.path) if spec.source else path_text(step.path),
+        place=spec.place(step.path, key=True),
     )  # fmt: skip
 
 

@@ -24,7 +24,9 @@ from .ranges import Range
 from .units import number_text
 
 Settings = dict[str, Value]
-_TRIES = 40  # batches of rejection before hit-and-run takes over
+_TRIES = 10_000  # points tried before the space counts as having no room, and so many more a point wanted
+_TRIES_A_POINT = 300
+_POOR = 0.01  # of the points drawn in the cube are inside: then hit-and-run is quicker
 _BATCH = 256
 
 
@@ -194,15 +196,17 @@ class Space:
             return [dict(rows[order[at % len(rows)]]) for at in range(count)]
         found: list[Settings] = []
         rejecting = not any(line.sense == "==" for line in self._lines)
-        for attempt in range(_TRIES):
+        tried = 0
+        while tried < _TRIES + _TRIES_A_POINT * count:
             points = self._cube(random, _BATCH) if rejecting else self._walked(random, max(count - len(found), 1))
+            tried += len(points)
             for point in points:
                 settings = self.round(point)
                 if not self.contains(settings):
                     found.append(settings)
                     if len(found) == count:
                         return found
-            if rejecting and attempt >= 3 and len(found) < (attempt + 1) * _BATCH * 0.01:
+            if rejecting and tried >= 4 * _BATCH and len(found) < tried * _POOR:
                 rejecting = not self._lines
         raise SpecError(
             f"{len(found)} of {count} points were found inside the constraints. They leave too little room: loosen one"

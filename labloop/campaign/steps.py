@@ -9,14 +9,14 @@ expression is text (``ask: Load 4 substrates``); whether it was meant to be one 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from .errors import SpecError
 from .expression import parse_expression
 from .formula import Expression, Name
-from .models import CUT, KEY, did_you_mean, located, read_seconds
+from .models import CUT, KEY, did_you_mean, located, read_seconds, suggest
 from .reading import Path_
 from .units import Quantity, parse_quantity
 
@@ -28,11 +28,15 @@ _WORD = re.compile(r"[^\W\d][\w-]*")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Text that is no expression. ``problem``: why not. ``template``: ``$name`` in it stands for the value."""
+    """Text that is no expression. ``problem``: why not. ``template``: ``$name`` in it stands for the value.
+
+    ``formula``: what it is if its words are parameters (``fast-scan``, ``q_tot * q_a``); decided by ``resolved``.
+    """
 
     text: str
     problem: str = ""
     template: bool = False
+    formula: Expression | None = None
 
 
 Setting: TypeAlias = Quantity | bool | Expression | Text
@@ -290,7 +294,31 @@ def read_setting(raw: Any, template: bool = False) -> Setting:
         found = parse_expression(raw)
     except SpecError as error:
         return Text(raw, str(error))
+    if found.parts and found.names and not any(isinstance(node, Name) and node.sure for node in found.walk()):
+        return Text(raw, formula=found)
     return found
+
+
+def resolved(stages: "tuple[Stage, ...]", names: Iterable[str]) -> "tuple[Stage, ...]":
+    """Decide what could be text or an expression: an expression when one of its words is, or is nearly, a name."""
+    names = list(names)
+
+    def one(setting: Setting) -> Setting:
+        if not isinstance(setting, Text) or setting.formula is None:
+            return setting
+        meant = any(word in names or suggest(word, names) for word in setting.formula.names)
+        return setting.formula if meant else Text(setting.text)
+
+    return tuple(
+        replace(
+            stage,
+            steps=tuple(
+                replace(step, settings={key: one(setting) for key, setting in step.settings.items()})
+                for step in stage.steps
+            ),
+        )
+        for stage in stages
+    )
 
 
 def text_fault(text: Text, names: Mapping[str, object]) -> str | None:

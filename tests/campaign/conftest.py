@@ -57,7 +57,12 @@ simulation: {speed: 60}
 
 TARGET = "wavelength_nm,absorbance\n400,0.1\n500,0.7\n600,0.2\n"
 SOLVENTS = "name,dipole,logP,note\nDMF,3.8,-1.0,amide\nDMSO,4.0,-1.35,sulfoxide\nwater,1.85,,oxide\n"
-ROWS = "row_id,q_agno3,q_pva,q_tot,loss\n0,13.10132159,32.99559471,227,0.58\n1,17.3,11,280,0.68\n2,6.672672673,39,333,0.8\n"
+ROWS = """\
+row_id,q_agno3,q_pva,q_tot,loss
+0,13.10132159,32.99559471,227,0.58
+1,17.3,11,280,0.68
+2,6.672672673,39,333,0.8
+"""
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ BAD: list[tuple[str, str, str, str, list[str]]] = [
     ("pump_water.dispense:", "pump_agno3.dispense:", "", "19:9", ["two things at once"]),
     ("  - hotplate.hold: ", "  - hotplate: ", "", "21:5", ["unknown key", "instrument.action"]),
     ("{integration: 100 ms, save_as: spectrum}", "5", "", "22:28", ["settings in braces"]),
-    ("cleanup:", "  - camera.read: {save_as: spectrum}\ncleanup:", "", "24:28", ["saved by spectrometer.measure already"]),
+    ("cleanup:", "  - camera.read: {save_as: spectrum}\ncleanup:", "", "24:28", ["saved by spectrometer.measure"]),
     ("batch: 1", "batch: 1.5", "", "27:54", ["design.batch = 1.5", "whole number"]),
     ("method: sobol", "method: sobl", "", "27:28", ["Did you mean sobol?"]),
     ("seed: 7", "seed: -7", "", "27:63", ["from 0 to"]),

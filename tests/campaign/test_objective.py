@@ -1,0 +1,105 @@
+"""What is better, and when to stop."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from labloop.campaign.events import Reading
+from labloop.campaign.objective import Objective
+from labloop.campaign.spec import spec_from_dict
+
+
+@dataclass
+class Trial:
+    trial: int
+    outcomes: dict[str, Reading]
+    state: str = "measured"
+    role: str = "candidate"
+    finished: str = field(default="")
+
+    def __post_init__(self) -> None:
+        self.finished = self.finished or f"2026-01-01T00:{self.trial:02d}:00+00:00"
+
+
+def objective(outcomes: dict[str, Any], **more: Any) -> Objective:
+    return Objective(spec_from_dict({"parameters": {"x": {"range": [0, 1]}}, "outcomes": outcomes, **more}))
+
+
+def trials(*values: Any) -> list[Trial]:
+    return [
+        Trial(at, {n: Reading(value=v) for n, v in (one if isinstance(one, dict) else {"y": one}).items()})
+        for at, one in enumerate(values, start=1)
+    ]
+
+
+def test_one_goal() -> None:
+    low, high = objective({"y": {"goal": "minimize"}}), objective({"y": {"goal": "maximize"}})
+    several = trials(3.0, 1.0, 2.0, 1.0)
+    assert low.better({"y": 1.0}, {"y": 2.0}) and not low.better({"y": 2.0}, {"y": 2.0})
+    assert low.best(several).trial == 2 and high.best(several).trial == 1
+    assert low.course(several) == [3, 1, 1, 1] and high.course(several) == [3, 3, 3, 3]
+    assert low.best([]) is None
+
+
+def test_a_target_with_a_tolerance() -> None:
+    goal = objective({"y": {"goal": {"target": "530 nm", "tolerance": 5}, "unit": "nm"}})
+    assert goal.utility("y", 527) == 0 and goal.utility("y", 520) == -5 and goal.utility("y", 541) == -6
+    assert goal.best(trials(500.0, 520.0, 541.0)).trial == 2
+    assert not goal.better({"y": 531.0}, {"y": 527.0})
+
+
+def test_weights_make_one_goal() -> None:
+    goal = objective({"a": {"goal": "maximize", "weight": 2, "reference": 10}, "b": {"goal": "minimize", "weight": 1}})
+    assert not goal.pareto
+    assert goal.score({"a": 12.0, "b": 3.0}) == 1.0
+    assert goal.better({"a": 12.0, "b": 3.0}, {"a": 13.0, "b": 6.0})
+
+
+def test_two_goals_make_a_front() -> None:
+    goal = objective({"a": {"goal": "maximize"}, "b": {"goal": "minimize"}})
+    assert goal.pareto
+    found = goal.best(trials({"a": 1.0, "b": 1.0}, {"a": 2.0, "b": 2.0}, {"a": 1.0, "b": 2.0}, {"a": 0.0, "b": 0.0}))
+    assert [trial.trial for trial in found] == [1, 2, 4]
+    assert goal.best([]) == []
+
+
+def test_limits_come_first() -> None:
+    goal = objective({"y": {"goal": "maximize"}, "dirt": {"limit": "<= 10"}})
+    clean, dirty, dirtier = ({"y": y, "dirt": d} for y, d in ((1.0, 9.0), (5.0, 12.0), (9.0, 20.0)))
+    assert goal.better(clean, dirty) and goal.better(dirty, dirtier)
+    assert goal.best(trials(dirty, clean, dirtier)).trial == 2
+    course = goal.course(trials(dirty, clean, dirtier))
+    assert math.isnan(course[0]) and course[1:] == [1, 1]
+    assert not goal.feasible({"y": 1.0}) and goal.feasible(clean)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "high", True])
+def test_what_is_no_number_is_never_best(value: Any) -> None:
+    goal = objective({"y": {"goal": "maximize"}})
+    assert goal.best(trials(1.0, value)).trial == 1
+    assert goal.better({"y": 1.0}, {"y": value}) and not goal.better({"y": value}, {"y": 1.0})
+
+
+def test_controls_failures_and_open_trials_do_not_count() -> None:
+    goal = objective({"y": {"goal": "maximize"}})
+    several = trials(1.0, 9.0, 8.0, 7.0)
+    several[1].role, several[2].state, several[3].state = "control", "failed", "running"
+    assert goal.best(several).trial == 1
+
+
+def test_it_stops_when_nothing_improves() -> None:
+    goal = objective({"y": {"goal": "maximize"}}, stop_when={"no_improvement": "3 trials"})
+    assert goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0)) is None
+    reason = goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0, 5.0))
+    assert reason == "no improvement in 3 trials (asked for: 3); best so far is trial 2"
+    assert goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0, 6.0)) is None
+    assert objective({"y": {"goal": "maximize"}}).stop_reason(trials(*[1.0] * 50)) is None
+
+
+def test_a_front_that_still_grows_goes_on() -> None:
+    goal = objective({"a": {"goal": "maximize"}, "b": {"goal": "maximize"}}, stop_when={"no_improvement": 2})
+    grows = [{"a": float(i), "b": float(-i)} for i in range(6)]
+    assert goal.stop_reason(trials(*grows)) is None
+    assert goal.stop_reason(trials(*grows, {"a": 0.0, "b": -3.0}, {"a": 5.0, "b": -5.0})) is not None

@@ -1,0 +1,200 @@
+"""Recipes: settings worked out, extremes over the space, readings to outcomes."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.campaign import recipe
+from labloop.campaign.analysis import SavedReading, interpolate, read_target, total_variation
+from labloop.campaign.errors import SpecError
+from labloop.campaign.events import Amount, Reading
+from labloop.campaign.extremes import worst_cases
+from labloop.campaign.spec import CampaignSpec, read_spec, spec_from_dict
+
+POINT = {"q_agno3": 20.0, "q_pva": 30.0, "q_tot": 500.0}
+
+
+def curve(*points: tuple[float, float]) -> SavedReading:
+    x, y = zip(*points, strict=True)
+    return SavedReading(array=struct.pack(f"<{2 * len(points)}d", *x, *y), unit="")
+
+
+def campaign(**more: Any) -> CampaignSpec:
+    written: dict[str, Any] = {
+        "parameters": {"x": {"range": [0, 10], "unit": "mg"}, "s": {"choices": ["DMF", "water"]}},
+        "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+    }
+    return spec_from_dict({**written, **more})
+
+
+def test_the_stages_of_a_trial(folder: Path) -> None:
+    spec = read_spec(folder / "campaign.yaml")
+    together, hold, measure = recipe.stages(spec, "trial", POINT)
+    assert [(step.instrument, step.action) for step in together.steps] == [
+        ("pump_agno3", "dispense"), ("pump_water", "dispense"),
+    ]  # fmt: skip
+    assert together.steps[0].settings == {"rate": Amount(100.0, "uL/min"), "time": Amount(20.0, "s")}
+    assert together.steps[1].settings["rate"] == Amount(250.0, "uL/min")
+    assert together.if_interrupted == "discard" and hold.if_interrupted is None
+    assert measure.steps[0].save_as == "spectrum" and measure.start_within_s == 300
+    assert measure.steps[0].place == f"{folder / 'campaign.yaml'}:22:5"
+    assert [stage.steps[0].action for stage in recipe.stages(spec, "cleanup", POINT)] == ["rinse"]
+    assert recipe.stages(spec, "teardown", {}) == ()
+    with pytest.raises(SpecError, match="is no phase"):
+        recipe.stages(spec, "tidy", {})
+
+
+def test_words_text_templates_and_conditions() -> None:
+    spec = campaign(
+        trial=[
+            {"person.do": {"ask": "Weigh $x of it into $s", "read": {"plate": "barcode"}, "reach_by": "8 h"}},
+            {"robot.take": {"from": "s", "mode": "fast-scan", "gentle": True, "tip": "Load 4 tips", "solvent": "$s"}},
+            {"robot.shake": {}, "when": "s == water and x > 5 mg"},
+            "robot.home",
+        ]
+    )
+    stages = recipe.stages(spec, "trial", {"x": 2.5, "s": "DMF"})
+    assert len(stages) == 3
+    assert stages[0].steps[0].settings == {
+        "ask": Amount("Weigh 2.5 mg of it into DMF"), "read.plate": Amount("barcode"), "reach_by": Amount(8.0, "h"),
+    }  # fmt: skip
+    assert stages[1].steps[0].settings == {
+        "from": Amount("DMF"), "mode": Amount("fast-scan"), "gentle": Amount(True), "tip": Amount("Load 4 tips"),
+        "solvent": Amount("DMF"),
+    }  # fmt: skip
+    assert len(recipe.stages(spec, "trial", {"x": 6.0, "s": "water"})) == 4
+
+
+def test_a_phase_that_comes_around() -> None:
+    spec = campaign(
+        every=[{"trials": 10, "do": [{"hotplate.off": {}}]}, {"trials": 20, "control": {"x": "5000 ug", "s": "DMF"}}]
+    )
+    assert recipe.stages(spec, "every.0", {})[0].steps[0].place == "every[0].do[0].hotplate.off"
+    assert spec.every[1].control == {"x": 5.0, "s": "DMF"}
+    assert recipe.stages(spec, "every.1", {}) == ()
+
+
+def test_a_setting_without_a_value_names_its_place(folder: Path) -> None:
+    spec = read_spec(folder / "campaign.yaml")
+    with pytest.raises(SpecError, match=r"campaign.yaml:18:37: trial\[0\].*\$q_tot is not known"):
+        recipe.stages(spec, "trial", {"q_agno3": 20.0})
+
+
+def test_the_extremes_are_found_where_they_are(folder: Path) -> None:
+    found = {(one.instrument, one.setting): one for one in worst_cases(read_spec(folder / "campaign.yaml"))}
+    silver, water = found["pump_agno3", "rate"], found["pump_water", "rate"]
+    assert (silver.low, silver.high, silver.unit) == (pytest.approx(9.06), pytest.approx(420.8223), "uL/min")
+    assert water.high == pytest.approx(983 * (1 - 0.0453 - 0.1)) and water.low == pytest.approx(200 * 0.3)
+    assert water.high_at == pytest.approx({"q_agno3": 4.53, "q_pva": 10.0, "q_tot": 983.0})
+    assert found["hotplate", "temperature"].high == 40 and found["hotplate", "temperature"].unit == "degC"
+    assert water.place.endswith("campaign.yaml:19:37")
+    assert [one.setting for one in worst_cases(read_spec(folder / "campaign.yaml"))][:4] == ["rate", "time"] * 2
+
+
+def test_controls_and_words_count_among_the_extremes() -> None:
+    spec = campaign(
+        trial=[{"pump.push": {"amount": "2 * x"}}, {"pump.rinse": {"amount": "x"}, "when": "s == water"}],
+        every=[{"trials": 5, "control": {"x": 50, "s": "DMF"}}],
+    )
+    push, rinse = worst_cases(spec)
+    assert (push.low, push.high) == (0, 100) and push.high_at["x"] == 50.0
+    assert (rinse.low, rinse.high) == (0, 10) and rinse.high_at["s"] == "water"
+
+
+def test_a_curved_setting_is_followed_to_its_top() -> None:
+    spec = spec_from_dict(
+        {"parameters": {name: {"range": [0, 1]} for name in "abcdef"}, "outcomes": {"y": {"goal": "maximize", "from": "y"}},
+         "constraints": ["a + b + c + d + e + f <= 2", "a - f <= 0.25"],
+         "trial": [{"p.q": {"r": "a * (1 - b) + c * d", "save_as": "y"}}]}
+    )  # fmt: skip
+    (one,) = worst_cases(spec)
+    assert one.low == pytest.approx(0, abs=1e-12)
+    assert one.high >= 1.0 - 1e-9  # c = d = 1 alone gives 1
+
+
+def test_outcomes_from_readings(folder: Path) -> None:
+    spec = read_spec(folder / "campaign.yaml")
+    same = curve((400, 0.2), (500, 1.4), (600, 0.4))
+    assert recipe.outcomes(spec, {"spectrum": same})["spectrum_loss"].value == pytest.approx(0)
+    other = curve((300, -1), (400, 0.7), (500, 0.1), (600, 0.2), (700, 3))
+    assert recipe.outcomes(spec, {"spectrum": other})["spectrum_loss"].value == pytest.approx(0.6)
+    twice = recipe.outcomes(spec, {"spectrum": [same, other]})["spectrum_loss"]
+    assert (twice.value, twice.sd) == (pytest.approx(0.3), pytest.approx(0.3))
+
+
+@pytest.mark.parametrize(
+    ("readings", "word"),
+    [
+        ({}, "spectrum was not saved"),
+        ({"spectrum": SavedReading(value=3.0)}, "needs a curve"),
+        ({"spectrum": SavedReading(array=b"12345678")}, "no axis and values"),
+        ({"spectrum": SavedReading(array=b"")}, "no axis and values"),
+        ({"spectrum": curve((400, float("nan")), (600, 1.0))}, "not finite"),
+        ({"spectrum": curve((450, 1.0), (600, 1.0))}, "runs from 450 to 600"),
+        ({"spectrum": curve((400, -1.0), (600, -1.0))}, "zero everywhere"),
+    ],
+)
+def test_a_reading_that_makes_no_outcome_says_why(folder: Path, readings: dict[str, SavedReading], word: str) -> None:
+    with pytest.raises(SpecError, match=f"outcome spectrum_loss: .*{word}"):
+        recipe.outcomes(read_spec(folder / "campaign.yaml"), readings)
+
+
+WEIGH = [{"b.w": {"save_as": "before"}}, {"b2.w": {"save_as": "after"}}, {"s.m": {"save_as": "curve"}}]
+BELL = curve((400, 0.0), (500, 3.0), (600, 4.0), (700, 3.0), (800, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "readings", "value", "unit"),
+    [
+        ({"from": "before"}, {"before": SavedReading(value=5, unit="g")}, 5, "g"),
+        ({"from": "before", "unit": "mg"}, {"before": SavedReading(value=5, unit="g")}, 5000, "mg"),
+        ({"from": "before", "unit": "mg"}, {"before": SavedReading(value=5)}, 5, "mg"),
+        ({"from": ["before", "after"], "analysis": "mean"},
+         {"before": SavedReading(value=5, unit="g"), "after": SavedReading(value=7000, unit="mg")}, 6, "g"),
+        ({"from": ["before", "after"], "analysis": "$after - $before", "unit": "mg"},
+         {"before": SavedReading(value=5, unit="g"), "after": SavedReading(value=5.5, unit="g")}, 500, "mg"),
+        ({"from": "curve", "analysis": "peak_position", "unit": "um"}, {"curve": BELL}, 0.6, "um"),
+        ({"from": "curve", "analysis": "peak_height"}, {"curve": BELL}, 4, ""),
+        ({"from": "curve", "analysis": "peak_height", "window": ["380 nm", "520 nm"]}, {"curve": BELL}, 3, ""),
+        ({"from": "curve", "analysis": "max"}, {"curve": BELL}, 4, ""),
+        ({"from": "curve", "analysis": "mean"}, {"curve": BELL}, 2, ""),
+        ({"from": "curve", "analysis": "area"}, {"curve": BELL}, 1000, ""),
+    ],
+)  # fmt: skip
+def test_analyses(outcome: dict[str, Any], readings: dict[str, SavedReading], value: float, unit: str) -> None:
+    spec = campaign(trial=WEIGH, outcomes={"y": {"goal": "maximize", **outcome}})
+    found = recipe.outcomes(spec, readings)["y"]
+    assert (found.value, found.unit) == (pytest.approx(value), unit)
+
+
+def test_a_peak_between_points_is_found_by_its_parabola() -> None:
+    points = [(x, 5.0 - (x - 533.0) ** 2 / 1000) for x in (500.0, 520.0, 545.0, 560.0)]
+    spec = campaign(trial=WEIGH, outcomes={"y": {"goal": "maximize", "from": "curve", "analysis": "peak_position"}})
+    assert recipe.outcomes(spec, {"curve": curve(*points)})["y"].value == pytest.approx(533.0)
+
+
+def test_told_outcomes_are_not_worked_out() -> None:
+    assert recipe.outcomes(campaign(trial=WEIGH), {}) == {}
+
+
+def test_total_variation_is_symmetric_and_between_0_and_1() -> None:
+    assert total_variation([1, 0], [0, 3]) == 1
+    assert total_variation([1, 3], [2, 6]) == 0
+    assert total_variation([1, 2, 3], [3, 2, 1]) == total_variation([3, 2, 1], [1, 2, 3]) == pytest.approx(1 / 3)
+
+
+def test_a_target_is_read_and_interpolated(folder: Path) -> None:
+    target = read_target(folder / "target.csv")
+    assert target.x == (400, 500, 600)
+    assert interpolate(target, [450, 400, 600, 575]) == pytest.approx([0.4, 0.1, 0.2, 0.325])
+    (folder / "target.csv").write_text("wavelength_nm,absorbance\n400,x\n500,1\n")
+    with pytest.raises(SpecError, match=r"target.csv:2: the target holds words"):
+        read_target(folder / "target.csv")
+
+
+def test_a_reading_keeps_its_uncertainty() -> None:
+    spec = campaign(trial=WEIGH, outcomes={"y": {"goal": "maximize", "from": "before", "unit": "mg"}})
+    found = recipe.outcomes(spec, {"before": SavedReading(value=5.0, unit="g", sd=0.1)})
+    assert found["y"] == Reading(value=5000.0, unit="mg", sd=pytest.approx(100.0))
