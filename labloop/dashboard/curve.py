@@ -3,7 +3,7 @@
 One goal (or several under weights) is a course over the trials; a Pareto front is a picture of two outcomes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -64,23 +64,54 @@ def goal_words(spec: CampaignSpec, name: str) -> str:
     return f"towards {text.spread(goal.target, goal.tolerance)} {outcome.unit}".rstrip()
 
 
-def curve(spec: CampaignSpec, state: CampaignState, outcome: str) -> Curve:
+class Course:
+    """The best so far, kept up as results come: a long run costs no more for its next result than a short one."""
+
+    def __init__(self, spec: CampaignSpec) -> None:
+        self.objective = Objective(spec)
+        self.done: dict[int, TrialState] = {}
+        self.best: list[tuple[TrialState, TrialState]] = []  # (trial, the best once it was measured)
+        self.leaders: list[TrialState] = []  # the best one, or the Pareto front
+
+    def update(self, trials: Iterable[TrialState]) -> None:
+        """Add the results among ``trials``, which are in the order of their numbers."""
+        new = [trial for trial in self.objective.measured(trials) if trial.trial not in self.done]
+        if new and self.done and new[0].trial < next(reversed(self.done)):  # a late result: begin anew, in order
+            new = sorted([*self.done.values(), *new], key=lambda trial: trial.trial)
+            self.done, self.best, self.leaders = {}, [], []
+        for trial in new:
+            self.done[trial.trial] = trial
+            self._lead(trial)
+            self.best.append((trial, self.leaders[0]))
+
+    def _lead(self, trial: TrialState) -> None:
+        better = self.objective.better
+        if not self.objective.pareto:
+            if not self.leaders or better(trial, self.leaders[0]):
+                self.leaders = [trial]
+        elif not any(better(leader, trial) for leader in self.leaders):
+            self.leaders = [leader for leader in self.leaders if not better(trial, leader)] + [trial]
+
+
+def course_of(spec: CampaignSpec, state: CampaignState) -> Course:
+    """Return the whole course of a campaign."""
+    course = Course(spec)
+    course.update(state.trials[number] for number in sorted(state.trials))
+    return course
+
+
+def curve(spec: CampaignSpec, state: CampaignState, outcome: str, course: Course) -> Curve:
     """Return the points for ``outcome``, or the front of the first two goals of a Pareto campaign."""
-    objective = Objective(spec)
-    goals = list(spec.outcomes)
-    done = objective.measured(state.trials.values())
-    if objective.pareto and outcome == goals[0]:
-        return _front(spec, state, done, goals, objective)
-    best: TrialState | None = None
-    steps: Points = []
-    for trial in done:
-        if best is None or objective.better(trial, best):
-            best = trial
-        value = measured(best, outcome)
-        if value is not None:
-            steps.append((float(trial.trial), value))
+    goals = list(course.objective.goals)
+    if course.objective.pareto and outcome == goals[0]:
+        return _front(spec, course, goals[0], goals[1])
+    done = course.done.values()
+    steps = [
+        (float(trial.trial), y) for trial, best in course.best for y in (measured(best, outcome),) if y is not None
+    ]
     unit = spec.outcomes[outcome].unit
     title = f"{outcome}{f' [{unit}]' if unit else ''}"
+    best = course.leaders[0] if course.leaders else None
     found = best.outcomes.get(outcome) if best is not None else None
     if best is not None and found is not None:
         title += f" · best {text.reading(found)} (trial {best.trial})"
@@ -96,16 +127,13 @@ def curve(spec: CampaignSpec, state: CampaignState, outcome: str) -> Curve:
     )
 
 
-def _front(
-    spec: CampaignSpec, state: CampaignState, done: Sequence[TrialState], goals: Sequence[str], objective: Objective
-) -> Curve:
-    x, y = goals[0], goals[1]
-    found = objective.best(state.trials.values())
-    members = {t.trial for t in (found if isinstance(found, list | tuple) else [])}
-    front = sorted(_pair(state.trials[number], x, y) for number in members)
+def _front(spec: CampaignSpec, course: Course, x: str, y: str) -> Curve:
+    members = {trial.trial for trial in course.leaders}
+    front = sorted(_pair(trial, x, y) for trial in course.leaders)
 
     def cloud(model: bool) -> Points:
-        return _thin([_pair(t, x, y) for t in done if (t.source == "model") is model and t.trial not in members])
+        done = (t for t in course.done.values() if (t.source == "model") is model and t.trial not in members)
+        return _thin([_pair(trial, x, y) for trial in done])
 
     title = f"{y} over {x} · {len(members)} on the front"
     goal = f"{x}: {goal_words(spec, x)}, {y}: {goal_words(spec, y)}"

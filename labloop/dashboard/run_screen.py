@@ -16,10 +16,9 @@ from labloop.campaign import text
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED, RUNNING
-from labloop.campaign.view import best_trials
 
 from . import view
-from .curve import curve
+from .curve import Course, course_of, curve
 from .dialogs import Answer, Confirm, Help
 from .log_page import LogPage
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
@@ -54,6 +53,7 @@ class RunScreen(Screen[None]):
         self.source = source
         self.run_name = name
         self._zone, self._read_only, self._listed = zone, read_only, listed
+        self._course: Course | None = None
         self._best: set[int] = set()
         self._outcome = 0
         self._loaded = False
@@ -169,15 +169,20 @@ class RunScreen(Screen[None]):
         return cells, view.TRIAL_MARKS[trial.state][1]
 
     def _show_trials(self, spec: CampaignSpec, trials: set[int]) -> None:
-        self._best = {trial.trial for trial in best_trials(spec, self.source.state)}
+        state = self.source.state
+        if self._course is None:
+            self._course = course_of(spec, state)
+        else:
+            self._course.update(state.trials[number] for number in sorted(trials))
+        self._best = {trial.trial for trial in self._course.leaders}
         self.query_one(TrialTable).update(sorted(trials))
         self._show_curve(spec)
 
     def _show_curve(self, spec: CampaignSpec) -> None:
         outcomes = list(spec.outcomes)
-        if not outcomes:
+        if not outcomes or self._course is None:
             return
-        points = curve(spec, self.source.state, outcomes[self._outcome % len(outcomes)])
+        points = curve(spec, self.source.state, outcomes[self._outcome % len(outcomes)], self._course)
         plot = self.query_one(CurvePlot)
         self.query_one("#course").border_title = Text(points.title)
         self.query_one("#legend", Static).update(Text(f"{points.goal}    {FRONT_LEGEND if points.front else LEGEND}"))

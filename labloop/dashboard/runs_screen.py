@@ -28,7 +28,7 @@ class RunsScreen(Screen[None]):
     """Enter opens a run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open"),
+        Binding("enter", "open", "Open", priority=True),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "app.quit", "Quit"),
     ]
@@ -39,6 +39,7 @@ class RunsScreen(Screen[None]):
         super().__init__()
         self._folder, self._make, self._opened, self._zone = folder, make, opened, zone
         self._sources: dict[Path, RunSource] = {}
+        self._rows: dict[str, list[Text]] = {}
         self.settled = False  # whether all journals were read to their end
 
     def compose(self) -> ComposeResult:
@@ -49,9 +50,6 @@ class RunsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look for runs, now and again."""
-        table = self.query_one(DataTable)
-        for name in COLUMNS:
-            table.add_column(Text(name), key=name)
         self.call_after_refresh(self.tick)
 
     def on_unmount(self) -> None:
@@ -65,16 +63,30 @@ class RunsScreen(Screen[None]):
         for folder in runs_below(self._folder):
             if folder not in self._sources:
                 self._sources[folder] = self._make(folder)
-                blanks = [Text(str(folder.name)), *(Text("") for _ in COLUMNS[1:])]
-                self.query_one(DataTable).add_row(*blanks, key=str(folder))
+        rows: dict[str, list[Text]] = {}
         for folder, source in self._sources.items():
             change = source.poll()
             more = more or change.more
-            for name, cell in zip(COLUMNS, self._cells(folder, source, change.more), strict=True):
-                self.query_one(DataTable).update_cell(str(folder), name, cell, update_width=True)
+            rows[str(folder)] = self._cells(folder, source, change.more)
+        if rows != self._rows:
+            self._fill(rows)
         self._say()
         self.settled = not more
         self.set_timer(0.001 if more else POLL_S, self.tick)
+
+    def _fill(self, rows: dict[str, list[Text]]) -> None:
+        """Fill the table anew: runs are few, and columns become as wide as they must. The cursor stays on its run."""
+        table, names = self.query_one(DataTable), list(rows)
+        known = list(self._rows)
+        under = known[table.cursor_row] if table.cursor_row < len(known) else None
+        self._rows = rows
+        table.clear(columns=True)
+        for at, heading in enumerate(COLUMNS):
+            table.add_column(Text(heading), width=max(len(heading), *(cells[at].cell_len for cells in rows.values())))
+        for name, cells in rows.items():
+            table.add_row(*cells, key=name)
+        if under in names:
+            table.move_cursor(row=names.index(under), animate=False)
 
     def _say(self) -> None:
         where = self.query_one("#where", Static)

@@ -235,7 +235,9 @@ def instrument_rows(
         elif step.question:
             rows.append(InstrumentRow(name, "?", "in doubt", "bad", place(step), amounts(step.begun.settings)))
         elif runner == "gone":
-            rows.append(InstrumentRow(name, "?", f"last {text.plain(doing)}", "warn", place(step), amounts(step.begun.settings)))
+            rows.append(
+                InstrumentRow(name, "?", f"last {text.plain(doing)}", "warn", place(step), amounts(step.begun.settings))
+            )
         else:
             rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), amounts(step.begun.settings)))
     return rows

@@ -47,7 +47,7 @@ def _run_started(fact: e.RunStarted, state: CampaignState) -> str:
 def _proposed(fact: e.ProposalMade, state: CampaignState) -> str:
     kind = "trial" if fact.role == "candidate" else fact.role
     hoped = ", ".join(f"{name} {text.spread(p.mean, p.sd)}" for name, p in fact.predicted.items())
-    reason = f" ({fact.reason})" if fact.reason else ""
+    reason = f" ({fact.reason})" if fact.reason and not hoped else ""
     return f"{kind} {fact.trial} proposed by {fact.source}{f', hopes for {hoped}' if hoped else ''}{reason}"
 
 

@@ -72,6 +72,7 @@ budget: {trials: 20}
 TARGET = "wavelength_nm,absorbance\n" + "".join(
     f"{nm},{math.exp(-(((nm - 530) / 60) ** 2)):.4f}\n" for nm in range(400, 801, 20)
 )
+DIGEST = hashlib.sha256(TARGET.encode()).hexdigest()
 
 
 class Story:
@@ -83,8 +84,7 @@ class Story:
         (folder / "requests").mkdir()
         (folder / "campaign.yaml").write_text(campaign)
         (folder / "lab.yaml").write_text(LAB)
-        digest = hashlib.sha256(TARGET.encode()).hexdigest()
-        (folder / "blobs" / digest).write_text(TARGET)
+        (folder / "blobs" / DIGEST).write_text(TARGET)
         self.folder = folder
         self.t_s = 0.0
         self.speed = SPEED if mode == "simulated" else 1.0
@@ -94,7 +94,7 @@ class Story:
         self.say(
             e.CampaignOpened(
                 campaign="silver-nanoparticles", run_id="run-1", version="0.1.0", mode=mode, seed=7, speed=self.speed,
-                campaign_sha256=hashlib.sha256(campaign.encode()).hexdigest(), files={"target_spectrum.csv": digest},
+                campaign_sha256=hashlib.sha256(campaign.encode()).hexdigest(), files={"target_spectrum.csv": DIGEST},
             )
         )  # fmt: skip
 
@@ -337,13 +337,9 @@ def facts_of(count: int) -> Iterator[Any]:
     """A long run's facts without steps, for speed."""
     noise = random.Random(1)
     yield e.CampaignOpened(
-        campaign="silver-nanoparticles",
-        run_id="run-1",
-        version="0.1.0",
-        mode="simulated",
-        seed=7,
-        campaign_sha256="0" * 64,
-    )
+        campaign="silver-nanoparticles", run_id="run-1", version="0.1.0", mode="simulated", seed=7,
+        campaign_sha256="0" * 64, files={"target_spectrum.csv": DIGEST},
+    )  # fmt: skip
     yield e.RunStarted()
     for trial in range(1, count + 1):
         settings = {name: low for name, (low, _) in PARAMETERS.items()}

@@ -7,8 +7,9 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign.events import Amount
+from labloop.campaign.objective import Objective
 from labloop.dashboard import view
-from labloop.dashboard.curve import MOST_POINTS, curve
+from labloop.dashboard.curve import MOST_POINTS, Course, course_of, curve
 from labloop.dashboard.plot import nice_ticks
 from labloop.dashboard.source import RunSource
 from labloop.dashboard.words import line
@@ -122,7 +123,7 @@ def test_a_row_of_the_table(read):
 
 def test_the_best_so_far_never_gets_worse_and_ends_at_the_best(read):
     spec, state, _, _ = read(journals.finished)
-    points = curve(spec, state, "spectrum_loss")
+    points = curve(spec, state, "spectrum_loss", course_of(spec, state))
     values = [y for _, y in points.best]
     assert values == sorted(values, reverse=True)
     assert values[-1] == min(t.outcomes["spectrum_loss"].value for t in state.trials.values())
@@ -131,13 +132,13 @@ def test_the_best_so_far_never_gets_worse_and_ends_at_the_best(read):
 
 def test_the_band_of_a_proposal_that_still_runs_is_there_and_that_of_an_abandoned_one_is_not(read):
     spec, state, _, _ = read(journals.running)
-    trials = [x for x, *_ in curve(spec, state, "spectrum_loss").bands]
+    trials = [x for x, *_ in curve(spec, state, "spectrum_loss", course_of(spec, state)).bands]
     assert trials[-1] == 18 and 12 not in trials
 
 
 def test_a_wild_band_does_not_flatten_what_was_measured(read):
     spec, state, _, _ = read(journals.running)
-    points = curve(spec, state, "spectrum_loss")
+    points = curve(spec, state, "spectrum_loss", course_of(spec, state))
     points.bands.append((19.0, -1e6, 0.0, 1e6))
     low, high = points.limits()
     assert -1 < low < 0.18 and 0.8 < high < 2
@@ -145,9 +146,22 @@ def test_a_wild_band_does_not_flatten_what_was_measured(read):
 
 def test_a_front_is_a_picture_of_two_outcomes(read):
     spec, state, _, _ = read(journals.told)
-    points = curve(spec, state, "yield")
+    points = curve(spec, state, "yield", course_of(spec, state))
     assert points.front and len(points.best) == 4 and [p for p in points.model] == [(29.0, 3.3)]
-    assert not curve(spec, state, "cost").front
+    assert not curve(spec, state, "cost", course_of(spec, state)).front
+
+
+@pytest.mark.parametrize("tell", [journals.finished, journals.running, journals.told])
+@pytest.mark.parametrize("order", ["one by one", "late results first"])
+def test_the_course_kept_up_leads_to_the_objectives_own_best(read, tell, order):
+    spec, state, _, _ = read(tell)
+    course = Course(spec)
+    numbers = sorted(state.trials, reverse=order != "one by one")
+    for number in numbers:
+        course.update([state.trials[number]])
+    best = Objective(spec).best(state.trials.values())
+    assert course.leaders == (best if isinstance(best, list) else [best])
+    assert course.best == course_of(spec, state).best
 
 
 @pytest.mark.parametrize(
