@@ -111,6 +111,7 @@ class LabSpec(Model):
     simulation: Simulation = Simulation()
     simulated: Truth = False
     speed_written: Annotated[Number | None, Field(alias="speed")] = None
+    root_written: Annotated[Text | None, Field(alias="root")] = None
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
     _files: Files = PrivateAttr(default_factory=lambda: Files(Path()))
@@ -143,8 +144,10 @@ class LabSpec(Model):
 
     @property
     def root(self) -> Path:
-        """The nearest folder at or above the lab file with drivers/ or simulators/ in it; else the lab file's own."""
+        """``root``, else the nearest folder at or above the lab file with drivers/ or simulators/, else its own."""
         folder = self.folder.resolve()
+        if self.root_written is not None:
+            return (folder / self.root_written).resolve()
         for place in (folder, *folder.parents):
             if any((place / name).is_dir() for name in self._WHERE):
                 return place
@@ -208,6 +211,14 @@ class LabSpec(Model):
         response = raw.get("response")
         if isinstance(files, Files) and isinstance(response, str):
             files.find(response)
+        return raw
+
+    @field_validator("root_written")
+    @classmethod
+    def _root(cls, raw: str | None, info: Any) -> str | None:
+        files = (info.context or {}).get("files")
+        if raw is not None and isinstance(files, Files) and not (files.folder / raw).is_dir():
+            raise Rule("is no folder. Name the folder that holds drivers/ and simulators/")
         return raw
 
     @field_validator("speed_written")

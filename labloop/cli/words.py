@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from typing import Any
 
 import typer
@@ -46,7 +47,10 @@ def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     for row in rows:
         table.add_row(*(Text(plain(str(cell))) for cell in row))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 400
-    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+    drawn = StringIO()
+    Console(file=drawn, width=width, highlight=False, markup=False).print(table)
+    for line in drawn.getvalue().splitlines():
+        give(line.rstrip())
 
 
 def plain(text: str) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from labloop.bench import BenchError, InProcessLink, InProcessMessageLink, InstrumentFault, Port, SafetyError
-from labloop.bench.lab import Lab, declare, open_lab, port_keys
+from labloop.bench.lab import Lab, declare, open_lab
 from labloop.bench.safety import Envelope
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
@@ -185,17 +185,12 @@ def _simulated(spec: LabSpec, clock: VirtualClock, stack: ExitStack) -> Lab:
     except ValueError as error:
         raise SpecError(f"{spec.folder}: {error}") from error
     stack.callback(devices.close)
-    lines: dict[str, Any] = {}
-    for name, key in port_keys(spec).items():
-        line = devices.lines.get(spec.instruments[name].port or "")
-        if line is not None:
-            lines[key] = line
 
-    def connect(key: str) -> Port:
-        if key not in lines:
-            raise SpecError(f"nothing simulates the port {key}. Give its instruments a simulator, or add --live")
-        line = lines[key]
+    def connect(address: str) -> Port:
+        if address not in devices.lines:
+            raise SpecError(f"nothing simulates the port {address}. Give its instruments a simulator, or add --live")
+        line = devices.lines[address]
         link = InProcessLink if line.kind == "serial" else InProcessMessageLink
-        return Port(link(key, line, clock), inline=True)
+        return Port(link(address, line, clock), inline=True)
 
     return open_lab(spec, connect)
