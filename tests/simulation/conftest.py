@@ -39,6 +39,7 @@ class Served:
     def __init__(self, process: subprocess.Popen[str], addresses: Path) -> None:
         self.process, self._addresses = process, addresses
         self.ports: dict[str, str] = {}
+        self.ended, self.said = False, ""
 
     def wait_ready(self) -> "Served":
         deadline = time.monotonic() + 30
@@ -56,9 +57,11 @@ class Served:
         return self.ports[name].removeprefix("serial://").partition("?")[0]
 
     def end(self, how: int = signal.SIGTERM) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        self.process.communicate(timeout=20)
+        if not self.ended:
+            if self.process.poll() is None:
+                self.process.send_signal(how)
+            self.said = self.process.communicate(timeout=20)[1]
+            self.ended = True
         return self.process.returncode
 
 
@@ -88,9 +91,10 @@ def serve_plan(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         return running[-1].wait_ready()
 
     yield start
+    died = [served for served in running if not served.ended and served.process.poll() is not None]
     for served in running:
-        if served.process.poll() is None:
-            served.end(signal.SIGKILL)
+        served.end(signal.SIGKILL)
+    assert not died, [(served.process.returncode, served.said) for served in died]
 
 
 @pytest.fixture(scope="session")
