@@ -96,8 +96,13 @@ class BenchBook:
     def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount]) -> None:
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
 
-        Raises BenchOwes while another run's question is open.
+        Raises BenchOwes while another run's question is open, or a run was killed here and never taken up again.
         """
+        if self.state.leased_to not in ("", run) and (Path(self.state.leased_to) / "journal.db").exists():
+            raise BenchOwes(
+                f"the run {self.state.leased_to} had this bench and ended without a word: what it had begun was never "
+                f"asked after. Take it up first: `labloop resume {self.state.leased_to}`."
+            )
         others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
         if others:
             (name, step), text = next(iter(others.items()))

@@ -50,8 +50,8 @@ class RunFolder:
 
     @property
     def name(self) -> str:
-        """The run as a person names it on the command line."""
-        return str(self.path)
+        """The run as the bench remembers it, and a person may name it from any folder."""
+        return str(self.path.resolve())
 
 
 def run_folder(order: Order) -> Path:

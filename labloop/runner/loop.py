@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from labloop.bench import BenchError
+from labloop.bench import BenchError, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import recipe
 from labloop.campaign import state as s
@@ -27,7 +27,7 @@ from .memory import RunMemory
 from .propose import Proposer
 from .recovery import needs_asking, policy, settle
 from .schedule import may_start, needs
-from .step import InstrumentGone, OutOfStock, StepHand
+from .step import GRACE_S, InstrumentGone, OutOfStock, StepHand
 from .walk import End, Ended, Walk
 
 TICK_S = 0.2  # real seconds between looks into the inbox; a request is taken up within this and one exchange
@@ -185,10 +185,7 @@ class Loop:
         action = self.hand.stations[begun.instrument].actions[begun.action]
         verdict = None
         if needs_asking(action):
-            verdict = await self.hand.ask(step)
-            while verdict.state == "running":  # the instrument went on by itself: let it come to its end
-                await self.clock.wait(self.hand.halt, 1.0)
-                verdict = await self.hand.ask(step)
+            verdict = await self._come_to_rest(step)
         settings = self.state.trials[begun.trial].settings if begun.trial is not None else {}
         stage = recipe.stages(self.spec, begun.phase, settings)[begun.stage]
         says = policy(stage.if_interrupted, (self.hand.stations[p.instrument].actions[p.action] for p in stage.steps))
@@ -196,6 +193,21 @@ class Loop:
         self.memory.record(fact)
         if isinstance(fact, e.StepInDoubt):
             self._doubt(begun.trial)
+
+    async def _come_to_rest(self, step: s.StepState) -> Verdict:
+        """What the instrument says of a begun act; one that still runs is let come to its end, within reason."""
+        begun = step.begun
+        settings = self.hand.envelope.resolve(begun.instrument, begun.action, begun.settings)
+        expected = self.hand.stations[begun.instrument].declaration.expected(begun.action, settings)
+        until_s = self.clock.now_s() + 2.0 * expected.duration_s + GRACE_S
+        while True:
+            verdict = await self.hand.ask(step)
+            if verdict.state != "running":
+                return verdict
+            if self.clock.now_s() > until_s:
+                return Verdict(state="cannot_tell", why=f"It still runs, long after its time: {verdict.why}")
+            if await self.clock.wait(self.hand.halt, 1.0):
+                raise Ended
 
     def _doubt(self, trial: int | None) -> None:
         if trial is not None and self.state.trials[trial].state == s.RUNNING:

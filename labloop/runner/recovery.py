@@ -146,8 +146,11 @@ def question(
 
 
 def needs_asking(action: Action) -> bool:
-    """Whether an action that was begun must be asked after before anything else is done."""
-    return action.act and not action.repeatable
+    """Whether an action that was begun must be asked after before anything else is done.
+
+    What only holds a condition was cut short by the crash, whatever the instrument kept doing meanwhile.
+    """
+    return action.act and not action.repeatable and not action.holds
 
 
 def _words(settings: Mapping[str, e.Amount]) -> str:

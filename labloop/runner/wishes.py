@@ -110,7 +110,7 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
         closed = [
             e.QuestionClosed(run=run, step=step, answer=wish.arguments[1], by=wish.by)
             for run, step in book.state.questions
-            if step in settled and Path(run).name == folder.name
+            if step in settled and Path(run) == folder.resolve()
         ]
         facts = [*closed, *says.stock]
         if facts:
