@@ -5,9 +5,9 @@
                               measured with an outcome still unknown
     the same, over a table    of more than MANY_ROWS rows: LogEI against the best posterior mean, in closed form; points
                               in flight enter at their predicted mean
-    a Pareto front            qLogNEHVI (arXiv:2006.05078, 2105.08195) over a reference point, given or inferred: halfway
-                              from the front's nadir to the worst that was seen, and at least a tenth of the front's
-                              range below it (Ishibuchi et al., GECCO 2011)
+    a Pareto front            qLogNEHVI (arXiv:2006.05078, 2105.08195) over a reference point, given or inferred:
+                              halfway from the front's nadir to the worst that was seen, and at least a tenth of the
+                              front's range below the nadir (Ishibuchi et al., GECCO 2011)
 
 Goals enter as utilities to be maximized: y, -y, or minus the distance from a target beyond its tolerance. Weights make
 one utility of several, their weighted sum. Limits are constraints on the outcomes.
@@ -242,8 +242,8 @@ def reference_point(surrogate: Surrogate, goals: Sequence[Goal], known: Known) -
     # The nadir of a young front cuts off the ends that are not found yet (in a two-dimensional test a share of 0.84 of
     # the hypervolume after 15 trials, against 0.97 so), hence halfway to the worst that was seen.
     worst = kept.min(0).values
-    point = torch.minimum(nadir - 0.1 * span, 0.5 * (nadir + worst))
-    point = (point - 1e-6 * (1e-6 + (kept.max(0).values - worst))).numpy().copy()
+    inferred = torch.minimum(nadir - 0.1 * span, 0.5 * (nadir + worst))
+    point = (inferred - 1e-6 * (1e-6 + (kept.max(0).values - worst))).numpy().copy()
     for index, goal in enumerate(wishes):
         if goal.reference is not None:
             point[index] = float(goal.utility(torch.tensor(goal.reference, dtype=torch.float64)))

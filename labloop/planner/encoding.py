@@ -251,8 +251,13 @@ class Encoding:
         return total
 
     def snap(self, points: Array) -> Array:
-        """The nearest points of the columns, n x d; constraints are not looked at."""
-        return np.column_stack([column.snap(points[:, index]) for index, column in enumerate(self.columns)])
+        """The nearest points of the columns, n x d; real columns then meet the equalities, as near as can be."""
+        out = np.column_stack([column.snap(points[:, index]) for index, column in enumerate(self.columns)])
+        e, f = self.equalities()
+        real = [index for index, column in enumerate(self.columns) if column.kind == "real" and column.is_linear]
+        if len(f) and real:
+            out[:, real] = np.clip(out[:, real] + (f - out @ e.T) @ np.linalg.pinv(e[:, real]).T, 0.0, 1.0)
+        return out
 
     def values(self, points: Array) -> Array:
         """Points as numbers in the parameters' units, n x d; NaN for choices that are words."""

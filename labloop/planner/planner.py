@@ -9,7 +9,7 @@ Every trial has a seed of its own, made of the campaign's seed and its number, a
 before it as trials in flight: so the first of two is the same as the only one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ from .errors import SurrogateError
 from .history import History, read
 from .proposal import Proposal
 from .search import Effort, Found, maximize
-from .surrogate import Surrogate, fit
+from .surrogate import Observations, Surrogate, fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,32 @@ def plan(
     """
     history = read(state, problem.encoding, problem.goals)
     first = state.next_trial() if first is None else first
+    believe = _Believer(problem, history.data, trial_seed(state.seed, 0))
     proposals = []
     for trial in range(first, first + count):
         with _alone(trial_seed(state.seed, trial)):
-            proposal, point = _plan_one(problem, history, state.seed, trial, design_only)
+            proposal, point = _plan_one(problem, history, believe, state.seed, trial, design_only)
         proposals.append(proposal)
         history = history.and_pending(point)
     return proposals
+
+
+class _Believer:
+    """Fits once, when first asked, for all proposals of one call: trials in flight change no data.
+
+    The fit's seed is the campaign's, not the trial's, so that the second of two proposals rests on the same model as
+    the only one asked for later.
+    """
+
+    def __init__(self, problem: Problem, data: Mapping[str, Observations], seed: int) -> None:
+        self._problem, self._data, self._seed = problem, data, seed
+        self._surrogate: Surrogate | None = None
+
+    def __call__(self) -> Surrogate:
+        if self._surrogate is None:
+            with _alone(self._seed):
+                self._surrogate = fit(self._data, self._problem.encoding, self._problem.engine.kernel)
+        return self._surrogate
 
 
 @contextmanager
@@ -89,11 +108,13 @@ def _alone(seed: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _plan_one(problem: Problem, history: History, seed: int, trial: int, design_only: str) -> tuple[Proposal, Array]:
+def _plan_one(
+    problem: Problem, history: History, believe: Callable[[], Surrogate], seed: int, trial: int, design_only: str
+) -> tuple[Proposal, Array]:
     wait = design_only or _why_design(problem, history)
     if not wait:
         try:
-            return _by_model(problem, history, seed, trial)
+            return _by_model(problem, history, believe(), seed, trial)
         except (SurrogateError, BotorchError, RuntimeError, ValueError, ArithmeticError) as error:
             wait = f"surrogate failed: {error or type(error).__name__}"
     return _by_design(problem, history, seed, trial, wait)
@@ -122,9 +143,10 @@ def _by_design(problem: Problem, history: History, seed: int, trial: int, reason
     return proposal, encoding.encode([settings])[0]
 
 
-def _by_model(problem: Problem, history: History, seed: int, trial: int) -> tuple[Proposal, Array]:
+def _by_model(
+    problem: Problem, history: History, surrogate: Surrogate, seed: int, trial: int
+) -> tuple[Proposal, Array]:
     encoding, engine, mixed = problem.encoding, problem.engine, trial_seed(seed, trial)
-    surrogate = fit(history.data, encoding, engine.kernel)
     acquisition = build(
         surrogate,
         problem.goals,

@@ -26,7 +26,6 @@ from typing import Any, Final
 
 import msgspec
 
-import labloop
 from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.campaign.events import Record
 
@@ -35,6 +34,7 @@ from .errors import NothingLeftError, PlannerError
 from .proposal import Proposal
 
 MOST_DEATHS = 3
+ROOT = str(Path(__file__).resolve().parents[2])  # where labloop itself is imported from
 # One thread: OpenMP's threads spin for a core that a neighbour has, and made fits 5 to 25 times slower on a busy
 # machine; and a sum over another number of threads has other last digits.
 ONE_THREAD: Final = {
@@ -133,9 +133,8 @@ class PlannerProcess:
 
     def _spawn(self) -> None:
         environment = {**os.environ, **ONE_THREAD}
-        root = str(Path(labloop.__file__).resolve().parent.parent)
-        if root not in {*site.getsitepackages(), site.getusersitepackages()}:  # a checkout: the child takes it as well
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+        if ROOT not in {*site.getsitepackages(), site.getusersitepackages()}:  # a checkout: the child takes it as well
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, environment.get("PYTHONPATH")]))
         with open(self._log or os.devnull, "ab") as stderr:
             # -P: the folder it happens to be started in is no place to import from.
             child = subprocess.Popen(

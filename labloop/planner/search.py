@@ -132,7 +132,7 @@ class _Climb:
         for _ in range(ROUNDS if self.stepping else 1):
             before = scores
             if self.moving:
-                points, scores = self._better(points, scores, self._snapped(self._gradient(points)))
+                points, scores = self._better(points, scores, self.encoding.snap(self._gradient(points)))
             if self.stepping:
                 points, scores = self._neighbour(points, scores)
             if np.all(scores <= before + 1e-6):
@@ -151,9 +151,6 @@ class _Climb:
         new = np.where(free, self.acquisition.of_rows(moved), -np.inf)
         gains = new > scores
         return np.where(gains[:, None], moved, points), np.where(gains, new, scores)
-
-    def _snapped(self, points: Array) -> Array:
-        return self.encoding.snap(points)
 
     def _gradient(self, starts: Array) -> Array:
         """Local maxima over the moving columns, each start's others fixed."""
@@ -223,7 +220,8 @@ class _Climb:
                     other = point.copy()
                     other[index] = column.level(level)
                     out.append(other)
-        return np.array(out).reshape(-1, self.encoding.dimension)
+        # Snapped, so that the real columns make up for what a grid's step took from an equality.
+        return self.encoding.snap(np.array(out).reshape(-1, self.encoding.dimension))
 
 
 def _form(kind: str, block: Array, room: Array) -> dict[str, object]:
@@ -245,12 +243,7 @@ def _around(encoding: Encoding, best: Array, seed: int, each: int = 32) -> Array
             points[:, index] = np.where(generator.random(len(points)) < 0.2, other, points[:, index])
         else:
             points[:, index] += np.where(touched[:, index], steps[:, index], 0.0)
-    e, f = encoding.equalities()
-    points = np.clip(points, 0.0, 1.0) if not encoding.labels else np.clip(points, 0.0, np.maximum(encoding.upper, 1.0))
-    if len(f):
-        points = points - (points @ e.T - f) @ np.linalg.pinv(e).T
-        points = points[np.all((points >= 0.0) & (points <= np.maximum(encoding.upper, 1.0)), axis=1)]
-    return encoding.snap(points) if len(points) else points
+    return encoding.snap(points)
 
 
 def _apart(encoding: Encoding, points: Array, scores: Array, count: int) -> Array:

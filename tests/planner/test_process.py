@@ -110,7 +110,7 @@ def test_a_child_that_keeps_dying_is_given_up_with_the_reason(tmp_path: Path, mo
     (tmp_path / "labloop").mkdir()
     (tmp_path / "labloop" / "__init__.py").write_text("")
     (tmp_path / "labloop" / "planner.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    monkeypatch.setattr("labloop.planner.process.labloop.__file__", str(tmp_path / "labloop" / "__init__.py"))
+    monkeypatch.setattr("labloop.planner.process.ROOT", str(tmp_path))
     planner = PlannerProcess(SPEC, Path(), tmp_path / "log")
     planner.start()
     with pytest.raises(PlannerError, match=r"died 4 times: killed by SIGKILL \(out of memory\?\); its log is"):
