@@ -12,20 +12,22 @@ these ways, and every one of them passes through the safe state:
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labloop.bench import BenchError, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import recipe
 from labloop.campaign import state as s
+from labloop.campaign.constraints import meanings
+from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 
 from . import requests
 from .memory import RunMemory
 from .propose import Proposer
-from .recovery import needs_asking, policy, settle
+from .recovery import made_nothing, needs_asking, policy, settle
 from .schedule import may_start, needs
 from .step import GRACE_S, InstrumentGone, OutOfStock, StepHand
 from .walk import End, Ended, Walk
@@ -50,17 +52,23 @@ class Loop:
         self.ending: tuple[str, str, int] | None = None  # (kind, reason, exit code)
         self.by = ""
         self._tick = tick
+        self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}
         self._safe_task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         memory.listeners.append(lambda record: self._pulse())
+        hand.wished = self._wished
         hand.on_gone = lambda gone: self.end("lost", str(gone), 3)
 
     @property
     def state(self) -> s.CampaignState:
         """What the facts add up to."""
         return self.memory.state
+
+    def _wished(self, trial: int | None) -> Mapping[str, Any]:
+        """A trial's settings as quantities and words."""
+        return {} if trial is None else meanings(self.state.trials[trial].settings, self._parameters)
 
     # --- how it ends -----------------------------------------------------------------------------------------------
 
@@ -189,7 +197,7 @@ class Loop:
         settings = self.state.trials[begun.trial].settings if begun.trial is not None else {}
         stage = recipe.stages(self.spec, begun.phase, settings)[begun.stage]
         says = policy(stage.if_interrupted, (self.hand.stations[p.instrument].actions[p.action] for p in stage.steps))
-        fact = settle(step, says, verdict, self._now())
+        fact = settle(step, says, verdict, self._now(), repeatable=action.repeatable)
         self.memory.record(fact)
         if isinstance(fact, e.StepInDoubt):
             self._doubt(begun.trial)
@@ -374,6 +382,9 @@ class Loop:
     async def _clean_up(self, number: int) -> None:
         trial = self.state.trials[number]
         if trial.closed:
+            return
+        if made_nothing(trial.steps):  # nothing stands on the bench, and a rinse might take the next sample away
+            self.memory.record(e.TrialClosed(trial=number, t_s=self._now()))
             return
         stages = self._stages(number, "cleanup")
         walk = Walk(hand=self.hand, stages=stages, phase="cleanup", trial=number, gate=self._gate_for(number))

@@ -101,11 +101,11 @@ def judge(
     return Judgement(verdict="abandon", why=f"cut short at {names}; the sample is discarded")
 
 
-def settle(step: s.StepState, says: str, verdict: Verdict | None, t_s: float) -> e.Fact:
+def settle(step: s.StepState, says: str, verdict: Verdict | None, t_s: float, *, repeatable: bool = False) -> e.Fact:
     """The fact that settles a step which a dead runner left begun.
 
     ``says``: the stage's policy. ``verdict``: what the instrument answered (None: not asked, because the action is
-    repeatable or only holds a condition).
+    no act or only holds a condition). What is ``repeatable`` is never made a question of.
     """
     name = step.begun.step
     if verdict is None:
@@ -114,7 +114,7 @@ def settle(step: s.StepState, says: str, verdict: Verdict | None, t_s: float) ->
         return e.StepFinished(step=name, achieved=dict(verdict.achieved), t_s=t_s, by="instrument")
     if verdict.state == "not_begun":
         return e.StepFailed(step=name, fault=NOT_DONE, reason=verdict.why, t_s=t_s, by="instrument")
-    if verdict.state == "partial" and says != "ask":
+    if repeatable or (verdict.state == "partial" and says != "ask"):
         return e.StepFailed(
             step=name, fault=CUT_SHORT, reason=verdict.why, achieved=dict(verdict.achieved),
             remainder=dict(verdict.remainder), t_s=t_s, by="instrument",
@@ -148,9 +148,15 @@ def question(
 def needs_asking(action: Action) -> bool:
     """Whether an action that was begun must be asked after before anything else is done.
 
-    What only holds a condition was cut short by the crash, whatever the instrument kept doing meanwhile.
+    What only holds a condition was cut short by the crash, whatever the instrument kept doing meanwhile. An act that
+    may be repeated is asked after all the same: on a line, a second rinse takes the next sample away.
     """
-    return action.act and not action.repeatable and not action.holds
+    return action.act and not action.holds
+
+
+def made_nothing(steps: Iterable[s.StepState]) -> bool:
+    """Whether every step of a trial was refused or shown not to have begun."""
+    return all(step.state == s.FAILED and step.fault in (NOT_DONE, SAFETY) and not step.achieved for step in steps)
 
 
 def _words(settings: Mapping[str, e.Amount]) -> str:

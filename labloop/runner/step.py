@@ -29,7 +29,7 @@ from labloop.campaign.state import CampaignState, StepState
 
 from .book import BenchBook
 from .clock import Clock
-from .recovery import question
+from .recovery import needs_asking, question
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,9 +95,10 @@ class StepHand:
         self.book = book
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
+        self.wished: Callable[[int | None], Mapping[str, Any]] = lambda trial: {}  # for limits that hold `when`
         self.on_gone: Callable[[InstrumentGone], None] = lambda gone: None
 
-    def refusal(self, steps: Iterable[PlannedStep]) -> str:
+    def refusal(self, steps: Iterable[PlannedStep], trial: int | None) -> str:
         """Why the safety envelope refuses one of ``steps``; empty: all may start. Nothing of a stage starts if so.
 
         Raises OutOfStock when one would draw more than its stock holds.
@@ -106,7 +107,7 @@ class StepHand:
             station = self.stations[planned.instrument]
             action = station.actions[planned.action]
             try:
-                self.envelope.check(planned.instrument, planned.action, planned.settings)
+                self.envelope.check(planned.instrument, planned.action, planned.settings, self.wished(trial))
                 resolved = self.envelope.resolve(planned.instrument, planned.action, planned.settings)
             except SafetyError as error:
                 return str(error)
@@ -141,7 +142,7 @@ class StepHand:
         action = self.stations[name].actions[planned.action]
         try:
             resolved = self.envelope.resolve(name, planned.action, planned.settings)
-            self.envelope.check(name, planned.action, planned.settings)
+            self.envelope.check(name, planned.action, planned.settings, self.wished(trial))
         except SafetyError as error:
             refused = e.StepStarted(
                 step=step, trial=trial, phase=phase, number=number, stage=stage, index=index, attempt=attempt,
@@ -257,9 +258,9 @@ class StepHand:
         state = self.memory.state.steps[step]
         achieved: Mapping[str, e.Amount] = {}
         remainder: Mapping[str, e.Amount] = {}
-        if action.act:
+        if needs_asking(action):
             verdict = await self.ask(state)
-            if verdict.state == "cannot_tell":
+            if verdict.state == "cannot_tell" and not action.repeatable:
                 self.doubt(step, f"It was cut short ({reason}). {verdict.why}")
                 return
             if verdict.state == "done":

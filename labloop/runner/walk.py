@@ -75,7 +75,7 @@ class Walk:
             stale = self._stale(ahead)
             if stale:
                 return End(verdict="stale", why=stale)
-            refused = self.hand.refusal(ahead.steps.values())
+            refused = self.hand.refusal(ahead.steps.values(), self.trial)
             if refused:
                 return End(verdict="refuse", why=refused)
             await self._run_stage(ahead, judgement)
