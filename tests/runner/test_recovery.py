@@ -1,0 +1,138 @@
+"""The table of what a half-done stage comes to, row by row."""
+
+import pytest
+
+from labloop.bench import Action, Verdict
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.recipe import PlannedStage, PlannedStep
+from labloop.runner import recovery
+from labloop.runner.schedule import NextStage
+
+PUMP = Action(name="dispense", act=True, evidence="counter", remainder=True, amount="volume")
+HOLD = Action(name="hold", act=True, holds=True)
+READ = Action(name="measure", repeatable=True)
+ACTIONS = {("a", "dispense"): PUMP, ("b", "dispense"): PUMP, ("hot", "hold"): HOLD, ("spec", "measure"): READ}
+REST = {"volume": e.Amount(3.0, "uL")}
+
+
+def ahead(*names: tuple[str, str], says: str | None = None, attempt: int = 1) -> NextStage:
+    steps = tuple(PlannedStep(instrument=name, action=action) for name, action in names)
+    stage = PlannedStage(steps=steps, if_interrupted=says)
+    return NextStage(number=0, stage=stage, steps=dict(enumerate(steps)), attempt=attempt)
+
+
+def step(instrument: str, index: int, state: str = s.FAILED, **words: object) -> s.StepState:
+    action = next(action for name, action in ACTIONS if name == instrument)
+    begun = e.StepStarted(
+        step=f"1.{index}", trial=1, phase="trial", stage=0, index=index, instrument=instrument, action=action,
+        settings={"volume": e.Amount(10.0, "uL")},
+    )  # fmt: skip
+    return s.StepState(begun=begun, seq=1, started="", state=state, **words)  # type: ignore[arg-type]
+
+
+def judged(stage: NextStage, *steps: s.StepState, teaches: tuple[str, ...] = ()) -> recovery.Judgement:
+    return recovery.judge(stage, steps, "trial", ACTIONS, teaches)
+
+
+ONE = (("a", "dispense"),)
+TWO = (("a", "dispense"), ("b", "dispense"))
+
+
+def test_a_stage_that_nobody_began_is_run() -> None:
+    assert judged(ahead(*TWO)).verdict == "run"
+
+
+def test_what_was_not_begun_is_done_now() -> None:
+    assert judged(ahead(*ONE, attempt=2), step("a", 0, fault="not_done")).verdict == "run"
+
+
+def test_a_group_cut_short_is_discarded_by_default() -> None:
+    judgement = judged(ahead(*TWO, attempt=2), step("a", 0, s.FINISHED), step("b", 1, fault="interrupted"))
+    assert judgement.verdict == "abandon" and "b" in judgement.why
+
+
+def test_a_group_of_which_only_one_was_begun_and_done_is_discarded() -> None:
+    assert judged(ahead(*TWO), step("a", 0, s.FINISHED)).verdict == "abandon"
+
+
+def test_a_group_of_which_nothing_was_begun_is_run() -> None:
+    two = step("a", 0, fault="not_done"), step("b", 1, fault="not_done")
+    assert judged(ahead(*TWO, attempt=2), *two).verdict == "run"
+
+
+def test_the_remainder_is_delivered_where_the_recipe_says_so() -> None:
+    judgement = judged(ahead(*ONE, says="remainder"), step("a", 0, fault="interrupted", remainder=REST))
+    assert judgement.verdict == "run" and judgement.overrides == {0: REST}
+
+
+def test_a_remainder_that_nobody_knows_is_not_guessed() -> None:
+    assert judged(ahead(*ONE, says="remainder"), step("a", 0, fault="interrupted")).verdict == "abandon"
+
+
+def test_a_persons_answer_decides_where_the_recipe_asks() -> None:
+    answered = step("a", 0, fault="interrupted", remainder=REST, by="ann")
+    judgement = judged(ahead(*ONE, says="ask"), answered)
+    assert judgement.verdict == "run" and judgement.overrides == {0: REST}
+
+
+def test_what_may_be_repeated_is_repeated() -> None:
+    assert judged(ahead(("spec", "measure")), step("spec", 0, fault="interrupted")).verdict == "run"
+
+
+def test_a_hold_cut_short_is_discarded() -> None:
+    assert judged(ahead(("hot", "hold")), step("hot", 0, fault="interrupted")).verdict == "abandon"
+
+
+@pytest.mark.parametrize(("teaches", "verdict"), [((), "abandon"), (("stall",), "fail")])
+def test_a_stall_is_chemistry_only_where_the_campaign_says_so(teaches: tuple[str, ...], verdict: str) -> None:
+    assert judged(ahead(*ONE), step("a", 0, fault="stall", reason="stalled"), teaches=teaches).verdict == verdict
+
+
+def test_what_was_refused_stays_refused() -> None:
+    assert judged(ahead(*ONE), step("a", 0, fault="safety", reason="too hot")).verdict == "refuse"
+
+
+def test_a_discard_by_a_person_abandons_the_trial() -> None:
+    assert judged(ahead(*ONE), step("a", 0, fault="discarded", reason="by ann")).verdict == "abandon"
+
+
+def test_nothing_is_tried_for_ever() -> None:
+    last = step("spec", 0, fault="interrupted")
+    assert judged(ahead(("spec", "measure"), attempt=recovery.MOST_ATTEMPTS + 1), last).verdict == "abandon"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says", "fact", "fault"),
+    [
+        (Verdict(state="done", why="w", achieved=REST), "ask", e.StepFinished, ""),
+        (Verdict(state="not_begun", why="w"), "ask", e.StepFailed, "not_done"),
+        (Verdict(state="partial", why="w", achieved=REST), "discard", e.StepFailed, "interrupted"),
+        (Verdict(state="partial", why="w", achieved=REST), "ask", e.StepInDoubt, ""),
+        (Verdict(state="cannot_tell", why="w"), "discard", e.StepInDoubt, ""),
+        (None, "again", e.StepFailed, "interrupted"),
+    ],
+)
+def test_what_an_instruments_answer_comes_to(verdict: Verdict | None, says: str, fact: type, fault: str) -> None:
+    settled = recovery.settle(step("a", 0, s.STARTED), says, verdict, 5.0)
+    assert isinstance(settled, fact) and getattr(settled, "fault", "") == fault
+
+
+def test_nobody_is_asked_about_what_may_be_repeated() -> None:
+    settled = recovery.settle(
+        step("a", 0, s.STARTED), "again", Verdict(state="cannot_tell", why="w"), 5.0, repeatable=True
+    )
+    assert isinstance(settled, e.StepFailed)
+
+
+def test_a_question_says_what_each_answer_will_do() -> None:
+    asked = recovery.question(step("a", 0, s.STARTED), "The counter was reset.", {}, REST)
+    assert "a.dispense (volume = 10 uL) of trial 1" in asked.question and "reset" in asked.question
+    assert asked.answers["not-done"] == "a will do the rest now: volume = 3 uL"
+    assert set(asked.answers) == {"done", "not-done", "discard"}
+
+
+def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None:
+    assert recovery.made_nothing([step("a", 0, fault="not_done")])
+    assert not recovery.made_nothing([step("a", 0, fault="not_done"), step("b", 1, s.FINISHED)])
+    assert not recovery.made_nothing([step("a", 0, fault="interrupted")])

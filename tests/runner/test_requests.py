@@ -1,0 +1,99 @@
+"""What each wish does, with and without a runner."""
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.runner.requests import answer
+
+
+def records(*facts: e.Fact) -> list[e.Record]:
+    return [e.Record(seq=n + 1, at="2026-01-01T00:00:00+00:00", event=fact) for n, fact in enumerate(facts)]
+
+
+def running(*facts: e.Fact) -> s.CampaignState:
+    return s.fold(records(e.RunStarted(), *facts))
+
+
+def wish(request: str, *arguments: str, why: str = "") -> e.Requested:
+    return e.Requested(id="r", request=request, arguments=list(arguments), by="ann", why=why)
+
+
+PROPOSAL = e.ProposalMade(trial=1, sample="S1", settings={"x": 1.0}, source="sobol")
+STARTED = e.StepStarted(
+    step="a", trial=1, phase="trial", stage=0, index=0, instrument="pump", action="dispense", act=True,
+    settings={"volume": e.Amount(0.3, "mL")},
+)  # fmt: skip
+DOUBT = (PROPOSAL, e.TrialStarted(trial=1), STARTED, e.StepInDoubt(step="a", question="was it?"),
+         e.TrialInDoubt(trial=1, reason="r"), e.CampaignHalted(reason="r"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "request_", "effect", "kind"),
+    [
+        ((), wish("pause"), "pause", e.CampaignPaused),
+        ((e.CampaignPaused(reason="r"),), wish("resume"), "resume", e.CampaignResumed),
+        ((PROPOSAL,), wish("approve", "1"), "", e.ProposalApproved),
+        ((PROPOSAL,), wish("veto", "1", why="no"), "", e.TrialAbandoned),
+        ((), wish("note", "the", "lamp", "flickers"), "", e.NoteTaken),
+    ],
+)
+def test_a_wish_becomes_facts(facts: tuple[e.Fact, ...], request_: e.Requested, effect: str, kind: type) -> None:
+    given = answer(running(*facts), request_, alive=True, t_s=1.0)
+    assert given.accepted and given.effect == effect and isinstance(given.facts[0], kind)
+
+
+@pytest.mark.parametrize("verb", ["stop", "abort"])
+def test_ends_are_effects_of_a_living_runner(verb: str) -> None:
+    assert answer(running(), wish(verb), alive=True, t_s=0.0).effect == verb
+    assert not answer(running(), wish(verb), alive=False, t_s=0.0).accepted
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (wish("resume"), "not paused"),
+        (wish("dance"), "unknown request"),
+        (wish("approve"), "which trial"),
+        (wish("approve", "9"), "no trial 9"),
+        (wish("note"), "text"),
+        (wish("refill", "pump"), "how much"),
+        (wish("refill", "pump", "much"), "much"),
+        (wish("refill", "pump", "-3 mL"), "no amount"),
+        (wish("resolve", "1"), "done"),
+        (wish("resolve", "1", "done"), "no question"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_answered(request_: e.Requested, word: str) -> None:
+    given = answer(running(), request_, alive=True, t_s=0.0)
+    assert not given.accepted and word in given.message and not given.facts
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "fault"),
+    [
+        (("done",), e.StepFinished, None),
+        (("done", "0.14", "mL"), e.StepFinished, None),
+        (("not-done",), e.StepFailed, "not_done"),
+        (("discard",), e.StepFailed, "discarded"),
+    ],
+)
+def test_an_act_in_doubt_is_settled(said: tuple[str, ...], kind: type, fault: str | None) -> None:
+    state = running(*DOUBT)
+    given = answer(state, wish("resolve", "1.pump", *said), alive=False, t_s=2.0)
+    assert given.accepted and isinstance(given.facts[0], kind) and given.facts[0].by == "ann"
+    assert getattr(given.facts[0], "fault", None) == fault
+    assert isinstance(given.facts[-1], e.TrialResumed)
+    for record in records(*given.facts):
+        state.apply(e.Record(seq=state.seq + 1, at=record.at, event=record.event))
+    assert not state.questions and state.trials[1].state == s.RUNNING
+
+
+def test_an_amount_is_kept_with_its_unit() -> None:
+    given = answer(running(*DOUBT), wish("resolve", "1", "done", "0.14 mL"), alive=False, t_s=2.0)
+    assert given.facts[0].achieved == {"amount": e.Amount(0.14, "mL")}
+
+
+def test_nonsense_settles_nothing() -> None:
+    given = answer(running(*DOUBT), wish("resolve", "1", "perhaps"), alive=False, t_s=2.0)
+    assert not given.accepted and "perhaps" in given.message
