@@ -178,9 +178,12 @@ def test_no_duplicate_of_an_open_trial_in_a_discrete_space(journal) -> None:
     facts.measure({"a": "u", "N": 1}, y=1.0)
     facts.measure({"a": "v", "N": 2}, y=2.0)
     facts.fail({"a": "w", "N": 3})
-    proposed = plan(problem, facts.state, 15)
-    assert len({tuple(p.settings.values()) for p in proposed} | {("u", 1), ("v", 2), ("w", 3)}) == 18
-    assert {p.source for p in proposed} == {"sobol", "model"}
+    facts.propose({"a": "z", "N": 3})
+    proposed = plan(problem, facts.state, 14)
+    assert len({tuple(p.settings.values()) for p in proposed} | {("u", 1), ("v", 2), ("w", 3), ("z", 3)}) == 18
+    assert {p.source for p in proposed} == {"model"}
+    with pytest.raises(NothingLeftError):
+        plan(problem, facts.state, 15)
 
 
 def test_failed_settings_are_kept_away_from(journal) -> None:
