@@ -17,7 +17,6 @@ from typing import Any
 
 from labloop.bench import BenchError, Verdict
 from labloop.campaign import events as e
-from labloop.campaign import recipe
 from labloop.campaign import state as s
 from labloop.campaign.constraints import meanings
 from labloop.campaign.grammar import flat_parameters
@@ -28,7 +27,7 @@ from . import requests
 from .memory import RunMemory
 from .propose import Proposer
 from .recovery import made_nothing, needs_asking, policy, settle
-from .schedule import may_start, needs
+from .schedule import may_start, needs, planned
 from .step import GRACE_S, InstrumentGone, OutOfStock, StepHand
 from .walk import End, Ended, Walk
 
@@ -195,7 +194,7 @@ class Loop:
         if needs_asking(action):
             verdict = await self._come_to_rest(step)
         settings = self.state.trials[begun.trial].settings if begun.trial is not None else {}
-        stage = recipe.stages(self.spec, begun.phase, settings)[begun.stage]
+        stage = planned(self.spec, begun.phase, settings)[begun.stage]
         says = policy(stage.if_interrupted, (self.hand.stations[p.instrument].actions[p.action] for p in stage.steps))
         fact = settle(step, says, verdict, self._now(), repeatable=action.repeatable)
         self.memory.record(fact)
@@ -228,7 +227,7 @@ class Loop:
     # --- phases that belong to no trial ----------------------------------------------------------------------------
 
     async def _phase(self, phase: str) -> None:
-        stages = recipe.stages(self.spec, phase, {})
+        stages = planned(self.spec, phase, {})
         if not stages or (phase == "setup" and self.state.phases.get("setup")):
             return
         number = self.state.passes.get(phase, 0) + 1
@@ -333,7 +332,7 @@ class Loop:
     def _stages(self, number: int, phase: str) -> Sequence[PlannedStage]:
         key = (number, phase)
         if key not in self._planned:
-            self._planned[key] = recipe.stages(self.spec, phase, self.state.trials[number].settings)
+            self._planned[key] = planned(self.spec, phase, self.state.trials[number].settings)
         return self._planned[key]
 
     # --- one trial -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What a run remembers: its journal and what it adds up to, its blobs, its inbox, and the bench's own journal."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,14 +86,14 @@ class RunMemory:
             return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
         return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
 
-    def saved(self, number: int) -> dict[str, recipe.SavedReading]:
+    def saved(self, number: int) -> dict[str, recipe.SavedReading | Sequence[recipe.SavedReading]]:
         """What the steps of a trial have saved so far, arrays with their bytes, by the name that the recipe gave it."""
-        saved: dict[str, recipe.SavedReading] = {}
+        saved: dict[str, list[recipe.SavedReading]] = {}  # more than one where the sample was measured again
         for step in self.state.trials[number].steps:
             if step.begun.phase == "trial" and step.save_as and step.readings:
                 reading = next(iter(step.readings.values()))
                 array = self.blobs.get(reading.blob) if reading.blob else None
-                saved[step.save_as] = recipe.SavedReading(
-                    value=reading.value, unit=reading.unit, sd=reading.sd, array=array
+                saved.setdefault(step.save_as, []).append(
+                    recipe.SavedReading(value=reading.value, unit=reading.unit, sd=reading.sd, array=array)
                 )
-        return saved
+        return {**saved}

@@ -30,7 +30,7 @@ class Proposer:
     def why_finished(self, state: s.CampaignState) -> str | None:
         """Why nothing more is to be tried; None when something is."""
         target = self._target(state)
-        if target is not None and state.measured >= target:
+        if target is not None and state.measured >= target and not self._repeats(state):
             return f"the budget of {target} trials is measured"
         attempts = self._attempts(state)
         if attempts is not None and state.attempts >= attempts:
@@ -46,7 +46,7 @@ class Proposer:
         free = self.spec.design.batch - busy
         target, attempts = self._target(state), self._attempts(state)
         if target is not None:
-            free = min(free, target - state.measured - busy)
+            free = min(free, max(target - state.measured - busy, len(self._repeats(state))))
         if attempts is not None:
             waiting = sum(state.trials[n].state == s.PROPOSED for n in state.open_trials)
             free = min(free, attempts - state.attempts - waiting)
@@ -99,6 +99,10 @@ class Proposer:
             for i, point in enumerate(points)
         ]  # fmt: skip
 
+    def _repeats(self, state: s.CampaignState) -> list[e.ProposalMade]:
+        """Repeats and controls that are owed: they go beside the budget of trials."""
+        return [one for one in self._owed(state, state.next_trial(), self.spec.design.batch) if one.role != "candidate"]
+
     def _target(self, state: s.CampaignState) -> int | None:
         trials = self.spec.budget.trials
         return None if trials is None else trials + state.extended_trials
@@ -127,16 +131,11 @@ class Proposer:
                 again_of=number, reason=f"trial {number} again: {state.trials[number].reason}",
             )  # fmt: skip
         for index, every in enumerate(self.spec.every):
-            if every.control:
-                reason = f"control {index}"
-                done = sum(t.role == "control" and t.proposal.reason.startswith(reason) for t in state.trials.values())
-                if state.measured // every.trials > done:
-                    add(
-                        dict(every.control),
-                        source="human",
-                        role="control",
-                        reason=f"{reason}, every {every.trials} trials",
-                    )
+            settings, role = (every.control, "control") if every.control else (every.blank, "blank")
+            reason = f"every.{index}: a {role} each {every.trials} trials"
+            done = sum(t.proposal.reason == reason for t in state.trials.values())
+            if settings and state.measured // every.trials > done:
+                add(dict(settings), source="human", role=role, reason=reason)
         if self.spec.remake > 1:
             for trial in state.trials.values():
                 if trial.role == "candidate" and trial.state == s.MEASURED:

@@ -10,9 +10,11 @@ only shrink, so nobody waits in a circle and samples keep their order on the lin
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from labloop.campaign import recipe
 from labloop.campaign import state as s
-from labloop.campaign.events import Amount
+from labloop.campaign.events import Value
 from labloop.campaign.recipe import PlannedStage, PlannedStep
+from labloop.campaign.spec import CampaignSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,15 @@ class NextStage:
     stage: PlannedStage
     steps: Mapping[int, PlannedStep]
     attempt: int
+
+
+def planned(spec: CampaignSpec, phase: str, settings: Mapping[str, Value]) -> tuple[PlannedStage, ...]:
+    """The stages of a phase; with ``remeasure: n`` a trial ends by measuring the same sample n - 1 times more."""
+    stages = recipe.stages(spec, phase, settings)
+    if phase != "trial" or spec.remeasure == 1:
+        return stages
+    again = tuple(stage for stage in stages if any(step.save_as for step in stage.steps))
+    return stages + again * (spec.remeasure - 1)
 
 
 def next_stage(stages: Sequence[PlannedStage], steps: Iterable[s.StepState], phase: str) -> NextStage | None:
@@ -48,15 +59,6 @@ def next_stage(stages: Sequence[PlannedStage], steps: Iterable[s.StepState], pha
             attempt = 1 + max(attempts.get((number, index), 0) for index in left)
             return NextStage(number=number, stage=stage, steps=left, attempt=attempt)
     return None
-
-
-def delivered(steps: Iterable[s.StepState], phase: str, stage: int, index: int, amount: str) -> list[Amount]:
-    """What every attempt of one step has delivered so far of ``amount``, finished or cut short."""
-    return [
-        step.achieved[amount]
-        for step in steps
-        if (step.begun.phase, step.begun.stage, step.begun.index) == (phase, stage, index) and amount in step.achieved
-    ]
 
 
 def instruments_of(stages: Iterable[PlannedStage]) -> frozenset[str]:

@@ -1,0 +1,69 @@
+"""One campaign with every kind of parameter, phase and repeat, on the shipped bench in virtual time."""
+
+from collections import Counter
+from pathlib import Path
+
+from campaigns import ROOT, go, records
+from labloop.campaign import state as s
+
+CAMPAIGN = """
+labloop: 1
+campaign: everything
+lab: {lab}
+parameters:
+  yield: {{range: [5, 40], unit: percent}}
+  N: {{integer: [1, 9]}}
+  q: {{range: [200, 900], unit: uL/min, scale: log}}
+  T: {{choices: [38, 40, 42], ordered: true, unit: degC}}
+  mode: {{choices: [short, long]}}
+  s: {{range: [1, 19], step: 0.5, unit: percent}}
+constraints:
+  - yield + s <= 50 percent
+outcomes:
+  spectrum_loss: {{goal: minimize, from: spectrum, analysis: distance_to_target, target: {target}}}
+  lambda: {{goal: maximize, from: spectrum, analysis: peak_position, unit: nm}}
+setup:
+  - spectrometer.rinse: {{}}
+trial:
+  - together:
+      - pump_agno3.dispense: {{rate: $q * $yield, time: 20 s}}
+      - pump_tsc.dispense:   {{rate: $q * $N * 1 percent, time: 20 s}}
+      - pump_seed.dispense:  {{rate: $q * $s, time: 20 s}}
+      - pump_water.dispense: {{rate: $q * (100 percent - $yield - $s - $N * 1 percent), time: 20 s}}
+  - hotplate.hold: {{temperature: $T, tolerance: 1 K, time: 30 s, reach_by: 15 min}}
+  - spectrometer.measure: {{integration: 100 ms, save_as: spectrum}}
+cleanup:
+  - spectrometer.rinse: {{}}
+every:
+  - {{trials: 2, do: [{{spectrometer.rinse: {{}}}}]}}
+  - {{trials: 2, control: {{yield: 20, N: 3, q: 400, T: 40, mode: short, s: 5}}}}
+teardown:
+  - hotplate.off: {{}}
+remeasure: 2
+remake: 2
+design: {{initial: {{method: lhs, trials: 3}}, batch: 2, seed: 3}}
+budget: {{trials: 4}}
+"""
+
+
+def test_every_kind_of_parameter_phase_and_repeat(tmp_path: Path) -> None:
+    campaign = tmp_path / "everything.yaml"
+    lab, target = ROOT / "campaigns" / "lab.yaml", ROOT / "campaigns" / "target_spectrum.csv"
+    campaign.write_text(CAMPAIGN.format(lab=lab, target=target))
+    run = tmp_path / "run"
+    assert go(run, 4, virtual=True, campaign=campaign) == 0
+    state = s.fold(records(run))
+    assert state.measured == 4 and not state.open_trials
+    roles = Counter(trial.role for trial in state.trials.values())
+    assert roles == {"candidate": 4, "repeat": 4, "control": 2}
+    assert state.passes == {"setup": 1, "every.0": 2, "teardown": 1}
+    assert any(trial.source == "model" for trial in state.trials.values())
+    for trial in state.trials.values():
+        assert trial.state == s.MEASURED and trial.outcomes.keys() == {"spectrum_loss", "lambda"}
+        assert trial.outcomes["lambda"].sd is not None, "the sample was measured twice"
+        assert float(trial.settings["yield"]) + float(trial.settings["s"]) <= 50 + 1e-9
+        assert trial.settings["T"] in (38, 40, 42) and trial.settings["mode"] in ("short", "long")
+        assert float(trial.settings["s"]) % 0.5 == 0 and float(trial.settings["N"]) % 1 == 0
+    for repeat in (trial for trial in state.trials.values() if trial.role == "repeat"):
+        assert repeat.settings == state.trials[repeat.proposal.repeat_of or 0].settings
+        assert repeat.sample != state.trials[repeat.proposal.repeat_of or 0].sample
