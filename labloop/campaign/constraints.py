@@ -1,7 +1,7 @@
 """Constraints: which are linear and how, and whether any point is left.
 
-A linear constraint over numbers in declared units is ``sum of coefficient * value  sense  bound``. It is read off the
-tree by evaluating it at zero and at each unit vector; the tree's shape says beforehand that this is exact.
+A linear constraint over numbers in declared units is ``sum of coefficient * value  sense  bound``. The bound is the
+tree's value at zero; each coefficient is its slope, read off the tree.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from .arithmetic import difference
+from .arithmetic import add, difference, divide, multiply, negate
 from .complaints import Broken, Fault
 from .errors import SpecError
 from .formula import Binary, Both, Compare, Expression, Meaning, Name, Negative, Not, Word, quantity_of
@@ -54,26 +54,58 @@ def linear(constraint: Expression, parameters: Mapping[str, Parameter | None]) -
         units[name] = parameter.unit
     if not names or not (_affine(constraint.left) and _affine(constraint.right)):
         return None
-    sides = constraint.left, constraint.right
-
-    def at(point: Mapping[str, float]) -> float:
-        values = {name: Quantity(point.get(name, 0.0), units[name]) for name in names}
-        left, right = (quantity_of(side, values) for side in sides)
-        if left.unit and not right.unit and not sides[1].names:
-            right = Quantity(right.value, left.unit)
-        elif right.unit and not left.unit and not sides[0].names:
-            left = Quantity(left.value, right.unit)
-        return difference(left, right).value
-
-    quantities = {name: Quantity(0.0, unit) for name, unit in units.items()}
-    constraint.evaluate(quantities)  # units that clash, and bare numbers that could be fractions, are refused here
-    constant = at({})
+    zero = {name: Quantity(0.0, unit) for name, unit in units.items()}
+    constraint.evaluate(zero)  # units that clash, and bare numbers that could be fractions, are refused here
+    left, right = quantity_of(constraint.left, zero), quantity_of(constraint.right, zero)
+    if left.unit and not right.unit and not constraint.right.names:
+        right = Quantity(right.value, left.unit)
+    elif right.unit and not left.unit and not constraint.left.names:
+        left = Quantity(left.value, right.unit)
+    constant = difference(left, right)
     sign = -1.0 if constraint.sign == ">=" else 1.0
-    coefficients = {name: _round(sign * (at({name: 1.0}) - constant)) for name in names}
+    coefficients = {
+        name: _round(
+            sign
+            * (
+                _slope(constraint.left, name, units, constant.unit)
+                - _slope(constraint.right, name, units, constant.unit)
+            )
+        )
+        for name in names
+    }
     if not any(coefficients.values()):
         return None
     sense = "==" if constraint.sign == "==" else "<="
-    return Linear(coefficients, _round(-sign * constant), sense, str(constraint))
+    return Linear(coefficients, _round(-sign * constant.value), sense, str(constraint))
+
+
+def _slope(node: Expression, name: str, units: Mapping[str, str], unit: str) -> float:
+    """How much an affine tree grows, in ``unit``, for each unit of one name."""
+    found = _grown(node, name, units)
+    return 0.0 if found is None else found.to(unit, difference=True).value
+
+
+def _grown(node: Expression, name: str, units: Mapping[str, str]) -> Quantity | None:
+    """The slope with its unit (None: the name is not in it), read off the tree: no large constant can swallow it."""
+    if name not in node.names:
+        return None
+    if isinstance(node, Negative):
+        grown = _grown(node.of, name, units)
+        return None if grown is None else negate(grown)
+    if isinstance(node, Binary):
+        left, right = _grown(node.left, name, units), _grown(node.right, name, units)
+        if node.sign in ("+", "-"):
+            if right is not None and node.sign == "-":
+                right = negate(right)
+            return add(left, right) if left is not None and right is not None else left or right
+        zero = {word: Quantity(0.0, word_unit) for word, word_unit in units.items()}
+        if node.sign == "/" and left is not None:
+            return divide(left, quantity_of(node.right, zero))
+        if left is not None:
+            return multiply(left, quantity_of(node.right, zero))
+        return None if right is None else multiply(quantity_of(node.left, zero), right)
+    unit = units[name]
+    return Quantity(1.0, {"degC": "K", "degF": "delta_degF"}.get(unit, unit))
 
 
 def _round(value: float) -> float:

@@ -47,6 +47,7 @@ BAD: list[tuple[str, str, str, str, list[str]]] = [
     (Q, "{mixture: [A, B], at_most: 3}", "", "7:39", ["only 2 components"]),
     ("unit: uL/min}", "unit: uL/min, active_when: solvent == DMF}", "", "9:59", ["solvent is no parameter"]),
     ("<= 70 percent", "<= 1 percent", "", "11:5", ["constraints[0]", "leaves no point"]),
+    ("<= 70 percent", "<= -1e308 percent", "", "11:5", ["constraints[0]", "leaves no point"]),
     ("<= 70 percent", "<= 1", "", "11:5", ["could be a fraction", "100 percent"]),
     ("<= 70 percent", "<= 70 mL", "", "11:5", ["70 mL is a volume"]),
     ("<= 70 percent", "= 70 percent", "", "11:5", ["Write == to compare"]),

@@ -105,7 +105,8 @@ def test_controls_and_words_count_among_the_extremes() -> None:
 
 def test_a_curved_setting_is_followed_to_its_top() -> None:
     spec = spec_from_dict(
-        {"parameters": {name: {"range": [0, 1]} for name in "abcdef"}, "outcomes": {"y": {"goal": "maximize", "from": "y"}},
+        {"parameters": {name: {"range": [0, 1]} for name in "abcdef"},
+         "outcomes": {"y": {"goal": "maximize", "from": "y"}},
          "constraints": ["a + b + c + d + e + f <= 2", "a - f <= 0.25"],
          "trial": [{"p.q": {"r": "a * (1 - b) + c * d", "save_as": "y"}}]}
     )  # fmt: skip

@@ -47,6 +47,10 @@ def test_linear_constraints_are_in_declared_units(folder: Path) -> None:
         ("v + w <= 1 mL", {"v": 1, "w": 1000}, 1000, "<="),
         ("v <= 500", {"v": 1}, 500, "<="),
         ("80 percent >= a + b", {"a": 1, "b": 1}, 80, "<="),
+        ("T <= 176 degF", {"T": 1}, 80, "<="),
+        ("-(a - 2 * (b - a)) / 4 >= -10 percent", {"a": 0.75, "b": -0.5}, 10, "<="),
+        ("2 * a + 1e15 percent <= 1e15 percent + 2 * b", {"a": 2, "b": -2}, 0, "<="),
+        ("v * (300 percent + 20 percent) <= 1 mL + 2 * v", {"v": 1.2}, 1000, "<="),
     ],
 )
 def test_a_linear_constraint_is_read_off_the_tree(
