@@ -54,7 +54,7 @@ def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial
             return point
         if tried > 10 * BLOCK:
             break
-    raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
+    raise NothingLeftError("no point that has not been proposed was found: widen the space")
 
 
 def sample(encoding: Encoding, count: int, seed: int) -> Array:
@@ -79,7 +79,7 @@ def free_rows(encoding: Encoding, taken: Array) -> NDArray[np.intp]:
     if not len(rows):
         raise NothingLeftError(
             f"every one of the {len(encoding.rows)} candidates is measured, open or outside the constraints: "
-            "add rows, or allow repeats with engine: {repeats: true}"
+            "add rows, or allow repeats: `candidates: {table: ..., repeats: true}`"
         )
     return rows
 
@@ -95,7 +95,7 @@ def free_grid(encoding: Encoding, taken: Array) -> Array:
     if not len(points):
         raise NothingLeftError(
             "every point of the space is measured, open or outside the constraints: "
-            "widen the space, or allow repeats with engine: {repeats: true}"
+            "widen the space, or measure the same again with `remake:`"
         )
     return points
 

@@ -259,27 +259,21 @@ class Loop:
                 self.end("finished", reason, 0)
                 return
             if not reason and self.state.state == s.RUNNING:
-                if await self._between_batches():
+                due = self.proposer.due_phase(self.state)
+                if due is not None and not self._tasks:
+                    await self._phase(due)
                     continue
-                room = self.proposer.room(self.state, busy)
+                room = 0 if due else self.proposer.room(self.state, busy)  # a phase that is due waits for a free bench
                 if room and await self._propose(room):
                     continue
             await changed.wait()
-
-    async def _between_batches(self) -> bool:
-        """Phases that come around: run one that is due once the bench is free. True when one ran."""
-        due = self.proposer.due_phase(self.state)
-        if due is None or self._tasks:
-            return False
-        await self._phase(due)
-        return True
 
     async def _propose(self, room: int) -> bool:
         proposals = await self.proposer.propose(self.state, room)
         if self.ending:
             return True
         self.memory.record(*proposals)
-        return bool(proposals)
+        return bool(proposals) or self.proposer.nothing_left is not None
 
     def _in_flight(self) -> int:
         """Trials whose outcome is still to come."""

@@ -12,7 +12,7 @@ from labloop.campaign import state as s
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
-from labloop.planner.errors import PlannerError
+from labloop.planner.errors import NothingLeftError, PlannerError
 
 from .clock import Clock
 
@@ -26,6 +26,7 @@ class Proposer:
         self.clock = clock
         self.objective = Objective(spec)
         self.space = Space(spec)
+        self.nothing_left: str | None = None  # every candidate was tried
 
     def why_finished(self, state: s.CampaignState) -> str | None:
         """Why nothing more is to be tried; None when something is."""
@@ -37,7 +38,7 @@ class Proposer:
             return f"{state.attempts} attempts were made, the budget's most; {state.measured} trials are measured"
         if self.spec.budget.time_s is not None and self.clock.now_s() >= self.spec.budget.time_s:
             return f"the budget's time of {self.spec.budget.time_s:.0f} s is over"
-        return self.objective.stop_reason(state)
+        return self.objective.stop_reason(state) or (None if state.owed_again else self.nothing_left)
 
     def room(self, state: s.CampaignState, busy: int) -> int:
         """How many more trials may be proposed now, with ``busy`` in flight."""
@@ -75,6 +76,9 @@ class Proposer:
         try:
             future = self.planner.request(count, based_on=state.seq, first=first)
             answers = future.result() if self.clock.virtual else await asyncio.wrap_future(future)
+        except NothingLeftError as error:
+            self.nothing_left = str(error)
+            return []
         except PlannerError as error:
             return self._blind(state, first, count, str(error))
         if state.last_result != last_result or state.next_trial() != first:

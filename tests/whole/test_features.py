@@ -67,3 +67,32 @@ def test_every_kind_of_parameter_phase_and_repeat(tmp_path: Path) -> None:
     for repeat in (trial for trial in state.trials.values() if trial.role == "repeat"):
         assert repeat.settings == state.trials[repeat.proposal.repeat_of or 0].settings
         assert repeat.sample != state.trials[repeat.proposal.repeat_of or 0].sample
+
+FEW = """
+labloop: 1
+campaign: few
+lab: {lab}
+parameters:
+  q: {{range: [200, 900], unit: uL/min}}
+candidates: [{{q: 300}}, {{q: 400}}, {{q: 500}}]
+outcomes:
+  loss: {{goal: minimize, from: spectrum, analysis: distance_to_target, target: {target}}}
+trial:
+  - pump_agno3.dispense: {{rate: $q, time: 20 s}}
+  - spectrometer.measure: {{integration: 100 ms, save_as: spectrum}}
+cleanup:
+  - spectrometer.rinse: {{}}
+design: {{initial: {{method: random, trials: 2}}, seed: 1}}
+budget: {{trials: 9}}
+"""
+
+
+def test_a_list_of_candidates_that_is_used_up_finishes_the_campaign(tmp_path: Path) -> None:
+    campaign = tmp_path / "few.yaml"
+    lab, target = ROOT / "campaigns" / "lab.yaml", ROOT / "campaigns" / "target_spectrum.csv"
+    campaign.write_text(FEW.format(lab=lab, target=target))
+    run = tmp_path / "run"
+    assert go(run, 9, virtual=True, campaign=campaign) == 0
+    state = s.fold(records(run))
+    assert sorted(trial.settings["q"] for trial in state.trials.values()) == [300, 400, 500]
+    assert state.state == s.FINISHED and "candidates" in state.reason
