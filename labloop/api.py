@@ -12,6 +12,7 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import CampaignSpec, read_spec, spec_from_dict
 from labloop.campaign.state import CampaignState
 from labloop.runner import registry, session
+from labloop.runner.benches import refuse_bad_faults
 from labloop.runner.look import see
 from labloop.runner.told import Told
 
@@ -180,6 +181,7 @@ def run(
 
     Raises SpecError (nothing moved), StoreError, BenchOwes.
     """
+    refuse_bad_faults(faults)
     order = session.Order(
         campaign=Path(path), run=Path(run) if run is not None else None, lab=Path(lab) if lab is not None else None,
         live=live, seed=seed, trials=trials, speed=speed, virtual=virtual, faults=faults,

@@ -28,10 +28,11 @@ def simulate(
     """Serve a lab's simulators on real ports until SIGTERM."""
     from labloop.campaign.errors import SpecError
     from labloop.campaign.spec import read_lab
-    from labloop.runner.benches import serve_lab
+    from labloop.runner.benches import refuse_bad_faults, serve_lab
 
     if speed is not None and not speed > 0:
         raise SpecError(f"--speed {speed}: must be above 0")
+    refuse_bad_faults(faults)
     for option, path in (("--addresses", addresses), ("--ledger", ledger)):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise SpecError(f"{option} {path}: there is no folder for it. Name a file in a folder that is there")

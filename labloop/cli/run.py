@@ -51,6 +51,7 @@ def run(
 ) -> None:
     """Run a campaign to the end of its budget; simulated unless --live."""
     from labloop.campaign.errors import SpecError
+    from labloop.runner.benches import refuse_bad_faults
     from labloop.runner.session import Order, begin
     from labloop.runner.session import run_folder as folder_for
 
@@ -59,6 +60,7 @@ def run(
             raise SpecError(f"{name} {given}: must be above 0")
     if detach and json:
         raise SpecError("--detach and --json exclude each other: a run without a terminal prints nothing")
+    refuse_bad_faults(faults)
     order = Order(
         campaign=campaign, run=folder, lab=lab, live=live, seed=seed, trials=trials, speed=speed, virtual=virtual,
         faults=faults,

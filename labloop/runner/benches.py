@@ -16,6 +16,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.journal.files import write_whole
+from labloop.simulation.faults import parse_faults
 from labloop.simulation.serve import serve
 
 # Keys of `sample:` that name files; what a fit and the single measurements are called when nobody names them.
@@ -44,6 +45,14 @@ def simulation_plan(
         "faults": faults,
         "ledger": str(ledger.resolve()) if ledger else None,
     }
+
+
+def refuse_bad_faults(faults: str | None) -> None:
+    """Raise SpecError for faults that the simulators do not know, before anything is begun."""
+    try:
+        parse_faults(faults)
+    except ValueError as error:
+        raise SpecError(f"--faults {faults}: {str(error).removeprefix('faults: ')}") from error
 
 
 def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float) -> str:

@@ -1,0 +1,267 @@
+"""labloop from Python: ask, tell, look; in memory and in a folder; and labloop.run."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import labloop
+from labloop.campaign.errors import SpecError, StateError
+from labloop.journal import StoreLocked
+
+HOUSE = Path(__file__).parents[2]
+CAMPAIGNS = HOUSE / "campaigns"
+
+CAKE: dict[str, Any] = {
+    "labloop": 1,
+    "campaign": "cake",
+    "parameters": {
+        "sugar": {"range": [10, 90], "unit": "g"},
+        "N": {"integer": [1, 12]},
+        "flour": {"choices": ["wheat", "rye", "spelt"]},
+    },
+    "outcomes": {"yield": {"goal": "maximize", "unit": "mm"}},
+    "design": {"initial": {"method": "sobol", "trials": 4}, "seed": 3},
+}
+
+
+def cake(run: Path | None = None, **more: Any) -> labloop.Campaign:
+    return labloop.Campaign(CAKE | more, run=run, planner="inline")
+
+
+def bake(settings: dict[str, Any]) -> float:
+    """A smooth height in mm, best at 50 g and six eggs, of rye."""
+    return float(
+        60 - ((settings["sugar"] - 50) / 10) ** 2 - (settings["N"] - 6) ** 2 / 4 + 5 * (settings["flour"] == "rye")
+    )
+
+
+def test_the_loop_by_hand() -> None:
+    with cake() as campaign:
+        for _ in range(7):
+            (proposal,) = campaign.ask()
+            assert set(proposal.settings) == {"sugar", "N", "flour"} and isinstance(proposal.settings["N"], int)
+            campaign.tell(proposal.trial, {"yield": bake(proposal.settings)})
+        sources = list(campaign.trials()["source"])
+        assert sources[:4] == ["sobol"] * 4 and sources[4:] == ["model"] * 3
+        mean, sd = proposal.predicted["yield"]
+        assert np.isfinite(mean) and sd > 0
+        best = campaign.best()
+        assert isinstance(best, dict)
+        assert best["outcomes"]["yield"]["value"] == max(campaign.trials()["yield"])
+
+
+def test_open_proposals_are_pending_and_all_different() -> None:
+    with cake() as campaign:
+        first, second = campaign.ask(2)
+        (third,) = campaign.ask()
+        assert (first.trial, second.trial, third.trial) == (1, 2, 3)
+        assert len({tuple(one.settings.values()) for one in (first, second, third)}) == 3
+        campaign.tell(second.trial, {"yield": 12})
+        assert list(campaign.trials()["state"]) == ["proposed", "measured", "proposed"]
+
+
+def test_the_same_facts_propose_the_same() -> None:
+    def settings(seed: int) -> list[Any]:
+        with labloop.Campaign(CAKE, planner="inline", seed=seed) as campaign:
+            campaign.tell_settings([{"sugar": 20, "N": 3, "flour": "rye"}], [{"yield": 12}])
+            return [one.settings for one in campaign.ask(3)]
+
+    assert settings(1) == settings(1)
+    assert settings(1) != settings(2)
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "sd"),
+    [
+        (12, 12.0, None),
+        (np.float32(12.5), 12.5, None),
+        (Fraction(1, 4), 0.25, None),
+        ("12.34(5)", 12.34, 0.05),
+        ("1.2 cm", 12.0, None),
+        ("1.20(3) cm", 12.0, 0.3),
+        ((12, 0.5), 12.0, 0.5),
+        ([np.float64(12), np.float64(0)], 12.0, None),
+    ],
+)
+def test_how_a_value_may_be_told(written: Any, value: float, sd: float | None) -> None:
+    with cake() as campaign:
+        campaign.tell_settings({"sugar": 20.0, "N": 3, "flour": "rye"}, {"yield": written})
+        reading = campaign.state.trials[1].outcomes["yield"]
+        assert (reading.value, reading.sd, reading.unit) == (pytest.approx(value), pytest.approx(sd), "mm")
+
+
+@pytest.mark.parametrize(
+    "written", [float("nan"), float("inf"), None, True, "tall", "12 g", (1, 2, 3), (12, -1), [], {}]
+)
+def test_what_is_no_value(written: Any) -> None:
+    with cake() as campaign:
+        with pytest.raises(SpecError, match="yield"):
+            campaign.tell_settings({"sugar": 20.0, "N": 3, "flour": "rye"}, {"yield": written})
+        assert campaign.state.trials == {}
+
+
+def test_names_that_are_not_known_get_a_suggestion() -> None:
+    with cake() as campaign:
+        campaign.ask()
+        with pytest.raises(SpecError, match=r"yeild is no outcome. Did you mean yield\?"):
+            campaign.tell(1, {"yeild": 12})
+        with pytest.raises(SpecError) as told:
+            campaign.tell_settings({"suger": 20.0, "N": 3, "flour": "oat"}, {"yield": 12})
+        assert [word in str(told.value) for word in ("Did you mean sugar?", "sugar is missing", "oat")] == [True] * 3
+        with pytest.raises(SpecError, match="there is no trial 2; the last is 1"):
+            campaign.tell(2, {"yield": 12})
+
+
+def test_failed_and_void_and_only_one_result_for_a_trial() -> None:
+    with cake() as campaign:
+        campaign.ask(3)
+        campaign.tell(1, failed="clogged")
+        campaign.tell(2, void="cable")
+        campaign.tell(3, {"yield": 12})
+        assert list(campaign.trials()["state"]) == ["failed", "abandoned", "measured"]
+        for trial in (1, 2, 3):
+            with pytest.raises(StateError, match="first result is kept"):
+                campaign.tell(trial, {"yield": 13})
+        assert campaign.state.trials[3].outcomes["yield"].value == 12
+        assert len(campaign.state.notes) == 3, "that another result came is not forgotten"
+        with pytest.raises(StateError):
+            campaign.tell(3, {"yield": 12})
+        assert len(campaign.state.notes) == 3, "the same result again says nothing new"
+
+
+def test_old_data_comes_whole_or_not_at_all() -> None:
+    rows = [{"sugar": 20 + at, "N": 1 + at, "flour": "rye"} for at in range(6)]
+    results = [{"yield": 10 + at} for at in range(6)]
+    with cake() as campaign:
+        with pytest.raises(SpecError, match="row 4: N: "):
+            campaign.tell_settings([*rows[:3], {**rows[3], "N": 40}, *rows[4:]], results)
+        with pytest.raises(SpecError, match="5 settings and 6 outcomes"):
+            campaign.tell_settings(rows[:5], results)
+        assert campaign.state.trials == {}
+        assert campaign.tell_settings(rows, results) == [1, 2, 3, 4, 5, 6]
+        (proposal,) = campaign.ask()
+        assert (proposal.trial, proposal.source) == (7, "model"), "data told count as initial trials"
+        assert campaign.state.measured == 0, "and cost no budget"
+
+
+def test_a_folder_keeps_the_campaign(tmp_path: Path) -> None:
+    with cake(tmp_path / "r") as campaign:
+        (first,) = campaign.ask()
+        with pytest.raises(StoreLocked):
+            cake(tmp_path / "r")
+    with cake(tmp_path / "r") as campaign:
+        campaign.tell(first.trial, {"yield": "12.0(5)"})
+        (second,) = campaign.ask()
+        assert second.trial == 2
+        before = campaign.trials()
+    with cake(tmp_path / "r") as campaign:
+        assert campaign.trials().equals(before)
+        assert before.loc[0, "yield.sd"] == 0.5
+    with pytest.raises(SpecError, match="another campaign"):
+        cake(tmp_path / "r", title="Another cake")
+
+
+def test_a_dict_with_files_is_read_again_from_its_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flours.csv").write_text("name,protein\nwheat,12\nrye,9\n")
+    parameters = {"flour": {"choices": "flours.csv", "descriptors": ["protein"]}, "sugar": {"range": [1, 2]}}
+    with cake(tmp_path / "r", parameters=parameters) as campaign:
+        campaign.ask()
+    (tmp_path / "flours.csv").unlink()
+    from labloop.runner.look import see
+
+    assert see(tmp_path / "r").spec.parameters["flour"].values == ("wheat", "rye")
+
+
+def test_a_large_table_of_candidates(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = pandas.DataFrame({"sugar": np.linspace(10, 90, 9000), "N": 3, "flour": "rye"})
+    with cake(tmp_path / "r", candidates=rows) as campaign:
+        (proposal,) = campaign.ask()
+        assert proposal.settings in rows.to_dict("records")
+    from labloop.runner.look import see
+
+    assert len(see(tmp_path / "r").spec.candidates.rows) == 9000
+
+
+def test_the_table_of_trials(tmp_path: Path) -> None:
+    names = {"state": {"range": [0, 1]}, "trial": {"range": [0, 1]}}
+    with cake(parameters=names, outcomes={"source": {"goal": "maximize"}}) as campaign:
+        assert list(campaign.trials().columns[:7]) == [
+            "trial", "sample", "role", "state", "source", "settings.state", "settings.trial",
+        ]  # fmt: skip
+        campaign.tell_settings({"state": 0.5, "trial": 0.25}, {"source": 1})
+        table = campaign.trials()
+        assert table.loc[0, ["trial", "state", "settings.trial", "outcomes.source"]].tolist() == [
+            1,
+            "measured",
+            0.25,
+            1,
+        ]
+        assert str(table["finished"].dtype).startswith("datetime64") and table["finished"].dt.tz is not None
+
+
+def test_a_pareto_front() -> None:
+    goals = {"strong": {"goal": "maximize"}, "light": {"goal": "minimize"}}
+    with cake(outcomes=goals, parameters={"x": {"range": [0, 1]}}) as campaign:
+        assert campaign.best() == []
+        points = [(1.0, 5.0), (2.0, 6.0), (0.5, 5.5)]
+        campaign.tell_settings(
+            [{"x": at / 10} for at in range(3)], [{"strong": strong, "light": light} for strong, light in points]
+        )
+        best = campaign.best()
+        assert isinstance(best, list)
+        assert sorted(one["trial"] for one in best) == [1, 2]
+        with pytest.raises(SpecError, match="light missing"):
+            campaign.tell_settings({"x": 0.7}, {"strong": 3})
+
+
+def test_what_is_no_campaign() -> None:
+    with pytest.raises(SpecError, match="outcomes"):
+        labloop.Campaign({"labloop": 1, "campaign": "x"})
+    with pytest.raises(SpecError, match="no such file"):
+        labloop.Campaign("no/where.yaml")
+    with pytest.raises(SpecError, match="'process' or 'inline'"):
+        labloop.Campaign(CAKE, planner="remote")  # type: ignore[arg-type]
+    with cake() as campaign, pytest.raises(SpecError, match="at least 1"):
+        campaign.ask(0)
+
+
+def test_the_planner_in_its_own_process(tmp_path: Path) -> None:
+    with labloop.Campaign(CAMPAIGNS / "quickstart.yaml", run=tmp_path / "r") as campaign:
+        first, _ = campaign.ask(2)
+        campaign.tell(first.trial, {"spectrum_loss": 0.41})
+        assert first.source == "sobol" and campaign.best()["trial"] == 1  # type: ignore[index,call-overload]
+
+
+def test_run_is_labloop_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    heard: list[str] = []
+    run = labloop.run(
+        CAMPAIGNS / "quickstart.yaml", tmp_path / "r", virtual=True, trials=1,
+        listen=lambda record, state: heard.append(type(record.event).__name__),
+    )  # fmt: skip
+    assert (run.exit_code, run.folder) == (0, tmp_path / "r")
+    assert heard[0] == "CampaignOpened" and heard[-1] == "CampaignFinished"
+    assert run.status()["trials"]["measured"] == 1 and len(run.trials()) == 1
+    assert run.best()["trial"] == 1  # type: ignore[index,call-overload]
+    with pytest.raises(SpecError, match="gremlins"):
+        labloop.run(CAMPAIGNS / "quickstart.yaml", tmp_path / "s", virtual=True, faults="gremlins")
+    with pytest.raises(SpecError, match="another campaign"):
+        labloop.Campaign(CAKE, run=tmp_path / "r")
+
+
+def test_a_run_that_has_ended_may_be_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old data come into a run of the bench as well, and its own trials keep what the instruments said."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run = labloop.run(CAMPAIGNS / "quickstart.yaml", tmp_path / "r", virtual=True, trials=1)
+    settings = {"q_agno3": 20.0, "q_pva": 20.0, "q_tsc": 10.0, "q_seed": 10.0, "q_tot": 500.0}
+    with labloop.Campaign(CAMPAIGNS / "quickstart.yaml", run=run.folder, planner="inline") as campaign:
+        assert campaign.tell_settings(settings, {"spectrum_loss": 0.01}) == [2]
+        with pytest.raises(StateError, match="measured already"):
+            campaign.tell(1, {"spectrum_loss": 0.01})
+    assert run.best()["trial"] == 2  # type: ignore[index,call-overload]
+    assert list(run.trials()["source"]) == ["sobol", "told"]

@@ -1,0 +1,90 @@
+"""Exit codes: every error of ours has one on purpose, and a defect says that it is one."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import labloop as package
+from labloop.campaign.errors import LabloopError, SpecError, StateError
+from labloop.cli import exits
+from labloop.cli.app import DEFECT, Door
+
+
+def every_error() -> list[type[LabloopError]]:
+    for module in pkgutil.walk_packages(package.__path__, "labloop."):
+        heavy = module.name.startswith("labloop.planner.") and not module.name.endswith(("errors", "process"))
+        if not module.name.endswith("__main__") and "dashboard" not in module.name and not heavy:
+            importlib.import_module(module.name)
+    found: list[type[LabloopError]] = []
+    waiting = [LabloopError]
+    while waiting:
+        kinds = waiting.pop().__subclasses__()
+        found += kinds
+        waiting += kinds
+    return found
+
+
+def test_every_error_has_a_code_on_purpose() -> None:
+    kinds = every_error()
+    assert len(kinds) > 12
+    for kind in kinds:
+        assert any(base.__name__ in exits.CODES for base in kind.__mro__) or kind.__name__ == "NotStarted", kind
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "code"),
+    [
+        ("labloop.campaign.errors", "SpecError", 2),
+        ("labloop.campaign.errors", "UnitError", 2),
+        ("labloop.campaign.errors", "StateError", 2),
+        ("labloop.bench", "LinkError", 3),
+        ("labloop.bench", "InstrumentFault", 3),
+        ("labloop.bench", "SafetyError", 3),
+        ("labloop.journal", "StoreLocked", 5),
+        ("labloop.journal", "StoreNewer", 5),
+        ("labloop.journal", "StoreFull", 5),
+        ("labloop.runner.book", "BenchOwes", 6),
+        ("labloop.planner.errors", "NothingLeftError", 1),
+    ],
+)
+def test_codes(room: str, name: str, code: int) -> None:
+    kind = getattr(importlib.import_module(room), name)
+    assert exits.code_of(kind("a complaint")) == code
+
+
+def raising(error: BaseException) -> Any:
+    app = typer.Typer(cls=Door, pretty_exceptions_enable=False)
+
+    @app.command("spoil")
+    def spoil() -> None:
+        raise error
+
+    @app.command("other")
+    def other() -> None: ...
+
+    return CliRunner().invoke(app, ["spoil"])
+
+
+def test_a_complaint_is_said_and_coded() -> None:
+    said = raising(SpecError("film.yaml:14:9: too hot", "film.yaml:15:9: too cold"))
+    assert (said.exit_code, said.stderr) == (2, "film.yaml:14:9: too hot\nfilm.yaml:15:9: too cold\n")
+    assert said.stdout == ""
+
+
+def test_what_a_file_says_cannot_command_the_terminal() -> None:
+    said = raising(StateError("the pump says \x1b[2J\x07"))
+    assert "\x1b" not in said.stderr and "\x07" not in said.stderr
+
+
+def test_an_interrupt_is_130() -> None:
+    assert raising(KeyboardInterrupt()).exit_code == 130
+
+
+def test_a_defect_keeps_its_traceback_and_says_so() -> None:
+    said = raising(ZeroDivisionError("oh"))
+    assert isinstance(said.exception, ZeroDivisionError)
+    assert said.exception.__notes__ == [DEFECT]

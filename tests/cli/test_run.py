@@ -1,0 +1,161 @@
+"""run and resume: the whole path on a virtual bench, and what the line view and the exit code make of it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from labloop.campaign import events as e
+from labloop.journal import Journal, Presence
+from labloop.runner import registry
+
+HOUSE = Path(__file__).parents[2]
+QUICKSTART = HOUSE / "campaigns" / "quickstart.yaml"
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """A virtual run of two trials, and the events that --json printed."""
+    from labloop.cli.app import app
+
+    folder = tmp_path_factory.mktemp("done") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder.parent / "state"))
+        said = CliRunner().invoke(
+            app,
+            ["run", str(QUICKSTART), "--virtual", "--trials", "2", "--run", str(folder), "--json", "--why", "to see"],
+        )
+    assert said.exit_code == 0, said.stderr
+    return folder, [json.loads(line) for line in said.stdout.splitlines()]
+
+
+@pytest.fixture
+def run(done: tuple[Path, list[dict[str, Any]]], here: Path) -> Path:
+    """A copy of that run, to go on with."""
+    shutil.copytree(done[0], here / "run")
+    return here / "run"
+
+
+def test_json_is_every_fact_in_order(done: tuple[Path, list[dict[str, Any]]]) -> None:
+    _, events = done
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "CampaignOpened" and kinds[-1] == "CampaignFinished"
+    assert events[0]["mode"] == "virtual" and events[0]["at"].endswith("+00:00")
+    for needed in ("ProposalMade", "TrialStarted", "StepStarted", "StepFinished", "TrialMeasured", "NoteTaken"):
+        assert needed in kinds
+    assert kinds.count("TrialMeasured") == 2
+
+
+def test_resume_goes_on_and_says_how_it_went(run: Path, labloop: Any) -> None:
+    said = labloop("resume", "run", "--trials", "+1", "-v", "--by", "ann", "--why", "more")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    ends = [line for line in lines if line.startswith("SIMULATED")]
+    assert len(ends) == 1
+    assert "trial   3" in ends[0] and "spectrum_loss = 0." in ends[0] and "best 0." in ends[0] and "q_tot=" in ends[0]
+    assert ends[0].endswith("sobol")
+    assert any("trial 3 pump_agno3.dispense  rate = " in line for line in lines), "steps with -v"
+    assert any(line.startswith("best: trial ") for line in lines)
+    assert "journal: run/journal.db" in lines
+    assert "    labloop resume run --trials +20" in lines
+    assert "finished: the budget of 3 trials is measured (exit 0, done)" in said.err
+    status = labloop("status", "run", "--json").document
+    assert status["trials"]["measured"] == 3 and status["state"] == "finished" and status["exit_code"] == 0
+    assert status["simulated"] is True
+
+
+def test_run_on_the_same_folder_resumes(run: Path, labloop: Any) -> None:
+    said = labloop("run", QUICKSTART, "--virtual", "--run", "run")
+    assert said.code == 0
+    assert "SIMULATED" not in said.out, "its budget is measured already"
+
+
+def test_run_on_another_campaigns_folder_is_refused(run: Path, here: Path, labloop: Any) -> None:
+    text = QUICKSTART.read_text().replace("lab: lab.yaml", f"lab: {QUICKSTART.parent}/lab.yaml")
+    text = text.replace("target_spectrum.csv", f"{QUICKSTART.parent}/target_spectrum.csv")
+    (here / "other.yaml").write_text(text)
+    said = labloop("run", "other.yaml", "--virtual", "--run", "run")
+    assert said.code == 2 and "another campaign" in said.err
+
+
+def test_trials_say_what_was_achieved(run: Path, labloop: Any) -> None:
+    first = labloop("trials", "run", "--json").document["trials"][0]
+    assert first["role"] == "candidate" and first["state"] == "measured" and first["sample"] == "S1"
+    assert first["achieved"]["pump_agno3.dispense"]["volume"]["unit"] == "uL"
+    steps = {f"{step['instrument']}.{step['action']}": step["state"] for step in first["steps"]}
+    assert steps["spectrometer.measure"] == "finished" and steps["spectrometer.rinse"] == "finished"
+
+
+def test_status_says_whether_a_runner_lives(run: Path, labloop: Any) -> None:
+    with Presence(run):
+        registry.enter(run)
+        assert labloop("status", "run", "--json").document["runner"] == "alive"
+        assert registry.living() == [run.resolve()]
+    assert labloop("status", "run", "--json").document["runner"] == "gone"
+    assert registry.living() == []
+
+
+def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
+    assert "did you mean 'pump_pva'?" in labloop("request", "run", "refill", "pump_pvb", "9 mL").out
+    assert "mass" in labloop("request", "run", "refill", "pump_pva", "9 g").out
+    said = labloop("request", "run", "refill", "pump_pva", "9 mL", "--by", "bob")
+    assert (said.code, said.out) == (0, "refill: accepted: pump_pva holds 9 mL now\n")
+    with Journal.open(run / "bench.db") as bench:
+        fact = list(bench.records())[-1].event
+    assert fact == e.StockSet(name="pump_pva", amount=e.Amount(9.0, "mL"), by="bob")
+    told = [json.loads(path.read_text()) for path in (run / "simulators" / "by-hand").glob("*.json")]
+    assert told == [{"instrument": "pump_pva", "refill_ul": 9000.0}]
+
+
+def test_a_wish_goes_to_the_inbox_of_a_living_runner(run: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labloop.runner import wishes
+
+    monkeypatch.setattr(wishes, "ANSWER_WITHIN_S", 0.0)
+    with Presence(run):
+        reply = wishes.ask(run, "pause", [], by="ann", why="lunch", wait_s=0.0)
+    assert reply.accepted is None and "has not answered" in reply.message
+    posted = [json.loads(path.read_text()) for path in (run / "requests").glob("*.json")]
+    assert [(one["request"], one["by"], one["why"]) for one in posted] == [("pause", "ann", "lunch")]
+
+
+def test_an_answer_from_the_runner_is_waited_for(run: Path) -> None:
+    from labloop.journal import inbox
+    from labloop.runner import wishes
+
+    with Presence(run), Journal.open(run / "journal.db") as journal:
+
+        def answer(_: float) -> None:
+            for wish in inbox.take(run / "requests")[0]:
+                inbox.done(run / "requests", wish.id)
+                journal.append(
+                    e.Requested(id=wish.id, request=wish.request),
+                    e.RequestAnswered(id=wish.id, accepted=True, message="it rests"),
+                )
+
+        reply = wishes.ask(run, "pause", [], by="", why="", sleep=answer)
+    assert reply == wishes.Reply(accepted=True, message="it rests")
+
+
+def test_the_default_folder_counts_up(here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labloop.runner import session
+
+    begun: list[Any] = []
+    monkeypatch.setattr(session, "begin", lambda order, view: begun.append(order) or 0)
+    monkeypatch.setattr("labloop.cli.lines.LineView.end", lambda self, code: code)
+    for _ in range(2):
+        assert labloop("run", QUICKSTART, "--virtual", "--seed", "3").code == 0
+        begun[-1].run.mkdir(parents=True)
+    assert [str(order.run) for order in begun] == ["runs/silver-nanoparticles-1", "runs/silver-nanoparticles-2"]
+    assert begun[0].virtual and begun[0].seed == 3 and not begun[0].live
+
+
+@pytest.mark.parametrize("code", [1, 3, 4, 6, 130])
+def test_the_exit_code_is_the_runs(code: int, here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labloop.runner import session
+
+    monkeypatch.setattr(session, "begin", lambda order, view: code)
+    assert labloop("run", QUICKSTART, "--virtual").code == code

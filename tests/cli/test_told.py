@@ -1,0 +1,197 @@
+"""ask and tell from the shell, and the readers on what came of it."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.planner.proposal import Proposal
+from labloop.runner import told as told_module
+
+
+class Planner:
+    """Gives points in a row, without torch; what the real one proposes is its own tests' business."""
+
+    def __init__(self, *_: Any) -> None:
+        self.facts = 0
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+
+    def send_facts(self, records: Any) -> None:
+        self.facts += len(records)
+
+    def request(self, count: int, based_on: int, first: int) -> Any:
+        from concurrent.futures import Future
+
+        assert self.facts == based_on, "asked on all the facts there are"
+        answer: Future[list[Proposal]] = Future()
+        answer.set_result(
+            [
+                Proposal(
+                    trial=first + at, settings={"sugar": 10.0 + first + at, "oven": 180.0, "flour": "rye"},
+                    source="sobol", seed=5, reason="initial design",
+                    predicted={"height": e.Prediction(30.0, 2.0)} if first > 1 else {},
+                )
+                for at in range(count)
+            ]
+        )  # fmt: skip
+        return answer
+
+
+@pytest.fixture(autouse=True)
+def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(told_module, "PlannerProcess", Planner)
+
+
+def test_ask_tell_and_look(here: Path, labloop: Any) -> None:
+    asked = labloop("ask", "cake.yaml", "--run", "r", "-n", "2", "--json")
+    assert asked.code == 0
+    first, second = asked.document["proposals"]
+    assert (first["trial"], second["trial"]) == (1, 2)
+    assert first["settings"] == {"sugar": 11.0, "oven": 180.0, "flour": "rye"}
+    assert asked.document["schema"] == 1
+
+    assert (
+        labloop("tell", "r", "1", "height=12.34(5)", "--by", "bob").out
+        == "trial 1: measured  height = 12.340 ± 0.050 mm\n"
+    )
+    assert labloop("tell", "r", "2", "height=1.5 cm").code == 0
+    third = labloop("ask", "cake.yaml", "--run", "r", "--json").document["proposals"][0]
+    assert (third["trial"], third["predicted"]) == (3, {"height": {"mean": 30.0, "sd": 2.0}})
+    assert labloop("tell", "r", "3", "--failed", "burnt").code == 0
+    labloop("ask", "cake.yaml", "--run", "r")
+    assert labloop("tell", "r", "4", "--void", "cat ate it", "--json").document["told"][0]["state"] == "abandoned"
+
+    status = labloop("status", "r", "--json").document
+    assert status["trials"] | {"measured": 2, "failed": 1, "abandoned": 1} == status["trials"]
+    assert status["best"]["trial"] == 2
+    assert status["best"]["outcomes"]["height"] == {"value": 15.0, "unit": "mm"}
+    assert status["runner"] == "gone" and status["simulated"] is False and status["schema"] == 1
+
+    trials = labloop("trials", "r", "--format", "json").document["trials"]
+    assert [one["state"] for one in trials] == ["measured", "measured", "failed", "abandoned"]
+    assert trials[0]["outcomes"]["height"] == {"value": 12.34, "unit": "mm", "sd": 0.05}
+    assert trials[0]["by"] == "bob"
+    assert trials[2]["predicted"] == {"height": {"mean": 30.0, "sd": 2.0}}
+    assert labloop("trials", "r", "--json").document == labloop("trials", "r", "--format", "json").document
+
+    rows = list(csv.DictReader(io.StringIO(labloop("trials", "r", "--format", "csv").out)))
+    assert [row["height"] for row in rows] == ["12.34", "15.0", "", ""]
+    assert rows[0]["height.sd"] == "0.05" and rows[3]["reason"] == "cat ate it"
+    table = labloop("trials", "r").out.splitlines()
+    assert len(table) == 5 and "sugar [g]" in table[0] and table[3].endswith("burnt")
+    assert "best: trial 2" in labloop("status", "r").out
+
+
+def test_a_run_is_named_by_its_folder_its_journal_or_its_name(here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "runs/monday")
+    for name in ("runs/monday", "runs/monday/journal.db", "monday", here / "runs" / "monday"):
+        assert labloop("status", name, "--json").document["campaign"] == "cake"
+    assert "Did you mean runs/monday?" in labloop("status", "munday").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["9", "height=12"], "there is no trial 9"),
+        (["1", "hieght=12"], "Did you mean height?"),
+        (["1", "height"], "name=value"),
+        (["1", "height=tall"], "height: "),
+        (["1", "height=12 g"], "height: 12 g is a mass"),
+        (["1", "height=nan"], "height: "),
+        (["1", "height=12", "height=13"], "twice"),
+        (["1"], "one of the three"),
+        (["1", "height=12", "--failed", "burnt"], "one of the three"),
+        ([], "TRIAL"),
+    ],
+)
+def test_what_cannot_be_told(arguments: list[str], word: str, here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r")
+    said = labloop("tell", "r", *arguments)
+    assert said.code == 2
+    assert word in said.err
+    assert labloop("status", "r", "--json").document["trials"]["proposed"] == 1
+
+
+def test_the_first_result_is_kept_and_the_second_noted(here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r")
+    labloop("tell", "r", "1", "height=12")
+    again = labloop("tell", "r", "1", "height=13", "--by", "eve")
+    assert again.code == 2
+    assert "measured already (height = 12.0)" in again.err and "the first result is kept" in again.err
+    status = labloop("status", "r", "--json").document
+    assert status["best"]["outcomes"]["height"]["value"] == 12.0
+    assert [(note["by"], "13" in note["text"]) for note in status["notes"]] == [("eve", True)]
+
+
+def test_a_table_of_old_data(here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r")
+    (here / "old.csv").write_text("sugar,oven,flour,height\n20,160,wheat,11\n30 g,170,rye,2.5 cm\n")
+    assert labloop("tell", "r", "--table", "old.csv").code == 0
+    trials = labloop("trials", "r", "--json").document["trials"]
+    assert [(one["source"], one["outcomes"].get("height", {}).get("value")) for one in trials] == [
+        ("sobol", None), ("told", 11.0), ("told", 25.0),
+    ]  # fmt: skip
+    assert labloop("status", "r", "--json").document["budget_left"]["trials"] == 30, "old data costs no budget"
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("sugar,oven,flour,hight\n20,160,wheat,11\n", ["old.csv:1: hight", "Did you mean height"]),
+        ("sugar,oven,height\n20,160,11\n", ["flour is missing"]),
+        ("sugar,oven,flour,height\n20,160,wheat,11\n95,160,oat,\n", ["row 2: ", "oat"]),
+        ("sugar,oven,flour,height\n95,160,rye,11\n", ["95 g is above the high bound of 90 g"]),
+        ("trial,height\n1,12\n7,13\n", ["old.csv:3: there is no trial 7"]),
+        ("trial,height\n1,12\n1,13\n", ["old.csv:3: trial 1 stands twice"]),
+    ],
+)
+def test_a_bad_table_is_refused_whole(table: str, words: list[str], here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r")
+    (here / "old.csv").write_text(table)
+    said = labloop("tell", "r", "--table", "old.csv")
+    assert said.code == 2
+    assert all(word in said.err for word in words), said.err
+    assert labloop("status", "r", "--json").document["trials"]["measured"] == 0
+
+
+def test_a_table_of_results_by_trial(here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
+    (here / "new.csv").write_text("trial,height\n2,13\n1,12(1)\n")
+    assert labloop("tell", "r", "--table", "new.csv").code == 0
+    assert labloop("status", "r", "--json").document["best"]["trial"] == 2
+
+
+def test_verify_finds_a_damaged_blob(here: Path, labloop: Any) -> None:
+    (here / "flours.csv").write_text("name,protein\nwheat,12\nrye,9\n")
+    text = (here / "cake.yaml").read_text().replace("[wheat, rye, spelt]", "flours.csv, descriptors: [protein]")
+    (here / "cake.yaml").write_text(text)
+    labloop("ask", "cake.yaml", "--run", "r")
+    assert labloop("status", "r", "--verify", "--json").document["verified"] == {"rows": 2, "blobs": 1}
+    next((here / "r" / "blobs").iterdir()).write_text("name,protein\nwheat,13\nrye,9\n")
+    said = labloop("status", "r", "--verify")
+    assert said.code == 5 and "damaged" in said.err
+
+
+def test_requests_without_a_bench(here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
+    assert labloop("request", "r", "note", "flour", "was", "damp", "--by", "bob").out == "note: accepted: noted\n"
+    assert labloop("request", "r", "veto", "2", "--why", "too sweet").code == 0
+    assert labloop("request", "r", "veto", "2").code == 2
+    assert labloop("request", "r", "approve", "1").code == 0
+    refused = labloop("request", "r", "pause", "--json")
+    assert refused.code == 2 and refused.document["accepted"] is False
+    assert "no bench" in labloop("request", "r", "refill", "pump", "3 mL").out
+    said = labloop("request", "r", "pawse")
+    assert said.code == 2 and "Did you mean pause?" in said.err
+    status = labloop("status", "r", "--json").document
+    assert status["notes"][0]["text"] == "flour was damp" and status["trials"]["abandoned"] == 1
+
+
+def test_abort_where_nothing_runs(here: Path, labloop: Any) -> None:
+    said = labloop("abort")
+    assert said.code == 0 and "No run lives" in said.err

@@ -1,0 +1,184 @@
+"""check: what a campaign will ask of its bench at worst, and what is refused before anything moves."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.campaign.spec import CampaignSpec, read_lab, read_spec, spec_from_dict
+from labloop.runner.check import Plan, check
+
+HOUSE = Path(__file__).parents[2]
+CAMPAIGNS = HOUSE / "campaigns"
+LAB = CAMPAIGNS / "lab.yaml"
+
+Made = Callable[..., Plan]
+
+
+def campaign(trial: list[Any], **more: Any) -> CampaignSpec:
+    """A campaign of one pump's rate and a choice, on the shipped lab."""
+    written: dict[str, Any] = {
+        "labloop": 1,
+        "campaign": "one-pump",
+        "lab": str(LAB),
+        "parameters": {"flow": {"range": [100, 600], "unit": "uL/min"}, "share": {"range": [0.1, 0.9]}},
+        "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+        "trial": trial,
+        "budget": {"trials": 10},
+    }
+    return spec_from_dict(written | more, CAMPAIGNS)
+
+
+def checked(trial: list[Any], **more: Any) -> Plan:
+    return check(campaign(trial, **more), read_lab(LAB))
+
+
+def dispense(**settings: Any) -> dict[str, Any]:
+    return {"pump_water.dispense": settings}
+
+
+@pytest.fixture(scope="module")
+def quickstart() -> Plan:
+    return check(read_spec(CAMPAIGNS / "quickstart.yaml"), read_lab(LAB))
+
+
+def test_the_shipped_campaign_is_sound(quickstart: Plan) -> None:
+    assert quickstart.complaints == []
+    assert (quickstart.trials, quickstart.attempts) == (40, 80)
+
+
+def test_extremes_are_the_true_ones_and_say_where(quickstart: Plan) -> None:
+    """Rates are products under a sum constraint: their extremes are worked out by hand here."""
+    reach = {one.instrument: one for one in quickstart.reaches if one.setting == "dispense.rate"}
+    assert reach["pump_agno3"].high == pytest.approx(983 * 0.4281)
+    assert reach["pump_pva"].low == pytest.approx(200 * 0.10)
+    # 100 % less the least of everything, and less the 95 % that all of it may be at most
+    assert reach["pump_water"].high == pytest.approx(983 * (1 - 0.0453 - 0.10 - 0.005 - 0.005))
+    assert reach["pump_water"].low == pytest.approx(200 * 0.05)
+    assert reach["pump_water"].unit == "uL/min"
+    at = reach["pump_water"].low_at
+    assert at["q_tot"] == 200
+    assert sum(float(at[name]) for name in ("q_agno3", "q_pva", "q_tsc", "q_seed")) == pytest.approx(95.0)
+
+
+def test_time_and_stock_at_worst(quickstart: Plan) -> None:
+    stock = quickstart.stock["pump_agno3"]
+    assert stock.needed == pytest.approx(80 * 983 * 0.4281 * 20 / 60 / 1000)
+    assert (stock.held, stock.unit) == (10.0, "mL")
+    assert any("pump_agno3.stock = 10 mL: lasts for 71 trials at worst" in warning for warning in quickstart.warnings)
+    assert quickstart.trial_s is not None and quickstart.whole_s == pytest.approx(80 * quickstart.trial_s)
+    assert quickstart.trial_s > 20 + 30 + 20, "dispense, hold, rinse"
+
+
+def test_who_makes_it_safe(quickstart: Plan) -> None:
+    assert set(quickstart.safety) == {
+        "pump_agno3", "pump_pva", "pump_tsc", "pump_seed", "pump_water", "hotplate", "spectrometer",
+    }  # fmt: skip
+    assert quickstart.safety["hotplate"] == "", "without a watchdog nobody does"
+    assert "end of the volume" in quickstart.safety["pump_water"]
+
+
+def test_a_plan_is_plain_data(quickstart: Plan) -> None:
+    import json
+
+    document = json.loads(json.dumps(quickstart.document()))
+    assert document["stock"]["pump_water"]["unit"] == "mL"
+
+
+def test_an_amount_that_follows_from_two_settings() -> None:
+    """Rate and time are each within their limits; what they make together is more than the syringe moves in one go."""
+    plan = checked([dispense(rate="$flow", time="20 min")])
+    assert len(plan.complaints) == 1
+    assert "trial[0].pump_water.dispense" in plan.complaints[0]
+    assert "is more than the" in plan.complaints[0] and "flow" in plan.complaints[0]
+    assert checked([dispense(rate="$flow", time="10 min")]).complaints == []
+
+
+def test_an_amount_below_the_resolution_is_fiction() -> None:
+    plan = checked([dispense(rate="$flow", time="0.1 s")], parameters={"flow": {"range": [1, 600], "unit": "uL/min"}})
+    assert len(plan.complaints) == 1 and "motor step" in plan.complaints[0]
+
+
+def test_a_coarse_amount_is_a_warning() -> None:
+    plan = checked([dispense(rate="$flow", time="0.2 s")])
+    assert plan.complaints == []
+    assert any("moves in steps of" in warning for warning in plan.warnings)
+
+
+def test_as_near_to_nothing_as_you_like() -> None:
+    plan = checked([dispense(rate="$flow * (1 - $share)", time="20 s")], parameters={
+        "flow": {"range": [100, 600], "unit": "uL/min"}, "share": {"range": [0, 1]},
+    })  # fmt: skip
+    assert plan.complaints == []
+    assert any("as near to 0 as you like (at" in warning for warning in plan.warnings)
+
+
+def test_a_limit_of_the_campaign_binds() -> None:
+    plan = checked([dispense(rate="$flow", time="20 s")], limits={"pump_water": {"rate": {"max": "500 uL/min"}}})
+    assert len(plan.complaints) == 1
+    assert "600 uL/min (at flow 600" in plan.complaints[0] and "the campaign's limit" in plan.complaints[0]
+
+
+def test_a_limit_under_a_condition_binds_only_there() -> None:
+    solvents = {"flow": {"range": [100, 600], "unit": "uL/min"}, "solvent": {"choices": ["water", "DCM"]}}
+    limits = ["pump_water.rate <= 500 uL/min when solvent == DCM"]
+    trial = [dispense(rate="$flow", time="20 s")]
+    assert "solvent" in checked(trial, parameters=solvents, limits=limits).complaints[0]
+    held = checked([{**trial[0], "when": "solvent == water"}], parameters=solvents, limits=limits)
+    assert held.complaints == []
+
+
+def test_only_rows_of_a_table_count() -> None:
+    rows = [{"flow": 100, "share": 0.5}, {"flow": 200, "share": 0.1}]
+    plan = checked([dispense(rate="$flow", time="20 s")], candidates=rows)
+    (reach,) = plan.reaches
+    assert (reach.low, reach.high, reach.high_at) == (100.0, 200.0, rows[1])
+
+
+def test_a_table_with_no_row_inside() -> None:
+    plan = checked(
+        [dispense(rate="$flow", time="20 s")],
+        candidates=[{"flow": 100, "share": 0.5}, {"flow": 200, "share": 0.6}],
+        constraints=["share <= 0.4"],
+    )
+    assert len(plan.complaints) == 1 and "no row of the candidates" in plan.complaints[0]
+
+
+def test_a_reading_that_is_no_curve() -> None:
+    plan = checked(
+        [
+            {"spectrometer.measure": {"integration": "100 ms", "save_as": "spectrum"}},
+            {"hotplate.read": {"save_as": "t"}},
+        ],
+        outcomes={"y": {"goal": "maximize", "from": "t", "analysis": "peak_height"}},
+    )
+    assert plan.complaints
+
+
+def test_nothing_is_saved_of_an_action_that_reads_nothing() -> None:
+    plan = checked([{"hotplate.off": {"save_as": "t"}}])
+    assert any("gives no reading" in complaint for complaint in plan.complaints)
+
+
+def test_a_person_cannot_be_asked_in_a_run() -> None:
+    plan = checked([{"person.do": {"ask": "Load 4 substrates"}}])
+    assert any("person" in complaint for complaint in plan.complaints)
+
+
+def test_without_a_lab_only_the_space_is_looked_at() -> None:
+    spec = campaign([], parameters={"x": {"range": [1, 2]}})
+    assert check(spec, None).complaints == []
+    void = campaign([], parameters={"x": {"range": [1, 2]}, "z": {"range": [1, 2]}}, constraints=["x * z >= 100"])
+    assert len(check(void, None).complaints) == 1 and "constraints" in check(void, None).complaints[0]
+
+
+def test_every_complaint_at_once() -> None:
+    plan = checked([
+        {"hotplate.hold": {"temperature": "90 degC", "time": "30 s"}},
+        dispense(rate="$flow"),
+        {"spectrometer.mesure": {}},
+    ])  # fmt: skip
+    assert [word for word in ("80 degC", "either time or volume", "no action mesure") if any(
+        word in complaint for complaint in plan.complaints
+    )] == ["80 degC", "either time or volume", "no action mesure"]  # fmt: skip
