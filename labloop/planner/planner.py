@@ -52,9 +52,20 @@ class Problem:
     engine: Engine = field(default_factory=Engine)
 
 
-def trial_seed(seed: int, trial: int) -> int:
-    """The seed of one trial (31 bits), made of the campaign's seed and the trial's number."""
-    return int(np.random.SeedSequence([abs(seed), trial]).generate_state(1)[0]) & 0x7FFFFFFF
+def trial_seed(seed: int, turn: int) -> int:
+    """The seed of one proposal (31 bits), made of the campaign's seed and the planner's turn."""
+    return int(np.random.SeedSequence([abs(seed), turn]).generate_state(1)[0]) & 0x7FFFFFFF
+
+
+def turn_of(state: CampaignState, trial: int) -> int:
+    """Which of the planner's ideas (from 1) trial number ``trial`` is: settings tried again are no new idea.
+
+    So a campaign that was killed goes through the same design as one that never was.
+    """
+    return 1 + sum(
+        number < trial and known.role == "candidate" and known.proposal.again_of is None
+        for number, known in state.trials.items()
+    )
 
 
 def plan(
@@ -69,12 +80,27 @@ def plan(
     first = state.next_trial() if first is None else first
     believe = _Believer(problem, history.data, trial_seed(state.seed, 0))
     proposals = []
-    for trial in range(first, first + count):
-        with _alone(trial_seed(state.seed, trial)):
-            proposal, point = _plan_one(problem, history, believe, state.seed, trial, design_only)
+    turn = turn_of(state, first)
+    for ahead in range(count):
+        with _alone(trial_seed(state.seed, turn + ahead)):
+            turns = _Turn(seed=state.seed, trial=first + ahead, turn=turn + ahead)
+            proposal, point = _plan_one(problem, history, believe, turns, design_only)
         proposals.append(proposal)
         history = history.and_pending(point)
     return proposals
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One proposal to make: the campaign's seed, the trial's number, and the planner's turn."""
+
+    seed: int
+    trial: int
+    turn: int
+
+    @property
+    def mixed(self) -> int:
+        return trial_seed(self.seed, self.turn)
 
 
 class _Believer:
@@ -109,15 +135,15 @@ def _alone(seed: int) -> Iterator[None]:
 
 
 def _plan_one(
-    problem: Problem, history: History, believe: Callable[[], Surrogate], seed: int, trial: int, design_only: str
+    problem: Problem, history: History, believe: Callable[[], Surrogate], turn: _Turn, design_only: str
 ) -> tuple[Proposal, Array]:
     wait = design_only or _why_design(problem, history)
     if not wait:
         try:
-            return _by_model(problem, history, believe(), seed, trial)
+            return _by_model(problem, history, believe(), turn)
         except (SurrogateError, BotorchError, RuntimeError, ValueError, ArithmeticError) as error:
             wait = f"surrogate failed: {error or type(error).__name__}"
-    return _by_design(problem, history, seed, trial, wait)
+    return _by_design(problem, history, turn, wait)
 
 
 def _why_design(problem: Problem, history: History) -> str:
@@ -132,21 +158,17 @@ def _why_design(problem: Problem, history: History) -> str:
     return ""
 
 
-def _by_design(problem: Problem, history: History, seed: int, trial: int, reason: str) -> tuple[Proposal, Array]:
+def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> tuple[Proposal, Array]:
     encoding = problem.encoding
     taken = _taken(problem, history)
-    point = design_point(encoding, problem.method, abs(seed), trial, problem.initial, taken)
+    point = design_point(encoding, problem.method, abs(turn.seed), turn.turn, problem.initial, taken)
     settings = encoding.decode(point)
-    proposal = Proposal(
-        trial=trial, settings=settings, source=problem.method, seed=trial_seed(seed, trial), reason=reason
-    )
+    proposal = Proposal(trial=turn.trial, settings=settings, source=problem.method, seed=turn.mixed, reason=reason)
     return proposal, encoding.encode([settings])[0]
 
 
-def _by_model(
-    problem: Problem, history: History, surrogate: Surrogate, seed: int, trial: int
-) -> tuple[Proposal, Array]:
-    encoding, engine, mixed = problem.encoding, problem.engine, trial_seed(seed, trial)
+def _by_model(problem: Problem, history: History, surrogate: Surrogate, turn: _Turn) -> tuple[Proposal, Array]:
+    encoding, engine, mixed = problem.encoding, problem.engine, turn.mixed
     acquisition = build(
         surrogate,
         problem.goals,
@@ -163,7 +185,7 @@ def _by_model(
     predicted = _predictions(surrogate, points)
     left_out = f"; {history.left_out} trials left out (no number, or not in this space)" if history.left_out else ""
     proposal = Proposal(
-        trial=trial,
+        trial=turn.trial,
         settings=found[0].settings,
         source="model",
         seed=mixed,
