@@ -171,7 +171,7 @@ class Loop:
     async def _open(self) -> None:
         """Identify; ask what became of what was begun; only then configure."""
         for name, station in self.hand.stations.items():
-            identity = await self.hand.call(name, station.driver.open)
+            identity = await self.hand.ask_named(name, station.driver.open)
             self.memory.record(
                 e.InstrumentIdentified(
                     instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,
@@ -184,7 +184,7 @@ class Loop:
             self._halt_for_questions()
             raise Ended
         for name, station in self.hand.stations.items():
-            await self.hand.call(name, station.driver.configure)
+            await self.hand.ask_named(name, station.driver.configure)
             self.memory.record(e.InstrumentConfigured(instrument=name))
 
     async def _settle(self, step: s.StepState) -> None:

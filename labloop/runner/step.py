@@ -174,14 +174,21 @@ class StepHand:
             self.doubt(step, str(doubt))
         return self.memory.state.steps[step]
 
+    async def ask_named(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call outside a step: a fault names the instrument. Raises InstrumentFault, InstrumentGone."""
+        try:
+            return await self._reading(name, method, *args, **kwargs)
+        except InstrumentFault as fault:
+            raise InstrumentFault(f"{name}: {fault}", fault.kind) from fault
+
     async def evidence(self, name: str) -> Mapping[str, e.Amount]:
         """What the instrument's own counters say; counters about to lose resolution are cleared, as a fact, first."""
         driver = self.stations[name].driver
-        counters = await self._reading(name, driver.counters)
+        counters = await self.ask_named(name, driver.counters)
         if driver.needs_clear(counters):
             self.memory.record(e.CountersCleared(instrument=name, before=dict(counters)))
-            await self._reading(name, driver.clear_counters)
-            counters = await self._reading(name, driver.counters)
+            await self.ask_named(name, driver.clear_counters)
+            counters = await self.ask_named(name, driver.counters)
         return dict(counters)
 
     async def ask(self, step: StepState) -> Verdict:
