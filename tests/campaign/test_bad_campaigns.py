@@ -144,6 +144,17 @@ def test_all_complaints_of_a_file_come_at_once_in_its_order_and_without_echoes(b
     assert lines == ["2", "7", "7", "14", "19", "28"], raised.value
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("campaign: silver", "campain: silver"), ("parameters:", "paramters:"), ("outcomes:", "outcome:"),
+     ("range: [4.53", "rnage: [4.53"), ("goal: minimize", "gaol: minimize"), ("constraints:", "constrants:")],
+)  # fmt: skip
+def test_a_misspelt_key_is_one_complaint(broken: Callable[..., Path], old: str, new: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        read_spec(broken("campaign.yaml", (old, new)))
+    assert len(raised.value.complaints) == 1 and "unknown key. Did you mean" in str(raised.value), raised.value
+
+
 def test_a_dict_is_told_the_path_without_a_line(folder: Path) -> None:
     with pytest.raises(SpecError) as raised:
         spec_from_dict({"parameters": {"x": {"range": [5, 1]}}, "outcomes": {"yield": {"goal": "maximize"}}})

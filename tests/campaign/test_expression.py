@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labloop.campaign.errors import SpecError
@@ -141,6 +141,19 @@ def _grow(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a - (b - N)", "a - (b + N)", "a - b - N", "a / (b * N)", "a / (b / N)", "a / b / N", "(a + b) * N",
+     "(a ** b) ** N", "a ** b ** N", "(-a) ** b", "-a ** b", "a ** -b", "-(a + b)", "--a", "a * -b", "(a <= b) == (N <= E)",
+     "a == b and (N == E or a == E)", "a == b or (N == E or a == E)", "not (a == b and N == E)",
+     "not a == b and N == E", "not not a == b", "(not a == b) == dry"],
+)  # fmt: skip
+def test_brackets_stand_where_they_must_and_only_there(text: str) -> None:
+    assert str(parse_expression(text)) == text
+    assert parse_expression(str(parse_expression(text))) == parse_expression(text)
+
+
+@settings(max_examples=400)
 @given(st.recursive(ATOMS, _grow, max_leaves=12))
 def test_the_text_of_a_tree_parses_to_the_same_tree(tree: Expression) -> None:
     assert parse_expression(str(tree)) == tree

@@ -95,6 +95,7 @@ def test_it_stops_when_nothing_improves() -> None:
     reason = goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0, 5.0))
     assert reason == "no improvement in 3 trials (asked for: 3); best so far is trial 2"
     assert goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0, 6.0)) is None
+    assert goal.stop_reason(trials(1.0, 0.0, 0.0, 2.0, 0.0, 0.0)) is None  # the count begins anew at each improvement
     assert objective({"y": {"goal": "maximize"}}).stop_reason(trials(*[1.0] * 50)) is None
 
 

@@ -115,6 +115,21 @@ def test_a_curved_setting_is_followed_to_its_top() -> None:
     assert one.high >= 1.0 - 1e-9  # c = d = 1 alone gives 1
 
 
+def test_one_corner_among_thousands_is_found() -> None:
+    names = [f"x{at}" for at in range(12)]
+    wave = " ".join(f"{'-' if at % 2 else '+'} {name}" for at, name in enumerate(names)).removeprefix("+ ")
+    spec = spec_from_dict(
+        {
+            "parameters": {name: {"range": [0, 1]} for name in names},
+            "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+            "trial": [{"p.q": {"r": wave}}],
+        }
+    )
+    (one,) = worst_cases(spec)
+    assert (one.low, one.high) == (-6, 6)
+    assert one.high_at == {name: float(at % 2 == 0) for at, name in enumerate(names)}
+
+
 def test_outcomes_from_readings(folder: Path) -> None:
     spec = read_spec(folder / "campaign.yaml")
     same = curve((400, 0.2), (500, 1.4), (600, 0.4))
@@ -183,6 +198,7 @@ def test_told_outcomes_are_not_worked_out() -> None:
 def test_total_variation_is_symmetric_and_between_0_and_1() -> None:
     assert total_variation([1, 0], [0, 3]) == 1
     assert total_variation([1, 3], [2, 6]) == 0
+    assert total_variation([1, -5, 1], [1, 0, 1]) == total_variation([1, 0, 1], [1, -5, 1]) == 0
     assert total_variation([1, 2, 3], [3, 2, 1]) == total_variation([3, 2, 1], [1, 2, 3]) == pytest.approx(1 / 3)
 
 

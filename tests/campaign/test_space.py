@@ -48,6 +48,9 @@ def test_linear_constraints_are_in_declared_units(folder: Path) -> None:
         ("v <= 500", {"v": 1}, 500, "<="),
         ("80 percent >= a + b", {"a": 1, "b": 1}, 80, "<="),
         ("T <= 176 degF", {"T": 1}, 80, "<="),
+        ("T - U <= 30 K", {"T": 1, "U": -1}, 30, "<="),
+        ("T >= U + 5 K", {"T": -1, "U": 1}, -5, "<="),
+        ("F - T <= 10 K", {"F": 5 / 9, "T": -1}, 10 + 32 * 5 / 9, "<="),
         ("-(a - 2 * (b - a)) / 4 >= -10 percent", {"a": 0.75, "b": -0.5}, 10, "<="),
         ("2 * a + 1e15 percent <= 1e15 percent + 2 * b", {"a": 2, "b": -2}, 0, "<="),
         ("v * (300 percent + 20 percent) <= 1 mL + 2 * v", {"v": 1.2}, 1000, "<="),
@@ -58,7 +61,8 @@ def test_a_linear_constraint_is_read_off_the_tree(
 ) -> None:
     parameters = {
         "a": {"range": [0, 60], "unit": "percent"}, "b": {"range": [0, 60], "unit": "percent"},
-        "T": {"range": [0, 90], "unit": "degC"}, "v": {"range": [0, 900], "unit": "uL"},
+        "T": {"range": [0, 90], "unit": "degC"}, "U": {"range": [0, 90], "unit": "degC"},
+        "F": {"range": [0, 200], "unit": "degF"}, "v": {"range": [0, 900], "unit": "uL"},
         "w": {"range": [0, 2], "unit": "mL"},
     }  # fmt: skip
     if "0.1" in constraint:
