@@ -56,7 +56,10 @@ def tell(
 ) -> None:
     """Tell what came of a trial, or old data from a table."""
     from labloop.campaign import events as e
-    from labloop.campaign.errors import SpecError
+    from labloop.campaign.errors import SpecError, StateError
+    from labloop.journal import look
+    from labloop.runner import wishes
+    from labloop.runner.look import see
     from labloop.runner.told import Told
 
     if (trial is None) == (table is None):
@@ -64,16 +67,25 @@ def tell(
     if table is not None and (outcomes or failed or void):
         raise SpecError("--table brings its own outcomes. Leave the others out")
     who = person(by)
-    with Told.take_up(run_folder(name)) as told:
-        if why:
-            told.memory.record(e.NoteTaken(text=why, by=who))
-        if table is not None:
-            numbers = tell_table(told, table, who)
-        else:
-            assert trial is not None
-            told.tell(trial, read_outcomes(outcomes or []), failed=failed, void=void, by=who)
-            numbers = [trial]
-        entries = [_told(told, number) for number in numbers]
+    folder = run_folder(name)
+    if trial is not None and look(folder) != "gone":  # its runner writes the journal: the result goes to its inbox
+        reply = wishes.tell(folder, trial, read_outcomes(outcomes or []), failed=failed, void=void, by=who, why=why)
+        if reply.accepted is False:
+            raise StateError(reply.message)
+        if reply.accepted is None:
+            words.say(f"posted; {reply.message}")
+        entries = [_told(see(folder).state, trial)]
+    else:
+        with Told.take_up(folder) as told:
+            if why:
+                told.memory.record(e.NoteTaken(text=why, by=who))
+            if table is not None:
+                numbers = tell_table(told, table, who)
+            else:
+                assert trial is not None
+                told.tell(trial, read_outcomes(outcomes or []), failed=failed, void=void, by=who)
+                numbers = [trial]
+            entries = [_told(told.state, number) for number in numbers]
     if json:
         words.give_json({"schema": 1, "run": name, "told": entries})
     else:
@@ -131,7 +143,7 @@ def tell_table(told: Any, path: Path, by: str) -> list[int]:
         if number in numbers:
             raise SpecError(f"{path}:{line}: trial {number} stands twice. Keep one row")
         try:
-            facts += told.told_facts(number, result, by=by)
+            facts += told.telling.of_trial(number, result, by=by)
         except SpecError as error:
             raise SpecError(*(f"{path}:{line}: {complaint}" for complaint in error.complaints)) from error
         numbers.append(number)
@@ -139,10 +151,10 @@ def tell_table(told: Any, path: Path, by: str) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _told(told: Any, number: int) -> dict[str, Any]:
+def _told(state: Any, number: int) -> dict[str, Any]:
     from labloop.campaign import view
 
-    trial = told.state.trials[number]
+    trial = state.trials[number]
     return {"trial": number, "state": trial.state, "outcomes": view.outcomes(trial), "reason": trial.reason}
 
 

@@ -129,7 +129,9 @@ def _confirm(order: "Order", yes: bool) -> None:
 
 def _again(order: "Order", by: str, why: str) -> list[str]:
     """The same order as a command line, for a process of its own; it was confirmed here."""
-    arguments = ["run", str(order.campaign), "--run", str(order.run), "--yes", "--by", person(by), "--why", why]
+    arguments = ["run", str(order.campaign), "--run", str(order.run), "--yes"]
+    if by or why:
+        arguments += ["--by", person(by), "--why", why]
     options = {
         "--lab": order.lab, "--seed": order.seed, "--trials": order.trials, "--speed": order.speed,
         "--faults": order.faults,

@@ -87,13 +87,18 @@ class RunMemory:
         return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
 
     def saved(self, number: int) -> dict[str, recipe.SavedReading | Sequence[recipe.SavedReading]]:
-        """What the steps of a trial have saved so far, arrays with their bytes, by the name that the recipe gave it."""
-        saved: dict[str, list[recipe.SavedReading]] = {}  # more than one where the sample was measured again
-        for step in self.state.trials[number].steps:
-            if step.begun.phase == "trial" and step.save_as and step.readings:
-                reading = next(iter(step.readings.values()))
-                array = self.blobs.get(reading.blob) if reading.blob else None
-                saved.setdefault(step.save_as, []).append(
-                    recipe.SavedReading(value=reading.value, unit=reading.unit, sd=reading.sd, array=array)
-                )
-        return {**saved}
+        """What the steps of a trial have saved so far."""
+        return saved_by(self.state.trials[number], self.blobs)
+
+
+def saved_by(trial: s.TrialState, blobs: BlobStore) -> dict[str, recipe.SavedReading | Sequence[recipe.SavedReading]]:
+    """What the steps of a trial have saved so far, arrays with their bytes, by the name that the recipe gave it."""
+    saved: dict[str, list[recipe.SavedReading]] = {}  # more than one where the sample was measured again
+    for step in trial.steps:
+        if step.begun.phase == "trial" and step.save_as and step.readings:
+            reading = next(iter(step.readings.values()))
+            array = blobs.get(reading.blob) if reading.blob else None
+            saved.setdefault(step.save_as, []).append(
+                recipe.SavedReading(value=reading.value, unit=reading.unit, sd=reading.sd, array=array)
+            )
+    return {**saved}

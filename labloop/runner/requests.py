@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
@@ -23,6 +25,9 @@ VERBS: Final = {
     "refill": "NAME AMOUNT: what a stock holds now",
     "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT] | not-done | discard: answer about an act in doubt",
 }
+
+
+_TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +81,8 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
             return _refill(request)
         case "resolve":
             return _resolve(state, request, t_s)
+        case "tell":
+            return _tell(state, request, t_s)
     return _no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
 
 
@@ -112,6 +119,21 @@ def _veto(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
         trial=trial.trial, reason=f"vetoed: {request.why or 'no reason given'}", t_s=t_s, by=request.by or "a person"
     )
     return Answer(accepted=True, message=f"trial {trial.trial} will not run", facts=[fact])
+
+
+def _tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    """A result that was read elsewhere (see telling) and comes as the JSON of its fact: ``labloop tell`` posts it."""
+    try:
+        fact = _TOLD.decode(request.arguments[0] if request.arguments else "")
+    except msgspec.MsgspecError as error:
+        return _no(f"that is no result: {error}. Use `labloop tell`")
+    trial = state.trials.get(fact.trial)
+    if trial is None:
+        return _no(f"there is no trial {fact.trial}")
+    if trial.state not in (s.PROPOSED, s.AWAITING):
+        return _no(f"trial {fact.trial} is {trial.state}; its first result is kept")
+    by = request.by or "a person"
+    return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
 
 
 def _refill(request: e.Requested) -> Answer:

@@ -1,32 +1,23 @@
 """A campaign whose hands are a person's: it is asked what to try and told what came of it.
 
 The same journal, planner and states as a run's, without a bench. A trial stays proposed until its result is told, so
-open proposals are pending points of the acquisition. The first result of a trial is kept; another one is refused, and
-that it came is noted.
-
-A run with a bench may be told as well: results that come days later (``from: told``), and old data.
+open proposals are pending points of the acquisition. A run with a bench may be told as well: results that come days
+later (``from: told``), and old data.
 """
 
 import hashlib
 import json
-import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from numbers import Real
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from labloop import __version__
 from labloop.campaign import events as e
-from labloop.campaign import recipe
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.grammar import flat_parameters
-from labloop.campaign.models import did_you_mean
-from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
-from labloop.campaign.units import parse_measurement
 from labloop.journal import Blobs, Journal, MemoryBlobs
 from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, PlannerProcess
@@ -34,13 +25,12 @@ from labloop.planner import InlinePlanner, PlannerProcess
 from .clock import utc_stamp
 from .look import JOURNAL, kept_spec
 from .memory import RunMemory
+from .telling import ResultKept, Telling, Written
 
-OPEN: Final = (s.PROPOSED, s.AWAITING)
 # Another short command's lock on the journal is gone within this.
 WAIT_S: Final = 2.0
 
 PlannerKind = Literal["process", "inline"]
-Written = Mapping[str, Any]
 
 
 class Told:
@@ -52,7 +42,6 @@ class Told:
         self._journal = journal
         self._kind = planner
         self._planner: InlinePlanner | PlannerProcess | None = None
-        self._space = Space(spec)
         self._closing = ExitStack()
         self._closing.callback(journal.close)
 
@@ -164,123 +153,35 @@ class Told:
 
     # --- tell -----------------------------------------------------------------------------------------------------
 
+    @property
+    def telling(self) -> Telling:
+        """What may be told of this campaign now."""
+        return Telling(self.spec, self.state, self.memory.saved)
+
     def tell(
         self, trial: int, outcomes: Written | None = None, *, failed: str = "", void: str = "", by: str = "a person"
     ) -> None:
-        """Write down what came of a trial: its outcomes, or why there are none.
-
-        outcomes: {name: value}, a value being a number in the outcome's unit, (mean, sd), ``"12.34(5)"`` or
-        ``"530 nm"``. failed: chemistry's failure, which teaches the model. void: the bench's fault, which does not.
-
-        Raises SpecError for what is told, StateError when the trial cannot be told (again).
-        """
-        self.memory.record(*self.told_facts(trial, outcomes, failed=failed, void=void, by=by))
-
-    def told_facts(
-        self, trial: int, outcomes: Written | None = None, *, failed: str = "", void: str = "", by: str = "a person"
-    ) -> list[e.Fact]:
-        """The facts that ``tell`` writes down. Raises as it does; a second result leaves a note first."""
-        if sum(bool(one) for one in (outcomes, failed, void)) != 1:
-            raise SpecError(f"trial {trial}: tell its outcomes, or failed=WHY, or void=WHY: one of the three")
-        if isinstance(trial, bool) or not isinstance(trial, int) or trial not in self.state.trials:
-            last = max(self.state.trials, default=0)
-            way_out = f"the last is {last}" if last else "ask for one first, or use tell_settings for data of your own"
-            raise SpecError(f"there is no trial {trial!r}; {way_out}")
-        known = self.state.trials[trial]
-        readings = self._readings(outcomes, known) if outcomes else {}
-        if known.state not in OPEN:
-            self._refuse(known, readings, failed or void, by)
-        if failed:
-            return [e.TrialFailed(trial=trial, reason=failed, t_s=self.state.t_s, by=by)]
-        if void:
-            return [e.TrialAbandoned(trial=trial, reason=void, t_s=self.state.t_s, by=by)]
-        return [e.TrialMeasured(trial=trial, outcomes=readings, t_s=self.state.t_s, by=by)]
+        """Write down what came of a trial, as ``Telling.of_trial`` reads it. Raises as it does."""
+        try:
+            facts = self.telling.of_trial(trial, outcomes, failed=failed, void=void, by=by)
+        except ResultKept as kept:
+            if kept.note:
+                self.memory.record(e.NoteTaken(text=kept.note, by=by))
+            raise
+        self.memory.record(*facts)
 
     def tell_settings(
         self, settings: Written | Sequence[Written], outcomes: Written | Sequence[Written], *, by: str = "a person"
     ) -> list[int]:
         """Write down data that nobody proposed, all or nothing; gives the numbers of the trials it became.
 
-        One mapping each, or lists of the same length. Raises SpecError with every complaint.
+        Raises SpecError with every complaint.
         """
-        rows = [settings] if isinstance(settings, Mapping) else list(settings)
-        measured = [outcomes] if isinstance(outcomes, Mapping) else list(outcomes)
-        if len(rows) != len(measured):
-            raise SpecError(f"{len(rows)} settings and {len(measured)} outcomes: give as many of one as of the other")
-        first, facts, complaints = self.state.next_trial(), [], []
-        for number, (row, result) in enumerate(zip(rows, measured, strict=True), first):
-            try:
-                plain = self._settings(row)
-                readings = self._readings(result)
-            except SpecError as error:
-                where = f"row {number - first + 1}: " if len(rows) > 1 else ""
-                complaints += [f"{where}{complaint}" for complaint in error.complaints]
-                continue
-            facts += [
-                e.ProposalMade(
-                    trial=number, sample=f"S{number}", settings=plain, source="told", based_on=self.state.last_result,
-                    reason=f"told by {by}",
-                ),
-                e.TrialMeasured(trial=number, outcomes=readings, t_s=self.state.t_s, by=by),
-            ]  # fmt: skip
-        if complaints:
-            raise SpecError(*complaints)
+        facts = self.telling.of_settings(settings, outcomes, by=by)
         self.memory.record(*facts)
-        return list(range(first, first + len(rows)))
+        return [fact.trial for fact in facts if isinstance(fact, e.ProposalMade)]
 
     # --- within ---------------------------------------------------------------------------------------------------
-
-    def _settings(self, row: Written) -> dict[str, e.Value]:
-        known = flat_parameters(self.spec.parameters)
-        complaints = [f"{name} is no parameter. {did_you_mean(str(name), known)}" for name in row if name not in known]
-        plain: dict[str, e.Value] = {}
-        for name, parameter in known.items():
-            if name not in row:
-                if getattr(parameter, "active_when", None) is None:
-                    complaints.append(f"{name} is missing. Give every parameter a value")
-                continue
-            try:
-                plain[name] = parameter.read(_number(row[name]))
-            except SpecError as error:
-                complaints.append(f"{name}: {error}")
-        complaints = complaints or self._space.contains(plain)
-        if complaints:
-            raise SpecError(*complaints)
-        return plain
-
-    def _readings(self, outcomes: Written, trial: s.TrialState | None = None) -> dict[str, e.Reading]:
-        known = self.spec.outcomes
-        complaints = [
-            f"{name} is no outcome. {did_you_mean(str(name), known)}" for name in outcomes if name not in known
-        ]
-        readings: dict[str, e.Reading] = {}
-        if not complaints and trial is not None and trial.acted:
-            readings |= recipe.outcomes(self.spec, self.memory.saved(trial.trial))
-        for name, written in outcomes.items():
-            if name in known:
-                try:
-                    readings[name] = _reading(written, known[name].unit)
-                except SpecError as error:
-                    complaints.append(f"{name}: {error}")
-        missing = [name for name in known if name not in readings and name not in outcomes]
-        if missing and not complaints:
-            complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once")
-        if complaints:
-            raise SpecError(*complaints)
-        return readings
-
-    def _refuse(self, trial: s.TrialState, readings: Mapping[str, e.Reading], why: str, by: str) -> None:
-        had = ", ".join(f"{name} = {one.value}" for name, one in trial.outcomes.items()) or trial.reason
-        if trial.state not in (s.MEASURED, s.FAILED, s.ABANDONED):
-            raise StateError(f"trial {trial.trial} is {trial.state} on the bench; its result is not for telling yet")
-        came = ", ".join(f"{name} = {one.value}" for name, one in readings.items()) or why
-        same = bool(readings) and dict(readings) == trial.outcomes
-        if not same:
-            note = f"a second result for trial {trial.trial} was refused: {came}; kept: {had}"
-            self.memory.record(e.NoteTaken(text=note, by=by))
-        raise StateError(
-            f"trial {trial.trial} is {trial.state} already ({had}); the first result is kept, and {came} was refused"
-        )
 
     def _warm(self) -> InlinePlanner | PlannerProcess:
         """The planner, told all the facts; it is started when it is first needed."""
@@ -298,25 +199,6 @@ class Told:
     def _pass_on(self, record: e.Record) -> None:
         assert self._planner is not None
         self._planner.send_facts([record])
-
-
-def _reading(written: Any, unit: str) -> e.Reading:
-    if isinstance(written, (tuple, list)) and len(written) == 2:
-        value, sd = (_number(one) for one in written)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isinstance(sd, (int, float)) or sd < 0:
-            raise SpecError(f"{written!r} is no (mean, sd). Give two numbers, the sd not below 0")
-        if not math.isfinite(sd):
-            raise SpecError(f"{written!r}: the sd is not finite. Leave it out where it is not known")
-        plain = parse_measurement(value, unit)
-        return e.Reading(value=plain.value, unit=plain.unit, sd=float(sd) or None)
-    return parse_measurement(_number(written), unit)
-
-
-def _number(value: Any) -> Any:
-    """numpy's numbers, and others that are real, as Python's."""
-    if isinstance(value, (bool, int, str)) or not isinstance(value, Real):
-        return value
-    return float(value)
 
 
 def _text(spec: CampaignSpec) -> str:

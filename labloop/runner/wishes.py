@@ -11,20 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from labloop.bench.settings import suggest
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
 from labloop.campaign.units import convert
-from labloop.journal import Journal, Reader, StoreLocked, inbox, look
+from labloop.journal import Blobs, Journal, Reader, StoreLocked, inbox, look
 from labloop.journal.files import private_folder, write_whole
 
 from . import folder as run_files
 from .book import BenchBook
 from .clock import utc_stamp
-from .look import JOURNAL
+from .look import JOURNAL, see
+from .memory import saved_by
 from .requests import Answer, answer
+from .telling import Telling, Written
 
 INBOX: Final = "requests"
 ANSWER_WITHIN_S: Final = 5.0
@@ -66,6 +70,26 @@ def ask(
                 how = look(folder)
                 return Reply(accepted=None, message=f"the runner ({how}) has not answered within {wait_s:g} s")
             sleep(LOOK_S)
+
+
+def tell(
+    folder: Path,
+    trial: int,
+    outcomes: Written | None,
+    *,
+    failed: str,
+    void: str,
+    by: str,
+    why: str = "",
+    wait_s: float = ANSWER_WITHIN_S,
+) -> Reply:
+    """Bring a trial's result to a living runner. Raises as Telling.of_trial does, StoreError."""
+    seen = see(folder)
+    blobs = Blobs(folder / "blobs")
+    (fact,) = Telling(seen.spec, seen.state, lambda number: saved_by(seen.state.trials[number], blobs)).of_trial(
+        trial, outcomes, failed=failed, void=void, by=by
+    )
+    return ask(folder, "tell", [msgspec.json.encode(fact).decode()], by=by, why=why, wait_s=wait_s)
 
 
 def _write(folder: Path, wish: e.Requested) -> Reply:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,51 @@ def test_requests_without_a_bench(here: Path, labloop: Any) -> None:
 def test_abort_where_nothing_runs(here: Path, labloop: Any) -> None:
     said = labloop("abort")
     assert said.code == 0 and "No run lives" in said.err
+
+
+def test_a_result_reaches_a_living_runner(here: Path, labloop: Any) -> None:
+    """While a runner has the journal, what is told goes through its inbox, checked before and answered by it."""
+    from labloop.campaign.state import fold
+    from labloop.journal import Journal, Presence, inbox
+    from labloop.runner.requests import answer
+
+    labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
+    ended = threading.Event()
+
+    def runner() -> None:
+        with Presence(here / "r"), Journal.open(here / "r" / "journal.db") as journal:
+            begun.set()
+            while not ended.wait(0.01):
+                for wish in inbox.take(here / "r" / "requests")[0]:
+                    inbox.done(here / "r" / "requests", wish.id)
+                    fact = e.Requested(id=wish.id, request=wish.request, arguments=wish.arguments, by=wish.by)
+                    says = answer(fold(journal.records()), fact, alive=True, t_s=7.0)
+                    said = e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message)
+                    journal.append(fact, *says.facts, said)
+
+    begun = threading.Event()
+    thread = threading.Thread(target=runner)
+    thread.start()
+    begun.wait(10.0)
+    try:
+        told = labloop("tell", "r", "1", "height=1.23(5) cm", "--by", "bob", "--json")
+        assert told.code == 0, told.err
+        assert told.document["told"][0]["outcomes"]["height"] == {"value": 12.3, "unit": "mm", "sd": 0.5}
+        again = labloop("tell", "r", "1", "height=13")
+        assert again.code == 2 and "the first result is kept" in again.err
+        assert labloop("tell", "r", "2", "hieght=13").code == 2
+        assert labloop("tell", "r", "2", "--failed", "burnt").code == 0
+    finally:
+        ended.set()
+        thread.join()
+    trials = labloop("trials", "r", "--json").document["trials"]
+    assert [(one["state"], one["by"]) for one in trials] == [("measured", "bob"), ("failed", "ann")]
+
+
+@pytest.mark.parametrize("arguments", [[], ["{}"], ['{"type":"NoteTaken","text":"x"}'], ["height=3"]])
+def test_a_posted_result_that_is_none_is_refused(arguments: list[str]) -> None:
+    from labloop.campaign.state import CampaignState
+    from labloop.runner.requests import answer
+
+    says = answer(CampaignState(), e.Requested(id="x", request="tell", arguments=arguments), alive=True, t_s=0.0)
+    assert not says.accepted and "labloop tell" in says.message and not says.facts

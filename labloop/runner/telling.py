@@ -1,0 +1,172 @@
+"""What a person tells of a trial, read and turned into facts: pure functions of campaign, state and what is told.
+
+The first result of a trial is kept. Another one is refused, and the refusal says what to note down of it.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Any, Final
+
+from labloop.campaign import events as e
+from labloop.campaign import recipe
+from labloop.campaign import state as s
+from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.grammar import flat_parameters
+from labloop.campaign.models import did_you_mean
+from labloop.campaign.space import Space
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.units import parse_measurement
+
+OPEN: Final = (s.PROPOSED, s.AWAITING)
+
+Written = Mapping[str, Any]
+Saved = Mapping[str, recipe.SavedReading | Sequence[recipe.SavedReading]]
+
+
+class ResultKept(StateError):
+    """A trial has its result already. ``note``: what came and was refused ("": the same result once more)."""
+
+    def __init__(self, message: str, note: str) -> None:
+        self.note = note
+        super().__init__(message)
+
+
+class Telling:
+    """What may be told of a campaign as it stands. ``saved``: what a trial's own steps have read."""
+
+    def __init__(self, spec: CampaignSpec, state: s.CampaignState, saved: Callable[[int], Saved]) -> None:
+        self.spec = spec
+        self.state = state
+        self._saved = saved
+        self._space = Space(spec)
+
+    def of_trial(
+        self, trial: int, outcomes: Written | None = None, *, failed: str = "", void: str = "", by: str = "a person"
+    ) -> list[e.Fact]:
+        """The facts of one trial: its outcomes, or why there are none.
+
+        outcomes: {name: value}, a value being a number in the outcome's unit, (mean, sd), ``"12.34(5)"`` or
+        ``"530 nm"``. failed: chemistry's failure, which teaches the model. void: the bench's fault, which does not.
+
+        Raises SpecError for what is told, ResultKept when the trial has its result, StateError when it is on the bench.
+        """
+        if sum(bool(one) for one in (outcomes, failed, void)) != 1:
+            raise SpecError(f"trial {trial}: tell its outcomes, or failed=WHY, or void=WHY: one of the three")
+        if isinstance(trial, bool) or not isinstance(trial, int) or trial not in self.state.trials:
+            last = max(self.state.trials, default=0)
+            way_out = f"the last is {last}" if last else "ask for one first, or use tell_settings for data of your own"
+            raise SpecError(f"there is no trial {trial!r}; {way_out}")
+        known = self.state.trials[trial]
+        readings = self._readings(outcomes, known) if outcomes else {}
+        if known.state not in OPEN:
+            raise _refusal(known, readings, failed or void)
+        if failed:
+            return [e.TrialFailed(trial=trial, reason=failed, t_s=self.state.t_s, by=by)]
+        if void:
+            return [e.TrialAbandoned(trial=trial, reason=void, t_s=self.state.t_s, by=by)]
+        return [e.TrialMeasured(trial=trial, outcomes=readings, t_s=self.state.t_s, by=by)]
+
+    def of_settings(
+        self, settings: Written | Sequence[Written], outcomes: Written | Sequence[Written], *, by: str = "a person"
+    ) -> list[e.Fact]:
+        """The facts of data that nobody proposed, all of it or nothing: one mapping each, or lists of one length.
+
+        Raises SpecError with every complaint.
+        """
+        rows = [settings] if isinstance(settings, Mapping) else list(settings)
+        measured = [outcomes] if isinstance(outcomes, Mapping) else list(outcomes)
+        if len(rows) != len(measured):
+            raise SpecError(f"{len(rows)} settings and {len(measured)} outcomes: give as many of one as of the other")
+        first = self.state.next_trial()
+        facts: list[e.Fact] = []
+        complaints: list[str] = []
+        for number, (row, result) in enumerate(zip(rows, measured, strict=True), first):
+            try:
+                plain = self._settings(row)
+                readings = self._readings(result)
+            except SpecError as error:
+                where = f"row {number - first + 1}: " if len(rows) > 1 else ""
+                complaints += [f"{where}{complaint}" for complaint in error.complaints]
+                continue
+            facts += [
+                e.ProposalMade(
+                    trial=number, sample=f"S{number}", settings=plain, source="told", based_on=self.state.last_result,
+                    reason=f"told by {by}",
+                ),
+                e.TrialMeasured(trial=number, outcomes=readings, t_s=self.state.t_s, by=by),
+            ]  # fmt: skip
+        if complaints:
+            raise SpecError(*complaints)
+        return facts
+
+    def _settings(self, row: Written) -> dict[str, e.Value]:
+        known = flat_parameters(self.spec.parameters)
+        complaints = [f"{name} is no parameter. {did_you_mean(str(name), known)}" for name in row if name not in known]
+        plain: dict[str, e.Value] = {}
+        for name, parameter in known.items():
+            if name not in row:
+                if getattr(parameter, "active_when", None) is None:
+                    complaints.append(f"{name} is missing. Give every parameter a value")
+                continue
+            try:
+                plain[name] = parameter.read(_number(row[name]))
+            except SpecError as error:
+                complaints.append(f"{name}: {error}")
+        complaints = complaints or self._space.contains(plain)
+        if complaints:
+            raise SpecError(*complaints)
+        return plain
+
+    def _readings(self, outcomes: Written, trial: s.TrialState | None = None) -> dict[str, e.Reading]:
+        known = self.spec.outcomes
+        complaints = [
+            f"{name} is no outcome. {did_you_mean(str(name), known)}" for name in outcomes if name not in known
+        ]
+        readings: dict[str, e.Reading] = {}
+        if not complaints and trial is not None and trial.acted:
+            readings |= recipe.outcomes(self.spec, self._saved(trial.trial))
+        for name, written in outcomes.items():
+            if name in known:
+                try:
+                    readings[name] = _reading(written, known[name].unit)
+                except SpecError as error:
+                    complaints.append(f"{name}: {error}")
+        missing = [name for name in known if name not in readings and name not in outcomes]
+        if missing and not complaints:
+            complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once")
+        if complaints:
+            raise SpecError(*complaints)
+        return readings
+
+
+def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -> StateError:
+    """Why a trial that is not open cannot be told."""
+    if trial.state not in (s.MEASURED, s.FAILED, s.ABANDONED):
+        return StateError(f"trial {trial.trial} is {trial.state} on the bench; its result is not for telling yet")
+    had = ", ".join(f"{name} = {one.value}" for name, one in trial.outcomes.items()) or trial.reason
+    came = ", ".join(f"{name} = {one.value}" for name, one in readings.items()) or why
+    same = bool(readings) and dict(readings) == trial.outcomes
+    note = "" if same else f"a second result for trial {trial.trial} was refused: {came}; kept: {had}"
+    return ResultKept(
+        f"trial {trial.trial} is {trial.state} already ({had}); the first result is kept, and {came} was refused", note
+    )
+
+
+def _reading(written: Any, unit: str) -> e.Reading:
+    if isinstance(written, (tuple, list)) and len(written) == 2:
+        value, sd = (_number(one) for one in written)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not isinstance(sd, (int, float)) or sd < 0:
+            raise SpecError(f"{written!r} is no (mean, sd). Give two numbers, the sd not below 0")
+        if not math.isfinite(sd):
+            raise SpecError(f"{written!r}: the sd is not finite. Leave it out where it is not known")
+        plain = parse_measurement(value, unit)
+        return e.Reading(value=plain.value, unit=plain.unit, sd=float(sd) or None)
+    return parse_measurement(_number(written), unit)
+
+
+def _number(value: Any) -> Any:
+    """numpy's numbers, and others that are real, as Python's."""
+    if isinstance(value, (bool, int, str)) or not isinstance(value, Real):
+        return value
+    return float(value)
