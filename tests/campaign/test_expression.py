@@ -144,8 +144,8 @@ def _grow(inner: st.SearchStrategy[Expression]) -> st.SearchStrategy[Expression]
 @pytest.mark.parametrize(
     "text",
     ["a - (b - N)", "a - (b + N)", "a - b - N", "a / (b * N)", "a / (b / N)", "a / b / N", "(a + b) * N",
-     "(a ** b) ** N", "a ** b ** N", "(-a) ** b", "-a ** b", "a ** -b", "-(a + b)", "--a", "a * -b", "(a <= b) == (N <= E)",
-     "a == b and (N == E or a == E)", "a == b or (N == E or a == E)", "not (a == b and N == E)",
+     "(a ** b) ** N", "a ** b ** N", "(-a) ** b", "-a ** b", "a ** -b", "-(a + b)", "--a", "a * -b",
+     "(a <= b) == (N <= E)", "a == b and (N == E or a == E)", "a == b or (N == E or a == E)", "not (a == b and N == E)",
      "not a == b and N == E", "not not a == b", "(not a == b) == dry"],
 )  # fmt: skip
 def test_brackets_stand_where_they_must_and_only_there(text: str) -> None:
