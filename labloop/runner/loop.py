@@ -134,7 +134,7 @@ class Loop:
             return 6 if kind not in ("interrupt", "abort") else code
         if kind == "finished":
             self.memory.record(e.CampaignFinished(reason=reason))
-            return 0 if any(t.state == s.MEASURED for t in self.state.trials.values()) else 1
+            return 0 if any(t.state in (s.MEASURED, s.AWAITING) for t in self.state.trials.values()) else 1
         self.memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=self.by))
         return code
 

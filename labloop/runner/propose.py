@@ -30,8 +30,10 @@ class Proposer:
 
     def why_finished(self, state: s.CampaignState) -> str | None:
         """Why nothing more is to be tried; None when something is."""
-        target = self._target(state)
-        if target is not None and state.measured >= target and not self._repeats(state):
+        target, awaiting = self._target(state), self._awaiting(state)
+        if target is not None and state.measured + awaiting >= target and not self._repeats(state):
+            if awaiting:
+                return f"{state.measured} of {target} trials are measured, and {awaiting} results are owed: tell them"
             return f"the budget of {target} trials is measured"
         attempts = self._attempts(state)
         if attempts is not None and state.attempts >= attempts:
@@ -47,7 +49,8 @@ class Proposer:
         free = self.spec.design.batch - busy
         target, attempts = self._target(state), self._attempts(state)
         if target is not None:
-            free = min(free, max(target - state.measured - busy, len(self._repeats(state))))
+            left = target - state.measured - self._awaiting(state) - busy
+            free = min(free, max(left, len(self._repeats(state))))
         if attempts is not None:
             waiting = sum(state.trials[n].state == s.PROPOSED for n in state.open_trials)
             free = min(free, attempts - state.attempts - waiting)
@@ -102,6 +105,10 @@ class Proposer:
             )
             for i, point in enumerate(points)
         ]  # fmt: skip
+
+    def _awaiting(self, state: s.CampaignState) -> int:
+        """Trials that are made, and whose result is to be told."""
+        return sum(trial.state == s.AWAITING and trial.role == "candidate" for trial in state.trials.values())
 
     def _repeats(self, state: s.CampaignState) -> list[e.ProposalMade]:
         """Repeats and controls that are owed: they go beside the budget of trials."""

@@ -1,0 +1,45 @@
+"""The tutorial on writing a driver, followed literally."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```(?:python|yaml) (\S+)\n(.*?)^```$", re.M | re.S)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    for name, text in BLOCK.findall((ROOT / "docs" / "writing-a-driver.md").read_text()):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def labloop(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "labloop", *arguments], cwd=folder, env=environment, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_the_bath_is_identified_read_and_moved_by_hand(lab: Path) -> None:
+    seen = labloop(lab, "instruments", "lab.yaml")
+    assert seen.returncode == 0 and "BATH 2000" in seen.stdout, seen
+    moved = labloop(lab, "instruments", "lab.yaml", "bath", "heat", "temperature=40 degC")
+    assert moved.returncode == 0, moved
+    refused = labloop(lab, "instruments", "lab.yaml", "bath", "heat", "temperature=70 degC")
+    assert refused.returncode != 0 and "60 degC" in refused.stdout + refused.stderr, refused
+
+
+def test_the_tutorials_campaign_is_checked_and_run(lab: Path) -> None:
+    assert labloop(lab, "check", "warm.yaml").returncode == 0
+    ran = labloop(lab, "run", "warm.yaml", "--virtual", "--run", "out")
+    assert ran.returncode == 0, ran
+    assert "best" in ran.stdout + ran.stderr
