@@ -42,7 +42,10 @@ def resolve(action: Action, settings: Mapping[str, Amount]) -> dict[str, Value]:
 
 
 def in_unit(setting: Setting, amount: Amount) -> Value:
-    """One value in the unit its setting declares. Raises UnitError or SafetyError (not finite)."""
+    """One value in the unit its setting declares; a bare number is in it already.
+
+    Raises UnitError, or SafetyError (not finite).
+    """
     value = amount.value
     if setting.choices:
         if value not in setting.choices:
@@ -54,7 +57,7 @@ def in_unit(setting: Setting, amount: Amount) -> Value:
         raise UnitError(f"{value!r} is not a number; write it in {setting.unit or 'no unit'}")
     if not math.isfinite(value):
         raise SafetyError(f"{setting.name} = {value} is not a finite number, and nothing was sent.")
-    return convert(float(value), amount.unit, setting.unit, setting.difference)
+    return convert(float(value), amount.unit or setting.unit, setting.unit, setting.difference)
 
 
 def as_amounts(action: Action, values: Mapping[str, Value]) -> dict[str, Amount]:

@@ -62,6 +62,10 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
         world = json.loads(kept.read_text())
         clock.advance_to(world["at_s"])
         bench.restore(world)
+    for wish in sorted((kept.parent / "by-hand").glob("*.json")):  # a person refilled it while nobody ran
+        told = json.loads(wish.read_text())
+        bench.refill(told["instrument"], float(told["refill_ul"]))
+        wish.unlink()
 
     def connect(address: str) -> Port:
         line = bench.lines[address]

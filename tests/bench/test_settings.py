@@ -5,6 +5,7 @@ import math
 import pytest
 
 from labloop.bench import Amount, SafetyError, Setting, SpecError, action, actions_of, as_amounts, resolve
+from labloop.bench.settings import in_unit
 
 
 class Oven:
@@ -65,3 +66,9 @@ def test_the_way_back_gives_the_declared_units():
         "temperature": Amount(40.0, "degC"),
         "gas": Amount("air"),
     }
+
+
+def test_a_bare_number_is_in_the_unit_that_the_setting_declares() -> None:
+    setting = Setting(name="temperature", argument="temperature_c", unit="degC", low=0.0, high=100.0)
+    assert in_unit(setting, Amount(40.0)) == 40.0
+    assert in_unit(setting, Amount(313.15, "K")) == pytest.approx(40.0)

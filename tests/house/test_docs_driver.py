@@ -32,7 +32,7 @@ def labloop(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_bath_is_identified_read_and_moved_by_hand(lab: Path) -> None:
     seen = labloop(lab, "instruments", "lab.yaml")
     assert seen.returncode == 0 and "BATH 2000" in seen.stdout, seen
-    moved = labloop(lab, "instruments", "lab.yaml", "bath", "heat", "temperature=40 degC")
+    moved = labloop(lab, "instruments", "lab.yaml", "bath", "heat", "temperature=40")
     assert moved.returncode == 0, moved
     refused = labloop(lab, "instruments", "lab.yaml", "bath", "heat", "temperature=70 degC")
     assert refused.returncode != 0 and "60 degC" in refused.stdout + refused.stderr, refused
