@@ -221,8 +221,8 @@ class Loop:
             self.memory.record(e.TrialInDoubt(trial=trial, reason="an act may or may not have been done"))
 
     def _halt_for_questions(self) -> None:
-        asked = "; ".join(step.question for step in self.state.questions.values())
-        self.end("halt", asked, 6)
+        first, *more = self.state.questions.values()
+        self.end("halt", first.question + (f" And {len(more)} more questions." if more else ""), 6)
 
     # --- phases that belong to no trial ----------------------------------------------------------------------------
 
