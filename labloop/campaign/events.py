@@ -13,44 +13,21 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-Value: TypeAlias = float | int | str | bool
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag=True):
-    """What all facts share: frozen, keyword-only, tagged by class name."""
-
-
-class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A number with its unit (``""``: dimensionless), or a word (unit ``""``)."""
-
-    value: Value
-    unit: str = ""
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values)."""
-
-    value: Value | None = None
-    unit: str = ""
-    sd: float | None = None
-    blob: str | None = None
-    length: int | None = None
-
-
-class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model expected of one outcome, in the outcome's own unit."""
-
-    mean: float
-    sd: float
-
-
-class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A point that was weighed and not taken."""
-
-    settings: dict[str, Value]
-    acquisition: float
-    predicted: dict[str, Prediction] = {}
-
+from .bench_events import BenchOpened as BenchOpened
+from .bench_events import ByHand as ByHand
+from .bench_events import ContentsChanged as ContentsChanged
+from .bench_events import LeaseReleased as LeaseReleased
+from .bench_events import LeaseTaken as LeaseTaken
+from .bench_events import QuestionClosed as QuestionClosed
+from .bench_events import QuestionOpened as QuestionOpened
+from .bench_events import StockDrawn as StockDrawn
+from .bench_events import StockSet as StockSet
+from .values import Amount as Amount
+from .values import Fact as Fact
+from .values import Prediction as Prediction
+from .values import Reading as Reading
+from .values import RunnerUp as RunnerUp
+from .values import Value as Value
 
 # --- the campaign ---------------------------------------------------------------------------------------------------
 
@@ -348,85 +325,6 @@ class StepInDoubt(Fact, frozen=True, kw_only=True):
     answers: dict[str, str] = {}
     achieved: dict[str, Amount] = {}
     remainder: dict[str, Amount] = {}
-
-
-# --- the bench (bench.db): what outlives runs -----------------------------------------------------------------------
-
-
-class BenchOpened(Fact, frozen=True, kw_only=True):
-    """First fact of a bench's journal."""
-
-    name: str
-    version: str
-
-
-class LeaseTaken(Fact, frozen=True, kw_only=True):
-    """One controller a bench: the epoch goes up by one each time."""
-
-    epoch: int
-    run: str
-    mode: str
-
-
-class LeaseReleased(Fact, frozen=True, kw_only=True):
-    """The bench is free. ``owes``: the run left an open question, and keeps its claim on the bench."""
-
-    epoch: int
-    owes: str = ""
-
-
-class StockSet(Fact, frozen=True, kw_only=True):
-    """A person filled or counted: ``name`` holds ``amount`` now."""
-
-    name: str
-    amount: Amount
-    by: str = ""
-    why: str = ""
-
-
-class StockDrawn(Fact, frozen=True, kw_only=True):
-    """An act took ``amount`` out of ``name``; ``act`` is the step's identity (once only)."""
-
-    name: str
-    amount: Amount
-    act: str
-
-
-class ContentsChanged(Fact, frozen=True, kw_only=True):
-    """What stands in a vessel or cell now (``""``: clean)."""
-
-    place: str
-    sample: str = ""
-
-
-class ByHand(Fact, frozen=True, kw_only=True):
-    """An act by hand under the same limits; written before (``done`` false) and after."""
-
-    act: str
-    instrument: str
-    action: str
-    settings: dict[str, Amount] = {}
-    achieved: dict[str, Amount] = {}
-    done: bool = False
-    failed: str = ""
-    by: str = ""
-
-
-class QuestionOpened(Fact, frozen=True, kw_only=True):
-    """A run left an act in doubt on this bench."""
-
-    run: str
-    step: str
-    question: str
-
-
-class QuestionClosed(Fact, frozen=True, kw_only=True):
-    """It was answered."""
-
-    run: str
-    step: str
-    answer: str
-    by: str = ""
 
 
 CampaignEvent: TypeAlias = (

@@ -1,0 +1,79 @@
+"""The facts of a bench (bench.db): what outlives runs. Read together with those of a run, see events."""
+
+from .values import Amount, Fact
+
+
+class BenchOpened(Fact, frozen=True, kw_only=True):
+    """First fact of a bench's journal."""
+
+    name: str
+    version: str
+
+
+class LeaseTaken(Fact, frozen=True, kw_only=True):
+    """One controller a bench: the epoch goes up by one each time."""
+
+    epoch: int
+    run: str
+    mode: str
+
+
+class LeaseReleased(Fact, frozen=True, kw_only=True):
+    """The bench is free. ``owes``: the run left an open question, and keeps its claim on the bench."""
+
+    epoch: int
+    owes: str = ""
+
+
+class StockSet(Fact, frozen=True, kw_only=True):
+    """A person filled or counted: ``name`` holds ``amount`` now."""
+
+    name: str
+    amount: Amount
+    by: str = ""
+    why: str = ""
+
+
+class StockDrawn(Fact, frozen=True, kw_only=True):
+    """An act took ``amount`` out of ``name``; ``act`` is the step's identity (once only)."""
+
+    name: str
+    amount: Amount
+    act: str
+
+
+class ContentsChanged(Fact, frozen=True, kw_only=True):
+    """What stands in a vessel or cell now (``""``: clean)."""
+
+    place: str
+    sample: str = ""
+
+
+class ByHand(Fact, frozen=True, kw_only=True):
+    """An act by hand under the same limits; written before (``done`` false) and after."""
+
+    act: str
+    instrument: str
+    action: str
+    settings: dict[str, Amount] = {}
+    achieved: dict[str, Amount] = {}
+    done: bool = False
+    failed: str = ""
+    by: str = ""
+
+
+class QuestionOpened(Fact, frozen=True, kw_only=True):
+    """A run left an act in doubt on this bench."""
+
+    run: str
+    step: str
+    question: str
+
+
+class QuestionClosed(Fact, frozen=True, kw_only=True):
+    """It was answered."""
+
+    run: str
+    step: str
+    answer: str
+    by: str = ""

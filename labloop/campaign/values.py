@@ -1,0 +1,43 @@
+"""What facts are made of: values with units, readings, predictions, and the base of every fact."""
+
+from typing import TypeAlias
+
+import msgspec
+
+Value: TypeAlias = float | int | str | bool
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag=True):
+    """What all facts share: frozen, keyword-only, tagged by class name."""
+
+
+class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A number with its unit (``""``: dimensionless), or a word (unit ``""``)."""
+
+    value: Value
+    unit: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values)."""
+
+    value: Value | None = None
+    unit: str = ""
+    sd: float | None = None
+    blob: str | None = None
+    length: int | None = None
+
+
+class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model expected of one outcome, in the outcome's own unit."""
+
+    mean: float
+    sd: float
+
+
+class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A point that was weighed and not taken."""
+
+    settings: dict[str, Value]
+    acquisition: float
+    predicted: dict[str, Prediction] = {}
