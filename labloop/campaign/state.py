@@ -247,7 +247,7 @@ def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) ->
 
 
 def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
-    state.safe = True
+    state.safe = not fact.errors
     state.phases = {}
 
 

@@ -27,7 +27,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     DONE: "done",
     FAILED: "the campaign failed: nothing was ever measured",
     USAGE: "nothing moved: the command or a file is not right",
-    BENCH: "an instrument was lost or refused; the bench is safe",
+    BENCH: "an instrument was lost or refused",
     STOPPED: "stopped by a person",
     STORE: "the store is locked, full or newer than this version",
     HALTED: "halted: a question waits for a person",

@@ -135,7 +135,12 @@ class LineView:
             case e.InstrumentLost(instrument=name, reason=reason):
                 words.say(f"{name} is lost: {reason}")
             case e.SafeStateReached(why=why, errors=errors):
-                words.say("; ".join([f"the bench is safe ({why})", *errors]))
+                if errors:
+                    words.say(f"LOOK AT THE BENCH: not all of it was made safe ({why})")
+                    for error in errors:
+                        words.say(f"    {error}")
+                else:
+                    words.say(f"the bench is safe ({why})")
             case e.RequestAnswered(accepted=accepted, message=message):
                 words.say(f"request {'accepted' if accepted else 'refused'}: {message}")
             case e.NoteTaken(text=text, by=by):

@@ -71,8 +71,9 @@ def _answered(fact: e.RequestAnswered, state: CampaignState) -> str:
 
 
 def _safe(fact: e.SafeStateReached, state: CampaignState) -> str:
-    trouble = f"; {'; '.join(fact.errors)}" if fact.errors else ""
-    return f"bench in its safe state ({fact.why}){trouble}"
+    if fact.errors:
+        return f"NOT all of the bench was made safe ({fact.why}); {'; '.join(fact.errors)}"
+    return f"bench in its safe state ({fact.why})"
 
 
 def _step_name(step: str, state: CampaignState) -> str:

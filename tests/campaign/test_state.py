@@ -203,6 +203,10 @@ def test_setup_is_owed_again_after_a_safe_state() -> None:
     assert state.phases == {} and state.passes == {"setup": 1} and state.safe
 
 
+def test_a_bench_on_which_something_did_not_stop_is_not_safe() -> None:
+    assert not s.fold(records(e.SafeStateReached(why="stop", errors=["hotplate.stop: no answer"]))).safe
+
+
 def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
     state = s.fold(records(e.RunStarted(t_s=5.0), proposal(), e.TrialStarted(trial=1, t_s=9.5), e.NoteTaken(text="n")))
     assert state.t_s == 9.5

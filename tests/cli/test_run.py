@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.cli.lines import LineView
 from labloop.journal import Journal, Presence
 from labloop.runner import registry
 
@@ -159,3 +161,13 @@ def test_the_exit_code_is_the_runs(code: int, here: Path, labloop: Any, monkeypa
 
     monkeypatch.setattr(session, "begin", lambda order, view: code)
     assert labloop("run", QUICKSTART, "--virtual").code == code
+
+
+def test_a_bench_that_was_not_made_safe_is_not_called_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    view = LineView(here)
+    for errors in ([], ["hotplate.stop: no answer"]):
+        fact = e.SafeStateReached(why="abort by ann", errors=errors)
+        view(e.Record(seq=1, at="2026-01-01T00:00:00+00:00", event=fact), s.CampaignState())
+    safe, *unsafe = capsys.readouterr().err.splitlines()
+    assert safe == "the bench is safe (abort by ann)"
+    assert unsafe == ["LOOK AT THE BENCH: not all of it was made safe (abort by ann)", "    hotplate.stop: no answer"]
