@@ -43,3 +43,28 @@ def test_the_tutorials_campaign_is_checked_and_run(lab: Path) -> None:
     ran = labloop(lab, "run", "warm.yaml", "--virtual", "--run", "out")
     assert ran.returncode == 0, ran
     assert "best" in ran.stdout + ran.stderr
+
+
+def test_the_tutorials_tests_pass_and_notice_a_broken_driver(lab: Path) -> None:
+    def pytest_() -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(lab), "tests"],
+            cwd=lab, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    sound = pytest_()
+    assert sound.returncode == 0, sound.stdout
+    driver = lab / "drivers" / "bath.py"
+    text = driver.read_text()
+    assert text.count('self._ask("H off")') == 1
+    driver.write_text(text.replace('self._ask("H off")', 'self._ask("H?")'))
+    assert pytest_().returncode == 1
+
+
+def test_the_tutorials_code_is_tidy(lab: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "--ignore", "I001", "."],
+        cwd=lab, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr
