@@ -244,9 +244,9 @@ class NE1000(Driver):
         moved = _moved(begun.direction, begun.before, now)
         if alarm:
             kind, why = ALARMS[alarm]
-            raise InstrumentFault(
-                f"{why} (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})", kind
-            )
+            if moved >= 0.0:  # less than 0: the counters began anew and say nothing of this act
+                why += f" (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})"
+            raise InstrumentFault(why, kind)
         achieved = {"volume": Amount(moved, "uL"), "rate": Amount(begun.rate_ul_min, "uL/min")}
         if reply.status in PUMPING:
             left_s = (begun.volume_ul - moved) / begun.rate_ul_min * 60.0
