@@ -1,0 +1,46 @@
+"""The bench outlives runs: who has it, and what it still owes an answer to."""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.runner.book import BenchBook, BenchOwes
+
+QUESTION = {"7.trial.0.0.1": "Was pump.dispense of trial 7 done?"}
+
+
+@pytest.fixture
+def book() -> BenchBook:
+    seconds = count()
+    return BenchBook.memory("bench", lambda: f"2026-01-01T00:00:{next(seconds):02d}+00:00")
+
+
+def test_a_bench_that_owes_an_answer_refuses_every_other_run_until_it_is_settled(book: BenchBook) -> None:
+    book.take_lease("runs/a", "live", {})
+    book.release_lease("runs/a", QUESTION)
+    with pytest.raises(BenchOwes, match=r"Was pump.dispense of trial 7 done.*labloop request runs/a resolve 7"):
+        book.take_lease("runs/b", "live", {})
+    book.take_lease("runs/a", "live", {})
+    book.release_lease("runs/a", {})
+    book.take_lease("runs/b", "live", {})
+
+
+def test_a_run_that_was_killed_is_taken_up_before_another_begins(book: BenchBook, tmp_path: Path) -> None:
+    killed = tmp_path / "a"
+    killed.mkdir()
+    (killed / "journal.db").touch()
+    book.take_lease(str(killed), "live", {})
+    with pytest.raises(BenchOwes, match=f"labloop resume {killed}"):
+        book.take_lease(str(tmp_path / "b"), "live", {})
+    book.take_lease(str(killed), "live", {})
+
+
+def test_stock_of_the_lab_file_is_put_down_once_and_drawn_by_every_run(book: BenchBook) -> None:
+    full = {"pump": e.Amount(10.0, "mL")}
+    book.take_lease("runs/a", "live", full)
+    book.draw("pump", e.Amount(4.0, "mL"), "an act")
+    book.release_lease("runs/a", {})
+    book.take_lease("runs/b", "live", full)
+    assert book.left("pump") == e.Amount(6.0, "mL")
