@@ -72,10 +72,6 @@ class Driver:
     def clear_counters(self) -> None:
         """Wipe the instrument's counters; the runner writes that down first."""
 
-    def expected_s(self, action: str, settings: Mapping[str, Value]) -> float:
-        """How long this will take when all goes well."""
-        return self.expected(action, settings, self.options).duration_s
-
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
         """Begin an action: ``settings`` as {argument: value} in declared units; ``act`` is the act's identity."""
         if action not in self.actions:

@@ -102,14 +102,14 @@ def judge(
 
 
 def settle(step: s.StepState, says: str, verdict: Verdict | None, t_s: float, *, repeatable: bool = False) -> e.Fact:
-    """The fact that settles a step which a dead runner left begun.
+    """The fact that settles a step which a crash or a safe state cut short.
 
     ``says``: the stage's policy. ``verdict``: what the instrument answered (None: not asked, because the action is
     no act or only holds a condition). What is ``repeatable`` is never made a question of.
     """
     name = step.begun.step
     if verdict is None:
-        return e.StepFailed(step=name, fault=CUT_SHORT, reason="the runner ended during it", t_s=t_s)
+        return e.StepFailed(step=name, fault=CUT_SHORT, reason="it was cut short", t_s=t_s)
     if verdict.state == "done":
         return e.StepFinished(step=name, achieved=dict(verdict.achieved), t_s=t_s, by="instrument")
     if verdict.state == "not_begun":

@@ -29,7 +29,7 @@ from labloop.campaign.state import CampaignState, StepState
 
 from .book import BenchBook
 from .clock import Clock
-from .recovery import needs_asking, question
+from .recovery import needs_asking, question, settle
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,9 +135,12 @@ class StepHand:
 
     async def run(
         self, planned: PlannedStep, *, step: str, trial: int | None, phase: str, number: int, stage: int, index: int,
-        attempt: int,
+        attempt: int, says: str,
     ) -> StepState:  # fmt: skip
-        """Run one step to its end and return what the facts say of it. Raises InstrumentGone."""
+        """Run one step to its end and return what the facts say of it. ``says``: its stage's ``if_interrupted``.
+
+        Raises InstrumentGone.
+        """
         name = planned.instrument
         action = self.stations[name].actions[planned.action]
         try:
@@ -163,7 +166,9 @@ class StepHand:
             await self._watch(name, action, resolved, step, planned.save_as or "")
         except (_Interrupted, LinkInterrupted):
             await self.made_safe.wait()
-            await self._cut_short(name, action, step, "interrupted", "the bench was made safe")
+            state = self.memory.state.steps[step]
+            verdict = await self.ask(state) if needs_asking(action) else None
+            self.memory.record(settle(state, says, verdict, self._now(), repeatable=action.repeatable))
         except InstrumentFault as fault:
             await self._stop(name)
             await self._cut_short(name, action, step, fault.kind, str(fault))
@@ -275,8 +280,6 @@ class StepHand:
                     e.StepFinished(step=step, achieved=dict(verdict.achieved), t_s=self._now(), by="instrument")
                 )
                 return
-            if verdict.state == "not_begun" and fault == "interrupted":
-                fault = "not_done"
             achieved, remainder = verdict.achieved, verdict.remainder
         self.memory.record(
             e.StepFailed(

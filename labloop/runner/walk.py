@@ -82,6 +82,7 @@ class Walk:
 
     async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement) -> None:
         runs = []
+        says = recovery.policy(ahead.stage.if_interrupted, self._actions(ahead).values())
         for index, planned in ahead.steps.items():
             if index in judgement.overrides:
                 planned = PlannedStep(
@@ -93,7 +94,7 @@ class Walk:
             runs.append(
                 self.hand.run(
                     planned, step=name, trial=self.trial, phase=self.phase, number=self.number, stage=ahead.number,
-                    index=index, attempt=ahead.attempt,
+                    index=index, attempt=ahead.attempt, says=says,
                 )
             )  # fmt: skip
         ends = await asyncio.gather(*runs, return_exceptions=True)

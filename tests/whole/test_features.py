@@ -68,6 +68,7 @@ def test_every_kind_of_parameter_phase_and_repeat(tmp_path: Path) -> None:
         assert repeat.settings == state.trials[repeat.proposal.repeat_of or 0].settings
         assert repeat.sample != state.trials[repeat.proposal.repeat_of or 0].sample
 
+
 FEW = """
 labloop: 1
 campaign: few
