@@ -137,6 +137,9 @@ class Codec(Protocol):
     others. ``probe``: a read-only question whose reply cannot be taken for the reply to ``command``; the link asks it
     to find its place again after an answer stayed out (None: replies carry ids, nothing can be mistaken).
     ``urgent``: a stop, which goes out even when the line's place is lost.
+
+    A codec may have ``gap_s``: the silence its instrument wants on the line before it is spoken to, which the link
+    keeps (left out: none).
     """
 
     def encode(self, command: Any) -> list[bytes]: ...

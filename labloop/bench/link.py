@@ -12,6 +12,9 @@ answer back has half a second to give it up. Finding its place comes before the 
 second and another deadline.
 
 A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands.
+
+Some instruments want silence before they are spoken to, or lose what is said (``codec.gap_s``). The link keeps it, a
+stop's too: a stop that comes too soon is a stop that was never heard.
 """
 
 import threading
@@ -65,6 +68,7 @@ class BaseLink:
     """
 
     slice_s = SLICE_S
+    byte_s = 0.0  # how long one byte is on its way, where the link knows it
 
     def __init__(self, address: str, clock: Callable[[], float]) -> None:
         self.address = address
@@ -74,6 +78,7 @@ class BaseLink:
         # By codec: what was asked, and whether its answer stayed out (else it was interrupted, or made no sense).
         self._owed: dict[int, tuple[Codec, Any, bool]] = {}
         self._lost = ""
+        self._busy_until_s = float("-inf")
         self._open()
 
     def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any:
@@ -85,7 +90,7 @@ class BaseLink:
             raise LinkError(self._lost)
         if not codec.urgent(command):
             self._find_place(codec, deadline_s)
-        return self._ask(codec, command, self._clock() + deadline_s, deadline_s)
+        return self._ask(codec, command, deadline_s)
 
     def interrupt(self) -> None:
         """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""
@@ -124,9 +129,11 @@ class BaseLink:
 
     # --- the exchange -------------------------------------------------------------------------------------------
 
-    def _ask(self, codec: Codec, command: Any, end_s: float, deadline_s: float) -> Any:
+    def _ask(self, codec: Codec, command: Any, deadline_s: float) -> Any:
+        self._keep_silent(codec)
         if self._interrupted.is_set():
             raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
+        end_s = self._clock() + deadline_s
         codec.reset()
         self._drop(0.0, end_s)
         frames = self._tell(codec, command, end_s)
@@ -148,6 +155,7 @@ class BaseLink:
         frames = codec.encode(command)
         self._note("sent", frames if len(frames) > 1 else frames[0])
         self._send(frames, end_s)
+        self._busy_until_s = self._clock() + self.byte_s * sum(len(frame) for frame in frames)
         return frames
 
     def _wait(self, codec: Codec, frames: list[bytes], end_s: float, deadline_s: float, forgiving: bool = False) -> Any:
@@ -166,6 +174,7 @@ class BaseLink:
             if not data:
                 continue
             self._note("received", data)
+            self._busy_until_s = max(self._busy_until_s, self._clock())
             got.append(data)
             try:
                 reply = codec.feed(data) if not forgiving else _first_that_fits(codec, data)
@@ -183,12 +192,20 @@ class BaseLink:
         if probe is not None:
             codec.reset()
             self._drop(LATE_S if owed[2] else QUIET_S, self._clock() + FIND_S)
+            self._keep_silent(codec)
             if self._interrupted.is_set():
                 raise LinkInterrupted(f"{self.address}: interrupted while it waited for the line to be quiet")
             end_s = self._clock() + deadline_s
             frames = self._tell(codec, probe, end_s)
             self._wait(codec, frames, end_s, deadline_s, forgiving=True)
         del self._owed[id(codec)]
+
+    def _keep_silent(self, codec: Codec) -> None:
+        """Let the line rest for ``codec.gap_s`` after what passed last; what comes meanwhile is stale."""
+        rested_s = self._busy_until_s + float(getattr(codec, "gap_s", 0.0))
+        while (left_s := rested_s - self._clock()) > 0.0 and not self._interrupted.is_set():
+            if data := self._read(min(self.slice_s, left_s)):
+                self._note("dropped", data)
 
     def _drop(self, quiet_s: float, end_s: float) -> None:
         """Throw stale input away until nothing comes for ``quiet_s``, by ``end_s`` at the latest."""

@@ -41,6 +41,10 @@ class SerialLink(BaseLink):
 
     def _open(self) -> None:
         self._serial = _open_serial(self._where)
+        # A write returns when the bytes are handed over, not when they are on the wire.
+        parity = self._serial.parity != serial.PARITY_NONE
+        bits = 1.0 + self._serial.bytesize + parity + self._serial.stopbits
+        self.byte_s = bits / self._serial.baudrate
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
         try:

@@ -193,3 +193,72 @@ def test_the_traffic_keeps_the_last_two_hundred():
         ("sent", b"value?\r\n"),
         ("received", b"value 1.0\r\n"),
     ]
+
+
+# --- the silence that an instrument wants -----------------------------------------------------------------------------
+
+
+class SlowCodec(WordCodec):
+    """An instrument that wants a quarter of a second of silence before it is spoken to."""
+
+    gap_s = 0.25
+
+
+def sent_at(link):
+    return [one.at_s for one in link.traffic if one.kind == "sent"]
+
+
+def test_silence_is_kept_after_an_answer_after_a_silent_command_and_before_a_stop():
+    link, line, clock = link_to(answers(0.1, value="1.0"))
+    codec = SlowCodec()
+    for command in ("set 3", "value?", "stop", "set 3"):
+        link.exchange(codec, command, DEADLINE_S)
+    assert sent_at(link) == pytest.approx([0.0, 0.25, 0.25 + 0.1 + 0.25, 0.6 + 0.1 + 0.25])
+    clock.advance_to(5.0)
+    link.exchange(codec, "set 3", DEADLINE_S)
+    assert sent_at(link)[-1] == 5.0 and len(line.heard) == 5
+
+
+def test_silence_does_not_cost_the_exchange_its_deadline():
+    link, _, clock = link_to(answers(0.9, value="1.0"))
+    codec = SlowCodec()
+    link.exchange(codec, "set 3", DEADLINE_S)
+    assert link.exchange(codec, "value?", DEADLINE_S) == "1.0"
+    assert clock.t_s == pytest.approx(0.25 + 0.9)
+
+
+def test_only_the_one_who_wants_silence_waits_for_it():
+    link, _, _ = link_to(answers(0.1, value="1.0"))
+    quick = WordCodec()
+    link.exchange(SlowCodec(), "set 3", DEADLINE_S)
+    link.exchange(quick, "set 3", DEADLINE_S)
+    link.exchange(SlowCodec(), "set 3", DEADLINE_S)
+    assert sent_at(link) == pytest.approx([0.0, 0.0, 0.25])
+
+
+def test_the_probe_of_a_lost_place_keeps_the_silence_too():
+    link, line, _ = link_to(answers(0.1, value=[[(0.1, b"noise\r\n")], "2.0"]))
+    codec = SlowCodec()
+    with pytest.raises(ProtocolError):
+        link.exchange(codec, "value?", DEADLINE_S)
+    assert link.exchange(codec, "value?", DEADLINE_S) == "2.0"
+    assert line.heard == [b"value?", b"name?", b"value?"]
+    assert sent_at(link) == pytest.approx([0.0, 0.1 + 0.25, 0.45 + 0.25])
+
+
+def test_what_comes_into_the_silence_is_stale_and_does_not_stretch_it():
+    chatter = [(0.1, b"value 1.0\r\n"), (0.2, b"value 8.0\r\n"), (0.3, b"value 9.0\r\n")]
+    link, _, _ = link_to(answers(0.1, value=[chatter, "2.0"]))
+    codec = SlowCodec()
+    assert [link.exchange(codec, "value?", DEADLINE_S) for _ in range(2)] == ["1.0", "2.0"]
+    assert sent_at(link) == pytest.approx([0.0, 0.35])
+
+
+def test_an_interrupt_in_the_silence_keeps_the_command_back():
+    link, line, _ = link_to(answers(0.1, value="1.0"))
+    codec = SlowCodec()
+    link.exchange(codec, "value?", DEADLINE_S)
+    link.interrupt()
+    with pytest.raises(LinkInterrupted):
+        link.exchange(codec, "value?", DEADLINE_S)
+    assert line.heard == [b"value?"]

@@ -36,6 +36,21 @@ def test_a_serial_port_answers_and_is_set_as_the_address_says(device_at):
     link.close()
 
 
+class SlowCodec(WordCodec):
+    gap_s = 0.05
+
+
+def test_silence_begins_when_the_last_byte_is_on_the_wire(device_at):
+    device, quicker = device_at(answers())
+    quicker.close()
+    link = open_link(f"serial://{device.path}?baud=1200")  # 10 bits a byte: 7 bytes take 58 ms
+    for _ in range(2):
+        link.exchange(SlowCodec(), "set 3", DEADLINE_S)
+    first_s, second_s = (one.at_s for one in link.traffic)
+    assert second_s - first_s >= 7 * 10 / 1200 + 0.05
+    link.close()
+
+
 FAULTS = {
     "F1 late": [(0.3, b"value 100.0\r\n")],
     "F2 split over the deadline": [(0.05, b"value 25.0"), (0.2, b"000\r\n")],
