@@ -1,6 +1,7 @@
 """The lab file: the instruments, their limits, the safe state; and whether a campaign fits a lab.
 
-Keys of an instrument beside ``driver``, ``simulator``, ``port`` and ``stock`` are its driver's own and stay as written.
+Keys of an instrument beside ``driver``, ``simulator``, ``port``, ``stock`` and ``simulation`` are its driver's own and
+stay as written.
 """
 
 import re
@@ -29,7 +30,10 @@ _NAME = re.compile(r"[^\W\d][\w-]{0,79}")
 
 
 class InstrumentSpec(Model):
-    """One instrument: the driver that speaks with it, the simulator that stands for it, and the port."""
+    """One instrument: the driver that speaks with it, the simulator that stands for it, and the port.
+
+    ``simulation``: what only the simulator reads (the load on a pan, the resistance at the terminals).
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
 
@@ -37,6 +41,7 @@ class InstrumentSpec(Model):
     simulator: Text | None = None
     port: Text | None = None
     stock: AnyQuantity | None = None
+    simulation: dict[str, Any] = {}
 
     @property
     def options(self) -> dict[str, Any]:

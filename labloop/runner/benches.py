@@ -32,7 +32,7 @@ def simulation_plan(
     for name, instrument in lab.instruments.items():
         if not instrument.simulator:
             continue
-        options = dict(instrument.options)
+        options = instrument.options | instrument.simulation
         if instrument.stock is not None:
             options["stock"] = str(instrument.stock)
         instruments[name] = {"simulator": instrument.simulator, "port": instrument.port, "options": options}
