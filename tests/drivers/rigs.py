@@ -6,31 +6,24 @@ from typing import Any
 from labloop.bench import Amount, InProcessLink, InProcessMessageLink, Port, Progress, Verdict
 from labloop.simulation.bench import SimulatedBench
 from labloop.simulation.clock import VirtualClock
-
-PORTS = {
-    "NE1000": "serial:///dev/pumps?baud=19200",
-    "RCT": "serial:///dev/plate?baud=9600&bytesize=7&parity=E",
-    "Spectrometer": "zmq+tcp://127.0.0.1:12300?actor=N1.spectrometer",
-}
-SYRINGE = {"maker": "BD", "volume": "10 mL", "diameter": "14.43 mm"}
-OPTIONS: dict[str, dict[str, Any]] = {"NE1000": {"address": 0, "syringe": SYRINGE}}
+from tests.drivers.stand import stand_of
 
 
 class Rig:
     """One instrument: ``driver``, ``device`` (the simulator), ``clock``, ``port``; ``sent``: what the driver said."""
 
     def __init__(
-        self, driver: type[Any], simulator: str, *, faults: str | None = None, seed: int = 0, stock: str | None = None,
-        more: Mapping[str, Any] | None = None, **options: Any,
+        self, driver: type[Any], *, faults: str | None = None, seed: int = 0, stock: str | None = None,
+        simulation: Mapping[str, Any] | None = None, more: Mapping[str, Any] | None = None, **options: Any,
     ) -> None:  # fmt: skip
-        name = driver.__name__
-        self.options = OPTIONS.get(name, {}) | options
-        given = self.options | ({"stock": stock} if stock else {})
+        stand = stand_of(driver)
+        self.options = {**stand.options, **options}
+        given = {**self.options, **stand.simulation, **(simulation or {}), **({"stock": stock} if stock else {})}
         plan = {
             "instruments": {
-                "it": {"simulator": simulator, "port": PORTS[name], "options": given},
+                "it": {"simulator": stand.simulator, "port": stand.port, "options": given},
                 **{
-                    other: {"simulator": simulator, "port": PORTS[name], "options": its}
+                    other: {"simulator": stand.simulator, "port": stand.port, "options": its}
                     for other, its in (more or {}).items()
                 },
             },
@@ -40,15 +33,15 @@ class Rig:
         self.clock = VirtualClock()
         self.bench = SimulatedBench(plan, self.clock)
         self.device = self.bench.devices["it"]
-        line = self.bench.lines[PORTS[name]]
+        line = self.bench.lines[stand.port]
         link = InProcessLink if line.kind == "serial" else InProcessMessageLink
-        self.port = Port(link(PORTS[name], line, self.clock), inline=True)
-        self._kind = driver
+        self.port = Port(link(stand.port, line, self.clock), inline=True)
+        self._kind, self._address = driver, stand.port
         self.driver = self.restarted()
 
     def restarted(self) -> Any:
         """A new driver on the same port, as after a crash of the runner."""
-        self.driver = self._kind(self.port.exchange("it", PORTS[self._kind.__name__]), **self.options)
+        self.driver = self._kind(self.port.exchange("it", self._address), **self.options)
         return self.driver
 
     def ready(self) -> "Rig":

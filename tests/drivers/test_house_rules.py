@@ -11,7 +11,8 @@ import pytest
 
 from labloop.bench import Driver, Identity, actions_of
 from labloop.campaign.units import check_unit
-from tests.drivers.rigs import OPTIONS, Rig
+from tests.drivers.rigs import Rig
+from tests.drivers.stand import stand_of
 
 FOLDER = Path(__file__).parents[2] / "drivers"
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -31,19 +32,6 @@ def drivers():
 
 DRIVERS = list(drivers())
 ALL = pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.__name__)
-
-
-def rig_of(driver, **more):
-    return Rig(driver, f"simulators.{driver.__module__.rpartition('.')[2]}:{driver.__name__}", **more)
-
-
-def an_act(driver):
-    """An action that lasts, with settings in the middle of their limits."""
-    return {
-        "NE1000": ("dispense", {"rate": (60.0, "uL/min"), "time": (60.0, "s")}),
-        "RCT": ("hold", {"temperature": (40.0, "degC"), "time": (30.0, "s")}),
-        "Spectrometer": ("rinse", {}),
-    }[driver.__name__]
 
 
 def test_every_module_of_the_folder_is_looked_at():
@@ -68,7 +56,7 @@ def test_a_driver_imports_the_benchs_words_and_never_sleeps_or_opens_a_port(name
 
 @ALL
 def test_every_setting_has_unit_and_limits_or_choices(driver):
-    options = OPTIONS.get(driver.__name__, {})
+    options = stand_of(driver).options
     for action in driver.declare(options).values():
         for setting in action.settings:
             where = f"{driver.__name__}.{action.name}.{setting.name}"
@@ -108,23 +96,23 @@ def test_everything_public_has_a_docstring_of_one_promise(driver):
 
 @ALL
 def test_open_identifies_and_sets_nothing(driver):
-    rig = rig_of(driver)
+    rig = Rig(driver)
     rig.bench.settle(0.0)
     before = rig.device.state()
     identity = rig.driver.open()
     assert isinstance(identity, Identity) and identity.model and identity.first_reply
     after = rig.device.state()
-    changed = {key for key in before if before[key] != after[key]} - {"alarm", "heard_s", "components", "coordinator"}
+    changed = {key for key in before if before[key] != after[key]} - stand_of(driver).hearing
     assert changed <= {"clock_s", "now_s"}, changed
     assert rig.ledger == []
 
 
 @ALL
 def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
-    rig = rig_of(driver).ready()
+    rig = Rig(driver).ready()
     rig.driver.stop()
     rig.driver.stop()
-    action, settings = an_act(driver)
+    action, settings = stand_of(driver).act
     rig.begin(action, **settings)
     rig.wait(5.0)
     rig.driver.stop()
@@ -133,25 +121,32 @@ def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
     ended = [entry for entry in rig.ledger if entry.phase == "end"]
     rig.wait(120.0)
     rig.bench.settle(rig.clock.now_s())
-    assert [entry for entry in rig.ledger if entry.phase == "end"] == ended and len(ended) == 1
-    assert ended[0].at_s <= now_s
+    assert [entry for entry in rig.ledger if entry.phase == "end"] == ended
+    assert len(ended) == stand_of(driver).acts
+    assert all(entry.at_s <= now_s for entry in ended)
 
 
-@ALL
+@pytest.mark.parametrize("driver", [one for one in DRIVERS if stand_of(one).acts], ids=lambda driver: driver.__name__)
 def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
-    rig = rig_of(driver).ready()
+    rig = Rig(driver).ready()
     before = rig.driver.counters()
-    action, settings = an_act(driver)
+    action, settings = stand_of(driver).act
     amounts = rig.begin(action, **settings)
     rig.wait(5.0)
     assert rig.happened(action, amounts, before).state == "running"
     rig.restarted().open()
     assert rig.happened(action, amounts, before).state == "running"
     rig.driver.stop()
-    assert rig.happened(action, amounts, before).state == "partial"
+    assert rig.happened(action, amounts, before).state == stand_of(driver).stopped
+
+
+@ALL
+def test_a_stand_that_does_nothing_to_matter_has_no_acts(driver):
+    acts = any(action.act for action in driver.declare(stand_of(driver).options).values())
+    assert acts == stand_of(driver).acts
 
 
 @ALL
 def test_an_option_that_nobody_knows_is_refused(driver):
     with pytest.raises(Exception, match="has no option 'colour'"):
-        driver.declare(OPTIONS.get(driver.__name__, {}) | {"colour": "red"})
+        driver.declare({**stand_of(driver).options, "colour": "red"})

@@ -88,7 +88,7 @@ def test_what_a_plate_says_is_what_is_read(text, channel):
 
 
 def rig(**more):
-    return Rig(RCT, "simulators.ika:RCT", **more).ready()
+    return Rig(RCT, **more).ready()
 
 
 HOLD = {"temperature": (40.0, "degC"), "tolerance": (1.0, "K"), "time": (30.0, "s"), "reach_by": (15.0, "min")}
@@ -230,7 +230,7 @@ def test_the_plates_own_watchdog_is_set_by_configure_and_wound_up_by_each_act():
 
 
 def test_another_instrument_on_the_port_is_refused():
-    it = Rig(RCT, "simulators.ika:RCT")
+    it = Rig(RCT)
     asked = it.device._asked
     it.device._asked = lambda line: "EUROSTAR 60" if line == "IN_NAME" else asked(line)
     with pytest.raises(InstrumentFault, match="'EUROSTAR 60' answers where an IKA RCT was expected") as caught:
@@ -239,7 +239,7 @@ def test_another_instrument_on_the_port_is_refused():
 
 
 def test_firmware_without_status_is_driven_by_its_set_values_alone():
-    it = Rig(RCT, "simulators.ika:RCT")
+    it = Rig(RCT)
     asked = it.device._asked
     it.device._asked = lambda line: None if line.startswith("STATUS") else asked(line)
     it.ready()
@@ -261,7 +261,7 @@ def test_a_lost_digit_is_asked_again():
 
 @pytest.mark.parametrize("seed", range(10))
 def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
-    it = Rig(RCT, "simulators.ika:RCT", faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
+    it = Rig(RCT, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
 
     def insist(call, *args):
         for _ in range(40):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from drivers.new_era import NE1000
 from drivers.new_era_codec import UL_MIN, Command, NewEraCodec, Reply, number, rate, volumes
 from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SafetyError, SpecError
-from tests.drivers.rigs import SYRINGE, Rig
+from tests.drivers.rigs import Rig
+from tests.drivers.stands.new_era import SYRINGE
 
 CAPTURED = "captured from NESP-Lib 2.0.0 on a pty"
 MANUAL = "manual 1200-01, section 10"
@@ -157,11 +158,11 @@ def test_a_rate_is_said_as_well_as_four_digits_can(rate_ul_min):
 
 
 def rig(**more):
-    return Rig(NE1000, "simulators.new_era:NE1000", **more).ready()
+    return Rig(NE1000, **more).ready()
 
 
 def test_open_reads_the_reset_alarm_and_keeps_it_as_evidence():
-    raw = Rig(NE1000, "simulators.new_era:NE1000")
+    raw = Rig(NE1000)
     identity = raw.driver.open()
     assert (identity.model, identity.firmware, identity.first_reply) == ("NE1000", "3.923", "'A?R'")
     assert raw.sent == [b"0VER\r", b"0VER\r"]
@@ -447,7 +448,6 @@ def test_no_fault_of_the_line_makes_a_wrong_amount_or_a_second_act(seed):
     """Every call is tried again as the runner does; what is achieved must be what the device's ledger says."""
     it = Rig(
         NE1000,
-        "simulators.new_era:NE1000",
         faults="drop=0.04,flip=0.04,late=0.04,double=0.04,unsolicited=0.04",
         seed=seed,
     )

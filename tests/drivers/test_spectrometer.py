@@ -125,11 +125,11 @@ def test_what_an_actor_says_is_what_is_read(value, frames):
 
 
 def rig(**more):
-    return Rig(Spectrometer, "simulators.spectrometer:Spectrometer", **more).ready()
+    return Rig(Spectrometer, **more).ready()
 
 
 def test_open_signs_in_and_asks_who_it_is():
-    it = Rig(Spectrometer, "simulators.spectrometer:Spectrometer")
+    it = Rig(Spectrometer)
     identity = it.driver.open()
     assert (identity.model, identity.serial) == ("Z0 fibre spectrometer", "Z0-0001")
     assert json.loads(it.sent[0][4])["method"] == "sign_in" and b"." not in it.sent[0][2]
@@ -249,7 +249,6 @@ def test_a_spectrum_that_is_not_the_one_announced_is_refused(wrong):
 def test_on_a_bad_line_every_spectrum_is_whole_and_every_rinse_done_once(seed):
     it = Rig(
         Spectrometer,
-        "simulators.spectrometer:Spectrometer",
         faults="drop=0.1,flip=0.1,late=0.1,double=0.1,unsolicited=0.1",
         seed=seed,
     )

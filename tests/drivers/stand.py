@@ -1,0 +1,32 @@
+"""Where a driver stands when it is tested: tests/drivers/stands/ has a file for each module, STANDS by class name."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stand:
+    """``port`` as a lab file writes it, ``options`` of the driver, ``simulation`` of the simulator alone.
+
+    ``act``: an action that lasts, with settings in the middle of their limits, as (value, unit). ``stopped``: what
+    happened() says when it was begun, ran for 5 s and was stopped. ``acts`` False: nothing it does changes matter.
+    ``hearing``: what of the simulator's state changes by being asked.
+    """
+
+    port: str
+    simulator: str
+    act: tuple[str, Mapping[str, tuple[Any, str]]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    simulation: Mapping[str, Any] = field(default_factory=dict)
+    stopped: str = "partial"
+    acts: bool = True
+    hearing: frozenset[str] = frozenset()
+
+
+def stand_of(driver: type[Any]) -> Stand:
+    """The stand of a driver's class."""
+    module = importlib.import_module(f"tests.drivers.stands.{driver.__module__.rpartition('.')[2]}")
+    found: Stand = module.STANDS[driver.__name__]
+    return found

@@ -1,0 +1,14 @@
+"""A pump with a 10 mL syringe."""
+
+from tests.drivers.stand import Stand
+
+SYRINGE = {"maker": "BD", "volume": "10 mL", "diameter": "14.43 mm"}
+STANDS = {
+    "NE1000": Stand(
+        port="serial:///dev/pumps?baud=19200",
+        simulator="simulators.new_era:NE1000",
+        options={"address": 0, "syringe": SYRINGE},
+        act=("dispense", {"rate": (60.0, "uL/min"), "time": (60.0, "s")}),
+        hearing=frozenset({"alarm", "heard_s"}),
+    )
+}
