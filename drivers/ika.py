@@ -13,7 +13,6 @@ Source: operating instructions 20014388a, "Interfaces and outputs" (NAMUR comman
 * ``OUT_WD1@s``: heater and stirrer go off when nothing is heard for s seconds (20 to 1500): the plate's own fail-safe.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from labloop.bench import (
     Driver,
     Exchange,
     Expected,
+    Hold,
     Identity,
     InstrumentFault,
     LineFramer,
@@ -35,12 +35,15 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Steady,
     Value,
     Verdict,
     action,
+    hold_settings,
     quantity_of,
     refuse_unknown,
     shown,
+    twice_alike,
     written,
 )
 
@@ -53,8 +56,6 @@ READ_BACK = 0.11
 AMBIENT_C = 20.0
 # Between two looks (some seconds) neither plate nor medium changes by this much; a lost digit does.
 JUMP_K = 2.0
-# With one answer in ten damaged, five unlike pairs in a row happen once in some thousand times; then it is asked anew.
-AGREE_TRIES = 5
 # A stop is silent: when it was lost, only looking tells, and it is said once more.
 STOP_TRIES = 2
 # STATUS_1 and STATUS_4: on, off.
@@ -123,18 +124,6 @@ class IkaCodec:
         return re.compile(rf"({NUMBER}) {self._asked[-1:]}")
 
 
-@dataclass(slots=True)
-class Hold:
-    """A hold that was begun in this process; ``reached_s``: since when without a break it is within tolerance."""
-
-    temperature_c: float
-    tolerance_k: float
-    time_s: float
-    reach_by_s: float
-    started: bool = False
-    reached_s: float | None = None
-
-
 TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC", low=0.0, high=310.0)
 EVIDENCE = "the set value and the state of the heater, read back"
 
@@ -155,7 +144,7 @@ class RCT(Driver):
         self._watchdog_s = _watchdog_s(options)
         self._has_status = True
         self._hold: Hold | None = None
-        self._last: dict[str, float] = {}
+        self._steady = Steady(JUMP_K)
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
@@ -207,15 +196,7 @@ class RCT(Driver):
             "speed": Reading(value=self._number("IN_PV_4"), unit="rpm"),
         }
 
-    @action(
-        TEMPERATURE,
-        Setting(name="tolerance", argument="tolerance_k", unit="K", low=0.2, high=50.0, default=1.0, required=False,
-                difference=True, doc="how near counts as reached"),
-        Setting(name="time", argument="time_s", unit="s", low=0.0, high=604_800.0, doc="how long, once reached"),
-        Setting(name="reach_by", argument="reach_by_s", unit="s", low=1.0, high=86_400.0, default=1800.0,
-                required=False, doc="how long reaching it may take"),
-        act=True, holds=True,
-    )  # fmt: skip
+    @action(*hold_settings(TEMPERATURE, reach_by_s=1800.0), act=True, holds=True)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
         """Bring the medium to a temperature in degC (0 to 310) and keep it there; the heater stays on afterwards.
 
@@ -262,25 +243,15 @@ class RCT(Driver):
             "temperature": Reading(value=medium_c, unit="degC"),
             "plate": Reading(value=self._temperature("IN_PV_2"), unit="degC"),
         }
-        achieved = {"temperature": Amount(medium_c, "degC")}
-        if abs(medium_c - hold.temperature_c) > hold.tolerance_k:
-            hold.reached_s = None
-            if elapsed_s > hold.reach_by_s:
-                raise InstrumentFault(
-                    f"{written(medium_c, 'degC')} after {elapsed_s:.0f} s, where {written(hold.temperature_c, 'degC')} "
-                    f"was to be reached within {hold.reach_by_s:.0f} s",
-                    kind="not_reached",
-                )
-            if self._active(1) is False:
-                raise InstrumentFault("its heater went off by itself (watchdog, safety circuit or power)", kind="off")
-            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=2.0)
-        if hold.reached_s is None:
-            hold.reached_s = elapsed_s
-        left_s = hold.time_s - (elapsed_s - hold.reached_s)
-        achieved["time"] = Amount(elapsed_s - hold.reached_s, "s")
-        if left_s > 0.0:
-            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=min(left_s, 2.0))
-        return Progress(done=True, achieved=achieved, readings=readings)
+        left_s = hold.left_s(medium_c, elapsed_s)
+        if left_s is None and self._active(1) is False:
+            raise InstrumentFault("its heater went off by itself (watchdog, safety circuit or power)", kind="off")
+        return Progress(
+            done=left_s is not None and left_s <= 0.0,
+            achieved=hold.achieved(medium_c, elapsed_s),
+            readings=readings,
+            again_in_s=2.0 if left_s is None else min(max(left_s, 0.0), 2.0),
+        )
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read set value and state back; how long a hold lasted, the plate does not know."""
@@ -358,12 +329,7 @@ class RCT(Driver):
 
     def _set(self, text: str) -> float:
         """What it is set to, said twice alike: a line without a checksum loses a digit now and then."""
-        said = self._number(text)
-        for _ in range(AGREE_TRIES):
-            before, said = said, self._number(text)
-            if said == before:
-                return said
-        raise ProtocolError(f"{text} is answered differently each time, last with {said:g}")
+        return twice_alike(lambda: self._number(text), text)
 
     def _tell(self, text: str) -> None:
         self.exchange(self._codec, Command(text), ANSWER_S)
@@ -373,15 +339,7 @@ class RCT(Driver):
         return said
 
     def _temperature(self, text: str) -> float:
-        """A reading; a jump is asked again, since a line without a checksum loses a digit now and then."""
-        said = self._number(text)
-        if abs(said - self._last.get(text, math.inf)) > JUMP_K:
-            again = self._number(text)
-            if abs(again - said) > JUMP_K:
-                raise ProtocolError(f"{text} was answered with {said:g} and then with {again:g}")
-            said = again
-        self._last[text] = said
-        return said
+        return self._steady.read(lambda: self._number(text), text)
 
     def _number(self, text: str) -> float:
         return float(self._text(text))

@@ -4,6 +4,7 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount, Reading, Value
 
 from .address import parse_address
+from .doubt import Steady, twice_alike
 from .driver import Driver
 from .errors import (
     BenchError,
@@ -15,6 +16,7 @@ from .errors import (
     SafetyError,
 )
 from .framing import EnclosedFramer, FixedFramer, LineFramer, shown
+from .holding import Hold, hold_settings
 from .in_process import InProcessLink, InProcessMessageLink
 from .instrument import (
     Action,
@@ -50,6 +52,7 @@ __all__ = [
     "Exchange",
     "Expected",
     "FixedFramer",
+    "Hold",
     "Identity",
     "InProcessLink",
     "InProcessMessageLink",
@@ -70,6 +73,7 @@ __all__ = [
     "Signal",
     "SpecError",
     "Station",
+    "Steady",
     "Traffic",
     "Value",
     "Verdict",
@@ -81,6 +85,7 @@ __all__ = [
     "declare",
     "drawn",
     "driver_class",
+    "hold_settings",
     "load_class",
     "open_lab",
     "open_link",
@@ -91,5 +96,6 @@ __all__ = [
     "refuse_unknown",
     "resolve",
     "shown",
+    "twice_alike",
     "written",
 ]

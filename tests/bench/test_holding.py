@@ -1,0 +1,41 @@
+"""Holds: reached, left, reached again, kept long enough, or not reached in time."""
+
+import pytest
+
+from labloop.bench import Amount, Hold, InstrumentFault, Setting, hold_settings
+
+TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC", low=0.0, high=100.0)
+
+
+def hold(**more):
+    return Hold(**{"temperature_c": 40.0, "tolerance_k": 1.0, "time_s": 30.0, "reach_by_s": 60.0} | more)
+
+
+def test_only_time_without_a_break_counts():
+    it = hold()
+    looks = [(20.0, 0.0), (39.0, 10.0), (41.0, 20.0), (41.1, 30.0), (40.0, 40.0), (40.0, 70.0)]
+    assert [it.left_s(now_c, elapsed_s) for now_c, elapsed_s in looks] == [None, 30.0, 20.0, None, 30.0, 0.0]
+    assert it.achieved(40.0, 70.0) == {"temperature": Amount(40.0, "degC"), "time": Amount(30.0, "s")}
+
+
+def test_what_is_not_reached_has_a_temperature_and_no_time():
+    it = hold()
+    assert it.left_s(20.0, 60.0) is None
+    assert it.achieved(20.0, 60.0) == {"temperature": Amount(20.0, "degC")}
+
+
+def test_too_late_is_a_fault_that_a_campaign_may_learn_from():
+    with pytest.raises(
+        InstrumentFault, match="^25 degC after 61 s, where 40 degC was to be reached within 60 s$"
+    ) as no:
+        hold().left_s(25.0, 61.0)
+    assert no.value.kind == "not_reached"
+    assert hold().left_s(40.0, 61.0) == 30.0, "late but there is there"
+
+
+def test_the_settings_are_the_arguments_of_a_hold():
+    settings = hold_settings(TEMPERATURE, reach_by_s=600.0)
+    assert {setting.argument: setting.default for setting in settings} == {
+        "temperature_c": None, "tolerance_k": 1.0, "time_s": None, "reach_by_s": 600.0,
+    }  # fmt: skip
+    assert Hold(temperature_c=1.0, tolerance_k=1.0, time_s=1.0, reach_by_s=settings[3].default)
