@@ -27,7 +27,7 @@ def test_a_reading_that_jumps_is_asked_again_and_one_that_creeps_is_not():
     ask, left = asked(39.4, 39.5, 41.0, 4.0, 41.2, 80.0, 81.0)
     assert steady.read(ask, "bath") == 39.5  # the first one of all is asked twice
     assert steady.read(ask, "bath") == 41.0
-    with pytest.raises(ProtocolError, match="bath was answered with 4 and then with 41.2"):
+    with pytest.raises(ProtocolError, match=r"bath was answered with 4 and then with 41.2"):
         steady.read(ask, "bath")
     assert steady.read(ask, "bath") == 81.0  # somebody moved the probe: said twice
     assert left == []

@@ -26,7 +26,7 @@ def test_what_is_not_reached_has_a_temperature_and_no_time():
 
 def test_too_late_is_a_fault_that_a_campaign_may_learn_from():
     with pytest.raises(
-        InstrumentFault, match="^25 degC after 61 s, where 40 degC was to be reached within 60 s$"
+        InstrumentFault, match=r"^25 degC after 61 s, where 40 degC was to be reached within 60 s$"
     ) as no:
         hold().left_s(25.0, 61.0)
     assert no.value.kind == "not_reached"
