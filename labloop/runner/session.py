@@ -10,10 +10,9 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from labloop.bench import BenchError, Envelope, open_lab
 from labloop.campaign import events as e
@@ -21,15 +20,14 @@ from labloop.campaign import state as s
 from labloop.campaign.errors import StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec
 from labloop.journal import Blobs, Journal, Presence, StoreError
-from labloop.planner.process import PlannerProcess
 
 from . import folder as run_files
 from .book import BenchBook
-from .clock import Clock, VirtualClock, WallClock
-from .connect import Bench, live_bench, served_bench, virtual_bench
+from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
 from .loop import Loop
 from .memory import RunMemory
+from .parts import USUAL, Parts
 from .propose import Proposer
 from .step import StepHand
 from .stock import StockKeeper
@@ -42,7 +40,7 @@ LOG: Final = logging.getLogger("labloop.run")
 WAIT_S: Final = 10.0
 
 
-def begin(order: Order, listen: Listener = lambda record, state: None) -> int:
+def begin(order: Order, listen: Listener = lambda record, state: None, parts: Parts = USUAL) -> int:
     """Run a campaign; in a folder that holds it already, resume it. Gives the exit code.
 
     Raises SpecError (nothing moved), StoreError, BenchOwes.
@@ -50,9 +48,9 @@ def begin(order: Order, listen: Listener = lambda record, state: None) -> int:
     path = run_folder(order)
     if (path / "journal.db").exists():
         run_files.refuse_other_campaign(path, order)
-        return resume(path, listen=listen)
+        return resume(path, listen=listen, parts=parts)
     folder, spec, lab_spec, opened = run_files.create(order)
-    return _run(folder, spec, lab_spec, listen, opened=opened, trials=order.trials)
+    return _run(folder, spec, lab_spec, listen, parts, opened=opened, trials=order.trials)
 
 
 def resume(
@@ -61,6 +59,7 @@ def resume(
     listen: Listener = lambda record, state: None,
     by: str = "",
     why: str = "",
+    parts: Parts = USUAL,
 ) -> int:
     """Go on with the run in ``path`` after any stop, crash, halt or end of budget. ``trials``: so many more.
 
@@ -68,7 +67,7 @@ def resume(
     """
     folder, spec, lab_spec = run_files.read(path)
     more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
-    return _run(folder, spec, lab_spec, listen, more=more)
+    return _run(folder, spec, lab_spec, listen, parts, more=more)
 
 
 def _run(
@@ -76,6 +75,7 @@ def _run(
     spec: CampaignSpec,
     lab_spec: LabSpec,
     listen: Listener,
+    parts: Parts,
     *,
     opened: e.CampaignOpened | None = None,
     trials: int | None = None,
@@ -93,18 +93,18 @@ def _run(
         facts = opened or state.opened
         if facts is None:
             raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")
-        clock = _clock(facts, state)
+        clock = parts.clock(facts, state)
         stamp.clock = clock
         memory = RunMemory(journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests")
         memory.listeners.append(lambda record: listen(record, memory.state))
         if opened:
-            memory.record(opened)
             budget = spec.budget.trials
-            if trials is not None and trials != budget:
-                memory.record(e.BudgetExtended(trials=trials - (budget or 0), why=f"--trials {trials}"))
+            changed = trials is not None and trials != budget
+            asked = [e.BudgetExtended(trials=(trials or 0) - (budget or 0), why=f"--trials {trials}")] if changed else []
+            memory.record(opened, *asked)  # in one commit: a crash in between would run another budget than was asked
         if more:
             memory.record(more)
-        planner = PlannerProcess(run_files.portable(spec), folder.path, log=folder.path / "planner.log")
+        planner = parts.planner(run_files.portable(spec), folder.path)
         stack.callback(planner.close)
         planner.start()
         planner.send_facts(list(journal.records()))
@@ -112,7 +112,7 @@ def _run(
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
         memory.book = book
         try:
-            return _drive(stack, folder, spec, lab_spec, facts, clock, memory, planner, presence, book)
+            return _drive(stack, folder, spec, lab_spec, facts, clock, memory, planner, presence, book, parts)
         except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
             memory.record(e.CampaignStopped(reason=str(error), exit_code=3))
             return 3
@@ -123,11 +123,11 @@ def _run(
 
 def _drive(
     stack: ExitStack, folder: RunFolder, spec: CampaignSpec, lab_spec: LabSpec, opened: e.CampaignOpened,
-    clock: Clock, memory: RunMemory, planner: PlannerProcess, presence: Presence, book: BenchBook,
+    clock: Clock, memory: RunMemory, planner: Any, presence: Presence, book: BenchBook, parts: Parts,
 ) -> int:  # fmt: skip
     again = bool(memory.state.runs)
     memory.record(e.RunStarted(resumed=again, t_s=round(clock.now_s(), 6)))
-    bench: Bench = stack.enter_context(_bench(folder, lab_spec, opened, clock))
+    bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
     lab = open_lab(lab_spec, bench.connect)
     stack.callback(lab.close)
@@ -157,16 +157,6 @@ class _Stamp:
         return self.clock.stamp() if self.clock else WallClock().stamp()
 
 
-def _clock(opened: e.CampaignOpened, state: s.CampaignState) -> Clock:
-    """The clock goes on where it was; the time that nobody lived through counts (a sample ages without a runner)."""
-    if opened.mode == "virtual":
-        return VirtualClock(state.t_s)
-    gap_s = 0.0
-    if state.at:
-        gap_s = max((datetime.now(UTC) - datetime.fromisoformat(state.at)).total_seconds(), 0.0)
-    return WallClock(opened.speed, state.t_s + gap_s * opened.speed)
-
-
 @contextmanager
 def _lease(
     folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, stamp: Callable[[], str], memory: RunMemory
@@ -186,16 +176,6 @@ def _lease(
         asked = {name: step.question for name, step in memory.state.questions.items()}
         book.release_lease(folder.name, asked)
         book.close()
-
-
-def _bench(
-    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, clock: Clock
-) -> AbstractContextManager[Bench]:
-    if isinstance(clock, VirtualClock):
-        return virtual_bench(folder, lab_spec, opened, clock)
-    if opened.mode == "live":
-        return live_bench()
-    return served_bench(folder, lab_spec, opened)
 
 
 @contextmanager
