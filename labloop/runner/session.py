@@ -98,9 +98,9 @@ def _run(
         memory = RunMemory(journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests")
         memory.listeners.append(lambda record: listen(record, memory.state))
         if opened:
-            budget = spec.budget.trials
-            changed = trials is not None and trials != budget
-            asked = [e.BudgetExtended(trials=(trials or 0) - (budget or 0), why=f"--trials {trials}")] if changed else []
+            asked = []
+            if trials is not None and trials != spec.budget.trials:
+                asked = [e.BudgetExtended(trials=trials - (spec.budget.trials or 0), why=f"--trials {trials}")]
             memory.record(opened, *asked)  # in one commit: a crash in between would run another budget than was asked
         if more:
             memory.record(more)
