@@ -130,15 +130,14 @@ def _setting_fault(setting: Any, names: Mapping[str, Parameter | None]) -> str |
 def _saved(spec: CampaignSpec) -> Iterator[Fault]:
     seen: dict[str, Step] = {}
     for step in steps_of(spec.trial):
-        if step.save_as and step.save_as in seen:
-            rule = f"is saved by {seen[step.save_as].name} already. Choose another word for one of the two"
-            yield (*step.path, "save_as"), rule, False
-        elif step.save_as:
-            seen[step.save_as] = step
+        for word, path in step.saves.items():
+            if word in seen:
+                yield path, f"is saved by {seen[word].name} already. Choose another word for one of the two", False
+            seen.setdefault(word, step)
 
 
 def _outcomes(spec: CampaignSpec, broken: Broken) -> Iterator[Fault]:
-    saved = {step.save_as for step in steps_of(spec.trial) if step.save_as}
+    saved = {word for step in steps_of(spec.trial) for word in step.saves}
     goals = [name for name, outcome in spec.outcomes.items() if outcome.goal is not None]
     if spec.outcomes and not goals and not broken.touches("outcomes"):
         yield ("outcomes",), "none has a goal. Give one of them goal: minimize or maximize", False

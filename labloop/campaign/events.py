@@ -22,6 +22,7 @@ from .bench_events import QuestionClosed as QuestionClosed
 from .bench_events import QuestionOpened as QuestionOpened
 from .bench_events import StockDrawn as StockDrawn
 from .bench_events import StockSet as StockSet
+from .values import PERSON as PERSON
 from .values import Amount as Amount
 from .values import Fact as Fact
 from .values import Prediction as Prediction

@@ -21,7 +21,7 @@ from .polytope import Polytope
 from .ranges import Range
 from .recipe import amount
 from .space import Settings, Space
-from .steps import Setting, Stage, Step
+from .steps import Setting, Stage, Step, Text
 from .units import convert
 
 RANDOM_POINTS = 1000
@@ -103,7 +103,7 @@ def _stages(spec: CampaignSpec) -> Iterator[Stage]:
 
 
 def _constant(setting: Setting) -> Amount | None:
-    if isinstance(setting, bool):
+    if isinstance(setting, bool | Text):
         return None
     found = amount(setting, {})
     return found if isinstance(found.value, float) else None

@@ -22,9 +22,9 @@ from .models import AnyQuantity, Files, Model, Number, Rule, Text, Truth, did_yo
 from .reading import Document, Path_, path_text
 from .steps import Stage, read_phase, resolved, steps_of
 from .units import Quantity, quote
+from .values import PERSON
 
 SCHEMES = ("serial", "rfc2217", "tcp", "zmq+tcp", "zmq+ipc", "sim")
-PERSON = "person"  # a person needs no driver: steps of this instrument are questions
 _IMPORT = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _NAME = re.compile(r"[^\W\d][\w-]{0,79}")
 

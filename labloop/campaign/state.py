@@ -149,6 +149,7 @@ class CampaignState:
     steps: dict[str, StepState] = field(default_factory=dict)
     loose_steps: list[StepState] = field(default_factory=list)  # of phases that belong to no trial
     questions: dict[str, StepState] = field(default_factory=dict)
+    asked: dict[str, StepState] = field(default_factory=dict)  # steps that a person was asked to do
     instruments: dict[str, str] = field(default_factory=dict)
     identities: dict[str, e.InstrumentIdentified] = field(default_factory=dict)
     configured: set[str] = field(default_factory=set)
@@ -341,6 +342,9 @@ def _step_started(state: CampaignState, record: e.Record, fact: e.StepStarted) -
         state.loose_steps.append(step)
     else:
         state.trial_of(fact.trial, record.seq).steps.append(step)
+    if fact.instrument == e.PERSON:
+        state.asked[fact.step] = step
+        return
     state.instruments[fact.instrument] = fact.action
     state.safe = False
 
@@ -356,12 +360,13 @@ def _step_ended(state: CampaignState, record: e.Record, fact: Any) -> None:
         state.questions[fact.step] = step
         return
     state.questions.pop(fact.step, None)
+    state.asked.pop(fact.step, None)
     step.finished, step.ended_t_s, step.achieved, step.by = record.at, fact.t_s, fact.achieved, fact.by
     if isinstance(fact, e.StepFinished):
         step.readings, step.save_as = fact.readings, fact.save_as
     else:
         step.fault, step.reason, step.remainder = fact.fault, fact.reason, fact.remainder
-    if state.instruments.get(step.begun.instrument) != "lost":
+    if state.instruments.get(step.begun.instrument) not in (None, "lost"):
         state.instruments[step.begun.instrument] = "idle"
 
 

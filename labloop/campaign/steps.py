@@ -19,6 +19,7 @@ from .formula import Expression, Name
 from .models import CUT, KEY, did_you_mean, located, read_seconds, suggest
 from .reading import Path_
 from .units import Quantity, parse_quantity
+from .values import PERSON
 
 INTERRUPTED = ("discard", "remainder", "ask", "again")
 STAGE_KEYS = ("together", "if_interrupted", "start_within", "save_as", "when")
@@ -56,6 +57,13 @@ class Step:
     def name(self) -> str:
         """``instrument.action``."""
         return f"{self.instrument}.{self.action}"
+
+    @property
+    def saves(self) -> dict[str, Path_]:
+        """The words by which outcomes name what it reads, and where each is written."""
+        if self.instrument == PERSON:
+            return {name[5:]: self.path_of(name) for name in self.settings if name.startswith("read.")}
+        return {self.save_as: (*self.path, "save_as")} if self.save_as else {}
 
     def path_of(self, setting: str) -> Path_:
         """Where a setting is written."""

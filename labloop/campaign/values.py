@@ -1,10 +1,11 @@
 """What facts are made of: values with units, readings, predictions, and the base of every fact."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
 Value: TypeAlias = float | int | str | bool
+PERSON: Final = "person"  # the instrument that needs no driver: its steps are asked of a person
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag=True):

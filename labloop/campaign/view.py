@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from . import events as e
 from . import recipe
+from .asking import asking
 from .objective import Objective
 from .spec import CampaignSpec
 from .state import (
@@ -159,7 +160,7 @@ def status_document(
         "elapsed_s": elapsed_s(state, runner, now),
         "budget_left": budget_left(spec, state),
         "instruments": dict(state.instruments),
-        "questions": [question_entry(step) for step in state.questions.values()],
+        "questions": [question_entry(step) for step in waiting(state)],
         "safe": state.safe,
         "notes": [{"at": at, "text": note.text, "by": note.by} for at, note in state.notes],
         "opened": state.opened_at,
@@ -224,15 +225,35 @@ def trials_allowed(spec: CampaignSpec, state: CampaignState) -> int | None:
     return None if spec.budget.trials is None else spec.budget.trials + state.extended_trials
 
 
+def waiting(state: CampaignState) -> list[StepState]:
+    """Return every step that waits for a person: acts in doubt, then what a person was asked to do."""
+    return [*state.questions.values(), *state.asked.values()]
+
+
+def question_of(step: StepState) -> tuple[str, dict[str, str]]:
+    """Return what a person reads, and what each answer will do."""
+    if step.question:
+        return step.question, dict(step.answers)
+    return asking(step.begun.settings).question(step.begun.trial)
+
+
+def target(step: StepState) -> str:
+    """Return how ``resolve`` names the step: ``7.pump_seed``, or ``setup.pump_seed`` outside a trial."""
+    begun = step.begun
+    return f"{begun.phase if begun.trial is None else begun.trial}.{begun.instrument}"
+
+
 def question_entry(step: StepState) -> dict[str, Any]:
-    """Return an open question: which act is in doubt and what each answer will do."""
+    """Return an open question: which act is in doubt, or what is to be done, and what each answer will do."""
+    question, answers = question_of(step)
     return {
         "step": step.begun.step,
         "trial": step.begun.trial,
         "instrument": step.begun.instrument,
         "action": step.begun.action,
-        "question": step.question,
-        "answers": dict(step.answers),
+        "target": target(step),
+        "question": question,
+        "answers": answers,
     }
 
 

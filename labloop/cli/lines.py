@@ -83,7 +83,7 @@ class LineView:
         state = self.state
         reason = f": {words.plain(state.reason)}" if state.reason else ""
         words.say(f"{state.state}{reason} (exit {code}, {exits.MEANINGS.get(code, 'ended')})")
-        for question in state.questions.values():
+        for question in documents.waiting(state):
             words.say(_question(self.folder, question))
         best = documents.best_trials(self.spec, state)
         for trial in best[:10]:
@@ -145,6 +145,8 @@ class LineView:
                 words.say(f"request {'accepted' if accepted else 'refused'}: {message}")
             case e.NoteTaken(text=text, by=by):
                 words.say(f"note{f' by {by}' if by else ''}: {text}")
+            case e.StepStarted(instrument=e.PERSON, step=step) if self.state.mode == "live":
+                words.say(_question(self.folder, self.state.steps[step]))
             case e.StepStarted() if self.verbose:
                 settings = ", ".join(f"{name} = {_amount(one)}" for name, one in fact.settings.items())
                 words.give(f"    {_whose(fact)}{fact.instrument}.{fact.action}  {words.plain(settings)}")
@@ -173,9 +175,9 @@ def _achieved(fact: e.StepFinished) -> str:
 
 
 def _question(folder: Path, step: s.StepState) -> str:
-    trial = step.begun.trial if step.begun.trial is not None else step.begun.phase
+    question, answers_of = documents.question_of(step)
     answers = "".join(
-        f"\n    labloop request {folder} resolve {trial}.{step.begun.instrument} {answer}    # {means}"
-        for answer, means in step.answers.items()
+        f"\n    labloop request {folder} resolve {documents.target(step)} {answer}    # {means}"
+        for answer, means in answers_of.items()
     )
-    return f"{step.question}{answers}\n    then: labloop resume {folder}"
+    return f"{words.plain(question)}{answers}" + (f"\n    then: labloop resume {folder}" if step.question else "")

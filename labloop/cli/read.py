@@ -42,9 +42,8 @@ def status(
         words.give("instruments: " + ", ".join(f"{k} {words.plain(v)}" for k, v in document["instruments"].items()))
     for question in document["questions"]:
         words.give(f"question: {words.plain(question['question'])}")
-        asked = f"{question['trial'] if question['trial'] is not None else '-'}.{question['instrument']}"
         for answer, means in question["answers"].items():
-            words.give(f"    labloop request {folder} resolve {asked} {answer}    # {words.plain(means)}")
+            words.give(f"    labloop request {folder} resolve {question['target']} {answer}    # {words.plain(means)}")
     for note in document["notes"][-5:]:
         words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
     if verify:

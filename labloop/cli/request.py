@@ -24,7 +24,7 @@ def request(
     why: Why = "",
 ) -> None:
     """Ask something of a run: pause | resume | stop | abort | approve TRIAL | veto TRIAL | note TEXT |
-    refill NAME AMOUNT | resolve TRIAL[.INSTRUMENT] done [AMOUNT]|not-done|discard."""
+    refill NAME AMOUNT | resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
     from labloop.campaign.models import did_you_mean
     from labloop.runner import wishes

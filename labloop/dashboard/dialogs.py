@@ -43,7 +43,7 @@ class Confirm(ModalScreen[str | None]):
 class Answer(ModalScreen[tuple[str, str] | None]):
     """Offers the answers to an act in doubt; gives (answer, amount), or None for later.
 
-    Only ``done`` takes an amount: what really moved, where a person can tell.
+    Only ``done`` takes more: the amount that really moved, where a person can tell, or what was to be read.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "later", "Later")]
@@ -74,10 +74,12 @@ class Answer(ModalScreen[tuple[str, str] | None]):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """One answer was chosen."""
         answer = list(self._answers)[event.option_index]
-        if answer != "done":
+        done, _, reads = answer.partition(" ")
+        if done != "done":
             self.dismiss((answer, ""))
             return
         amount = self.query_one(Input)
+        amount.placeholder = reads or amount.placeholder
         amount.display = True
         amount.focus()
 

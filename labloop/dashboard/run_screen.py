@@ -16,6 +16,7 @@ from labloop.campaign import text
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED, RUNNING
+from labloop.campaign.view import question_of, target, waiting
 
 from . import view
 from .curve import Course, course_of, curve
@@ -227,7 +228,7 @@ class RunScreen(Screen[None]):
             return False
         state = self.source.state
         if action == "answer":
-            return True if state.questions else None
+            return True if waiting(state) else None
         if self.source.runner == "gone" or state.state not in (RUNNING, PAUSED):
             return None
         if action == "ask" and parameters:
@@ -272,20 +273,21 @@ class RunScreen(Screen[None]):
 
     def action_answer(self) -> None:
         """Answer the first open question."""
-        step = next(iter(self.source.state.questions.values()), None)
+        step = next(iter(waiting(self.source.state)), None)
         if step is None:
             return
         begun = step.begun
+        question, answers = question_of(step)
         title = f"Trial {begun.trial}: " if begun.trial is not None else ""
 
         def done(answer: tuple[str, str] | None) -> None:
             if answer is not None:
-                self.send("resolve", view.target(step), *(part for part in answer if part))
+                self.send("resolve", target(step), *(part for part in answer if part))
 
         dialog = Answer(
             f"{title}{begun.instrument}.{begun.action}",
-            text.plain(step.question),
-            {answer: text.plain(effect) for answer, effect in step.answers.items()},
+            text.plain(question),
+            {answer: text.plain(effect) for answer, effect in answers.items()},
         )
         self.app.push_screen(dialog, done)
 

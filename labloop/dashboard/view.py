@@ -31,7 +31,7 @@ from labloop.campaign.state import (
     StepState,
     TrialState,
 )
-from labloop.campaign.view import elapsed_s, trials_allowed
+from labloop.campaign.view import elapsed_s, question_of, target, trials_allowed, waiting
 
 MODES: Final[Mapping[str, tuple[str, str]]] = {
     "simulated": ("SIMULATED", "simulated"),
@@ -159,7 +159,7 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
                 ("ctrl+x ctrl+x: to the safe state now",),
             )
         )
-    found += [_question(step, run) for step in state.questions.values()]
+    found += [_question(step, run) for step in waiting(state)]
     lost = [name for name, doing in state.instruments.items() if doing == "lost"]
     if lost:
         found.append(Notice("bad", f"LOST: {', '.join(lost)}", ("Check cable and power, then resume.",)))
@@ -184,19 +184,14 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
 def _question(step: StepState, run: str) -> Notice:
     begun = step.begun
     where = f"trial {begun.trial}, " if begun.trial is not None else ""
-    verbs = f"a answers it here; in a shell: labloop request {run} resolve {target(step)} {'|'.join(step.answers)}"
+    question, answers = question_of(step)
+    verbs = f"a answers it here; in a shell: labloop request {run} resolve {target(step)} {'|'.join(answers)}"
     return Notice(
         "bad",
         f"WAITS FOR YOU: {where}{begun.instrument}.{begun.action}",
-        (text.plain(step.question), verbs),
-        tuple(f"{answer}: {text.plain(effect)}" for answer, effect in step.answers.items()),
+        (text.plain(question), verbs),
+        tuple(f"{answer}: {text.plain(effect)}" for answer, effect in answers.items()),
     )
-
-
-def target(step: StepState) -> str:
-    """Return how ``resolve`` names the act: ``7.pump_seed``, or the instrument alone outside a trial."""
-    begun = step.begun
-    return begun.instrument if begun.trial is None else f"{begun.trial}.{begun.instrument}"
 
 
 def _standstill(state: CampaignState, run: str) -> Notice:

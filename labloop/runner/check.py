@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from labloop.bench.instrument import Action, Setting
+from labloop.bench.instrument import Action, Expected, Setting, Signal
 from labloop.bench.lab import Declaration, declare, port_keys
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit, suggest
-from labloop.campaign import recipe
+from labloop.campaign import asking, recipe
 from labloop.campaign.analysis import ANALYSES
 from labloop.campaign.constraints import meanings
 from labloop.campaign.errors import LabloopError, SpecError
-from labloop.campaign.events import Amount, Value
+from labloop.campaign.events import PERSON, Amount, Value
 from labloop.campaign.extremes import Extreme, worst_cases
 from labloop.campaign.formula import Expression, condition_of
-from labloop.campaign.lab_spec import PERSON, LabSpec, check_against_lab
+from labloop.campaign.lab_spec import LabSpec, check_against_lab
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.steps import Stage, Step
@@ -112,7 +112,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
         return plan
     plan.safety = {name: one.watchdog for name, one in declared.items()}
     points = [*inside, *(at for one in extremes for at in (one.low_at, one.high_at) if at)]
-    _Bench(spec, lab, declared, envelope, space, {one.place: one for one in extremes}, points, plan).examine()
+    _Bench(spec, lab, declared, envelope, space, {one.place: one for one in extremes}, points, plan, live).examine()
     plan.complaints = list(dict.fromkeys(plan.complaints))
     return plan
 
@@ -129,6 +129,7 @@ class _Bench:
     extremes: Mapping[str, Extreme]  # by place
     points: list[Settings]
     plan: Plan
+    live: bool
     saved: dict[str, Action] = field(default_factory=dict)
 
     def examine(self) -> None:
@@ -144,7 +145,7 @@ class _Bench:
 
     def _examine_step(self, phase: str, stage: Stage, step: Step) -> None:
         if step.instrument == PERSON:
-            self._complain(step, "", "a run cannot ask a person yet. Take the step out, or use labloop ask and tell")
+            self._examine_person(phase, stage, step)
             return
         declaration = self.declared.get(step.instrument)
         if declaration is None:
@@ -181,6 +182,26 @@ class _Bench:
                 sound &= self._examine_setting(step, known[name], points)
         if sound:
             self._examine_together(step, declaration, action, points)
+
+    def _examine_person(self, phase: str, stage: Stage, step: Step) -> None:
+        """What a person is asked must make sense, and a simulated one must know what to answer."""
+        if step.action != asking.ACTION:
+            self._complain(step, "", f"a person has no action {step.action}; {suggest(step.action, [asking.ACTION])}")
+            return
+        if step.save_as:
+            self._complain(step, "", "what a person reads is saved under its own name. Take save_as out")
+        for point in self._points(phase, stage)[:1]:
+            try:
+                asked = asking.asking({name: self._amount(step, name, point) for name in step.settings})
+                if not self.live:
+                    asking.simulated_answer(asked, "")
+            except SpecError as error:
+                for complaint in error.complaints:
+                    self._complain(step, "", complaint)
+                return
+            for name, kind in asked.reads.items():
+                unit = "" if kind in asking.WORDS else kind
+                self.saved[name] = Action(name=step.action, gives=(Signal(name=name, unit=unit),))
 
     def _examine_setting(self, step: Step, setting: Setting, points: list[Settings]) -> bool:
         """The envelope at the least and the greatest that this setting can be."""
@@ -309,15 +330,19 @@ class _Bench:
         for phase in OF_A_TRIAL:
             for stage in recipe.stages(self.spec, phase, point):
                 for step in stage.steps:
-                    action = self.declared[step.instrument].actions[step.action]
+                    if step.instrument != name:
+                        continue
+                    action = self.declared[name].actions[step.action]
                     moved = self._expected(step, point).achieved.get(action.amount) if action.amount else None
-                    if step.instrument == name and moved is not None:
+                    if moved is not None:
                         total += (-1.0 if action.fills else 1.0) * convert(float(moved.value), moved.unit, unit)
         return total
 
     # --- words ----------------------------------------------------------------------------------------------------
 
-    def _expected(self, step: recipe.PlannedStep, point: Settings) -> Any:
+    def _expected(self, step: recipe.PlannedStep, point: Settings) -> Expected:
+        if step.instrument == PERSON:
+            return Expected(duration_s=asking.asking(step.settings).reach_by_s)
         values = self.envelope.resolve(step.instrument, step.action, step.settings)
         return self.declared[step.instrument].expected(step.action, values)
 

@@ -77,7 +77,7 @@ def create(order: Order) -> tuple[RunFolder, CampaignSpec, LabSpec, e.CampaignOp
         )
     lab_spec = read_lab(lab_path)
     mode, speed = _mode(order, lab_spec, lab_path)
-    plan = check(spec, lab_spec)
+    plan = check(spec, lab_spec, live=order.live)
     if plan.complaints:
         raise SpecError(*plan.complaints)
     path = run_folder(order)

@@ -76,6 +76,8 @@ class Loop:
         sharp = kind in ("interrupt", "abort", "lost")
         if self.ending is None or (sharp and self.ending[0] in ("stop", "halt", "finished")):
             self.ending, self.by = (kind, reason, exit_code), by
+            if kind != "finished":
+                self.hand.person.leave.set()
         if sharp and self._safe_task is None:
             self._safe_task = asyncio.ensure_future(self._make_safe(reason))
         self._pulse()
@@ -189,13 +191,13 @@ class Loop:
 
     async def _settle(self, step: s.StepState) -> None:
         begun = step.begun
-        action = self.hand.stations[begun.instrument].actions[begun.action]
+        action = self.hand.action(begun.instrument, begun.action)
         verdict = None
         if needs_asking(action):
             verdict = await self._come_to_rest(step)
         settings = self.state.trials[begun.trial].settings if begun.trial is not None else {}
         stage = planned(self.spec, begun.phase, settings)[begun.stage]
-        says = policy(stage.if_interrupted, (self.hand.stations[p.instrument].actions[p.action] for p in stage.steps))
+        says = policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
         fact = settle(step, says, verdict, self._now(), repeatable=action.repeatable)
         self.memory.record(fact)
         if isinstance(fact, e.StepInDoubt):

@@ -95,10 +95,14 @@ def saved_by(trial: s.TrialState, blobs: BlobStore) -> dict[str, recipe.SavedRea
     """What the steps of a trial have saved so far, arrays with their bytes, by the name that the recipe gave it."""
     saved: dict[str, list[recipe.SavedReading]] = {}  # more than one where the sample was measured again
     for step in trial.steps:
-        if step.begun.phase == "trial" and step.save_as and step.readings:
-            reading = next(iter(step.readings.values()))
+        if step.begun.phase != "trial" or not step.readings:
+            continue
+        asked = step.begun.instrument == e.PERSON
+        named = step.readings if asked else {step.save_as: next(iter(step.readings.values()))}
+        for name, reading in named.items():
             array = blobs.get(reading.blob) if reading.blob else None
-            saved.setdefault(step.save_as, []).append(
+            saved.setdefault(name, []).append(
                 recipe.SavedReading(value=reading.value, unit=reading.unit, sd=reading.sd, array=array)
             )
+    saved.pop("", None)
     return {**saved}

@@ -11,6 +11,9 @@ import msgspec
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign import view
+from labloop.campaign.asking import answer as answer_of
+from labloop.campaign.asking import asking
 from labloop.campaign.errors import SpecError
 from labloop.campaign.units import parse_quantity
 
@@ -23,7 +26,7 @@ VERBS: Final = {
     "veto": "TRIAL: drop a proposal that has not begun",
     "note": "TEXT: a note for the next shift",
     "refill": "NAME AMOUNT: what a stock holds now",
-    "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT] | not-done | discard: answer about an act in doubt",
+    "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...] | not-done | discard: answer what is asked",
 }
 
 
@@ -151,28 +154,33 @@ def _refill(request: e.Requested) -> Answer:
 
 
 def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
-    usage = "resolve TRIAL[.INSTRUMENT] done [AMOUNT] | not-done | discard"
+    usage = "resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...] | not-done | discard"
     if len(request.arguments) < 2:
         return _no(usage)
-    target, said, *rest = request.arguments
-    number, _, instrument = target.partition(".")
+    named, said, *rest = request.arguments
     open_steps = [
-        step for step in state.questions.values()
-        if str(step.begun.trial if step.begun.trial is not None else step.begun.phase) == number
-        and instrument in ("", step.begun.instrument)
-    ]  # fmt: skip
+        step
+        for step in view.waiting(state)
+        if named in (target := view.target(step), target.rpartition(".")[0])
+    ]
     if not open_steps:
-        waiting = ", ".join(f"{q.begun.trial}.{q.begun.instrument}" for q in state.questions.values())
-        return _no(f"no question is open about {target!r}" + (f"; open: {waiting}" if waiting else ""))
+        waiting = ", ".join(view.target(step) for step in view.waiting(state))
+        return _no(f"no question is open about {named!r}" + (f"; open: {waiting}" if waiting else ""))
     by = request.by or "a person"
     facts: list[e.Fact] = []
     for step in open_steps:
         name = step.begun.step
-        if said == "done":
+        if said == "done" and name in state.asked:
+            try:
+                readings = answer_of(asking(step.begun.settings), rest)
+            except SpecError as error:
+                return _no("; ".join(error.complaints))
+            facts.append(e.StepFinished(step=name, readings=readings, t_s=t_s, by=by))
+        elif said == "done":
             achieved = dict(step.achieved)
             if rest:
                 if len(open_steps) > 1:
-                    return _no(f"an amount belongs to one act: name the instrument, as in {number}.INSTRUMENT")
+                    return _no(f"an amount belongs to one act: name the instrument, as in {view.target(step)}")
                 try:
                     quantity = parse_quantity(" ".join(rest))
                 except SpecError as error:
@@ -201,4 +209,4 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
         still_asked = any(state.steps[name].begun.trial == trial for name in left)
         if not still_asked and state.trials[trial].state == s.IN_DOUBT:
             facts.append(e.TrialResumed(trial=trial))
-    return Answer(accepted=True, message=f"{target}: {said}", facts=facts, effect="resolved")
+    return Answer(accepted=True, message=f"{named}: {said}", facts=facts, effect="resolved")

@@ -29,6 +29,7 @@ from labloop.campaign.state import CampaignState, StepState
 
 from .book import BenchBook
 from .clock import Clock
+from .person import DO, PersonHand
 from .recovery import needs_asking, question, settle
 
 P = ParamSpec("P")
@@ -93,10 +94,15 @@ class StepHand:
         self.clock = clock
         self.teaches = teaches
         self.book = book
+        self.person = PersonHand(memory, clock)
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
         self.wished: Callable[[int | None], Mapping[str, Any]] = lambda trial: {}  # for limits that hold `when`
         self.on_gone: Callable[[InstrumentGone], None] = lambda gone: None
+
+    def action(self, instrument: str, action: str) -> Action:
+        """What is declared of an action; of a person's too."""
+        return DO if instrument == e.PERSON else self.stations[instrument].actions[action]
 
     def refusal(self, steps: Iterable[PlannedStep], trial: int | None) -> str:
         """Why the safety envelope refuses one of ``steps``; empty: all may start. Nothing of a stage starts if so.
@@ -104,6 +110,8 @@ class StepHand:
         Raises OutOfStock when one would draw more than its stock holds.
         """
         for planned in steps:
+            if planned.instrument == e.PERSON:
+                continue
             station = self.stations[planned.instrument]
             action = station.actions[planned.action]
             try:
@@ -141,6 +149,10 @@ class StepHand:
 
         Raises InstrumentGone.
         """
+        if planned.instrument == e.PERSON:
+            return await self.person.run(
+                planned, step=step, trial=trial, phase=phase, number=number, stage=stage, index=index, attempt=attempt
+            )
         name = planned.instrument
         action = self.stations[name].actions[planned.action]
         try:

@@ -226,7 +226,8 @@ def test_a_question_names_the_act_and_what_answers_do(spec):
     document = view.status_document(spec, state, {"runner": "gone"}, NOW)
     assert document["questions"] == [
         {
-            "step": "a", "trial": 1, "instrument": "pump", "action": "dispense", "question": "did it?",
+            "step": "a", "trial": 1, "instrument": "pump", "action": "dispense", "target": "1.pump",
+            "question": "did it?",
             "answers": {"done": "goes on", "not-done": "again"},
         }
     ]  # fmt: skip

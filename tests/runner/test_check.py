@@ -161,9 +161,21 @@ def test_nothing_is_saved_of_an_action_that_reads_nothing() -> None:
     assert any("gives no reading" in complaint for complaint in plan.complaints)
 
 
-def test_a_person_cannot_be_asked_in_a_run() -> None:
-    plan = checked([{"person.do": {"ask": "Load 4 substrates"}}])
-    assert any("person" in complaint for complaint in plan.complaints)
+@pytest.mark.parametrize(
+    ("step", "word"),
+    [
+        ({"person.do": {"ask": "Load it", "read": {"plate": "barcode"}}}, ""),
+        ({"person.do": {"ask": "Weigh it", "read": {"mass": "g"}, "simulated": {"mass": "1.2 g"}}}, ""),
+        ({"person.do": {"ask": "Weigh it", "read": {"mass": "g"}}}, "measures nothing"),
+        ({"person.do": {"read": {"plate": "barcode"}}}, "ask is missing"),
+        ({"person.do": {"ask": "Load it", "reach_buy": "8 h"}}, "Did you mean reach_by"),
+        ({"person.ask": {"ask": "Load it"}}, "no action ask"),
+        ({"person.do": {"ask": "Load it", "save_as": "t"}}, "under its own name"),
+    ],
+)
+def test_what_a_person_is_asked_must_make_sense(step: dict[str, Any], word: str) -> None:
+    complaints = checked([step]).complaints
+    assert any(word in complaint for complaint in complaints) if word else not complaints
 
 
 def test_without_a_lab_only_the_space_is_looked_at() -> None:

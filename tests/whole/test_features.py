@@ -97,3 +97,34 @@ def test_a_list_of_candidates_that_is_used_up_finishes_the_campaign(tmp_path: Pa
     state = s.fold(records(run))
     assert sorted(trial.settings["q"] for trial in state.trials.values()) == [300, 400, 500]
     assert state.state == s.FINISHED and "candidates" in state.reason
+
+
+ASKED = """
+labloop: 1
+campaign: weighed
+lab: {lab}
+parameters:
+  q: {{range: [100, 900], unit: uL/min}}
+outcomes:
+  mass: {{goal: maximize, from: mass, unit: mg}}
+each_batch:
+  - person.do: {{ask: Load a substrate, read: {{plate: barcode}}}}
+trial:
+  - pump_water.dispense: {{rate: $q, time: 10 s}}
+  - person.do: {{ask: "Weigh what $q gave", read: {{mass: g}}, simulated: {{mass: 1.2 g}}, reach_by: 2 h}}
+cleanup:
+  - spectrometer.rinse: {{}}
+design: {{initial: {{method: sobol, trials: 2}}, seed: 1}}
+budget: {{trials: 2}}
+"""
+
+
+def test_a_person_is_an_instrument(tmp_path: Path) -> None:
+    campaign, run = tmp_path / "weighed.yaml", tmp_path / "run"
+    campaign.write_text(ASKED.format(lab=ROOT / "campaigns" / "lab.yaml"))
+    assert go(run, 2, virtual=True, campaign=campaign) == 0
+    state = s.fold(records(run))
+    assert state.measured == 2 and not state.asked and "person" not in state.instruments
+    assert {trial.outcomes["mass"].value for trial in state.trials.values()} == {1200.0}
+    asked = [step for step in state.steps.values() if step.begun.instrument == "person"]
+    assert len(asked) == 4 and "uL/min gave" in str(asked[1].begun.settings["ask"].value)
