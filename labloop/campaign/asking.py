@@ -40,7 +40,6 @@ class Asking:
         """What has to be written behind ``done``."""
         return " ".join(f"{name}={'TEXT' if kind in WORDS else 'VALUE'}" for name, kind in self.reads.items())
 
-
     def question(self, trial: int | None) -> tuple[str, dict[str, str]]:
         """What a person reads, and what each answer will do; ``trial``: None outside one."""
         sample = "the sample is cleaned away, and the same settings are tried again as a new trial"

@@ -159,9 +159,7 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
         return _no(usage)
     named, said, *rest = request.arguments
     open_steps = [
-        step
-        for step in view.waiting(state)
-        if named in (target := view.target(step), target.rpartition(".")[0])
+        step for step in view.waiting(state) if named in (target := view.target(step), target.rpartition(".")[0])
     ]
     if not open_steps:
         waiting = ", ".join(view.target(step) for step in view.waiting(state))

@@ -110,8 +110,7 @@ class Walk:
 
     def _actions(self, ahead: NextStage) -> dict[tuple[str, str], Action]:
         return {
-            (step.instrument, step.action): self.hand.action(step.instrument, step.action)
-            for step in ahead.stage.steps
+            (step.instrument, step.action): self.hand.action(step.instrument, step.action) for step in ahead.stage.steps
         }
 
     def _stale(self, ahead: NextStage) -> str:

@@ -17,6 +17,7 @@ _FACTORS: dict[str, tuple[str, float]] = {
     "h": ("time", 3600.0),
     "degC": ("temperature", 1.0),
     "K": ("absolute temperature", 1.0),
+    "ug": ("mass", 1e-6),
     "mg": ("mass", 1e-3),
     "g": ("mass", 1.0),
     "kg": ("mass", 1e3),
@@ -36,6 +37,8 @@ _FACTORS: dict[str, tuple[str, float]] = {
     "mbar": ("pressure", 1.0),
     "bar": ("pressure", 1e3),
     "W": ("power", 1.0),
+    "g/mL": ("density", 1.0),
+    "kg/L": ("density", 1.0),
 }
 _WRITTEN = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(\S*)\s*")
 

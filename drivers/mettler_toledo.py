@@ -1,0 +1,355 @@
+"""Mettler-Toledo balances that speak MT-SICS (XPR/XSR, XS, MS/ML, ME, weigh modules), over RS-232, USB or Ethernet.
+
+Sources: "MT-SICS Interface Commands" reference manuals (30324923 for XPR/XSR, 11781363 for weigh modules), levels 0 and
+1, and traffic recorded on a WXS205SDU. What matters of them:
+
+* 9600 8N1, CR LF both ways, capitals. A response repeats the command and has a status: S stable, D dynamic (not stable
+  yet), A done, I understood but not executable now, L wrong parameter, + overload, - underload. A line that the balance
+  does not understand is answered with ES, ET or EL alone.
+* A weight stands right-aligned in ten characters, then a blank and the unit: a lost character shows.
+* S, T and Z wait for a stable weight, for tens of seconds; SI, TI and ZI answer at once and say whether it was stable.
+  So this driver asks with SI until the weight is stable, and never waits in the balance. SI is answered as S.
+* A response may come unasked: I4 when the balance was switched on, weights when somebody presses its print key or left
+  it repeating (SIR). They are passed over; any command ends SIR.
+* Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. Nothing tells of
+  it but the tare memory (TA), which is therefore read again with each weighing after a tare.
+* @ ends whatever the balance is about; zero and tare stay.
+* The unit is the one set on the balance (host unit). Not used, because not every balance has them: SC, TC, ZC (answers
+  ES on a WXS205SDU), M21 (unit), C3 (adjustment, minutes), WS (doors).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Identity,
+    InstrumentFault,
+    LineFramer,
+    Progress,
+    ProtocolError,
+    Reading,
+    Setting,
+    Signal,
+    SpecError,
+    Value,
+    action,
+    refuse_unknown,
+    shown,
+    twice_alike,
+    written,
+)
+
+# The longest response we ask for (I2) has 60 characters, 65 ms at 9600 baud; a WXS205SDU answers within 0.15 s.
+ANSWER_S = 1.0
+# Between two looks at a pan that has not settled.
+LOOK_S = 0.5
+# How long a balance takes to settle on a quiet table; only for the expected time of a step.
+SETTLES_S = 4.0
+# Two stable weights in a row may differ by their last digits. What differs by more was damaged on the line, or moves.
+AGREE_DIGITS = 5.0
+
+GRAMS = {"g": 1.0, "mg": 1e-3, "kg": 1e3}
+WEIGHT = r"(?P<value>(?=.{10} ) *-?\d+\.\d+) (?P<unit>\S{1,5})"
+QUOTED = r'"(?P<text>[ -~]*)"'
+# By command: the name its response has, and the statuses with what follows each of them.
+SHAPES: dict[str, tuple[str, dict[str, str]]] = {
+    "SI": ("S", {"S": WEIGHT, "D": WEIGHT, "I": "", "+": "", "-": ""}),
+    "TI": ("TI", {"S": WEIGHT, "D": WEIGHT, "I": "", "L": "", "+": "", "-": ""}),
+    "ZI": ("ZI", {"S": "", "D": "", "I": "", "+": "", "-": ""}),
+    "TA": ("TA", {"A": WEIGHT, "I": "", "L": ""}),
+    "I2": ("I2", {"A": QUOTED, "I": ""}),
+    "I3": ("I3", {"A": QUOTED, "I": ""}),
+    "I4": ("I4", {"A": QUOTED, "I": ""}),
+    "@": ("I4", {"A": QUOTED}),
+}
+# A weight cell that is broken says so in the place of the weight (11781363, 2.1.3.3).
+BROKEN = re.compile(r"S S +Error +(\d+[bt])")
+# What may come unasked.
+UNASKED = re.compile(rf"S [SD] {WEIGHT}|S [-I+]|I4 A {QUOTED}")
+ERRORS = {
+    "ES": "it does not know this command",
+    "ET": "the command reached it damaged",
+    "EL": "it cannot execute this command",
+}
+MODEL = re.compile(r"(?P<model>.*\S) +(?P<capacity>\d+(?:\.\d+)?) +(?P<unit>\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line: ``SI``, ``I4``, ``@``."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One response. ``status``: its letter, or ES, ET, EL; ``value`` in g with one unit of its last ``digit``."""
+
+    status: str
+    value: float | None = None
+    digit: float = 0.0
+    text: str = ""
+
+
+class SicsCodec:
+    """Lines of text. A response has the name and the shape that its command asks for; others are passed over."""
+
+    def __init__(self) -> None:
+        self._lines = LineFramer(b"\r\n", longest=256)
+        self._asked = "I4"
+
+    def encode(self, command: Command) -> list[bytes]:
+        self._asked = command.text
+        return [command.text.encode("ascii") + b"\r\n"]
+
+    def expects_reply(self, command: Command) -> bool:
+        return True
+
+    def urgent(self, command: Command) -> bool:
+        return command.text == "@"
+
+    def probe(self, command: Command) -> Command:
+        """The serial number is answered like nothing else; after a lost one, the tare memory is."""
+        return Command("TA") if command.text in ("I4", "@") else Command("I4")
+
+    def reset(self) -> None:
+        self._lines.reset()
+
+    def feed(self, data: bytes | list[bytes]) -> Reply | None:
+        """The response. Raises ProtocolError for what answers nothing that was asked."""
+        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
+        while (line := self._lines.pop()) is not None:
+            if (reply := self._reply(line)) is not None:
+                return reply
+        return None
+
+    def _reply(self, line: bytes) -> Reply | None:
+        text = line.decode("ascii", "replace")
+        if text in ERRORS:
+            return Reply(text)
+        name, statuses = SHAPES[self._asked]
+        if text.startswith(f"{name} ") and (status := text[len(name) + 1 : len(name) + 2]) in statuses:
+            if broken := BROKEN.fullmatch(text):
+                return Reply("Error", text=broken[1])
+            rest = text[len(name) + 2 :]
+            shape = statuses[status]
+            if match := re.fullmatch(f" {shape}" if shape else "", rest, re.ASCII):
+                return _filled(status, match.groupdict(), line)
+        elif UNASKED.fullmatch(text):
+            return None
+        raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
+
+
+def _filled(status: str, found: Mapping[str, str], line: bytes) -> Reply:
+    if "value" not in found:
+        return Reply(status, text=found.get("text", ""))
+    if found["unit"] not in GRAMS:
+        return Reply("unit", text=found["unit"])
+    value, decimals = found["value"].strip(), len(found["value"].partition(".")[2])
+    if not re.fullmatch(r"-?(?:0|[1-9]\d*)\.\d+", value):
+        raise ProtocolError(f"{shown(line)}: {value!r} is not how a balance writes a number")
+    in_grams = GRAMS[found["unit"]]
+    return Reply(status, float(value) * in_grams, in_grams * 10.0**-decimals)
+
+
+WITHIN = Setting(
+    name="within", argument="within_s", unit="s", low=1.0, high=600.0, default=60.0, required=False,
+    doc="how long the weight may take to be stable",
+)  # fmt: skip
+MASS = Signal(name="mass", unit="g", doc="net: above zero and tare")
+TARE = Signal(name="tare", unit="g", doc="the tare memory")
+
+
+class MTSICS(Driver):
+    """A balance with MT-SICS. Options: ``serial`` (its serial number: another balance is refused)."""
+
+    kind = "Mettler-Toledo balance"
+    signals = (MASS, TARE, Signal(name="stable", doc="yes or no"))
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._codec = SicsCodec()
+        self._serial = str(options.get("serial", ""))
+        self._tare_g: float | None = None  # as tare() left it; None: not known to this process
+        self._begun, self._within_s = "", 0.0
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions. Raises SpecError for a serial number that is none."""
+        refuse_unknown(options, ("serial",), cls.__name__)
+        serial = options.get("serial", "x")
+        if not isinstance(serial, str | int) or isinstance(serial, bool) or not str(serial).strip():
+            raise SpecError(f"serial = {serial!r} is not a serial number; it stands on the balance's plate")
+        return super().declare(options)
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """As long as the pan takes to settle on a quiet table."""
+        return Expected(duration_s=min(SETTLES_S, float(values["within_s"])))
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """A balance moves nothing."""
+        return "nothing to be made safe: a balance moves nothing"
+
+    def open(self) -> Identity:
+        """Ask for model and serial number. Raises InstrumentFault when something else answers."""
+        said = self._words("I2")
+        model = MODEL.fullmatch(said)
+        if model is None or model["unit"] not in GRAMS:
+            raise InstrumentFault(f"{said!r} answers where a balance was expected", kind="identity")
+        serial = self._words("I4")
+        if self._serial and serial != self._serial:
+            raise InstrumentFault(
+                f"balance {serial} ({model['model']}) answers where {self._serial} was expected", kind="identity"
+            )
+        return Identity(model=model["model"], firmware=self._words("I3"), serial=serial, first_reply=repr(said))
+
+    def read(self) -> Mapping[str, Reading]:
+        """Mass and tare now. Raises InstrumentFault when the pan is overloaded or away."""
+        now = self._look()
+        return {
+            "mass": Reading(value=now.value, unit="g"),
+            "tare": Reading(value=self._answered("TA").value, unit="g"),
+            "stable": Reading(value="yes" if now.status == "S" else "no"),
+        }
+
+    @action(WITHIN, gives=(MASS,), repeatable=True)
+    def weigh(self, within_s: float) -> None:
+        """Read the net mass once it is stable."""
+        self._begun, self._within_s = "weigh", within_s
+
+    @action(WITHIN, gives=(TARE,), repeatable=True)
+    def tare(self, within_s: float) -> None:
+        """Take what stands on the pan as the tare, once it is stable."""
+        self._begun, self._within_s = "tare", within_s
+
+    @action(WITHIN, gives=(MASS,), repeatable=True)
+    def zero(self, within_s: float) -> None:
+        """Take what stands on the pan as zero, once it is stable; this clears the tare."""
+        self._begun, self._within_s = "zero", within_s
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """One look at the pan. Raises InstrumentFault: overload, underload, unstable, reset, zero_range."""
+        now = self._look()
+        if now.status != "S":
+            if elapsed_s <= self._within_s:
+                return Progress(done=False, readings={"mass": Reading(value=now.value, unit="g")}, again_in_s=LOOK_S)
+            at = f" (last about {written(now.value, 'g')})" if now.value is not None else ""
+            raise InstrumentFault(
+                f"not stable within {written(self._within_s, 's')}{at}: draught, vibration, or the pan is touched",
+                kind="unstable",
+            )
+        if self._begun == "weigh":
+            return self._weighed(now)
+        done = self._tared() if self._begun == "tare" else self._zeroed()
+        return done or Progress(done=False, again_in_s=LOOK_S)
+
+    def stop(self) -> None:
+        """End what the balance waits for or repeats; zero and tare stay. Harmless twice."""
+        self._answered("@")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _weighed(self, first: Reply) -> Progress:
+        now = self._sure(first)
+        if now is None:
+            return Progress(done=False, again_in_s=LOOK_S)
+        if self._tare_g is not None and abs((tare := self._memory()) - self._tare_g) > 0.5 * now.digit:
+            raise InstrumentFault(
+                f"its tare is {written(tare, 'g')} where {written(self._tare_g, 'g')} was tared: it was switched off, "
+                "or somebody tared it, and what it weighs is not the net mass",
+                kind="reset",
+            )
+        assert now.value is not None
+        return Progress(
+            done=True,
+            achieved={"mass": Amount(now.value, "g")},
+            readings={"mass": Reading(value=now.value, unit="g")},
+        )
+
+    def _tared(self) -> Progress | None:
+        said = self._answered("TI")
+        if said.status == "D":
+            return None
+        self._tare_g = self._memory()
+        tare = Amount(self._tare_g, "g")
+        return Progress(done=True, achieved={"tare": tare}, readings={"tare": Reading(value=self._tare_g, unit="g")})
+
+    def _zeroed(self) -> Progress | None:
+        said = self._answered("ZI", over="zero_range")
+        if said.status == "D":
+            return None
+        self._tare_g = 0.0
+        now = self._look()
+        return Progress(done=True, readings={"mass": Reading(value=now.value, unit="g")})
+
+    def _sure(self, first: Reply) -> Reply | None:
+        """A stable weight that was said twice alike; None: it is not stable after all."""
+        again = self._look()
+        if again.status != "S" or again.value is None or first.value is None:
+            return None
+        if abs(again.value - first.value) > AGREE_DIGITS * again.digit:
+            raise ProtocolError(f"SI was answered with {first.value:g} g and then with {again.value:g} g, both stable")
+        return again
+
+    def _memory(self) -> float:
+        """The tare memory."""
+        value = self._alike("TA").value
+        assert value is not None
+        return value
+
+    def _words(self, text: str) -> str:
+        return self._alike(text).text
+
+    def _alike(self, text: str) -> Reply:
+        """What was said twice alike: a line without a checksum turns a character now and then."""
+        return twice_alike(lambda: self._answered(text), text)
+
+    def _look(self) -> Reply:
+        """The weight now; busy counts as not stable."""
+        said = self._ask("SI")
+        return said if said.status == "I" else self._believe("SI", said)
+
+    def _answered(self, text: str, over: str = "overload") -> Reply:
+        return self._believe(text, self._ask(text), over)
+
+    def _ask(self, text: str) -> Reply:
+        """The response; one that would stop a step must be said twice alike."""
+        said = self._exchange(text)
+        if said.status in ("S", "D", "A"):
+            return said
+        return twice_alike(lambda: self._exchange(text), text)
+
+    def _exchange(self, text: str) -> Reply:
+        reply: Reply = self.exchange(self._codec, Command(text), ANSWER_S)
+        return reply
+
+    def _believe(self, text: str, reply: Reply, over: str = "overload") -> Reply:
+        match reply.status:
+            case "+" | "-" if over == "zero_range":
+                raise InstrumentFault("what stands on the pan is outside its zero range: tare it instead", kind=over)
+            case "+":
+                raise InstrumentFault("overload: more stands on the pan than it can weigh", kind=over)
+            case "-":
+                raise InstrumentFault("underload: the pan is away, or lifted", kind="underload")
+            case "Error":
+                raise InstrumentFault(f"it reports error {reply.text} in the place of a weight", kind="hardware")
+            case "unit":
+                raise InstrumentFault(
+                    f"it weighs in {reply.text!r}: set the unit for the host to g on the balance", kind="setup"
+                )
+            case "I":
+                raise InstrumentFault(f"{text}: it is busy with something else", kind="busy")
+            case "L":
+                raise InstrumentFault(f"{text}: it takes no such value", kind="refused")
+            case "ES" | "ET" | "EL":
+                raise InstrumentFault(f"{text}: {ERRORS[reply.status]} ({reply.status})", kind="refused")
+        return reply

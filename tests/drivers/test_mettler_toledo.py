@@ -1,0 +1,314 @@
+"""MT-SICS balances: the bytes, from recorded traffic and from the manuals; and the driver on the simulated balance."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.mettler_toledo import MTSICS, Command, Reply, SicsCodec
+from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+
+CAPTURED = "captured from mettler_toledo_device 1.5.0 on a pty"
+RECORDED = "recorded on a WXS205SDU (PyLabRobot, hardware_validation.ipynb)"
+MANUAL = "MT-SICS reference manual 11781363, sections 2.1 and 3"
+
+# command, sent, received, reply, source
+TABLE = [
+    ("I4", b"I4\r\n", b'I4 A "B123456789"\r\n', Reply("A", text="B123456789"), CAPTURED),
+    ("I4", b"I4\r\n", b'I4 A "B207696838"\r\n', Reply("A", text="B207696838"), RECORDED),
+    ("@", b"@\r\n", b'I4 A "B207696838"\r\n', Reply("A", text="B207696838"), RECORDED),
+    (
+        "I2", b"I2\r\n", b'I2 A "WXS205SDU WXA-Bridge 220.00900 g"\r\n',
+        Reply("A", text="WXS205SDU WXA-Bridge 220.00900 g"), RECORDED,
+    ),
+    ("I3", b"I3\r\n", b'I3 A "2.10 10.28.0.493.142"\r\n', Reply("A", text="2.10 10.28.0.493.142"), MANUAL),
+    ("SI", b"SI\r\n", b"S D    52.1874 g\r\n", Reply("D", 52.1874, 1e-4), CAPTURED),
+    ("SI", b"SI\r\n", b"S S    -0.0082 g\r\n", Reply("S", -0.0082, 1e-4), MANUAL),
+    ("SI", b"SI\r\n", b"S S    100.00  g\r\n", None, "a character slipped: not ten before the unit"),
+    ("SI", b"SI\r\n", b"S S     100.00 g\r\n", Reply("S", 100.0, 0.01), MANUAL),
+    ("SI", b"SI\r\n", b"S S     250.00 mg\r\n", Reply("S", 0.25, 1e-5), MANUAL),
+    ("SI", b"SI\r\n", b"S S      12.50 ct\r\n", Reply("unit", text="ct"), MANUAL),
+    ("SI", b"SI\r\n", b"S I\r\n", Reply("I"), MANUAL),
+    ("SI", b"SI\r\n", b"S +\r\n", Reply("+"), MANUAL),
+    ("SI", b"SI\r\n", b"S -\r\n", Reply("-"), MANUAL),
+    ("SI", b"SI\r\n", b"S S    Error  10b\r\n", Reply("Error", text="10b"), MANUAL),
+    ("ZI", b"ZI\r\n", b"ZI S\r\n", Reply("S"), CAPTURED),
+    ("ZI", b"ZI\r\n", b"ZI +\r\n", Reply("+"), MANUAL),
+    ("TI", b"TI\r\n", b"TI S    12.3456 g\r\n", Reply("S", 12.3456, 1e-4), MANUAL),
+    ("TA", b"TA\r\n", b"TA A     0.0000 g\r\n", Reply("A", 0.0, 1e-4), MANUAL),
+    ("SI", b"SI\r\n", b"ES\r\n", Reply("ES"), RECORDED),
+    ("SI", b"SI\r\n", b"ET\r\n", Reply("ET"), MANUAL),
+]  # fmt: skip
+SOUND = [row for row in TABLE if row[3] is not None]
+
+
+def codec(asked):
+    made = SicsCodec()
+    made.encode(Command(asked))
+    return made
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_lines(command, sent, received, reply, source):
+    made = SicsCodec()
+    assert made.encode(Command(command)) == [sent] and made.expects_reply(Command(command))
+    if reply is None:
+        with pytest.raises(ProtocolError):
+            made.feed(received)
+    else:
+        said = made.feed(received)
+        assert (said.status, said.text) == (reply.status, reply.text)
+        assert said.value == pytest.approx(reply.value) and said.digit == pytest.approx(reply.digit)
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", SOUND)
+def test_one_byte_at_a_time_is_the_same(command, sent, received, reply, source):
+    made = codec(command)
+    for byte in received[:-1]:
+        assert made.feed(bytes([byte])) is None
+    assert made.feed(received[-1:]) == codec(command).feed(received)
+
+
+@pytest.mark.parametrize("asked", ["I2", "I3", "I4", "TA", "TI", "ZI"])
+def test_weights_and_serial_numbers_that_come_unasked_are_passed_over(asked):
+    made = codec(asked)
+    assert made.feed(b"S D    52.1874 g\r\nS I\r\n") is None
+    received, reply = next((row[2], row[3]) for row in SOUND if row[0] == asked)
+    if asked != "I4":
+        assert made.feed(b'I4 A "B123456789"\r\n') is None
+    assert made.feed(received) == reply
+
+
+@pytest.mark.parametrize(
+    "asked, received",
+    [
+        ("SI", b"ZI S\r\n"),
+        ("I4", b"ZI S\r\n"),
+        ("TA", b"TI S    12.3456 g\r\n"),
+        ("SI", b"S A\r\n"),
+        ("SI", b"S S   52.1873 g\r\n"),  # a blank was lost
+        ("SI", b"S S    52.173 g\r\n"),  # a digit was lost
+        ("SI", b"S S     521873 g\r\n"),
+        ("SI", b"S S   052.1873 g\r\n"),
+        ("SI", b"S S    5-.1873 g\r\n"),
+        ("SI", b"\xd3 \xd3    52.1873 g\r\n"),  # parity noise
+        ("SI", b"\r\n"),
+        ("SI", b"9" * 300),
+    ],
+)
+def test_what_answers_something_else_or_was_damaged_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(received)
+
+
+@given(st.sampled_from(["SI", "TI", "ZI", "TA", "I2", "I4", "@"]), st.lists(st.binary(max_size=60), max_size=12))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece + b"\r\n")
+        except ProtocolError:
+            made.reset()
+
+
+@given(st.integers(-(10**7), 10**8), st.integers(1, 5), st.sampled_from("SD"), st.sampled_from(["g", "mg", "kg"]))
+def test_what_a_balance_writes_is_what_is_read(digits, decimals, status, unit):
+    text = f"{digits / 10**decimals:.{decimals}f}"
+    reply = codec("SI").feed(f"S {status} {text:>10} {unit}\r\n".encode()) if len(text) <= 10 else None
+    if reply is not None:
+        factor = {"g": 1.0, "mg": 1e-3, "kg": 1e3}[unit]
+        assert reply.status == status and reply.value == pytest.approx(float(text) * factor)
+        assert reply.digit == pytest.approx(10.0**-decimals * factor)
+
+
+# --- the driver -------------------------------------------------------------------------------------------------------
+
+
+def rig(**more):
+    return Rig(MTSICS, **more).ready()
+
+
+def place(it, mass_g):
+    it.device.pan.place(mass_g, it.clock.now_s())
+
+
+def test_open_tells_model_serial_number_and_firmware():
+    identity = Rig(MTSICS).driver.open()
+    assert (identity.model, identity.serial) == ("XS205DU Excellence", "B123456789")
+    assert identity.firmware == "2.10 10.28.0.493.142"
+
+
+def test_another_balance_than_the_one_in_the_lab_file_is_refused():
+    it = Rig(MTSICS, serial="B111")
+    it.device.serial = "B222"
+    expected = r"balance B222 \(XS205DU Excellence\) answers where B111 was expected"
+    with pytest.raises(InstrumentFault, match=expected) as caught:
+        it.driver.open()
+    assert caught.value.kind == "identity"
+
+
+def test_something_else_that_speaks_mt_sics_is_refused():
+    it = Rig(MTSICS)
+    it.device.model = "SevenExcellence pH"
+    it.device.pan.capacity_g = float("nan")
+    with pytest.raises(InstrumentFault, match="'SevenExcellence pH nan g' answers where a balance was expected"):
+        it.driver.open()
+
+
+def test_weighing_waits_for_the_pan_to_settle():
+    it = rig()
+    place(it, 10.0)
+    it.begin("weigh")
+    looks = [it.look()]
+    while not looks[-1].done:
+        assert not it.device.pan.stable(it.clock.now_s())
+        it.wait(looks[-1].again_in_s)
+        looks.append(it.look())
+    assert len(looks) > 3
+    assert looks[-1].readings["mass"].value == pytest.approx(22.5, abs=3e-4)
+    assert looks[-1].readings["mass"].unit == "g" and looks[-1].achieved["mass"].unit == "g"
+
+
+def test_a_tare_is_taken_off_what_is_weighed_afterwards():
+    it = rig()
+    it.begin("tare")
+    assert it.finish().readings["tare"].value == pytest.approx(12.5, abs=3e-4)
+    place(it, 0.25)
+    it.begin("weigh")
+    assert it.finish().readings["mass"].value == pytest.approx(0.25, abs=6e-4)
+    said = it.driver.read()
+    assert said["tare"].value == pytest.approx(12.5, abs=3e-4) and said["stable"].value == "yes"
+
+
+def test_a_tare_on_a_moving_pan_is_taken_again_once_it_stands():
+    it = rig()
+    place(it, 5.0)
+    it.begin("tare")
+    it.driver._look = lambda: Reply("S", 0.0, 1e-4)  # as if it were stable just then
+    assert not it.look().done and b"TI\r\n" in it.sent
+    del it.driver._look
+    assert it.finish().readings["tare"].value == pytest.approx(17.5, abs=3e-4)
+
+
+def test_zero_clears_the_tare_and_has_a_range():
+    it = rig(simulation={"load": "3 g"})
+    it.begin("tare")
+    it.finish()
+    it.begin("zero")
+    assert it.finish().readings["mass"].value == pytest.approx(0.0, abs=1e-4)
+    assert it.driver.read()["tare"].value == 0.0
+    place(it, 50.0)
+    it.begin("zero")
+    with pytest.raises(InstrumentFault, match="outside its zero range: tare it instead") as caught:
+        it.finish()
+    assert caught.value.kind == "zero_range"
+
+
+@pytest.mark.parametrize("mass_g, kind", [(300.0, "overload"), (-100.0, "underload")])
+def test_too_much_and_no_pan_are_faults_not_values(mass_g, kind):
+    it = rig()
+    place(it, mass_g)
+    it.wait(10.0)
+    it.begin("weigh")
+    with pytest.raises(InstrumentFault, match=kind) as caught:
+        it.finish()
+    assert caught.value.kind == kind
+    with pytest.raises(InstrumentFault):
+        it.driver.read()
+
+
+def test_a_pan_that_never_settles_is_a_fault():
+    it = rig()
+    it.begin("weigh", within=(5.0, "s"))
+    with pytest.raises(InstrumentFault, match=r"not stable within 5 s \(last about .* g\)") as caught:
+        for _ in range(40):
+            place(it, 0.01)
+            assert not it.look().done
+            it.wait(0.5)
+    assert caught.value.kind == "unstable"
+
+
+def test_a_power_cut_between_tare_and_weighing_is_found_by_the_tare_memory():
+    it = rig()
+    it.begin("tare")
+    it.finish()
+    place(it, 0.25)
+    it.wait(10.0)
+    it.device.power_cycle(it.clock.now_s())
+    it.begin("weigh")
+    with pytest.raises(InstrumentFault, match=r"its tare is 0 g where 12\.\d+ g was tared") as caught:
+        it.finish()
+    assert caught.value.kind == "reset"
+
+
+def test_a_balance_that_was_left_repeating_is_heard_all_the_same():
+    it = Rig(MTSICS)
+    it.device.receive(b"SIR\r\n", 0.0)
+    it.wait(5.0)
+    assert it.driver.open().serial == "B123456789"
+    assert it.device.repeats_s is None
+
+
+def test_stop_ends_what_the_balance_waits_for():
+    it = rig()
+    place(it, 1.0)
+    it.device.receive(b"S\r\n", it.clock.now_s())
+    assert it.device.waits == "S"
+    it.driver.stop()
+    assert it.device.waits == "" and it.sent[-1] == b"@\r\n"
+
+
+def test_a_balance_that_weighs_in_another_unit_is_not_converted_by_guess():
+    it = rig()
+    written = it.device._written
+    it.device._written = lambda mass_g: written(mass_g).replace(" g", " ct")
+    with pytest.raises(InstrumentFault, match="it weighs in 'ct': set the unit for the host to g") as caught:
+        it.driver.read()
+    assert caught.value.kind == "setup"
+
+
+def test_a_broken_cell_and_a_command_it_does_not_know_are_named():
+    it = rig()
+    it.device._written = lambda mass_g: "  Error  10b"
+    with pytest.raises(InstrumentFault, match="it reports error 10b") as caught:
+        it.driver.read()
+    assert caught.value.kind == "hardware"
+    it = Rig(MTSICS)
+    it.device._tell = lambda command: it.device._say("ES")
+    with pytest.raises(InstrumentFault, match=r"I2: it does not know this command \(ES\)"):
+        it.driver.open()
+
+
+def test_an_answer_that_was_damaged_into_a_fault_is_asked_again():
+    it = rig()
+    exchange, spoilt = it.driver.exchange, iter([Reply("+")])
+    it.driver.exchange = lambda codec, command, deadline_s: next(spoilt, None) or exchange(codec, command, deadline_s)
+    assert it.driver.read()["mass"].value == pytest.approx(12.5, abs=3e-4)
+
+
+def test_options():
+    assert MTSICS.expected("weigh", {"within_s": 60.0}, {}).duration_s == 4.0
+    with pytest.raises(SpecError, match="serial = '' is not a serial number"):
+        MTSICS.declare({"serial": ""})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_on_a_bad_line_no_mass_is_wrong(seed):
+    it = Rig(MTSICS, faults="drop=0.05,flip=0.05,late=0.05,double=0.05,unsolicited=0.05", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(60):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                it.wait(0.3)
+        raise AssertionError("no way through in 60 tries")
+
+    assert insist(it.driver.open).serial == "B123456789"
+    for mass_g in (1.0, 20.0, -4.0):
+        place(it, mass_g)
+        it.begin("weigh")
+        while not (look := insist(it.look)).done:
+            it.wait(look.again_in_s)
+        assert look.achieved["mass"] == Amount(pytest.approx(it.device.pan.load_g, abs=1e-3), "g")
+    insist(it.driver.stop)
