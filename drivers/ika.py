@@ -170,6 +170,11 @@ class RCT(Driver):
         seconds = _watchdog_s(options)
         return f"the plate's own watchdog: heater and stirrer go off after {seconds} s of silence" if seconds else ""
 
+    @classmethod
+    def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
+        """Stir slowly."""
+        return "stir", {"speed": Amount(100.0, "rpm")}
+
     def open(self) -> Identity:
         """Ask for the name. Raises InstrumentFault when something else answers."""
         name = self._text("IN_NAME")

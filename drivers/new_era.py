@@ -27,7 +27,6 @@ from labloop.bench import (
     Expected,
     Identity,
     InstrumentFault,
-    LinkTimeout,
     Progress,
     ProtocolError,
     Reading,
@@ -40,32 +39,12 @@ from labloop.bench import (
     written,
 )
 
-from .new_era_codec import (
-    ALARMS,
-    ANSWERS,
-    ERRORS,
-    MOST,
-    UL,
-    UL_MIN,
-    Command,
-    NewEraCodec,
-    Reply,
-    Volumes,
-    number,
-    rate,
-    volumes,
-)
+from .new_era_codec import ALARMS, MOST, UL, UL_MIN, Volumes, number, rate
+from .new_era_line import PUMPING, Line
 from .new_era_options import read_options
 
-PUMPING = {"I": "infuses", "W": "withdraws", "X": "purges"}
 # From here on DIS shows tenths of a microlitre only (test_new_era: counters are cleared before they grow coarse).
 COARSE_UL = 100.0
-# An answer of 25 characters takes 13 ms at 19200 baud; a pump answers within 100 ms.
-ANSWER_S = 1.0
-STOP_S = 0.3
-# A basic frame has no checksum, so what decides something is asked until two answers in a row are alike; with one
-# answer in ten damaged, five unlike pairs in a row happen once in some thousand times, and then the runner asks anew.
-AGREE_TRIES = 5
 
 
 @dataclass(slots=True)
@@ -105,10 +84,9 @@ class NE1000(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         read = read_options(options)
-        self._codec = NewEraCodec(read.address)
+        self._line = Line(exchange, read.address)
         self._diameter = number(read.diameter_mm)
         self._watchdog_s = read.watchdog_s
-        self._reset = False
         self._begun: Begun | None = None
         self._ran = False
 
@@ -164,44 +142,53 @@ class NE1000(Driver):
             return f"the pump's own watchdog: it stops when nobody speaks to it for {seconds} s"
         return "the pump itself: it stops at the end of the volume it was given"
 
+    @classmethod
+    def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
+        """A plunger's move that the eye can see (0.5 mm, in 5 s where the pump is that fast)."""
+        read = read_options(options)
+        volume_ul = math.pi * (read.diameter_mm / 2.0) ** 2 * 0.5
+        slowest, fastest = read.rates
+        rate_ul_min = min(max(volume_ul * 12.0, slowest), fastest)
+        return "dispense", {"rate": Amount(rate_ul_min, "uL/min"), "volume": Amount(volume_ul, "uL")}
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:
         """Ask for model and firmware. Raises InstrumentFault when something else answers."""
-        first = self._exchange("VER")
+        first = self._line.exchange("VER")
         reply = first
         if first.alarm:
-            self._note(first.alarm)
-            reply = self._believe("VER", self._exchange("VER"))
+            self._line.note(first.alarm)
+            reply = self._line.believe("VER", self._line.exchange("VER"))
         else:
-            self._believe("VER", first)
+            self._line.believe("VER", first)
         model, _, firmware = reply.data.partition("V")
         said = f"A?{first.alarm}" if first.alarm else f"{first.status}{first.data}"
         return Identity(model=model, firmware=firmware, first_reply=repr(said))
 
     def configure(self) -> None:
         """Send syringe, units, program and watchdog where they differ; a new diameter clears the counters."""
-        status = self._ask("").status
+        status = self._line.ask("").status
         if status in PUMPING:
             raise InstrumentFault(f"it {PUMPING[status]} already; stop it before it is set up", kind="busy")
-        if float(self._set("DIA")) != float(self._diameter):
-            self._order(f"DIA{self._diameter}")
-            if float(said := self._set("DIA")) != float(self._diameter):
+        if float(self._line.set_to("DIA")) != float(self._diameter):
+            self._line.order(f"DIA{self._diameter}")
+            if float(said := self._line.set_to("DIA")) != float(self._diameter):
                 raise ProtocolError(f"it has a diameter of {said} mm after {self._diameter} mm was sent")
-        if not self._set("VOL").endswith("UL"):
-            self._order("VOLUL")
+        if not self._line.set_to("VOL").endswith("UL"):
+            self._line.order("VOLUL")
         for phase, function in (("2", "STP"), ("1", "RAT")):
-            self._order(f"PHN{phase}")
-            if not self._set("FUN").startswith(function):
-                self._order(f"FUN{function}")
-        if int(self._set("SAF")) != self._watchdog_s:
-            self._order(f"SAF{self._watchdog_s}")
-        self._codec.safe = self._watchdog_s > 0
-        self._reset = False
+            self._line.order(f"PHN{phase}")
+            if not self._line.set_to("FUN").startswith(function):
+                self._line.order(f"FUN{function}")
+        if int(self._line.set_to("SAF")) != self._watchdog_s:
+            self._line.order(f"SAF{self._watchdog_s}")
+        self._line.safe = self._watchdog_s > 0
+        self._line.reset = False
 
     def read(self) -> Mapping[str, Reading]:
         """The volumes moved since the counters were cleared."""
-        now = self._look()[1]
+        now = self._line.look()[1]
         return {
             "infused": Reading(value=now.infused, unit="uL"),
             "withdrawn": Reading(value=now.withdrawn, unit="uL"),
@@ -209,7 +196,7 @@ class NE1000(Driver):
 
     def counters(self) -> Mapping[str, Amount]:
         """The volumes moved, and one unit of their last digit."""
-        now = self._sure()[1]
+        now = self._line.sure()[1]
         return {
             "infused": Amount(now.infused, "uL"),
             "withdrawn": Amount(now.withdrawn, "uL"),
@@ -222,8 +209,8 @@ class NE1000(Driver):
 
     def clear_counters(self) -> None:
         """Set both counters to 0."""
-        self._order("CLDINF")
-        self._order("CLDWDR")
+        self._line.order("CLDINF")
+        self._line.order("CLDWDR")
 
     @action(RATE, TIME, VOLUME, act=True, evidence=EVIDENCE, remainder=True, amount="volume")
     def dispense(self, rate_ul_min: float, time_s: float | None = None, volume_ul: float | None = None) -> None:
@@ -240,7 +227,7 @@ class NE1000(Driver):
         begun = self._begun
         if begun is None:
             return Progress(done=True, achieved={"volume": Amount(0.0, "uL")})
-        reply, now, alarm = self._sure()
+        reply, now, alarm = self._line.sure()
         moved = _moved(begun.direction, begun.before, now)
         if alarm:
             kind, why = ALARMS[alarm]
@@ -266,8 +253,8 @@ class NE1000(Driver):
             return Verdict(state="not_begun", why="it was never told to run")
         if "infused" not in before or "withdrawn" not in before:
             return Verdict(state="cannot_tell", why="the counters were not read before the act")
-        reply, now, _ = self._sure()
-        if self._reset:
+        reply, now, _ = self._line.sure()
+        if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
         then = Volumes(_amount(before, "infused"), _amount(before, "withdrawn"), _amount(before, "resolution"))
         direction = "INF" if action == "dispense" else "WDR"
@@ -294,21 +281,7 @@ class NE1000(Driver):
 
     def stop(self) -> None:
         """Stop pumping and end the program; harmless twice. Raises InstrumentFault when it pumps on."""
-        # Each of these may be eaten: one by an alarm, one only pauses, one may be lost on the line.
-        for last in (False, False, False, True):
-            try:
-                reply = self.exchange(self._codec, Command("STP"), STOP_S)
-            except LinkTimeout:
-                if last:
-                    raise
-                continue
-            self._note(reply.alarm)
-            if reply.status == "S" and not reply.alarm:
-                break
-        # The answer to a stop may have been one that came late; this one is certain.
-        status = self._ask("").status
-        if status in PUMPING:
-            raise InstrumentFault(f"it {PUMPING[status]} after it was told to stop", kind="runaway")
+        self._line.stop()
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
@@ -321,90 +294,24 @@ class NE1000(Driver):
             raise SafetyError(f"{why}; nothing was sent")
         if rate_ul_min == 0.0 or _volume_ul(values) == 0.0:
             return
-        status = self._ask("").status
+        status = self._line.ask("").status
         if status in PUMPING:
             raise InstrumentFault(f"it {PUMPING[status]} already", kind="busy")
         if status != "S":
             self.stop()  # a paused program would go on instead of ours
-        if self._reset:
+        if self._line.reset:
             self.configure()
         text, unit = rate(rate_ul_min)
         volume = number(_volume_ul(values))
-        before = self._sure()[1]
-        self._order(f"DIR{direction}")
-        self._order(f"RAT{text}{unit}")
-        self._order(f"VOL{volume}")
-        if not self._codec.safe:  # a basic frame has no checksum: a flipped bit would make another number of it
-            self._same("RAT", float(text) * UL_MIN[unit], UL_MIN)
-            self._same("VOL", float(volume), UL)
+        before = self._line.sure()[1]
+        self._line.order(f"DIR{direction}")
+        self._line.order(f"RAT{text}{unit}")
+        self._line.order(f"VOL{volume}")
+        if not self._line.safe:  # a basic frame has no checksum: a flipped bit would make another number of it
+            self._line.same("RAT", float(text) * UL_MIN[unit], UL_MIN)
+            self._line.same("VOL", float(volume), UL)
         self._begun, self._ran = Begun(direction, float(text) * UL_MIN[unit], float(volume), before), True
-        self._order("RUN")
-
-    def _same(self, question: str, wanted: float, units: Mapping[str, float]) -> None:
-        match = ANSWERS[question].fullmatch(self._ask(question).data)
-        said = float(match[1]) * units[match[2]] if match else math.nan
-        if not math.isclose(said, wanted, rel_tol=1e-6):
-            raise ProtocolError(f"{question} reads back as {said:g} where {wanted:g} was sent; nothing was started")
-
-    def _look(self) -> tuple[Reply, Volumes, str]:
-        """The counters, and the alarm that stood before."""
-        first = self._exchange("DIS")
-        self._note(first.alarm)
-        reply = self._believe("DIS", self._exchange("DIS") if first.alarm else first)
-        return reply, volumes(reply.data), first.alarm
-
-    def _sure(self) -> tuple[Reply, Volumes, str]:
-        """The same, said twice alike while the pump stands."""
-        reply, now, alarm = self._look()
-        for _ in range(AGREE_TRIES):
-            if self._codec.safe or reply.status in PUMPING:
-                return reply, now, alarm
-            again, same, later = self._look()
-            alarm = alarm or later
-            if (again.status, same) == (reply.status, now):
-                return again, same, alarm
-            reply, now = again, same
-        raise ProtocolError(f"the counters read differently each time, last {now}")
-
-    def _set(self, text: str) -> str:
-        """What the pump is set to, said twice alike."""
-        said = self._ask(text).data
-        for _ in range(AGREE_TRIES):
-            if self._codec.safe:
-                return said
-            before, said = said, self._ask(text).data
-            if said == before:
-                return said
-        raise ProtocolError(f"{text} is answered differently each time, last with {said!r}")
-
-    def _ask(self, text: str) -> Reply:
-        """A question: an alarm that stands is noted, and the question asked again."""
-        reply = self._exchange(text)
-        if reply.alarm:
-            self._note(reply.alarm)
-            reply = self._exchange(text)
-        return self._believe(text, reply)
-
-    def _order(self, text: str) -> None:
-        """Something to set or do; an alarm means that it was not done."""
-        reply = self._exchange(text)
-        self._note(reply.alarm)
-        self._believe(text, reply)
-
-    def _exchange(self, text: str) -> Reply:
-        reply: Reply = self.exchange(self._codec, Command(text), ANSWER_S)
-        return reply
-
-    def _note(self, alarm: str) -> None:
-        self._reset = self._reset or alarm == "R"
-
-    def _believe(self, text: str, reply: Reply) -> Reply:
-        if reply.alarm:
-            kind, why = ALARMS[reply.alarm]
-            raise InstrumentFault(f"{text or 'a question'}: {why}", kind=kind)
-        if reply.error is not None:
-            raise InstrumentFault(f"{text}: {ERRORS[reply.error]} (?{reply.error})", kind="refused")
-        return reply
+        self._line.order("RUN")
 
 
 def _moved(direction: str, then: Volumes, now: Volumes) -> float:

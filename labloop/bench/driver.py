@@ -48,6 +48,12 @@ class Driver:
         """Who makes it safe when this computer dies: the instrument's own watchdog, in words ("": nobody)."""
         return ""
 
+    @classmethod
+    def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]] | None:
+        """The smallest action by which a person sees which instrument this is, with its settings (None: nothing to
+        see). stop() is sent after it."""
+        return None
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

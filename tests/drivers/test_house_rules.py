@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labloop.bench import Driver, Identity, actions_of
+from labloop.bench.settings import resolve
 from labloop.campaign.units import check_unit
 from tests.drivers.rigs import Rig
 from tests.drivers.stand import stand_of
@@ -150,3 +151,13 @@ def test_a_stand_that_does_nothing_to_matter_has_no_acts(driver):
 def test_an_option_that_nobody_knows_is_refused(driver):
     with pytest.raises(Exception, match="has no option 'colour'"):
         driver.declare({**stand_of(driver).options, "colour": "red"})
+
+
+@ALL
+def test_what_it_does_to_be_seen_lies_within_its_limits(driver):
+    options = stand_of(driver).options
+    nudge = driver.nudge(options)
+    if nudge is not None:
+        name, amounts = nudge
+        values = resolve(driver.declare(options)[name], amounts)
+        assert not driver.complaint(name, values, options)
