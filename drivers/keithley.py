@@ -40,6 +40,7 @@ from labloop.bench import (
     Value,
     Verdict,
     action,
+    twice_alike,
     written,
 )  # fmt: skip
 
@@ -48,8 +49,6 @@ from .keithley_codec import BREAK, Command, KeithleyCodec, Measured, measured, n
 
 # 74 characters (a reading with five elements) take 77 ms at 9600 baud; it answers within 50 ms when it is idle.
 ANSWER_S = 1.0
-# With one answer in ten damaged, five unlike pairs in a row happen once in some thousand times; then it is asked anew.
-AGREE_TRIES = 5
 STOP_TRIES = 2
 # What a point costs beside settling and integrating: four lines each way at 9600 baud.
 POINT_S = 0.3
@@ -213,6 +212,21 @@ class K2400(Driver):
         """Send a current in A (the model sets the limits), measure voltage over current once, then off."""
         self._switch_on(Source("CURR", current_a, limit_v, 0.0, "fault"))
 
+    def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
+        """Begin an action; what another one came to is forgotten."""
+        self._begun, self._ended, self._ran = None, None, False
+        super().begin(action, settings, act)
+
+    @classmethod
+    def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
+        """It beeps."""
+        return "beep", {}
+
+    @action(repeatable=True)
+    def beep(self) -> None:
+        """Beep for half a second."""
+        self._tell(":SYST:BEEP 880,0.5")
+
     @action(repeatable=True)
     def off(self) -> None:
         """Switch the output off."""
@@ -277,7 +291,6 @@ class K2400(Driver):
 
     def _switch_on(self, source: Source, settle_s: float = 0.0) -> None:
         """Set limit and level, read them back, and only then switch the output on."""
-        self._begun, self._ended, self._ran = None, None, False
         if not self._named().startswith(NAMED):
             self.configure()  # it lost its settings when the power went
         if self._sure(":OUTP?") == "1" and self._sure(":SOUR:FUNC?") != source.function:
@@ -344,21 +357,11 @@ class K2400(Driver):
 
     def _measure(self, settle_s: float = 0.0) -> Measured:
         """One reading, said twice alike."""
-        said = self._ask(":READ?", ANSWER_S + settle_s + 2.0 * self._given.cycle_s)
-        for _ in range(AGREE_TRIES):
-            before, said = said, self._ask(":FETC?")
-            if said == before:
-                return measured(said)
-        raise ProtocolError(f"the same reading reads differently each time, last {said!r}")
+        first = [self._ask(":READ?", ANSWER_S + settle_s + 2.0 * self._given.cycle_s)]
+        return measured(twice_alike(lambda: first.pop() if first else self._ask(":FETC?"), "the reading"))
 
     def _sure(self, text: str) -> str:
-        """What it is set to, said twice alike: a line without a checksum turns a bit now and then."""
-        said = self._ask(text)
-        for _ in range(AGREE_TRIES):
-            before, said = said, self._ask(text)
-            if said == before:
-                return said
-        raise ProtocolError(f"{text} is answered differently each time, last with {said!r}")
+        return twice_alike(lambda: self._ask(text), text)
 
     def _same(self, question: str, wanted: float) -> None:
         said = float(self._sure(question))

@@ -377,6 +377,15 @@ def test_a_line_that_fails_at_the_end_costs_no_reading():
     assert it.look().readings["resistance"].value == pytest.approx(1000.0, rel=1e-3) and not it.device.output
 
 
+def test_it_beeps_to_be_seen_and_forgets_what_it_measured_before():
+    it = rig()
+    it.begin("measure_resistance", current=(1.0, "mA"), voltage_limit=(2.0, "V"))
+    it.finish()
+    name, _ = it.driver.nudge({})
+    it.begin(name, "act-2")
+    assert b":SYST:BEEP 880,0.5\n" in it.sent and it.look().readings == {}
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_on_a_bad_line_no_point_of_a_sweep_is_wrong(seed):
     it = Rig(K2400, faults="drop=0.02,flip=0.02,late=0.02,double=0.02,unsolicited=0.02", seed=seed)
