@@ -22,7 +22,6 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from struct import pack
 from typing import Any
 
 from labloop.bench import (
@@ -45,7 +44,7 @@ from labloop.bench import (
 )  # fmt: skip
 
 from . import keithley_options as o
-from .keithley_codec import BREAK, Command, KeithleyCodec, Measured, measured, number
+from .keithley_codec import BREAK, Command, KeithleyCodec, Measured, array_of, measured, number, readings_of, resistance_of
 
 # 74 characters (a reading with five elements) take 77 ms at 9600 baud; it answers within 50 ms when it is idle.
 ANSWER_S = 1.0
@@ -167,7 +166,7 @@ class K2400(Driver):
         """Whether the output is on, and what stands at it then."""
         if self._sure(":OUTP?") == "0":
             return {"output": Reading(value="off")}
-        return {"output": Reading(value="on")} | _readings(self._measure())
+        return {"output": Reading(value="on")} | readings_of(self._measure())
 
     @action(
         o.VOLTAGE, o.CURRENT_LIMIT, o.TIME, o.IF_LIMITED, gives=(o.OUTPUT_A, o.OUTPUT_V, o.LIMITED),
@@ -321,7 +320,7 @@ class K2400(Driver):
         if now.limited and source.if_limited == "fault":
             raise InstrumentFault(
                 f"it stands at its limit of {written(source.limit, 'A' if source.function == 'VOLT' else 'V')} at "
-                f"{_text(now)}: what it was told to give, it does not",
+                f"{now}: what it was told to give, it does not",
                 kind="compliance",
             )
         if source.seen_a is not None and now.current_a is not None:
@@ -330,12 +329,12 @@ class K2400(Driver):
         achieved = {"time": Amount(elapsed_s, "s"), "charge": Amount(source.charge_c, "A*s")}
         left_s = None if source.time_s is None else source.time_s - elapsed_s
         if left_s is not None and left_s > 0.0:
-            return Progress(done=False, achieved=achieved, readings=_readings(now), again_in_s=min(left_s, LOOK_S))
+            return Progress(done=False, achieved=achieved, readings=readings_of(now), again_in_s=min(left_s, LOOK_S))
         if left_s is None:
-            return Progress(done=True, readings=_readings(now))
+            return Progress(done=True, readings=readings_of(now))
         if source.time_s == 0.0:
-            return self._end(Progress(done=True, readings=_readings(now) | {"resistance": _resistance(now)}))
-        return self._end(Progress(done=True, achieved=achieved, readings=_readings(now)))
+            return self._end(Progress(done=True, readings=readings_of(now) | {"resistance": resistance_of(now)}))
+        return self._end(Progress(done=True, achieved=achieved, readings=readings_of(now)))
 
     def _next_point(self, sweep: Sweep) -> Progress:
         self._tell(f":SOUR:VOLT {number(sweep.ahead[0])}")
@@ -350,7 +349,7 @@ class K2400(Driver):
         bounds = [one for one in sweep.points if one.limited]
         if len(curve) < 2:
             raise InstrumentFault(f"{len(bounds)} of {len(sweep.points)} points stand at the limit", kind="compliance")
-        arrays = {"curve": _array(curve)} | ({"bounds": _array(bounds)} if bounds else {})
+        arrays = {"curve": array_of(curve)} | ({"bounds": array_of(bounds)} if bounds else {})
         return self._end(Progress(done=True, readings={name: Reading(unit="A") for name in arrays}, arrays=arrays))
 
     # --- how it is said -----------------------------------------------------------------------------------------
@@ -390,7 +389,26 @@ def _levels(values: Mapping[str, Value]) -> list[float]:
     return o.levels(float(values["start_v"]), float(values["stop_v"]), float(values["step_v"]), str(values["way"]))
 
 
-def _readings(now: Measured) -> dict[str, Reading]:
+def _name(self, text: str) -> None:
+        self._tell(f':DISP:WIND2:TEXT:DATA "{text}"')
+        self._tell(":DISP:WIND2:TEXT:STAT ON")
+        if (said := self._named()) != text:
+            raise ProtocolError(f"its display says {said!r} where {text!r} was sent; nothing was switched on")
+
+    def _tell(self, text: str) -> None:
+        self.exchange(self._codec, Command(text), ANSWER_S)
+        self._ask("*OPC?")
+
+    def _ask(self, text: str, deadline_s: float = ANSWER_S) -> str:
+        said: str = self.exchange(self._codec, Command(text), deadline_s)
+        return said
+
+
+def _levels(values: Mapping[str, Value]) -> list[float]:
+    return o.levels(float(values["start_v"]), float(values["stop_v"]), float(values["step_v"]), str(values["way"]))
+
+
+def readings_of(now: Measured) -> dict[str, Reading]:
     found = {"limited": Reading(value="yes" if now.limited else "no")}
     if now.voltage_v is not None:
         found["voltage"] = Reading(value=now.voltage_v, unit="V")
@@ -401,11 +419,11 @@ def _readings(now: Measured) -> dict[str, Reading]:
 
 def _resistance(now: Measured) -> Reading:
     if not now.voltage_v or not now.current_a:
-        raise InstrumentFault(f"{_text(now)} is no resistance", kind="overflow")
+        raise InstrumentFault(f"{now} is no resistance", kind="overflow")
     return Reading(value=now.voltage_v / now.current_a, unit="ohm")
 
 
-def _array(points: list[Measured]) -> bytes:
+def array_of(points: list[Measured]) -> bytes:
     numbers = [one.voltage_v for one in points] + [one.current_a for one in points]
     return pack(f"<{len(numbers)}d", *numbers)
 

@@ -5,9 +5,11 @@ a driver.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from struct import pack
 
-from labloop.bench import LineFramer, ProtocolError, shown
+from labloop.bench import InstrumentFault, LineFramer, ProtocolError, Reading, shown, written
 
 NUMBER = r"[-+]?\d\.\d{6}E[-+]\d\d"
 # What answers what. Several numbers look alike; the probe is none of them.
@@ -50,6 +52,11 @@ class Measured:
     voltage_v: float | None
     current_a: float | None
     limited: bool
+
+    def __str__(self) -> str:
+        volts = "no voltage" if self.voltage_v is None else written(self.voltage_v, "V")
+        amps = "no current" if self.current_a is None else written(self.current_a, "A")
+        return f"{volts} and {amps}"
 
 
 class KeithleyCodec:
@@ -103,3 +110,26 @@ def measured(answer: str) -> Measured:
         current if abs(current) < NO_VALUE else None,
         bool(int(status) & LIMITED),
     )
+
+
+def readings_of(now: Measured) -> dict[str, Reading]:
+    """By signal; what has no value is left out."""
+    found = {"limited": Reading(value="yes" if now.limited else "no")}
+    if now.voltage_v is not None:
+        found["voltage"] = Reading(value=now.voltage_v, unit="V")
+    if now.current_a is not None:
+        found["current"] = Reading(value=now.current_a, unit="A")
+    return found
+
+
+def resistance_of(now: Measured) -> Reading:
+    """Voltage over current. Raises InstrumentFault where one of them is nothing."""
+    if not now.voltage_v or not now.current_a:
+        raise InstrumentFault(f"{now} is no resistance", kind="overflow")
+    return Reading(value=now.voltage_v / now.current_a, unit="ohm")
+
+
+def array_of(points: Sequence[Measured]) -> bytes:
+    """n voltages, then n currents: float64, little-endian. Every point has both."""
+    numbers = [one.voltage_v for one in points] + [one.current_a for one in points]
+    return pack(f"<{len(numbers)}d", *numbers)

@@ -36,7 +36,7 @@ ERRORS = {
     830: "Invalid with INF ARM:COUNT",
 }
 QUEUE = 10
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?")
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,2})?")
 
 
 class Refused(Exception):
