@@ -44,7 +44,17 @@ from labloop.bench import (
 )  # fmt: skip
 
 from . import keithley_options as o
-from .keithley_codec import BREAK, Command, KeithleyCodec, Measured, array_of, measured, number, readings_of, resistance_of
+from .keithley_codec import (
+    BREAK,
+    Command,
+    KeithleyCodec,
+    Measured,
+    array_of,
+    measured,
+    number,
+    readings_of,
+    resistance_of,
+)
 
 # 74 characters (a reading with five elements) take 77 ms at 9600 baud; it answers within 50 ms when it is idle.
 ANSWER_S = 1.0
@@ -387,51 +397,6 @@ class K2400(Driver):
 
 def _levels(values: Mapping[str, Value]) -> list[float]:
     return o.levels(float(values["start_v"]), float(values["stop_v"]), float(values["step_v"]), str(values["way"]))
-
-
-def _name(self, text: str) -> None:
-        self._tell(f':DISP:WIND2:TEXT:DATA "{text}"')
-        self._tell(":DISP:WIND2:TEXT:STAT ON")
-        if (said := self._named()) != text:
-            raise ProtocolError(f"its display says {said!r} where {text!r} was sent; nothing was switched on")
-
-    def _tell(self, text: str) -> None:
-        self.exchange(self._codec, Command(text), ANSWER_S)
-        self._ask("*OPC?")
-
-    def _ask(self, text: str, deadline_s: float = ANSWER_S) -> str:
-        said: str = self.exchange(self._codec, Command(text), deadline_s)
-        return said
-
-
-def _levels(values: Mapping[str, Value]) -> list[float]:
-    return o.levels(float(values["start_v"]), float(values["stop_v"]), float(values["step_v"]), str(values["way"]))
-
-
-def readings_of(now: Measured) -> dict[str, Reading]:
-    found = {"limited": Reading(value="yes" if now.limited else "no")}
-    if now.voltage_v is not None:
-        found["voltage"] = Reading(value=now.voltage_v, unit="V")
-    if now.current_a is not None:
-        found["current"] = Reading(value=now.current_a, unit="A")
-    return found
-
-
-def _resistance(now: Measured) -> Reading:
-    if not now.voltage_v or not now.current_a:
-        raise InstrumentFault(f"{now} is no resistance", kind="overflow")
-    return Reading(value=now.voltage_v / now.current_a, unit="ohm")
-
-
-def array_of(points: list[Measured]) -> bytes:
-    numbers = [one.voltage_v for one in points] + [one.current_a for one in points]
-    return pack(f"<{len(numbers)}d", *numbers)
-
-
-def _text(now: Measured) -> str:
-    volts = "no voltage" if now.voltage_v is None else written(now.voltage_v, "V")
-    amps = "no current" if now.current_a is None else written(now.current_a, "A")
-    return f"{volts} and {amps}"
 
 
 def _name(act: str) -> str:
