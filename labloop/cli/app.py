@@ -83,6 +83,7 @@ app.command("abort")(request.abort)
 app.command("simulate")(bench.simulate)
 app.command("instruments")(bench.instruments)
 app.command("ports")(bench.ports)
+app.command("keys")(bench.keys)
 app.command("schema")(check.schema)
 
 
