@@ -115,7 +115,7 @@ def test_a_wrong_server_key_is_named(serve, folder):
 
 def test_a_wrong_server_key_is_named_also_when_the_deadline_comes_first(serve, folder):
     link = open_link(address(serve(), server_key="other.key"), folder)
-    with pytest.raises(LinkTimeout, match="its key is not the one in server_key=other.key"):
+    with pytest.raises(LinkTimeout, match=r"its key is not the one in server_key=other.key"):
         link.exchange(CountingCodec(), "name", 0.2)
     link.close()
 
@@ -145,7 +145,7 @@ BEYOND = ["10.0.0.5:12300", "box:12300", "[fe80::1]:12300", "localhost.evil.org:
 
 @pytest.mark.parametrize("place", BEYOND)
 def test_beyond_this_machine_only_with_keys(place):
-    with pytest.raises(SpecError, match="ZMQ beyond this machine needs keys.*labloop keys.*ssh -L"):
+    with pytest.raises(SpecError, match=r"ZMQ beyond this machine needs keys.*labloop keys.*ssh -L"):
         parse_address(f"zmq+tcp://{place}?actor=N1.box")
     assert parse_address(f"zmq+tcp://{place}?server_key=a.key&client_key=b.key_secret").options["server_key"] == "a.key"
 
@@ -153,7 +153,7 @@ def test_beyond_this_machine_only_with_keys(place):
 @pytest.mark.parametrize("query", ["server_key=a.key", "client_key=b.key_secret", "server_key=a.key&client_key="])
 @pytest.mark.parametrize("place", ["127.0.0.1:12300", "10.0.0.5:12300"])
 def test_one_key_is_no_key(place, query):
-    with pytest.raises(SpecError, match="without (server|client)_key. Add"):
+    with pytest.raises(SpecError, match=r"without (server|client)_key. Add"):
         parse_address(f"zmq+tcp://{place}?{query}")
 
 

@@ -22,7 +22,7 @@ def test_a_pair_is_made_private_and_pyzmq_reads_it(tmp_path):
 
 
 def test_a_pair_that_pyzmq_made_is_read(tmp_path):
-    public, secret = zmq.auth.create_certificates(tmp_path, "theirs")
+    _, secret = zmq.auth.create_certificates(tmp_path, "theirs")
     os.chmod(secret, 0o600)
     pair = read_pair(tmp_path / "theirs.key_secret")
     assert zmq.auth.load_certificate(secret) == (pair.public, pair.secret)
@@ -49,7 +49,7 @@ def test_a_name_is_no_path(tmp_path, name):
 def test_a_secret_that_others_may_read_is_refused(tmp_path, mode):
     _, secret = make_pair(tmp_path, "box")
     secret.chmod(mode)
-    with pytest.raises(KeyFileError, match="others may read this secret key.*chmod 600"):
+    with pytest.raises(KeyFileError, match=r"others may read this secret key.*chmod 600"):
         read_pair(secret)
 
 
@@ -93,14 +93,14 @@ def test_a_pipe_a_folder_and_nothing_are_refused_at_once(tmp_path):
         read_public(tmp_path / "pipe.key")
     with pytest.raises(KeyFileError):
         read_public(tmp_path)
-    with pytest.raises(KeyFileError, match="there is no such key. Make one with `labloop keys"):
+    with pytest.raises(KeyFileError, match=r"there is no such key. Make one with `labloop keys"):
         read_public(tmp_path / "none.key")
 
 
 def test_the_public_file_is_no_pair(tmp_path):
     public, _ = make_pair(tmp_path, "box")
     public.chmod(0o600)
-    with pytest.raises(KeyFileError, match="holds no secret key. Name the file that ends with .key_secret"):
+    with pytest.raises(KeyFileError, match=r"holds no secret key\. Name the file that ends with .key_secret"):
         read_pair(public)
 
 
