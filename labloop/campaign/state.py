@@ -359,7 +359,8 @@ def _step_ended(state: CampaignState, record: e.Record, fact: Any) -> None:
         step.achieved, step.remainder = fact.achieved, fact.remainder
         state.questions[fact.step] = step
         return
-    state.questions.pop(fact.step, None)
+    if state.questions.pop(fact.step, None) and state.state == HALTED and not state.questions:
+        state.reason = "what was asked is answered; resume it"
     state.asked.pop(fact.step, None)
     step.finished, step.ended_t_s, step.achieved, step.by = record.at, fact.t_s, fact.achieved, fact.by
     if isinstance(fact, e.StepFinished):

@@ -81,7 +81,8 @@ class LineView:
         if self.json:
             return code
         state = self.state
-        reason = f": {words.plain(state.reason)}" if state.reason else ""
+        # What is asked stands below with its answers, and not twice.
+        reason = f": {words.plain(state.reason)}" if state.reason and not state.questions else ""
         words.say(f"{state.state}{reason} (exit {code}, {exits.MEANINGS.get(code, 'ended')})")
         for question in documents.waiting(state):
             words.say(_question(self.folder, question))

@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from labloop.bench import BenchError, Verdict
+from labloop.bench import BenchError
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.constraints import meanings
@@ -25,10 +25,11 @@ from labloop.campaign.spec import CampaignSpec
 
 from . import requests
 from .memory import RunMemory
+from .opening import Opening
 from .propose import Proposer
-from .recovery import made_nothing, needs_asking, policy, settle
+from .recovery import made_nothing
 from .schedule import may_start, needs, planned
-from .step import GRACE_S, InstrumentGone, OutOfStock, StepHand
+from .step import InstrumentGone, OutOfStock, StepHand
 from .walk import End, Ended, Walk
 
 TICK_S = 0.2  # real seconds between looks into the inbox; a request is taken up within this and one exchange
@@ -88,6 +89,11 @@ class Loop:
             self.ending = ("interrupt", f"{name}, twice", 130)
         self.end("interrupt", name, 4)
 
+    def _why_safe(self) -> str:
+        if self.state.questions:
+            return "a person is asked"
+        return self.ending[1] if self.ending else "error"
+
     async def _make_safe(self, why: str) -> None:
         self.hand.halt.set()
         try:
@@ -125,7 +131,7 @@ class Loop:
         finally:
             ticker.cancel()
             if self._safe_task is None:
-                self._safe_task = asyncio.ensure_future(self._make_safe(self.ending[1] if self.ending else "error"))
+                self._safe_task = asyncio.ensure_future(self._make_safe(self._why_safe()))
             await self._safe_task
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
@@ -171,56 +177,13 @@ class Loop:
     # --- what an earlier run left ----------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        """Identify; ask what became of what was begun; only then configure."""
-        for name, station in self.hand.stations.items():
-            identity = await self.hand.ask_named(name, station.driver.open)
-            self.memory.record(
-                e.InstrumentIdentified(
-                    instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,
-                    first_reply=identity.first_reply,
-                )
-            )  # fmt: skip
-        for step in [step for step in self.state.steps.values() if step.state == s.STARTED]:
-            await self._settle(step)
+        opening = Opening(self.spec, self.hand, self.memory)
+        await opening.identify()
+        await opening.settle()
         if self.state.questions:
             self._halt_for_questions()
             raise Ended
-        for name, station in self.hand.stations.items():
-            await self.hand.ask_named(name, station.driver.configure)
-            self.memory.record(e.InstrumentConfigured(instrument=name))
-
-    async def _settle(self, step: s.StepState) -> None:
-        begun = step.begun
-        action = self.hand.action(begun.instrument, begun.action)
-        verdict = None
-        if needs_asking(action):
-            verdict = await self._come_to_rest(step)
-        settings = self.state.trials[begun.trial].settings if begun.trial is not None else {}
-        stage = planned(self.spec, begun.phase, settings)[begun.stage]
-        says = policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
-        fact = settle(step, says, verdict, self._now(), repeatable=action.repeatable)
-        self.memory.record(fact)
-        if isinstance(fact, e.StepInDoubt):
-            self._doubt(begun.trial)
-
-    async def _come_to_rest(self, step: s.StepState) -> Verdict:
-        """What the instrument says of a begun act; one that still runs is let come to its end, within reason."""
-        begun = step.begun
-        settings = self.hand.envelope.resolve(begun.instrument, begun.action, begun.settings)
-        expected = self.hand.stations[begun.instrument].declaration.expected(begun.action, settings)
-        until_s = self.clock.now_s() + 2.0 * expected.duration_s + GRACE_S
-        while True:
-            verdict = await self.hand.ask(step)
-            if verdict.state != "running":
-                return verdict
-            if self.clock.now_s() > until_s:
-                return Verdict(state="cannot_tell", why=f"It still runs, long after its time: {verdict.why}")
-            if await self.clock.wait(self.hand.halt, 1.0):
-                raise Ended
-
-    def _doubt(self, trial: int | None) -> None:
-        if trial is not None and self.state.trials[trial].state == s.RUNNING:
-            self.memory.record(e.TrialInDoubt(trial=trial, reason="an act may or may not have been done"))
+        await opening.configure()
 
     def _halt_for_questions(self) -> None:
         first, *more = self.state.questions.values()
@@ -366,7 +329,6 @@ class Loop:
             case "fail":
                 self.memory.record(e.TrialFailed(trial=number, reason=end.why, t_s=self._now()))
             case "doubt":
-                self._doubt(number)
                 self._halt_for_questions()
             case "refuse":
                 self.memory.record(e.TrialAbandoned(trial=number, reason=end.why, t_s=self._now()))

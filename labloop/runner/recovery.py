@@ -13,7 +13,7 @@ The instrument has been asked and its answers are facts already; what they mean 
                                                 a question of it, and the answer decides
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +27,7 @@ from .schedule import NextStage
 CUT_SHORT: Final = "interrupted"
 NOT_DONE: Final = "not_done"
 DISCARDED: Final = "discarded"
+INSTRUMENT: Final = "instrument"  # who said what became of a step, when it was no person
 # A stage that was interrupted this often is on a bench that needs a person, not another try.
 MOST_ATTEMPTS: Final = 5
 SAFETY: Final = "safety"
@@ -91,8 +92,8 @@ def judge(
     if not cut and not begun_in_part:
         return Judgement(verdict="run")
     says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
-    answered = {index: step for index, step in cut.items() if step.by not in ("", "instrument")}
-    if says == "again" or (cut and len(answered) == len(cut)):
+    answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
+    if says == "again" or (answered and cut.keys() <= answered.keys()):
         rest = {index: step.remainder for index, step in answered.items() if step.remainder}
         return Judgement(verdict="run", overrides=rest)
     if says == "remainder" and all(step.remainder for step in cut.values()):
@@ -101,25 +102,45 @@ def judge(
     return Judgement(verdict="abandon", why=f"cut short at {names}; the sample is discarded")
 
 
-def settle(step: s.StepState, says: str, verdict: Verdict | None, t_s: float, *, repeatable: bool = False) -> e.Fact:
+def words_of(begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
+    """An action with its settings, in words: what a person is told when nobody knows more about it."""
+    return f"{begun.action} ({amounts_text(settings)})"
+
+
+Does = Callable[[e.StepStarted, Mapping[str, e.Amount]], str]
+
+
+def settle(
+    step: s.StepState,
+    says: str,
+    verdict: Verdict | None,
+    t_s: float,
+    *,
+    ended_s: float | None = None,
+    repeatable: bool = False,
+    does: Does = words_of,
+) -> e.Fact:
     """The fact that settles a step which a crash or a safe state cut short.
 
     ``says``: the stage's policy. ``verdict``: what the instrument answered (None: not asked, because the action is
-    no act or only holds a condition). What is ``repeatable`` is never made a question of.
+    no act or only holds a condition). ``ended_s``: when it ended at the earliest, if it is done (the sample's age is
+    counted from there, so that it is never taken for fresher than it is). What is ``repeatable`` is never made a
+    question of. ``does``: what doing it would do, in words.
     """
     name = step.begun.step
     if verdict is None:
         return e.StepFailed(step=name, fault=CUT_SHORT, reason="it was cut short", t_s=t_s)
     if verdict.state == "done":
-        return e.StepFinished(step=name, achieved=dict(verdict.achieved), t_s=t_s, by="instrument")
+        done_s = t_s if ended_s is None else ended_s
+        return e.StepFinished(step=name, achieved=dict(verdict.achieved), t_s=done_s, by=INSTRUMENT)
     if verdict.state == "not_begun":
-        return e.StepFailed(step=name, fault=NOT_DONE, reason=verdict.why, t_s=t_s, by="instrument")
+        return e.StepFailed(step=name, fault=NOT_DONE, reason=verdict.why, t_s=t_s, by=INSTRUMENT)
     if repeatable or (verdict.state == "partial" and says != "ask"):
         return e.StepFailed(
             step=name, fault=CUT_SHORT, reason=verdict.why, achieved=dict(verdict.achieved),
-            remainder=dict(verdict.remainder), t_s=t_s, by="instrument",
+            remainder=dict(verdict.remainder), t_s=t_s, by=INSTRUMENT,
         )  # fmt: skip
-    return question(step, verdict.why, verdict.achieved, verdict.remainder)
+    return question(step, verdict.why, verdict.achieved, verdict.remainder, does)
 
 
 def question(
@@ -127,22 +148,39 @@ def question(
     why: str,
     achieved: Mapping[str, e.Amount] = MappingProxyType({}),
     remainder: Mapping[str, e.Amount] = MappingProxyType({}),
+    does: Does = words_of,
 ) -> e.StepInDoubt:
     """What a person must answer about an act, and what each answer will do."""
     begun = step.begun
-    meant = f"{begun.instrument}.{begun.action} ({_words(begun.settings)})"
-    rest = f"{begun.instrument} will do the rest now: {_words(remainder)}" if remainder else ""
+    whose = f"trial {begun.trial}" if begun.trial is not None else begun.phase
+    known = f", on top of {amounts_text(achieved)} that it has done" if achieved and not remainder else ""
+    if remainder:
+        again = f"{begun.instrument} will do the rest now: {does(begun, remainder)}"
+    else:
+        again = f"{begun.instrument} will do it now, in full: {does(begun, begun.settings)}{known}"
+    answers = {
+        "done": "it counts as done (say how much, if it was another amount), and the recipe goes on behind it",
+        "not-done": again,
+    }
+    if begun.phase == "trial":
+        answers["discard"] = "the sample is cleaned away, and the same settings are tried again as a new trial"
     return e.StepInDoubt(
         step=begun.step,
-        question=f"Was {meant} of trial {begun.trial} done? {why}",
-        answers={
-            "done": "it counts as done (say how much, if it was another amount), and the trial goes on",
-            "not-done": rest or f"{begun.instrument} will do it now, in full: {_words(begun.settings)}",
-            "discard": "the sample is cleaned away, and the same settings are tried again as a new trial",
-        },
+        question=f"Was {begun.instrument}.{begun.action} ({amounts_text(begun.settings)}) of {whose} done? {why}",
+        answers=answers,
         achieved=dict(achieved),
         remainder=dict(remainder),
     )
+
+
+def with_trial(state: s.CampaignState, fact: e.Fact) -> list[e.Fact]:
+    """A fact, and with a question about a trial's sample that the trial is in doubt: both in one commit."""
+    if not isinstance(fact, e.StepInDoubt):
+        return [fact]
+    begun = state.steps[fact.step].begun
+    if begun.trial is None or state.trials[begun.trial].state != s.RUNNING:
+        return [fact]
+    return [fact, e.TrialInDoubt(trial=begun.trial, reason="an act may or may not have been done")]
 
 
 def needs_asking(action: Action) -> bool:
@@ -159,10 +197,12 @@ def made_nothing(steps: Iterable[s.StepState]) -> bool:
     return all(step.state == s.FAILED and step.fault in (NOT_DONE, SAFETY) and not step.achieved for step in steps)
 
 
-def _words(settings: Mapping[str, e.Amount]) -> str:
-    return ", ".join(f"{name} = {_text(amount)}" for name, amount in settings.items()) or "no settings"
+def amounts_text(settings: Mapping[str, e.Amount]) -> str:
+    """Settings in words."""
+    return ", ".join(f"{name} = {amount_text(amount)}" for name, amount in settings.items()) or "no settings"
 
 
-def _text(amount: e.Amount) -> str:
-    number = f"{amount.value:g}" if isinstance(amount.value, float) else str(amount.value)
+def amount_text(amount: e.Amount) -> str:
+    """An amount in words: ``66.3 uL``."""
+    number = f"{amount.value:.6g}" if isinstance(amount.value, float) else str(amount.value)
     return f"{number} {amount.unit}".strip()

@@ -184,7 +184,8 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
                 except SpecError as error:
                     return _no(str(error))
                 achieved["amount"] = e.Amount(quantity.value, quantity.unit)
-            facts.append(e.StepFinished(step=name, achieved=achieved, t_s=t_s, by=by))
+            # When it was done nobody knows: its sample counts as old as the beginning of the act.
+            facts.append(e.StepFinished(step=name, achieved=achieved, t_s=step.begun.t_s, by=by))
         elif said == "not-done":
             fault = "interrupted" if step.remainder else "not_done"
             facts.append(
@@ -193,6 +194,8 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
                     remainder=dict(step.remainder), t_s=t_s, by=by,
                 )
             )  # fmt: skip
+        elif said == "discard" and step.begun.phase != "trial" and name not in state.asked:
+            return _no(f"{view.target(step)} belongs to no sample that could be discarded: say done, or not-done")
         elif said == "discard":
             facts.append(
                 e.StepFailed(

@@ -30,7 +30,7 @@ from labloop.campaign.state import CampaignState, StepState
 from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
-from .recovery import needs_asking, question, settle
+from .recovery import amount_text, amounts_text, needs_asking, question, settle, with_trial
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,7 +180,8 @@ class StepHand:
             await self.made_safe.wait()
             state = self.memory.state.steps[step]
             verdict = await self.ask(state) if needs_asking(action) else None
-            self.memory.record(settle(state, says, verdict, self._now(), repeatable=action.repeatable))
+            fact = settle(state, says, verdict, self._now(), repeatable=action.repeatable, does=self.does)
+            self.memory.record(*with_trial(self.memory.state, fact))
         except InstrumentFault as fault:
             await self._stop(name)
             await self._cut_short(name, action, step, fault.kind, str(fault))
@@ -218,7 +219,17 @@ class StepHand:
 
     def doubt(self, step: str, why: str) -> None:
         """Record that nobody can tell, with the question a person will read."""
-        self.memory.record(question(self.memory.state.steps[step], why))
+        fact = question(self.memory.state.steps[step], why, does=self.does)
+        self.memory.record(*with_trial(self.memory.state, fact))
+
+    def does(self, begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
+        """What an action with these settings will do to matter, in words: how much, and with which settings."""
+        action = self.action(begun.instrument, begun.action)
+        resolved = self.envelope.resolve(begun.instrument, begun.action, settings)
+        declared = self.stations[begun.instrument].declaration
+        amount = declared.expected(begun.action, resolved).achieved.get(action.amount) if action.amount else None
+        much = f" {amount_text(amount)}" if amount is not None else ""
+        return f"{begun.action}{much} ({amounts_text(settings)})"
 
     def act_name(self, step: str) -> str:
         """The name by which an instrument that remembers its acts knows this one: unique among all runs."""

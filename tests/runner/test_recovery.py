@@ -1,5 +1,6 @@
 """The table of what a half-done stage comes to, row by row."""
 
+import msgspec
 import pytest
 
 from labloop.bench import Action, Verdict
@@ -128,8 +129,45 @@ def test_nobody_is_asked_about_what_may_be_repeated() -> None:
 def test_a_question_says_what_each_answer_will_do() -> None:
     asked = recovery.question(step("a", 0, s.STARTED), "The counter was reset.", {}, REST)
     assert "a.dispense (volume = 10 uL) of trial 1" in asked.question and "reset" in asked.question
-    assert asked.answers["not-done"] == "a will do the rest now: volume = 3 uL"
+    assert asked.answers["not-done"] == "a will do the rest now: dispense (volume = 3 uL)"
     assert set(asked.answers) == {"done", "not-done", "discard"}
+    in_full = recovery.question(step("a", 0, s.STARTED), "w", REST, does=lambda *_: "push 10 uL into cell A")
+    assert in_full.answers["not-done"] == (
+        "a will do it now, in full: push 10 uL into cell A, on top of volume = 3 uL that it has done"
+    )
+
+
+def test_a_step_that_belongs_to_no_sample_cannot_be_discarded() -> None:
+    begun = msgspec.structs.replace(step("a", 0).begun, trial=None, phase="setup")
+    asked = recovery.question(s.StepState(begun=begun, seq=1, started=""), "w")
+    assert "of setup done" in asked.question and set(asked.answers) == {"done", "not-done"}
+
+
+def test_a_person_who_says_not_done_is_taken_at_their_word_in_a_group() -> None:
+    two = step("a", 0, s.FINISHED), step("b", 1, fault="not_done", by="ann")
+    assert judged(ahead(*TWO, attempt=2), *two).verdict == "run"
+    two = step("a", 0, s.FINISHED), step("b", 1, fault="not_done", by="instrument")
+    assert judged(ahead(*TWO, attempt=2), *two).verdict == "abandon"
+
+
+def test_what_the_instrument_says_is_done_ended_when_it_ended_at_the_earliest() -> None:
+    settled = recovery.settle(step("a", 0, s.STARTED), "ask", Verdict(state="done", why="w"), 500.0, ended_s=20.0)
+    assert isinstance(settled, e.StepFinished) and settled.t_s == 20.0
+
+
+def test_a_question_about_a_sample_comes_with_its_trial_in_doubt() -> None:
+    state = s.CampaignState()
+    for seq, fact in enumerate(
+        [e.RunStarted(), e.ProposalMade(trial=1, sample="S1", settings={}, source="sobol"), e.TrialStarted(trial=1),
+         step("a", 0).begun, msgspec.structs.replace(step("a", 0).begun, step="setup.1", trial=None, phase="setup")], 1
+    ):  # fmt: skip
+        state.apply(e.Record(seq, "", fact))
+    asked = recovery.question(state.steps["1.0"], "w")
+    assert recovery.with_trial(state, asked) == [
+        asked, e.TrialInDoubt(trial=1, reason="an act may or may not have been done")
+    ]  # fmt: skip
+    loose = recovery.question(state.steps["setup.1"], "w")
+    assert recovery.with_trial(state, loose) == [loose]
 
 
 def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None:

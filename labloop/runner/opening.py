@@ -1,0 +1,83 @@
+"""What an earlier runner left: identify, ask what became of what was begun, and only then configure.
+
+Asking is read-only, and comes first because configuring may wipe the evidence. What each begun step came to becomes a
+fact at once (see recovery), so a start that is killed in the middle is simply made again.
+"""
+
+from labloop.bench import Verdict
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.spec import CampaignSpec
+
+from .memory import RunMemory
+from .recovery import needs_asking, policy, settle, with_trial
+from .schedule import planned
+from .step import GRACE_S, StepHand
+from .walk import Ended
+
+
+class Opening:
+    """The first minutes of a run, on an open lab."""
+
+    def __init__(self, spec: CampaignSpec, hand: StepHand, memory: RunMemory) -> None:
+        self.spec = spec
+        self.hand = hand
+        self.memory = memory
+
+    async def identify(self) -> None:
+        """Ask every instrument who it is, setting nothing. Raises InstrumentFault, InstrumentGone."""
+        for name, station in self.hand.stations.items():
+            identity = await self.hand.ask_named(name, station.driver.open)
+            self.memory.record(
+                e.InstrumentIdentified(
+                    instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,
+                    first_reply=identity.first_reply,
+                )
+            )  # fmt: skip
+
+    async def settle(self) -> None:
+        """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""
+        for step in [step for step in self.memory.state.steps.values() if step.state == s.STARTED]:
+            await self._settle(step)
+
+    async def configure(self) -> None:
+        """Send every instrument its settings. Raises InstrumentFault, InstrumentGone."""
+        for name, station in self.hand.stations.items():
+            await self.hand.ask_named(name, station.driver.configure)
+            self.memory.record(e.InstrumentConfigured(instrument=name))
+
+    async def _settle(self, step: s.StepState) -> None:
+        begun = step.begun
+        action = self.hand.action(begun.instrument, begun.action)
+        verdict, ended_s = None, self.hand.clock.now_s()
+        if needs_asking(action):
+            verdict, ended_s = await self._come_to_rest(step)
+        settings = self.memory.state.trials[begun.trial].settings if begun.trial is not None else {}
+        stage = planned(self.spec, begun.phase, settings)[begun.stage]
+        says = policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
+        fact = settle(
+            step, says, verdict, round(self.hand.clock.now_s(), 6), ended_s=round(ended_s, 6),
+            repeatable=action.repeatable, does=self.hand.does,
+        )  # fmt: skip
+        self.memory.record(*with_trial(self.memory.state, fact))
+
+    async def _come_to_rest(self, step: s.StepState) -> tuple[Verdict, float]:
+        """What the instrument says of a begun act, and when that ended at the earliest.
+
+        One that still runs is let come to its end, within reason.
+        """
+        begun, clock = step.begun, self.hand.clock
+        settings = self.hand.envelope.resolve(begun.instrument, begun.action, begun.settings)
+        expected_s = self.hand.stations[begun.instrument].declaration.expected(begun.action, settings).duration_s
+        until_s = clock.now_s() + 2.0 * expected_s + GRACE_S
+        seen_running_s = begun.t_s + expected_s
+        while True:
+            verdict = await self.hand.ask(step)
+            if verdict.state != "running":
+                return verdict, min(seen_running_s, clock.now_s())
+            seen_running_s = clock.now_s()
+            if seen_running_s > until_s:
+                why = f"It still runs, long after its time: {verdict.why}"
+                return Verdict(state="cannot_tell", why=why), seen_running_s
+            if await clock.wait(self.hand.halt, 1.0):
+                raise Ended
