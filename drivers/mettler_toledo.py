@@ -35,25 +35,18 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
-    Setting,
     Signal,
-    SpecError,
     Value,
     action,
-    refuse_unknown,
     shown,
     twice_alike,
     written,
 )
 
+from .weighing import LOOK_S, MASS, WATCHDOG, WITHIN, alike, expected, refuse_another, serial_of, unstable
+
 # The longest response we ask for (I2) has 60 characters, 65 ms at 9600 baud; a WXS205SDU answers within 0.15 s.
 ANSWER_S = 1.0
-# Between two looks at a pan that has not settled.
-LOOK_S = 0.5
-# How long a balance takes to settle on a quiet table; only for the expected time of a step.
-SETTLES_S = 4.0
-# Two stable weights in a row may differ by their last digits. What differs by more was damaged on the line, or moves.
-AGREE_DIGITS = 5.0
 
 GRAMS = {"g": 1.0, "mg": 1e-3, "kg": 1e3}
 WEIGHT = r"(?P<value>(?=.{10} ) *-?\d+\.\d+) (?P<unit>\S{1,5})"
@@ -156,14 +149,9 @@ def _filled(status: str, found: Mapping[str, str], line: bytes) -> Reply:
     if not re.fullmatch(r"-?(?:0|[1-9]\d*)\.\d+", value):
         raise ProtocolError(f"{shown(line)}: {value!r} is not how a balance writes a number")
     in_grams = GRAMS[found["unit"]]
-    return Reply(status, float(value) * in_grams, in_grams * 10.0**-decimals)
+    return Reply(status, round(float(value) * in_grams, 9), in_grams * 10.0**-decimals)
 
 
-WITHIN = Setting(
-    name="within", argument="within_s", unit="s", low=1.0, high=600.0, default=60.0, required=False,
-    doc="how long the weight may take to be stable",
-)  # fmt: skip
-MASS = Signal(name="mass", unit="g", doc="net: above zero and tare")
 TARE = Signal(name="tare", unit="g", doc="the tare memory")
 
 
@@ -176,28 +164,25 @@ class MTSICS(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._codec = SicsCodec()
-        self._serial = str(options.get("serial", ""))
+        self._serial = serial_of(options, type(self).__name__)
         self._tare_g: float | None = None  # as tare() left it; None: not known to this process
         self._begun, self._within_s = "", 0.0
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions. Raises SpecError for a serial number that is none."""
-        refuse_unknown(options, ("serial",), cls.__name__)
-        serial = options.get("serial", "x")
-        if not isinstance(serial, str | int) or isinstance(serial, bool) or not str(serial).strip():
-            raise SpecError(f"serial = {serial!r} is not a serial number; it stands on the balance's plate")
+        serial_of(options, cls.__name__)
         return super().declare(options)
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """As long as the pan takes to settle on a quiet table."""
-        return Expected(duration_s=min(SETTLES_S, float(values["within_s"])))
+        return expected(values)
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:
         """A balance moves nothing."""
-        return "nothing to be made safe: a balance moves nothing"
+        return WATCHDOG
 
     def open(self) -> Identity:
         """Ask for model and serial number. Raises InstrumentFault when something else answers."""
@@ -206,10 +191,7 @@ class MTSICS(Driver):
         if model is None or model["unit"] not in GRAMS:
             raise InstrumentFault(f"{said!r} answers where a balance was expected", kind="identity")
         serial = self._words("I4")
-        if self._serial and serial != self._serial:
-            raise InstrumentFault(
-                f"balance {serial} ({model['model']}) answers where {self._serial} was expected", kind="identity"
-            )
+        refuse_another(self._serial, serial, model["model"])
         return Identity(model=model["model"], firmware=self._words("I3"), serial=serial, first_reply=repr(said))
 
     def read(self) -> Mapping[str, Reading]:
@@ -241,12 +223,9 @@ class MTSICS(Driver):
         now = self._look()
         if now.status != "S":
             if elapsed_s <= self._within_s:
-                return Progress(done=False, readings={"mass": Reading(value=now.value, unit="g")}, again_in_s=LOOK_S)
-            at = f" (last about {written(now.value, 'g')})" if now.value is not None else ""
-            raise InstrumentFault(
-                f"not stable within {written(self._within_s, 's')}{at}: draught, vibration, or the pan is touched",
-                kind="unstable",
-            )
+                seen = {} if now.value is None else {"mass": Reading(value=now.value, unit="g")}
+                return Progress(done=False, readings=seen, again_in_s=LOOK_S)
+            raise unstable(self._within_s, now.value)
         if self._begun == "weigh":
             return self._weighed(now)
         done = self._tared() if self._begun == "tare" else self._zeroed()
@@ -296,7 +275,7 @@ class MTSICS(Driver):
         again = self._look()
         if again.status != "S" or again.value is None or first.value is None:
             return None
-        if abs(again.value - first.value) > AGREE_DIGITS * again.digit:
+        if not alike(first.value, again.value, again.digit):
             raise ProtocolError(f"SI was answered with {first.value:g} g and then with {again.value:g} g, both stable")
         return again
 

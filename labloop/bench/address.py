@@ -4,6 +4,7 @@
     rfc2217://host:port?baud=9600                                    a serial port behind the network
     tcp://host:port                                                  bytes as they are
     zmq+tcp://host:port?actor=N1.spectrometer                        ZMQ, messages
+        &server_key=keys/box.key&client_key=keys/me.key_secret       with CURVE keys, by file; must, beyond this machine
     zmq+ipc:///path/of/socket?actor=N1.spectrometer                  the same, on one machine
     sim:                                                             a simulator only, no real port
 
@@ -17,14 +18,16 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
 from labloop.campaign.errors import SpecError
+from labloop.keys import is_local
 
 LINE_KEYS = ("baud", "bytesize", "parity", "stopbits", "rtscts", "xonxoff")
 INSTRUMENT_KEYS = ("actor",)
+KEY_FILES = ("server_key", "client_key")
 KEYS = {
     "serial": LINE_KEYS,
     "rfc2217": LINE_KEYS,
     "tcp": (),
-    "zmq+tcp": INSTRUMENT_KEYS,
+    "zmq+tcp": INSTRUMENT_KEYS + KEY_FILES,
     "zmq+ipc": INSTRUMENT_KEYS,
     "sim": (),
 }
@@ -84,7 +87,25 @@ def parse_address(text: str) -> Address:
         host, _, port = place.rpartition(":")
         if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise SpecError(f"port {text!r}: write it as {parts.scheme}://{_example(parts.scheme)}")
-    return Address(text=text, scheme=parts.scheme, place=place, options=options)
+    address = Address(text=text, scheme=parts.scheme, place=place, options=options)
+    if parts.scheme == "zmq+tcp":
+        _refuse_open(address)
+    return address
+
+
+def _refuse_open(address: Address) -> None:
+    """ZMQ asks nobody who he is: beyond this machine only with keys. Raises SpecError."""
+    named = [key for key in KEY_FILES if address.options.get(key)]
+    if named == list(KEY_FILES) or (not named and is_local(address.host)):
+        return
+    if named:
+        missing = next(key for key in KEY_FILES if key not in named)
+        raise SpecError(f"port {address.text!r}: {named[0]} without {missing}. Add {missing}=FILE")
+    raise SpecError(
+        f"port {address.text!r}: ZMQ beyond this machine needs keys, or anybody there could speak with the instrument. "
+        "Add server_key=FILE&client_key=FILE (`labloop keys` makes them), or bring the port here (ssh -L) and write "
+        "127.0.0.1"
+    )
 
 
 def _example(scheme: str) -> str:

@@ -30,25 +30,29 @@ def hold_settings(temperature: Setting, reach_by_s: float) -> tuple[Setting, ...
 
 @dataclass(slots=True)
 class Hold:
-    """A hold that was begun in this process; ``reached_s``: since when without a break it is within tolerance."""
+    """A hold that was begun in this process; ``reached_s``: since when without a break it is within tolerance.
 
-    temperature_c: float
+    ``unit``: of the temperature (degC, K); the tolerance is in kelvin with both.
+    """
+
+    temperature: float
     tolerance_k: float
     time_s: float
     reach_by_s: float
     started: bool = False
     reached_s: float | None = None
+    unit: str = "degC"
 
-    def left_s(self, now_c: float, elapsed_s: float) -> float | None:
+    def left_s(self, now: float, elapsed_s: float) -> float | None:
         """How long it is still to be kept (0 and less: done), or None while it is not reached.
 
         Raises InstrumentFault (``not_reached``) when that takes longer than it may.
         """
-        if abs(now_c - self.temperature_c) > self.tolerance_k:
+        if abs(now - self.temperature) > self.tolerance_k:
             self.reached_s = None
             if elapsed_s > self.reach_by_s:
                 raise InstrumentFault(
-                    f"{written(now_c, 'degC')} after {elapsed_s:.0f} s, where {written(self.temperature_c, 'degC')} "
+                    f"{written(now, self.unit)} after {elapsed_s:.0f} s, where {written(self.temperature, self.unit)} "
                     f"was to be reached within {self.reach_by_s:.0f} s",
                     kind="not_reached",
                 )
@@ -57,9 +61,9 @@ class Hold:
             self.reached_s = elapsed_s
         return self.time_s - (elapsed_s - self.reached_s)
 
-    def achieved(self, now_c: float, elapsed_s: float) -> dict[str, Amount]:
+    def achieved(self, now: float, elapsed_s: float) -> dict[str, Amount]:
         """The temperature, and how long it was kept, once it is reached."""
-        found = {"temperature": Amount(now_c, "degC")}
+        found = {"temperature": Amount(now, self.unit)}
         if self.reached_s is not None:
             found["time"] = Amount(elapsed_s - self.reached_s, "s")
         return found

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from labloop.campaign.errors import LabloopError, SpecError
@@ -27,6 +29,7 @@ from .address import parse_address
 from .errors import BenchError, InstrumentFault
 from .instrument import Action, Expected, Identity, Instrument, Signal
 from .loading import load_class
+from .messages import keys_of
 from .port import Port
 from .settings import resolve, suggest
 from .transport import open_link
@@ -252,16 +255,29 @@ def port_keys(lab: LabSpec) -> dict[str, str]:
     return keys
 
 
-def connect_real(address: str) -> Port:
-    """Open a real port by the address that the lab file writes. Raises LinkError."""
-    return Port(open_link(address))
+def key_complaints(lab: LabSpec) -> list[str]:
+    """What is wrong with the key files that the lab's addresses name; only a live run needs them."""
+    complaints = []
+    for name, instrument in lab.instruments.items():
+        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
+        try:
+            keys_of(parse_address(instrument.port or ""), lab.folder)
+        except SpecError as error:
+            complaints += [f"{place}.{line}" for line in error.complaints]
+    return complaints
 
 
-def open_lab(lab: LabSpec, connect: Connect = connect_real) -> Lab:
-    """Load the drivers and open the ports of a lab; nothing is said to any instrument yet.
+def connect_real(address: str, folder: Path = Path()) -> Port:
+    """Open a real port by the address that a lab file in ``folder`` writes. Raises SpecError, LinkError."""
+    return Port(open_link(address, folder))
+
+
+def open_lab(lab: LabSpec, connect: Connect | None = None) -> Lab:
+    """Load the drivers and open the ports of a lab (None: the real ones); nothing is said to any instrument yet.
 
     Raises SpecError before any port is opened, LinkError after closing those that were.
     """
+    connect = connect or partial(connect_real, folder=lab.folder)
     declared = declare(lab)
     keys = port_keys(lab)
     _refuse_unsafe_state(lab, declared)

@@ -9,6 +9,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import serial
 
@@ -116,13 +117,16 @@ class TcpLink(BaseLink):
         self._socket.close()
 
 
-def open_link(text: str) -> Link:
-    """Open the line of an address. Raises SpecError for an address that cannot be read, LinkError otherwise."""
+def open_link(text: str, folder: Path = Path()) -> Link:
+    """Open the line of an address; key files that it names are relative to ``folder``.
+
+    Raises SpecError for an address or a key file that cannot be read, LinkError otherwise.
+    """
     address = parse_address(text)
     if address.scheme == "tcp":
         return TcpLink(address)
     if address.scheme in ("zmq+tcp", "zmq+ipc"):
-        return ZmqLink(address)
+        return ZmqLink(address, folder=folder)
     if address.scheme == "sim":
         raise SpecError(f"port {text!r} is a simulator only; a live run needs the address of a real port")
     return SerialLink(address)

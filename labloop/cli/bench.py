@@ -29,6 +29,15 @@ def simulate(
         float | None, typer.Option("--speed", metavar="X", help="So many times faster (default: the lab file's).")
     ] = None,
     faults: Annotated[str | None, typer.Option("--faults", metavar="SPEC", help="Faults they shall have.")] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", metavar="HOST", help="Where ZMQ ports are reached (default: here only).")
+    ] = None,
+    own_key: Annotated[
+        Path | None, typer.Option("--own-key", metavar="FILE", help="The server's own NAME.key_secret, for ZMQ.")
+    ] = None,
+    allow: Annotated[
+        Path | None, typer.Option("--allow", metavar="DIR", help="The public keys (*.key) of those who are let in.")
+    ] = None,
 ) -> None:
     """Serve a lab's simulators on real ports until SIGTERM."""
     from labloop.campaign.errors import SpecError
@@ -45,7 +54,32 @@ def simulate(
     if addresses.exists() and addresses.samefile(lab):
         raise SpecError(f"--addresses {addresses}: that is LAB itself. Name another file")
     words.say(f"{spec.name}: serving {len(spec.instruments)} instruments; {addresses} says where. SIGTERM ends it.")
-    serve_lab(spec, addresses, speed=speed or spec.simulation.speed, faults=faults, ledger=ledger)
+    given = {"host": host, "own_key": own_key and own_key.resolve(), "allow": allow and allow.resolve()}
+    door = {option: str(value) for option, value in given.items() if value is not None}
+    serve_lab(spec, addresses, speed=speed or spec.simulation.speed, faults=faults, ledger=ledger, door=door)
+
+
+def keys(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose keys: a machine's or a person's name.")],
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the two files go.")] = Path("keys"),
+    json: Json = False,
+) -> None:
+    """Make a pair of keys for ZMQ beyond this machine."""
+    from labloop.campaign.errors import SpecError
+    from labloop.keys import KeyFileError, make_pair
+
+    try:
+        public, secret = make_pair(folder, name)
+    except KeyFileError as error:
+        raise SpecError(str(error)) from error
+    if json:
+        words.give_json({"schema": 1, "public": str(public), "secret": str(secret)})
+        return
+    words.give(str(public))
+    words.give(str(secret))
+    words.say(f"{public.name} is for the other side; {secret.name} stays here, readable by you alone.")
+    words.say(f"A server takes it with --own-key, and lets in whose NAME{public.suffix} lies in its --allow folder.")
+    words.say(f"A lab file names it in the port: ?server_key=THEIRS{public.suffix}&client_key={secret.name}")
 
 
 def instruments(

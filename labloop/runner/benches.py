@@ -62,7 +62,7 @@ def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float) -> str:
     yaml.preserve_quotes = True
     text = yaml.load(lab.source)
     for name, address in ports.items():
-        text["instruments"][name]["port"] = DoubleQuotedScalarString(address)
+        text["instruments"][name]["port"] = DoubleQuotedScalarString(_from_anywhere(address, lab.folder))
     sample = _sample(lab)
     for key in TABLES:
         if key in sample and key in text["sample"]:
@@ -73,6 +73,12 @@ def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float) -> str:
     out = StringIO()
     yaml.dump(text, out)
     return out.getvalue()
+
+
+def _from_anywhere(address: str, folder: Path) -> str:
+    """An address whose client_key is found from any folder."""
+    before, query, own = address.partition("client_key=")
+    return before + query + str(folder.resolve() / own) if query else address
 
 
 def _sample(lab: LabSpec) -> dict[str, Any]:
@@ -94,8 +100,13 @@ def _sample(lab: LabSpec) -> dict[str, Any]:
     return sample
 
 
-def serve_lab(lab: LabSpec, out: Path, *, speed: float, faults: str | None = None, ledger: Path | None = None) -> None:
+def serve_lab(
+    lab: LabSpec, out: Path, *, speed: float, faults: str | None = None, ledger: Path | None = None,
+    door: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
     """Serve a lab's simulators on real ports until SIGTERM or SIGINT; ``out``: the lab file that points at them.
+
+    door: ``host``, ``own_key`` and ``allow``, as labloop.simulation.serve knows them.
 
     Raises SpecError for a bench that cannot be built, or a folder that cannot be written.
     """
@@ -111,7 +122,7 @@ def serve_lab(lab: LabSpec, out: Path, *, speed: float, faults: str | None = Non
         )
     out.unlink(missing_ok=True)  # whoever waits for it must not find an earlier one's dead ports
     with TemporaryDirectory(prefix="labloop-served-") as home:
-        plan |= {"addresses": str(Path(home) / "addresses.json"), "state": None, "watch": None}
+        plan |= {"addresses": str(Path(home) / "addresses.json"), "state": None, "watch": None, **(door or {})}
 
         def ready(server: Any) -> None:
             write_whole(out, served_lab(lab, server.ports, speed).encode())

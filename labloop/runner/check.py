@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from labloop.bench.instrument import Action, Expected, Setting, Signal
-from labloop.bench.lab import Declaration, declare, port_keys
+from labloop.bench.lab import Declaration, declare, key_complaints, port_keys
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit, suggest
 from labloop.campaign import asking, recipe
@@ -105,6 +105,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
         declared = declare(lab)
         if live:
             port_keys(lab)
+            plan.complaints += key_complaints(lab)
         envelope = Envelope(lab, spec, declared)
         extremes = worst_cases(spec)
     except SpecError as error:

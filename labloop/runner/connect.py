@@ -41,9 +41,9 @@ class Bench:
 
 
 @contextmanager
-def live_bench() -> Iterator[Bench]:
+def live_bench(lab_spec: LabSpec) -> Iterator[Bench]:
     """Real ports, opened exclusively."""
-    yield Bench(connect=lambda address: Port(open_link(address)))
+    yield Bench(connect=lambda address: Port(open_link(address, lab_spec.folder)))
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def bench_of(
     if isinstance(clock, VirtualClock):
         return virtual_bench(folder, lab_spec, opened, clock)
     if opened.mode == "live":
-        return live_bench()
+        return live_bench(lab_spec)
     return served_bench(folder, lab_spec, opened)
 
 

@@ -4,7 +4,10 @@ The plan is a SimulatedBench's (bench.py) with some keys more:
 
     "addresses": OUT.json      written whole when every port answers, taken away at the end:
                                {"pid": ..., "speed": ..., "ports": {name: "serial:///...?baud=19200", ...}}
-    "transport": "pty" | "tcp" | "rfc2217"     for serial lines; messages go over ZMQ on a free loopback port
+    "transport": "pty" | "tcp" | "rfc2217"     for serial lines, always on the loopback; messages go over ZMQ on a free
+                               port of ...
+    "host": address            ... (default 127.0.0.1); another than the loopback only with
+    "own_key": file, "allow": folder           our key_secret, and the public keys of those who are let in
     "state": folder | null     everything that outlives the process is kept in its bench.json, written whole after each
                                act's begin and end and once a second, and taken up again at the start. Time stands still
                                in between. A file ``by-hand/*.json`` there, {"instrument": name, "refill_ul": number},
@@ -21,15 +24,19 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import zmq
+
+from labloop.keys import Door, is_local, protect_server, read_pair
+from labloop.keys.pairs import PUBLIC
 
 from .bench import SimulatedBench
 from .clock import WallClock
@@ -37,6 +44,9 @@ from .ports import TRANSPORTS, PtyPort, TcpPort
 
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
+# No message to a simulated instrument is longer than some kB; what is, is cut off with its sender (test_serve_keys).
+LARGEST = 1024 * 1024
+EVERYWHERE = ("0.0.0.0", "*", "::", "[::]")
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
 
 
@@ -98,6 +108,7 @@ class Server:
         self._seen_s = self._saved_s = time.monotonic()
         self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._host, self._own, self._door = _doorway(plan, self._context)
         self._serial: list[_SerialSide] = []
         self._sockets: dict[Any, Any] = {}
         self.ports: dict[str, str] = {}
@@ -112,12 +123,22 @@ class Server:
         return opened.address
 
     def _open_zmq(self, port: str, line: Any) -> str:
+        """Keys that the written address names are the real server's; ours are named in their place, or none."""
         router = self._context.socket(zmq.ROUTER)
         router.setsockopt(zmq.LINGER, 0)
-        number = router.bind_to_random_port("tcp://127.0.0.1")
+        router.setsockopt(zmq.MAXMSGSIZE, LARGEST)
+        query = dict(parse_qsl(urlsplit(port).query, keep_blank_values=True))
+        query.pop("server_key", "")
+        client_key = query.pop("client_key", "")
+        if self._own is not None:
+            protect_server(router, read_pair(self._own))
+            public = self._own.with_suffix(PUBLIC)
+            query["server_key"] = str(public if public.exists() else self._own)
+            query |= {"client_key": client_key} if client_key else {}
+        number = router.bind_to_random_port(f"tcp://{self._host}")
         self._sockets[router] = line
-        query = urlsplit(port).query
-        return f"zmq+tcp://127.0.0.1:{number}" + (f"?{query}" if query else "")
+        reached = socket.gethostname() if self._host in EVERYWHERE else self._host
+        return f"zmq+tcp://{reached}:{number}" + (f"?{urlencode(query, safe='/')}" if query else "")
 
     def stop(self) -> None:
         """End at the next turn of the loop. Safe in a signal's handler."""
@@ -139,6 +160,8 @@ class Server:
             side.port.close()
         for router in self._sockets:
             router.close(0)
+        if self._door is not None:
+            self._door.close()
         self._context.term()
         self._links.cleanup()
         self.bench.close()
@@ -147,9 +170,13 @@ class Server:
     def _turn(self) -> None:
         poller = zmq.Poller()
         ends = {fd: side for side in self._serial for fd in side.port.readable()}
-        for end in (*ends, *self._sockets):
+        doors = [self._door.socket] if self._door is not None else []
+        for end in (*ends, *self._sockets, *doors):
             poller.register(end, zmq.POLLIN)
         ready = dict(poller.poll(self._wait_ms()))
+        if self._door is not None:
+            for visit in self._door.answer():
+                sys.stderr.write(f"{visit.address}: {visit.name or f'refused, key {visit.public.decode()}'}\n")
         now_s, out = self.clock.now_s(), []
         self.bench.settle(now_s)
         for fd, side in ends.items():
@@ -219,6 +246,23 @@ class Server:
                 path.rename(path.with_suffix(".refused"))
             else:
                 path.unlink()
+
+
+def _doorway(plan: Mapping[str, Any], context: "zmq.Context[Any]") -> tuple[str, Path | None, Door | None]:
+    """Where ZMQ ports are reached, our own key, and who keeps the door. Raises ValueError."""
+    host = str(plan.get("host") or "127.0.0.1")
+    own = Path(plan["own_key"]) if plan.get("own_key") else None
+    allow = Path(plan["allow"]) if plan.get("allow") else None
+    if (own is None) != (allow is None):
+        raise ValueError("keys need both: own_key (ours) and allow (a folder with the public keys of those let in)")
+    if own is None and not is_local(host):
+        raise ValueError(
+            f"host = {host} can be reached from other machines, and ZMQ asks nobody who he is. Give own_key and allow "
+            "(`labloop keys` makes keys), or stay on 127.0.0.1"
+        )
+    if own is not None:
+        read_pair(own)
+    return host, own, Door(context, allow) if allow is not None else None
 
 
 def is_held(path: Path) -> bool:

@@ -12,7 +12,7 @@ from labloop.bench import SpecError, parse_address
         ("serial://COM3", "serial", "COM3", "serial://COM3"),
         ("rfc2217://moxa:4001?baud=4800", "rfc2217", "moxa:4001", "rfc2217://moxa:4001?baud=4800"),
         ("tcp://127.0.0.1:5025", "tcp", "127.0.0.1:5025", "tcp://127.0.0.1:5025"),
-        ("zmq+tcp://10.0.0.2:12300?actor=N1.spec", "zmq+tcp", "10.0.0.2:12300", "zmq+tcp://10.0.0.2:12300"),
+        ("zmq+tcp://127.0.0.2:12300?actor=N1.spec", "zmq+tcp", "127.0.0.2:12300", "zmq+tcp://127.0.0.2:12300"),
         ("zmq+ipc:///run/spec?actor=N1.spec", "zmq+ipc", "/run/spec", "zmq+ipc:///run/spec"),
         ("sim:", "sim", "", "sim:"),
     ],

@@ -8,7 +8,7 @@ TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC",
 
 
 def hold(**more):
-    return Hold(**{"temperature_c": 40.0, "tolerance_k": 1.0, "time_s": 30.0, "reach_by_s": 60.0} | more)
+    return Hold(**{"temperature": 40.0, "tolerance_k": 1.0, "time_s": 30.0, "reach_by_s": 60.0} | more)
 
 
 def test_only_time_without_a_break_counts():
@@ -33,9 +33,16 @@ def test_too_late_is_a_fault_that_a_campaign_may_learn_from():
     assert hold().left_s(40.0, 61.0) == 30.0, "late but there is there"
 
 
+def test_a_hold_in_kelvin_says_so():
+    it = hold(temperature=77.0, unit="K")
+    with pytest.raises(InstrumentFault, match=r"^300 K after 61 s, where 77 K was"):
+        it.left_s(300.0, 61.0)
+    assert it.achieved(77.5, 1.0) == {"temperature": Amount(77.5, "K")}
+
+
 def test_the_settings_are_the_arguments_of_a_hold():
     settings = hold_settings(TEMPERATURE, reach_by_s=600.0)
     assert {setting.argument: setting.default for setting in settings} == {
         "temperature_c": None, "tolerance_k": 1.0, "time_s": None, "reach_by_s": 600.0,
     }  # fmt: skip
-    assert Hold(temperature_c=1.0, tolerance_k=1.0, time_s=1.0, reach_by_s=settings[3].default)
+    assert Hold(temperature=1.0, tolerance_k=1.0, time_s=1.0, reach_by_s=settings[3].default)

@@ -6,7 +6,7 @@ import time
 import pytest
 import zmq
 
-from labloop.bench import LinkInterrupted, LinkTimeout, ProtocolError, open_link
+from labloop.bench import LinkInterrupted, LinkTimeout, ProtocolError, messages, open_link
 
 
 class CountingCodec:
@@ -165,3 +165,31 @@ def test_closing_never_hangs_on_what_was_not_sent():
     link.close()
     link.close()
     assert time.monotonic() - began < 0.5
+
+
+def test_a_giant_frame_is_cut_off_and_the_next_answer_taken(serve, monkeypatch):
+    monkeypatch.setattr(messages, "LARGEST", 1_000_000)
+    answers = iter([bytes(2_000_000), b"box"])
+    link = link_to(serve(lambda frames: [(0.0, [frames[0], next(answers)])]))
+    codec = CountingCodec()
+    with pytest.raises(LinkTimeout, match="nothing came"):
+        link.exchange(codec, "name", 0.3)
+    assert link.exchange(codec, "name", 5.0) == "box"
+    link.close()
+
+
+@pytest.mark.parametrize("odd", [[b"x"] * 10_000, [bytes(1000)] * 60], ids=["many frames", "many bytes"])
+def test_a_message_of_more_than_an_instruments_is_refused_and_the_next_taken(serve, monkeypatch, odd):
+    monkeypatch.setattr(messages, "LARGEST", 50_000)
+    answers = iter([odd, None])
+
+    def script(frames):
+        more = next(answers)
+        return [(0.0, [frames[0], *(more or [b"box"])])]
+
+    link = link_to(serve(script))
+    codec = CountingCodec()
+    with pytest.raises(ProtocolError, match="a message of more than 64 frames or 50000 bytes"):
+        link.exchange(codec, "name", 5.0)
+    assert link.exchange(codec, "name", 5.0) == "box"
+    link.close()

@@ -204,6 +204,24 @@ def test_zero_clears_the_tare_and_has_a_range():
     assert caught.value.kind == "zero_range"
 
 
+def test_after_zeroing_there_is_no_tare_to_be_missed():
+    it = rig(simulation={"load": "3 g"})
+    for action in ("tare", "zero", "weigh"):
+        it.begin(action)
+        look = it.finish()
+    assert look.readings["mass"].value == pytest.approx(0.0, abs=3e-4)
+
+
+def test_two_stable_weights_that_contradict_each_other_are_both_refused():
+    it = rig()
+    exchange, said = it.driver.exchange, iter([Reply("S", 2.5, 1e-4)])
+    it.driver.exchange = lambda codec, command, deadline_s: next(said, None) or exchange(codec, command, deadline_s)
+    it.begin("weigh")
+    with pytest.raises(ProtocolError, match=r"SI was answered with 2.5 g and then with 12.5 g, both stable"):
+        it.look()
+    assert it.look().readings["mass"].value == 12.5
+
+
 @pytest.mark.parametrize("mass_g, kind", [(300.0, "overload"), (-100.0, "underload")])
 def test_too_much_and_no_pan_are_faults_not_values(mass_g, kind):
     it = rig()

@@ -51,3 +51,27 @@ def test_mettler_toledo_device_drives_the_balance(
     assert seen["stable"] == [2.1873, "g"] and seen["now"] == [2.1873, "g", "S"]
     assert seen["zeroed"] is True and seen["zero"] == "S" and seen["after"] == [0.0, "g", "S"]
     assert seen["reset"] == 'I4 A "B123456789"\r\n' and seen["unknown"] == "ES\r\n"
+
+
+SARTORIUS = """
+import asyncio, json, sys
+from sartorius import Scale
+
+async def main():
+    async with Scale(sys.argv[1], timeout=1.0) as scale:
+        seen = [await scale.get_info(), await scale.get()]
+        await scale.zero()
+        seen.append(await scale.get())
+        print(json.dumps(seen))
+
+asyncio.run(main())
+"""
+
+
+def test_sartorius_drives_the_balance(serve_plan: Callable[..., Any], crosswise_python: Callable[..., Path]) -> None:
+    plan = one("simulators.sartorius:SBI", "serial:///dev/balance?baud=9600&bytesize=8&parity=O", load="12.5 g")
+    device = str(Path(serve_plan(plan).device("balance")).resolve())  # It takes only names below /dev.
+    info, before, after = said(crosswise_python("sartorius==0.7.1"), SARTORIUS, device)
+    assert info == {"model": "MSE1203S-100-DR", "serial": "0037402012", "software": "00-39-21"}
+    assert before == {"mass": 12.5, "units": "g", "stable": True, "measurement": "net"}
+    assert after == {"mass": 0.0, "units": "g", "stable": True, "measurement": "net"}

@@ -1,0 +1,315 @@
+"""JULABO refrigerated and heating circulators, over RS-232 or RS-485.
+
+Sources: operating manuals of the SL/HL series (chapter 12, p. 80-87), of FL601 (p. 39), CF40 (p. 29-31), CORIO CD
+(10.2), MAGIO MX (11.1) and Forte HT30 (p. 63). What matters of them:
+
+* 4800 7E1 with RTS/CTS (CF40 p. 29); some models let the speed be chosen. A command ends with CR, a value follows after
+  a blank; answers end with LF or CR LF. On RS-485 an address stands in front of both: ``A032_in_sp_00``.
+* ``in_*`` are answered; ``out_*`` never are, and work in remote control only. One that was refused is told by the next
+  ``status``. So what was set is only known by reading it back.
+* At least 250 ms between two commands (all manuals). The first question after switching on may stay unanswered.
+* ``status``: ``03 REMOTE START``; CORIO says ``00`` in front of all four states, so the words count. A negative number
+  is an error: alarms stop heater and pump, warnings do not.
+* After a power cut it stands still (there is no autostart in remote control) and has forgotten what was sent to it.
+* There is no watchdog: what was started goes on when this computer dies.
+* ``out_sp_00`` sets working temperature 1 in the unit that is displayed: choose that one, and degC, at the circulator.
+* Models differ in what ``in_pv_01`` and ``in_pv_02`` are: heating power and external Pt100 in all manuals above, the
+  other way round in an FP50-MH (as ISIS's simulator of it has them). So they are read only where the lab file says so.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Hold,
+    Identity,
+    InstrumentFault,
+    LineFramer,
+    LinkTimeout,
+    Progress,
+    ProtocolError,
+    Reading,
+    Setting,
+    Signal,
+    SpecError,
+    Steady,
+    Value,
+    Verdict,
+    action,
+    hold_settings,
+    refuse_unknown,
+    shown,
+    twice_alike,
+)
+
+# The longest answer (a status of some 50 characters) takes 0.1 s at 4800 baud.
+ANSWER_S = 1.0
+# Models answer with one or two decimals, so what was sent with two may come back rounded to one.
+READ_BACK = 0.051
+AMBIENT_C = 20.0
+# Litres of liquid do not change by this much between two looks; a lost digit does.
+JUMP_K = 2.0
+# A command that is never answered may be lost; only looking tells, and it is said once more.
+TRIES = 2
+# A circulator heats some 10 L with 2 kW by 2 to 3 K a minute and cools slower; for the expected time of a hold.
+RAMP_K_S = 1.5 / 60.0
+
+NUMBER = re.compile(r"[-+]?\d{1,4}(?:\.\d{1,3})?")
+MODE = re.compile(r"\d")
+# What the answer to VERSION and STATUS looks like; neither can be taken for a number.
+TEXT = re.compile(r"(?!\s*[-+]?[\d.]+\s*$)[ -~]{3,100}")
+STATE = re.compile(r"\d\d? (MANUAL|REMOTE) (START|STOP)")
+WRONG = re.compile(r"-(\d\d?) (.*)")
+# By number, a word that a campaign may list; these stop heater and pump.
+ALARMS = {1: "low_level", 2: "cooling", 5: "sensor", 6: "sensor", 12: "sensor", 14: "over_temperature"}
+# What the next status tells of a command, not of the circulator; 13: stored all the same.
+REFUSALS = (8, 9, 10, 11, 13)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command's text, in capitals (case does not matter to a circulator): ``IN_PV_00``, ``OUT_SP_00 55.50``."""
+
+    text: str
+
+
+class JulaboCodec:
+    """Lines of text. ``address``: of a circulator on RS-485, or None."""
+
+    gap_s = 0.25
+
+    def __init__(self, address: int | None = None) -> None:
+        self._prefix = "" if address is None else f"A{address:03d}_"
+        self._lines = LineFramer(b"\n", longest=128)
+        self._asked = ""
+
+    def encode(self, command: Command) -> list[bytes]:
+        self._asked = command.text
+        return [f"{self._prefix}{command.text}\r".encode("ascii")]
+
+    def expects_reply(self, command: Command) -> bool:
+        return not command.text.startswith("OUT_")
+
+    def urgent(self, command: Command) -> bool:
+        return command.text == "OUT_MODE_05 0"
+
+    def probe(self, command: Command) -> Command:
+        """The version is a text; after a lost text, the mode is a number."""
+        return Command("IN_MODE_05") if command.text in ("VERSION", "STATUS") else Command("VERSION")
+
+    def reset(self) -> None:
+        self._lines.reset()
+
+    def feed(self, data: bytes | list[bytes]) -> str | None:
+        """The answer. Raises ProtocolError for what answers another question."""
+        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
+        line = self._lines.pop()
+        if line is None:
+            return None
+        text = line.decode("ascii", "replace").removesuffix("\r")
+        pattern = TEXT if self._asked in ("VERSION", "STATUS") else MODE if "_MODE_" in self._asked else NUMBER
+        said = text.removeprefix(self._prefix)
+        if not text.startswith(self._prefix) or not pattern.fullmatch(said):
+            raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
+        return said
+
+
+TEMPERATURE = Setting(
+    name="temperature", argument="temperature_c", unit="degC", low=-95.0, high=400.0, resolution=0.1,
+    doc="of the bath; the model and its liquid set narrower limits",
+)  # fmt: skip
+EVIDENCE = "the working temperature and whether it is started, read back"
+
+
+class Circulator(Driver):
+    """A JULABO circulator. Options: ``address`` (RS-485), ``power`` and ``external``: ``in_pv_01`` or ``in_pv_02``."""
+
+    kind = "JULABO circulator"
+    signals = (
+        Signal(name="temperature", unit="degC", doc="bath"),
+        Signal(name="power", unit="%", doc="of the heater, where the lab file names its question"),
+        Signal(name="external", unit="degC", doc="external Pt100, where the lab file names its question"),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._codec = JulaboCodec(options.get("address"))
+        self._hold: Hold | None = None
+        self._steady = Steady(JUMP_K)
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions. Raises SpecError for an address or a question that cannot be."""
+        refuse_unknown(options, ("address", "power", "external"), cls.__name__)
+        address = options.get("address", 1)
+        if not isinstance(address, int) or isinstance(address, bool) or not 1 <= address <= 127:
+            raise SpecError(f"address = {address!r} is not a whole number from 1 to 127; on RS-232 leave it out")
+        questions = [options[name] for name in ("power", "external") if name in options]
+        if not set(questions) <= {"in_pv_01", "in_pv_02"} or len(set(questions)) < len(questions):
+            raise SpecError(
+                f"power = {options.get('power')!r} and external = {options.get('external')!r}: one of them may be "
+                "in_pv_01 and the other in_pv_02, as the manual of this model says"
+            )
+        return super().declare(options)
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """Getting there from the room's temperature, then the hold."""
+        if action != "hold":
+            return Expected()
+        temperature_c = float(values["temperature_c"])
+        way_s = min(abs(temperature_c - AMBIENT_C) / RAMP_K_S + 300.0, float(values["reach_by_s"]))
+        return Expected(
+            duration_s=way_s + float(values["time_s"]), achieved={"temperature": Amount(temperature_c, "degC")}
+        )
+
+    def open(self) -> Identity:
+        """Ask for the version. Raises InstrumentFault when something else answers."""
+        try:
+            said = self._text("VERSION")
+        except LinkTimeout:  # the first question after switching on may stay unanswered
+            said = self._text("VERSION")
+        if not said.startswith("JULABO"):
+            raise InstrumentFault(f"{said!r} answers where a JULABO circulator was expected", kind="identity")
+        model, _, firmware = said.partition(" VERSION ")
+        return Identity(model=model, firmware=firmware, first_reply=repr(said))
+
+    def configure(self) -> None:
+        """Make sure that it listens: raises InstrumentFault when it is under manual control or in an alarm."""
+        self._look_out()
+
+    def read(self) -> Mapping[str, Reading]:
+        """The bath, and what else the lab file names."""
+        found = {"temperature": Reading(value=self._temperature("IN_PV_00"), unit="degC")}
+        if "power" in self.options:
+            found["power"] = Reading(value=self._number(str(self.options["power"]).upper()), unit="%")
+        if "external" in self.options:
+            question = str(self.options["external"]).upper()
+            found["external"] = Reading(value=self._temperature(question), unit="degC")
+        return found
+
+    @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), act=True, holds=True)
+    def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
+        """Bring the bath to a temperature in degC (-95 to 400) and keep it there; it goes on afterwards.
+
+        Only time without a break within the tolerance counts.
+        """
+        self._hold = Hold(temperature_c, tolerance_k, time_s, reach_by_s)
+        self._run(temperature_c)
+
+    @action(TEMPERATURE, act=True, repeatable=True, evidence=EVIDENCE)
+    def control(self, temperature_c: float) -> None:
+        """Bring the bath towards a temperature in degC (-95 to 400) and go on; nothing is waited for."""
+        self._hold = None
+        self._run(temperature_c)
+
+    @action(repeatable=True)
+    def off(self) -> None:
+        """Stop heater, cooler and pump."""
+        self._hold = None
+        self.stop()
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """Read the bath. Raises InstrumentFault when a hold is not reached in time, at an alarm, or when it stopped."""
+        hold = self._hold
+        if hold is None:
+            return Progress(done=True)
+        bath_c = self._temperature("IN_PV_00")
+        self._look_out()
+        if not self._started():
+            raise InstrumentFault("it was stopped (by hand, or by a power cut)", kind="off")
+        left_s = hold.left_s(bath_c, elapsed_s)
+        return Progress(
+            done=left_s is not None and left_s <= 0.0,
+            achieved=hold.achieved(bath_c, elapsed_s),
+            readings={"temperature": Reading(value=bath_c, unit="degC")},
+            again_in_s=5.0 if left_s is None else min(max(left_s, 0.0), 5.0),
+        )
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Read back what it is set to and whether it is started; how long a hold lasted, it does not know."""
+        started = self._started()
+        if action == "off":
+            return Verdict(state="not_begun" if started else "done", why=f"it is {'' if started else 'not '}started")
+        wanted_c = float(self.resolved(action, settings)["temperature_c"])
+        runs = started and abs(self._set("IN_SP_00") - wanted_c) <= READ_BACK
+        if action != "hold":
+            why = "working temperature and mode " + ("are as asked for" if runs else "are not as asked for")
+            return Verdict(state="done" if runs else "not_begun", why=why)
+        if self._hold is not None and act == self.act and not self._hold.started:
+            return Verdict(state="not_begun", why="it was never told to start")
+        if runs:
+            return Verdict(state="running", why=f"it controls to {wanted_c:g} degC")
+        return Verdict(
+            state="partial",
+            why=f"it does not control to {wanted_c:g} degC any more, and keeps no record of how long it did",
+            achieved={"temperature": Amount(self._temperature("IN_PV_00"), "degC")},
+        )
+
+    def stop(self) -> None:
+        """Stop heater, cooler and pump; harmless twice. Raises InstrumentFault when it goes on."""
+        for _ in range(TRIES):
+            self._tell("OUT_MODE_05 0")
+            if not self._started():
+                return
+        raise InstrumentFault(f"it goes on after it was told to stop; it says {self._text('STATUS')!r}", kind="runaway")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _run(self, temperature_c: float) -> None:
+        for _ in range(TRIES):
+            self._tell(f"OUT_SP_00 {temperature_c:.2f}")
+            said_c = self._set("IN_SP_00")
+            if abs(said_c - temperature_c) <= READ_BACK:
+                break
+        else:
+            why = self._text("STATUS")
+            self._tell("OUT_MODE_05 0")  # it may be running, towards a temperature that nobody asked for
+            raise InstrumentFault(
+                f"it is set to {said_c:g} degC where {temperature_c:g} degC was sent; it says {why!r}", kind="setup"
+            )
+        if self._hold is not None:
+            self._hold.started = True
+        for _ in range(TRIES):
+            self._tell("OUT_MODE_05 1")
+            if self._started():
+                return
+        self._look_out()
+        raise InstrumentFault(f"it does not start; it says {self._text('STATUS')!r}", kind="setup")
+
+    def _look_out(self) -> None:
+        """Raise InstrumentFault when its status tells of an alarm or of manual control."""
+        said = self._text("STATUS")
+        if (wrong := WRONG.fullmatch(said)) and int(wrong[1]) in REFUSALS:
+            said = self._text("STATUS")  # that was of a command; what stands behind it is told next
+        if (state := STATE.fullmatch(said)) and state[1] == "MANUAL":
+            raise InstrumentFault(f"it is under manual control ({said!r}). Switch it to remote control", kind="setup")
+        wrong = WRONG.fullmatch(said)
+        if wrong and int(wrong[1]) not in REFUSALS and "WARNING" not in wrong[2]:
+            raise InstrumentFault(f"it says {said!r}", kind=ALARMS.get(int(wrong[1]), "alarm"))
+
+    def _started(self) -> bool:
+        return twice_alike(lambda: self._text("IN_MODE_05"), "IN_MODE_05") != "0"
+
+    def _set(self, text: str) -> float:
+        return twice_alike(lambda: self._number(text), text)
+
+    def _temperature(self, text: str) -> float:
+        return self._steady.read(lambda: self._number(text), text)
+
+    def _number(self, text: str) -> float:
+        return float(self._text(text))
+
+    def _text(self, text: str) -> str:
+        said: str = self.exchange(self._codec, Command(text), ANSWER_S)
+        return said
+
+    def _tell(self, text: str) -> None:
+        self.exchange(self._codec, Command(text), ANSWER_S)

@@ -1,0 +1,13 @@
+"""A balance with a vessel on its pan."""
+
+from tests.drivers.stand import Stand
+
+STANDS = {
+    "SBI": Stand(
+        port="serial:///dev/sartorius?baud=9600&bytesize=8&parity=O",
+        simulator="simulators.sartorius:SBI",
+        simulation={"load": "12.5 g"},
+        act=("weigh", {}),
+        acts=False,
+    )
+}

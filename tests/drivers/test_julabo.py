@@ -1,0 +1,401 @@
+"""JULABO circulators: the bytes, from manuals and captured traffic; and the driver on the simulated bath."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.julabo import Circulator, Command, JulaboCodec
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkInterrupted, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+
+MANUAL = "FL601 manual p. 39"
+LIST = "SL-26 manual p. 82 and on"
+STATUS = "MAGIO MX manual p. 91"
+CORIO = "CORIO CD-900F manual p. 39"
+LEWIS = "captured from lewis 1.4.0"
+DVG = "python-dvg-devices 1.4.0, tested on an FP51-SL"
+
+# command, sent, received, reply, source
+TABLE = [
+    ("IN_SP_00", b"IN_SP_00\r", b"15.5\n", "15.5", MANUAL),
+    ("IN_SP_00", b"IN_SP_00\r", b"55.5\r\n", "55.5", LIST),
+    ("IN_PV_00", b"IN_PV_00\r", b"24.0\r\n", "24.0", LEWIS),
+    ("IN_PV_00", b"IN_PV_00\r", b"-12.34\r\n", "-12.34", LIST),
+    ("IN_PV_01", b"IN_PV_01\r", b"5.0\r\n", "5.0", LIST),
+    ("IN_MODE_05", b"IN_MODE_05\r", b"0\r\n", "0", LEWIS),
+    ("VERSION", b"VERSION\r", b"JULABO FP50_MH Simulator, ISIS\r\n", "JULABO FP50_MH Simulator, ISIS", LEWIS),
+    ("VERSION", b"VERSION\r", b"JULABO HIGHTECH FL HL/SL VERSION 4.0\r\n", "JULABO HIGHTECH FL HL/SL VERSION 4.0", DVG),
+    ("STATUS", b"STATUS\r", b"03 REMOTE START\r\n", "03 REMOTE START", STATUS),
+    ("STATUS", b"STATUS\r", b"00 REMOTE STOP\r\n", "00 REMOTE STOP", CORIO),
+    ("STATUS", b"STATUS\r", b"-08 INVALID COMMAND\r\n", "-08 INVALID COMMAND", STATUS),
+    ("STATUS", b"STATUS\r", b"Hello from the simulated Julabo\r\n", "Hello from the simulated Julabo", LEWIS),
+]  # fmt: skip
+SILENT = [("OUT_SP_00 55.50", b"OUT_SP_00 55.50\r"), ("OUT_MODE_05 1", b"OUT_MODE_05 1\r")]
+
+
+def codec(asked, address=None):
+    made = JulaboCodec(address)
+    made.encode(Command(asked))
+    return made
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_questions(command, sent, received, reply, source):
+    made = JulaboCodec()
+    assert made.encode(Command(command)) == [sent] and made.expects_reply(Command(command))
+    assert made.feed(received) == reply
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_one_byte_at_a_time_is_the_same(command, sent, received, reply, source):
+    made = codec(command)
+    assert [made.feed(bytes([byte])) for byte in received] == [None] * (len(received) - 1) + [reply]
+
+
+@pytest.mark.parametrize("command, sent", SILENT)
+def test_what_is_set_is_not_answered(command, sent):
+    assert JulaboCodec().encode(Command(command)) == [sent]
+    assert not JulaboCodec().expects_reply(Command(command))
+
+
+def test_only_the_stop_is_urgent():
+    assert [JulaboCodec().urgent(Command(text)) for text in ("OUT_MODE_05 0", "OUT_MODE_05 1", "VERSION")] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+def test_on_rs485_the_address_stands_in_front_of_both():
+    """SL-26 manual p. 82: A032_in_sp_00 is answered with A032_55.5."""
+    made = JulaboCodec(32)
+    assert made.encode(Command("IN_SP_00")) == [b"A032_IN_SP_00\r"]
+    assert made.feed(b"A032_55.5\n") == "55.5"
+    for received in (b"A033_55.5\n", b"55.5\n"):
+        with pytest.raises(ProtocolError):
+            codec("IN_SP_00", 32).feed(received)
+
+
+@pytest.mark.parametrize(
+    ("asked", "received"),
+    [
+        ("IN_PV_00", b"JULABO HIGHTECH\r\n"),
+        ("IN_PV_00", b"03 REMOTE START\r\n"),
+        ("IN_PV_00", b"---.--\r\n"),  # a sensor that is not connected
+        ("IN_PV_00", b"\r\n"),  # what lewis answers to OUT_
+        ("IN_PV_00", b"2\xb4.0\r\n"),
+        ("IN_PV_00", b"12345.0\r\n"),
+        ("IN_MODE_05", b"24.0\r\n"),
+        ("VERSION", b"24.0\r\n"),
+        ("VERSION", b"1\r\n"),
+        ("STATUS", b"-5\r\n"),
+        ("STATUS", b"\x00\x01\x02\r\n"),
+        ("IN_PV_00", b"9" * 300),
+    ],
+)
+def test_what_answers_something_else_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(received)
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_the_answer_to_a_probe_is_never_taken_for_the_one_that_is_owed(command, sent, received, reply, source):
+    probe = JulaboCodec().probe(Command(command))
+    answers = {"VERSION": b"JULABO HIGHTECH FL HL/SL VERSION 4.0\r\n", "IN_MODE_05": b"1\r\n"}
+    for asked, answer in ((command, answers[probe.text]), (probe.text, received)):
+        if asked != "IN_MODE_05" or answer[:1] not in b"01":
+            with pytest.raises(ProtocolError):
+                codec(asked).feed(answer)
+
+
+@given(st.sampled_from([row[0] for row in TABLE]), st.lists(st.binary(max_size=60), max_size=12))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece)
+            made.feed(b"\n")
+        except ProtocolError:
+            made.reset()
+        assert len(made._lines._rest) <= 128 + 61
+
+
+@given(st.floats(-95, 400).map(lambda value: f"{value:.2f}"), st.sampled_from(["IN_PV_00", "IN_SP_00"]))
+def test_what_a_circulator_says_is_what_is_read(text, asked):
+    assert codec(asked).feed(f"{text}\r\n".encode()) == text
+
+
+# --- the driver -------------------------------------------------------------------------------------------------------
+
+
+def rig(**more):
+    return Rig(Circulator, **more).ready()
+
+
+HOLD = {"temperature": (40.0, "degC"), "tolerance": (1.0, "K"), "time": (30.0, "s"), "reach_by": (30.0, "min")}
+
+
+def hear(device, answer):
+    """Let the device answer some questions otherwise: ``answer(question)`` or None."""
+    asked = device._asked
+    device._asked = lambda name, now_s: said if (said := answer(name)) is not None else asked(name, now_s)
+
+
+def test_it_says_who_it_is_and_what_it_reads():
+    it = Rig(Circulator, power="in_pv_01")
+    identity = it.driver.open()
+    assert (identity.model, identity.firmware) == ("JULABO HIGHTECH FL HL/SL", "4.0")
+    assert identity.first_reply == "'JULABO HIGHTECH FL HL/SL VERSION 4.0'"
+    assert {name: (one.value, one.unit) for name, one in it.driver.read().items()} == {
+        "temperature": (22.0, "degC"), "power": (0.0, "%"),
+    }  # fmt: skip
+
+
+def test_a_quarter_of_a_second_lies_between_any_two_commands():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.look()
+    it.driver.stop()
+    at_s = [one.at_s for one in it.port.traffic if one.kind == "sent"]
+    assert len(at_s) > 10
+    assert min(b - a for a, b in itertools.pairwise(at_s)) >= 0.25 - 1e-9
+
+
+def test_a_hold_reaches_its_temperature_and_keeps_it_for_its_time():
+    it = rig()
+    it.begin("hold", **HOLD)
+    kept_from = None
+    while not (look := it.look()).done:
+        if abs(look.readings["temperature"].value - 40.0) <= 1.0 and kept_from is None:
+            kept_from = it.clock.now_s()
+        it.wait(look.again_in_s)
+    assert it.clock.now_s() - kept_from == pytest.approx(30.0, abs=7.0)
+    assert look.achieved["time"].value >= 30.0 and abs(look.achieved["temperature"].value - 40.0) <= 1.0
+    assert it.device.started, "it goes on for what comes next"
+    assert [entry.act for entry in it.ledger] == ["hold"]
+
+
+def test_a_temperature_that_is_not_reached_in_time_is_a_fault():
+    it = rig()
+    it.begin("hold", **HOLD | {"temperature": (150.0, "degC"), "reach_by": (60.0, "s")})
+    with pytest.raises(InstrumentFault, match=r"degC after \d+ s, where 150 degC was to be reached") as caught:
+        it.finish()
+    assert caught.value.kind == "not_reached"
+
+
+@pytest.mark.parametrize(("temperature_c", "said"), [(-80.0, "-10 VALUE TOO SMALL"), (300.0, "-11 VALUE TOO LARGE")])
+def test_a_temperature_that_it_refuses_is_found_by_reading_back(temperature_c, said):
+    it = rig()
+    with pytest.raises(InstrumentFault, match=f"set to 24 degC where {temperature_c:g} degC was sent.*'{said}'") as no:
+        it.begin("control", temperature=(temperature_c, "degC"))
+    assert no.value.kind == "setup" and not it.device.started
+
+
+def test_a_temperature_beyond_its_warning_limits_is_stored_all_the_same():
+    """Forte HT30 manual p. 63: -13 is a warning, the value is stored."""
+    it = rig()
+    it.begin("hold", **HOLD | {"temperature": (155.0, "degC")})
+    assert it.device.wrong == -13
+    assert not it.look().done
+
+
+def test_a_lost_command_is_said_again():
+    it = rig()
+    do, lost = it.device._do, []
+
+    def deaf(line, now_s):
+        name = line.partition(" ")[0]
+        if name.startswith("out_") and name not in lost:
+            lost.append(name)
+            return None
+        return do(line, now_s)
+
+    it.device._do = deaf
+    it.begin("control", temperature=(40.0, "degC"))
+    assert it.device.started and it.device.working[0] == 40.0
+    lost.clear()
+    it.driver.stop()
+    assert not it.device.started
+
+
+def test_a_model_with_one_decimal_is_believed():
+    it = rig()
+    hear(it.device, lambda name: "40.5" if name == "in_sp_00" else None)
+    it.begin("control", temperature=(40.46, "degC"))
+    assert it.device.working[0] == 40.46
+
+
+def test_an_alarm_in_the_middle_of_a_hold_is_a_fault_with_its_name():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.wait(10.0)
+    it.device.leak(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="it says '-01 LOW LEVEL ALARM'") as caught:
+        it.look()
+    assert caught.value.kind == "low_level"
+    with pytest.raises(InstrumentFault, match="LOW LEVEL"):
+        it.begin("control", "act-2", temperature=(30.0, "degC"))
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("-05 WORKING SENSOR ALARM", "sensor"),
+        ("-14 TEMPERATURE/LEVEL ALARM", "over_temperature"),
+        ("-07 I2C-BUS ERROR", "alarm"),
+        ("01 MANUAL START", "setup"),
+        ("00 MANUAL START", "setup"),
+        ("-03 EXCESS TEMPERATURE WARNING", None),
+        ("00 REMOTE START", None),
+        ("Hello from the simulated Julabo", None),
+    ],
+)
+def test_what_a_status_means(said, kind):
+    it = rig()
+    hear(it.device, lambda name: said if name == "status" else None)
+    if kind is None:
+        it.driver.configure()
+    else:
+        with pytest.raises(InstrumentFault) as caught:
+            it.driver.configure()
+        assert caught.value.kind == kind and repr(said) in str(caught.value)
+
+
+def test_a_refusal_of_an_earlier_command_does_not_hide_what_is_wrong():
+    it = Rig(Circulator, simulation={"remote": False})
+    it.device.wrong = -9
+    with pytest.raises(InstrumentFault, match="under manual control") as caught:
+        it.ready()
+    assert caught.value.kind == "setup"
+
+
+def test_a_power_cut_in_a_hold_is_a_fault():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.wait(10.0)
+    it.device.power_cycle(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="it was stopped") as caught:
+        it.look()
+    assert caught.value.kind == "off"
+
+
+def test_control_goes_on_and_off_ends_it():
+    it = rig()
+    amounts = it.begin("control", temperature=(313.15, "K"))
+    assert it.look().done and it.device.working[0] == 40.0
+    assert it.happened("control", amounts, {}).state == "done"
+    assert it.happened("off", {}, {}).state == "not_begun"
+    it.begin("off", "act-2")
+    assert it.look().done and not it.device.started
+    assert it.happened("control", amounts, {}).state == "not_begun"
+    assert it.happened("off", {}, {}, "act-2").state == "done"
+
+
+def test_another_temperature_than_asked_for_is_another_act():
+    it = rig()
+    it.begin("control", temperature=(40.0, "degC"))
+    other = {"temperature": Amount(50.0, "degC")}
+    assert it.happened("control", other, {}).state == "not_begun"
+    hold = {name: Amount(*value) for name, value in (HOLD | {"temperature": (50.0, "degC")}).items()}
+    found = it.happened("hold", hold, {}, "act-9")
+    assert found.state == "partial" and found.achieved["temperature"].unit == "degC"
+
+
+def test_a_hold_that_was_never_started_is_not_begun():
+    it = rig()
+    it.port.link.interrupt()
+    with pytest.raises(LinkInterrupted):
+        it.begin("hold", **HOLD)
+    it.port.link.resume()
+    amounts = {name: Amount(*value) for name, value in HOLD.items()}
+    assert it.happened("hold", amounts, {}).state == "not_begun"
+
+
+def test_a_stop_that_does_nothing_is_not_believed():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.device.remote = False
+    with pytest.raises(InstrumentFault, match="it goes on after it was told to stop; it says '-09") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+def test_the_first_question_may_stay_unanswered_and_the_second_may_not():
+    it = Rig(Circulator)
+    take = it.device._take
+    it.device._take = lambda line, now_s: b"" if len(it.sent) == 1 else take(line, now_s)
+    assert it.driver.open().firmware == "4.0"
+    it.device._take = lambda line, now_s: b""
+    with pytest.raises(LinkError, match="no whole answer to"):
+        it.restarted().open()
+
+
+def test_another_instrument_on_the_port_is_refused():
+    it = Rig(Circulator)
+    hear(it.device, lambda name: "LAUDA ECO" if name == "version" else None)
+    with pytest.raises(InstrumentFault, match="'LAUDA ECO' answers where a JULABO circulator was expected") as caught:
+        it.driver.open()
+    assert caught.value.kind == "identity"
+
+
+def test_two_circulators_on_one_line_are_told_apart():
+    it = Rig(Circulator, address=1, more={"other": {"address": 2}}).ready()
+    it.begin("control", temperature=(40.0, "degC"))
+    assert it.device.started and not it.bench.devices["other"].started
+    assert it.sent[-1] == b"A001_IN_MODE_05\r"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"address": 0},
+        {"address": 128},
+        {"address": "A"},
+        {"power": "in_pv_00"},
+        {"power": "in_pv_01", "external": "in_pv_01"},
+    ],
+)
+def test_options_that_cannot_be(options):
+    with pytest.raises(SpecError):
+        Circulator.declare(options)
+
+
+def test_the_other_order_of_questions():
+    it = rig(power="in_pv_02", external="in_pv_01")
+    hear(it.device, lambda name: {"in_pv_01": "26.00", "in_pv_02": "5.0"}.get(name))
+    found = it.driver.read()
+    assert (found["power"].value, found["external"].value) == (5.0, 26.0)
+
+
+def test_nobody_stops_it_when_this_computer_dies():
+    assert Circulator.watchdog({}) == ""
+
+
+def test_the_expected_time_is_bounded_by_what_reaching_may_take():
+    values = {"temperature_c": 80.0, "tolerance_k": 1.0, "time_s": 600.0, "reach_by_s": 1800.0}
+    assert Circulator.expected("hold", values, {}).duration_s == 2400.0
+    assert Circulator.expected("hold", values | {"temperature_c": 25.0}, {}).duration_s == 1100.0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
+    it = Rig(Circulator, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(40):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                continue
+        raise AssertionError("no way through in 40 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    insist(lambda: it.begin("hold", **HOLD))
+    while not (look := insist(it.look)).done:
+        truth_c = it.device.leg.at(it.clock.now_s())
+        assert abs(look.readings["temperature"].value - truth_c) < 2.5
+        it.wait(look.again_in_s)
+    assert it.device.working[0] == 40.0
+    insist(it.driver.stop)
+    assert not it.device.started

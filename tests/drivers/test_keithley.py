@@ -1,0 +1,410 @@
+"""Keithley SourceMeters: the bytes, from the manual and from captured traces; and the driver on the simulated one."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.keithley import K2400
+from drivers.keithley_codec import BREAK, Command, KeithleyCodec, Measured, measured, number
+from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+
+CAPTURED = "captured from pymeasure 0.16 on a pty"
+BASIL = "SiLab-Bonn/basil issue 121, a 2400 over RS-232"
+MANUAL = "2400S-900-01 Rev. K"
+IDENTITY = "KEITHLEY INSTRUMENTS INC.,MODEL 2400,4105123,C32   Oct  4 2010 14:20:11/A02  /S/K"
+NAME = ":DISP:WIND2:TEXT:DATA?"
+
+# command, sent, received, reply, source
+READING = "+1.000000E+00,+1.000000E-03,+9.910000E+37,+1.234000E+01,+2.253200E+04"
+LEAKING = "-2.000000E+00,-1.470096E-08,+9.910000E+37,+6.860023E+03,+2.151000E+04"
+AS_PRINTED = "KEITHLEY INSTRUMENTS INC., MODEL 2400, 1234567, C30 Mar 17 1999/A02 /K/J"
+OFF = '+803,"Not permitted with OUTPUT off"'
+# command, received, reply, source; what is sent is the command and LF
+TABLE = [
+    ("*IDN?", IDENTITY.encode() + b"\n", IDENTITY, CAPTURED),
+    ("*IDN?", AS_PRINTED.encode() + b"\r\n", AS_PRINTED, f"{MANUAL}, 16-3"),
+    (":OUTP?", b"1\n", "1", CAPTURED),
+    ("*OPC?", b"1\n", "1", f"{MANUAL}, 16-3"),
+    (":SYST:ERR?", b'0,"No error"\n', '0,"No error"', CAPTURED),
+    (":SYST:ERR?", b'-113,"Undefined header"\n', '-113,"Undefined header"', f"{MANUAL}, B-8"),
+    (":SYST:ERR?", OFF.encode() + b"\n", OFF, f"{MANUAL}, B-6"),
+    (":SENS:CURR:PROT?", b"1.000000E-06\r\n", "1.000000E-06", BASIL),
+    (":READ?", LEAKING.encode() + b"\r\n", LEAKING, BASIL),
+    (":FETC?", READING.encode() + b"\n", READING, CAPTURED),
+    (":SOUR:FUNC?", b"VOLT\n", "VOLT", CAPTURED),
+    (":ROUT:TERM?", b"FRON\n", "FRON", CAPTURED),
+    (":SENS:FUNC?", b'"VOLT:DC","CURR:DC"\n', '"VOLT:DC","CURR:DC"', f"{MANUAL}, 18-60"),
+    (NAME, b'"labloop ready"\n', "labloop ready", f"{MANUAL}, 18-46"),
+    (NAME, b"\n", "", f"{MANUAL}, 18-46"),
+]
+SILENT = [(":OUTP ON", b":OUTP ON\n"), (":SOUR:VOLT 1.000000E+00", b":SOUR:VOLT 1.000000E+00\n"), (BREAK, b"\x03")]
+
+
+def codec(asked):
+    made = KeithleyCodec()
+    made.encode(Command(asked))
+    return made
+
+
+@pytest.mark.parametrize("command, received, reply, source", TABLE)
+def test_questions(command, received, reply, source):
+    made = KeithleyCodec()
+    assert made.encode(Command(command)) == [command.encode() + b"\n"] and made.expects_reply(Command(command))
+    assert made.feed(received) == reply
+
+
+@pytest.mark.parametrize("command, received, reply, source", TABLE)
+def test_one_byte_at_a_time_is_the_same(command, received, reply, source):
+    made = codec(command)
+    for byte in received[:-1]:
+        assert made.feed(bytes([byte])) is None
+    assert made.feed(received[-1:]) == reply
+
+
+@pytest.mark.parametrize("command, sent", SILENT)
+def test_orders_are_silent(command, sent):
+    assert KeithleyCodec().encode(Command(command)) == [sent]
+    assert not KeithleyCodec().expects_reply(Command(command))
+
+
+@pytest.mark.parametrize(
+    "asked, received",
+    [
+        (":OUTP?", b"VOLT\n"),
+        (":OUTP?", b"11\n"),
+        (":READ?", b"1.000000E-06\n"),
+        (":READ?", b"+1.000000E+00,+1.000000E-03,+9.910000E+37,+1.234000E+01\n"),  # one element is missing
+        (":READ?", b"+1.000000E+00,+1.00000E-03,+9.910000E+37,+1.234000E+01,+2.253200E+04\n"),  # one digit is missing
+        (":SENS:CURR:PROT?", b"+1.000000E+00,+1.000000E-03,+9.910000E+37,+1.234000E+01,+2.253200E+04\n"),
+        (":SYST:ERR?", b'1,"No error"\n'),
+        ("*IDN?", b"LSCI,MODEL336,LSA3361/LSO3362,2.9\n"),
+        (":SOUR:FUNC?", b"\xd6OLT\n"),
+        (":READ?", b"9" * 600),
+    ],
+)
+def test_what_answers_something_else_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(received)
+
+
+@given(st.sampled_from([row[0] for row in TABLE]), st.lists(st.binary(max_size=200), max_size=12))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece + b"\n")
+        except ProtocolError:
+            made.reset()
+
+
+def floats(most):
+    """Numbers that an instrument can say: not below a femtovolt or femtoampere."""
+    return st.floats(-most, most).map(lambda value: round(value, 15))
+
+
+@given(floats(1100), floats(3.15), st.booleans())
+def test_what_is_measured_is_what_is_read(volts, amps, limited):
+    status = 22532 | limited << 3
+    line = f"{volts:+.6E},{amps:+.6E},+9.910000E+37,+1.234000E+01,{status:+.6E}\n".encode()
+    found = measured(codec(":READ?").feed(line))
+    assert found == Measured(float(f"{volts:.6E}"), float(f"{amps:.6E}"), limited)
+
+
+@given(floats(1100))
+def test_what_is_sent_is_read_back(value):
+    assert float(codec(":SOUR:VOLT?").feed(number(value).encode() + b"\n")) == pytest.approx(value, rel=1e-6, abs=0)
+
+
+def test_a_reading_without_a_value_has_none():
+    assert measured("+9.910000E+37,+9.900000E+37,+9.910000E+37,+1.000000E+00,+8.000000E+00") == Measured(
+        None, None, True
+    )
+    with pytest.raises(ProtocolError, match="a status of"):
+        measured("+1.000000E+00,+1.000000E+00,+9.910000E+37,+1.000000E+00,+9.910000E+37")
+
+
+# --- the driver -------------------------------------------------------------------------------------------------------
+
+RESISTOR = {"device": {"resistance": "1 kohm"}}
+DIODE = {"device": {"resistance": "10 Mohm", "saturation_current": "1 nA", "ideality": 1.5, "series": "2 ohm"}}
+
+
+def rig(**more):
+    return Rig(K2400, **more).ready()
+
+
+def points(data):
+    numbers = struct.unpack(f"<{len(data) // 8}d", data)
+    half = len(numbers) // 2
+    return list(zip(numbers[:half], numbers[half:], strict=True))
+
+
+def test_a_voltage_for_a_time_then_off():
+    it = rig()
+    it.begin("source_voltage", voltage=(2.0, "V"), current_limit=(10.0, "mA"), time=(20.0, "s"))
+    assert it.device.output
+    look = it.finish()
+    assert not it.device.output
+    assert look.readings["current"].value == pytest.approx(2e-3, rel=1e-4) and look.readings["limited"].value == "no"
+    assert look.achieved["charge"] == Amount(pytest.approx(2e-3 * 20.0, rel=0.05), "A*s")
+    assert [(entry.act, entry.phase, entry.amount) for entry in it.ledger] == [
+        ("source_voltage", "begin", 2.0), ("source_voltage", "end", 2.0),
+    ]  # fmt: skip
+    assert it.ledger[1].at_s - it.ledger[0].at_s == pytest.approx(20.0, abs=2.0)
+
+
+def test_without_a_time_the_output_stays_on_and_another_level_does_not_interrupt_it():
+    it = rig()
+    it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    assert it.finish().done and it.device.output
+    it.begin("source_voltage", "act-2", voltage=(2.0, "V"), current_limit=(10.0, "mA"))
+    assert it.finish().readings["current"].value == pytest.approx(2e-3, rel=1e-4)
+    assert [entry.phase for entry in it.ledger] == ["begin"]
+    it.begin("source_current", "act-3", current=(1.0, "mA"), voltage_limit=(5.0, "V"))
+    assert it.finish().readings["voltage"].value == pytest.approx(1.0, rel=1e-4)
+    assert [entry.phase for entry in it.ledger] == ["begin", "end", "begin"]
+    it.begin("off", "act-4")
+    assert it.look().done and not it.device.output
+
+
+def test_a_source_at_its_limit_is_a_fault_and_what_it_measured_is_no_value():
+    it = rig()
+    it.begin("source_voltage", voltage=(2.0, "V"), current_limit=(1.0, "mA"), time=(20.0, "s"))
+    with pytest.raises(InstrumentFault, match=r"stands at its limit of 0\.001 A at .* V and .* A") as caught:
+        it.look()
+    assert caught.value.kind == "compliance"
+
+
+def test_a_source_at_its_limit_goes_on_where_that_was_wished_and_says_so():
+    it = rig()
+    it.begin("source_voltage", voltage=(2.0, "V"), current_limit=(1.0, "mA"), time=(5.0, "s"), if_limited=("go_on", ""))
+    look = it.finish()
+    assert look.readings["limited"].value == "yes"
+    assert look.readings["voltage"].value == pytest.approx(1.0, rel=1e-3), "the voltage that 1 mA makes of 1 kohm"
+
+
+def test_a_sweep_of_a_diode_leaves_out_what_stands_at_the_limit():
+    it = rig(simulation=DIODE)
+    it.begin("sweep_voltage", start=(-1.0, "V"), stop=(1.0, "V"), step=(50.0, "mV"), current_limit=(1.0, "mA"))
+    look = it.finish()
+    curve, bounds = points(look.arrays["curve"]), points(look.arrays["bounds"])
+    assert len(curve) + len(bounds) == 41 and len(bounds) > 5
+    assert all(abs(amps) < 1e-3 for _, amps in curve) and all(abs(amps - 1e-3) < 1e-6 for _, amps in bounds)
+    truth = it.device.device
+    for volts, amps in curve:
+        assert amps == pytest.approx(truth.at_voltage(volts), rel=2e-3, abs=2e-9)
+    assert [volts for volts, _ in curve] == pytest.approx([-1.0 + 0.05 * n for n in range(len(curve))], abs=1e-3)
+    assert not it.device.output and len(it.ledger) == 2
+
+
+def test_a_sweep_there_and_back_and_one_whose_steps_do_not_divide_it():
+    it = rig()
+    it.begin(
+        "sweep_voltage", start=(0.0, "V"), stop=(1.0, "V"), step=(0.3, "V"), current_limit=(10.0, "mA"),
+        way=("there_and_back", ""),
+    )  # fmt: skip
+    volts = [volts for volts, _ in points(it.finish().arrays["curve"])]
+    assert volts == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0], abs=1e-4)
+
+
+def test_a_sweep_that_settles_takes_its_time():
+    it = rig()
+    it.begin("sweep_voltage", start=(0.0, "V"), stop=(1.0, "V"), step=(0.5, "V"), current_limit=(10.0, "mA"),
+             settle=(2.0, "s"))  # fmt: skip
+    it.finish()
+    assert it.clock.now_s() - it.began_s >= 3 * 2.0
+
+
+def test_a_sweep_all_at_the_limit_is_a_fault():
+    it = rig(simulation={"device": {"resistance": "1 ohm"}})
+    it.begin("sweep_voltage", start=(1.0, "V"), stop=(2.0, "V"), step=(0.5, "V"), current_limit=(1.0, "mA"))
+    with pytest.raises(InstrumentFault, match="3 of 3 points stand at the limit") as caught:
+        it.finish()
+    assert caught.value.kind == "compliance"
+
+
+@pytest.mark.parametrize("model, amps", [("2400", 1e-4), ("2420", 1e-4)])
+def test_a_resistance_is_measured_voltage_over_measured_current(model, amps):
+    it = rig(model=model, wires=4, terminals="rear", nplc=0.1)
+    it.begin("measure_resistance", current=(amps, "A"), voltage_limit=(2.0, "V"))
+    look = it.finish()
+    assert look.readings["resistance"].value == pytest.approx(1000.0, rel=1e-3)
+    assert look.readings["resistance"].unit == "ohm" and not it.device.output
+    assert it.device.set["remote_sense"] is True and it.device.set["terminals"] == "REAR"
+
+
+def test_limits_are_those_of_the_model_and_go_together():
+    def high(options, action, name):
+        return next(one.high for one in K2400.declare(options)[action].settings if one.name == name)
+
+    assert high({}, "source_voltage", "voltage") == 210.0 and high({"model": "2410"}, "sweep_voltage", "stop") == 1100.0
+    assert high({"model": "2401"}, "source_current", "voltage_limit") == 21.0
+    assert high({"model": "2425"}, "source_voltage", "current_limit") == 3.15
+    values = {"voltage_v": 100.0, "limit_a": 0.5, "if_limited": "fault"}
+    assert "above 21 V a 2400 gives no more than 0.105 A" in K2400.complaint("source_voltage", values, {})
+    assert K2400.complaint("source_voltage", values | {"limit_a": 0.1}, {}) == ""
+    sweep = {"start_v": 0.0, "stop_v": 1.0, "step_v": 1e-5, "limit_a": 0.1, "settle_s": 0.0, "way": "there"}
+    assert "100001 points" in K2400.complaint("sweep_voltage", sweep, {})
+    assert "two different voltages" in K2400.complaint("sweep_voltage", sweep | {"stop_v": 0.0}, {})
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"model": "2450"}, "none of 2400"),
+        ({"terminals": "left"}, "neither front nor rear"),
+        ({"wires": 3}, "neither 2 nor 4"),
+        ({"nplc": 100}, "0.01 to 10"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, why):
+    with pytest.raises(SpecError, match=why):
+        K2400.declare(options)
+
+
+def test_another_model_is_refused_with_what_answered():
+    it = Rig(K2400, simulation={"model": "2410"})
+    with pytest.raises(
+        InstrumentFault, match=r"MODEL 2410,1234567.* answers where a 2400 was expected.*model: 2410"
+    ) as caught:
+        it.driver.open()
+    assert caught.value.kind == "identity"
+    assert Rig(K2400, model="2410").driver.open().serial == "1234567"
+
+
+def test_read_tells_of_an_output_that_is_off_without_waiting_for_a_reading():
+    it = rig()
+    assert {name: one.value for name, one in it.driver.read().items()} == {"output": "off"}
+    it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    assert it.driver.read()["current"].value == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_nothing_goes_on_when_the_limit_does_not_read_back():
+    it = rig()
+    put = it.device._do
+    it.device._do = lambda unit: None if unit.header == ":SENS:CURR:PROT" and not unit.asks else put(unit)
+    with pytest.raises(
+        ProtocolError, match=r"PROT\? reads back as 0.000105 where 0.01 was sent; nothing was switched on"
+    ):
+        it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    assert not it.device.output and it.ledger == []
+
+
+def test_a_blocked_output_says_what_the_instrument_says():
+    it = rig()
+    it.device.switch = lambda on: it.device.errors.add(802) if on else None
+    with pytest.raises(InstrumentFault, match=r"does not go on.*OUTPUT blocked by output enable") as caught:
+        it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    assert caught.value.kind == "refused"
+
+
+def test_an_output_that_somebody_switched_off_is_a_fault():
+    it = rig()
+    it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"), time=(60.0, "s"))
+    it.device.switch(False)
+    with pytest.raises(InstrumentFault, match="switched off by somebody else") as caught:
+        it.look()
+    assert caught.value.kind == "off"
+
+
+def test_a_stop_that_does_nothing_is_not_believed():
+    it = rig()
+    it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    it.device.switch = lambda on: None
+    with pytest.raises(InstrumentFault, match="its output is on after it was told to go off") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+def test_a_stop_gets_in_while_the_instrument_measures():
+    it = rig(nplc=10)
+    it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    it.device.receive(b":TRIG:COUN 1000\n:INIT\n", it.clock.now_s())
+    before_s = it.clock.now_s()
+    it.driver.stop()
+    assert not it.device.output and it.clock.now_s() - before_s < 2.0
+
+
+def test_power_that_went_and_came_is_seen_and_the_settings_are_sent_again():
+    it = rig(wires=4)
+    it.device.power_cycle(it.clock.now_s())
+    it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
+    assert it.device.set["remote_sense"] is True and it.device.set["functions"] == ("VOLT", "CURR")
+
+
+SWEEP = {"start": (0.0, "V"), "stop": (1.0, "V"), "step": (0.1, "V"), "current_limit": (10.0, "mA")}
+
+
+def test_what_became_of_an_act():
+    it = rig()
+    amounts = {name: Amount(*value) for name, value in SWEEP.items()}
+    assert it.happened("sweep_voltage", amounts, {}).state == "not_begun"
+    it.begin("sweep_voltage", **SWEEP)
+    assert it.happened("sweep_voltage", amounts, {}).state == "running"
+    it.look()
+    it.restarted().open()
+    assert it.happened("sweep_voltage", amounts, {}).state == "partial", "nobody steps it any more"
+    assert it.happened("sweep_voltage", amounts, {}, "act-2").state == "not_begun"
+    assert it.happened("off", {}, {}).state == "not_begun"
+    it.device.power_cycle(it.clock.now_s())
+    assert it.happened("sweep_voltage", amounts, {}).state == "cannot_tell"
+    assert it.happened("off", {}, {}).state == "done"
+
+
+def test_an_act_that_did_not_get_out_is_not_begun():
+    it = rig()
+    it.port.link.interrupt()
+    with pytest.raises(LinkError):
+        it.begin("sweep_voltage", **SWEEP)
+    it.port.link.resume()
+    assert it.happened("sweep_voltage", {}, {}).state == "not_begun"
+
+
+def test_a_line_that_fails_at_the_end_costs_no_reading():
+    it = rig()
+    it.begin("measure_resistance", current=(1.0, "mA"), voltage_limit=(2.0, "V"))
+    it.device.receive, whole = (
+        (lambda data, now_s: b"" if b"OUTP OFF" in data else whole(data, now_s)),
+        it.device.receive,
+    )
+    with pytest.raises(InstrumentFault, match="its output is on"):
+        it.look()
+    it.device.receive = whole
+    assert it.look().readings["resistance"].value == pytest.approx(1000.0, rel=1e-3) and not it.device.output
+
+
+def test_it_beeps_to_be_seen_and_forgets_what_it_measured_before():
+    it = rig()
+    it.begin("measure_resistance", current=(1.0, "mA"), voltage_limit=(2.0, "V"))
+    it.finish()
+    name, _ = it.driver.nudge({})
+    it.begin(name, "act-2")
+    assert b":SYST:BEEP 880,0.5\n" in it.sent and it.look().readings == {}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_a_bad_line_no_point_of_a_sweep_is_wrong(seed):
+    it = Rig(K2400, faults="drop=0.02,flip=0.02,late=0.02,double=0.02,unsolicited=0.02", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(60):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                continue
+        raise AssertionError("no way through in 60 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    insist(lambda: it.begin("sweep_voltage", **SWEEP))
+    while not (look := insist(it.look)).done:
+        pass
+    found = points(look.arrays["curve"])
+    assert len(found) == 11
+    for n, (volts, amps) in enumerate(found):
+        assert math.isclose(volts, 0.1 * n, abs_tol=1e-3) and math.isclose(amps, 1e-4 * n, abs_tol=1e-6)
+    assert not it.device.output

@@ -1,0 +1,183 @@
+"""Campaigns against tables: what is scored, what is paired, and what goes on after an end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labloop.campaign.errors import SpecError
+from labloop.campaign.objective import Objective
+from labloop.campaign.spec import read_spec
+from labloop.study.backtest import COURSES, Backtest, Order, first_rows, play
+from labloop.study.curves import draw
+from labloop.study.executor import as_done
+from labloop.study.measured import merits, read_measured
+from labloop.study.scores import score
+
+CAMPAIGN = """
+labloop: 1
+campaign: hill
+parameters:
+  x: {range: [0, 10], unit: mL}
+  solvent: {choices: [DMF, NMP]}
+outcomes:
+  height: {goal: maximize, unit: cm}
+design: {seed: 3}
+budget: {trials: 14}
+"""
+
+
+def hill(x: float, solvent: str) -> float:
+    return -((x - 7.1) ** 2) + (3.0 if solvent == "NMP" else 0.0)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    rows = [(x / 2.0, solvent, hill(x / 2.0, solvent)) for x in range(21) for solvent in ("DMF", "NMP")]
+    rows += [(7.0, "NMP", 1.0), (99.0, "NMP", 50.0), (1.0, "H2O", 50.0)]  # a replicate, and two outside the space
+    table = tmp_path / "hill.csv"
+    table.write_text("x,solvent,height\n" + "".join(f"{x},{s},{h}\n" for x, s, h in rows))
+    campaign = tmp_path / "hill.yaml"
+    campaign.write_text(CAMPAIGN)
+    return campaign, table
+
+
+def order(files: tuple[Path, Path], folder: Path, **words: Any) -> Order:
+    return Order(campaign=files[0], table=files[1], folder=folder, **{"seeds": 2, "jobs": "1", **words})
+
+
+def test_a_table_is_read_as_conditions(files: tuple[Path, Path]) -> None:
+    measured = read_measured(files[1], read_spec(files[0]))
+    assert (len(measured), measured.replicates, measured.left_out) == (42, 1, 2)
+    best = int(np.argmax(measured.merit))
+    assert measured.settings[best] == {"x": 7.5, "solvent": "NMP"}
+    assert measured.outcomes[best]["height"] == pytest.approx(2.84)
+    (top,) = [one for one, at in zip(measured.outcomes, measured.settings, strict=True) if at["x"] == 7.0
+              and at["solvent"] == "NMP"]  # fmt: skip
+    assert top["height"] == pytest.approx(1.995), "the mean of 2.99 and 1"
+
+
+def test_every_strategy_begins_with_the_same_rows_and_measures_none_twice(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    test = Backtest(order(files, tmp_path / "out"))
+    courses = list(test.run())
+    assert {(one.strategy, one.seed) for one in courses} == {(n, s) for n in ("labloop", "random") for s in (0, 1)}
+    for course in courses:
+        assert course.rows[:5] == first_rows(test.measured, course.seed, 5)
+        assert len(course.rows) == len(set(course.rows)) == 14 and len(course.cpu_s) == 9
+    assert courses[0].rows[:5] != next(one for one in courses if one.seed == 1).rows[:5]
+    figures = test.document()["strategies"]
+    assert figures["labloop"]["area"]["mean"] > figures["random"]["area"]["mean"]
+    assert figures["labloop"]["to_best"]["reached"] == 2
+    assert figures["labloop"]["best"]["height"]["median"] == pytest.approx(2.84)
+    draw(test.document(), tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_done_is_not_done_again(files: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    whole = list(Backtest(order(files, folder, seeds=1)).run())
+    with (folder / COURSES).open("a") as file:
+        file.write('{"strategy": "labloop", "seed": 1, "ke')  # killed while it wrote
+    again = Backtest(order(files, folder))
+    assert {(one.name, one.seed) for one in again.pieces()} == {("labloop", 1), ("random", 1)}
+    assert len(list(again.run())) == 2 and len(again.courses) == 4
+    assert not list(Backtest(order(files, folder)).run())
+    pieces = Backtest(order(files, tmp_path / "b", seeds=1)).pieces()
+    assert [one.rows for one in whole] == [play(piece).rows for piece in pieces]
+    assert len(Backtest(order(files, folder, trials=12)).pieces()) == 4, "another budget is another course"
+
+
+def test_campaigns_are_compared(files: tuple[Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(CAMPAIGN + "engine: {acquisition: LogEI}\n")
+    test = Backtest(order(files, tmp_path / "out", seeds=1, trials=7, against=(f"ei={other}", "random")))
+    assert {one.strategy for one in test.run()} == {"labloop", "ei", "random"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"against": ("chance",)}, "NAME=FILE"),
+        ({"against": ("random", "random")}, "once"),
+        ({"initial": 42}, "below the table's 42"),
+        ({"initial": 0}, "at least 1"),
+        ({"seeds": 0}, "--seeds 0"),
+        ({"trials": 5}, "nothing to propose"),
+        ({"jobs": "many"}, "--jobs many"),
+        ({"jobs": "0"}, "--jobs 0"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_refused(
+    files: tuple[Path, Path], tmp_path: Path, words: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SpecError, match=said):
+        list(Backtest(order(files, tmp_path / "out", **words)).run())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x,height\n1,2\n", "no column solvent"),
+        ("x,solvent,height\n1,DMF,high\n", ":2: height = 'high' is no number"),
+        ("x,solvent,height\n11,DMF,1\n12,DMF,2\n", "of its 2 rows 0 lie in"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(files: tuple[Path, Path], text: str, said: str) -> None:
+    files[1].write_text(text)
+    with pytest.raises(SpecError, match=said):
+        read_measured(files[1], read_spec(files[0]))
+
+
+def test_a_course_is_scored_from_the_tables_median_to_its_best() -> None:
+    merit = np.arange(101.0)[:, None]
+    found = score([50, 0, 75, 99, 100], merit, 2)
+    assert found.curve == (0.0, 0.0, 0.5, 0.98, 1.0)
+    assert found.area == pytest.approx((0.5 + 0.98 + 1.0) / 3)
+    assert (found.to_top, found.to_best) == (4, 5), "the top 1 % of 101 conditions are two"
+    assert score([0, 1], merit, 1).to_top is None
+
+
+def test_a_condition_that_breaks_a_limit_is_worth_the_least() -> None:
+    merit = np.array([[-np.inf], [0.0], [1.0], [2.0]])
+    assert score([0, 3], merit, 1).curve == (0.0, 1.0)
+
+
+def test_a_front_is_scored_by_its_share_of_the_hypervolume() -> None:
+    merit = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 0.0]])
+    found = score([3, 0, 2], merit, 1)
+    assert found.curve == (0.0, 0.0, 1.0) and found.to_top is None
+
+
+def test_merit_follows_goals_weights_and_limits(tmp_path: Path) -> None:
+    campaign = tmp_path / "two.yaml"
+    text = CAMPAIGN.replace("height: {goal: maximize, unit: cm}", "height: {goal: maximize}\n  cost: {goal: minimize}")
+    campaign.write_text(text)
+    rows = [{"height": 3.0, "cost": 1.0}, {"height": 2.0, "cost": 9.0}]
+    assert merits(Objective(read_spec(campaign)), rows).tolist() == [[3.0, -1.0], [2.0, -9.0]]
+    campaign.write_text(
+        text.replace("maximize}", "maximize, weight: 2}").replace("minimize}", "minimize, weight: 1, limit: <= 5}")
+    )
+    assert merits(Objective(read_spec(campaign)), rows).tolist() == [[5.0], [-np.inf]]
+
+
+def test_pieces_are_done_in_other_processes_too() -> None:
+    assert sorted(as_done("2", abs, [-1, -2, 3])) == [1, 2, 3]
+
+
+def test_the_command_prints_figures_and_leaves_them(files: tuple[Path, Path], tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from labloop.cli.app import app
+
+    out = tmp_path / "out"
+    words = ["backtest", str(files[0]), "--table", str(files[1]), "--seeds", "1", "--jobs", "1", "--out", str(out)]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0 and "labloop" in said.stdout and "to top 1 %" in said.stdout
+    document = json.loads((out / "backtest.json").read_text())
+    assert document["schema"] == 1 and document["strategies"]["random"]["courses"] == 1
+    assert (out / "backtest.png").stat().st_size > 10_000
+    assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout) == document
