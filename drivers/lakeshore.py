@@ -1,0 +1,366 @@
+"""Lake Shore 336 temperature controller, over USB (a virtual serial port) or Ethernet (``tcp://host:7777``).
+
+Source: Model 336 user's manual, 119-048, chapter 6 ("manual"); where that was not at hand, the same chapters of its
+sisters (335, 119-055, p. 122; 350, 119-050, p. 154) and the maker's own client. What matters of it:
+
+* USB is 57600 7O1; messages end with LF, answers with CR LF. A message that begins within 50 ms of the last one, or of
+  its answer, may be lost (manual 6.3.5): the codec asks the line for that silence.
+* Commands never answer, and there are no error replies. So ``*ESR?`` goes along in the same message, and its answer
+  tells: bit 5 not understood, bit 4 not possible. Bit 7 says that the power went and came.
+* Several questions in one message are answered in one line: a temperature and its sensor's state belong together.
+* A reading without ``000`` from ``RDGST?`` is no temperature (350 manual p. 154).
+* A setpoint on a ramp is on its way; ``RAMPST?`` says so.
+* ``RANGE 1,0`` switches the heater off: the safe state. After a power cut the heater is off.
+* It goes on controlling when its host falls silent: there is no watchdog. ``TLIMIT`` is its own cut-out: above that
+  temperature it switches its outputs off.
+
+Not confirmed in a manual, so not relied upon: whether SETP? tells the setpoint on its way or its end while it ramps
+(it is only read back when no ramp is under way), and whether HTRST? clears what it tells (it is asked once, for words).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Hold,
+    Identity,
+    InstrumentFault,
+    Progress,
+    ProtocolError,
+    Reading,
+    Setting,
+    Signal,
+    SpecError,
+    Value,
+    Verdict,
+    action,
+    hold_settings,
+    quantity_of,
+    refuse_unknown,
+    twice_alike,
+    written,
+)
+
+from .lakeshore_codec import HEATER, REFUSED, SENSOR, Command, LakeShoreCodec, bits
+
+# 100 characters take 18 ms at 57600 baud; it answers within 100 ms.
+ANSWER_S = 1.0
+STOP_TRIES = 2
+# Between two questions 60 ms apart nothing moves so far; a lost digit does.
+JUMP_K = 0.5
+AGREE_TRIES = 5
+# Setpoints are sent and told with three decimals below 1000 K.
+READ_BACK_K = 0.002
+ROOM_K, COLDEST_K = 300.0, 4.0
+# Without a ramp: what a cryostat of some kilograms needs between room temperature and its base.
+WAY_S = 3600.0
+INPUTS, OUTPUTS = ("A", "B", "C", "D"), (1, 2)
+RANGES = {"low": 1, "medium": 2, "high": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Which input and output, with which range and cut-out, a lab file names."""
+
+    place: str
+    output: int
+    range: str
+    cutoff_k: float
+
+
+# The 336 works from 300 mK to 1505 K; sensor and cryostat set narrower limits.
+TEMPERATURE = Setting(
+    name="temperature", argument="temperature_k", unit="K", low=0.3, high=1505.0, resolution=0.001,
+    doc="at the control input; sensor and cryostat set narrower limits",
+)  # fmt: skip
+# 335 manual p. 122: 0.1 to 100 K/min.
+RAMP = Setting(
+    name="ramp", argument="ramp_k_min", unit="K/min", low=0.1, high=100.0, required=False, difference=True,
+    doc="how fast the setpoint moves; left out: at once",
+)  # fmt: skip
+EVIDENCE = "setpoint and heater range, read back"
+
+
+class LS336(Driver):
+    """A Lake Shore 336. Options: ``input`` (A), ``output`` (1), ``range`` (high), ``cutoff`` (350 K; 0 K: none)."""
+
+    kind = "Lake Shore 336 temperature controller"
+    signals = (
+        Signal(name="temperature", unit="K", doc="at the control input"),
+        Signal(name="heater", unit="percent", doc="of the range's most"),
+        Signal(name="setpoint", unit="K", doc="where it is now; on a ramp it moves"),
+        *(Signal(name=f"input_{place.lower()}", unit="K", doc="where it has a sensor") for place in INPUTS),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._loop = read_loop(options)
+        self._codec = LakeShoreCodec()
+        self._hold: Hold | None = None
+
+    # --- known without a port -----------------------------------------------------------------------------------
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions. Raises SpecError for options that make no sense."""
+        read_loop(options)
+        return super().declare(options)
+
+    @classmethod
+    def complaint(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> str:
+        """A temperature at which its own cut-out switches it off."""
+        cutoff_k = read_loop(options).cutoff_k
+        temperature_k = float(values.get("temperature_k", 0.0))
+        if cutoff_k and temperature_k >= cutoff_k:
+            return (
+                f"temperature = {written(temperature_k, 'K')} is at or above its cut-out of {written(cutoff_k, 'K')}, "
+                "where it switches its outputs off"
+            )
+        return ""
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """The way there at worst, then the hold."""
+        if action != "hold":
+            return Expected()
+        temperature_k = float(values["temperature_k"])
+        way_s = WAY_S
+        if "ramp_k_min" in values:
+            far_k = max(abs(temperature_k - ROOM_K), abs(temperature_k - COLDEST_K))
+            way_s = far_k / float(values["ramp_k_min"]) * 60.0 + 600.0
+        return Expected(
+            duration_s=min(way_s, float(values["reach_by_s"])) + float(values["time_s"]),
+            achieved={"temperature": Amount(temperature_k, "K")},
+        )
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """Nobody switches it off; its cut-out keeps it below a temperature."""
+        cutoff_k = read_loop(options).cutoff_k
+        if not cutoff_k:
+            return ""
+        return f"the controller's own cut-out: off above {written(cutoff_k, 'K')}; below, it goes on controlling"
+
+    # --- on the wire --------------------------------------------------------------------------------------------
+
+    def open(self) -> Identity:
+        """Ask who it is. Raises InstrumentFault when another model answers."""
+        (said,) = self._ask("*IDN?")
+        maker, model, serial, firmware = ([part.strip() for part in said.split(",", 3)] + [""] * 4)[:4]
+        if model != "MODEL336":
+            raise InstrumentFault(f"{said!r} answers where a Lake Shore 336 was expected", kind="identity")
+        return Identity(model=f"{maker} {model}", firmware=firmware, serial=serial, first_reply=repr(said))
+
+    def configure(self) -> None:
+        """Close the loop from the input to the output, and set the cut-out; only what differs is sent."""
+        loop = self._loop
+        wanted = f"1,{INPUTS.index(loop.place) + 1},0"
+        if self._sure(f"OUTMODE? {loop.output}")[0] != wanted:
+            if self._range() != 0:
+                raise InstrumentFault(
+                    "its heater is on in another mode; switch it off before it is set up", kind="busy"
+                )
+            self._tell(f"OUTMODE {loop.output},{wanted}")
+            if (said := self._sure(f"OUTMODE? {loop.output}")[0]) != wanted:
+                raise ProtocolError(f"its output mode reads back as {said} where {wanted} was sent")
+        if abs(float(self._sure(f"TLIMIT? {loop.place}")[0]) - loop.cutoff_k) > READ_BACK_K:
+            self._tell(f"TLIMIT {loop.place},{loop.cutoff_k:.3f}")
+            said_k = float(self._sure(f"TLIMIT? {loop.place}")[0])
+            if abs(said_k - loop.cutoff_k) > READ_BACK_K:
+                raise ProtocolError(f"its cut-out reads back as {said_k:g} K where {loop.cutoff_k:g} K was sent")
+
+    def read(self) -> Mapping[str, Reading]:
+        """Every input that has a sensor, heater and setpoint."""
+        output = self._loop.output
+        question = f"KRDG? 0;{';'.join(f'RDGST? {place}' for place in INPUTS)};HTR? {output};SETP? {output}"
+        kelvin, *states, heater, setpoint = self._ask(question)
+        found = {
+            "heater": Reading(value=float(heater), unit="percent"),
+            "setpoint": Reading(value=float(setpoint), unit="K"),
+        }
+        for place, text, state in zip(INPUTS, kelvin.split(","), states, strict=False):
+            if int(state) == 0:
+                found[f"input_{place.lower()}"] = Reading(value=float(text), unit="K")
+                if place == self._loop.place:
+                    found["temperature"] = Reading(value=float(text), unit="K")
+        return found
+
+    @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), RAMP, act=True, holds=True)
+    def hold(
+        self,
+        temperature_k: float,
+        tolerance_k: float,
+        time_s: float,
+        reach_by_s: float,
+        ramp_k_min: float | None = None,
+    ) -> None:
+        """Bring the control input to a temperature in K (0.3 to 1505) and keep it there; the heater stays on then.
+
+        Only time without a break within the tolerance counts.
+        """
+        self._hold = Hold(temperature_k, tolerance_k, time_s, reach_by_s, unit="K")
+        self._control(temperature_k, ramp_k_min)
+
+    @action(TEMPERATURE, RAMP, act=True, repeatable=True, evidence=EVIDENCE)
+    def control(self, temperature_k: float, ramp_k_min: float | None = None) -> None:
+        """Control towards a temperature in K (0.3 to 1505) and go on; nothing is waited for."""
+        self._hold = None
+        self._control(temperature_k, ramp_k_min)
+
+    @action(repeatable=True)
+    def off(self) -> None:
+        """Switch the heater off."""
+        self._hold = None
+        self.stop()
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """Read it all at once. Raises InstrumentFault when a hold is not reached, heater or sensor are gone."""
+        hold = self._hold
+        if hold is None:
+            return Progress(done=True)
+        now_k, state, range_, ramping, setpoint, heater = self._look()
+        if int(state):
+            raise InstrumentFault(
+                f"input {self._loop.place} has no temperature: {bits(int(state), SENSOR)}", kind="sensor"
+            )
+        if range_ == "0":
+            raise InstrumentFault(f"its heater went off by itself: {self._why_off()}", kind="off")
+        if ramping == "0" and abs(float(setpoint) - hold.temperature) > READ_BACK_K:
+            raise InstrumentFault(
+                f"its setpoint is {float(setpoint):g} K where {hold.temperature:g} K was sent", kind="setup"
+            )
+        left_s = hold.left_s(float(now_k), elapsed_s)
+        return Progress(
+            done=left_s is not None and left_s <= 0.0,
+            achieved=hold.achieved(float(now_k), elapsed_s),
+            readings={
+                "temperature": Reading(value=float(now_k), unit="K"),
+                "heater": Reading(value=float(heater), unit="percent"),
+                "setpoint": Reading(value=float(setpoint), unit="K"),
+            },
+            again_in_s=5.0 if left_s is None else min(max(left_s, 0.0), 5.0),
+        )
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Read setpoint and heater range back; how long a hold lasted, the controller does not know."""
+        now_k, _, range_, ramping, setpoint, _ = self._look()
+        on = range_ != "0"
+        if action == "off":
+            return Verdict(state="not_begun" if on else "done", why=f"its heater is {'on' if on else 'off'}")
+        wanted_k = float(self.resolved(action, settings)["temperature_k"])
+        as_set = on and (ramping == "1" or abs(float(setpoint) - wanted_k) <= READ_BACK_K)
+        if self._hold is not None and act == self.act and not self._hold.started:
+            return Verdict(state="not_begun", why="its heater was never told to go on")
+        if action == "hold" and not as_set:
+            return Verdict(
+                state="partial",
+                why=f"it does not control to {wanted_k:g} K any more, and keeps no record of how long it did",
+                achieved={"temperature": Amount(float(now_k), "K")},
+            )
+        if not as_set:
+            return Verdict(state="not_begun", why="setpoint and heater range are not as asked for")
+        if action == "hold" or ramping == "1":
+            return Verdict(
+                state="running", why="its setpoint moves" if ramping == "1" else f"it controls to {wanted_k:g} K"
+            )
+        return Verdict(state="done", why="setpoint and heater range are as asked for")
+
+    def stop(self) -> None:
+        """Switch the heater off; harmless twice. Raises InstrumentFault when it stays on."""
+        for _ in range(STOP_TRIES):
+            self.exchange(self._codec, Command(f"RANGE {self._loop.output},0"), ANSWER_S)
+            if self._range() == 0:
+                return
+        raise InstrumentFault("its heater is on after it was told to go off", kind="runaway")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _control(self, temperature_k: float, ramp_k_min: float | None) -> None:
+        output, rate = self._loop.output, 0.0 if ramp_k_min is None else ramp_k_min
+        self._tell(f"RAMP {output},0,{rate:.1f}")
+        if rate and self._range() == 0:
+            now_k, state, *_ = self._look()
+            if int(state):
+                raise InstrumentFault(
+                    f"input {self._loop.place} has no temperature: {bits(int(state), SENSOR)}", kind="sensor"
+                )
+            self._setpoint(float(now_k))  # a ramp begins where it is now, not where the last setpoint was
+        if rate:
+            self._tell(f"RAMP {output},1,{rate:.1f}")
+            on, said = self._sure(f"RAMP? {output}")[0].split(",")
+            if on != "1" or abs(float(said) - rate) > 0.051:
+                raise ProtocolError(f"its ramp reads back as {on},{said} where {rate:g} K/min was sent")
+            self._tell(f"SETP {output},{temperature_k:.3f}")
+        else:
+            self._setpoint(temperature_k)
+        if self._hold is not None:
+            self._hold.started = True
+        self._tell(f"RANGE {output},{RANGES[self._loop.range]}")
+        if self._range() != RANGES[self._loop.range]:
+            raise InstrumentFault(f"its heater does not go on: {self._why_off()}", kind="setup")
+
+    def _setpoint(self, temperature_k: float) -> None:
+        self._tell(f"SETP {self._loop.output},{temperature_k:.3f}")
+        said_k = float(self._sure(f"SETP? {self._loop.output}")[0])
+        if abs(said_k - temperature_k) > READ_BACK_K:
+            self.stop()  # it may be on, towards a temperature that nobody asked for
+            raise InstrumentFault(f"its setpoint is {said_k:g} K where {temperature_k:g} K was sent", kind="setup")
+
+    def _look(self) -> tuple[str, ...]:
+        """Temperature, sensor, range, ramp, setpoint and heater in one answer, said twice alike but for what moves."""
+        place, output = self._loop.place, self._loop.output
+        question = f"KRDG? {place};RDGST? {place};RANGE? {output};RAMPST? {output};SETP? {output};HTR? {output}"
+        said = self._ask(question)
+        for _ in range(AGREE_TRIES):
+            before, said = said, self._ask(question)
+            near = all(abs(float(said[n]) - float(before[n])) <= JUMP_K for n in (0, 4))
+            if near and said[1:4] == before[1:4]:
+                return said
+        raise ProtocolError(f"{question} is answered differently each time, last with {said}")
+
+    def _range(self) -> int:
+        return int(self._sure(f"RANGE? {self._loop.output}")[0])
+
+    def _why_off(self) -> str:
+        state = int(self._ask(f"HTRST? {self._loop.output}")[0])
+        return HEATER.get(state, "its cut-out, the power, or somebody's hand")
+
+    def _sure(self, question: str) -> tuple[str, ...]:
+        return twice_alike(lambda: self._ask(question), question)
+
+    def _ask(self, question: str) -> tuple[str, ...]:
+        *said, event = self._exchange(question)
+        if event & REFUSED:
+            raise ProtocolError(f"{question} was answered with an event register of {event}")
+        return tuple(said)
+
+    def _tell(self, order: str) -> None:
+        """Say it; what was refused is said once more, since a line turns a bit now and then."""
+        if self._exchange(order)[-1] & REFUSED and (event := self._exchange(order)[-1]) & REFUSED:
+            raise InstrumentFault(f"{order!r} was refused (event register {event})", kind="refused")
+
+    def _exchange(self, text: str) -> tuple[Any, ...]:
+        said: tuple[str, ...] = self.exchange(self._codec, Command(text), ANSWER_S)
+        return (*said[:-1], int(said[-1]))
+
+
+def read_loop(options: Mapping[str, Any]) -> Loop:
+    """Read and check the options. Raises SpecError for what makes no sense."""
+    refuse_unknown(options, ("input", "output", "range", "cutoff"), "LS336")
+    place, output, range_ = str(options.get("input", "A")), options.get("output", 1), str(options.get("range", "high"))
+    if place not in INPUTS:
+        raise SpecError(f"input = {place!r} is none of {', '.join(INPUTS)}")
+    if output not in OUTPUTS or isinstance(output, bool):
+        raise SpecError(f"output = {output!r} is neither 1 nor 2, the outputs that heat")
+    if range_ not in RANGES:
+        raise SpecError(f"range = {range_!r} is none of {', '.join(RANGES)}")
+    cutoff_k = quantity_of(options.get("cutoff", 350.0), "K")
+    if not 0.0 <= cutoff_k <= 1505.0:
+        raise SpecError(f"cutoff = {written(cutoff_k, 'K')} is outside 0 (none) to 1505 K")
+    return Loop(place, int(output), range_, cutoff_k)
