@@ -82,19 +82,15 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
 def served_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened) -> Iterator[Bench]:
     """Simulators in a child process on real ports. It outlives a killed runner by a minute, and its bench for ever."""
     home = private_folder(folder.path / "simulators")
-    addresses = home / "addresses.json"
-    child = _Child.find(home)
-    if child is None:
-        ledger = home / "ledger.jsonl"
-        plan = simulation_plan(lab_spec, speed=opened.speed, seed=opened.seed, faults=opened.faults, ledger=ledger)
-        plan |= {
-            "state": str(home.resolve()),
-            "addresses": str(addresses.resolve()),
-            "watch": str((folder.path / "runner.lock").resolve()),
-        }
-        write_whole(home / "plan.json", json.dumps(plan).encode(), durable=False)
-        child = _Child.spawn(home, addresses)
-    by_written = {lab_spec.instruments[name].port: port for name, port in _read(addresses).items()}
+    ledger = home / "ledger.jsonl"
+    plan = simulation_plan(lab_spec, speed=opened.speed, seed=opened.seed, faults=opened.faults, ledger=ledger)
+    plan |= {
+        "state": str(home.resolve()),
+        "addresses": str((home / "addresses.json").resolve()),
+        "watch": str((folder.path / "runner.lock").resolve()),
+    }
+    child = _Child.of(home, plan)
+    by_written = {lab_spec.instruments[name].port: port for name, port in child.ports.items()}
     try:
         yield Bench(connect=lambda address: Port(open_link(by_written[address])))
     finally:
@@ -103,42 +99,55 @@ def served_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Child:
-    """The process that serves a run's simulators, known by pid and start time."""
+    """The process that serves a run's simulators, known by pid and start time; ``ports`` by instrument."""
 
     pid: int
     started: str
+    ports: Mapping[str, str]
 
     @classmethod
-    def find(cls, home: Path) -> "_Child | None":
-        """The one that a killed runner left alive; None when there is none."""
-        try:
-            told = json.loads((home / "child.json").read_text())
-        except FileNotFoundError:
-            return None
-        alive = locks.process_started(told["pid"]) == told["started"] and (home / "addresses.json").exists()
-        return cls(pid=told["pid"], started=told["started"]) if alive else None
+    def of(cls, home: Path, plan: Mapping[str, Any]) -> "_Child":
+        """The one that a killed runner left alive, else a new one. Raises LinkError with the end of its log.
 
-    @classmethod
-    def spawn(cls, home: Path, addresses: Path) -> "_Child":
-        """Start it, and wait until every port answers. Raises LinkError with the end of its log."""
-        addresses.unlink(missing_ok=True)
-        with (home / "serve.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "labloop.simulation.serve", str((home / "plan.json").resolve())],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        child = cls(pid=process.pid, started=locks.process_started(process.pid) or "")
-        write_whole(
-            home / "child.json", json.dumps({"pid": child.pid, "started": child.started}).encode(), durable=False
-        )
+        Only one process serves a bench (it holds ``serve.lock``). One that comes up or is about to end is waited for.
+        """
         until_s = time.monotonic() + SERVED_WITHIN_S
-        while time.monotonic() < until_s and process.poll() is None:
-            if addresses.exists():
-                return child
+        process: subprocess.Popen[bytes] | None = None
+        while time.monotonic() < until_s:
+            found = cls._find(home)
+            if found is not None:
+                return found
+            if not locks.held(home / "serve.lock") and (process is None or process.poll() == 0):
+                process = cls._spawn(home, plan)
+            if process is not None and process.poll():
+                break
             time.sleep(0.02)
-        child.end()
+        if process is not None and process.poll() is None:
+            process.terminate()
         said = (home / "serve.log").read_text(errors="replace").strip()[-2000:]
         raise LinkError(f"the simulators did not come up; {home / 'serve.log'} ends with: {said or 'nothing'}")
+
+    @classmethod
+    def _find(cls, home: Path) -> "_Child | None":
+        """The one whose ports can be relied on, since the runner holds the lock that it watches."""
+        if not locks.held(home / "serve.lock"):
+            return None
+        try:
+            told = json.loads((home / "addresses.json").read_text())
+        except FileNotFoundError:
+            return None
+        started = locks.process_started(told["pid"])
+        return None if started is None else cls(pid=told["pid"], started=started, ports=told["ports"])
+
+    @staticmethod
+    def _spawn(home: Path, plan: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
+        write_whole(home / "plan.json", json.dumps(plan).encode(), durable=False)
+        with (home / "serve.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "labloop.simulation.serve", str((home / "plan.json").resolve())],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            )  # fmt: skip
 
     def end(self) -> None:
         """Ask it to save its bench and end, and wait until it has."""
@@ -147,8 +156,3 @@ class _Child:
             os.kill(self.pid, signal.SIGTERM)
         while locks.process_started(self.pid) == self.started and time.monotonic() < until_s:
             time.sleep(0.02)
-
-
-def _read(addresses: Path) -> Mapping[str, str]:
-    told: Mapping[str, Any] = json.loads(addresses.read_text())
-    return dict(told["ports"])

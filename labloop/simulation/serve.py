@@ -15,8 +15,13 @@ The plan is a SimulatedBench's (bench.py) with some keys more:
     "watch": lock | null       end when nobody has held an flock on this file for a minute: so the instruments of a run
                                outlive a killed runner by that much, and no longer.
 
-SIGTERM and SIGINT end it cleanly. One thread, one loop: what the host says is heard in the order it was said, the state
-is saved before the answer leaves, and answers are paced at the line's rate (times the speed).
+SIGTERM and SIGINT end it cleanly. Why it ended, and who sent the signal, is its last word on stderr. One thread, one
+loop: what the host says is heard in the order it was said, the state is saved before the answer leaves, and answers are
+paced at the line's rate (times the speed).
+
+Two processes never serve one kept bench: whoever does holds an flock on ``serve.lock`` beside its state, and a second
+one gives way. Addresses are taken away before the last look at the watched lock, so whoever holds that lock and sees
+addresses may rely on them.
 """
 
 import argparse
@@ -29,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -47,6 +53,9 @@ SAVE_EVERY_S = 1.0
 # No message to a simulated instrument is longer than some kB; what is, is cut off with its sender (test_serve_keys).
 LARGEST = 1024 * 1024
 EVERYWHERE = ("0.0.0.0", "*", "::", "[::]")
+LOCK = "serve.lock"
+# Looks at the lock last microseconds.
+LOCK_WITHIN_S = 0.1
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
 
 
@@ -97,13 +106,15 @@ class Server:
         self._addresses = Path(plan["addresses"])
         self._watch = Path(plan["watch"]) if plan.get("watch") else None
         self._state = Path(plan["state"]) if plan.get("state") else None
+        self._lock = _take(self._state / LOCK) if self._state is not None else None
+        self._addresses.unlink(missing_ok=True)  # of a process that was killed: their ports are nobody's
         kept = self._kept()
         speed = float(plan.get("speed") or 1.0)
         self.clock = WallClock(speed, kept["at_s"] if kept else 0.0)
         self.bench = SimulatedBench(plan, self.clock)
         if kept:
             self.bench.restore(kept)
-        self._stopped = False
+        self.why_ended = ""
         self._acts_seen = len(self.bench.ledger.entries)
         self._seen_s = self._saved_s = time.monotonic()
         self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
@@ -140,22 +151,31 @@ class Server:
         reached = socket.gethostname() if self._host in EVERYWHERE else self._host
         return f"zmq+tcp://{reached}:{number}" + (f"?{urlencode(query, safe='/')}" if query else "")
 
-    def stop(self) -> None:
+    def stop(self, why: str = "it was stopped") -> None:
         """End at the next turn of the loop. Safe in a signal's handler."""
-        self._stopped = True
+        self.why_ended = self.why_ended or why
 
-    def run(self) -> None:
-        write_whole(self._addresses, json.dumps({"pid": os.getpid(), "speed": self.clock.speed, "ports": self.ports}))
+    def run(self, signals: Callable[[], str] = lambda: "") -> None:
+        """Serve until ``stop`` is called, ``signals`` gives a reason, or nobody watches."""
+        text = json.dumps({"pid": os.getpid(), "speed": self.clock.speed, "ports": self.ports})
         try:
-            while not self._stopped and self._watched():
-                self._turn()
+            while not self.why_ended:
+                write_whole(self._addresses, text)
+                while not self.why_ended and self._watched():
+                    self._turn()
+                    self.why_ended = self.why_ended or signals()
+                # From here on nobody finds these ports. Who took the lock before, and found them, keeps them.
+                self._addresses.unlink(missing_ok=True)
+                if not self.why_ended and self._watch is not None and not is_held(self._watch):
+                    self.stop(f"nobody has held {self._watch} for {OUTLIVES_S:g} s")
+                self._seen_s = time.monotonic()
         finally:
             self.close()
 
     def close(self) -> None:
-        """Save, close every port, take the addresses away."""
-        self._save()
+        """Take the addresses away, save, close every port, let go of the bench."""
         self._addresses.unlink(missing_ok=True)
+        self._save()
         for side in self._serial:
             side.port.close()
         for router in self._sockets:
@@ -165,6 +185,9 @@ class Server:
         self._context.term()
         self._links.cleanup()
         self.bench.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     # -- the loop ----------------------------------------------------------------------------------------------------
     def _turn(self) -> None:
@@ -288,17 +311,76 @@ def write_whole(path: Path, text: str) -> None:
     os.replace(beside, path)
 
 
-def serve(plan: Mapping[str, Any], on_ready: Callable[[Server], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. ``on_ready`` is called before the first turn. Raises ValueError for the plan."""
-    server = Server(plan)
-    before = {number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+class BenchServed(Exception):
+    """Another process serves this kept bench already."""
+
+
+def _take(path: Path) -> int:
+    """Hold the lock of a kept bench until the descriptor is closed. Raises BenchServed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    until_s = time.monotonic() + LOCK_WITHIN_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until_s:
+                os.close(descriptor)
+                raise BenchServed(f"{path} is held: another process serves this bench") from None
+            time.sleep(0.01)
+        else:
+            return descriptor
+
+
+class _Signals:
+    """SIGTERM and SIGINT as words: which one, and who sent it, where the system tells (Linux, in the main thread)."""
+
+    NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._came: list[int] = []
+
+    def __enter__(self) -> "_Signals":
+        # Blocked here, a signal may still reach a thread of numpy's: that one finds the handler.
+        self._handlers = {number: signal.signal(number, lambda n, _: self._came.append(n)) for number in self.NUMBERS}
+        if hasattr(signal, "sigtimedwait"):
+            self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self.NUMBERS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(signal, "sigtimedwait"):
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+        for number, former in self._handlers.items():
+            signal.signal(number, former)
+
+    def __call__(self) -> str:
+        """What came since the last call; empty: nothing."""
+        came = signal.sigtimedwait(self.NUMBERS, 0) if hasattr(signal, "sigtimedwait") else None
+        if came:
+            return f"{signal.Signals(came.si_signo).name} from {_process(came.si_pid)}"
+        return signal.Signals(self._came[0]).name if self._came else ""
+
+
+def _process(pid: int) -> str:
+    """A process in words, for whoever asks later who it was."""
     try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        command = "gone already"
+    return f"process {pid} ({command[:200]})"
+
+
+def serve(plan: Mapping[str, Any], on_ready: Callable[[Server], None] | None = None) -> str:
+    """Serve until SIGTERM or SIGINT; why it ended. ``on_ready`` is called before the first turn.
+
+    Raises ValueError for the plan, BenchServed while another process serves the same kept bench.
+    """
+    server = Server(plan)
+    with _Signals() as signals:
         if on_ready is not None:
             on_ready(server)
-        server.run()
-    finally:
-        for number, former in before.items():
-            signal.signal(number, former)
+        server.run(signals)
+    return server.why_ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -306,11 +388,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("plan", type=Path)
     plan = json.loads(parser.parse_args(arguments).plan.read_text(encoding="utf-8"))
     try:
-        serve(plan)
+        why = serve(plan)
+    except BenchServed as served:
+        sys.stderr.write(f"{_now()} process {os.getpid()} gives way: {served}\n")
+        return 0
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    sys.stderr.write(f"{_now()} process {os.getpid()} served until: {why}\n")
     return 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 if __name__ == "__main__":

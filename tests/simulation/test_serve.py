@@ -211,6 +211,47 @@ def test_it_outlives_its_watched_lock_and_no_longer(
     assert not serve.is_held(lock) and not serve.is_held(tmp_path / "never")
 
 
+def test_whoever_takes_the_lock_at_the_last_moment_keeps_the_ports(
+    plan: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = tmp_path / "a.json"
+    server = Server(plan | {"addresses": str(addresses), "watch": str(tmp_path / "runner.lock")})
+    monkeypatch.setattr(serve, "OUTLIVES_S", 0.0)
+    looks = []
+
+    def held(path: Path) -> bool:
+        looks.append(addresses.exists())
+        return len(looks) == 2  # taken between the last look of a turn and the one after the addresses went
+
+    monkeypatch.setattr(serve, "is_held", held)
+    server.run()
+    assert looks == [True, False, True, False], "found, then relied on: the addresses are back for the one who holds it"
+    assert "nobody has held" in server.why_ended
+
+
+def test_its_last_word_is_who_ended_it(serve_plan: Serve, plan: dict[str, Any]) -> None:
+    served = serve_plan(plan)
+    assert served.end(signal.SIGTERM) == 0
+    assert "served until: SIGTERM" in served.said
+    if sys.platform == "linux":
+        assert f"from process {os.getpid()} (" in served.said
+
+
+def test_one_kept_bench_is_served_once(serve_plan: Serve, plan: dict[str, Any], tmp_path: Path) -> None:
+    state = str(tmp_path / "state")
+    first = serve_plan(plan, state=state)
+    path = tmp_path / "second.json"
+    path.write_text(json.dumps(plan | {"addresses": str(tmp_path / "addresses-0.json"), "state": state}))
+    second = subprocess.run(
+        [sys.executable, "-m", "labloop.simulation.serve", str(path)],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
+    )  # fmt: skip
+    assert second.returncode == 0 and "gives way" in second.stderr
+    assert (tmp_path / "addresses-0.json").exists(), "the first one's addresses stand"
+    with opened(first) as port:
+        assert ask(port, b"0\r")
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
