@@ -13,17 +13,19 @@ these ways, and every one of them passes through the safe state:
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from labloop.bench import BenchError
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.constraints import meanings
+from labloop.campaign.errors import LabloopError
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 
-from . import requests
+from .lookout import Lookout
 from .memory import RunMemory
 from .opening import Opening
 from .propose import Proposer
@@ -31,8 +33,6 @@ from .recovery import made_nothing
 from .schedule import may_start, needs, planned
 from .step import InstrumentGone, OutOfStock, StepHand
 from .walk import End, Ended, Walk
-
-TICK_S = 0.2  # real seconds between looks into the inbox; a request is taken up within this and one exchange
 
 
 class Loop:
@@ -51,11 +51,12 @@ class Loop:
         self.proposer = proposer
         self.ending: tuple[str, str, int] | None = None  # (kind, reason, exit code)
         self.by = ""
-        self._tick = tick
+        self.lookout = Lookout(memory, self.end, self._now, tick)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}
-        self._safe_task: asyncio.Task[None] | None = None
+        self._safe_task: asyncio.Future[None] | None = None
+        self._safe_hand = ThreadPoolExecutor(1, "safe")  # its own: nothing else may be in the way
         self._changed = asyncio.Event()
         memory.listeners.append(lambda record: self._pulse())
         hand.wished = self._wished
@@ -80,7 +81,7 @@ class Loop:
             if kind != "finished":
                 self.hand.person.leave.set()
         if sharp and self._safe_task is None:
-            self._safe_task = asyncio.ensure_future(self._make_safe(reason))
+            self._safe_task = self._make_safe(reason)
         self._pulse()
 
     def interrupted(self, name: str) -> None:
@@ -94,16 +95,22 @@ class Loop:
             return "a person is asked"
         return self.ending[1] if self.ending else "error"
 
-    async def _make_safe(self, why: str) -> None:
+    def _make_safe(self, why: str) -> "asyncio.Future[None]":
+        """Begin to make the bench safe, now and not at the loop's next turn. Done when that is recorded."""
         self.hand.halt.set()
-        try:
-            if self.clock.virtual:
-                errors = self.lab.safe()
-            else:
-                errors = await asyncio.to_thread(self.lab.safe)
-            self.memory.record(e.SafeStateReached(why=why, errors=list(errors)))
-        finally:
-            self.hand.made_safe.set()
+        if self.clock.virtual:
+            errors: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+            errors.set_result(self.lab.safe())
+        else:
+            errors = asyncio.wrap_future(self._safe_hand.submit(self.lab.safe))
+
+        async def record() -> None:
+            try:
+                self.memory.record(e.SafeStateReached(why=why, errors=list(await errors)))
+            finally:
+                self.hand.made_safe.set()
+
+        return asyncio.ensure_future(record())
 
     def _pulse(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -113,7 +120,7 @@ class Loop:
 
     async def run(self) -> int:
         """Recover, set up, fill and wait, tear down; the bench is safe whichever way this returns or raises."""
-        ticker = asyncio.ensure_future(self._keep_ticking())
+        lookout = asyncio.ensure_future(self._keep_looking())
         try:
             try:
                 await self._open()
@@ -129,12 +136,23 @@ class Loop:
                 self.end("lost", str(error), 3)
             await asyncio.gather(*self._tasks.values())
         finally:
-            ticker.cancel()
             if self._safe_task is None:
-                self._safe_task = asyncio.ensure_future(self._make_safe(self._why_safe()))
+                self._safe_task = self._make_safe(self._why_safe())
             await self._safe_task
+        if lookout.done():
+            lookout.result()  # raises what it met
+        lookout.cancel()
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
+
+    async def _keep_looking(self) -> None:
+        if self.clock.virtual:
+            return
+        try:
+            await self.lookout.keep_looking()
+        except LabloopError as error:
+            self.end("lost", str(error), 3)
+            raise
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:
         if self.state.questions or kind == "halt":
@@ -145,34 +163,6 @@ class Loop:
             return 0 if any(t.state in (s.MEASURED, s.AWAITING) for t in self.state.trials.values()) else 1
         self.memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=self.by))
         return code
-
-    async def _keep_ticking(self) -> None:
-        if self.clock.virtual:
-            return
-        while True:
-            await asyncio.sleep(TICK_S)
-            self.take_requests()
-            self._tick()
-
-    def take_requests(self) -> None:
-        """Journal and answer what lies in the inbox."""
-        for request in self.memory.requests():
-            if request.id in self.state.requests:  # journaled before a crash; only its file was left
-                self.memory.request_done(request.id)
-                continue
-            self.memory.record(request)
-            answer = requests.answer(self.state, request, alive=True, t_s=self._now())
-            self.memory.record(
-                *answer.facts, e.RequestAnswered(id=request.id, accepted=answer.accepted, message=answer.message)
-            )
-            for stock in answer.stock:
-                self.memory.bench_record(stock)
-            self.memory.request_done(request.id)
-            why = request.why or f"{request.request} by {request.by or 'a person'}"
-            if answer.effect == "stop":
-                self.end("stop", why, 4, request.by)
-            elif answer.effect == "abort":
-                self.end("abort", why, 4, request.by)
 
     # --- what an earlier run left ----------------------------------------------------------------------------------
 
@@ -213,7 +203,7 @@ class Loop:
     async def _repeat(self) -> None:
         while True:
             changed = self._changed
-            self.take_requests()
+            self.lookout.take_requests()
             self._reap()
             if self.ending:
                 return

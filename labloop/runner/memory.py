@@ -54,6 +54,13 @@ class RunMemory:
         """Keep an array as a blob, durable before this returns; its SHA-256."""
         return self.blobs.put(data)
 
+    def inbox_stamp(self) -> int:
+        """When the inbox last changed, by its folder's stamp (0: there is none)."""
+        try:
+            return self.inbox.stat().st_mtime_ns if self.inbox is not None else 0
+        except OSError:
+            return 0
+
     def requests(self) -> list[e.Requested]:
         """What lies in the inbox, oldest first; a file that makes no sense is put aside and noted in the log."""
         if self.inbox is None:
