@@ -279,6 +279,10 @@ class NE1000(Driver):
         why = f"its counters show {written(moved, 'uL')} of {written(wanted, 'uL')}"
         return Verdict(state="partial", why=why, achieved=achieved, remainder=rest)
 
+    def brake(self) -> None:
+        """Pause pumping, unheard: on a line of five pumps the last one would else wait for the others' answers."""
+        self._line.brake()
+
     def stop(self) -> None:
         """Stop pumping and end the program; harmless twice. Raises InstrumentFault when it pumps on."""
         self._line.stop()

@@ -37,13 +37,17 @@ class Line:
     def safe(self, on: bool) -> None:
         self._codec.safe = on
 
+    def brake(self) -> None:
+        """Pause pumping, and wait for no answer."""
+        self._send.tell(self._codec, Command("STP"))
+
     def stop(self) -> None:
         """Stop pumping and end the program; harmless twice. Raises InstrumentFault when it pumps on."""
         # Each of these may be eaten: one by an alarm, one only pauses, one may be lost on the line.
         for last in (False, False, False, True):
             try:
                 reply = self._send(self._codec, Command("STP"), STOP_S)
-            except LinkTimeout:
+            except (LinkTimeout, ProtocolError):
                 if last:
                     raise
                 continue

@@ -93,6 +93,12 @@ class Driver:
         """What became of an act, asked read-only: here, nobody can tell."""
         return Verdict(state="cannot_tell", why=f"{self.kind} keeps no record of {action}")
 
+    def brake(self) -> None:
+        """Say the one thing that ends motion soonest, and wait for no answer; stop() follows and makes sure.
+
+        Worth writing where several instruments share a line, so that the last one is not stopped after the others.
+        """
+
     def stop(self) -> None:
         """Bring it to the safe side; always allowed, harmless twice."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ exchanges and returns; polling, deadlines and clocks belong to the runner. Its l
     before each act:  counters() -> what the instrument's own counters say
     <action>(**settings)   begin it: the exchanges that start it, then return
     progress(elapsed_s)    one look: is it done, what was achieved, what was read
+    brake()      one command that ends motion soonest, its answer not waited for; stop() follows
     stop()       to the safe side, always allowed, harmless twice
     happened(action, settings, before, act) -> Verdict    after a crash: what became of an act, asked read-only
 
@@ -154,12 +155,14 @@ class Codec(Protocol):
 class Exchange(Protocol):
     """What a driver is handed: one exchange on its port, under the port's lock.
 
-    Raises LinkError when the line fails, LinkTimeout when no whole answer came by the deadline.
+    Raises LinkError when the line fails, LinkTimeout when no whole answer came by the deadline. ``tell``: say it and
+    wait for no answer; what is answered all the same is thrown away before the next exchange.
     """
 
     address: str
 
     def __call__(self, codec: Codec, command: Any, deadline_s: float) -> Any: ...
+    def tell(self, codec: Codec, command: Any) -> None: ...
 
 
 class Instrument(Protocol):
@@ -180,6 +183,7 @@ class Instrument(Protocol):
     def happened(
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str
     ) -> Verdict: ...
+    def brake(self) -> None: ...
     def stop(self) -> None: ...
     def close(self) -> None: ...
 

@@ -5,13 +5,14 @@ opened is the caller's: ``connect`` gets the address as the lab file writes it (
 instrument has it) and answers with a Port, real or simulated.
 
 The safe state is reached in one order, whatever happened before: everything that runs or waits on any port is broken
-off; stop() goes to every instrument but the kept ones, every port at once; then the lab's own list. An instrument that
-does not answer costs the others nothing: its complaint is collected and the rest goes on.
+off; every instrument but the kept ones is braked (one command, no answer waited for) and then stopped (and made sure
+of), every port at once; then the lab's own list. An instrument that does not answer costs the others nothing: its
+complaint is collected and the rest goes on.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +27,7 @@ from labloop.campaign.steps import Step, Text, steps_of
 from labloop.campaign.units import Quantity
 
 from .address import parse_address
-from .errors import BenchError, InstrumentFault
+from .errors import BenchError, InstrumentFault, LinkInterrupted, LinkTimeout, ProtocolError
 from .instrument import Action, Expected, Identity, Instrument, Signal
 from .loading import load_class
 from .messages import keys_of
@@ -41,6 +42,8 @@ Connect = Callable[[str], Port]
 # stop() of the slowest driver is a handful of exchanges of 0.3 s on a dead line; five drivers share a port at most in
 # the shipped lab. Beyond this an instrument is reported as not stopped (test_lab: a port that hangs).
 SAFE_S = 10.0
+# A sound line has stopped what is on it long before; the lab's own list does not wait longer for a dead one.
+LIST_AFTER_S = 2.0
 # Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
 CLOSE_S = 1.0
 
@@ -140,18 +143,25 @@ class Lab:
         errors: list[str] = []
         for port in self.ports.values():
             port.interrupt()
-        spared = {name.partition(".")[0] for name in self.spec.keep}
-        stopping = {
-            name: station.port.submit(station.driver.stop)
-            for name, station in self.instruments.items()
-            if name not in spared
+        sparing = spared(self.spec)
+        stopping = {name: station for name, station in self.instruments.items() if name not in sparing}
+        # What goes wrong in braking goes wrong in stopping too, and is said there.
+        braking = [station.port.submit(station.driver.brake) for station in stopping.values() if _brakes(station)]
+        began_s = time.monotonic()
+        stopped = {
+            name: station.port.submit(partial(_stop, station.driver, began_s + LIST_AFTER_S))
+            for name, station in stopping.items()
         }
-        deadline_s = time.monotonic() + SAFE_S
-        for name, future in stopping.items():
-            errors += _outcome(f"{name}.stop", future, deadline_s)
+        wait([*braking, *stopped.values()], LIST_AFTER_S)
+        listed = []
         for step in steps_of(self.spec.safe_state):
             future = self._do(step)
-            errors += _outcome(f"{step.instrument}.{step.action}", future, time.monotonic() + SAFE_S)
+            wait([future], LIST_AFTER_S)
+            listed.append((f"{step.instrument}.{step.action}", future))
+        for name, future in stopped.items():
+            errors += _outcome(f"{name}.stop", future, began_s + SAFE_S)
+        for what, future in listed:
+            errors += _outcome(what, future, time.monotonic() + SAFE_S)
         return errors
 
     def close(self) -> list[str]:
@@ -191,6 +201,27 @@ class Lab:
                 raise InstrumentFault(f"{station.name} on {station.port.address}: {fault}", fault.kind) from fault
 
         return station.port.submit(named)
+
+
+def spared(lab: LabSpec) -> frozenset[str]:
+    """The instruments that the safe state does not stop."""
+    return frozenset(name.partition(".")[0] for name in lab.keep)
+
+
+def _stop(driver: Instrument, until_s: float) -> None:
+    """Stop it, and once more when its answer was lost or makes no sense; not on a line that is dead."""
+    try:
+        driver.stop()
+    except LinkInterrupted:
+        raise
+    except (LinkTimeout, ProtocolError):
+        if time.monotonic() > until_s:
+            raise
+        driver.stop()
+
+
+def _brakes(station: Station) -> bool:
+    return callable(getattr(station.driver, "brake", None))
 
 
 def driver_class(lab: LabSpec, name: str) -> type[Any]:

@@ -11,7 +11,8 @@ Instruments answer in order, so when the probe's answer is there nothing older i
 answer back has half a second to give it up. Finding its place comes before the exchange's own deadline, within one
 second and another deadline.
 
-A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands.
+A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands. What is only told (``tell``) goes out at
+once as well; the next exchange lets the line fall quiet first.
 
 Some instruments want silence before they are spoken to, or lose what is said (``codec.gap_s``). The link keeps it, a
 stop's too: a stop that comes too soon is a stop that was never heard.
@@ -37,6 +38,8 @@ QUIET_S = 0.05
 # (reliability tests: 0.3 s late). Costs a run half a second for each lost answer.
 LATE_S = 0.5
 FIND_S = 1.0
+# Taking what is told and not waited for; a line that is blocked for longer is blocked.
+TELL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,7 @@ class Link(Protocol):
     traffic: deque[Traffic]
 
     def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any: ...
+    def tell(self, codec: Codec, command: Any) -> None: ...
     def interrupt(self) -> None: ...
     def resume(self) -> None: ...
     def reopen(self) -> None: ...
@@ -77,6 +81,7 @@ class BaseLink:
         self._interrupted = threading.Event()
         # By codec: what was asked, and whether its answer stayed out (else it was interrupted, or made no sense).
         self._owed: dict[int, tuple[Codec, Any, bool]] = {}
+        self._told = False  # something was said whose answer nobody waited for
         self._lost = ""
         self._busy_until_s = float("-inf")
         self._open()
@@ -91,6 +96,19 @@ class BaseLink:
         if not codec.urgent(command):
             self._find_place(codec, deadline_s)
         return self._ask(codec, command, deadline_s)
+
+    def tell(self, codec: Codec, command: Any) -> None:
+        """Send ``command`` at once and wait for no answer. Before the next exchange the line is let fall quiet.
+
+        Raises LinkInterrupted, LinkError (the line is gone).
+        """
+        if self._lost:
+            raise LinkError(self._lost)
+        self._keep_silent(codec)
+        if self._interrupted.is_set():
+            raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
+        self._told = True
+        self._tell(codec, command, self._clock() + TELL_S)
 
     def interrupt(self) -> None:
         """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""
@@ -135,7 +153,8 @@ class BaseLink:
             raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
         end_s = self._clock() + deadline_s
         codec.reset()
-        self._drop(0.0, end_s)
+        self._drop(QUIET_S if self._told else 0.0, end_s)
+        self._told = False
         frames = self._tell(codec, command, end_s)
         if not codec.expects_reply(command):
             return None

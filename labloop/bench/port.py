@@ -128,9 +128,16 @@ class PortExchange:
 
     def __call__(self, codec: Codec, command: Any, deadline_s: float) -> Any:
         """One exchange under the port's lock; complaints begin with the instrument's name."""
+        return self._said(lambda link: link.exchange(codec, command, deadline_s))
+
+    def tell(self, codec: Codec, command: Any) -> None:
+        """Say something under the port's lock and wait for no answer."""
+        self._said(lambda link: link.tell(codec, command))
+
+    def _said(self, say: Callable[[Link], _T]) -> _T:
         with self._port._line:
             try:
-                return self._port.link.exchange(codec, command, deadline_s)
+                return say(self._port.link)
             except BenchError as error:
                 if not self._name:
                     raise

@@ -175,7 +175,7 @@ def test_the_safe_state_goes_on_past_errors_and_says_them(tmp_path):
     errors = lab.safe()
     assert [error.partition(":")[0] for error in errors] == ["left.stop", "right.stop", "far.heat"]
     assert "left on serial:///dev/a?baud=9600: no whole answer to b'stop" in errors[0]
-    assert lab.instruments["left"].driver.said == ["stop", "off"]
+    assert lab.instruments["left"].driver.said == ["stop", "stop", "off"], "a stop that was not heard is said again"
 
 
 def test_what_is_kept_is_not_stopped(tmp_path):
@@ -214,3 +214,13 @@ def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
     assert lab.reopen("far") == Identity(model="box")
     with pytest.raises(InstrumentFault, match=r"right on serial.*: other .*answers where box"):
         lab.reopen("left")
+
+
+def test_every_instrument_of_a_line_is_braked_before_the_first_is_stopped(tmp_path):
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted())
+    order = []
+    for name, station in lab.instruments.items():
+        station.driver.brake = lambda name=name: order.append(f"brake {name}")
+        station.driver.stop = lambda name=name: order.append(f"stop {name}")
+    assert lab.safe() == []
+    assert order == ["brake left", "brake right", "brake far", "stop left", "stop right", "stop far"]

@@ -262,3 +262,23 @@ def test_an_interrupt_in_the_silence_keeps_the_command_back():
     with pytest.raises(LinkInterrupted):
         link.exchange(codec, "value?", DEADLINE_S)
     assert line.heard == [b"value?"]
+
+
+def test_what_is_told_goes_out_at_once_and_its_answer_is_not_the_next_ones():
+    def script(line):
+        word = line.decode().rstrip("?")
+        value = f"{len(device.heard)}.0" if word == "value" else "box"
+        return [(0.04, f"{word} {value}\r\n".encode())]
+
+    link, device, clock = link_to(script)
+    first, second = WordCodec(), WordCodec()
+    with pytest.raises(LinkTimeout):  # the line owes an answer, and what is told does not wait for it
+        link.exchange(first, "value?", 0.01)
+    said_s = clock.t_s
+    link.tell(first, "stop")
+    link.tell(second, "value?")
+    assert clock.t_s == said_s and device.heard == [b"value?", b"stop", b"value?"]
+    assert link.exchange(second, "value?", DEADLINE_S) == "4.0"
+    link.interrupt()
+    with pytest.raises(LinkInterrupted):
+        link.tell(first, "stop")

@@ -128,6 +128,19 @@ def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
 
 
 @pytest.mark.parametrize("driver", [one for one in DRIVERS if stand_of(one).acts], ids=lambda driver: driver.__name__)
+def test_a_brake_says_nothing_that_a_stop_does_not(driver):
+    rig = Rig(driver).ready()
+    action, settings = stand_of(driver).act
+    rig.begin(action, **settings)
+    rig.wait(5.0)
+    said = len(rig.sent)
+    rig.driver.brake()
+    braked = rig.sent[said:]
+    rig.driver.stop()
+    assert all(one in rig.sent[said + len(braked) :] for one in braked)
+
+
+@pytest.mark.parametrize("driver", [one for one in DRIVERS if stand_of(one).acts], ids=lambda driver: driver.__name__)
 def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
     rig = Rig(driver).ready()
     before = rig.driver.counters()

@@ -417,6 +417,14 @@ def test_stop_gets_past_an_alarm_that_eats_the_first_one():
     assert it.ledger[-1].phase == "end" and it.ledger[-1].amount == pytest.approx(5.0, abs=0.1)
 
 
+def test_a_brake_ends_the_motion_before_any_answer():
+    it = rig()
+    begun(it, 5.0)
+    now_s = it.clock.now_s()
+    it.driver.brake()
+    assert it.clock.now_s() == now_s and it.ledger[-1].phase == "end"
+
+
 def test_the_watchdog_is_the_pumps_own_safe_mode():
     it = rig(watchdog="10 s")
     assert it.driver.watchdog(it.options).startswith("the pump's own watchdog")

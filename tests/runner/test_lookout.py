@@ -1,0 +1,84 @@
+"""What comes from outside: requests taken up in order, an abort before everything else."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.journal import Journal, MemoryBlobs, StoreError, StoreFull, inbox
+from labloop.runner.lookout import Lookout
+from labloop.runner.memory import RunMemory
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> RunMemory:
+    memory = RunMemory(Journal.memory(), MemoryBlobs(), s.CampaignState(), inbox=tmp_path)
+    memory.record(
+        e.CampaignOpened(campaign="c", run_id="r", version="0", mode="live", seed=1, campaign_sha256="0"),
+        e.RunStarted(),
+    )
+    return memory
+
+
+def looking(memory: RunMemory, ended: list[tuple[str, str]], beat: Any = lambda: None) -> Lookout:
+    def end(kind: str, reason: str, code: int, by: str) -> None:
+        ended.append((kind, by))
+
+    return Lookout(memory, end, lambda: 0.0, beat)
+
+
+def test_an_abort_is_acted_on_before_anything_is_journaled(memory: RunMemory, tmp_path: Path) -> None:
+    inbox.post(tmp_path, "note", ["hello"], by="bob")
+    inbox.post(tmp_path, "abort", by="ann")
+    ended: list[tuple[str, str]] = []
+    full = memory.record
+
+    def no_room(*facts: Any) -> None:
+        raise StoreFull("the disk took no more")
+
+    memory.record = no_room  # type: ignore[method-assign]
+    with pytest.raises(StoreFull):
+        looking(memory, ended).take_requests()
+    assert ended == [("abort", "ann")]
+    memory.record = full  # type: ignore[method-assign]
+    looking(memory, ended).take_requests()
+    assert [accepted for accepted in memory.state.requests.values()] == [True, True]
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_an_abort_that_was_journaled_before_a_crash_is_not_done_again(memory: RunMemory, tmp_path: Path) -> None:
+    id = inbox.post(tmp_path, "abort", by="ann")
+    memory.record(e.Requested(id=id, request="abort", by="ann"))
+    ended: list[tuple[str, str]] = []
+    looking(memory, ended).take_requests()
+    assert ended == [] and list(tmp_path.glob("*.json")) == []
+
+
+def test_a_request_is_found_though_the_folders_stamp_did_not_change(
+    memory: RunMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system that stamps folders by the second hides what comes within it."""
+    monkeypatch.setattr(RunMemory, "inbox_stamp", lambda self: 0)
+    ended: list[tuple[str, str]] = []
+
+    async def main() -> None:
+        looks = asyncio.ensure_future(looking(memory, ended).keep_looking())
+        inbox.post(tmp_path, "abort", by="ann")
+        async with asyncio.timeout(30):
+            while not ended:
+                await asyncio.sleep(0.01)
+        looks.cancel()
+
+    asyncio.run(main())
+    assert ended[0] == ("abort", "ann")
+
+
+def test_a_lock_that_is_lost_is_told(memory: RunMemory) -> None:
+    def lost() -> None:
+        raise StoreError("the lock is lost")
+
+    with pytest.raises(StoreError, match="the lock is lost"):
+        asyncio.run(looking(memory, [], lost).keep_looking())
