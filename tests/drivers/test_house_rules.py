@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "drivers"
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py"))
 ALLOWED = {
     "binascii", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "labloop", "math",
-    "re", "secrets", "struct", "typing", "urllib",
+    "pymodbus", "re", "secrets", "struct", "typing", "urllib",
 }  # fmt: skip
 
 

@@ -1,0 +1,377 @@
+"""Eurotherm 3216 temperature controller (and its family: 3208, 32h8, 3204), over Modbus RTU.
+
+Sources: engineering handbook HA028651 issue 7 ("manual"), chapter 15, p. 81-82; register lists and drivers that others
+use on a 3216 (A-Lab's alab_control, nupylab). What matters of them:
+
+* 9600 8N1, unit 1 unless set otherwise; RS-485 takes many units on a line. Functions 3 (read) and 6 (write one).
+* Numbers are integers in units of the last digit that is displayed: 25.3 degC is 253 with one decimal. The number of
+  decimals is register 525, the unit of temperature 516 (0: degC).
+* Target setpoint (2), SP1 (24) and SP2 (25) live in a memory of 100 000 write cycles: "do not write continuously
+  changing values". The remote setpoint (26) is the one that a closed loop writes. It is used when the setpoint is
+  selected as remote (276) and as long as it is written again and again. When it is not, status bit 14 is set and the
+  controller falls back to SP1 or SP2 (15 says which): its own watchdog. That this takes about 5 s is from memory: it
+  stands in a part of the manual that we could not read. So whoever holds a temperature must go on writing it, and SP1
+  and SP2 must stand at something harmless.
+* The programme that is stored in the controller (ramps and dwells) runs by itself: 23 is its state, 0 reset, 1 run,
+  2 hold, 3 end. It goes on when this computer dies, and can be joined again.
+* Status (75): bit 4 manual, 5 sensor break, 6 loop break, 9 programme ended, 13 ramp or timer running, 14 remote
+  setpoint failed. Instrument mode (199): 0 operating, 1 standby, 2 configuration.
+* Which number of register 122 is which model stands in no page that we could read: it is reported, not judged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Hold,
+    Identity,
+    InstrumentFault,
+    Progress,
+    ProtocolError,
+    Reading,
+    SafetyError,
+    Setting,
+    Signal,
+    SpecError,
+    Value,
+    Verdict,
+    action,
+    hold_settings,
+    quantity_of,
+    refuse_unknown,
+    written,
+)
+
+from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
+
+PV, WORKING, SELECTED, SP1, STATUS, VERSION, HIGH, TYPE, MODE = 1, 5, 15, 24, 75, 107, 111, 122, 199
+REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
+MANUAL, SENSOR_BREAK, LOOP_BREAK, REMOTE_FAILED = 1 << 4, 1 << 5, 1 << 6, 1 << 14
+RESET, RUN, PAUSED, END = range(4)
+# 9 characters take 9 ms at 9600 baud; a 3200 answers within its cycle of 250 ms.
+ANSWER_S = 1.0
+# The remote setpoint is written at each look: well within the 5 s after which the controller falls back.
+LOOK_S = 2.0
+# A programme that is reset at its end leaves no other trace: one that is reset earlier than this was stopped by hand.
+SOON = 0.9
+AMBIENT_C = 20.0
+# A small box furnace, for the expected time of a hold.
+RAMP_K_S = 10.0 / 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One look: temperatures in degC, output in percent, the status bits."""
+
+    temperature_c: float
+    working_c: float
+    output: float
+    status: int
+
+
+TEMPERATURE = Setting(
+    name="temperature", argument="temperature_c", unit="degC", low=-200.0, high=1800.0, resolution=1.0,
+    doc="of the furnace; the controller's own setpoint limits are narrower",
+)  # fmt: skip
+EVIDENCE = "the state of the controller's own programme"
+
+
+class E3216(Driver):
+    """A 3216. Options: ``address`` (1 to 254), ``control: remote`` or ``program``, ``fallback: 50 degC`` at most.
+
+    ``remote`` holds temperatures through the remote setpoint; ``program`` runs the programme stored in the controller.
+    ``fallback`` is what SP1 and SP2 may be set to, where the controller goes when nobody speaks to it.
+    """
+
+    kind = "Eurotherm 3216 temperature controller"
+    signals = (
+        Signal(name="temperature", unit="degC", doc="process value"),
+        Signal(name="setpoint", unit="degC", doc="working setpoint"),
+        Signal(name="output", unit="%", doc="working output"),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._codec = ModbusCodec(int(options.get("address", 1)))
+        self._remote = options.get("control", "remote") == "remote"
+        self._fallback_c = _fallback_c(options)
+        self._decimals: int | None = None
+        self._limits_c = (0.0, 0.0)
+        self._hold: Hold | None = None
+        self._running, self._time_s = False, 0.0
+
+    # --- known without a port -----------------------------------------------------------------------------------
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions of this way of control. Raises SpecError for options that make no sense."""
+        refuse_unknown(options, ("address", "control", "fallback"), cls.__name__)
+        address = options.get("address", 1)
+        if not isinstance(address, int) or isinstance(address, bool) or not 1 <= address <= 254:
+            raise SpecError(f"address = {address!r} is not a whole number from 1 to 254")
+        control = options.get("control", "remote")
+        if control not in ("remote", "program"):
+            raise SpecError(f"control = {control!r} is neither remote nor program")
+        _fallback_c(options)
+        other = "run_program" if control == "remote" else "hold"
+        return {name: one for name, one in super().declare(options).items() if name != other}
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """Heating up from the room's temperature, then the hold; or the programme's time."""
+        if action == "run_program":
+            return Expected(duration_s=float(values["time_s"]))
+        if action != "hold":
+            return Expected()
+        temperature_c = float(values["temperature_c"])
+        way_s = min(abs(temperature_c - AMBIENT_C) / RAMP_K_S + 300.0, float(values["reach_by_s"]))
+        return Expected(
+            duration_s=way_s + float(values["time_s"]), achieved={"temperature": Amount(temperature_c, "degC")}
+        )
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """The remote setpoint fails some seconds after the last word; a programme goes on."""
+        if options.get("control", "remote") == "remote":
+            limit = written(_fallback_c(options), "degC")
+            return f"the controller itself: some seconds after the last word it goes to SP1 or SP2, at most {limit}"
+        return ""
+
+    # --- on the wire --------------------------------------------------------------------------------------------
+
+    def open(self) -> Identity:
+        """Ask for type, version, unit and decimals. Raises InstrumentFault when they are not those of a 3200."""
+        found = {register: self._ask(register) for register in (TYPE, VERSION, UNITS, DECIMALS, MODE)}
+        said = ", ".join(f"{register}: {value}" for register, value in found.items())
+        if not (found[UNITS] in (0, 1, 2) and found[DECIMALS] in (0, 1, 2) and found[MODE] in (0, 1, 2)):
+            raise InstrumentFault(f"its registers ({said}) are not those of a Eurotherm 3200 controller", "identity")
+        if found[UNITS] != 0:
+            raise InstrumentFault("it does not count in degC (register 516). Set its units to degC", kind="setup")
+        self._decimals = found[DECIMALS]
+        high, low = self._read(HIGH, 2)
+        self._limits_c = (self._value(low), self._value(high))
+        return Identity(
+            model=f"Eurotherm 3200 series, type {found[TYPE] & 0xFFFF:04X}",
+            firmware=f"{found[VERSION] & 0xFFFF:04X}",
+            first_reply=said,
+        )
+
+    def configure(self) -> None:
+        """Make sure that it obeys, and that what it falls back to is harmless; raises InstrumentFault otherwise."""
+        self._obedient()
+
+    def read(self) -> Mapping[str, Reading]:
+        """Temperature, setpoint and output now."""
+        return _readings(self._look())
+
+    def counters(self) -> Mapping[str, Amount]:
+        """The state of the programme before it is told to run."""
+        return {} if self._remote else {"program_state": Amount(self._ask(PROGRAM_STATUS))}
+
+    def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
+        """Whether an earlier programme's end would be taken for the next one's."""
+        return "program_state" in counters and counters["program_state"].value == END
+
+    def clear_counters(self) -> None:
+        """Reset the programme that has ended."""
+        self._write(PROGRAM_STATUS, RESET)
+
+    @action(*hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True)
+    def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
+        """Bring the furnace to a temperature in degC and keep it there; afterwards it falls back to its own setpoint.
+
+        Only time without a break within the tolerance counts.
+        """
+        low_c, high_c = self._limits_c
+        if not low_c <= temperature_c <= high_c:
+            raise SafetyError(
+                f"{written(temperature_c, 'degC')} is outside the controller's own setpoint limits, "
+                f"{written(low_c, 'degC')} to {written(high_c, 'degC')}; nothing was sent"
+            )
+        self._hold, self._running = Hold(temperature_c, tolerance_k, time_s, reach_by_s), False
+        self._obedient()
+        self._hold.started = True
+        self._steer(temperature_c)
+
+    @action(
+        Setting(
+            name="time", argument="time_s", unit="s", low=1.0, high=2_592_000.0,
+            doc="how long the programme takes, as it is stored in the controller",
+        ),
+        act=True, evidence=EVIDENCE,
+    )  # fmt: skip
+    def run_program(self, time_s: float) -> None:
+        """Run the programme that is stored in the controller, from its beginning to its end."""
+        self._hold, self._running, self._time_s = None, False, time_s
+        self._obedient()
+        if (state := self._ask(PROGRAM_STATUS)) in (RUN, PAUSED):
+            raise InstrumentFault(f"its programme is {'running' if state == RUN else 'on hold'} already", kind="busy")
+        if state == END:
+            self.clear_counters()
+        self._running = True
+        self._write(PROGRAM_STATUS, RUN)
+
+    @action(repeatable=True)
+    def off(self) -> None:
+        """Let the furnace cool: lowest setpoint, programme reset."""
+        self.stop()
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """Look, and write the remote setpoint again. Raises InstrumentFault when something is wrong with it."""
+        if self._hold is None and not self._running:
+            return Progress(done=True)
+        seen = self._look()
+        self._sound(seen)
+        hold = self._hold
+        if hold is None:
+            return self._programme(seen, elapsed_s)
+        left_s = hold.left_s(seen.temperature_c, elapsed_s)
+        self._steer(hold.temperature_c)
+        return Progress(
+            done=left_s is not None and left_s <= 0.0,
+            achieved=hold.achieved(seen.temperature_c, elapsed_s),
+            readings=_readings(seen),
+            again_in_s=LOOK_S if left_s is None else min(max(left_s, 0.0), LOOK_S),
+        )
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """A programme tells its state; a hold is over some seconds after the last word."""
+        if action == "off":
+            off = self._ask(PROGRAM_STATUS) == RESET and self._value(self._ask(REMOTE_SETPOINT)) <= self._limits_c[0]
+            return Verdict(state="done" if off else "not_begun", why=f"it is {'off' if off else 'not off'}")
+        seen = self._look()
+        achieved = {"temperature": Amount(seen.temperature_c, "degC")}
+        ours = act == self.act
+        if action == "run_program":
+            return self._programme_happened(achieved, before, ours)
+        wanted_c = float(self.resolved(action, settings)["temperature_c"])
+        if ours and self._hold is not None and not self._hold.started:
+            return Verdict(state="not_begun", why="no setpoint was ever sent")
+        set_c = self._value(self._ask(REMOTE_SETPOINT))
+        if not seen.status & REMOTE_FAILED and abs(set_c - wanted_c) <= self._digit_c / 2.0:
+            return Verdict(state="running", why=f"its remote setpoint is {wanted_c:g} degC", achieved=achieved)
+        why = "its remote setpoint is another one, or has failed, and it keeps no record of how long it held"
+        return Verdict(state="partial", why=why, achieved=achieved)
+
+    def stop(self) -> None:
+        """Lowest setpoint, programme reset; harmless twice. Raises InstrumentFault when a programme goes on."""
+        if self._decimals is None:
+            self.open()
+        lowest = round(self._limits_c[0] * 10.0 ** (self._decimals or 0))
+        self._write(REMOTE_SETPOINT, lowest, urgent=True)
+        self._hold = None
+        if self._ask(PROGRAM_STATUS) != RESET:
+            self._write(PROGRAM_STATUS, RESET, urgent=True)
+            if (state := self._ask(PROGRAM_STATUS)) != RESET:
+                raise InstrumentFault(f"its programme is in state {state} after it was reset", kind="runaway")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    @property
+    def _digit_c(self) -> float:
+        """One unit of the last digit. Raises ProtocolError before open() has asked for it."""
+        if self._decimals is None:
+            raise ProtocolError("how many decimals it has is not known before it was opened")
+        return 10.0**-self._decimals
+
+    def _value(self, register: int) -> float:
+        return round(register * self._digit_c, 2)
+
+    def _look(self) -> Seen:
+        pv, _, _, output, working = self._read(PV, 5)
+        return Seen(
+            temperature_c=self._value(pv), working_c=self._value(working), output=output / 10.0,
+            status=self._ask(STATUS) & 0xFFFF,
+        )  # fmt: skip
+
+    def _sound(self, seen: Seen) -> None:
+        for bit, kind, what in (
+            (SENSOR_BREAK, "sensor", "its sensor is broken or not connected"),
+            (LOOP_BREAK, "loop_break", "its output does not change the temperature (loop break)"),
+            (MANUAL, "setup", "it is under manual control. Set it to automatic"),
+        ):
+            if seen.status & bit:
+                raise InstrumentFault(what, kind=kind)
+
+    def _obedient(self) -> None:
+        """Raise InstrumentFault unless it controls, listens to us, and has a harmless setpoint to fall back to."""
+        if (mode := self._ask(MODE)) != 0:
+            raise InstrumentFault(f"its instrument mode (register 199) is {mode}. Set it to operating", kind="setup")
+        self._sound(self._look())
+        if (self._ask(REMOTE_SELECTED) == 1) != self._remote:
+            wanted = "remote" if self._remote else "local"
+            raise InstrumentFault(f"its setpoint (register 276) is not {wanted}. Select {wanted} there", kind="setup")
+        selected = self._ask(SELECTED)
+        own_c, name = self._value(self._ask(SP1 + min(max(selected, 0), 1))), f"SP{selected + 1}"
+        if own_c > self._fallback_c:
+            raise InstrumentFault(
+                f"it falls back to {name} = {written(own_c, 'degC')} when nobody speaks to it, which is above the "
+                f"{written(self._fallback_c, 'degC')} of its option fallback. Turn {name} down",
+                kind="setup",
+            )
+
+    def _programme(self, seen: Seen, elapsed_s: float) -> Progress:
+        state = self._ask(PROGRAM_STATUS)
+        if state == PAUSED:
+            raise InstrumentFault("its programme was put on hold", kind="paused")
+        if state == RESET and elapsed_s < SOON * self._time_s:
+            raise InstrumentFault(f"its programme was reset after {elapsed_s:.0f} s", kind="stopped")
+        if state == RUN:
+            return Progress(done=False, readings=_readings(seen), again_in_s=10.0)
+        return Progress(
+            done=True, achieved={"temperature": Amount(seen.temperature_c, "degC")}, readings=_readings(seen)
+        )
+
+    def _programme_happened(self, achieved: Mapping[str, Amount], before: Mapping[str, Amount], ours: bool) -> Verdict:
+        if ours and not self._running:
+            return Verdict(state="not_begun", why="its programme was never told to run")
+        if "program_state" not in before or before["program_state"].value != RESET:
+            return Verdict(state="cannot_tell", why="it is not known that its programme was reset before the act")
+        state = self._ask(PROGRAM_STATUS)
+        if state == RUN:
+            return Verdict(state="running", why="its programme runs")
+        if state == END:
+            return Verdict(state="done", why="its programme has ended", achieved=achieved)
+        if state == PAUSED:
+            return Verdict(state="partial", why="its programme is on hold", achieved=achieved)
+        return Verdict(state="cannot_tell", why="its programme is reset: it has ended, was stopped, or never began")
+
+    def _steer(self, temperature_c: float) -> None:
+        self._write(REMOTE_SETPOINT, round(temperature_c / self._digit_c))
+
+    def _ask(self, register: int) -> int:
+        return self._read(register)[0]
+
+    def _read(self, register: int, count: int = 1) -> tuple[int, ...]:
+        return self._said(Read(register, count)).registers
+
+    def _write(self, register: int, value: int, *, urgent: bool = False) -> None:
+        self._said(Write(register, value, urgent=urgent))
+
+    def _said(self, command: Read | Write) -> Reply:
+        reply: Reply = self.exchange(self._codec, command, ANSWER_S)
+        if reply.exception:
+            why = EXCEPTIONS.get(reply.exception, "for a reason of its own")
+            raise InstrumentFault(f"it refuses {command}: {why} (exception {reply.exception})", kind="refused")
+        return reply
+
+
+def _readings(seen: Seen) -> dict[str, Reading]:
+    return {
+        "temperature": Reading(value=seen.temperature_c, unit="degC"),
+        "setpoint": Reading(value=seen.working_c, unit="degC"),
+        "output": Reading(value=seen.output, unit="%"),
+    }
+
+
+def _fallback_c(options: Mapping[str, Any]) -> float:
+    fallback_c = quantity_of(options.get("fallback", 50.0), "degC")
+    if not -200.0 <= fallback_c <= 200.0:
+        raise SpecError(f"fallback = {written(fallback_c, 'degC')} is not harmless: write at most 200 degC")
+    return fallback_c

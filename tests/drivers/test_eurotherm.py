@@ -1,0 +1,444 @@
+"""Eurotherm controllers: the bytes, captured and computed; and the driver on the simulated furnace."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.eurotherm import E3216
+from drivers.eurotherm_modbus import LONGEST, MAY_BE_WRITTEN, ModbusCodec, Read, Reply, Write
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SafetyError, SpecError
+from tests.drivers.rigs import Rig
+
+CAPTURED = "minimalmodbus 2.1.1 against pymodbus 3.16.1 over crossed ptys"
+COMPUTED = "Modbus over serial line V1.02, checksums by minimalmodbus"
+
+
+def raw(text):
+    return bytes.fromhex(text)
+
+
+# command, sent, received, reply, source
+TABLE = [
+    (Read(1), "01 03 00 01 00 01 d5 ca", "01 03 02 00 00 b8 44", Reply((0,)), CAPTURED),
+    (Read(24), "01 03 00 18 00 01 04 0d", "01 03 02 04 b5 7b 33", Reply((1205,)), CAPTURED),
+    (Read(1, 2), "01 03 00 01 00 02 95 cb", "01 03 04 00 fd 03 e8 6b 7d", Reply((253, 1000)), COMPUTED),
+    (Read(1), "01 03 00 01 00 01 d5 ca", "01 03 02 ff ce 78 20", Reply((-50,)), COMPUTED),
+    (Read(1), "01 03 00 01 00 01 d5 ca", "01 83 02 c0 f1", Reply(exception=2), COMPUTED),
+    (Write(26, 1205), "01 06 00 1a 04 b5 6b 7a", "01 06 00 1a 04 b5 6b 7a", Reply((1205,)), COMPUTED),
+    (Write(26, -5), "01 06 00 1a ff fb a8 7e", "01 06 00 1a ff fb a8 7e", Reply((-5,)), COMPUTED),
+    (Write(23, 1), "01 06 00 17 00 01 f8 0e", "01 86 03 02 61", Reply(exception=3), COMPUTED),
+]
+
+
+def codec(asked, unit=1):
+    made = ModbusCodec(unit)
+    made.encode(asked)
+    return made
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_exchanges(command, sent, received, reply, source):
+    made = ModbusCodec(1)
+    assert made.encode(command) == [raw(sent)] and made.expects_reply(command)
+    assert made.feed(raw(received)) == reply
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
+def test_one_byte_at_a_time_is_the_same(command, sent, received, reply, source):
+    made, received = codec(command), raw(received)
+    assert [made.feed(bytes([byte])) for byte in received] == [None] * (len(received) - 1) + [reply]
+
+
+@pytest.mark.parametrize(
+    ("asked", "received"),
+    [
+        (Read(1), "01 03 04 00 fd 03 e8 6b 7d"),  # two registers where one was asked for
+        (Read(1), "01 06 00 1a 04 b5 6b 7a"),  # the echo of a write
+        (Read(1), "01 86 02 c3 a1"),  # the refusal of a write
+        (Read(1), "01 03 02 00 00 b8 45"),  # checksum
+        (Read(1), "02 03 02 00 00 fc 44"),  # another unit
+        (Write(26, 1205), "01 06 00 1a 04 b6 2b 7b"),  # another value
+        (Write(26, 1205), "01 06 00 17 04 b5 fa b9"),  # another register
+        (Write(26, 1205), "01 03 02 04 b5 7b 33"),
+    ],
+)
+def test_what_answers_something_else_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(raw(received))
+
+
+def test_a_probe_is_told_from_every_reply_by_its_length():
+    for asked in (Read(1), Read(1, 2), Read(1, 5), Write(26, 0)):
+        probe = ModbusCodec(1).probe(asked)
+        assert probe.count != (asked.count if isinstance(asked, Read) else 1)
+
+
+@pytest.mark.parametrize("register", [2, 24, 25, 35, 1281, 0, 199])
+def test_what_wears_out_cannot_be_written(register):
+    """Manual p. 81: a memory of 100 000 write cycles."""
+    assert register not in MAY_BE_WRITTEN
+    with pytest.raises(SpecError, match=f"register {register} is not one that this driver may write"):
+        Write(register, 1)
+
+
+def test_a_value_that_does_not_fit_is_refused():
+    with pytest.raises(SpecError, match="does not fit"):
+        Write(26, 40000)
+
+
+def test_an_endless_stream_of_nothing_is_refused():
+    made = codec(Read(1))
+    with pytest.raises(ProtocolError):
+        for _ in range(LONGEST + 1):
+            made.feed(b"\x00")
+    assert made._rest == b""
+
+
+def test_only_a_stop_is_urgent():
+    asked = [Write(26, 0, urgent=True), Write(26, 0), Read(1)]
+    assert [ModbusCodec(1).urgent(command) for command in asked] == [True, False, False]
+
+
+@given(st.sampled_from([Read(1), Read(1, 5), Write(26, 3)]), st.lists(st.binary(max_size=300), max_size=8))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece)
+        except ProtocolError:
+            made.reset()
+        assert len(made._rest) <= LONGEST
+
+
+@given(st.integers(1, 247), st.lists(st.integers(-0x8000, 0x7FFF), min_size=1, max_size=5), st.binary(max_size=4))
+def test_what_a_controller_says_is_what_is_read(unit, registers, more):
+    from simulators.eurotherm_frames import framed
+
+    body = bytes([3, 2 * len(registers)]) + b"".join((one & 0xFFFF).to_bytes(2, "big") for one in registers)
+    assert codec(Read(1, len(registers)), unit).feed(framed(unit, body)) == Reply(tuple(registers))
+
+
+# --- the driver, through the remote setpoint --------------------------------------------------------------------------
+
+
+def rig(**more):
+    return Rig(E3216, **{"control": "remote"} | more).ready()
+
+
+HOLD = {"temperature": (120.0, "degC"), "tolerance": (2.0, "K"), "time": (60.0, "s"), "reach_by": (1.0, "h")}
+
+
+def test_it_says_who_it_is_and_what_it_reads():
+    it = Rig(E3216, control="remote")
+    identity = it.driver.open()
+    assert (identity.model, identity.firmware) == ("Eurotherm 3200 series, type 3216", "0213")
+    assert identity.first_reply.startswith("122: 12822, 107: 531, 516: 0")
+    assert {name: (one.value, one.unit) for name, one in it.driver.read().items()} == {
+        "temperature": (22.0, "degC"), "setpoint": (20.0, "degC"), "output": (0.0, "%"),
+    }  # fmt: skip
+
+
+def test_frames_are_parted_by_silence_at_any_speed():
+    it = rig()
+    at_s = [one.at_s for one in it.port.traffic if one.kind == "sent"]
+    assert len(at_s) > 5 and min(b - a for a, b in itertools.pairwise(at_s)) >= 3.5 * 11 / 1200
+
+
+def test_a_hold_reaches_its_temperature_keeps_it_and_wears_nothing_out():
+    it = rig()
+    it.begin("hold", **HOLD)
+    looks = 0
+    assert it.driver.read()["output"].value == 100.0
+    while not (look := it.look()).done:
+        assert look.again_in_s <= 2.0 and it.device.live, "written again before the controller falls back"
+        looks += 1
+        it.wait(look.again_in_s)
+    assert looks > 100 and it.device.worn == 0
+    assert look.achieved["time"].value >= 60.0 and abs(look.achieved["temperature"].value - 120.0) <= 2.0
+    assert look.readings["setpoint"].value == 120.0
+    it.wait(10.0)
+    it.bench.settle(it.clock.now_s())
+    assert it.driver.read()["setpoint"].value == 20.0, "nobody speaks to it: back to SP1"
+    assert [(entry.act, entry.phase) for entry in it.ledger] == [("hold", "begin"), ("hold", "end")]
+
+
+@pytest.mark.parametrize(("decimals", "word"), [(0, 120), (1, 1200), (2, 12000)])
+def test_numbers_are_in_units_of_the_last_digit(decimals, word):
+    it = rig(simulation={"decimals": decimals})
+    it.begin("hold", **HOLD)
+    assert it.device.remote_c == 120.0
+    assert it.sent[-1][4:6] == word.to_bytes(2, "big")
+
+
+def test_a_temperature_outside_the_controllers_own_limits_is_refused_and_nothing_sent():
+    it = rig()
+    sent = len(it.sent)
+    with pytest.raises(SafetyError, match=r"1300 degC is outside the controller's own setpoint limits, 0 degC to 1200"):
+        it.begin("hold", **HOLD | {"temperature": (1300.0, "degC")})
+    assert len(it.sent) == sent
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "kind"),
+    [
+        (lambda device: device.setpoints_c.__setitem__(0, 500.0), "falls back to SP1 = 500 degC", "setup"),
+        (lambda device: device.kept.update({276: 0}), "is not remote. Select remote", "setup"),
+        (lambda device: device.kept.update({199: 1}), "is 1. Set it to operating", "setup"),
+        (lambda device: device.kept.update({273: 1}), "under manual control", "setup"),
+        (lambda device: setattr(device, "broken", True), "sensor is broken", "sensor"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_before_anything_is_heated(change, said, kind):
+    it = rig()
+    change(it.device)
+    for call in (it.driver.configure, lambda: it.begin("hold", **HOLD)):
+        with pytest.raises(InstrumentFault, match=said) as caught:
+            call()
+        assert caught.value.kind == kind
+    assert not it.device.live and it.ledger == []
+
+
+def test_the_other_setpoint_is_looked_at_where_it_is_selected():
+    it = Rig(E3216, control="remote")
+    it.device.setpoints_c[:] = [500.0, 30.0]
+    it.device.kept[15] = 1
+    it.ready()
+    it.device.setpoints_c[1] = 51.0
+    with pytest.raises(
+        InstrumentFault, match=r"SP2 = 51 degC .* above the 50 degC of its option fallback. Turn SP2 down"
+    ):
+        it.driver.configure()
+
+
+def test_a_sensor_that_breaks_in_a_hold_is_a_fault():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.wait(2.0)
+    it.device.break_sensor(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="sensor is broken") as caught:
+        it.look()
+    assert caught.value.kind == "sensor"
+
+
+def test_what_became_of_a_hold():
+    it = rig()
+    amounts = it.begin("hold", **HOLD)
+    assert it.happened("hold", amounts, {}).state == "running"
+    other = amounts | {"temperature": Amount(130.0, "degC")}
+    assert it.happened("hold", other, {}, "act-9").state == "partial"
+    it.wait(10.0)
+    it.restarted().open()
+    found = it.happened("hold", amounts, {})
+    assert found.state == "partial" and 22.0 < found.achieved["temperature"].value < 30.0
+
+
+def test_a_hold_that_never_sent_its_setpoint_is_not_begun():
+    it = rig()
+    it.device.kept[276] = 0
+    amounts = {name: Amount(*value) for name, value in HOLD.items()}
+    with pytest.raises(InstrumentFault):
+        it.begin("hold", **HOLD)
+    assert it.happened("hold", amounts, {}).state == "not_begun"
+
+
+def test_stop_sends_the_lowest_setpoint_and_off_does_the_same():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.driver.stop()
+    assert it.device.remote_c == 0.0 and it.look().done
+    assert it.happened("off", {}, {}).state == "done"
+    it.begin("hold", "act-2", **HOLD)
+    assert it.happened("off", {}, {}).state == "not_begun"
+    it.begin("off", "act-3")
+    assert it.look().done and it.device.remote_c == 0.0 and it.device.worn == 0
+
+
+def test_a_driver_that_was_never_opened_can_stop_it():
+    it = rig()
+    it.begin("hold", **HOLD)
+    read = it.device._read
+    it.device._read = lambda number, now_s: 150 if number == 112 else read(number, now_s)
+    it.restarted().stop()
+    assert it.device.remote_c == 15.0, "the controller's own lowest setpoint"
+
+
+# --- the driver, running the controller's own programme ---------------------------------------------------------------
+
+# 22 to 200 degC at 10 K/min, then half an hour.
+TAKES_S = 178.0 / 10.0 * 60.0 + 1800.0
+PROGRAM = {"time": (TAKES_S, "s")}
+
+
+def furnace(**more):
+    return Rig(E3216, **more).ready()
+
+
+def test_the_programme_runs_to_its_end_and_wears_nothing_out():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    hottest_c = 0.0
+    while not (look := it.look()).done:
+        hottest_c = max(hottest_c, look.readings["temperature"].value)
+        it.wait(look.again_in_s)
+    assert it.clock.now_s() - it.began_s == pytest.approx(TAKES_S, abs=15.0)
+    assert hottest_c == pytest.approx(200.0, abs=1.0) and it.device.worn == 0
+    assert [(entry.act, entry.phase) for entry in it.ledger] == [("run_program", "begin"), ("run_program", "end")]
+
+
+def test_a_programme_is_joined_again_after_a_crash_and_seen_to_its_end():
+    it = furnace()
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(600.0)
+    it.restarted().open()
+    assert it.happened("run_program", amounts, before).state == "running"
+    it.wait(TAKES_S)
+    found = it.happened("run_program", amounts, before)
+    assert found.state == "done" and found.achieved["temperature"].value == pytest.approx(200.0, abs=2.0)
+
+
+def test_an_earlier_programmes_end_is_not_taken_for_the_next_ones():
+    it = furnace()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(TAKES_S + 60.0)
+    before = it.driver.counters()
+    assert it.driver.needs_clear(before)
+    assert it.happened("run_program", amounts, before, "act-2").state == "cannot_tell"
+    it.driver.clear_counters()
+    before = it.driver.counters()
+    assert not it.driver.needs_clear(before) and before == {"program_state": Amount(0)}
+    assert it.happened("run_program", amounts, before, "act-2").state == "cannot_tell"  # reset: nobody knows why
+    it.begin("run_program", "act-2", **PROGRAM)
+    assert it.happened("run_program", amounts, before, "act-2").state == "running"
+
+
+def test_begun_by_hand_on_a_programme_that_has_ended_it_is_reset_first():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    it.wait(TAKES_S + 60.0)
+    it.bench.settle(it.clock.now_s())
+    it.begin("run_program", "act-2", **PROGRAM)
+    assert it.device.program.state == 1 and len(it.ledger) == 3
+    reset, run = (ModbusCodec(1).encode(Write(23, state))[0] for state in (0, 1))
+    assert it.sent[-2:] == [reset, run]
+
+
+def test_a_programme_that_was_never_started_is_not_begun():
+    it = furnace()
+    it.device.program.state = 1
+    with pytest.raises(InstrumentFault, match="its programme is running already") as caught:
+        it.begin("run_program", **PROGRAM)
+    assert caught.value.kind == "busy"
+    assert it.happened("run_program", {"time": Amount(TAKES_S, "s")}, {}).state == "not_begun"
+
+
+def test_a_programme_on_hold_or_reset_by_hand_is_a_fault():
+    it = furnace()
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(60.0)
+    it.device._command(2, it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="put on hold") as caught:
+        it.look()
+    assert caught.value.kind == "paused"
+    assert it.happened("run_program", amounts, before).state == "partial"
+    it.device._command(0, it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="was reset after 60 s") as caught:
+        it.look()
+    assert caught.value.kind == "stopped"
+
+
+def test_a_programme_that_resets_itself_at_its_end_is_done():
+    it = furnace()
+    it.device.kept[328] = 3
+    it.begin("run_program", **PROGRAM)
+    it.finish()
+    assert it.device.program.state == 0
+
+
+def test_a_stop_that_does_not_reset_the_programme_is_not_believed():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    it.device._command = lambda state, now_s: None
+    with pytest.raises(InstrumentFault, match="is in state 1 after it was reset") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+# --- who answers ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("register", "value", "said"),
+    [
+        (525, 7, r"122: 12822, 107: 531, 516: 0, 525: 7.*are not those of a Eurotherm 3200"),
+        (516, 1, "not count in degC"),
+    ],
+)
+def test_another_controller_is_refused(register, value, said):
+    it = Rig(E3216)
+    read = it.device._read
+    it.device._read = lambda number, now_s: value if number == register else read(number, now_s)
+    with pytest.raises(InstrumentFault, match=said):
+        it.driver.open()
+
+
+def test_a_modbus_device_without_those_registers_is_refused():
+    it = Rig(E3216)
+    read = it.device._read
+    it.device._read = lambda number, now_s: read(9999 if number == 122 else number, now_s)
+    with pytest.raises(InstrumentFault, match=r"it refuses Read\(address=122, count=1\): it has no such register"):
+        it.driver.open()
+
+
+def test_two_on_one_line_are_told_apart_and_a_third_is_silent():
+    it = Rig(E3216, control="remote", address=1, more={"other": {"address": 2, "control": "remote"}}).ready()
+    it.begin("hold", **HOLD)
+    assert it.device.live and not it.bench.devices["other"].live
+    it.driver._codec.unit = 3
+    with pytest.raises(LinkTimeout):
+        it.driver.read()
+
+
+@pytest.mark.parametrize("options", [{"address": 0}, {"address": 255}, {"control": "local"}, {"fallback": "500 degC"}])
+def test_options_that_cannot_be(options):
+    with pytest.raises(SpecError):
+        E3216.declare(options)
+
+
+def test_who_makes_it_safe_depends_on_the_way_of_control():
+    assert "goes to SP1 or SP2, at most 40 degC" in E3216.watchdog({"fallback": "40 degC"})
+    assert E3216.watchdog({"control": "program"}) == ""
+    assert set(E3216.declare({})) == {"hold", "off"}
+    assert set(E3216.declare({"control": "program"})) == {"run_program", "off"}
+
+
+def test_the_expected_times():
+    values = {"temperature_c": 500.0, "tolerance_k": 1.0, "time_s": 600.0, "reach_by_s": 1800.0}
+    assert E3216.expected("hold", values, {}).duration_s == 2400.0
+    assert E3216.expected("run_program", {"time_s": 77.0}, {}).duration_s == 77.0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
+    it = Rig(E3216, control="remote", faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(40):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                continue
+        raise AssertionError("no way through in 40 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    insist(lambda: it.begin("hold", **HOLD))
+    while not (look := insist(it.look)).done:
+        assert abs(look.readings["temperature"].value - it.device.leg.at(it.clock.now_s())) < 2.0
+        it.wait(look.again_in_s)
+    assert it.device.remote_c == 120.0 and it.device.worn == 0
+    insist(it.driver.stop)
+    assert it.device.remote_c == 0.0
