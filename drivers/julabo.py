@@ -253,6 +253,10 @@ class Circulator(Driver):
             achieved={"temperature": Amount(self._temperature("IN_PV_00"), "degC")},
         )
 
+    def brake(self) -> None:
+        """Stop heater, cooler and pump, and look at nothing."""
+        self.exchange.tell(self._codec, Command("OUT_MODE_05 0"))
+
     def stop(self) -> None:
         """Stop heater, cooler and pump; harmless twice. Raises InstrumentFault when it goes on."""
         for _ in range(TRIES):

@@ -320,6 +320,14 @@ def test_a_stop_that_does_nothing_is_not_believed():
     assert caught.value.kind == "runaway"
 
 
+def test_a_brake_is_one_command_that_stops_it():
+    it = rig()
+    it.begin("hold", **HOLD)
+    said = len(it.sent)
+    it.driver.brake()
+    assert it.sent[said:] == [b"OUT_MODE_05 0\r"] and not it.device.started
+
+
 def test_the_first_question_may_stay_unanswered_and_the_second_may_not():
     it = Rig(Circulator)
     take = it.device._take
