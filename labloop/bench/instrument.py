@@ -140,7 +140,8 @@ class Codec(Protocol):
     ``urgent``: a stop, which goes out even when the line's place is lost.
 
     A codec may have ``gap_s``: the silence its instrument wants on the line before it is spoken to, which the link
-    keeps (left out: none).
+    keeps (left out: none). It may have ``listens(command)``: True for a command that says nothing and only takes what
+    the instrument sends of its own accord; ``encode`` then gives no frames, and no answer is owed.
     """
 
     def encode(self, command: Any) -> list[bytes]: ...

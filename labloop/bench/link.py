@@ -16,6 +16,10 @@ once as well; the next exchange lets the line fall quiet first.
 
 Some instruments want silence before they are spoken to, or lose what is said (``codec.gap_s``). The link keeps it, a
 stop's too: a stop that comes too soon is a stop that was never heard.
+
+Some speak of their own accord, once they were told to (a potentiostat sends its points as it measures them). A command
+of which ``codec.listens`` says True only listens: what came since the last exchange is fed to the codec instead of
+being thrown away, nothing is sent, and when nothing whole came by the deadline the reply is None.
 """
 
 import threading
@@ -87,12 +91,15 @@ class BaseLink:
         self._open()
 
     def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any:
-        """Send ``command`` and return its reply (None when it has none).
+        """Send ``command`` and return its reply (None when it has none, or when it only listened and nothing came).
 
         Raises LinkTimeout, LinkInterrupted, LinkError (the line is gone) or ProtocolError (the answer makes no sense).
         """
         if self._lost:
             raise LinkError(self._lost)
+        listens = getattr(codec, "listens", None)
+        if listens is not None and listens(command):
+            return self._listen(codec, command, deadline_s)
         if not codec.urgent(command):
             self._find_place(codec, deadline_s)
         return self._ask(codec, command, deadline_s)
@@ -169,6 +176,25 @@ class BaseLink:
         if not stood:  # else it was urgent, this may be the reply that was owed, and its own is still to come
             del self._owed[id(codec)]
         return reply
+
+    def _listen(self, codec: Codec, command: Any, deadline_s: float) -> Any:
+        """What came of its own accord since the last exchange, or comes by the deadline. Nothing is sent or owed."""
+        codec.encode(command)
+        data, end_s = self._read(0.0), self._clock() + deadline_s
+        while True:
+            if self._interrupted.is_set():
+                raise LinkInterrupted(f"{self.address}: interrupted while it was listened to")
+            if data:
+                self._note("received", data)
+                self._busy_until_s = max(self._busy_until_s, self._clock())
+            try:
+                reply = codec.feed(data)
+            except ProtocolError as error:
+                raise ProtocolError(f"{self.address}: what it says makes no sense: {error}") from error
+            left_s = end_s - self._clock()
+            if reply is not None or left_s <= 0.0:
+                return reply
+            data = self._read(min(self.slice_s, left_s))
 
     def _tell(self, codec: Codec, command: Any, end_s: float) -> list[bytes]:
         frames = codec.encode(command)

@@ -261,5 +261,3 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     at = np.quantile(np.array(values, dtype=float), [0.1, 0.25, 0.5, 0.75, 0.9])
     names = ("p10", "p25", "median", "p75", "p90")
     return {"mean": round(fmean(values), 6)} | {name: round(float(one), 6) for name, one in zip(names, at, strict=True)}
-
-

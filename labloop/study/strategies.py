@@ -1,8 +1,8 @@
 """Ways to choose the next condition, all behind one small face: told rows and their outcomes, asked for more rows.
 
-    labloop        the campaign as it is written: its planner, in this process
-    random         rows by chance, none twice
-    NAME=FILE      another campaign file over the same parameters: other engine words, say
+labloop        the campaign as it is written: its planner, in this process
+random         rows by chance, none twice
+NAME=FILE      another campaign file over the same parameters: other engine words, say
 """
 
 from collections.abc import Sequence
@@ -87,9 +87,7 @@ class Planned:
 
     def _propose(self, settings: dict[str, Any], source: str) -> int:
         self._trials += 1
-        self._send(
-            e.ProposalMade(trial=self._trials, sample=f"S{self._trials}", settings=settings, source=source)
-        )
+        self._send(e.ProposalMade(trial=self._trials, sample=f"S{self._trials}", settings=settings, source=source))
         return self._trials
 
     def _send(self, fact: e.Fact) -> None:

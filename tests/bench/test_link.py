@@ -282,3 +282,53 @@ def test_what_is_told_goes_out_at_once_and_its_answer_is_not_the_next_ones():
     link.interrupt()
     with pytest.raises(LinkInterrupted):
         link.tell(first, "stop")
+
+
+# --- what an instrument says of its own accord ------------------------------------------------------------------------
+
+
+class ListeningCodec(WordCodec):
+    """``start`` is silent; from then on the instrument says its value whenever it likes."""
+
+    def listens(self, command):
+        return command == "listen"
+
+    def encode(self, command):
+        if command != "listen":
+            return super().encode(command)
+        self._asked = "value"
+        return []
+
+    def expects_reply(self, command):
+        return command != "start"
+
+
+def test_what_comes_of_its_own_accord_is_kept_for_who_listens():
+    stream = [(0.1, b"value 1.0\r\nval"), (0.2, b"ue 2.0\r\n"), (0.9, b"value 3.0\r\n")]
+    link, line, clock = link_to(lambda message: stream if message == b"start" else [])
+    codec = ListeningCodec()
+    link.exchange(codec, "start", DEADLINE_S)
+    clock.advance_to(0.5)
+    assert [link.exchange(codec, "listen", 0.0) for _ in range(3)] == ["1.0", "2.0", None]
+    assert clock.t_s == 0.5, "what is there already is not waited for"
+    assert link.exchange(codec, "listen", 1.0) == "3.0" and clock.t_s == pytest.approx(0.9)
+    assert link.exchange(codec, "listen", 1.0) is None and clock.t_s == pytest.approx(1.9)
+    assert line.heard == [b"start"], "listening says nothing"
+
+
+def test_listening_in_vain_owes_nothing():
+    link, line, _ = link_to(answers(0.1, value="1.0"))
+    codec = ListeningCodec()
+    assert link.exchange(codec, "listen", 0.2) is None
+    assert link.exchange(codec, "value?", DEADLINE_S) == "1.0" and line.heard == [b"value?"]
+
+
+def test_noise_and_an_interrupt_are_told_to_who_listens():
+    link, _, _ = link_to(lambda message: [(0.1, b"noise\r\n")])
+    codec = ListeningCodec()
+    link.exchange(codec, "start", DEADLINE_S)
+    with pytest.raises(ProtocolError, match=r"^test: what it says makes no sense: b'noise'"):
+        link.exchange(codec, "listen", DEADLINE_S)
+    link.interrupt()
+    with pytest.raises(LinkInterrupted):
+        link.exchange(codec, "listen", DEADLINE_S)
