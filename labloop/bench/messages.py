@@ -158,7 +158,7 @@ class ZmqLink(BaseLink):
         if value != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
             return f"what answers there does not speak ZMQ as we know it ({value:#x}). Is the port right?"
         if self._keyed:
-            return "the server has no keys and speaks with anybody. Give it keys, or take server_key and client_key out"
+            return "the server knows no keys and speaks with anybody. Give it keys, or take server_key and client_key out"
         return "the server asks for keys. Add server_key=FILE&client_key=FILE (`labloop keys` makes them)"
 
     def _why_broken_off(self) -> str:
@@ -168,7 +168,10 @@ class ZmqLink(BaseLink):
                 f"the server breaks the handshake off: its key is not the one in server_key={named}, or it knows no "
                 "keys. Get its public key from whoever keeps it"
             )
-        return "what answers there breaks the handshake off. Is it a ZMQ server, and does it ask for keys?"
+        return (
+            "what answers there breaks the handshake off: it asks for keys, or it is no ZMQ server. Add "
+            "server_key=FILE&client_key=FILE (`labloop keys` makes them)"
+        )
 
 
 def keys_of(address: Address, folder: Path) -> tuple[bytes, Pair] | None:

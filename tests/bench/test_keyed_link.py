@@ -122,9 +122,10 @@ def test_a_wrong_server_key_is_named_also_when_the_deadline_comes_first(serve, f
 
 def test_no_keys_where_some_are_asked_for_and_keys_where_none_are_known(serve, folder):
     plain = open_link(address(serve(), server_key=""), folder)
-    assert "asks for keys. Add server_key=FILE&client_key=FILE" in refusal(plain)
+    said = refusal(plain)  # in one of two ways: libzmq is told why, or finds the connection closed before it was
+    assert "asks for keys" in said and "Add server_key=FILE&client_key=FILE" in said
     keyed = open_link(address(serve(keyed=False)), folder)
-    assert "the server has no keys" in refusal(keyed)
+    assert "knows no keys" in refusal(keyed)
     plain.close()
     keyed.close()
 
