@@ -158,7 +158,7 @@ class ZmqLink(BaseLink):
         if value != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
             return f"what answers there does not speak ZMQ as we know it ({value:#x}). Is the port right?"
         if self._keyed:
-            return "the server knows no keys and speaks with anybody. Give it keys, or take server_key and client_key out"
+            return "the server knows no keys and takes anybody. Give it keys, or take server_key and client_key out"
         return "the server asks for keys. Add server_key=FILE&client_key=FILE (`labloop keys` makes them)"
 
     def _why_broken_off(self) -> str:
@@ -175,7 +175,7 @@ class ZmqLink(BaseLink):
 
 
 def keys_of(address: Address, folder: Path) -> tuple[bytes, Pair] | None:
-    """The server's public key and our own pair, as an address names them. Raises SpecError for a file that is none."""
+    """The server's public key and our own pair, as an address names them. Raises SpecError for other files."""
     written = address.options.get("server_key"), address.options.get("client_key")
     if not written[0] or not written[1]:
         return None

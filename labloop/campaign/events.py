@@ -49,13 +49,22 @@ class CampaignOpened(Fact, frozen=True, kw_only=True):
     campaign_sha256: str
     lab_sha256: str | None = None
     files: dict[str, str] = {}
+    code: dict[str, str] = {}  # the drivers (of a simulated run also the simulators): {drivers/new_era.py: sha256}
 
 
 class RunStarted(Fact, frozen=True, kw_only=True):
-    """A runner took the campaign up. READY, or whatever a runner left behind, becomes RUNNING."""
+    """A runner took the campaign up. READY, or whatever a runner left behind, becomes RUNNING.
+
+    ``version``: of this labloop, when it is not the one that opened the campaign. ``code``: the drivers' code, when a
+    person accepted that it was changed; ``by`` and ``why`` are his.
+    """
 
     resumed: bool = False
     t_s: float = 0.0
+    version: str = ""
+    code: dict[str, str] = {}
+    by: str = ""
+    why: str = ""
 
 
 class CampaignPaused(Fact, frozen=True, kw_only=True):

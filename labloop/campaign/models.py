@@ -59,18 +59,21 @@ class Unknown:
 class Files:
     """Where relative paths start, what stands for a path, every file that was named.
 
-    ``lab``: a lab file instead of the one that the campaign names.
+    ``lab``: a lab file instead of the one that the campaign names. ``kept``: only what ``instead`` knows may be named.
     """
 
     folder: Path
     instead: Mapping[str, Path] = field(default_factory=dict)
     named: dict[str, Path] = field(default_factory=dict)
     lab: Path | None = None
+    kept: bool = False
 
     def find(self, written: str) -> Path:
         """Turn a path as written into the file meant. Raises Rule when there is none."""
         if not written or "\0" in written or len(written) > 1000:
             raise Rule("this is no path. Name a file, relative to the file that names it")
+        if self.kept and written not in self.instead:
+            raise Rule("is no file of which this run kept a copy. Put the folder's copy back")
         path = self.instead.get(written) or self.folder / Path(written).expanduser()
         self.named[written] = path
         try:

@@ -37,15 +37,17 @@ def read_spec(
     """Read a campaign file. Raises SpecError with every complaint.
 
     lab: a lab file instead of the one named. folder: where relative paths start (the file's own). files: what stands
-    for a path as written (a run's copies). name: how complaints call the file.
+    for a path as written (a run's copies), and nothing else may be named then. name: how complaints call the file.
     """
     document = read_document(path, name)
-    return _read(document, Files(folder or Path(path).parent, files or {}, lab=Path(lab) if lab else None))
+    return _read(document, _files(folder or Path(path).parent, files, lab))
 
 
-def read_spec_text(text: bytes | str, name: str, folder: Path, files: Mapping[str, Path] | None = None) -> CampaignSpec:
+def read_spec_text(
+    text: bytes | str, name: str, folder: Path, files: Mapping[str, Path] | None = None, lab: Path | str | None = None
+) -> CampaignSpec:
     """Read a campaign from text; see ``read_spec``."""
-    return _read(read_text(text, name), Files(folder, files or {}))
+    return _read(read_text(text, name), _files(folder, files, lab))
 
 
 def spec_from_dict(written: Mapping[str, Any], folder: Path | str = ".", lab: Path | str | None = None) -> CampaignSpec:
@@ -54,6 +56,11 @@ def spec_from_dict(written: Mapping[str, Any], folder: Path | str = ".", lab: Pa
         raise SpecError("the campaign: must be keys and values. Write {'campaign': ..., 'parameters': {...}}")
     document = Document(_plain(dict(written), 0))
     return _read(document, Files(Path(folder), {}, lab=Path(lab) if lab else None))
+
+
+def _files(folder: Path, files: Mapping[str, Path] | None, lab: Path | str | None = None) -> Files:
+    """Copies stand for all that may be named; without them the paths mean themselves."""
+    return Files(folder, files or {}, lab=Path(lab) if lab else None, kept=files is not None)
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -76,12 +83,12 @@ def _read(document: Document, files: Files) -> CampaignSpec:
 
 def read_lab(path: Path | str, *, files: Mapping[str, Path] | None = None, name: str | None = None) -> LabSpec:
     """Read a lab file. Raises SpecError with every complaint; ``files`` and ``name`` as for ``read_spec``."""
-    return _read_lab(read_document(path, name), Files(Path(path).parent, files or {}))
+    return _read_lab(read_document(path, name), _files(Path(path).parent, files))
 
 
 def read_lab_text(text: bytes | str, name: str, folder: Path, files: Mapping[str, Path] | None = None) -> LabSpec:
     """Read a lab from text; ``folder`` is where its relative paths and its root start."""
-    return _read_lab(read_text(text, name), Files(folder, files or {}))
+    return _read_lab(read_text(text, name), _files(folder, files))
 
 
 def lab_from_dict(written: Mapping[str, Any], folder: Path | str = ".") -> LabSpec:

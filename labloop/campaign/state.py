@@ -141,6 +141,7 @@ class CampaignState:
     state: str = READY
     opened: e.CampaignOpened | None = None
     opened_at: str = ""
+    code: dict[str, str] = field(default_factory=dict)  # of the drivers, as the run was begun or a person accepted
     seq: int = 0
     at: str = ""
     t_s: float = 0.0
@@ -224,11 +225,13 @@ def _opened(state: CampaignState, record: e.Record, fact: e.CampaignOpened) -> N
     if state.opened:
         raise StateError(f"fact {record.seq}: the campaign was opened already")
     state.opened, state.opened_at = fact, record.at
+    state.code = fact.code
 
 
 def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> None:
     state.reason, state.exit_code = "", None
     state.runs += 1
+    state.code = fact.code or state.code
     state.failures_in_a_row = 0
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()

@@ -12,19 +12,20 @@ from .options import Json, RunName, run_folder
 def status(
     name: RunName,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Hold every row and blob of the journal against its hash as well.")
+        bool, typer.Option("--verify", help="Hold every row, blob and file of the run against its hash first.")
     ] = False,
     json: Json = False,
 ) -> None:
     """How a run stands: state, runner, trials, best, questions."""
     from labloop.campaign import text
     from labloop.runner.look import see
+    from labloop.runner.look import verify as hold_against_hashes
 
     folder = run_folder(name)
-    seen = see(folder, verify=verify)
-    document = seen.status()
-    if verify:
-        document["verified"] = {"rows": seen.state.seq, "blobs": _verify_blobs(folder, seen.state)}
+    verified = hold_against_hashes(folder) if verify else None
+    document = see(folder).status()
+    if verified:
+        document["verified"] = verified
     if json:
         words.give_json(document)
         return
@@ -48,7 +49,7 @@ def status(
         words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
     if verify:
         found = document["verified"]
-        words.give(f"verified: {found['rows']} rows and {found['blobs']} blobs are as they were written")
+        words.give(f"verified: {', '.join(f'{count} {what}' for what, count in found.items())} as they were written")
 
 
 def trials(
@@ -99,19 +100,6 @@ def watch(
     from labloop.dashboard.app import watch as open_dashboard
 
     raise typer.Exit(open_dashboard(folder, read_only))
-
-
-def _verify_blobs(folder: Path, state: Any) -> int:
-    from labloop.journal import Blobs
-
-    blobs = Blobs(folder / "blobs")
-    steps = state.steps.values()
-    named = {one.blob for step in steps for one in step.readings.values() if one.blob}
-    if state.opened:
-        named |= set(state.opened.files.values())
-    for sha in sorted(named):
-        blobs.get(sha)
-    return len(named)
 
 
 def _give_best(best: Any) -> None:

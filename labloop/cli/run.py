@@ -83,6 +83,9 @@ def resume(
     trials: Annotated[
         int | None, typer.Option("--trials", metavar="+N", help="So many trials more than the budget had.")
     ] = None,
+    new_code: Annotated[
+        bool, typer.Option("--new-code", help="Accept that the drivers' code was changed since the run began.")
+    ] = False,
     detach: Detach = False,
     dashboard: Dashboard = None,
     json: JsonLines = False,
@@ -100,12 +103,13 @@ def resume(
     arguments = ["resume", str(folder), "--by", person(by), "--why", why]
     if trials is not None:
         arguments += ["--trials", str(trials)]
+    arguments += ["--new-code"] * new_code
     if detach:
         _detach(folder, arguments)
     if _wants_dashboard(dashboard, json):
         _under_dashboard(folder, arguments, verbose)
     view = _view(folder, None, json, verbose, "", "")
-    raise typer.Exit(view.end(session.resume(folder, trials, view, by=person(by), why=why)))
+    raise typer.Exit(view.end(session.resume(folder, trials, view, by=person(by), why=why, new_code=new_code)))
 
 
 def _confirm(order: "Order", yes: bool) -> None:

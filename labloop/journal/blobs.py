@@ -62,6 +62,11 @@ class Blobs:
             )
         return data
 
+    def sound_path(self, sha: str) -> Path:
+        """Where a blob lies, after holding it against its name. Raises StoreError, StoreDamaged."""
+        self.get(sha)
+        return self.folder / sha
+
     def sweep(self) -> None:
         """Take away what a crash left half written; only the run's one writer may. Raises StoreError."""
         sweep(self.folder)

@@ -75,7 +75,8 @@ class EventCodec:
                 plain = self._upcasters[number](plain)
             return msgspec.convert(plain, self._union)
         except msgspec.DecodeError as error:
-            if "Invalid value" in str(error) and str(error).endswith("`$.type`"):
+            newer = "Invalid value" in str(error) and str(error).endswith("`$.type`")
+            if newer or "unknown field" in str(error):
                 raise StoreNewer(
                     f"{place}: {error}: this labloop knows no such events. Use the newer labloop that wrote it."
                 ) from error

@@ -18,12 +18,14 @@ from typing import Any
 from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_lab_text, read_spec
+from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.journal import Blobs, Reader
 from labloop.journal.files import private_folder, write_whole
 
+from . import kept
 from .check import check
 from .clock import utc_stamp
+from .sources import sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +82,19 @@ def create(order: Order) -> tuple[RunFolder, CampaignSpec, LabSpec, e.CampaignOp
     plan = check(spec, lab_spec, live=order.live)
     if plan.complaints:
         raise SpecError(*plan.complaints)
+    named = _named_files(spec, lab_spec)
+    code = sources(lab_spec, simulators=mode != "live")
     path = run_folder(order)
+    _refuse_used(path)
     private_folder(path)
-    (path / "requests").mkdir(mode=0o700, exist_ok=True)
+    private_folder(path / "requests")
     blobs = Blobs(path / "blobs")
-    files = {written: blobs.put(found.read_bytes()) for written, found in {**spec.files, **lab_spec.files}.items()}
-    write_whole(path / "campaign.yaml", spec.source.encode())
-    write_whole(path / "lab.yaml", lab_spec.source.encode())
+    files = {written: blobs.put(data) for written, data in named.items()}
+    for name, text in ((kept.CAMPAIGN, spec.source), (kept.LAB, lab_spec.source)):
+        blobs.put(text.encode())  # so that a copy that was changed can be shown, and put back
+        write_whole(path / name, text.encode())
     origin = {"lab_folder": str(lab_spec.folder.resolve())}
-    write_whole(path / "origin.json", json.dumps(origin).encode())
+    write_whole(path / kept.ORIGIN, json.dumps(origin).encode())
     folder = RunFolder(path=path, lab_folder=lab_spec.folder)
     seed = spec.design.seed if order.seed is None else order.seed
     campaign_sha, lab_sha = (hashlib.sha256(text.encode()).hexdigest() for text in (spec.source, lab_spec.source))
@@ -103,27 +109,60 @@ def create(order: Order) -> tuple[RunFolder, CampaignSpec, LabSpec, e.CampaignOp
         campaign_sha256=campaign_sha,
         lab_sha256=lab_sha,
         files=files,
+        code={name: blobs.put(data) for name, data in code.items()},
     )
     return folder, spec, lab_spec, opened
 
 
+def _named_files(spec: CampaignSpec, lab_spec: LabSpec) -> dict[str, bytes]:
+    """Every file that campaign and lab name. Raises SpecError when both say one path and mean two files."""
+    named = {written: found.read_bytes() for written, found in spec.files.items()}
+    for written, found in lab_spec.files.items():
+        data = found.read_bytes()
+        if named.setdefault(written, data) != data:
+            raise SpecError(
+                f"{written}: campaign and lab both name this file, and mean {spec.files[written]} and {found}, which "
+                "differ. Rename one of them"
+            )
+    return named
+
+
+def _refuse_used(path: Path) -> None:
+    """A run makes its folder private to the user: it must be one of its own. Raises SpecError."""
+    known = {kept.CAMPAIGN, kept.LAB, kept.ORIGIN, "blobs", "requests", "simulators", "journal.db.lock", "runner.lock"}
+    try:
+        strange = sorted(one.name for one in path.iterdir() if one.name not in known and not _is_ours(one.name))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be a run's folder ({error.strerror}). Give another with --run") from error
+    if strange:
+        raise SpecError(
+            f"{path}: holds other things ({', '.join(strange[:3])}) and no run. Give a folder that is new, with --run"
+        )
+
+
+def _is_ours(name: str) -> bool:
+    """What a beginning that was cut short, or the process that starts a run, leaves behind."""
+    return name.startswith((".part-", "runner.", "log.", "journal.db", "planner.log"))
+
+
 def read(path: Path) -> tuple[RunFolder, CampaignSpec, LabSpec]:
     """Read a run's folder again. Raises StoreError, SpecError, StateError."""
+    opened = _opened(path)
+    spec = kept.kept_spec(path, opened)
+    lab_folder = kept.lab_folder(path)
+    return RunFolder(path=path, lab_folder=lab_folder), spec, kept.kept_lab(path, opened, lab_folder)
+
+
+def _opened(path: Path) -> e.CampaignOpened:
     with Reader(path / "journal.db") as reader:
         opened = next((record.event for record in reader.records()), None)
     if not isinstance(opened, e.CampaignOpened):
         raise StateError(f"{path}: the journal holds no campaign; begin again in another folder")
     if opened.mode == "told":
         raise StateError(f"{path}: this campaign is asked and told; use `labloop ask` and `labloop tell`")
-    _refuse_changed(path / "campaign.yaml", opened.campaign_sha256)
-    _refuse_changed(path / "lab.yaml", opened.lab_sha256 or "")
-    origin = json.loads((path / "origin.json").read_text())
-    folder = RunFolder(path=path, lab_folder=Path(origin["lab_folder"]))
-    kept = {written: path / "blobs" / sha for written, sha in opened.files.items()}
-    spec = read_spec(path / "campaign.yaml", files=kept)
-    text = (path / "lab.yaml").read_bytes()
-    lab_spec = read_lab_text(text, str(path / "lab.yaml"), folder.lab_folder, files=kept)
-    return folder, spec, lab_spec
+    return opened
 
 
 def portable(spec: CampaignSpec) -> dict[str, Any]:
@@ -140,21 +179,20 @@ def portable(spec: CampaignSpec) -> dict[str, Any]:
     return {key: moved(value) for key, value in spec.dump().items() if key != "lab"}
 
 
-def refuse_other_campaign(path: Path, order: Order) -> None:
-    """Raise SpecError when the folder holds another campaign than the one ordered."""
-    kept, wanted = path / "campaign.yaml", order.campaign
-    if not kept.exists() or kept.read_bytes() != wanted.read_bytes():
+def refuse_other(path: Path, order: Order) -> None:
+    """Raise SpecError when the folder holds another run than the one ordered: by files, mode, seed, speed, faults."""
+    opened = _opened(path)
+    kept.refuse_other_files(path, opened, order.campaign, order.lab)
+    given = {"seed": order.seed, "faults": order.faults, "speed": order.speed}
+    began = {name: getattr(opened, name) for name in given}
+    other = [f"{name} {began[name]}" for name, value in given.items() if value not in (None, began[name])]
+    # Real instruments move only where somebody says live; who says nothing takes a virtual run as it is.
+    if order.live != (opened.mode == "live") or (order.virtual and opened.mode != "virtual"):
+        other.insert(0, f"mode {opened.mode}")
+    if other:
         raise SpecError(
-            f"{path}: this folder holds a run of another campaign (or an earlier text of it) than {wanted}. "
-            f"Give another folder with --run, or go on with the old one: `labloop resume {path}`."
-        )
-
-
-def _refuse_changed(path: Path, sha256: str) -> None:
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise SpecError(
-            f"{path}: the file was changed after the run began, and the journal speaks of the old one. "
-            f"Put the old text back, or begin a new run."
+            f"{path}: holds a run that was begun with {', '.join(other)}, not as is asked now. Go on with it as it is: "
+            f"`labloop resume {path}`, or give another folder with --run"
         )
 
 

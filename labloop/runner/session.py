@@ -14,6 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from labloop import __version__
 from labloop.bench import BenchError, Envelope, open_lab
 from labloop.campaign import events as e
 from labloop.campaign import state as s
@@ -25,10 +28,12 @@ from . import folder as run_files
 from .book import BenchBook
 from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
+from .kept import refuse_other_code
 from .loop import Loop
 from .memory import RunMemory
 from .parts import USUAL, Parts
 from .propose import Proposer
+from .sources import sources
 from .step import StepHand
 from .stock import StockKeeper
 
@@ -47,7 +52,7 @@ def begin(order: Order, listen: Listener = lambda record, state: None, parts: Pa
     """
     path = run_folder(order)
     if (path / "journal.db").exists():
-        run_files.refuse_other_campaign(path, order)
+        run_files.refuse_other(path, order)
         return resume(path, listen=listen, parts=parts)
     folder, spec, lab_spec, opened = run_files.create(order)
     return _run(folder, spec, lab_spec, listen, parts, opened=opened, trials=order.trials)
@@ -60,14 +65,17 @@ def resume(
     by: str = "",
     why: str = "",
     parts: Parts = USUAL,
+    new_code: bool = False,
 ) -> int:
     """Go on with the run in ``path`` after any stop, crash, halt or end of budget. ``trials``: so many more.
 
-    Raises StoreError, SpecError, StateError (nothing to resume), BenchOwes.
+    new_code: a person accepts that the drivers' code was changed. Raises StoreError, SpecError (a file or the code is
+    another than when the run began), StateError (nothing to resume), BenchOwes.
     """
     folder, spec, lab_spec = run_files.read(path)
     more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
-    return _run(folder, spec, lab_spec, listen, parts, more=more)
+    accept = e.RunStarted(by=by, why=why) if new_code else None
+    return _run(folder, spec, lab_spec, listen, parts, more=more, accept=accept)
 
 
 def _run(
@@ -80,6 +88,7 @@ def _run(
     opened: e.CampaignOpened | None = None,
     trials: int | None = None,
     more: e.BudgetExtended | None = None,
+    accept: e.RunStarted | None = None,
 ) -> int:
     with ExitStack() as stack:
         presence = stack.enter_context(Presence(folder.path, wait_s=0.0 if opened else WAIT_S))
@@ -93,6 +102,7 @@ def _run(
         facts = opened or state.opened
         if facts is None:
             raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")
+        started = _started(folder, lab_spec, state, facts, accept)
         clock = parts.clock(facts, state)
         stamp.clock = clock
         memory = RunMemory(journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests")
@@ -112,7 +122,9 @@ def _run(
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
         memory.book = book
         try:
-            return _drive(stack, folder, spec, lab_spec, facts, clock, memory, planner, presence, book, parts)
+            return _drive(
+                stack, folder, spec, lab_spec, facts, started, clock, memory, planner, presence, book, parts
+            )
         except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
             memory.record(e.CampaignStopped(reason=str(error), exit_code=3))
             return 3
@@ -123,10 +135,10 @@ def _run(
 
 def _drive(
     stack: ExitStack, folder: RunFolder, spec: CampaignSpec, lab_spec: LabSpec, opened: e.CampaignOpened,
-    clock: Clock, memory: RunMemory, planner: Any, presence: Presence, book: BenchBook, parts: Parts,
+    started: e.RunStarted, clock: Clock, memory: RunMemory, planner: Any, presence: Presence, book: BenchBook,
+    parts: Parts,
 ) -> int:  # fmt: skip
-    again = bool(memory.state.runs)
-    memory.record(e.RunStarted(resumed=again, t_s=round(clock.now_s(), 6)))
+    memory.record(msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)))
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
     lab = open_lab(lab_spec, bench.connect)
@@ -146,6 +158,24 @@ def _drive(
             return await loop.run()
 
     return clock.run(main())
+
+
+def _started(
+    folder: RunFolder, lab_spec: LabSpec, state: s.CampaignState, opened: e.CampaignOpened, accept: e.RunStarted | None
+) -> e.RunStarted:
+    """The fact that this runner takes the run up. Raises SpecError for changed code that nobody has accepted."""
+    again, version, code = bool(state.runs), "", {}
+    if state.opened and state.code:
+        version = "" if opened.version == __version__ else __version__
+        now = sources(lab_spec, simulators=opened.mode != "live")
+        if accept is None:
+            refuse_other_code(folder.path, state.code, now)
+        else:
+            blobs = Blobs(folder.path / "blobs")
+            code = {name: blobs.put(data) for name, data in now.items()}
+            code = {} if code == state.code else code
+    by, why = (accept.by, accept.why) if accept and code else ("", "")
+    return e.RunStarted(resumed=again, version=version, code=code, by=by, why=why)
 
 
 class _Stamp:

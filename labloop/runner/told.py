@@ -23,7 +23,8 @@ from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, PlannerProcess
 
 from .clock import utc_stamp
-from .look import JOURNAL, kept_spec
+from .kept import kept_spec
+from .look import JOURNAL
 from .memory import RunMemory
 from .telling import ResultKept, Telling, Written
 

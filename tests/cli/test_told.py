@@ -172,7 +172,7 @@ def test_verify_finds_a_damaged_blob(here: Path, labloop: Any) -> None:
     text = (here / "cake.yaml").read_text().replace("[wheat, rye, spelt]", "flours.csv, descriptors: [protein]")
     (here / "cake.yaml").write_text(text)
     labloop("ask", "cake.yaml", "--run", "r")
-    assert labloop("status", "r", "--verify", "--json").document["verified"] == {"rows": 2, "blobs": 1}
+    assert labloop("status", "r", "--verify", "--json").document["verified"] == {"rows": 2, "blobs": 1, "files": 1}
     next((here / "r" / "blobs").iterdir()).write_text("name,protein\nwheat,13\nrye,9\n")
     said = labloop("status", "r", "--verify")
     assert said.code == 5 and "damaged" in said.err

@@ -135,9 +135,12 @@ def test_an_unknown_type_speaks_of_a_newer_labloop(path, stamp):
         list(reader.records())
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b"{}", b'{"type":"TrialStarted"}', b'{"type":"NoteTaken","text":"a","x":1}', b"\xff"]
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"type":"TrialStarted"}', b"\xff"])
 def test_what_is_no_event_is_shown(body):
     with pytest.raises(StoreDamaged, match="is not an event"):
         CODEC.decode(body, FORMAT)
+
+
+def test_a_field_that_is_not_known_came_from_a_newer_labloop():
+    with pytest.raises(StoreNewer, match=r"unknown field `x`.*Use the newer labloop"):
+        CODEC.decode(b'{"type":"NoteTaken","text":"a","x":1}', FORMAT)
