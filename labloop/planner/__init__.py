@@ -1,4 +1,4 @@
-"""The mind: from what is known to what to try next. The only place that imports torch, and only when it is asked."""
+"""The mind: from what is known to what to try next. Only here is torch imported, and only when BoTorch is asked for."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from .process import ONE_THREAD
 
-# Before torch is loaded, which happens in .service only.
+# Before numpy is loaded, which happens in .service only.
 os.environ.update(ONE_THREAD)
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints is talk, never a reply
     inbox: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, inbox), daemon=True, name="listener").start()
-    # Loads torch; the listener is there already, so that the runner never waits for a full pipe.
+    # Loads numpy and scipy; the listener is there already, so that the runner never waits for a full pipe.
     serve = import_module("labloop.planner.service").serve
     serve(inbox.get, replies.write)
 

@@ -10,14 +10,12 @@ its first points cover it as Sobol's cover a cube.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.optimize import linprog
-from torch.quasirandom import SobolEngine
+from scipy.stats import qmc
 
 from .encoding import Array, Encoding
 from .errors import NothingLeftError
@@ -151,10 +149,10 @@ def _sequence(encoding: Encoding, method: str, seed: int, initial: int) -> Itera
 def _uniform(method: str, dimension: int, seed: int, initial: int) -> Iterator[Array]:
     """Blocks of points of the unit cube."""
     if method == "sobol":
-        engine: Any = SobolEngine(dimension, scramble=True, seed=seed % 2**31)  # type: ignore[no-untyped-call]
+        engine = qmc.Sobol(dimension, scramble=True, rng=seed)
         while True:
             # 2**30 points is where the engine ends; nobody gets there.
-            yield engine.draw(BLOCK, dtype=torch.float64).numpy()
+            yield engine.random(BLOCK)
     generator = np.random.default_rng(seed)
     while True:
         if method == "lhs":

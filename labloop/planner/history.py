@@ -9,9 +9,9 @@ import numpy as np
 from labloop.campaign.events import Reading, Value
 from labloop.campaign.state import FAILED, MEASURED, OPEN_STATES, CampaignState, TrialState
 
-from .acquisition import Goal, Known
 from .encoding import Array, Encoding
-from .surrogate import Observations
+from .goals import Goal
+from .known import Known, Observations
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The same planner in the calling process, for notebooks, benchmarks and virtual runs. Loads torch when started."""
+"""The same planner in the calling process, for notebooks, benchmarks and virtual runs. Loads scipy when started."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -21,10 +21,10 @@ class InlinePlanner:
     def __init__(self, spec: Mapping[str, Any] | CampaignSpec, folder: Path | None = None) -> None:
         self._spec = spec if isinstance(spec, CampaignSpec) else spec_from_dict(dict(spec), folder or Path())
         self._state = CampaignState()
-        self._problem: Any = None  # a Problem: its class comes with torch
+        self._problem: Any = None  # a Problem: its class comes with numpy
 
     def start(self) -> None:
-        """Load torch and understand the campaign. Raises SpecError for what the planner cannot do."""
+        """Load what is needed and understand the campaign. Raises SpecError for what the planner cannot do."""
         if self._problem is None:
             self._problem = import_module("labloop.planner.problem").read_problem(self._spec)
 

@@ -9,32 +9,38 @@ Every trial has a seed of its own, made of the campaign's seed and its number, a
 before it as trials in flight: so the first of two is the same as the only one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Protocol
 
 import numpy as np
-import torch
-from botorch.exceptions.errors import BotorchError
 
 from labloop.campaign.events import Prediction, RunnerUp
 from labloop.campaign.state import CampaignState
 
-from .acquisition import Acquisition, Goal, best_points, build
+from . import acquisition, surrogate
+from .acquisition import Score
 from .design import design_point
 from .encoding import Array, Encoding
 from .errors import SurrogateError
+from .goals import Goal, best_rows, is_pareto, standing
 from .history import History, read
+from .hypervolume import MOST_OUTCOMES
+from .known import Observations
 from .proposal import Proposal
 from .search import Effort, Found, maximize
-from .surrogate import Observations, Surrogate, fit
+from .threads import one_thread
+
+SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What the campaign's ``engine:`` may force. ``acquisition``: "" leaves the choice to the planner."""
+    """What the campaign's ``engine:`` may force. "" leaves the choice to the planner."""
 
-    kernel: str = "matern"
+    kernel: str = ""
     acquisition: str = ""
     samples: int = 128
     effort: Effort = field(default_factory=Effort)
@@ -76,13 +82,18 @@ def plan(
     design_only: why the model is not to be asked; it becomes the reason. "": it is asked.
     Raises NothingLeftError when no point may be proposed.
     """
+    with one_thread():
+        return _plan(problem, state, count, first, design_only)
+
+
+def _plan(problem: Problem, state: CampaignState, count: int, first: int | None, design_only: str) -> list[Proposal]:
     history = read(state, problem.encoding, problem.goals)
     first = state.next_trial() if first is None else first
     believe = _Believer(problem, history.data, trial_seed(state.seed, 0))
     proposals = []
     turn = turn_of(state, first)
     for ahead in range(count):
-        with _alone(trial_seed(state.seed, turn + ahead)):
+        with _room(problem, trial_seed(state.seed, turn + ahead)):
             turns = _Turn(seed=state.seed, trial=first + ahead, turn=turn + ahead)
             proposal, point = _plan_one(problem, history, believe, turns, design_only)
         proposals.append(proposal)
@@ -103,6 +114,25 @@ class _Turn:
         return trial_seed(self.seed, self.turn)
 
 
+class Model(Protocol):
+    """What a proposal is told from, whoever fitted it."""
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes, in the order of the columns."""
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Their spreads."""
+
+    @property
+    def words(self) -> str:
+        """The model in a sentence."""
+
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Mean and sd of the noiseless outcomes, each N x m."""
+
+
 class _Believer:
     """Fits once, when first asked, for all proposals of one call: trials in flight change no data.
 
@@ -112,36 +142,53 @@ class _Believer:
 
     def __init__(self, problem: Problem, data: Mapping[str, Observations], seed: int) -> None:
         self._problem, self._data, self._seed = problem, data, seed
-        self._surrogate: Surrogate | None = None
+        self._model: Model | None = None
 
-    def __call__(self) -> Surrogate:
-        if self._surrogate is None:
-            with _alone(self._seed):
-                self._surrogate = fit(self._data, self._problem.encoding, self._problem.engine.kernel)
-        return self._surrogate
+    def __call__(self) -> Model:
+        if self._model is None:
+            encoding, kernel = self._problem.encoding, self._problem.engine.kernel
+            if _is_sampled(self._problem):
+                with _room(self._problem, self._seed):
+                    torch_models = import_module("labloop.planner.torch_models")
+                    self._model = torch_models.fit(self._data, encoding, kernel or "matern")
+            else:
+                self._model = surrogate.fit_all(self._data, encoding, [kernel] if kernel else ["matern"])
+        assert self._model is not None
+        return self._model
 
 
-@contextmanager
-def _alone(seed: int) -> Iterator[None]:
-    """One thread and a random stream of our own, given back afterwards as they were."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+def _is_sampled(problem: Problem) -> bool:
+    """Whether BoTorch is asked: where that is forced, and for fronts that the closed form does not reach."""
+    many = is_pareto(problem.goals) and sum(goal.is_wish for goal in problem.goals) > MOST_OUTCOMES
+    return many or problem.engine.acquisition in SAMPLED
+
+
+def _room(problem: Problem, seed: int) -> AbstractContextManager[None]:
+    """Where torch is used: one thread and a random stream of its own."""
+    if not _is_sampled(problem):
+        return nullcontext()
+    room: AbstractContextManager[None] = import_module("labloop.planner.torch_scores").alone(seed)
+    return room
+
+
+def _score(problem: Problem, model: Model, history: History, seed: int) -> Score:
+    known, encoding = history.known, problem.encoding
+    if _is_sampled(problem):
+        build = import_module("labloop.planner.torch_scores").build
+        score: Score = build(model, problem.goals, known, encoding, seed, problem.engine.samples)
+        return score
+    assert isinstance(model, surrogate.Surrogate)
+    return acquisition.build(model, problem.goals, known, encoding, seed)
 
 
 def _plan_one(
-    problem: Problem, history: History, believe: Callable[[], Surrogate], turn: _Turn, design_only: str
+    problem: Problem, history: History, believe: Callable[[], Model], turn: _Turn, design_only: str
 ) -> tuple[Proposal, Array]:
     wait = design_only or _why_design(problem, history)
     if not wait:
         try:
             return _by_model(problem, history, believe(), turn)
-        except (SurrogateError, BotorchError, RuntimeError, ValueError, ArithmeticError) as error:
+        except (SurrogateError, RuntimeError, ValueError, ArithmeticError) as error:
             wait = f"surrogate failed: {error or type(error).__name__}"
     return _by_design(problem, history, turn, wait)
 
@@ -167,33 +214,25 @@ def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> 
     return proposal, encoding.encode([settings])[0]
 
 
-def _by_model(problem: Problem, history: History, surrogate: Surrogate, turn: _Turn) -> tuple[Proposal, Array]:
-    encoding, engine, mixed = problem.encoding, problem.engine, turn.mixed
-    acquisition = build(
-        surrogate,
-        problem.goals,
-        history.known,
-        encoding,
-        mixed,
-        samples=engine.samples,
-        rows=0 if encoding.rows is None else len(encoding.rows),
-        force=engine.acquisition,
-    )
-    best = best_points(surrogate, problem.goals, history.known)
-    found = maximize(acquisition, encoding, best, _taken(problem, history), mixed, engine.effort)
+def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> tuple[Proposal, Array]:
+    encoding, mixed = problem.encoding, turn.mixed
+    score = _score(problem, model, history, mixed)
+    believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.observed)[0])
+    best = history.known.observed[best_rows(believed)]
+    found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort)
     points = np.array([one.point for one in found])
-    predicted = _predictions(surrogate, points)
+    predicted = _predictions(model, points)
     left_out = f"; {history.left_out} trials left out (no number, or not in this space)" if history.left_out else ""
     proposal = Proposal(
         trial=turn.trial,
         settings=found[0].settings,
         source="model",
         seed=mixed,
-        reason=_hope(surrogate, problem.goals, history, predicted[0]),
+        reason=_hope(model, problem.goals, history, predicted[0]),
         predicted=predicted[0],
-        acquisition=acquisition.name,
+        acquisition=score.name,
         acquisition_value=found[0].score,
-        model=f"{surrogate.words}; {len(history.known.observed)} trials{left_out}",
+        model=f"{model.words}; {len(history.known.observed)} trials{left_out}",
         runners_up=_runners_up(found, predicted),
     )
     return proposal, points[0]
@@ -206,10 +245,10 @@ def _taken(problem: Problem, history: History) -> Array:
     return history.taken
 
 
-def _predictions(surrogate: Surrogate, points: Array) -> list[dict[str, Prediction]]:
-    mean, sd = surrogate.predict(points)
+def _predictions(model: Model, points: Array) -> list[dict[str, Prediction]]:
+    mean, sd = model.predict(points)
     return [
-        {name: Prediction(float(m), float(s)) for name, m, s in zip(surrogate.outcomes, row, spread, strict=True)}
+        {name: Prediction(float(m), float(s)) for name, m, s in zip(model.outcomes, row, spread, strict=True)}
         for row, spread in zip(mean, sd, strict=True)
     ]
 
@@ -221,18 +260,18 @@ def _runners_up(found: Sequence[Found], predicted: Sequence[dict[str, Prediction
     ]
 
 
-def _hope(surrogate: Surrogate, goals: Sequence[Goal], history: History, predicted: dict[str, Prediction]) -> str:
+def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict[str, Prediction]) -> str:
     """In words: what is expected here, and the best that is believed to have been measured."""
-    mean, _ = surrogate.predict(history.known.observed)
+    mean, _ = model.predict(history.known.observed)
     parts = []
     for goal in goals:
         if not goal.is_wish:
             continue
-        values = torch.as_tensor(mean[:, surrogate.outcomes.index(goal.outcome)])
-        best = float(values[int(torch.argmax(goal.utility(values)))])
+        values = mean[:, model.outcomes.index(goal.outcome)]
+        best = float(values[int(np.argmax(goal.utility(values)))])
         here = predicted[goal.outcome]
         parts.append(f"{goal.outcome} expected {here.mean:.4g} +- {here.sd:.2g}, best so far believed {best:.4g}")
     return "; ".join(parts)
 
 
-__all__ = ["Acquisition", "Encoding", "Engine", "Problem", "plan", "trial_seed"]
+__all__ = ["Encoding", "Engine", "Problem", "plan", "trial_seed"]

@@ -11,13 +11,13 @@ from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 
-from .acquisition import Goal
 from .encoding import Column, Encoding, Linear, Settings
+from .goals import Goal
 from .planner import Engine, Problem, plan
 from .proposal import Proposal
 from .search import Effort
 
-_WORDS = {"kernel": ("matern", "rbf"), "acquisition": ("qLogNEI", "LogEI")}
+_WORDS = {"kernel": ("matern", "rbf"), "acquisition": ("LogEI", "LogEHVI", "qLogNEI", "qLogNEHVI")}
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 

@@ -1,4 +1,4 @@
-"""The planner in a process of its own, seen from the runner. Imports no torch: that is the child's burden.
+"""The planner in a process of its own, seen from the runner. Imports no numpy: that is the child's burden.
 
     start -> spawn the child, send the campaign        send_facts, request -> lines in order
     the child dies -> spawn another, send the same lines again (questions already answered left out): same facts, same
@@ -7,8 +7,8 @@
                       fits nothing, and the proposal says why
     it dies over that as well -> PlannerError
 
-A long fit, a fault in torch or an out-of-memory kill can so delay a proposal, never the runner. When the runner dies
-the child's stdin ends, and the child with it.
+A long fit, a fault in a library or an out-of-memory kill can so delay a proposal, never the runner. When the runner
+dies the child's stdin ends, and the child with it.
 """
 
 import os

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from .acquisition import Acquisition
+from .acquisition import Score
 from .design import free_grid, free_rows, sample
 from .encoding import Array, Encoding, Settings
 from .errors import NothingLeftError
@@ -31,6 +30,7 @@ RELAXED_LEVELS = 12
 APART = 0.1  # least distance of two starts (unit cube, a label counts 1), so that they climb different hills
 ROUNDS = 4
 RUNNERS_UP = 3
+LEAST_SCORE = -1e6  # below it a score is no hill to climb
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Found:
 
 
 def maximize(
-    acquisition: Acquisition, encoding: Encoding, best: Array, taken: Array, seed: int, effort: Effort
+    acquisition: Score, encoding: Encoding, best: Array, taken: Array, seed: int, effort: Effort
 ) -> list[Found]:
     """The best point and a few runners-up, best first.
 
@@ -73,14 +73,14 @@ def maximize(
     return _finish(acquisition, encoding, climb, np.concatenate([ended, starts]))
 
 
-def _best_of(acquisition: Acquisition, encoding: Encoding, points: Array) -> list[Found]:
+def _best_of(acquisition: Score, encoding: Encoding, points: Array) -> list[Found]:
     scores = acquisition.of_rows(points)
     scores = np.where(np.isnan(scores), -np.inf, scores)
     order = np.argsort(-scores, kind="stable")[: RUNNERS_UP + 1]
     return [Found(points[i], encoding.decode(points[i]), float(scores[i])) for i in order]
 
 
-def _finish(acquisition: Acquisition, encoding: Encoding, climb: "_Climb", points: Array) -> list[Found]:
+def _finish(acquisition: Score, encoding: Encoding, climb: "_Climb", points: Array) -> list[Found]:
     """Round every end, score what would be proposed, best first and each once."""
     settings = [encoding.decode(point) for point in points]
     rounded = encoding.encode(settings)
@@ -101,7 +101,7 @@ def _finish(acquisition: Acquisition, encoding: Encoding, climb: "_Climb", point
 class _Climb:
     """Hill climbing from many starts at once."""
 
-    def __init__(self, acquisition: Acquisition, encoding: Encoding, taken: Array, effort: Effort) -> None:
+    def __init__(self, acquisition: Score, encoding: Encoding, taken: Array, effort: Effort) -> None:
         self.acquisition, self.encoding, self.taken, self.effort = acquisition, encoding, taken, effort
         levels = [column.levels for column in encoding.columns]
         self.moving = [
@@ -163,15 +163,16 @@ class _Climb:
 
     def _minimize(self, starts: Array, constrained: bool) -> Array:
         count, moving = len(starts), self.moving
-        base = torch.as_tensor(starts, dtype=torch.float64)
 
         def loss(flat: Array) -> tuple[float, Array]:
-            free = torch.tensor(flat.reshape(count, -1), dtype=torch.float64, requires_grad=True)
-            points = base.clone()
-            points[:, moving] = free
-            value = -self.acquisition.score(points.unsqueeze(-2)).sum()
-            (gradient,) = torch.autograd.grad(value, free)
-            return float(value.detach()), gradient.numpy().ravel()
+            points = starts.copy()
+            points[:, moving] = flat.reshape(count, -1)
+            values, gradient = self.acquisition.slopes(points)
+            hopeless = ~(values > LEAST_SCORE) | ~np.isfinite(gradient).all(
+                1
+            )  # where nothing is to be gained the climb stands still
+            values[hopeless], gradient[hopeless] = LEAST_SCORE, 0.0
+            return -float(values.sum()), -gradient[:, moving].ravel()
 
         ended = minimize(
             loss,

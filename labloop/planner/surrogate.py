@@ -1,165 +1,124 @@
-"""What the planner believes: a Gaussian process for each outcome.
+"""What the planner believes: a few Gaussian processes for each outcome, and how much each is believed.
 
     mean      a constant, learnt
-    kernel    Matern 5/2 or RBF with one lengthscale a column, times a Hamming kernel over unordered choices
+    kernels   see kernels.py; one lengthscale a column
     priors    LogNormal lengthscales that grow with sqrt(d), so that many parameters do not mean a rough function
               (Hvarfner et al., ICML 2024, arXiv:2402.02229); LogNormal(-4, 1) noise
-    outcomes  standardized; one independent model an outcome, each from the trials that have it
+    outcomes  standardized; one independent belief an outcome, each from the trials that have it
     noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
               carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
 
-Fitted by maximum a posteriori with L-BFGS-B. A fit that fails raises SurrogateError: never a silent second best.
+A fit that fails raises SurrogateError: never a silent second best.
 """
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from botorch.exceptions.errors import BotorchError
-from botorch.exceptions.warnings import BotorchWarning
-from botorch.fit import fit_gpytorch_mll
-from botorch.models.gp_regression import SingleTaskGP
-from botorch.models.model_list_gp_regression import ModelListGP
-from botorch.models.transforms.outcome import Standardize
-from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
-from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import Kernel
-from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
-from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
-from torch import Tensor
 
 from .encoding import Array, Encoding
 from .errors import SurrogateError
+from .gp import GP, Data, fit
+from .kernels import Kernel, Separable, dimension_scaled, hamming
+from .known import Observations
 
-# Standardized noise below this is the Cholesky's own noise (BoTorch's MIN_INFERRED_NOISE_LEVEL).
-LEAST_NOISE = 1e-4
+# Prior of the Hamming lengthscales. Its mode lets two choices share a quarter of what is known of one of them; on two
+# tables of chemistry and a synthetic reaction narrower and wider priors were better on one and worse on another.
+HAMMING_LOC, HAMMING_SCALE = 1.4142, 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Observations:
-    """One outcome's data. points: n x d; values: n; variances: n, of the measurement alone, 0 where not given."""
+class Belief:
+    """One outcome: members of one weight sum, in standardized units; value = shift + scale * standardized."""
 
-    points: Array
-    values: Array
-    variances: Array
+    members: tuple[GP, ...]
+    weights: Array
+    shift: float
+    scale: float
 
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Mean and sd of the noiseless outcome in its own units, each N: those of the members' mixture."""
+        each = [member.posterior(points)[:2] for member in self.members]
+        means, variances = np.array([m for m, _ in each]), np.array([v for _, v in each])
+        mean = self.weights @ means
+        variance = self.weights @ (variances + (means - mean) ** 2)
+        return self.shift + self.scale * mean, self.scale * np.sqrt(variance)
 
-class HammingKernel(Kernel):  # type: ignore[misc]
-    """exp(-sum_c [x_c != y_c] / l_c): two choices are alike or not, and each column learns how much that matters."""
-
-    has_lengthscale = True
-
-    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: object) -> Tensor:
-        """Kernel matrix ... x n1 x n2 of index columns ... x n x c (its diagonal where ``diag``)."""
-        if diag:
-            unlike = (x1 != x2).to(x1)
-            return torch.exp(-(unlike / self.lengthscale).sum(-1))
-        unlike = (x1.unsqueeze(-2) != x2.unsqueeze(-3)).to(x1)
-        return torch.exp(-(unlike / self.lengthscale.unsqueeze(-2)).sum(-1))
+    @property
+    def noise_sd(self) -> float:
+        """The learnt noise of one measurement in the outcome's own units."""
+        return self.scale * float(np.sqrt(self.weights @ np.array([member.noise for member in self.members])))
 
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """Fitted models, one an outcome, in one BoTorch model of m outputs in the outcomes' own units."""
+    """Beliefs, one an outcome. ``scales``: the outcomes' spreads."""
 
     outcomes: tuple[str, ...]
-    model: Any  # SingleTaskGP, or ModelListGP of several; BoTorch's own types do not say what a model has
-    scales: tuple[float, ...]  # what each outcome was divided by
+    beliefs: tuple[Belief, ...]
     words: str
 
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """What each outcome was divided by."""
+        return tuple(belief.scale for belief in self.beliefs)
+
     def predict(self, points: Array) -> tuple[Array, Array]:
-        """Mean and sd of the noiseless outcomes, each n x m."""
-        with torch.no_grad():
-            posterior = self.model.posterior(torch.as_tensor(points, dtype=torch.float64).unsqueeze(-2))
-            mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
-        return mean.numpy(), variance.clamp_min(0.0).sqrt().numpy()
+        """Mean and sd of the noiseless outcomes, each N x m."""
+        each = [belief.predict(points) for belief in self.beliefs]
+        return np.column_stack([mean for mean, _ in each]), np.column_stack([sd for _, sd in each])
+
+    def with_flying(self, points: Array) -> "Surrogate":
+        """The same with points in flight."""
+        beliefs = tuple(
+            replace(belief, members=tuple(member.with_flying(points) for member in belief.members))
+            for belief in self.beliefs
+        )
+        return replace(self, beliefs=beliefs)
 
 
-def fit(data: Mapping[str, Observations], encoding: Encoding, kernel: str = "matern") -> Surrogate:
-    """Fit one model an outcome. Raises SurrogateError, which names the outcome."""
-    models: list[Any] = []
+def fit_all(data: Mapping[str, Observations], encoding: Encoding, shapes: Sequence[str]) -> Surrogate:
+    """Fit each outcome's belief. Raises SurrogateError, which names the outcome."""
+    beliefs = []
     for outcome, observations in data.items():
         try:
-            models.append(_fit_one(observations, encoding, kernel))
-        except (BotorchError, RuntimeError, ValueError) as error:
+            beliefs.append(_believe(observations, encoding, shapes))
+        except (SurrogateError, ValueError, ArithmeticError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
-    scales = tuple(float(model.outcome_transform.stdvs.mean()) for model in models)
-    noise = ", ".join(
-        f"{outcome}: {_noise_sd(model) * scale:.3g}" for outcome, model, scale in zip(data, models, scales, strict=True)
-    )
-    words = f"GP {kernel}{' x hamming' if encoding.labels else ''}; learnt noise sd {noise}"
-    return Surrogate(tuple(data), models[0] if len(models) == 1 else ModelListGP(*models), scales, words)
+    noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
+    kernel = " and ".join(member.kernel.words for member in beliefs[0].members)
+    return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}; learnt noise sd {noise}")
 
 
-def _fit_one(observations: Observations, encoding: Encoding, kernel: str) -> SingleTaskGP:
-    x = torch.as_tensor(observations.points, dtype=torch.float64)
-    y = torch.as_tensor(observations.values, dtype=torch.float64).unsqueeze(-1)
-    likelihood = None
-    if np.any(observations.variances > 0.0):
-        spread = float(np.std(observations.values, ddof=1)) if len(observations.values) > 1 else 1.0
-        likelihood = _known_noise(observations.variances / max(spread, 1e-8) ** 2)
-    with warnings.catch_warnings():
-        # Constant outcomes and single points are expected here, and answered: Standardize leaves them as they are.
-        warnings.simplefilter("ignore", BotorchWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        model = SingleTaskGP(
-            x, y, likelihood=likelihood, covar_module=_kernel(encoding, kernel), outcome_transform=Standardize(m=1)
+def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[str]) -> Belief:
+    values = observations.values
+    # By their own size first: squares of 1e300 are no numbers any more.
+    unit = float(np.max(np.abs(values))) or 1.0
+    shift = float(np.mean(values / unit))
+    spread = float(np.std(values / unit, ddof=1)) if len(values) > 1 else 0.0
+    flat = spread <= 1e-8 * abs(shift) or spread < 1e-300
+    scale = 1.0 / unit if flat else spread
+    y = (values / unit - shift) / scale
+    if not np.all(np.isfinite(y)) or not np.isfinite(1e3 * unit * scale):
+        raise SurrogateError("the outcomes are too large for a model to reach beyond them")
+    shift, scale = shift * unit, scale * unit
+    data = Data(observations.points, y, (np.sqrt(observations.variances) / scale) ** 2)
+    members = tuple(fit(kernel, data) for kernel in kernels(encoding, shapes))
+    return Belief(members, np.full(len(members), 1.0 / len(members)), shift, scale)
+
+
+def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Kernel]:
+    """One kernel a shape (matern, rbf) over the encoding's columns."""
+    labels = tuple(encoding.labels)
+    numbers = tuple(index for index in range(encoding.dimension) if index not in labels)
+    return [
+        Separable(
+            shape,
+            numbers,
+            labels,
+            tuple(hamming(len(encoding.columns[index].values)) for index in labels),
+            dimension_scaled(len(numbers), len(numbers)),
+            dimension_scaled(len(labels), len(labels), HAMMING_LOC, HAMMING_SCALE),
         )
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
-    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
-        raise SurrogateError("the fit ended at numbers that are not finite")
-    return model
-
-
-def _kernel(encoding: Encoding, kernel: str) -> Kernel:
-    labels = encoding.labels
-    numbers = [index for index in range(encoding.dimension) if index not in labels]
-    smooth = (
-        get_covar_module_with_dim_scaled_prior(
-            ard_num_dims=len(numbers), use_rbf_kernel=kernel == "rbf", active_dims=tuple(numbers)
-        )
-        if numbers
-        else None
-    )
-    if not labels:
-        return smooth
-    prior = LogNormalPrior(loc=HAMMING_LOC + 0.5 * float(np.log(len(labels))), scale=HAMMING_SCALE)
-    hamming = HammingKernel(
-        ard_num_dims=len(labels),
-        active_dims=tuple(labels),
-        lengthscale_prior=prior,
-        lengthscale_constraint=GreaterThan(2.5e-2, transform=None, initial_value=prior.mode),
-    )
-    return hamming if smooth is None else smooth * hamming
-
-
-# Prior of the Hamming lengthscales. Its mode lets two choices share a quarter of what is known of one of them; on two
-# tables of chemistry and a synthetic reaction narrower and wider priors were better on one and worse on another.
-HAMMING_LOC = 1.4142
-HAMMING_SCALE = 1.3
-
-
-def _known_noise(variances: Array) -> FixedNoiseGaussianLikelihood:
-    likelihood = FixedNoiseGaussianLikelihood(
-        noise=torch.as_tensor(np.maximum(variances, 1e-8), dtype=torch.float64), learn_additional_noise=True
-    )
-    prior = LogNormalPrior(loc=-4.0, scale=1.0)
-    likelihood.second_noise_covar.register_prior(
-        "noise_prior", prior, lambda module: module.noise, lambda module, value: module._set_noise(value)
-    )
-    likelihood.second_noise_covar.register_constraint(
-        "raw_noise", GreaterThan(LEAST_NOISE, transform=None, initial_value=prior.mode)
-    )
-    return likelihood
-
-
-def _noise_sd(model: Any) -> float:
-    """The learnt noise of one measurement, standardized."""
-    likelihood = model.likelihood
-    known = isinstance(likelihood, FixedNoiseGaussianLikelihood)
-    variance = likelihood.second_noise if known else likelihood.noise
-    return float(variance.detach().sqrt().mean())
+        for shape in shapes
+    ]

@@ -46,6 +46,7 @@ def test_the_public_names_are_given_without_torch() -> None:
     [
         ("labloop.runner.session", {"torch", "pandas", "textual", "matplotlib"}),
         ("labloop.planner", {"torch", "pandas", "serial", "zmq"}),
+        ("labloop.planner.service", {"torch", "botorch", "pandas", "serial", "zmq"}),
         ("labloop.campaign.spec", HEAVY),
         ("labloop.journal", HEAVY | {"pydantic", "numpy", "serial", "zmq"}),
         ("labloop.dashboard", {"torch", "pandas", "serial", "zmq"}),

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from labloop.campaign import events as e
-from labloop.planner.acquisition import Goal
 from labloop.planner.encoding import Column, Encoding, Linear
-from labloop.planner.errors import NothingLeftError
+from labloop.planner.errors import NothingLeftError, SurrogateError
+from labloop.planner.goals import Goal
 from labloop.planner.planner import Engine, Problem, plan
 from labloop.planner.search import Effort
 
@@ -60,11 +60,12 @@ def test_model_beats_chance_on_a_noisy_bowl(journal) -> None:
 
 def test_model_beats_chance_on_a_mixed_space(journal) -> None:
     problem = Problem(MIXED, (Goal("y", 1),), initial=8, engine=QUICK)
-    by_model = max(reaction(s) for s in run(journal, problem, lambda s: {"y": reaction(s)}, 26))
+    runs = [run(journal, problem, lambda s: {"y": reaction(s)}, 26, seed) for seed in (1, 2, 3)]
+    by_model = sorted(max(map(reaction, tried)) for tried in runs)[1]
     by_chance = Problem(MIXED, (Goal("y", 1),), method="random", initial=1000)
     chance = [max(reaction(s) for s in run(journal, by_chance, lambda s: {"y": 0.0}, 26, seed)) for seed in range(20)]
     assert by_model > np.quantile(chance, 0.95)
-    assert by_model > 0.93
+    assert by_model > 0.98
 
 
 def test_constraint_is_kept_where_the_optimum_presses_on_it(journal) -> None:
@@ -153,7 +154,7 @@ def test_weights_make_one_number_of_two_outcomes(journal) -> None:
     for x in np.linspace(-1, 1, 6):
         facts.measure({"yield": float(x), "N": 5.0}, a=float(x), b=1000.0 * float(x))
     proposal = plan(Problem(CUBE, goals, initial=2, engine=QUICK), facts.state, 1)[0]
-    assert proposal.acquisition == "qLogNEI"
+    assert proposal.acquisition == "LogEI"
     assert proposal.settings["yield"] > 0.9  # 3 a - b/1000 rises with it
 
 
@@ -232,9 +233,9 @@ def test_all_nan_is_no_knowledge(journal) -> None:
 
 def test_a_fit_that_fails_is_said_and_the_design_answers(journal, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("matrix is singular")
+        raise SurrogateError("matrix is singular")
 
-    monkeypatch.setattr("labloop.planner.surrogate.fit_gpytorch_mll", broken)
+    monkeypatch.setattr("labloop.planner.surrogate.fit", broken)
     facts = journal(1)
     for i in range(6):
         facts.measure({"yield": 0.1 * i, "N": 5.0}, y=float(i))
@@ -287,7 +288,7 @@ def test_a_proposal_says_what_it_expects(journal) -> None:
     for i in range(8):
         facts.measure({"yield": -1 + 0.25 * i, "N": float(i)}, y=float(i))
     proposal = plan(Problem(CUBE, (Goal("y", 1),), initial=2, engine=QUICK), facts.state, 1)[0]
-    assert proposal.source == "model" and proposal.acquisition == "qLogNEI"
+    assert proposal.source == "model" and proposal.acquisition == "LogEI"
     assert proposal.predicted["y"].sd > 0
     assert proposal.acquisition_value is not None
     assert all(one.acquisition <= proposal.acquisition_value for one in proposal.runners_up)

@@ -1,0 +1,292 @@
+"""How alike two points are: kernels with analytic gradients.
+
+    separable   k(x, x') = f(r) prod_c exp(-D_c[x_c, x'_c] / l_c),   r^2 = sum_j (x_j - x'_j)^2 / l_j^2
+                f: Matern 5/2, (1 + s + s^2/3) exp(-s) with s = sqrt(5) r, or RBF, exp(-r^2/2)
+                D_c: how unlike the levels of an unordered choice are. All alike but itself (Hamming) unless levels are
+                described
+    parts       k = sum over columns of w_j k_j + w_0 k, weights that sum to 1: what each column does by itself, and
+                what they do together. A choice seen once in one company tells then of its effect in another
+
+A kernel has ``size`` parameters, all logs. ``matrix`` gives K of the points with themselves and a function that takes
+dL/dK (symmetric) to dL/dparameters; ``cross`` gives K between two sets of points; ``pull`` takes dL/dK of a cross
+matrix to dL/da, over the columns that are numbers. Nothing here knows of noise or outcomes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import log, sqrt
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Back = Callable[[Array], Array]
+
+ROOT5 = sqrt(5.0)
+
+
+class Kernel(Protocol):
+    """What a Gaussian process asks of its kernel. Parameters are logs; ``low``, ``high`` bound them."""
+
+    @property
+    def words(self) -> str:
+        """The kernel in a few words."""
+
+    @property
+    def start(self) -> Array:
+        """Where a fit starts."""
+
+    @property
+    def low(self) -> Array:
+        """Least parameters."""
+
+    @property
+    def high(self) -> Array:
+        """Largest parameters."""
+
+    def log_prior(self, theta: Array) -> tuple[float, Array]:
+        """Log density of the prior and its gradient."""
+
+    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
+        """K, n x n, and dL/dK -> dL/dtheta."""
+
+    def cross(self, theta: Array, a: Array, b: Array) -> Array:
+        """K between a (N x d) and b (n x d): N x n."""
+
+    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
+        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """A prior on a positive number, seen at its log: density of the number itself, as BoTorch counts it."""
+
+    loc: Array
+    scale: Array
+
+    @property
+    def mode(self) -> Array:
+        """Log of the number that is most dense."""
+        return np.asarray(self.loc - self.scale**2)
+
+    def log_density(self, logs: Array) -> tuple[float, Array]:
+        """Log density at exp(logs) and its gradient by logs."""
+        z = (logs - self.loc) / self.scale
+        value = -0.5 * z**2 - logs - np.log(self.scale) - 0.5 * log(2 * np.pi)
+        return float(value.sum()), np.asarray(-z / self.scale - 1.0)
+
+
+def dimension_scaled(dimension: int, count: int, loc: float = sqrt(2.0), scale: float = sqrt(3.0)) -> LogNormal:
+    """Lengthscales that grow with sqrt(d) (Hvarfner et al., ICML 2024, arXiv:2402.02229)."""
+    return LogNormal(np.full(count, loc + 0.5 * log(max(dimension, 1))), np.full(count, scale))
+
+
+LEAST_LENGTH = 2.5e-2  # BoTorch's
+MOST_LENGTH = 1e4
+
+
+@dataclass(frozen=True)
+class Separable:
+    """The product kernel. numbers, labels: columns of the points; unlike: D_c of each label column, levels x levels."""
+
+    shape: str
+    numbers: tuple[int, ...]
+    labels: tuple[int, ...] = ()
+    unlike: tuple[Array, ...] = ()
+    number_prior: LogNormal = field(default_factory=lambda: dimension_scaled(1, 0))
+    label_prior: LogNormal = field(default_factory=lambda: dimension_scaled(1, 0))
+
+    @property
+    def words(self) -> str:
+        """The kernel in a few words."""
+        return " x ".join(([self.shape] if self.numbers else []) + (["hamming"] if self.labels else []))
+
+    @property
+    def start(self) -> Array:
+        """The priors' modes."""
+        modes = np.concatenate([self.number_prior.mode, self.label_prior.mode])
+        return np.asarray(np.clip(modes, self.low, self.high))
+
+    @property
+    def low(self) -> Array:
+        """Least log lengthscales."""
+        return np.full(len(self.numbers) + len(self.labels), log(LEAST_LENGTH))
+
+    @property
+    def high(self) -> Array:
+        """Largest log lengthscales."""
+        return np.full(len(self.numbers) + len(self.labels), log(MOST_LENGTH))
+
+    def log_prior(self, theta: Array) -> tuple[float, Array]:
+        """Log density of the lengthscales' priors and its gradient."""
+        p = len(self.numbers)
+        a, da = self.number_prior.log_density(theta[:p])
+        b, db = self.label_prior.log_density(theta[p:])
+        return a + b, np.concatenate([da, db])
+
+    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
+        """K, n x n, and dL/dK -> dL/dtheta."""
+        p = len(self.numbers)
+        scaled = x[:, self.numbers] * np.exp(-theta[:p])
+        squares = _squares(scaled, scaled)
+        squares.flat[:: len(x) + 1] = 0.0
+        k, slope = _smooth(self.shape, squares)
+        unlike = [d[np.ix_(i, i)] for d, i in zip(self.unlike, self._indices(x), strict=True)]
+        rates = np.exp(-theta[p:])
+        if unlike:
+            damp = np.exp(-sum(r * d for r, d in zip(rates, unlike, strict=True)))
+            k, slope = k * damp, slope * damp
+
+        def back(g: Array) -> Array:
+            out = np.empty(len(theta))
+            if p:
+                # sum_ab G_ab (s_a - s_b)^2 = 2 sum_a s_a^2 (G 1)_a - 2 s' G s, column by column: no n x n x d array.
+                gs = g * slope
+                both = 2.0 * (scaled**2).T @ gs.sum(1) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
+                out[:p] = -2.0 * both
+            gk = g * k
+            for c, d in enumerate(unlike):
+                out[p + c] = rates[c] * float(np.vdot(gk, d))
+            return out
+
+        return k, back
+
+    def cross(self, theta: Array, a: Array, b: Array) -> Array:
+        """K between a (N x d) and b (n x d): N x n."""
+        p = len(self.numbers)
+        scale = np.exp(-theta[:p])
+        k = _shape(self.shape, _squares(a[:, self.numbers] * scale, b[:, self.numbers] * scale))
+        return k * self._damp(theta, a, b) if self.labels else k
+
+    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
+        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+        p = len(self.numbers)
+        out = np.zeros(a.shape)
+        if p:
+            scale = np.exp(-theta[:p])
+            sa, sb = a[:, self.numbers] * scale, b[:, self.numbers] * scale
+            _, slope = _smooth(self.shape, _squares(sa, sb))
+            w = weights * slope * self._damp(theta, a, b) if self.labels else weights * slope
+            out[:, self.numbers] = 2.0 * (sa * w.sum(1)[:, None] - w @ sb) * scale
+        return out
+
+    def _damp(self, theta: Array, a: Array, b: Array) -> Array:
+        total = np.zeros((len(a), len(b)))
+        rates = np.exp(-theta[len(self.numbers) :])
+        for rate, d, i, j in zip(rates, self.unlike, self._indices(a), self._indices(b), strict=True):
+            total -= (rate * d)[np.ix_(i, j)]
+        return np.asarray(np.exp(total))
+
+    def _indices(self, x: Array) -> list[NDArray[np.intp]]:
+        return [x[:, column].astype(np.intp) for column in self.labels]
+
+
+def hamming(levels: int) -> Array:
+    """Every two levels equally unlike."""
+    return 1.0 - np.eye(levels)
+
+
+def _squares(a: Array, b: Array) -> Array:
+    """Squared distances, N x n, through one matrix product."""
+    if not a.shape[1]:
+        return np.zeros((len(a), len(b)))
+    # Centred, so that little is lost where points are close together and far from 0.
+    middle = b.mean(0)
+    a, b = a - middle, b - middle
+    out = a @ b.T
+    out *= -2.0
+    out += np.einsum("ij,ij->i", a, a)[:, None]
+    out += np.einsum("ij,ij->i", b, b)
+    return np.maximum(out, 0.0, out=out)
+
+
+def _shape(shape: str, squares: Array) -> Array:
+    if shape == "rbf":
+        return np.asarray(np.exp(-0.5 * squares))
+    s = ROOT5 * np.sqrt(squares)
+    return np.asarray((1.0 + s + s * s / 3.0) * np.exp(-s))
+
+
+def _smooth(shape: str, squares: Array) -> tuple[Array, Array]:
+    """f and df/d(r^2)."""
+    if shape == "rbf":
+        k = np.exp(-0.5 * squares)
+        return k, -0.5 * k
+    s = ROOT5 * np.sqrt(squares)
+    e = np.exp(-s)
+    return (1.0 + s + s * s / 3.0) * e, -(5.0 / 6.0) * (1.0 + s) * e
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A weighted sum of kernels; the weights, a softmax of the last parameters, sum to 1.
+
+    The prior of the weights' logs is normal around ``lean`` with sd 1.
+    """
+
+    kernels: tuple[Kernel, ...]
+    lean: tuple[float, ...]
+
+    @property
+    def words(self) -> str:
+        """The kernel in a few words."""
+        return " + ".join(kernel.words for kernel in self.kernels)
+
+    @property
+    def start(self) -> Array:
+        """The parts' starts, and the weights that the prior leans to."""
+        return np.concatenate([*(kernel.start for kernel in self.kernels), self.lean])
+
+    @property
+    def low(self) -> Array:
+        """Least parameters."""
+        return np.concatenate([*(kernel.low for kernel in self.kernels), np.full(len(self.lean), -12.0)])
+
+    @property
+    def high(self) -> Array:
+        """Largest parameters."""
+        return np.concatenate([*(kernel.high for kernel in self.kernels), np.full(len(self.lean), 12.0)])
+
+    def log_prior(self, theta: Array) -> tuple[float, Array]:
+        """Log density of the parts' priors and of the weights', and its gradient."""
+        total, slopes = 0.0, []
+        for kernel, part in zip(self.kernels, self._split(theta), strict=False):
+            value, slope = kernel.log_prior(part)
+            total += value
+            slopes.append(slope)
+        off = theta[-len(self.lean) :] - np.asarray(self.lean)
+        return total - 0.5 * float(off @ off), np.concatenate([*slopes, -off])
+
+    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
+        """K, n x n, and dL/dK -> dL/dtheta."""
+        weights = _softmax(theta[-len(self.lean) :])
+        each = [kernel.matrix(part, x) for kernel, part in zip(self.kernels, self._split(theta), strict=False)]
+        k = np.asarray(sum(w * one for w, (one, _) in zip(weights, each, strict=True)))
+
+        def back(g: Array) -> Array:
+            shares = np.array([float(np.vdot(g, one)) for one, _ in each])
+            slopes = [w * one_back(g) for w, (_, one_back) in zip(weights, each, strict=True)]
+            return np.concatenate([*slopes, weights * (shares - weights @ shares)])
+
+        return k, back
+
+    def cross(self, theta: Array, a: Array, b: Array) -> Array:
+        """K between a (N x d) and b (n x d): N x n."""
+        weights = _softmax(theta[-len(self.lean) :])
+        parts = zip(weights, self.kernels, self._split(theta), strict=False)
+        return np.asarray(sum(w * kernel.cross(part, a, b) for w, kernel, part in parts))
+
+    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
+        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+        shares = _softmax(theta[-len(self.lean) :])
+        parts = zip(shares, self.kernels, self._split(theta), strict=False)
+        return np.asarray(sum(kernel.pull(part, a, b, w * weights) for w, kernel, part in parts))
+
+    def _split(self, theta: Array) -> Sequence[Array]:
+        return np.split(theta, np.cumsum([len(kernel.low) for kernel in self.kernels]))
+
+
+def _softmax(logs: Array) -> Array:
+    e = np.exp(logs - logs.max())
+    return np.asarray(e / e.sum())

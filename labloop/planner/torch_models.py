@@ -1,0 +1,150 @@
+"""The same beliefs as surrogate.py by BoTorch and GPyTorch: the reference, and what torch_scores.py samples from.
+
+    mean      a constant, learnt
+    kernel    Matern 5/2 or RBF with one lengthscale a column, times a Hamming kernel over unordered choices
+    priors    LogNormal lengthscales that grow with sqrt(d), so that many parameters do not mean a rough function
+              (Hvarfner et al., ICML 2024, arXiv:2402.02229); LogNormal(-4, 1) noise
+    outcomes  standardized; one independent model an outcome, each from the trials that have it
+    noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
+              carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
+
+Fitted by maximum a posteriori with L-BFGS-B. A fit that fails raises SurrogateError: never a silent second best.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from botorch.exceptions.errors import BotorchError
+from botorch.exceptions.warnings import BotorchWarning
+from botorch.fit import fit_gpytorch_mll
+from botorch.models.gp_regression import SingleTaskGP
+from botorch.models.model_list_gp_regression import ModelListGP
+from botorch.models.transforms.outcome import Standardize
+from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import Kernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+from torch import Tensor
+
+from .encoding import Array, Encoding
+from .errors import SurrogateError
+from .gp import LEAST_NOISE
+from .known import Observations
+from .surrogate import HAMMING_LOC, HAMMING_SCALE
+
+
+class HammingKernel(Kernel):  # type: ignore[misc]
+    """exp(-sum_c [x_c != y_c] / l_c): two choices are alike or not, and each column learns how much that matters."""
+
+    has_lengthscale = True
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: object) -> Tensor:
+        """Kernel matrix ... x n1 x n2 of index columns ... x n x c (its diagonal where ``diag``)."""
+        if diag:
+            unlike = (x1 != x2).to(x1)
+            return torch.exp(-(unlike / self.lengthscale).sum(-1))
+        unlike = (x1.unsqueeze(-2) != x2.unsqueeze(-3)).to(x1)
+        return torch.exp(-(unlike / self.lengthscale.unsqueeze(-2)).sum(-1))
+
+
+@dataclass(frozen=True, slots=True)
+class Surrogate:
+    """Fitted models, one an outcome, in one BoTorch model of m outputs in the outcomes' own units."""
+
+    outcomes: tuple[str, ...]
+    model: Any  # SingleTaskGP, or ModelListGP of several; BoTorch's own types do not say what a model has
+    scales: tuple[float, ...]  # what each outcome was divided by
+    words: str
+
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Mean and sd of the noiseless outcomes, each n x m."""
+        with torch.no_grad():
+            posterior = self.model.posterior(torch.as_tensor(points, dtype=torch.float64).unsqueeze(-2))
+            mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
+        return mean.numpy(), variance.clamp_min(0.0).sqrt().numpy()
+
+
+def fit(data: Mapping[str, Observations], encoding: Encoding, kernel: str = "matern") -> Surrogate:
+    """Fit one model an outcome. Raises SurrogateError, which names the outcome."""
+    models: list[Any] = []
+    for outcome, observations in data.items():
+        try:
+            models.append(_fit_one(observations, encoding, kernel))
+        except (BotorchError, RuntimeError, ValueError) as error:
+            raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
+    scales = tuple(float(model.outcome_transform.stdvs.mean()) for model in models)
+    noise = ", ".join(
+        f"{outcome}: {_noise_sd(model) * scale:.3g}" for outcome, model, scale in zip(data, models, scales, strict=True)
+    )
+    words = f"GP {kernel}{' x hamming' if encoding.labels else ''}; learnt noise sd {noise}"
+    return Surrogate(tuple(data), models[0] if len(models) == 1 else ModelListGP(*models), scales, words)
+
+
+def _fit_one(observations: Observations, encoding: Encoding, kernel: str) -> SingleTaskGP:
+    x = torch.as_tensor(observations.points, dtype=torch.float64)
+    y = torch.as_tensor(observations.values, dtype=torch.float64).unsqueeze(-1)
+    likelihood = None
+    if np.any(observations.variances > 0.0):
+        spread = float(np.std(observations.values, ddof=1)) if len(observations.values) > 1 else 1.0
+        likelihood = _known_noise(observations.variances / max(spread, 1e-8) ** 2)
+    with warnings.catch_warnings():
+        # Constant outcomes and single points are expected here, and answered: Standardize leaves them as they are.
+        warnings.simplefilter("ignore", BotorchWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        model = SingleTaskGP(
+            x, y, likelihood=likelihood, covar_module=_kernel(encoding, kernel), outcome_transform=Standardize(m=1)
+        )
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+        raise SurrogateError("the fit ended at numbers that are not finite")
+    return model
+
+
+def _kernel(encoding: Encoding, kernel: str) -> Kernel:
+    labels = encoding.labels
+    numbers = [index for index in range(encoding.dimension) if index not in labels]
+    smooth = (
+        get_covar_module_with_dim_scaled_prior(
+            ard_num_dims=len(numbers), use_rbf_kernel=kernel == "rbf", active_dims=tuple(numbers)
+        )
+        if numbers
+        else None
+    )
+    if not labels:
+        return smooth
+    prior = LogNormalPrior(loc=HAMMING_LOC + 0.5 * float(np.log(len(labels))), scale=HAMMING_SCALE)
+    hamming = HammingKernel(
+        ard_num_dims=len(labels),
+        active_dims=tuple(labels),
+        lengthscale_prior=prior,
+        lengthscale_constraint=GreaterThan(2.5e-2, transform=None, initial_value=prior.mode),
+    )
+    return hamming if smooth is None else smooth * hamming
+
+
+def _known_noise(variances: Array) -> FixedNoiseGaussianLikelihood:
+    likelihood = FixedNoiseGaussianLikelihood(
+        noise=torch.as_tensor(np.maximum(variances, 1e-8), dtype=torch.float64), learn_additional_noise=True
+    )
+    prior = LogNormalPrior(loc=-4.0, scale=1.0)
+    likelihood.second_noise_covar.register_prior(
+        "noise_prior", prior, lambda module: module.noise, lambda module, value: module._set_noise(value)
+    )
+    likelihood.second_noise_covar.register_constraint(
+        "raw_noise", GreaterThan(LEAST_NOISE, transform=None, initial_value=prior.mode)
+    )
+    return likelihood
+
+
+def _noise_sd(model: Any) -> float:
+    """The learnt noise of one measurement, standardized."""
+    likelihood = model.likelihood
+    known = isinstance(likelihood, FixedNoiseGaussianLikelihood)
+    variance = likelihood.second_noise if known else likelihood.noise
+    return float(variance.detach().sqrt().mean())

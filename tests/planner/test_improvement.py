@@ -1,0 +1,61 @@
+"""Log improvements: exact against quadrature and 50 digits, and their derivatives."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from botorch.acquisition.analytic import _log_ei_helper
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from labloop.planner.improvement import log_below_slopes, log_ei, log_ei_slopes, log_h, log_target_slopes
+
+
+def test_log_h_is_botorchs_from_hope_to_none() -> None:
+    u = np.concatenate([np.linspace(-60, 8, 400), [-1e3, -1e5, -1e8, -1e12, 30.0]])
+    wanted = _log_ei_helper(torch.as_tensor(u)).numpy()
+    assert log_h(u) == pytest.approx(wanted, rel=1e-8, abs=1e-12)
+
+
+def test_log_ei_is_the_logarithm_of_the_integral() -> None:
+    for mean, sd, best in ((0.3, 0.5, 1.0), (2.0, 0.1, 1.0), (-1.0, 0.7, 1.0)):
+        wanted, _ = quad(lambda y: (y - best) * norm.pdf(y, mean, sd), best, best + 12 * sd + 4)  # noqa: B023
+        assert float(log_ei(np.array(mean), np.array(sd), best)) == pytest.approx(np.log(wanted), rel=1e-6)
+
+
+@pytest.mark.parametrize("mean", [-4.0, -0.3, 0.1, 0.9, 5.0])
+@pytest.mark.parametrize("tolerance", [0.0, 0.2])
+def test_target_is_the_logarithm_of_the_integral(mean: float, tolerance: float) -> None:
+    sd, best, target = 0.8, -0.6, 0.25
+
+    def gain(y: float) -> float:
+        return max(-best - max(abs(y - target) - tolerance, 0.0), 0.0) * float(norm.pdf(y, mean, sd))
+
+    edges = [target - tolerance - 0.6, target - tolerance, target, target + tolerance, target + tolerance + 0.6]
+    wanted = sum(quad(gain, a, b)[0] for a, b in pairwise(edges))
+    found = log_target_slopes(np.array([mean]), np.array([sd]), best, target, tolerance)[0][0]
+    assert found == pytest.approx(np.log(wanted), abs=1e-6)
+
+
+SLOPES: dict[str, Callable] = {
+    "improvement": lambda m, s: log_ei_slopes(m, s, 0.4),
+    "target": lambda m, s: log_target_slopes(m, s, -0.5, 0.2, 0.1),
+    "below": lambda m, s: log_below_slopes(m, s, 0.3, 1.0),
+    "above": lambda m, s: log_below_slopes(m, s, 0.3, -1.0),
+}
+
+
+@pytest.mark.parametrize("slopes", SLOPES.values(), ids=SLOPES)
+def test_derivatives(slopes: Callable) -> None:
+    mean, sd = np.array([-2.0, -0.4, 0.25, 0.7, 3.0]), np.array([0.3, 0.5, 0.2, 1.0, 0.6])
+    _, by_mean, by_sd = slopes(mean, sd)
+    step = 1e-6
+    assert by_mean == pytest.approx((slopes(mean + step, sd)[0] - slopes(mean - step, sd)[0]) / (2 * step), rel=1e-4)
+    assert by_sd == pytest.approx((slopes(mean, sd + step)[0] - slopes(mean, sd - step)[0]) / (2 * step), rel=1e-4)
+
+
+def test_a_target_that_is_hit_leaves_nothing_to_gain() -> None:
+    value, by_mean, by_sd = log_target_slopes(np.array([0.2]), np.array([0.3]), 0.0, 0.2, 0.1)
+    assert value[0] < -1e100 and by_mean[0] == 0.0 and by_sd[0] == 0.0

@@ -1,0 +1,64 @@
+"""Kernels: their derivatives against differences, and what they say of two points."""
+
+import numpy as np
+import pytest
+
+from labloop.planner.kernels import Kernel, Parts, Separable, dimension_scaled, hamming
+
+RNG = np.random.default_rng(0)
+X = np.column_stack([RNG.random((9, 2)), RNG.integers(0, 3, 9)]).astype(float)
+
+
+def mixed(shape: str) -> Separable:
+    return Separable(shape, (0, 1), (2,), (hamming(3),), dimension_scaled(2, 2), dimension_scaled(1, 1))
+
+
+KERNELS = {
+    "matern": mixed("matern"),
+    "rbf": mixed("rbf"),
+    "parts": Parts(
+        (mixed("rbf"), Separable("matern", (1,), number_prior=dimension_scaled(1, 1)), mixed("matern")), (0.5, 0.0, 0.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_derivatives_by_parameters(kernel: Kernel) -> None:
+    theta = kernel.start + 0.3 * RNG.standard_normal(len(kernel.start)) - 1.0
+    weights = RNG.standard_normal((9, 9))
+    weights = weights + weights.T
+    found = kernel.matrix(theta, X)[1](weights)
+    steps = 1e-6 * np.eye(len(theta))
+    wanted = [np.sum(weights * (kernel.matrix(theta + s, X)[0] - kernel.matrix(theta - s, X)[0])) / 2e-6 for s in steps]
+    assert found == pytest.approx(wanted, abs=1e-6)
+    prior = kernel.log_prior(theta)[1]
+    slopes = [(kernel.log_prior(theta + s)[0] - kernel.log_prior(theta - s)[0]) / 2e-6 for s in steps]
+    assert prior == pytest.approx(slopes, abs=1e-6)
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_derivatives_by_the_point(kernel: Kernel) -> None:
+    theta = kernel.start - 1.0
+    points = X[:4] + np.array([0.05, 0.02, 0.0])
+    weights = RNG.standard_normal((4, 9))
+    found = kernel.pull(theta, points, X, weights)
+    for column in range(3):
+        step = np.zeros(3)
+        step[column] = 1e-6 if column < 2 else 0.0
+        change = kernel.cross(theta, points + step, X) - kernel.cross(theta, points - step, X)
+        assert found[:, column] == pytest.approx((weights * change).sum(1) / 2e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
+def test_cross_and_matrix_are_the_same_kernel(kernel: Kernel) -> None:
+    matrix, _ = kernel.matrix(kernel.start, X)
+    assert kernel.cross(kernel.start, X, X) == pytest.approx(matrix, abs=1e-7)
+    assert np.diag(matrix) == pytest.approx(1.0)
+    assert np.linalg.eigvalsh(matrix).min() > -1e-10
+
+
+def test_two_choices_of_one_column_tell_of_each_other_by_its_lengthscale() -> None:
+    kernel = mixed("rbf")
+    theta = np.log([1.0, 1.0, 0.5])
+    a, b = np.array([[0.2, 0.3, 0.0]]), np.array([[0.2, 0.3, 2.0]])
+    assert kernel.cross(theta, a, b)[0, 0] == pytest.approx(np.exp(-2.0))
