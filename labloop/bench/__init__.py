@@ -9,6 +9,7 @@ from .driver import Driver
 from .errors import (
     BenchError,
     InstrumentFault,
+    LeaseLost,
     LinkError,
     LinkInterrupted,
     LinkTimeout,
@@ -59,6 +60,7 @@ __all__ = [
     "Instrument",
     "InstrumentFault",
     "Lab",
+    "LeaseLost",
     "LineFramer",
     "Link",
     "LinkError",

@@ -19,6 +19,10 @@ class LinkInterrupted(LinkError):
     """interrupt() was called while an exchange waited (somebody stops the bench)."""
 
 
+class LeaseLost(BenchError):
+    """Somebody else controls the bench: nothing was sent, and nothing may be sent any more."""
+
+
 class ProtocolError(BenchError):
     """An answer that makes no sense."""
 

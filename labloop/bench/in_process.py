@@ -53,8 +53,9 @@ class InProcessLink(BaseLink):
         super().__init__(address, time.now_s)
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
-        for frame in frames:
-            self._came += self._line.receive(frame, self._time.now_s())
+        with self.fence:
+            for frame in frames:
+                self._came += self._line.receive(frame, self._time.now_s())
 
     def _read(self, wait_s: float) -> bytes:
         end_s = self._time.now_s() + wait_s
@@ -81,7 +82,8 @@ class InProcessMessageLink(BaseLink):
         super().__init__(address, time.now_s)
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
-        self._take(self._line.receive(self._peer, frames, self._time.now_s()))
+        with self.fence:
+            self._take(self._line.receive(self._peer, frames, self._time.now_s()))
 
     def _read(self, wait_s: float) -> list[bytes]:
         end_s = self._time.now_s() + wait_s

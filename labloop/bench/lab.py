@@ -149,7 +149,7 @@ class Lab:
         braking = [station.port.submit(station.driver.brake) for station in stopping.values() if _brakes(station)]
         began_s = time.monotonic()
         stopped = {
-            name: station.port.submit(partial(_stop, station.driver, began_s + LIST_AFTER_S))
+            name: station.port.submit(partial(stop, station.driver, began_s + LIST_AFTER_S))
             for name, station in stopping.items()
         }
         wait([*braking, *stopped.values()], LIST_AFTER_S)
@@ -159,9 +159,9 @@ class Lab:
             wait([future], LIST_AFTER_S)
             listed.append((f"{step.instrument}.{step.action}", future))
         for name, future in stopped.items():
-            errors += _outcome(f"{name}.stop", future, began_s + SAFE_S)
+            errors += trouble(f"{name}.stop", future, began_s + SAFE_S)
         for what, future in listed:
-            errors += _outcome(what, future, time.monotonic() + SAFE_S)
+            errors += trouble(what, future, time.monotonic() + SAFE_S)
         return errors
 
     def close(self) -> list[str]:
@@ -170,18 +170,14 @@ class Lab:
         deadline_s = time.monotonic() + CLOSE_S
         errors: list[str] = []
         for name, future in leaving.items():
-            errors += _outcome(f"{name}.close", future, deadline_s)
+            errors += trouble(f"{name}.close", future, deadline_s)
         for port in self.ports.values():
             port.close()
         return errors
 
     def _do(self, step: Step) -> "Future[None]":
         station = self.instruments[step.instrument]
-
-        def act() -> None:
-            station.driver.begin(step.action, _settled(step, station.actions[step.action]), "safe")
-
-        return station.port.submit(act)
+        return station.port.submit(partial(begin_step, station, step))
 
     def _everywhere(self, names: Iterable[str], call: Callable[[Station], _T]) -> dict[str, _T]:
         """Call on every instrument, every port at once; all are waited for before the first complaint is raised."""
@@ -208,7 +204,12 @@ def spared(lab: LabSpec) -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in lab.keep)
 
 
-def _stop(driver: Instrument, until_s: float) -> None:
+def begin_step(station: Station, step: Step) -> None:
+    """Begin a step of the lab's list for the safe state. Raises BenchError, SpecError."""
+    station.driver.begin(step.action, _settled(step, station.actions[step.action]), "safe")
+
+
+def stop(driver: Instrument, until_s: float) -> None:
     """Stop it, and once more when its answer was lost or makes no sense; not on a line that is dead."""
     try:
         driver.stop()
@@ -362,7 +363,7 @@ def _settled(step: Step, action: Action) -> dict[str, Value]:
     return resolve(action, settings)
 
 
-def _outcome(what: str, future: "Future[Any]", deadline_s: float) -> list[str]:
+def trouble(what: str, future: "Future[Any]", deadline_s: float) -> list[str]:
     """What went wrong with one call on the way to the safe state: nothing, or one complaint."""
     try:
         future.result(timeout=max(0.0, deadline_s - time.monotonic()))

@@ -25,6 +25,7 @@ being thrown away, nothing is sent, and when nothing whole came by the deadline 
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +61,7 @@ class Link(Protocol):
 
     address: str
     traffic: deque[Traffic]
+    fence: AbstractContextManager[Any]
 
     def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any: ...
     def tell(self, codec: Codec, command: Any) -> None: ...
@@ -72,6 +74,7 @@ class Link(Protocol):
 class BaseLink:
     """The exchange itself; a subclass knows how to open, to send, to wait for more and to close.
 
+    Every write is made within ``fence``, which raises LeaseLost when the bench is somebody else's by now.
     Data is ``bytes`` on a stream and a list of frames on a message link; empty data means nothing came.
     """
 
@@ -88,6 +91,7 @@ class BaseLink:
         self._told = False  # something was said whose answer nobody waited for
         self._lost = ""
         self._busy_until_s = float("-inf")
+        self.fence: AbstractContextManager[Any] = nullcontext()
         self._open()
 
     def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any:
@@ -143,6 +147,7 @@ class BaseLink:
         """Open the line. Raises LinkError."""
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
+        """Write, within the fence and as briefly as can be: who takes the bench waits for it. Raises LeaseLost."""
         raise NotImplementedError
 
     def _read(self, wait_s: float) -> bytes | list[bytes]:

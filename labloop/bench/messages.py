@@ -86,7 +86,8 @@ class ZmqLink(BaseLink):
                 )
             if self._poll(zmq.POLLOUT, min(self.slice_s, left_s)):
                 try:
-                    self._socket.send_multipart(frames, zmq.NOBLOCK)
+                    with self.fence:
+                        self._socket.send_multipart(frames, zmq.NOBLOCK)
                 except zmq.Again:
                     continue  # the connection went away between the look and the send
                 return

@@ -49,8 +49,9 @@ class SerialLink(BaseLink):
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
         try:
-            for frame in frames:
-                self._serial.write(frame)
+            with self.fence:
+                for frame in frames:
+                    self._serial.write(frame)
         except (serial.SerialException, OSError) as error:
             raise self._gone(error) from error
 
@@ -97,7 +98,8 @@ class TcpLink(BaseLink):
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
         try:
-            self._socket.sendall(b"".join(frames))
+            with self.fence:
+                self._socket.sendall(b"".join(frames))
         except OSError as error:
             raise self._gone(error) from error
 

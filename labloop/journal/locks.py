@@ -32,22 +32,33 @@ if sys.platform == "win32":
 
     FAR = 1 << 30  # a Windows lock also forbids reading: lock a byte that the file does not have
 
-    def _try(handle: int, shared: bool) -> bool:
+    def try_lock(handle: int, shared: bool) -> bool:
+        """Lock an open file, without waiting; False: somebody else has it. Raises OSError."""
         os.lseek(handle, FAR, os.SEEK_SET)
         try:
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         except PermissionError:
             return False
         return True
+
+    def unlock(handle: int) -> None:
+        """Let go of the lock on an open file. Raises OSError."""
+        os.lseek(handle, FAR, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
-    def _try(handle: int, shared: bool) -> bool:
+    def try_lock(handle: int, shared: bool) -> bool:
+        """Lock an open file, without waiting; False: somebody else has it. Raises OSError."""
         try:
             fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+    def unlock(handle: int) -> None:
+        """Let go of the lock on an open file. Raises OSError."""
+        fcntl.flock(handle, fcntl.LOCK_UN)
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +119,7 @@ class FileLock:
             except OSError as error:
                 raise from_os(error, path, "lock this file") from error
             try:
-                taken = _try(handle, shared=False) and _same_file(handle, path)
+                taken = try_lock(handle, shared=False) and same_file(handle, path)
             except OSError as error:
                 os.close(handle)
                 raise from_os(error, path, "lock this file") from error
@@ -143,7 +154,7 @@ class FileLock:
 
     def check(self) -> None:
         """Make sure that the lock is still ours: somebody may have deleted its file. Raises StoreLocked."""
-        if self._handle is None or not _same_file(self._handle, self.path):
+        if self._handle is None or not same_file(self._handle, self.path):
             raise StoreLocked(
                 f"{self.path}: this lock is lost (its file was deleted or replaced). End this process; nobody may"
                 " delete that file while a run lives."
@@ -184,7 +195,7 @@ def held(path: Path) -> bool:
     except OSError as error:
         raise from_os(error, path, "look at this lock") from error
     try:
-        return not _try(handle, shared=True)
+        return not try_lock(handle, shared=True)
     except OSError as error:
         raise from_os(error, path, "look at this lock") from error
     finally:
@@ -202,7 +213,8 @@ def last_holder(path: Path) -> Holder | None:
         raise from_os(error, path, "look at this lock") from error
 
 
-def _same_file(handle: int, path: Path) -> bool:
+def same_file(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name. Raises OSError."""
     try:
         there = path.stat()
     except FileNotFoundError:

@@ -15,6 +15,8 @@ from labloop.campaign.errors import LabloopError
 from labloop.campaign.units import convert
 from labloop.journal import Journal, StoreLocked
 
+from .lease import Lease
+
 
 class BenchOwes(LabloopError):
     """Another run left an act in doubt on this bench; until it is settled the bench is that run's."""
@@ -59,6 +61,7 @@ class BenchBook:
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
+        self.lease: Lease | None = None
         self.state = BenchState()
         for record in journal.records():
             self.state.apply(record)
@@ -93,8 +96,10 @@ class BenchBook:
         for record in self.journal.append(*facts):
             self.state.apply(record)
 
-    def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount]) -> None:
+    def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner") -> None:
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
+
+        From here on nobody else may write to its instruments (see lease).
 
         Raises BenchOwes while another run's question is open, or a run was killed here and never taken up again.
         """
@@ -111,7 +116,11 @@ class BenchBook:
                 f"Settle it with `labloop request {name} resolve {step.split('.')[0]} done|not-done|discard`, "
                 f"then `labloop resume {name}`."
             )
-        facts: list[e.Fact] = [e.LeaseTaken(epoch=self.state.epoch + 1, run=run, mode=mode)]
+        epoch = self.state.epoch + 1
+        if self.journal.path is not None:
+            self.lease = Lease.take(self.journal.path.parent, run, by, at_least=epoch)
+            epoch = self.lease.epoch
+        facts: list[e.Fact] = [e.LeaseTaken(epoch=epoch, run=run, mode=mode)]
         facts += [
             e.StockSet(name=name, amount=amount, by="lab file")
             for name, amount in stock.items()
@@ -127,6 +136,8 @@ class BenchBook:
         ]
         facts += [e.QuestionClosed(run=run, step=step, answer="settled") for step in sorted(known - questions.keys())]
         self.record(*facts, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
+        if self.lease is not None:
+            self.lease.release()
 
     def left(self, name: str) -> e.Amount | None:
         """What is left of a stock; None: nobody keeps count of it."""
@@ -151,4 +162,6 @@ class BenchBook:
 
     def close(self) -> None:
         """Let go of the bench."""
+        if self.lease is not None:
+            self.lease.close()
         self.journal.close()

@@ -130,7 +130,7 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
     begun = e.ByHand(act=f"hand-{secrets.token_hex(8)}", instrument=name, action=action, settings=dict(settings), by=by)
     try:
         stock = {one: e.Amount(i.stock.value, i.stock.unit) for one, i in bench.spec.instruments.items() if i.stock}
-        book.take_lease(BY_HAND, mode, stock)
+        book.take_lease(BY_HAND, mode, stock, by=BY_HAND)
         bench.lab.open()
         station.port.submit(station.driver.configure).result()
         book.record(begun)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from .book import BenchBook
 from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
 from .kept import refuse_other_code
+from .lease import fenced
 from .loop import Loop
 from .memory import RunMemory
 from .parts import USUAL, Parts
@@ -141,7 +142,7 @@ def _drive(
     memory.record(msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)))
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
-    lab = open_lab(lab_spec, bench.connect)
+    lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
     stack.callback(lab.close)
     envelope = Envelope(lab_spec, spec)
 
@@ -194,18 +195,18 @@ def _lease(
     """Hold the bench for this run; what the run leaves in doubt keeps its claim on it."""
     where = lab_spec.folder if opened.mode == "live" else folder.path
     book = BenchBook.open(where, lab_spec.name, stamp, wait_s=WAIT_S if memory.state.runs else 0.0)
-    try:
+    with closing(book):
         stock = {
             name: e.Amount(instrument.stock.value, instrument.stock.unit)
             for name, instrument in lab_spec.instruments.items()
             if instrument.stock is not None
         }
-        book.take_lease(folder.name, opened.mode, stock)
-        yield book
-    finally:
-        asked = {name: step.question for name, step in memory.state.questions.items()}
-        book.release_lease(folder.name, asked)
-        book.close()
+        book.take_lease(folder.name, opened.mode, stock)  # refused, it is not ours to give back
+        try:
+            yield book
+        finally:
+            asked = {name: step.question for name, step in memory.state.questions.items()}
+            book.release_lease(folder.name, asked)
 
 
 @contextmanager

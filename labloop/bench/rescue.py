@@ -1,0 +1,294 @@
+"""The safe state from cold: nobody holds the ports any more, and nobody knows what the instruments are doing.
+
+On every line, all lines at once and none waiting for another:
+
+    open the port          again and again for OPEN_S: what a dead process held is let go within milliseconds, a device
+                           server that serves one client may take longer
+    ask and read           who is there, then the counters, then the readings; READ_S for the whole line, then enough
+    brake, stop            all but what is kept and what is something else
+    stop once more         where no port is exclusive: the dead process's last bytes may still have been on the way
+    read the counters      again, now that all stands: the evidence of what the broken-off acts came to
+
+and when every line is through, or LIST_AFTER_S later, the lab's own list. Nothing is set, nothing is cleared.
+
+An instrument that its driver does not recognise gets no word but the question who it is: nobody knows what the bytes of
+a stop would mean to it. One of the same kind with another serial number is stopped (a stop is never wrong there) and
+named. One that does not answer is stopped unasked: it may hear well and have a broken wire for its answers.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from labloop.campaign.errors import LabloopError
+from labloop.campaign.events import Amount, Reading
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.steps import Step, steps_of
+
+from .address import parse_address
+from .errors import InstrumentFault, LinkError, LinkInterrupted, LinkTimeout
+from .instrument import Identity
+from .lab import CLOSE_S, LIST_AFTER_S, SAFE_S, Connect, Station, begin_step, declare, port_keys, spared, stop, trouble
+from .port import Port
+
+OPEN_S: Final = 5.0
+AGAIN_S: Final = 0.05
+# Five pumps on one line of 19200 baud have told all within 0.4 s (test_rescue); a line that is silent costs the pumps
+# on it this much more motion.
+READ_S: Final = 0.8
+# A byte that was on its way through a device server when its sender died is there within this.
+SETTLE_S: Final = 0.3
+
+STOPPED: Final = "stopped"
+NOT_STOPPED: Final = "not stopped"
+KEPT: Final = "kept"
+OTHER: Final = "something else"
+AWAY: Final = "not reached"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One instrument: what became of it, who it said it is, and its counters ``before`` the stop and ``after`` it.
+
+    ``state``: stopped, not stopped, kept, something else, not reached. ``notes``: what could not be asked, in words.
+    """
+
+    state: str
+    identity: str = ""
+    before: Mapping[str, Amount] = field(default_factory=dict)
+    after: Mapping[str, Amount] = field(default_factory=dict)
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescued:
+    """What came of it, by instrument, and ``errors``: why the bench is not safe (none: it is)."""
+
+    found: Mapping[str, Found]
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Case:
+    """One instrument while it is seen to."""
+
+    station: Station
+    state: str = AWAY
+    identity: Identity | None = None
+    before: Mapping[str, Amount] = field(default_factory=dict)
+    after: Mapping[str, Amount] = field(default_factory=dict)
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def found(self) -> Found:
+        who = " ".join(filter(None, (self.identity.model, self.identity.serial))) if self.identity else ""
+        return Found(
+            state=self.state, identity=who, before=self.before, after=self.after, readings=self.readings,
+            notes=tuple(self.notes),
+        )  # fmt: skip
+
+
+class Rescue:
+    """A lab that will be made safe from cold. Made early: what takes time (loading drivers) is done here.
+
+    ``connect`` opens a port; ``known``: (model, serial) of who was there. Raises SpecError for a lab that makes no
+    sense.
+    """
+
+    def __init__(self, lab: LabSpec, connect: Connect, known: Mapping[str, tuple[str, str]] | None = None) -> None:
+        self.lab = lab
+        self.known = dict(known or {})
+        self._connect = connect
+        self._declared = declare(lab)
+        self._lines: dict[str, list[str]] = {}
+        for name, key in port_keys(lab).items():
+            self._lines.setdefault(key, []).append(name)
+
+    def run(self) -> Rescued:
+        """Make the bench safe, going on past every error."""
+        lines = [_Line(self, key, names, self._connect) for key, names in self._lines.items()]
+        for line in lines:
+            line.start()
+        until_s = time.monotonic() + LIST_AFTER_S
+        for line in lines:
+            line.through.wait(max(0.0, until_s - time.monotonic()))
+        by_name = {name: line for line in lines for name in line.names}
+        for step in steps_of(self.lab.safe_state):
+            by_name[step.instrument].do(step)
+        until_s = time.monotonic() + SAFE_S
+        found: dict[str, Found] = {}
+        for line in lines:
+            found |= line.end(until_s)
+        errors = [error for line in lines for error in line.errors]
+        return Rescued(found={name: found[name] for name in self.lab.instruments}, errors=tuple(errors))
+
+    def station(self, name: str, port: Port) -> Station:
+        """One instrument on its open port."""
+        declared = self._declared[name]
+        exchange = port.exchange(name, self.lab.instruments[name].port or "")
+        return Station(name=name, driver=declared.driver(exchange, **declared.options), port=port, declaration=declared)
+
+
+class _Line:
+    """One line and the instruments on it. ``through``: set when all on it is stopped, or nothing more can be done."""
+
+    def __init__(self, rescue: Rescue, key: str, names: list[str], connect: Connect) -> None:
+        self.names = names
+        self.through = threading.Event()
+        self._rescue = rescue
+        self._connect = connect
+        self._address = rescue.lab.instruments[names[0]].port or ""
+        self._cases: dict[str, _Case] = {}
+        self._port: Port | None = None
+        self._why_away = "its line was not opened in time"
+        self._lost = False
+        self.errors: list[str] = []
+        self._thread = threading.Thread(target=self._work, name=f"rescue {key}", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            if not self._reach() or self._port is None:
+                return
+            stopping = [one for one in self._cases.values() if one.state not in (KEPT, OTHER)]
+            self._halt(stopping)
+            if not exclusive(self._address):
+                time.sleep(SETTLE_S)
+                self._halt(stopping)
+            self.through.set()
+            self._everywhere(stopping, self._count_again, READ_S, self._port)
+        except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep other lines from being stopped
+            self._why_away = f"{type(error).__name__}: {error}"
+        finally:
+            self.through.set()
+
+    def do(self, step: Step) -> None:
+        """One step of the lab's own list."""
+        case = self._cases.get(step.instrument)
+        what = f"{step.instrument}.{step.action}"
+        if case is None or self._port is None or case.state == OTHER:
+            self.errors.append(f"{what}: not done")
+            return
+        future = self._port.submit(partial(begin_step, case.station, step))
+        wait([future], LIST_AFTER_S)
+        self.errors += trouble(what, future, time.monotonic())
+
+    def end(self, until_s: float) -> dict[str, Found]:
+        """Wait for the rest, say goodbye, let go of the line; what was found, by instrument."""
+        self._thread.join(max(0.0, until_s - time.monotonic()))
+        if self._port is not None:
+            leaving = [self._port.submit(case.station.driver.close) for case in self._cases.values()]
+            wait(leaving, CLOSE_S)
+            self._port.close()
+        for name in self.names:
+            state = self._cases[name].state if name in self._cases else AWAY
+            if state == AWAY:
+                self.errors.append(f"{name}: {AWAY}: {self._why_away}")
+            elif state == OTHER:
+                self.errors.append(f"{name}: {OTHER} answers there, and was left alone")
+        return {name: self._cases[name].found() if name in self._cases else Found(state=AWAY) for name in self.names}
+
+    # --- ask and read ---------------------------------------------------------------------------------------------
+
+    def _reach(self) -> bool:
+        """Open the line and ask what is on it; False: nobody can."""
+        until_s = time.monotonic() + OPEN_S
+        while True:
+            try:
+                port = self._connect(self._address)
+            except LabloopError as error:
+                self._why_away = str(error)
+            else:
+                cases = {name: _Case(station=self._rescue.station(name, port)) for name in self.names}
+                self._look(port, list(cases.values()))
+                if time.monotonic() > until_s or not self._turned_away(cases):
+                    self._port, self._cases = port, cases
+                    return True
+                port.close()
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(AGAIN_S)
+
+    def _turned_away(self, cases: Mapping[str, _Case]) -> bool:
+        """Whether the line itself was gone before anybody answered: a server that still has its former client."""
+        return self._lost and all(case.identity is None and case.state == AWAY for case in cases.values())
+
+    def _look(self, port: Port, cases: list[_Case]) -> None:
+        self._lost = False
+        began_s = time.monotonic()
+        kept = spared(self._rescue.lab)
+        for ask in (self._identify, self._count, self._read):
+            asked = [case for case in cases if case.state != OTHER]
+            self._everywhere(asked, ask, began_s + READ_S - time.monotonic(), port)
+        for case in cases:
+            if case.station.name in kept and case.state != OTHER:
+                case.state = KEPT
+
+    def _identify(self, case: _Case) -> None:
+        try:
+            case.identity = case.station.driver.open()
+        except InstrumentFault as fault:
+            if fault.kind == "identity":
+                case.state = OTHER
+            raise
+        except (LinkTimeout, LinkInterrupted):
+            raise
+        except LinkError:
+            self._lost = True
+            raise
+        before = self._rescue.known.get(case.station.name)
+        if before is not None and before != (case.identity.model, case.identity.serial):
+            case.notes.append(
+                f"{case.station.name}: {case.identity.model} {case.identity.serial} answers where {before[0]} "
+                f"{before[1]} was, and was stopped all the same"
+            )
+
+    def _count(self, case: _Case) -> None:
+        case.before = dict(case.station.driver.counters())
+
+    def _read(self, case: _Case) -> None:
+        case.readings = dict(case.station.driver.read())
+
+    def _count_again(self, case: _Case) -> None:
+        case.after = dict(case.station.driver.counters())
+
+    # --- brake and stop -------------------------------------------------------------------------------------------
+
+    def _halt(self, cases: list[_Case]) -> None:
+        assert self._port is not None
+        until_s = time.monotonic() + LIST_AFTER_S
+        for case in cases:
+            brake = getattr(case.station.driver, "brake", None)
+            if brake is not None:
+                self._port.submit(brake)  # what goes wrong here goes wrong in stopping too, and is said there
+        stopped = {case.station.name: self._port.submit(partial(stop, case.station.driver, until_s)) for case in cases}
+        for case in cases:
+            errors = trouble(f"{case.station.name}.stop", stopped[case.station.name], until_s + SAFE_S)
+            self.errors += [error for error in errors if error not in self.errors]
+            case.state = NOT_STOPPED if errors else STOPPED
+
+    def _everywhere(self, cases: list[_Case], ask: Callable[[_Case], None], within_s: float, port: Port) -> None:
+        """Ask each instrument in turn; those that are not through in time are left alone."""
+        asked: list[tuple[_Case, Future[Any]]] = [(case, port.submit(partial(ask, case))) for case in cases]
+        _, late = wait([future for _, future in asked], max(within_s, 0.0))
+        if late:
+            port.interrupt()
+        for case, future in asked:
+            error = future.exception()
+            if error is not None and not isinstance(error, LinkInterrupted):
+                case.notes.append(f"{case.station.name}: {error}")
+            elif error is not None:
+                case.notes.append(f"{case.station.name}: there was no time to ask it more")
+
+
+def exclusive(address: str) -> bool:
+    """Whether a port of this address can be held by one process alone."""
+    return parse_address(address).scheme == "serial"

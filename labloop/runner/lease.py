@@ -1,0 +1,205 @@
+"""The lease of a bench: one controller at a time, told apart by an epoch, looked at before every write on a wire.
+
+The bench's journal has a lock, and the kernel frees it when its holder is gone. That is enough on one machine, while
+nobody deletes lock files and no process sleeps on after it was given up for dead. The lease holds where it is not
+enough: ``bench.lease`` says who controls the bench, in one sector written in place, and whoever takes the bench raises
+the epoch in it. A link asks before each write whether the file still says what its own controller wrote there:
+
+    controller   shared lock on the file - is it still my epoch? - write to the wire - let go
+    taker        exclusive lock on the file - epoch + 1 - let go
+
+So a taker waits for a write that is under way, and no write begins under an epoch that is over, however long its
+process was stopped in between, and also on lines that know no exclusive open (TCP, RFC 2217, ZMQ). It costs some
+microseconds a write (test_lease: the price).
+"""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from labloop.bench import LeaseLost, Port
+from labloop.bench.lab import Connect
+from labloop.journal import StoreLocked, locks
+from labloop.journal.errors import from_os
+
+FILE: Final = "bench.lease"
+SIZE: Final = 512  # one sector: written in place it is old or new
+# A write to a wire lasts a second at most (transport.WRITE_S); who holds the file for longer is stopped in one.
+TAKE_S: Final = 2.0
+TRY_AGAIN_S: Final = 0.002
+
+
+class Leaseholder(msgspec.Struct, frozen=True, kw_only=True):
+    """Who controls the bench, as ``bench.lease`` says it. ``by``: runner, guard, by hand."""
+
+    epoch: int
+    run: str
+    by: str
+    pid: int
+    started: str
+    host: str
+    released: bool = False
+
+
+class Lease:
+    """The lease of one bench, as its present controller has it. ``fence`` is what its links ask."""
+
+    def __init__(self, path: Path, holder: Leaseholder) -> None:
+        self.path = path
+        self.holder = holder
+        self._fences: list[Fence] = []
+
+    @property
+    def epoch(self) -> int:
+        """The number of this controller among all of the bench."""
+        return self.holder.epoch
+
+    @classmethod
+    def take(cls, folder: Path, run: str, by: str, at_least: int = 0, wait_s: float = TAKE_S) -> Self:
+        """Make the bench in ``folder`` ours: epoch + 1, and not below ``at_least``.
+
+        Raises StoreLocked while its former controller stands in the middle of a write; StoreError.
+        """
+        path = folder / FILE
+        with _open(path, create=True) as handle:
+            until_s = time.monotonic() + wait_s
+            while not locks.try_lock(handle, shared=False):
+                if time.monotonic() > until_s:
+                    raise StoreLocked(
+                        f"{path}: its controller stands in the middle of a write to an instrument. End that process."
+                    )
+                time.sleep(TRY_AGAIN_S)
+            before = _decode(os.pread(handle, SIZE, 0))
+            pid = os.getpid()
+            holder = Leaseholder(
+                epoch=max((before.epoch if before else 0) + 1, at_least), run=run, by=by, pid=pid,
+                started=locks.process_started(pid) or "", host=socket.gethostname(),
+            )  # fmt: skip
+            _write(handle, path, holder)
+        return cls(path, holder)
+
+    def release(self) -> None:
+        """Say in the file that the bench is free, if it still is ours. Raises StoreError."""
+        with _open(self.path) as handle:
+            if os.pread(handle, SIZE, 0) == _encode(self.holder):
+                self.holder = msgspec.structs.replace(self.holder, released=True)
+                _write(handle, self.path, self.holder)
+
+    def fence(self) -> "Fence":
+        """What one link asks before it writes."""
+        self._fences.append(Fence(self))
+        return self._fences[-1]
+
+    def close(self) -> None:
+        """Let go of the file: from here on every fence refuses. Harmless twice."""
+        while self._fences:
+            self._fences.pop().close()
+
+
+class Fence:
+    """``with fence: write``. Raises LeaseLost, and then nothing may be written. For one thread at a time."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._handle = os.open(lease.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._ours = _encode(lease.holder)
+
+    def __enter__(self) -> None:
+        try:
+            if not self._is_ours():
+                raise self._lost()
+        except (OSError, ValueError) as error:  # ValueError: it was closed
+            raise LeaseLost(f"{self._lease.path}: cannot be looked at ({error}), so nothing was sent") from error
+
+    def _is_ours(self) -> bool:
+        """Whether we may write; then the file stays locked, shared, until __exit__."""
+        until_s = time.monotonic() + TAKE_S
+        while not locks.try_lock(self._handle, shared=True):  # somebody is just taking the bench
+            if time.monotonic() > until_s:
+                return False
+            time.sleep(TRY_AGAIN_S)
+        if os.pread(self._handle, SIZE, 0) == self._ours and locks.same_file(self._handle, self._lease.path):
+            return True
+        locks.unlock(self._handle)
+        return False
+
+    def __exit__(self, *_: object) -> None:
+        locks.unlock(self._handle)
+
+    def close(self) -> None:
+        """Let go of the file; harmless twice."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def _lost(self) -> LeaseLost:
+        mine = self._lease.holder
+        now = holder(self._lease.path.parent)
+        who = f"epoch {now.epoch} is held by {now.by} ({now.run}, process {now.pid})" if now else "its file is gone"
+        return LeaseLost(
+            f"the bench is not ours any more: {self._lease.path} said epoch {mine.epoch}, and now {who}. Nothing was "
+            "sent. Look at the bench, then take the run up again with `labloop resume`"
+        )
+
+
+def fenced(connect: Connect, lease: Lease | None) -> Connect:
+    """The same ports, each of whose writes asks the lease first."""
+
+    def opened(address: str) -> Port:
+        port = connect(address)
+        if lease is not None:
+            port.link.fence = lease.fence()
+        return port
+
+    return opened
+
+
+def holder(folder: Path) -> Leaseholder | None:
+    """Say who controls the bench in ``folder``, or did last; None: nobody ever did. Raises StoreError."""
+    try:
+        with (folder / FILE).open("rb") as file:
+            return _decode(file.read(SIZE))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os(error, folder / FILE, "look at this lease") from error
+
+
+@contextmanager
+def _open(path: Path, create: bool = False) -> Iterator[int]:
+    try:
+        handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
+    except OSError as error:
+        raise from_os(error, path, "write this lease") from error
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _write(handle: int, path: Path, holder: Leaseholder) -> None:
+    try:
+        os.pwrite(handle, _encode(holder), 0)
+    except OSError as error:
+        raise from_os(error, path, "write this lease") from error
+
+
+def _encode(holder: Leaseholder) -> bytes:
+    text = msgspec.json.encode(holder)
+    if len(text) >= SIZE:  # a run's path of some hundred characters: its end tells runs apart
+        short = msgspec.structs.replace(holder, run="..." + holder.run[-200:])
+        text = msgspec.json.encode(short)
+    return text.ljust(SIZE - 1) + b"\n"
+
+
+def _decode(data: bytes) -> Leaseholder | None:
+    try:
+        return msgspec.json.decode(data, type=Leaseholder) if data.strip() else None
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,198 @@
+"""The safe state from cold, on ports that answer, that answer wrongly, and that do not answer at all."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.bench import Port, open_link
+from labloop.bench.rescue import Rescue
+from tests.bench.labs import make_lab
+from tests.bench.lines import PtyDevice, answers
+from tests.bench.test_transport import serve_once
+
+HEATER = '''
+    """A heater with a counter: what the tests of the rescue drive."""
+
+    from labloop.bench import *  # noqa: F403
+    from tests.bench.lines import WordCodec
+
+
+    class Heater(Driver):
+        """A heater."""
+
+        kind = "heater"
+
+        def __init__(self, exchange, **options):
+            super().__init__(exchange, **options)
+            self.codec = WordCodec()
+
+        @classmethod
+        def declare(cls, options):
+            return super().declare({})
+
+        def ask(self, word):
+            return self.exchange(self.codec, word, 0.2)
+
+        def open(self):
+            name = self.ask("name?")
+            if name == "kettle":
+                raise InstrumentFault(f"{name} answers where a box was expected", kind="identity")
+            return Identity(model=name)
+
+        def configure(self):
+            self.ask("set 1")
+
+        def counters(self):
+            return {"moved": Amount(float(self.ask("value?")), "uL")}
+
+        def read(self):
+            return {"warm": Reading(value=float(self.ask("warm?")), unit="degC")}
+
+        @action()
+        def off(self):
+            """Switch off."""
+            self.ask("off?")
+
+        def progress(self, elapsed_s):
+            return Progress(done=True)
+
+        def brake(self):
+            self.exchange.tell(self.codec, "set 0")
+
+        def stop(self):
+            self.ask("stop")
+'''
+SOUND: dict[str, Any] = {"value": ["1.5"] * 3 + ["2.5"] * 9, "warm": "60.0", "off": "yes"}
+
+
+@pytest.fixture
+def device() -> Iterator[Callable[..., PtyDevice]]:
+    devices: list[PtyDevice] = []
+
+    def make(**values: Any) -> PtyDevice:
+        devices.append(PtyDevice(answers(**(SOUND | values))))
+        return devices[-1]
+
+    yield make
+    for one in devices:
+        one.unplug()
+
+
+def connect(address: str) -> Port:
+    return Port(open_link(address))
+
+
+def lab_of(tmp_path: Path, more: str = "", **ports: str) -> Any:
+    lines = "".join(
+        f'\n          {name}: {{driver: "drivers.hot:Heater", port: "{port}"}}' for name, port in ports.items()
+    )
+    return make_lab(tmp_path, f"labloop: 1\ninstruments:{lines}\n{more}".replace("\n          ", "\n  "), hot=HEATER)
+
+
+def test_it_reads_before_it_stops_then_does_the_list_and_sets_nothing(tmp_path: Path, device: Any) -> None:
+    a, b = device(value=["1.5", "2.5"]), device(value=["7.0", "7.0"])
+    lab = lab_of(tmp_path, "safe_state: [b.off: {}]\n", a=f"serial://{a.path}", b=f"serial://{b.path}")
+    rescued = Rescue(lab, connect).run()
+    assert rescued.errors == ()
+    assert a.heard == [b"name?", b"value?", b"warm?", b"set 0", b"stop", b"value?"]
+    assert b.heard[:6] == [b"name?", b"value?", b"warm?", b"set 0", b"stop", b"value?"] or b.heard[-1] == b"off?"
+    assert b.heard.index(b"off?") > b.heard.index(b"stop")
+    found = rescued.found["a"]
+    assert (found.state, found.identity, found.notes) == ("stopped", "box", ())
+    assert found.before["moved"].value == 1.5 and found.after["moved"].value == 2.5
+    assert found.readings["warm"].value == 60.0
+
+
+def test_what_is_kept_is_read_and_not_stopped(tmp_path: Path, device: Any) -> None:
+    a = device()
+    rescued = Rescue(lab_of(tmp_path, "keep: [a]\n", a=f"serial://{a.path}"), connect).run()
+    assert rescued.errors == () and rescued.found["a"].state == "kept"
+    assert a.heard == [b"name?", b"value?", b"warm?"]
+
+
+def test_something_else_hears_nothing_but_the_question_who_it_is(tmp_path: Path, device: Any) -> None:
+    a, b = device(name="kettle"), device()
+    lab = lab_of(tmp_path, "safe_state: [a.off: {}]\n", a=f"serial://{a.path}", b=f"serial://{b.path}")
+    rescued = Rescue(lab, connect).run()
+    assert a.heard == [b"name?"]
+    assert rescued.errors == ("a.off: not done", "a: something else answers there, and was left alone")
+    assert "kettle answers where a box was expected" in rescued.found["a"].notes[0]
+    assert rescued.found["b"].state == "stopped"
+
+
+def test_another_one_of_the_same_kind_is_stopped_and_named(tmp_path: Path, device: Any) -> None:
+    a = device(name="box2")
+    rescued = Rescue(lab_of(tmp_path, a=f"serial://{a.path}"), connect, {"a": ("box", "")}).run()
+    assert rescued.errors == () and b"stop" in a.heard
+    assert rescued.found["a"].notes == ("a: box2  answers where box  was, and was stopped all the same",)
+
+
+def test_one_that_does_not_answer_is_stopped_unasked_and_named(tmp_path: Path, device: Any) -> None:
+    silent = dict.fromkeys(("name", "value", "warm", "stop"), [[]] * 20)
+    a, b = device(**silent), device()
+    rescued = Rescue(lab_of(tmp_path, a=f"serial://{a.path}", b=f"serial://{b.path}"), connect).run()
+    assert b"set 0" in a.heard and b"stop" in a.heard
+    assert rescued.found["a"].state == "not stopped" and len(rescued.errors) == 1
+    assert rescued.errors[0].startswith("a.stop: a on serial:") and "no whole answer" in rescued.errors[0]
+    assert rescued.found["b"].state == "stopped"
+
+
+def test_a_port_that_is_away_costs_the_others_nothing(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labloop.bench.rescue.OPEN_S", 0.2)
+    b = device()
+    rescued = Rescue(lab_of(tmp_path, a="serial:///dev/no-such", b=f"serial://{b.path}"), connect).run()
+    assert rescued.found["a"].state == "not reached" and rescued.found["b"].state == "stopped"
+    assert (
+        len(rescued.errors) == 1 and "a: not reached: serial:///dev/no-such: there is no such port" in rescued.errors[0]
+    )
+
+
+def test_a_port_that_its_dead_holder_still_has_is_waited_for(tmp_path: Path, device: Any) -> None:
+    a = device()
+    holder = open_link(f"serial://{a.path}")
+    lab = lab_of(tmp_path, a=f"serial://{a.path}")
+    tried = threading.Event()
+
+    def trying(address: str) -> Port:
+        if tried.is_set():
+            holder.close()
+        tried.set()
+        return connect(address)
+
+    assert Rescue(lab, trying).run().errors == ()
+
+
+def test_a_server_of_one_client_is_asked_again_and_its_instrument_stopped_twice(tmp_path: Path) -> None:
+    """The former client is gone, but the server has not noticed yet and hangs up on the next one."""
+    heard: list[bytes] = []
+    word = answers(**SOUND)
+
+    def script(line: bytes) -> list[tuple[float, bytes]]:
+        heard.append(line)
+        return word(line)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                listener.accept()[0].close()
+            serve_once(listener, script)  # type: ignore[no-untyped-call]
+
+        threading.Thread(target=serve, daemon=True).start()
+        lab = lab_of(tmp_path, a=f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        rescued = Rescue(lab, connect).run()
+    assert rescued.errors == () and rescued.found["a"].state == "stopped"
+    assert heard == [b"name?", b"value?", b"warm?", b"set 0", b"stop", b"set 0", b"stop", b"value?"]
+
+
+def test_a_drivers_own_mistake_keeps_no_other_line_from_being_stopped(tmp_path: Path, device: Any) -> None:
+    a, b = device(value="no number"), device()
+    rescued = Rescue(lab_of(tmp_path, a=f"serial://{a.path}", b=f"serial://{b.path}"), connect).run()
+    assert {name: one.state for name, one in rescued.found.items()} == {"a": "stopped", "b": "stopped"}
+    assert rescued.errors == ()

@@ -1,0 +1,148 @@
+"""One controller a bench: an epoch that is over writes no byte, on any kind of line."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial.rfc2217
+
+from labloop.bench import LeaseLost, Port, open_link
+from labloop.journal import StoreLocked, locks
+from labloop.runner import lease as leases
+from labloop.runner.lease import FILE, Lease, fenced, holder
+from tests.bench.lines import PtyDevice, WordCodec, answers
+from tests.bench.test_messages import CountingCodec, Server
+from tests.bench.test_transport import FarPort, serve_once
+
+LINES = ("serial", "tcp", "rfc2217", "zmq+tcp")
+
+
+@pytest.fixture
+def line() -> Iterator[Callable[[str], tuple[str, Any, list[Any]]]]:
+    """``line(scheme)``: the address of an instrument that answers, a codec for it, and what it has heard."""
+    with ExitStack() as stack:
+
+        def make(scheme: str) -> tuple[str, Any, list[Any]]:
+            heard: list[Any] = []
+            if scheme == "zmq+tcp":
+                server = Server(lambda frames: heard.append(frames) or [(0.0, [frames[0], b"1.0"])])  # type: ignore[no-untyped-call]
+                stack.callback(server.end)
+                return f"zmq+tcp://127.0.0.1:{server.port}", CountingCodec(), heard  # type: ignore[no-untyped-call]
+            word = answers(value="1.0")
+
+            def script(said: bytes) -> list[tuple[float, bytes]]:
+                heard.append(said)
+                return word(said)
+
+            if scheme == "serial":
+                device = PtyDevice(script)
+                stack.callback(device.unplug)
+                return f"serial://{device.path}", WordCodec(), heard
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            wrap = None if scheme == "tcp" else lambda host: serial.rfc2217.PortManager(FarPort(), _Host(host))  # type: ignore[no-untyped-call]
+            threading.Thread(target=serve_once, args=(listener, script, wrap), daemon=True).start()
+            return f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", WordCodec(), heard
+
+        yield make
+
+
+class _Host:
+    def __init__(self, host: socket.socket) -> None:
+        self.host = host
+
+    def write(self, data: bytes) -> None:
+        self.host.sendall(data)
+
+
+def ask(port: Port, codec: Any) -> str:
+    said: str = port.exchange("box")(codec, "value?", 5.0)
+    return said
+
+
+@pytest.mark.parametrize("scheme", LINES)
+def test_who_lost_the_bench_writes_no_byte(line: Any, tmp_path: Path, scheme: str) -> None:
+    address, codec, heard = line(scheme)
+    old = Lease.take(tmp_path, "runs/old", "runner")
+    port = fenced(lambda address: Port(open_link(address)), old)(address)
+    assert ask(port, codec) == "1.0"
+    new = Lease.take(tmp_path, "runs/old", "guard")
+    assert new.epoch == old.epoch + 1
+    said = len(heard)
+    for say in (lambda: ask(port, codec), lambda: port.exchange()(codec, "stop", 1.0)):
+        with pytest.raises(LeaseLost, match=r"epoch 1, and now epoch 2 is held by guard \(runs/old, process \d+\)"):
+            say()
+    with pytest.raises(LeaseLost):
+        port.exchange().tell(codec, "stop")
+    new.release()
+    with pytest.raises(LeaseLost):
+        ask(port, codec)
+    time.sleep(0.1)  # what had been written would be there by now
+    assert heard[said:] == []
+    port.close()
+    old.close()
+
+
+def test_a_lease_that_was_given_back_or_taken_away_is_nobodys(line: Any, tmp_path: Path) -> None:
+    address, codec, heard = line("serial")
+    lease = Lease.take(tmp_path, "runs/a", "runner")
+    port = fenced(lambda address: Port(open_link(address)), lease)(address)
+    assert ask(port, codec) == "1.0"
+    (tmp_path / FILE).rename(tmp_path / "kept")
+    with pytest.raises(LeaseLost, match="its file is gone"):
+        ask(port, codec)
+    (tmp_path / "kept").rename(tmp_path / FILE)
+    assert ask(port, codec) == "1.0", "the same file, with our own epoch in it"
+    lease.release()
+    assert holder(tmp_path) == lease.holder and lease.holder.released
+    with pytest.raises(LeaseLost):
+        ask(port, codec)
+    assert heard == [b"value?", b"value?"]
+    port.close()
+    lease.close()
+
+
+def test_epochs_only_rise(tmp_path: Path) -> None:
+    assert holder(tmp_path) is None
+    assert Lease.take(tmp_path, "a", "runner").epoch == 1
+    assert Lease.take(tmp_path, "b", "by hand", at_least=7).epoch == 7
+    assert Lease.take(tmp_path, "c", "runner", at_least=3).epoch == 8
+    (tmp_path / FILE).write_bytes(b"torn")
+    assert Lease.take(tmp_path, "d", "runner", at_least=9).epoch == 9
+    long = Lease.take(tmp_path, "x" * 600, "runner")
+    assert len((tmp_path / FILE).read_bytes()) == leases.SIZE and holder(tmp_path) is not None
+    with long.fence():
+        pass
+    long.close()
+
+
+def test_who_takes_the_bench_waits_for_a_write_that_is_under_way(tmp_path: Path) -> None:
+    old = Lease.take(tmp_path, "a", "runner")
+    fence, second = old.fence(), old.fence()
+    with fence:
+        with second:  # another line of the same bench is no hindrance
+            pass
+        with pytest.raises(StoreLocked, match="in the middle of a write"):
+            Lease.take(tmp_path, "b", "guard", wait_s=0.05)
+    assert Lease.take(tmp_path, "b", "guard", wait_s=0.05).epoch == 2
+    with pytest.raises(LeaseLost), fence:
+        raise AssertionError("a write")
+    old.close()
+    with pytest.raises(LeaseLost, match="cannot be looked at"), fence:
+        raise AssertionError("a write")
+
+
+def test_a_fence_that_was_left_holds_nobody_up(tmp_path: Path) -> None:
+    lease = Lease.take(tmp_path, "a", "runner")
+    fence = lease.fence()
+    with pytest.raises(ZeroDivisionError), fence:
+        raise ZeroDivisionError
+    handle = os.open(tmp_path / FILE, os.O_RDWR)
+    assert locks.try_lock(handle, shared=False)
+    os.close(handle)
+    lease.close()
