@@ -59,7 +59,7 @@ class Journal(Rows):
             StoreLocked: somebody else writes there.
             StoreError: there is a journal already, or the folder cannot be written.
         """
-        journal = cls(path, at_fn, codec, _take_lock(path, wait_s))
+        journal = cls(path, at_fn, codec, take_lock(path, wait_s))
         try:
             journal._begin()
             sync_folder(path.parent)
@@ -72,10 +72,14 @@ class Journal(Rows):
         return journal
 
     @classmethod
-    def open(cls, path: Path, at_fn: Stamp = utc_now, *, wait_s: float = 0.0, codec: EventCodec = CODEC) -> Self:
+    def open(
+        cls, path: Path, at_fn: Stamp = utc_now, *, wait_s: float = 0.0, codec: EventCodec = CODEC,
+        lock: FileLock | None = None,
+    ) -> Self:  # fmt: skip
         """Go on with the journal at ``path``; every row is held against the chain first.
 
-        ``wait_s``: how long to wait for another writer to be gone.
+        ``wait_s``: how long to wait for another writer to be gone. ``lock``: its writer's lock, if that is held
+        already; the journal lets go of it when it is closed, or not opened.
 
         Raises:
             StoreLocked: somebody else writes it.
@@ -85,7 +89,7 @@ class Journal(Rows):
         """
         if not path.exists():
             raise StoreError(f"{path}: there is no journal. Name the folder of a run (`labloop watch` lists them).")
-        journal = cls(path, at_fn, codec, _take_lock(path, wait_s))
+        journal = cls(path, at_fn, codec, lock or take_lock(path, wait_s))
         try:
             journal._connect()
             journal._verify_chain()
@@ -277,5 +281,6 @@ class Journal(Rows):
             connection.close()
 
 
-def _take_lock(path: Path, wait_s: float) -> FileLock:
+def take_lock(path: Path, wait_s: float) -> FileLock:
+    """Take the writer's lock of a journal. Raises StoreLocked, StoreError."""
     return FileLock.take(lock_path(path), f"{path}: its writer's lock", wait_s=wait_s)

@@ -129,15 +129,22 @@ class BenchBook:
         self.record(*facts)
 
     def release_lease(self, run: str, questions: Mapping[str, str]) -> None:
-        """Give the bench back; what the run left in doubt ({step: question}) keeps its claim."""
+        """Give the bench back; what the run left in doubt ({step: question}) keeps its claim.
+
+        A bench that somebody else has taken meanwhile is not ours to give back. Raises StoreError.
+        """
+        if self.lease is not None and not self.lease.holds():
+            return
         known = {step for name, step in self.state.questions if name == run}
         facts: list[e.Fact] = [
             e.QuestionOpened(run=run, step=step, question=text) for step, text in questions.items() if step not in known
         ]
         facts += [e.QuestionClosed(run=run, step=step, answer="settled") for step in sorted(known - questions.keys())]
-        self.record(*facts, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
-        if self.lease is not None:
-            self.lease.release()
+        try:
+            self.record(*facts, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
+        finally:
+            if self.lease is not None:
+                self.lease.release()
 
     def left(self, name: str) -> e.Amount | None:
         """What is left of a stock; None: nobody keeps count of it."""

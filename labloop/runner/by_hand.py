@@ -24,6 +24,7 @@ from labloop.simulation.bench import SimulatedBench
 from .benches import simulation_plan
 from .book import BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
+from .lease import fence
 
 BY_HAND: Final = "by hand"
 # How long an action may last beyond twice its expected time, in the instrument's own seconds, as in a run.
@@ -131,6 +132,8 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
     try:
         stock = {one: e.Amount(i.stock.value, i.stock.unit) for one, i in bench.spec.instruments.items() if i.stock}
         book.take_lease(BY_HAND, mode, stock, by=BY_HAND)
+        for port in bench.lab.ports.values():
+            fence(port, book.lease)
         bench.lab.open()
         station.port.submit(station.driver.configure).result()
         book.record(begun)

@@ -84,8 +84,14 @@ class Lease:
             _write(handle, path, holder)
         return cls(path, holder)
 
+    def holds(self) -> bool:
+        """Whether the bench is still ours."""
+        return holder(self.path.parent) == _decode(_encode(self.holder))
+
     def release(self) -> None:
         """Say in the file that the bench is free, if it still is ours. Raises StoreError."""
+        if not self.holds():
+            return
         with _open(self.path) as handle:
             if os.pread(handle, SIZE, 0) == _encode(self.holder):
                 self.holder = msgspec.structs.replace(self.holder, released=True)
@@ -153,11 +159,16 @@ def fenced(connect: Connect, lease: Lease | None) -> Connect:
 
     def opened(address: str) -> Port:
         port = connect(address)
-        if lease is not None:
-            port.link.fence = lease.fence()
+        fence(port, lease)
         return port
 
     return opened
+
+
+def fence(port: Port, lease: Lease | None) -> None:
+    """Let every write of an open port ask the lease first (None: a bench that ends with this process)."""
+    if lease is not None:
+        port.link.fence = lease.fence()
 
 
 def holder(folder: Path) -> Leaseholder | None:

@@ -7,6 +7,7 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.runner.book import BenchBook, BenchOwes
+from labloop.runner.lease import Lease
 
 QUESTION = {"7.trial.0.0.1": "Was pump.dispense of trial 7 done?"}
 
@@ -44,3 +45,27 @@ def test_stock_of_the_lab_file_is_put_down_once_and_drawn_by_every_run(book: Ben
     book.release_lease("runs/a", {})
     book.take_lease("runs/b", "live", full)
     assert book.left("pump") == e.Amount(6.0, "mL")
+
+
+def test_who_was_refused_takes_no_claim_away(tmp_path: Path) -> None:
+    killed = tmp_path / "a"
+    killed.mkdir()
+    (killed / "journal.db").touch()
+    for _ in range(3):
+        book = BenchBook.open(tmp_path, "bench", lambda: "2026-01-01T00:00:00+00:00")
+        if not book.state.leased_to:
+            book.take_lease(str(killed), "live", {})
+        else:
+            with pytest.raises(BenchOwes):
+                book.take_lease(str(tmp_path / "b"), "live", {})
+        book.close()
+
+
+def test_a_bench_that_somebody_else_took_is_not_given_back(tmp_path: Path) -> None:
+    book = BenchBook.open(tmp_path, "bench", lambda: "2026-01-01T00:00:00+00:00")
+    book.take_lease("runs/a", "live", {})
+    Lease.take(tmp_path, "runs/b", "runner")
+    before = book.journal.last_seq
+    book.release_lease("runs/a", QUESTION)
+    assert book.journal.last_seq == before and book.state.leased_to == "runs/a"
+    book.close()
