@@ -123,9 +123,7 @@ def _run(
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
         memory.book = book
         try:
-            return _drive(
-                stack, folder, spec, lab_spec, facts, started, clock, memory, planner, presence, book, parts
-            )
+            return _drive(stack, folder, spec, lab_spec, facts, started, clock, memory, planner, presence, book, parts)
         except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
             memory.record(e.CampaignStopped(reason=str(error), exit_code=3))
             return 3

@@ -16,6 +16,7 @@ _FACTORS: dict[str, tuple[str, float]] = {
     "min": ("time", 60.0),
     "h": ("time", 3600.0),
     "degC": ("temperature", 1.0),
+    "rpm": ("speed", 1.0),
     "K": ("absolute temperature", 1.0),
     "ug": ("mass", 1e-6),
     "mg": ("mass", 1e-3),

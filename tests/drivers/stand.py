@@ -12,7 +12,7 @@ class Stand:
 
     ``act``: an action that lasts, with settings in the middle of their limits, as (value, unit). ``stopped``: what
     happened() says when it was begun, ran for 5 s and was stopped. ``acts`` False: nothing it does changes matter.
-    ``hearing``: what of the simulator's state changes by being asked.
+    ``hearing``: what of the simulator's state changes by being asked. ``rests_s``: how long it takes to come to rest.
     """
 
     port: str
@@ -23,6 +23,7 @@ class Stand:
     stopped: str = "partial"
     acts: bool = True
     hearing: frozenset[str] = frozenset()
+    rests_s: float = 0.0
 
 
 def stand_of(driver: type[Any]) -> Stand:

@@ -118,6 +118,8 @@ def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
     rig.wait(5.0)
     rig.driver.stop()
     rig.driver.stop()
+    rig.wait(stand_of(driver).rests_s)
+    rig.bench.settle(rig.clock.now_s())
     now_s = rig.clock.now_s()
     ended = [entry for entry in rig.ledger if entry.phase == "end"]
     rig.wait(120.0)
@@ -151,6 +153,7 @@ def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
     rig.restarted().open()
     assert rig.happened(action, amounts, before).state == "running"
     rig.driver.stop()
+    rig.wait(stand_of(driver).rests_s)
     assert rig.happened(action, amounts, before).state == stand_of(driver).stopped
 
 

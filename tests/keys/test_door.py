@@ -35,7 +35,7 @@ class Lab:
         self.door = Door(self.context, self.allow)
 
     def knock(self, name, within_s=5.0, server="server"):
-        """"in", or the number that the client was told (a handshake that is broken off: 0)."""
+        """ "in", or the number that the client was told (a handshake that is broken off: 0)."""
         context = zmq.Context()
         client = context.socket(zmq.DEALER)
         client.setsockopt(zmq.LINGER, 0)

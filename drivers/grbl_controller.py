@@ -1,0 +1,178 @@
+"""What is said to a GRBL controller, whatever it drives: who it is, what it does, what became of an act.
+
+GRBL keeps no record of what it did, but it keeps the feed of the last F word until it is reset, and ``$G`` tells it. No
+motion of ours goes by that feed (jogs have their own, a spindle none), so it carries marks: an act begins with the F of
+its own number. After a crash the mark that stands says whether the act was begun, and a feed of 0 that the controller
+was reset since (power, its reset button, or the DTR line when the port was opened): then nobody can tell.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from labloop.bench import (
+    Exchange,
+    Identity,
+    InstrumentFault,
+    LinkTimeout,
+    ProtocolError,
+    twice_alike,
+)
+
+from .grbl_codec import ALARMS, ERRORS, RESET, STATUS, Command, GrblCodec, Reply, Report, feed_of, settings_of
+
+# GRBL reports within 20 ms and takes a line as soon as it has room for it; a second is a loaded machine's worst.
+ANSWER_S = 1.0
+# Opening the port pulls DTR, and an Arduino then listens to its boot loader for up to two seconds.
+BOOT_S = 3.0
+
+VERSION = re.compile(r"\[VER:(1\.1[a-z]?)\.(\d{8}):(.*)\]")
+# States in which it moves, or will when somebody lets it.
+MOVING = ("Run", "Jog", "Home", "Hold", "Door")
+STOPPED_BY = {
+    "Hold": ("paused", "a feed hold stopped it: its hold button, or another program"),
+    "Door": ("door", "its door is open"),
+    "Sleep": ("off", "it sleeps, its motors are off; reset and home it"),
+    "Check": ("setup", "it is in check mode ($C) and moves nothing"),
+    "Run": ("busy", "it runs a program of somebody else"),
+}
+
+
+class Controller:
+    """One GRBL on its port. ``name``: what it must call itself ($I=...), or "" for any."""
+
+    def __init__(self, exchange: Exchange, name: str) -> None:
+        self._exchange = exchange
+        self._codec = GrblCodec()
+        self._name = name
+
+    # --- questions ----------------------------------------------------------------------------------------------
+
+    def identify(self) -> Identity:
+        """Who is there. Raises InstrumentFault when it is another one."""
+        try:
+            report = self.report()
+        except LinkTimeout:
+            report = self._report_after_boot()
+        if report.state in MOVING or report.speed:
+            # Lines wait until a motion or a spin is over: all that can be told is that a GRBL 1.1 reports.
+            return Identity(model="Grbl 1.1", first_reply=repr(report.text))
+        version = twice_alike(lambda: self._answered("$I"), "$I").lines[0]
+        match = VERSION.fullmatch(version)
+        if match is None:
+            raise InstrumentFault(f"{version!r} answers where GRBL 1.1 was expected", kind="identity")
+        if self._name and match[3] != self._name:
+            raise InstrumentFault(
+                f"the GRBL that calls itself {match[3]!r} ($I) answers where {self._name!r} was expected",
+                kind="identity",
+            )
+        return Identity(model=f"Grbl {match[1]}", firmware=match[2], serial=match[3], first_reply=repr(report.text))
+
+    def _report_after_boot(self) -> Report:
+        try:
+            report: Report = self._exchange(self._codec, Command(STATUS), BOOT_S)
+        except LinkTimeout as error:
+            raise LinkTimeout(
+                f"{error}. A GRBL that homes, or that a limit switch has locked, does not answer: wait, or press its "
+                "reset button"
+            ) from error
+        return report
+
+    def report(self) -> Report:
+        """State and position now. Raises LinkTimeout, also while it homes and when a limit switch has locked it."""
+        report: Report = self._exchange(self._codec, Command(STATUS), ANSWER_S)
+        return report
+
+    def sure(self) -> Report:
+        """A report that was said twice alike (a moving one never is)."""
+        first = self.report()
+        if first.state in MOVING:
+            return first
+        return twice_alike(lambda: _bare(self.report()), "?")
+
+    def settings(self) -> dict[int, float]:
+        """What it is set to, by number."""
+        return twice_alike(lambda: settings_of(self._answered("$$")), "$$")
+
+    def mark(self) -> int:
+        """The mark that stands (0: it was reset since the last act)."""
+        return twice_alike(lambda: feed_of(self._answered("$G")), "$G")
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    def order(self, line: str) -> None:
+        """One line (or several at once: then until the first is done). Raises InstrumentFault when it is refused."""
+        self._believe(line, self._line(line))
+
+    def order_silently(self, line: str) -> None:
+        """A line whose ok comes much later."""
+        self._exchange(self._codec, Command(line, answered=False), ANSWER_S)
+
+    def now(self, byte: str) -> None:
+        """A byte that acts at once."""
+        self._exchange(self._codec, Command(byte), ANSWER_S)
+
+    def reset(self) -> None:
+        """End everything at once; its banner says that it did. Motion that is cut short loses the position."""
+        self.now(RESET)
+
+    def demand_idle(self) -> Report:
+        """A report that allows to begin something. Raises InstrumentFault with what keeps it from that."""
+        report = self.sure()
+        if report.state == "Alarm":
+            raise InstrumentFault("it is locked after an alarm or a power-up: home it first", kind="not_homed")
+        if report.state in ("Jog", "Home") or report.speed:
+            raise InstrumentFault("it is at something already", kind="busy")
+        if report.state != "Idle":
+            raise self.stopped_by(report.state)
+        return report
+
+    # --- complaints ---------------------------------------------------------------------------------------------
+
+    def stopped_by(self, state: str) -> InstrumentFault:
+        """Why it does not go on."""
+        if state == "Alarm":
+            kind, why = ALARMS.get(self._codec.alarm, ("alarm", "it is locked by an alarm"))
+            return InstrumentFault(f"{why}. Home it before it moves again", kind=kind)
+        kind, why = STOPPED_BY[state]
+        return InstrumentFault(why, kind=kind)
+
+    def refuse_wrong(self, settings: Mapping[int, float], wanted: Mapping[int, tuple[float, str]]) -> None:
+        """Raise InstrumentFault for settings that are not as ``wanted`` ({number: (value, what it means)})."""
+        for number, (value, meaning) in wanted.items():
+            if settings.get(number) != value:
+                raise InstrumentFault(
+                    f"${number} is {settings.get(number)} where {value:g} is needed ({meaning}): send it ${number}="
+                    f"{value:g}, or change the lab file",
+                    kind="setup",
+                )
+
+    def _answered(self, line: str) -> Reply:
+        return self._believe(line, self._line(line))
+
+    def _line(self, line: str) -> Reply:
+        reply: Reply = self._exchange(self._codec, Command(line), ANSWER_S)
+        return reply
+
+    def _believe(self, line: str, reply: Reply) -> Reply:
+        if reply.error:
+            why = ERRORS.get(reply.error, "see doc/csv/error_codes of GRBL")
+            if reply.error in (1, 2, 11):  # ours is always sound: it was damaged on the way
+                raise ProtocolError(f"{line!r} was answered error:{reply.error} ({why})")
+            raise InstrumentFault(f"{line!r} was refused: {why} (error:{reply.error})", kind="refused")
+        if reply.alarm:
+            raise self.stopped_by("Alarm")
+        if reply.banner:
+            raise InstrumentFault(f"it was reset while {line!r} was sent", kind="reset")
+        return reply
+
+
+def marks(act: str) -> tuple[int, int]:
+    """The feeds that mark the beginning and the end of an act, in whole mm/min."""
+    number = int(hashlib.sha256(act.encode()).hexdigest()[:8], 16) % 40_000 + 1
+    return 2 * number, 2 * number + 1
+
+
+def _bare(report: Report) -> Report:
+    """Without what comes in some reports only."""
+    return Report(report.state, report.sub, report.machine, report.where, report.feed, report.speed, "")

@@ -1,0 +1,47 @@
+"""What lab.yaml says of a GRBL controller: ranges with their units, and its name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from labloop.bench import SpecError, quantity_of, refuse_unknown, written
+
+AXES = "xyz"
+
+
+def name_of(options: Mapping[str, Any]) -> str:
+    """What the controller must call itself ("": anything); GRBL keeps a name in capitals and without blanks."""
+    return str(options.get("name", "")).upper().replace(" ", "")
+
+
+def travel_of(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """By axis: from where to where, in mm."""
+    given = options.get("travel")
+    if not isinstance(given, Mapping) or not given:
+        raise SpecError("a stage needs its travel in machine coordinates: {x: [-200 mm, 0 mm], y: [-150 mm, 0 mm]}")
+    refuse_unknown(given, AXES, "travel")
+    return {axis: _span(f"travel.{axis}", given[axis], "mm") for axis in AXES if axis in given}
+
+
+def speeds_of(options: Mapping[str, Any]) -> tuple[float, float]:
+    """The slowest and the fastest speed of the spindle, in rpm."""
+    low, high = _span("speed", options.get("speed", ["200 rpm", "6000 rpm"]), "rpm")
+    if low <= 0.0:
+        raise SpecError(f"speed: {written(low, 'rpm')} is not above 0")
+    return low, high
+
+
+def fastest_of(options: Mapping[str, Any]) -> float:
+    """The fastest feed, in mm/min."""
+    fastest = quantity_of(options.get("fastest", "3000 mm/min"), "mm/min")
+    if not 1.0 < fastest <= 100_000.0:
+        raise SpecError(f"fastest = {written(fastest, 'mm/min')} is no speed of a stage")
+    return fastest
+
+
+def _span(name: str, given: Any, unit: str) -> tuple[float, float]:
+    if not isinstance(given, list | tuple) or len(given) != 2:
+        raise SpecError(f"{name} = {given!r} is no range: write it as [-200 mm, 0 mm], with its unit")
+    low, high = (quantity_of(one, unit) for one in given)
+    if not low < high:
+        raise SpecError(f"{name}: {written(low, unit)} is not below {written(high, unit)}")
+    return low, high

@@ -1,0 +1,203 @@
+"""A spin coater on the spindle's output of a GRBL 1.1 controller.
+
+Source: as for drivers/grbl.py, which has what GRBL says and hears. What matters here:
+
+* M3 S3000 turns, M5 stops, G4 P30 waits in the controller for 30 s; lines behind a G4 wait in a buffer of 128
+  characters. So the whole spin is sent at once (turn, wait, stop), and the controller ends it whatever becomes of us.
+  An error in one of its lines would not stop the others: then it is reset.
+* G4 counts in 50 ms up to 16 bits. It leaves the state Idle: that it spins shows in the speed only.
+* A reset (18) stops the spindle at once; a feed hold does not, it only stops the clock of G4.
+* The speed in a report is what the spindle was told; nothing measures it. S0, $31 and $30 hold it down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Identity,
+    InstrumentFault,
+    LinkTimeout,
+    Progress,
+    Reading,
+    Setting,
+    Signal,
+    Value,
+    Verdict,
+    action,
+    refuse_unknown,
+    written,
+)
+
+from .grbl_controller import MOVING, Controller, marks
+from .grbl_options import name_of, speeds_of
+
+# G4 counts 65535 times 50 ms.
+LONGEST_S = 3000.0
+# Documents, interface.md: ask at most five times a second.
+LOOK_S = 0.25
+# After its time the spindle gets this long before it is called a runaway.
+LATE_S = 2.0
+
+SPEED = Setting(
+    name="speed", argument="speed_rpm", unit="rpm", low=200.0, high=6000.0, resolution=1.0, doc="as commanded"
+)
+TIME = Setting(name="time", argument="time_s", unit="s", low=0.1, high=LONGEST_S, resolution=0.05, doc="at that speed")
+SPREAD_SPEED = Setting(
+    name="spread_speed", argument="spread_rpm", unit="rpm", low=200.0, high=6000.0, required=False, resolution=1.0,
+    doc="before that, to spread the drop; left out, there is no such step",
+)  # fmt: skip
+SPREAD_TIME = Setting(
+    name="spread_time", argument="spread_s", unit="s", low=0.1, high=LONGEST_S, default=5.0, required=False,
+    doc="how long it spreads",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Spin:
+    """A spin that was begun in this process."""
+
+    speeds: tuple[float, ...]
+    lasts_s: float
+    start: int
+    end: int
+    sent: bool = False
+
+
+class SpinCoater(Driver):
+    """A spin coater on the spindle's output. Options: ``speed: [200 rpm, 6000 rpm]``, ``name``.
+
+    The controller gets the whole spin at once (speed, time, stop) and counts the time itself, so it stops by itself
+    when this computer dies.
+    """
+
+    kind = "GRBL spin coater"
+    signals = (
+        Signal(name="speed", unit="rpm", doc="as commanded; nothing measures it"),
+        Signal(name="state", doc="as GRBL calls it: Idle, Hold, Alarm"),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._limits = speeds_of(options)
+        self._grbl = Controller(exchange, name_of(options))
+        self._spin: Spin | None = None
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions within the spindle's speeds. Raises SpecError for speeds that make no sense."""
+        refuse_unknown(options, ("speed", "name"), cls.__name__)
+        low, high = speeds_of(options)
+        limited = (replace(SPEED, low=low, high=high), TIME, replace(SPREAD_SPEED, low=low, high=high), SPREAD_TIME)
+        declared = dict(super().declare(options))
+        declared["spin"] = replace(declared["spin"], settings=limited)
+        return declared
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """The times of its steps."""
+        spread_s = float(values["spread_s"]) if "spread_rpm" in values else 0.0
+        time_s = float(values["time_s"])
+        achieved = {"time": Amount(time_s, "s"), "speed": Amount(float(values["speed_rpm"]), "rpm")}
+        return Expected(duration_s=time_s + spread_s, achieved=achieved)
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """The controller counts the time."""
+        return "the controller itself: it counts the time and stops the spindle"
+
+    def open(self) -> Identity:
+        """Ask who it is. Raises InstrumentFault when something else answers."""
+        return self._grbl.identify()
+
+    def configure(self) -> None:
+        """Hold its settings against the lab file; nothing is changed. Raises InstrumentFault where they differ."""
+        report = self._grbl.sure()
+        if report.state in MOVING or report.speed:
+            raise InstrumentFault("it is at something; stop it before it is set up", kind="busy")
+        settings = self._grbl.settings()
+        self._grbl.refuse_wrong(settings, {32: (0.0, "no laser")})
+        slowest, fastest = settings.get(31, 0.0), settings.get(30, 0.0)
+        if slowest > self._limits[0] or fastest < self._limits[1]:
+            raise InstrumentFault(
+                f"its spindle goes from {written(slowest, 'rpm')} ($31) to {written(fastest, 'rpm')} ($30), the lab "
+                f"file says from {written(self._limits[0], 'rpm')} to {written(self._limits[1], 'rpm')}",
+                kind="setup",
+            )
+
+    def read(self) -> Mapping[str, Reading]:
+        """The speed it was told, and its state."""
+        report = self._grbl.sure()
+        return {"speed": Reading(value=report.speed, unit="rpm"), "state": Reading(value=report.state)}
+
+    @action(
+        SPEED, TIME, SPREAD_SPEED, SPREAD_TIME,
+        act=True, evidence="the marks of the act's beginning and end ($G), unless it was reset since",
+    )  # fmt: skip
+    def spin(self, speed_rpm: float, time_s: float, spread_rpm: float = 0.0, spread_s: float = 5.0) -> None:
+        """Spin at a speed in rpm for a time, after a slower step if one is wanted; then stop."""
+        steps = [(spread_rpm, spread_s)] if spread_rpm else []
+        steps.append((speed_rpm, time_s))
+        begun = Spin(tuple(one for one, _ in steps), sum(one for _, one in steps), *marks(self.act))
+        self._spin = begun
+        self._grbl.demand_idle()
+        self._grbl.order(f"F{begun.start}")
+        turns = [f"{'M3' if n == 0 else ''}S{rpm:.0f}\nG4P{seconds:.2f}" for n, (rpm, seconds) in enumerate(steps)]
+        begun.sent = True
+        self._grbl.order("\n".join([*turns, "M5", "M5", f"F{begun.end}"]))
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """One look. Raises InstrumentFault: stopped, paused, reset, setup, runaway."""
+        spin, report = self._spin, self._grbl.report()
+        if spin is None:
+            return Progress(done=True)
+        readings = {"speed": Reading(value=report.speed, unit="rpm")}
+        if report.state != "Idle":
+            raise self._grbl.stopped_by(report.state)
+        left_s = spin.lasts_s - elapsed_s
+        if report.speed and report.speed not in {float(round(one)) for one in spin.speeds}:
+            report = self._grbl.sure()
+            if report.speed and report.speed not in {float(round(one)) for one in spin.speeds}:
+                raise InstrumentFault(f"it turns at {written(report.speed, 'rpm')}, not as it was told", kind="setup")
+        if report.speed:
+            if left_s < -LATE_S:
+                raise InstrumentFault(f"it turns on, {written(-left_s, 's')} after its time", kind="runaway")
+            achieved = {"speed": Amount(report.speed, "rpm")}
+            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=min(max(left_s, LOOK_S), 2.0))
+        mark = self._grbl.mark()
+        if mark == spin.end:
+            achieved = {"time": Amount(spin.lasts_s, "s"), "speed": Amount(spin.speeds[-1], "rpm")}
+            return Progress(done=True, achieved=achieved, readings=readings)
+        if mark == 0:
+            raise InstrumentFault("it was reset (power, button, or DTR) while it spun", kind="reset")
+        raise InstrumentFault("it stopped before its time", kind="stopped")
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Ask whether it turns, and which mark stands."""
+        if act == self.act and self._spin is not None and not self._spin.sent:
+            return Verdict(state="not_begun", why="it was never told to spin")
+        start, end = marks(act)
+        if self._grbl.sure().speed:
+            return Verdict(state="running", why="it turns")
+        mark = self._grbl.mark()
+        if mark == 0:
+            return Verdict(state="cannot_tell", why="it was reset since, and its marks are lost")
+        if mark == end:
+            return Verdict(state="done", why="the mark of its end stands")
+        if mark == start:
+            return Verdict(state="partial", why="it began and was cut short; how long it spun is not known")
+        return Verdict(state="not_begun", why="the last act it was told is another one")
+
+    def stop(self) -> None:
+        """Stop the spindle at once and forget what it was told; harmless twice. Raises InstrumentFault: runaway."""
+        try:
+            self._grbl.reset()
+        except LinkTimeout:
+            self._grbl.reset()  # one may be lost on the line
+        if (speed := self._grbl.sure().speed) > 0.0:
+            raise InstrumentFault(f"it is at {written(speed, 'rpm')} after it was told to stop", kind="runaway")

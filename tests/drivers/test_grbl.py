@@ -1,0 +1,558 @@
+"""GRBL controllers: the bytes, from captured traffic and the documents; and the stage on the simulated controller."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.grbl import Stage
+from drivers.grbl_codec import CANCEL, RESET, STATUS, Command, GrblCodec, Reply, Report, feed_of, settings_of
+from drivers.grbl_controller import marks
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+from tests.drivers.stands.grbl import TRAVEL
+
+CAPTURED = "captured from pygrbl-streamer 1.0.5 on a pty"
+DOCUMENTS = "gnea/grbl, doc/markdown/interface.md"
+VERSION = "[VER:1.1h.20190830:]", "[OPT:V,15,128]"
+
+
+def report(state, *where, sub=0, machine=True, feed=0.0, speed=0.0):
+    return Report(state, sub, machine, where or (0.0, 0.0, 0.0), feed, speed, "")
+
+
+# command, sent, received, reply, source
+TABLE = [
+    ("G21", b"G21\n", b"ok\r\n", Reply(), CAPTURED),
+    ("$X", b"$X\n", b"[MSG:Caution: Unlocked]\r\nok\r\n", Reply(lines=("[MSG:Caution: Unlocked]",)), CAPTURED),
+    ("$I", b"$I\n", b"[VER:1.1h.20190830:]\r\n[OPT:V,15,128]\r\nok\r\n", Reply(lines=VERSION), DOCUMENTS),
+    ("$J=G53X5F100", b"$J=G53X5F100\n", b"error:15\r\n", Reply(error=15), DOCUMENTS),
+    ("$J=G53X5F100", b"$J=G53X5F100\n", b"ALARM:1\r\n", Reply(alarm=1), DOCUMENTS),
+    ("G21", b"G21\n", b"\r\nGrbl 1.1h ['$' for help]\r\n", Reply(banner="1.1h"), DOCUMENTS),
+    (RESET, b"\x18", b"\r\nGrbl 1.1h ['$' for help]\r\n", Reply(banner="1.1h"), CAPTURED),
+    (RESET, b"\x18", b"ALARM:3\r\n\r\nGrbl 1.1f ['$' for help]\r\n", Reply(banner="1.1f"), DOCUMENTS),
+    (
+        STATUS, b"?", b"<Idle|MPos:0.000,0.000,0.000|Bf:15,128|FS:0,0|WCO:0.000,0.000,0.000>\r\n",
+        report("Idle"), CAPTURED,
+    ),
+    (
+        STATUS, b"?", b"<Hold:1|WPos:-2.500,0.000,11.000|F:500>\r\n",
+        report("Hold", -2.5, 0.0, 11.0, sub=1, machine=False, feed=500.0), DOCUMENTS,
+    ),
+    (
+        STATUS, b"?", b"<Jog|MPos:1.000,2.000,3.000,4.000|Ln:99999|FS:500,8000|Pn:XYZPDHRS|Ov:100,100,100|A:SFM>\r\n",
+        report("Jog", 1.0, 2.0, 3.0, 4.0, feed=500.0, speed=8000.0), DOCUMENTS,
+    ),
+    (STATUS, b"?", b"<Alarm|MPos:0.000,-10.000,5.000>\r\n", report("Alarm", 0.0, -10.0, 5.0), DOCUMENTS),
+]  # fmt: skip
+IDS = [f"{row[0]!r}-{n}" for n, row in enumerate(TABLE)]
+
+
+def codec(asked):
+    made = GrblCodec()
+    made.encode(Command(asked))
+    return made
+
+
+def plain(said):
+    return said if not isinstance(said, Report) else report(
+        said.state, *said.where, sub=said.sub, machine=said.machine, feed=said.feed, speed=said.speed
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE, ids=IDS)
+def test_lines(command, sent, received, reply, source):
+    made = GrblCodec()
+    assert made.encode(Command(command)) == [sent] and made.expects_reply(Command(command))
+    assert plain(made.feed(received)) == reply
+
+
+@pytest.mark.parametrize("command, sent, received, reply, source", TABLE, ids=IDS)
+def test_one_byte_at_a_time_is_the_same(command, sent, received, reply, source):
+    made = codec(command)
+    for byte in received[:-1]:
+        assert made.feed(bytes([byte])) is None
+    assert plain(made.feed(received[-1:])) == reply
+
+
+def test_what_has_no_answer():
+    assert GrblCodec().encode(Command(CANCEL)) == [b"\x85"] and not GrblCodec().expects_reply(Command(CANCEL))
+    assert not GrblCodec().expects_reply(Command("$H", answered=False))
+    assert GrblCodec().urgent(Command(CANCEL)) and GrblCodec().urgent(Command(RESET))
+    assert not GrblCodec().urgent(Command(STATUS))
+
+
+def test_the_place_in_the_line_is_found_with_a_question_of_another_kind():
+    made = GrblCodec()
+    assert made.probe(Command("G21")).text == made.probe(Command(RESET)).text == "$G"
+    assert made.probe(Command("$G")).text == "$I"
+    for none in (STATUS, CANCEL, "M3S500\nG4P30\nM5"):
+        assert made.probe(Command(none)) is None
+
+
+def test_reports_messages_and_alarms_are_not_counted_as_answers():
+    made = codec("G21")
+    assert made.feed(b"<Idle|MPos:0.000,0.000,0.000>\r\n[MSG:Check Door]\r\n>G54:ok\r\n[echo: G21]\r\n") is None
+    assert made.feed(b"ok\r\n").error == 0
+    made = codec(STATUS)
+    assert made.feed(b"ok\r\nerror:9\r\n[MSG:Check Door]\r\n\r\nGrbl 1.1h ['$' for help]\r\nALARM:9\r\n") is None
+    assert made.feed(b"<Run|MPos:0.000,0.000,0.000>\r\n").state == "Run" and made.alarm == 9
+
+
+def test_an_ok_that_was_owed_to_an_earlier_line_is_not_taken_for_the_answer():
+    made = codec("$G")
+    late = b"ok\r\n\r\nGrbl 1.1h ['$' for help]\r\n[MSG:Check Door]\r\nok\r\n"
+    assert made.feed(late) is None
+    reply = made.feed(b"[GC:G0 G54 G17 G21 G90 G94 M5 M9 T0 F1234 S0]\r\nok\r\n")
+    assert feed_of(reply) == 1234
+    assert codec("$$").feed(b"ok\r\n") is None and codec("$I").feed(b"ok\r\n") is None
+
+
+@pytest.mark.parametrize("text, feed", [("F0 S0", 0), ("F500.0 S0", 500), ("S0 F81000.0", 81000), ("F7", 7)])
+def test_the_feed_that_stands(text, feed):
+    assert feed_of(Reply(lines=("[MSG:x]", f"[GC:G0 G54 T0 {text}]"))) == feed
+    with pytest.raises(ProtocolError, match="without a feed"):
+        feed_of(Reply(lines=("[GC:G0 G54]",)))
+
+
+def test_settings_are_read_by_number():
+    reply = codec("$$").feed(b"$0=10\r\n$11=0.010\r\n$100=250.000 (x, step/mm)\r\n$N0=G54\r\nok\r\n")
+    assert settings_of(reply) == {0: 10.0, 11: 0.01, 100: 250.0}
+
+
+@pytest.mark.parametrize(
+    "asked, received",
+    [
+        (STATUS, b"<Idle|MPos:0.000,0.00,0.000|FS:0,0>\r\n"),  # a digit was lost
+        (STATUS, b"<Idle|MPos:0.000,0.000|FS:0,0>\r\n"),
+        (STATUS, b"<Idle|MPos:0.000,0.000,0.000|FS:0,0\r\n"),
+        (STATUS, b"<Ilde|MPos:0.000,0.000,0.000>\r\n"),
+        (STATUS, b"<Idle,MPos:0.000,0.000,0.000,WPos:0.000,0.000,0.000>\r\n"),  # GRBL 0.9
+        ("G21", b"k\r\n"),
+        ("G21", b"okok\r\n"),
+        ("G21", b"error:\r\n"),
+        ("G21", b"\x02" + b"00S?\x03\r\n"),
+        ("G21", b"\xef\xeb\r\n"),
+        ("G21", b"9" * 2000),
+    ],
+)
+def test_what_grbl_never_says_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(received)
+
+
+@given(st.sampled_from([STATUS, RESET, "$G", "$$", "G21"]), st.lists(st.binary(max_size=60), max_size=12))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece + b"\r\n")
+        except ProtocolError:
+            made.reset()
+
+
+@given(
+    st.sampled_from(["Idle", "Run", "Jog", "Alarm", "Home"]),
+    st.lists(st.integers(-(10**6), 10**6).map(lambda n: n / 1000), min_size=3, max_size=3),
+    st.integers(0, 9999),
+    st.integers(0, 9999),
+    st.permutations(["Bf:15,128", "WCO:0.000,0.000,0.000", "Ov:100,100,100", "Pn:X"]),
+)
+def test_what_a_controller_reports_is_what_is_read(state, where, feed, speed, more):
+    axes = ",".join(f"{value:.3f}" for value in where)
+    said = codec(STATUS).feed(f"<{state}|MPos:{axes}|FS:{feed},{speed}|{'|'.join(more)}>\r\n".encode())
+    assert (said.state, said.where, said.feed, said.speed) == (state, tuple(where), feed, speed)
+
+
+# --- the stage --------------------------------------------------------------------------------------------------------
+
+
+def rig(**more):
+    return Rig(Stage, **more).ready()
+
+
+def move(it, act="act-1", feed=(600.0, "mm/min"), **axes):
+    return it.begin("move", act, feed=feed, **{axis: (value, "mm") for axis, value in axes.items()})
+
+
+def test_open_tells_version_and_name():
+    it = Rig(Stage, simulation={"name": "BOX-3"}, name="box-3")
+    identity = it.driver.open()
+    assert (identity.model, identity.firmware, identity.serial) == ("Grbl 1.1h", "20190830", "BOX-3")
+    assert it.sent.count(b"?") == 1 and all(data in (b"?", b"$I\n") for data in it.sent)
+
+
+def test_another_controller_than_the_one_in_the_lab_file_is_refused():
+    it = Rig(Stage, name="stage-1")
+    it.device.info = "STAGE-2"
+    with pytest.raises(InstrumentFault, match=r"calls itself 'STAGE-2'.*where 'STAGE-1' was expected") as caught:
+        it.driver.open()
+    assert caught.value.kind == "identity"
+    it.device._at_rest = lambda command, now_s: it.device._say("[VER:2.0a.20250101:]") or 0
+    with pytest.raises(InstrumentFault, match=r"'\[VER:2.0a.20250101:\]' answers where GRBL 1.1 was expected"):
+        it.driver.open()
+
+
+def test_a_controller_in_its_boot_loader_is_waited_for():
+    it = Rig(Stage)
+    receive, deaf_until_s = it.device.receive, 1.8
+    it.device.receive = lambda data, now_s: receive(data if now_s >= deaf_until_s else b"", now_s)
+    with pytest.raises(LinkTimeout, match="A GRBL that homes, or that a limit switch has locked, does not answer"):
+        it.driver.open()
+    assert it.clock.now_s() == pytest.approx(4.0)
+    assert it.driver.open().model == "Grbl 1.1h"
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"13": 1}, r"\$13 is 1.0 where 0 is needed \(millimetres\): send it \$13=0"),
+        ({"32": 1}, r"\$32 is 1.0 where 0 is needed \(no laser\)"),
+        ({"22": 0}, r"\$22 is 0.0 where 1 is needed \(homing as in the lab file\)"),
+        ({"10": 0}, r"\$10 makes it report work positions: send it \$10=1"),
+        ({"131": 150}, r"its y axis travels 150 mm \(\$131\), the lab file says 200 mm"),
+    ],
+)
+def test_settings_that_differ_from_the_lab_file_are_refused_and_not_changed(settings, words):
+    it = Rig(Stage, simulation={"settings": settings})
+    it.driver.open()
+    with pytest.raises(InstrumentFault, match=words) as caught:
+        it.driver.configure()
+    assert caught.value.kind == "setup"
+    assert not any(b"=" in data for data in it.sent)
+
+
+def test_a_move_goes_there_in_machine_coordinates_whatever_the_work_offset_is():
+    it = rig()
+    it.device.receive(b"G10L20P1X0Y0\nG91\nG20\n", it.clock.now_s())
+    move(it, x=-100.0, y=-50.0)
+    looks = [it.look()]
+    while not looks[-1].done:
+        assert it.device.condition == "Jog"
+        it.wait(looks[-1].again_in_s)
+        looks.append(it.look())
+    assert looks[-1].achieved["x"] == Amount(-100.0, "mm") and looks[-1].achieved["z"] == Amount(-1.0, "mm")
+    assert it.device.machine.truly_at(it.clock.now_s()) == pytest.approx((-100.0, -50.0, -1.0))
+    assert min(look.again_in_s for look in looks) >= 0.2, "at most five reports a second"
+    assert b"$J=G21G90G53X-100.000Y-50.000F600\n" in it.sent
+
+
+def test_a_locked_stage_must_be_homed_first():
+    it = Rig(Stage, simulation={"homed": False})
+    it.ready()
+    with pytest.raises(InstrumentFault, match="home it first") as caught:
+        move(it, x=-10.0)
+    assert caught.value.kind == "not_homed"
+    assert it.happened("home", {}, {}).state == "not_begun"
+    it.begin("home", "act-2")
+    assert it.happened("home", {}, {}, "act-2").state == "running"
+    look = it.finish()
+    assert look.achieved["x"] == Amount(-1.0, "mm") and it.device.condition == "Idle"
+    assert it.happened("home", {}, {}, "act-2").state == "done"
+    move(it, "act-3", x=-10.0)
+    assert it.finish().done
+    assert [entry.act for entry in it.ledger if entry.phase == "end"] == ["home", "move"]
+
+
+def test_homing_that_never_ends_is_a_fault_and_is_reset():
+    it = Rig(Stage, simulation={"homed": False, "settings": {"25": 10.0}}).ready()
+    it.begin("home")
+    with pytest.raises(InstrumentFault, match="had not homed after 180 s") as caught:
+        it.finish()
+    assert caught.value.kind == "home_failed" and it.device.condition == "Alarm"
+
+
+def test_a_stage_without_switches_has_no_home():
+    assert "home" not in Stage.declare({"travel": TRAVEL, "homing": False})
+    it = Rig(Stage, homing=False).ready()
+    move(it, x=-10.0)
+    assert it.finish().done
+
+
+def test_stop_brings_it_to_rest_and_keeps_the_position():
+    it = rig()
+    move(it, x=-100.0)
+    it.wait(3.0)
+    it.driver.stop()
+    it.wait(0.2)
+    assert it.driver.read()["state"].value == "Idle"
+    believed = it.driver.read()["x"].value
+    assert it.device.machine.truly_at(it.clock.now_s())[0] == pytest.approx(believed, abs=0.01)
+    assert RESET.encode("latin-1") not in it.sent
+    move(it, "act-2", x=-100.0)
+    assert it.finish().done
+
+
+@pytest.mark.parametrize("condition", ["homes", "runs", "locked"])
+def test_stop_resets_what_no_cancel_stops(condition):
+    it = rig()
+    if condition == "homes":
+        it.begin("home")
+        it.wait(2.0)
+    elif condition == "runs":
+        it.device.receive(b"G1X-100F600\n", it.clock.now_s())
+        it.wait(2.0)
+    else:
+        move(it, x=-100.0)
+        it.wait(1.0)
+        it.device.stall(it.clock.now_s())
+    it.driver.stop()
+    assert it.device.condition == "Alarm" and not it.device.critical
+    it.driver.stop()
+    assert not it.device.motion.moves
+
+
+def test_a_move_that_was_cut_short_can_be_finished():
+    it = rig()
+    before = it.driver.counters()
+    amounts = move(it, x=-100.0)
+    it.wait(3.0)
+    assert it.happened("move", amounts, before).state == "running"
+    it.driver.stop()
+    it.wait(0.2)
+    verdict = it.happened("move", amounts, before)
+    assert verdict.state == "partial" and -35.0 < verdict.achieved["x"].value < -25.0
+    it.begin("move", "act-2", **{name: (amount.value, amount.unit) for name, amount in verdict.remainder.items()})
+    it.finish()
+    assert it.happened("move", amounts, before, "act-2").state == "done"
+
+
+def test_after_a_crash_the_mark_says_which_act_was_begun():
+    it = rig()
+    before = it.driver.counters()
+    amounts = move(it, x=-20.0)
+    it.finish()
+    it.restarted().open()
+    assert it.happened("move", amounts, before, "act-1").state == "done"
+    assert it.happened("move", amounts, before, "another").state == "not_begun"
+    other = amounts | {"x": Amount(-40.0, "mm")}
+    assert it.happened("move", other, it.driver.counters(), "another").state == "not_begun"
+
+
+def test_after_a_reset_nobody_can_tell():
+    it = rig()
+    before = it.driver.counters()
+    amounts = move(it, x=-20.0)
+    it.wait(1.0)
+    it.device.power_cycle(it.clock.now_s())
+    it.restarted().open()
+    assert it.happened("move", amounts, before).state == "cannot_tell"
+    it = Rig(Stage, homing=False).ready()
+    before = it.driver.counters()
+    amounts = move(it, x=-20.0)
+    it.wait(1.0)
+    it.device.power_cycle(it.clock.now_s())
+    it.restarted().open()
+    verdict = it.happened("move", amounts, before)
+    assert verdict.state == "cannot_tell" and "reset" in verdict.why
+
+
+def test_a_move_whose_mark_went_out_and_whose_jog_did_not_is_not_begun():
+    it = rig()
+    before = it.driver.counters()
+    order = it.driver._grbl.order
+    it.driver._grbl.order = lambda line: (
+        order(line) if line.startswith("F") else it.port.link.interrupt() or order(line)
+    )
+    amounts = {"x": Amount(-20.0, "mm"), "feed": Amount(600.0, "mm/min")}
+    with pytest.raises(LinkError):
+        move(it, x=-20.0)
+    it.port.link.resume()
+    verdict = it.happened("move", amounts, before)
+    assert verdict.state == "not_begun" and "where it stood before" in verdict.why
+    it.driver._grbl.order = order
+    it.port.link.interrupt()
+    with pytest.raises(LinkError):
+        move(it, "act-2", x=-20.0)
+    it.port.link.resume()
+    assert it.happened("move", amounts, before, "act-2").why == "it was never told to move"
+
+
+def test_a_limit_switch_is_found_by_the_silence_and_named():
+    it = rig()
+    move(it, x=-100.0)
+    it.wait(1.0)
+    it.device.stall(it.clock.now_s())
+    assert not it.look().done and not it.look().done
+    with pytest.raises(InstrumentFault, match="as after a limit switch closed; it was reset") as caught:
+        it.look()
+    assert caught.value.kind == "limit" and not it.device.critical
+
+
+def test_a_line_that_stays_silent_is_a_lost_line_and_no_limit():
+    it = rig()
+    move(it, x=-100.0)
+    it.device.receive = lambda data, now_s: b""
+    assert not it.look().done and not it.look().done
+    with pytest.raises(LinkTimeout):
+        it.look()
+
+
+@pytest.mark.parametrize(
+    "befalls, kind",
+    [(b"!", "paused"), (b"\x18", "reset"), (b"\x85", "stopped")],
+)
+def test_what_somebody_else_does_to_it_is_told(befalls, kind):
+    it = rig()
+    if kind == "paused":
+        it.device.receive(b"G1X-50F600\n", it.clock.now_s())
+        it.driver._target = {"x": -50.0}
+        it.began_s = it.clock.now_s()
+    else:
+        move(it, x=-100.0)
+    it.wait(1.0)
+    it.device.receive(befalls, it.clock.now_s())
+    it.wait(1.0)
+    with pytest.raises(InstrumentFault) as caught:
+        it.look()
+    assert caught.value.kind == {"reset": "alarm"}.get(kind, kind)
+
+
+def test_a_reset_at_rest_is_not_taken_for_a_stop():
+    it = Rig(Stage, homing=False).ready()
+    move(it, x=-100.0)
+    it.wait(1.0)
+    it.device.power_cycle(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="it was reset") as caught:
+        it.look()
+    assert caught.value.kind == "reset"
+
+
+def test_a_target_outside_the_controllers_travel_is_refused_by_it_and_nothing_moves():
+    it = rig(travel=TRAVEL)
+    it.device.settings.set("130=50")
+    with pytest.raises(InstrumentFault, match=r"the target is outside its travel \(error:15\)") as caught:
+        move(it, x=-100.0)
+    assert caught.value.kind == "refused" and it.ledger == []
+
+
+def answers_once(it, answer):
+    """The controller takes one line and answers it with something else."""
+    do, taken = it.device._do, []
+    it.device._do = lambda line, now_s: do(line, now_s) if taken or line == "$G" else taken.append(line) or answer(it)
+
+
+def test_a_line_that_was_damaged_on_its_way_may_be_said_again_and_a_reset_is_named():
+    it = rig()
+    answers_once(it, lambda it: 2)
+    with pytest.raises(ProtocolError, match=r"answered error:2 \(a number that it cannot read\)"):
+        move(it, x=-10.0)
+    move(it, x=-10.0)
+    it.finish()
+    answers_once(it, lambda it: it.device._reset(it.clock.now_s()))
+    with pytest.raises(InstrumentFault, match="it was reset while 'F") as caught:
+        move(it, "act-2", x=-20.0)
+    assert caught.value.kind == "reset"
+
+
+def test_a_position_is_believed_when_it_was_reported_twice():
+    it = rig()
+    exchange, spoilt = it.driver._grbl._exchange, iter([report("Idle", -91.0, -1.0, -1.0)])
+    it.driver._grbl._exchange = lambda codec, command, deadline_s: (
+        next(spoilt, None) or exchange(codec, command, deadline_s)
+    )
+    assert it.driver.counters()["x"].value == -1.0
+
+
+def test_homing_is_not_asked_after_before_it_can_have_begun():
+    it = rig()
+    it.begin("home")
+    sent = len(it.sent)
+    assert it.look().again_in_s == 1.0 and len(it.sent) == sent
+
+
+def test_reports_that_stay_out_now_and_then_are_no_limit_switch():
+    it = rig()
+    move(it, x=-100.0)
+    exchange, n = it.driver._grbl._exchange, 0
+
+    def lossy(codec, command, deadline_s):
+        nonlocal n
+        n += 1
+        if n % 2:
+            raise LinkTimeout("nothing came")
+        return exchange(codec, command, deadline_s)
+
+    it.driver._grbl._exchange = lossy
+    assert it.finish().done
+
+
+def test_a_coarse_stage_is_there_within_its_step():
+    it = rig(simulation={"settings": {"100": 20.0}})
+    move(it, x=-10.02)
+    assert it.finish().achieved["x"].value == -10.0
+
+
+def test_busy_sleeping_and_checking_stages_begin_nothing():
+    it = rig()
+    move(it, x=-100.0)
+    with pytest.raises(InstrumentFault, match="at something already"):
+        move(it, "act-2", x=-10.0)
+    with pytest.raises(InstrumentFault, match="it moves"):
+        it.driver.configure()
+    it.wait(60.0)
+    it.device.receive(b"$C\n", it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="check mode"):
+        move(it, "act-3", x=-10.0)
+    it.device.receive(b"$C\n$SLP\n", it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="it sleeps"):
+        move(it, "act-4", x=-10.0)
+
+
+def test_options_and_what_follows_from_them():
+    declared = Stage.declare({"travel": {"x": ["-20 cm", 0], "z": ["-50 mm", "0 mm"]}, "fastest": "100 mm/s"})
+    settings = {setting.name: setting for setting in declared["move"].settings}
+    assert list(settings) == ["x", "z", "feed"] and (settings["x"].low, settings["x"].high) == (-200.0, 0.0)
+    assert settings["feed"].high == 6000.0
+    assert Stage.complaint("move", {"feed_mm_min": 100.0}, {}) == "give at least one of x, y, z"
+    values = {"x_mm": -3.0, "feed_mm_min": 600.0}
+    assert Stage.expected("move", values, {"travel": TRAVEL}).duration_s == pytest.approx(22.0)
+    for options, words in (
+        ({}, "needs its travel"),
+        ({"travel": {"a": [0, 1]}}, "travel has no option 'a'"),
+        ({"travel": {"x": "20 mm"}}, "is no range"),
+        ({"travel": {"x": ["0 mm", "-20 mm"]}}, "0 mm is not below -20 mm"),
+        ({"travel": TRAVEL, "fastest": "0 mm/min"}, "is no speed of a stage"),
+    ):
+        with pytest.raises(SpecError, match=words):
+            Stage.declare(options)
+
+
+@given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
+def test_marks_are_whole_numbers_that_a_reset_never_leaves(acts):
+    for start, end in map(marks, acts):
+        assert 2 <= start < end == start + 1 <= 80_001
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_on_a_bad_line_it_gets_there_and_says_so(seed):
+    it = Rig(Stage, faults="drop=0.04,flip=0.04,late=0.04,double=0.04,unsolicited=0.04", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(60):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                it.wait(0.3)
+        raise AssertionError("no way through in 60 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    for n, x in enumerate((-50.0, -20.0)):
+        act, settings = f"act-{n}", {"x": Amount(x, "mm"), "feed": Amount(1200.0, "mm/min")}
+        before = insist(it.driver.counters)
+        it.begun = False
+        for _ in range(60):
+            try:
+                move(it, act, x=x, feed=(1200.0, "mm/min"))
+                break
+            except (LinkError, ProtocolError):
+                if insist(it.happened, "move", settings, before, act).state in ("running", "done"):
+                    it.began_s = it.clock.now_s()
+                    break
+        while not (look := insist(it.look)).done:
+            it.wait(look.again_in_s)
+        assert it.device.machine.truly_at(it.clock.now_s())[0] == pytest.approx(x, abs=0.01)
+        assert look.achieved["x"].value == pytest.approx(x, abs=0.01)
+    insist(it.driver.stop)
+    moves = [entry for entry in it.ledger if entry.phase == "begin"]
+    assert len(moves) == 2, "no act was done twice"

@@ -1,0 +1,202 @@
+"""The spin coater on the simulated controller; its bytes are GRBL's (test_grbl.py)."""
+
+import pytest
+
+from drivers.grbl_controller import marks
+from drivers.spin_coater import SpinCoater
+from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+
+SPIN = {"speed": (3000.0, "rpm"), "time": (30.0, "s")}
+TWO_STEPS = SPIN | {"spread_speed": (500.0, "rpm"), "spread_time": (5.0, "s")}
+
+
+def rig(**more):
+    return Rig(SpinCoater, **more).ready()
+
+
+def spins(it):
+    return [(entry.phase, entry.at_s, entry.amount) for entry in it.ledger if entry.act == "spin"]
+
+
+def test_a_spin_is_sent_whole_and_ends_by_itself():
+    it = rig()
+    began_s = it.clock.now_s()
+    it.begin("spin", **TWO_STEPS)
+    start, end = marks("act-1")
+    assert it.sent[-2:] == [
+        b"F%d\n" % start, b"M3S500\nG4P5.00\nS3000\nG4P30.00\nM5\nM5\nF%d\n" % end
+    ]  # fmt: skip
+    assert len(it.sent[-1]) < 128, "GRBL's receive buffer"
+    it.wait(500.0)  # nobody looks, nobody speaks
+    it.bench.settle(it.clock.now_s())
+    assert spins(it) == [("begin", began_s, 0.0), ("end", began_s + 35.0, 35.0)]
+
+
+def test_a_spin_is_watched_to_its_end():
+    it = rig()
+    it.begin("spin", **TWO_STEPS)
+    speeds = []
+    while not (look := it.look()).done:
+        speeds.append(look.readings["speed"].value)
+        it.wait(look.again_in_s)
+    assert set(speeds) == {500.0, 3000.0} and speeds == sorted(speeds)
+    assert look.achieved == {"time": Amount(35.0, "s"), "speed": Amount(3000.0, "rpm")}
+    assert it.clock.now_s() - it.began_s < 36.0
+    assert it.happened("spin", {}, {}).state == "done"
+
+
+def test_what_became_of_a_spin_after_a_crash():
+    it = rig()
+    it.begin("spin", **SPIN)
+    it.wait(10.0)
+    it.restarted().open()
+    assert it.happened("spin", {}, {}).state == "running"
+    it.wait(30.0)
+    assert it.happened("spin", {}, {}).state == "done"
+    assert it.happened("spin", {}, {}, "another").state == "not_begun"
+    it.begin("spin", "act-2", **SPIN)
+    it.wait(10.0)
+    it.driver.stop()
+    verdict = it.happened("spin", {}, {}, "act-2")
+    assert verdict.state == "cannot_tell" and "reset" in verdict.why
+
+
+def test_a_spin_that_was_cut_short_without_a_reset_is_partial():
+    it = rig()
+    it.begin("spin", **SPIN)
+    it.device.dwells_until_s, it.device._rx = None, bytearray(b"M5\n")
+    it.device._work(it.clock.now_s())
+    assert it.happened("spin", {}, {}).state == "partial"
+    with pytest.raises(InstrumentFault, match="stopped before its time") as caught:
+        it.look()
+    assert caught.value.kind == "stopped"
+
+
+def test_a_spin_that_was_never_sent_is_not_begun():
+    it = rig()
+    it.port.link.interrupt()
+    with pytest.raises(LinkError):
+        it.begin("spin", **SPIN)
+    it.port.link.resume()
+    assert it.happened("spin", {}, {}).why == "it was never told to spin"
+
+
+def test_stop_stops_at_once_and_forgets_the_rest():
+    it = rig()
+    it.begin("spin", **TWO_STEPS)
+    it.wait(2.0)
+    now_s = it.clock.now_s()
+    it.driver.stop()
+    assert it.device.machine.rpm == 0.0 and spins(it)[-1] == ("end", now_s, pytest.approx(2.0, abs=0.01))
+    it.wait(100.0)
+    it.bench.settle(it.clock.now_s())
+    assert len(spins(it)) == 2
+
+
+def test_a_stop_that_is_lost_once_is_said_again():
+    it = rig()
+    it.begin("spin", **SPIN)
+    hear, lost = it.device._hear, []
+    it.device._hear = lambda byte, now_s: lost.append(byte) if byte == 0x18 and not lost else hear(byte, now_s)
+    it.driver.stop()
+    assert it.device.machine.rpm == 0.0 and it.sent.count(b"\x18") == 2
+
+
+def test_a_stop_that_does_nothing_is_not_believed():
+    it = rig()
+    it.begin("spin", **SPIN)
+    it.device._reset = lambda now_s: it.device._say("Grbl 1.1h ['$' for help]")
+    with pytest.raises(InstrumentFault, match="it is at 3000 rpm after it was told to stop") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+@pytest.mark.parametrize(
+    "befalls, kind",
+    [(lambda it: it.device.receive(b"!", it.clock.now_s()), "paused"),
+     (lambda it: it.device.power_cycle(it.clock.now_s()), "reset"),
+     (lambda it: it.device.receive(b"\x18", it.clock.now_s()), "reset"),
+     (lambda it: setattr(it.device.machine, "rpm", 2000.0), "setup")],
+)  # fmt: skip
+def test_what_somebody_else_does_to_it_is_told(befalls, kind):
+    it = rig()
+    it.begin("spin", **SPIN)
+    it.wait(5.0)
+    befalls(it)
+    with pytest.raises(InstrumentFault) as caught:
+        it.look()
+    assert caught.value.kind == kind
+
+
+def test_a_spindle_that_turns_on_after_its_time_is_a_runaway():
+    it = rig()
+    it.begin("spin", **SPIN)
+    it.device.dwells_until_s = 1e9
+    it.wait(33.0)
+    with pytest.raises(InstrumentFault, match=r"it turns on, 3\.?\d* s after its time") as caught:
+        it.look()
+    assert caught.value.kind == "runaway"
+
+
+def test_a_line_that_is_refused_begins_nothing_that_is_believed():
+    it = rig()
+    do = it.device._do
+    it.device._do = lambda line, now_s: 20 if line.startswith("M3") else do(line, now_s)
+    with pytest.raises(InstrumentFault, match=r"a command that it does not support \(error:20\)"):
+        it.begin("spin", **SPIN)
+
+
+def test_settings_that_differ_from_the_lab_file_are_refused():
+    it = Rig(SpinCoater, simulation={"settings": {"30": 4000}})
+    with pytest.raises(InstrumentFault, match=r"to 4000 rpm \(\$30\), the lab file says from 200 rpm to 6000 rpm"):
+        it.driver.configure()
+    it = Rig(SpinCoater, simulation={"settings": {"32": 1}})
+    with pytest.raises(InstrumentFault, match=r"\$32 is 1.0 where 0 is needed"):
+        it.driver.configure()
+    it = rig()
+    it.begin("spin", **SPIN)
+    with pytest.raises(InstrumentFault, match="at something") as caught:
+        it.driver.configure()
+    assert caught.value.kind == "busy"
+    with pytest.raises(InstrumentFault, match="at something already"):
+        it.begin("spin", "act-2", **SPIN)
+
+
+def test_options():
+    settings = {one.name: one for one in SpinCoater.declare({"speed": ["1000 rpm", "8000 rpm"]})["spin"].settings}
+    assert (settings["speed"].low, settings["spread_speed"].high) == (1000.0, 8000.0)
+    values = {"speed_rpm": 3000.0, "time_s": 30.0, "spread_s": 5.0}
+    assert SpinCoater.expected("spin", values, {}).duration_s == 30.0
+    assert SpinCoater.expected("spin", values | {"spread_rpm": 500.0}, {}).duration_s == 35.0
+    with pytest.raises(SpecError, match="0 rpm is not above 0"):
+        SpinCoater.declare({"speed": [0, "3000 rpm"]})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_on_a_bad_line_it_spins_once_and_says_so(seed):
+    it = Rig(SpinCoater, faults="drop=0.04,flip=0.04,late=0.04,double=0.04,unsolicited=0.04", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(60):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                it.wait(0.3)
+        raise AssertionError("no way through in 60 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    for _ in range(60):
+        try:
+            it.begin("spin", **SPIN)
+            break
+        except (LinkError, ProtocolError):
+            if insist(it.happened, "spin", {}, {}).state in ("running", "done"):
+                it.began_s = it.clock.now_s()
+                break
+    while not (look := insist(it.look)).done:
+        it.wait(look.again_in_s)
+    assert look.achieved["time"] == Amount(30.0, "s")
+    assert [phase for phase, _, _ in spins(it)] == ["begin", "end"] and spins(it)[1][2] == pytest.approx(30.0)
+    insist(it.driver.stop)
