@@ -232,7 +232,7 @@ class E3216(Driver):
         if hold is None:
             return self._programme(seen, elapsed_s)
         left_s = hold.left_s(seen.temperature_c, elapsed_s)
-        self._steer(hold.temperature)
+        self._steer(hold.wanted)
         return Progress(
             done=left_s is not None and left_s <= 0.0,
             achieved=hold.achieved(seen.temperature_c, elapsed_s),

@@ -231,9 +231,9 @@ class LS336(Driver):
             )
         if range_ == "0":
             raise InstrumentFault(f"its heater went off by itself: {self._why_off()}", kind="off")
-        if ramping == "0" and abs(float(setpoint) - hold.temperature) > READ_BACK_K:
+        if ramping == "0" and abs(float(setpoint) - hold.wanted) > READ_BACK_K:
             raise InstrumentFault(
-                f"its setpoint is {float(setpoint):g} K where {hold.temperature:g} K was sent", kind="setup"
+                f"its setpoint is {float(setpoint):g} K where {hold.wanted:g} K was sent", kind="setup"
             )
         left_s = hold.left_s(float(now_k), elapsed_s)
         return Progress(

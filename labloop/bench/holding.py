@@ -1,4 +1,4 @@
-"""A temperature that is to be reached and kept: what every bath, plate and furnace does alike.
+"""Something that is to be reached and kept, a temperature or a flow: what baths, furnaces and controllers do alike.
 
 Only time without a break within the tolerance counts, so a hold that is left begins anew when it is reached again.
 """
@@ -32,27 +32,28 @@ def hold_settings(temperature: Setting, reach_by_s: float) -> tuple[Setting, ...
 class Hold:
     """A hold that was begun in this process; ``reached_s``: since when without a break it is within tolerance.
 
-    ``unit``: of the temperature (degC, K); the tolerance is in kelvin with both.
+    ``quantity`` and ``unit``: what is held (temperature in degC or K, with a tolerance in kelvin).
     """
 
-    temperature: float
-    tolerance_k: float
+    wanted: float
+    tolerance: float
     time_s: float
     reach_by_s: float
     started: bool = False
     reached_s: float | None = None
     unit: str = "degC"
+    quantity: str = "temperature"
 
     def left_s(self, now: float, elapsed_s: float) -> float | None:
         """How long it is still to be kept (0 and less: done), or None while it is not reached.
 
         Raises InstrumentFault (``not_reached``) when that takes longer than it may.
         """
-        if abs(now - self.temperature) > self.tolerance_k:
+        if abs(now - self.wanted) > self.tolerance:
             self.reached_s = None
             if elapsed_s > self.reach_by_s:
                 raise InstrumentFault(
-                    f"{written(now, self.unit)} after {elapsed_s:.0f} s, where {written(self.temperature, self.unit)} "
+                    f"{written(now, self.unit)} after {elapsed_s:.0f} s, where {written(self.wanted, self.unit)} "
                     f"was to be reached within {self.reach_by_s:.0f} s",
                     kind="not_reached",
                 )
@@ -62,8 +63,8 @@ class Hold:
         return self.time_s - (elapsed_s - self.reached_s)
 
     def achieved(self, now: float, elapsed_s: float) -> dict[str, Amount]:
-        """The temperature, and how long it was kept, once it is reached."""
-        found = {"temperature": Amount(now, self.unit)}
+        """What it is now, and how long it was kept, once it is reached."""
+        found = {self.quantity: Amount(now, self.unit)}
         if self.reached_s is not None:
             found["time"] = Amount(elapsed_s - self.reached_s, "s")
         return found

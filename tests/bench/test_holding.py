@@ -8,7 +8,7 @@ TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC",
 
 
 def hold(**more):
-    return Hold(**{"temperature": 40.0, "tolerance_k": 1.0, "time_s": 30.0, "reach_by_s": 60.0} | more)
+    return Hold(**{"wanted": 40.0, "tolerance": 1.0, "time_s": 30.0, "reach_by_s": 60.0} | more)
 
 
 def test_only_time_without_a_break_counts():
@@ -34,7 +34,7 @@ def test_too_late_is_a_fault_that_a_campaign_may_learn_from():
 
 
 def test_a_hold_in_kelvin_says_so():
-    it = hold(temperature=77.0, unit="K")
+    it = hold(wanted=77.0, unit="K")
     with pytest.raises(InstrumentFault, match=r"^300 K after 61 s, where 77 K was"):
         it.left_s(300.0, 61.0)
     assert it.achieved(77.5, 1.0) == {"temperature": Amount(77.5, "K")}
@@ -45,4 +45,10 @@ def test_the_settings_are_the_arguments_of_a_hold():
     assert {setting.argument: setting.default for setting in settings} == {
         "temperature_c": None, "tolerance_k": 1.0, "time_s": None, "reach_by_s": 600.0,
     }  # fmt: skip
-    assert Hold(temperature=1.0, tolerance_k=1.0, time_s=1.0, reach_by_s=settings[3].default)
+    assert Hold(wanted=1.0, tolerance=1.0, time_s=1.0, reach_by_s=settings[3].default)
+
+
+def test_a_flow_is_held_under_its_own_name():
+    it = hold(wanted=100.0, tolerance=2.0, quantity="flow", unit="mL/min")
+    assert it.left_s(99.0, 0.0) == 30.0
+    assert it.achieved(99.0, 5.0) == {"flow": Amount(99.0, "mL/min"), "time": Amount(5.0, "s")}
