@@ -7,6 +7,8 @@ _FACTORS: dict[str, tuple[str, float]] = {
     "µL": ("volume", 1.0),
     "mL": ("volume", 1e3),
     "L": ("volume", 1e6),
+    "mL/min": ("flow", 1.0),
+    "L/min": ("flow", 1e3),
     "um": ("length", 1e-3),
     "mm": ("length", 1.0),
     "cm": ("length", 10.0),

@@ -1,0 +1,349 @@
+"""Alicat mass flow controllers (MC and its family: MCS, MCR, MCQ, MCE, MCV ...), over RS-232 or RS-485.
+
+Sources: operating manual of the MC series (p. 43 and p. 36 of two editions), manual of standard devices (January 2023,
+p. 32), table of contents of the serial primer (February 2023); answers of an MC-500SCCM-D (10v20) and others as the
+library alicatlib has them on record. What matters of them:
+
+* 19200 8N1; up to 26 devices share a line, told apart by a letter. A command is the letter, the command and CR; an
+  answer is one line that ends with CR. ``?`` is the answer to what is unknown or refused.
+* The letter alone, and everything that sets something, is answered with the data frame:
+  ``A +014.62 +021.89 +000.99 +000.99 +123.40     N2`` is absolute pressure, temperature, volumetric flow, mass flow,
+  setpoint, gas; a totalizer stands before the gas. Each number has a sign and at least five digits. Words may follow:
+  MOV VOV POV TOV (beyond the range), HLD (valve held), OPL, OVR, TMF, LCK, EXH, ADC.
+* The letter followed by digits is an old way to set the setpoint, 64000 being full scale. This driver has no way to say
+  that: a setpoint is ``S`` and a number with a point.
+* ``LS`` is answered with flow, setpoint and the unit that the device counts in; firmware before 9v answers ``?``.
+* ``LSS`` says where the setpoint comes from: A analog, S serial and saved, U serial and not saved. Saved setpoints wear
+  a memory out when they change often, so S is turned into U.
+* ``HC`` holds the valve closed whatever the setpoint is, ``C`` ends that.
+* Nothing of it watches the computer: gas goes on flowing when that dies.
+* The answers to ``??M4`` and ``??M5`` are lines of the list that ``??M*`` gives, asked for one at a time as the manual
+  does with ``??M9``.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Hold,
+    Identity,
+    InstrumentFault,
+    Progress,
+    ProtocolError,
+    Reading,
+    Setting,
+    Signal,
+    SpecError,
+    Steady,
+    Value,
+    Verdict,
+    action,
+    quantity_of,
+    refuse_unknown,
+    written,
+)
+
+from .alicat_codec import ANSWERS, MODEL, AlicatCodec, Command, Frame, frame_of
+
+# A data frame of 60 characters takes 32 ms at 19200 baud; a controller answers within 50 ms.
+ANSWER_S = 1.0
+# What is set is read back to a thousandth of full scale: displays have five digits.
+READ_BACK = 0.001
+TRIES = 2
+# A flow settles within a second or two; the supply behind it may take longer.
+SETTLE_S = 30.0
+# Standard cubic centimetres and litres a minute; what counts as standard is the device's own setting.
+UNITS = {"SCCM": 1.0, "SmL/m": 1.0, "SLPM": 1000.0, "SL/m": 1000.0}
+
+RATE = Setting(
+    name="rate", argument="rate_ml_min", unit="mL/min", low=0.0, high=1e6, doc="standard volume of gas a minute"
+)
+TOLERANCE = Setting(
+    name="tolerance", argument="tolerance_ml_min", unit="mL/min", low=0.0, high=1e6, required=False,
+    doc="how near counts as reached; 2 % of full scale, if left out",
+)  # fmt: skip
+REACH_BY = Setting(
+    name="reach_by", argument="reach_by_s", unit="s", low=1.0, high=3600.0, default=SETTLE_S, required=False,
+    doc="how long reaching it may take",
+)  # fmt: skip
+EVIDENCE = "the setpoint and whether the valve is held, read back"
+
+
+class MC(Driver):
+    """An Alicat MC. Options: ``full_scale: 500 mL/min``, ``address: A`` (a letter), ``gas: N2`` (must be set there)."""
+
+    kind = "Alicat MC mass flow controller"
+    signals = (
+        Signal(name="flow", unit="mL/min", doc="mass flow, as standard volume"),
+        Signal(name="setpoint", unit="mL/min"),
+        Signal(name="pressure", unit="psi", doc="absolute"),
+        Signal(name="temperature", unit="degC", doc="of the gas"),
+        Signal(name="gas"),
+        Signal(name="state", doc="ok, or what the device says is the matter: MOV, HLD, TMF ..."),
+    )
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._codec = AlicatCodec(str(options.get("address", "A")))
+        self._full_ml_min = _full_scale(options)
+        self._gas = str(options["gas"]) if "gas" in options else ""
+        self._factor: float | None = None
+        self._hold: Hold | None = None
+        self._flows = Steady(self._full_ml_min / 5.0)
+
+    # --- known without a port -----------------------------------------------------------------------------------
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions, with full scale as the limit. Raises SpecError for options that make no sense."""
+        refuse_unknown(options, ("address", "full_scale", "gas"), cls.__name__)
+        full = _full_scale(options)
+        limited = {
+            "rate": replace(RATE, high=full, resolution=full / 10_000.0),
+            "tolerance": replace(TOLERANCE, low=full / 1000.0, high=full, default=full / 50.0),
+        }
+        return {
+            name: replace(one, settings=tuple(limited.get(setting.name, setting) for setting in one.settings))
+            for name, one in super().declare(options).items()
+        }
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """A few seconds until the flow is there, then the hold."""
+        if action == "off":
+            return Expected()
+        achieved = {"flow": Amount(float(values["rate_ml_min"]), "mL/min")}
+        return Expected(duration_s=3.0 + float(values.get("time_s", 0.0)), achieved=achieved)
+
+    # --- on the wire --------------------------------------------------------------------------------------------
+
+    def open(self) -> Identity:
+        """Ask for model, serial number, firmware and unit. Raises InstrumentFault when it is something else."""
+        frame = self._said(Command(""))
+        model, serial = self._line("??M4"), self._line("??M5")
+        firmware = self._said(Command("VE"))
+        match = MODEL.fullmatch(model)
+        if model and not model.startswith("MC"):
+            raise InstrumentFault(f"{model!r} answers where an Alicat MC was expected", kind="identity")
+        try:
+            frame_of(frame)
+        except ProtocolError as error:
+            raise InstrumentFault(f"{error}; an Alicat MC was expected", kind="identity") from error
+        label = unit[2] if (unit := self._setpoint_line()) else match["unit"] if match else "SCCM"
+        if label not in UNITS:
+            raise InstrumentFault(f"it counts in {label}. Set it to SCCM or SLPM", kind="setup")
+        self._factor = UNITS[label]
+        if match is not None and not math.isclose(
+            float(match["number"]) * UNITS[match["unit"]], self._full_ml_min, rel_tol=1e-3
+        ):
+            raise InstrumentFault(
+                f"{model!r} answers where one with a full scale of {written(self._full_ml_min, 'mL/min')} was expected",
+                kind="identity",
+            )
+        return Identity(model=model or "Alicat MC", serial=serial, firmware=firmware, first_reply=repr(frame))
+
+    def configure(self) -> None:
+        """Take setpoints over serial without saving each; raises InstrumentFault when it follows an analog input."""
+        source = self._said(Command("LSS"))
+        if source == "A":
+            raise InstrumentFault("its setpoint comes from the analog input. Set its source to serial", kind="setup")
+        if source == "S":
+            self._said(Command("LSS", "U"))
+        self._sound()
+
+    def read(self) -> Mapping[str, Reading]:
+        """Flow, setpoint, pressure, temperature, gas and state now."""
+        frame = self._look()
+        return {
+            "flow": Reading(value=self._ml_min(frame.flow), unit="mL/min"),
+            "setpoint": Reading(value=self._ml_min(frame.setpoint), unit="mL/min"),
+            "pressure": Reading(value=frame.pressure, unit="psi"),
+            "temperature": Reading(value=frame.temperature_c, unit="degC"),
+            "gas": Reading(value=frame.gas),
+            "state": Reading(value=" ".join(frame.words) or "ok"),
+        }
+
+    @action(RATE, TOLERANCE, REACH_BY, gives=signals[:1], act=True, repeatable=True, evidence=EVIDENCE)
+    def flow(self, rate_ml_min: float, tolerance_ml_min: float, reach_by_s: float) -> None:
+        """Let gas flow at a rate in mL/min and go on; done when it does."""
+        self._begin(rate_ml_min, tolerance_ml_min, 0.0, reach_by_s)
+
+    @action(
+        RATE, TOLERANCE, REACH_BY,
+        Setting(name="time", argument="time_s", unit="s", low=0.0, high=604_800.0, doc="how long, once reached"),
+        gives=signals[:1], act=True, holds=True,
+    )  # fmt: skip
+    def hold(self, rate_ml_min: float, tolerance_ml_min: float, reach_by_s: float, time_s: float) -> None:
+        """Let gas flow at a rate in mL/min for a time; it goes on afterwards. Only time without a break counts."""
+        self._begin(rate_ml_min, tolerance_ml_min, time_s, reach_by_s)
+
+    @action(repeatable=True)
+    def off(self) -> None:
+        """Close the valve."""
+        self._hold = None
+        self.stop()
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """Look at the flow. Raises InstrumentFault when it is not reached, beyond the range, or the valve is held."""
+        hold = self._hold
+        if hold is None:
+            return Progress(done=True)
+        frame = self._sound(hold)
+        flow = self._ml_min(frame.flow)
+        left_s = hold.left_s(flow, elapsed_s)
+        return Progress(
+            done=left_s is not None and left_s <= 0.0,
+            achieved=hold.achieved(flow, elapsed_s),
+            readings={"flow": Reading(value=flow, unit="mL/min")},
+            again_in_s=0.5 if left_s is None else min(max(left_s, 0.0), 2.0),
+        )
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Read setpoint and valve back; how long a flow lasted, it does not know."""
+        frame = self._look()
+        held = "HLD" in frame.words
+        if action == "off":
+            return Verdict(state="done" if held else "not_begun", why=f"its valve is {'' if held else 'not '}held")
+        wanted = float(self.resolved(action, settings)["rate_ml_min"])
+        flows = not held and abs(self._ml_min(frame.setpoint) - wanted) <= self._digit
+        if action == "flow":
+            why = "setpoint and valve " + ("are as asked for" if flows else "are not as asked for")
+            return Verdict(state="done" if flows else "not_begun", why=why)
+        if self._hold is not None and act == self.act and not self._hold.started:
+            return Verdict(state="not_begun", why="no setpoint was ever sent")
+        if flows:
+            return Verdict(state="running", why=f"gas flows at {written(wanted, 'mL/min')}")
+        return Verdict(
+            state="partial", why="it does not let that flow any more, and keeps no record of how long it did"
+        )
+
+    def brake(self) -> None:
+        """Close the valve, and look at nothing."""
+        self.exchange.tell(self._codec, Command("HC"))
+
+    def stop(self) -> None:
+        """Hold the valve closed and set 0; harmless twice. Raises InstrumentFault when it is not held."""
+        for _ in range(TRIES):
+            self._said(Command("HC"))
+            self._said(Command("S", 0.0))
+            frame = self._look()
+            if "HLD" in frame.words:
+                return
+        raise InstrumentFault(f"its valve is not held closed after it was told to: {frame}", kind="runaway")
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _begin(self, rate_ml_min: float, tolerance_ml_min: float, time_s: float, reach_by_s: float) -> None:
+        self._hold = Hold(rate_ml_min, tolerance_ml_min, time_s, reach_by_s, unit="mL/min", quantity="flow")
+        self._sound()
+        self._hold.started = True
+        for _ in range(TRIES):
+            frame = self._frame(Command("S", rate_ml_min / self._unit, self._decimals))
+            if "HLD" in frame.words:
+                self._said(Command("C"))
+            frame = self._look()
+            if abs(self._ml_min(frame.setpoint) - rate_ml_min) <= self._digit and "HLD" not in frame.words:
+                return
+        raise InstrumentFault(
+            f"its setpoint is {written(self._ml_min(frame.setpoint), 'mL/min')} where {written(rate_ml_min, 'mL/min')} "
+            f"was sent ({' '.join(frame.words) or 'no word why'})", kind="setup",
+        )  # fmt: skip
+
+    def _sound(self, hold: Hold | None = None) -> Frame:
+        """The data frame. Raises InstrumentFault for what makes its flow no flow of this gas, when it is said twice."""
+        frame = self._look()
+        if (wrong := self._wrong(frame, hold)) is None:
+            return frame
+        frame = self._look()
+        if self._wrong(frame, hold) != wrong:
+            raise ProtocolError(f"{wrong[1]}; asked again, it said otherwise")
+        raise InstrumentFault(wrong[1], kind=wrong[0])
+
+    def _wrong(self, frame: Frame, hold: Hold | None) -> tuple[str, str] | None:
+        """What is the matter, as a word and in words; ``hold``: with what was begun too."""
+        if self._gas and frame.gas != self._gas:
+            return "setup", f"it is set to {frame.gas}, where the lab file says {self._gas}"
+        for word, kind, what in (
+            ("ADC", "sensor", "its sensor does not answer"),
+            ("MOV", "over_range", "its mass flow is beyond its range"),
+            ("EXH", "held", "its exhaust valve is open"),
+        ):
+            if word in frame.words:
+                return kind, f"{what} ({word})"
+        if hold is not None and "HLD" in frame.words:
+            return "held", "its valve is held (at its display, or by a command)"
+        set_ml_min = self._ml_min(frame.setpoint)
+        if hold is not None and abs(set_ml_min - hold.wanted) > self._digit:
+            said, sent = written(set_ml_min, "mL/min"), written(hold.wanted, "mL/min")
+            return "setup", f"its setpoint is {said} where {sent} was sent"
+        return None
+
+    @property
+    def _unit(self) -> float:
+        """How many mL/min one of the device's units is. Raises ProtocolError before open() has asked for it."""
+        if self._factor is None:
+            raise ProtocolError("what it counts in is not known before it was opened")
+        return self._factor
+
+    @property
+    def _decimals(self) -> int:
+        """Behind the point, so that the last digit is a ten thousandth of full scale or less; at least one."""
+        return max(1, 4 - math.floor(math.log10(self._full_ml_min / self._unit)))
+
+    @property
+    def _digit(self) -> float:
+        return READ_BACK * self._full_ml_min
+
+    def _ml_min(self, value: float) -> float:
+        return round(value * self._unit, 6)
+
+    def _look(self) -> Frame:
+        """The data frame, its flow believed only when it did not jump, or was said twice."""
+        found: list[Frame] = []
+
+        def ask() -> float:
+            found.append(self._frame(Command("")))
+            return found[-1].flow * self._unit
+
+        self._flows.read(ask, "its flow")
+        return found[-1]
+
+    def _frame(self, command: Command) -> Frame:
+        said = self._said(command)
+        if said == "?":
+            raise InstrumentFault(f"it refuses {command.text!r}", kind="refused")
+        return frame_of(said)
+
+    def _setpoint_line(self) -> tuple[str, ...]:
+        """The three parts of the answer to LS; none where the firmware has no LS."""
+        match = ANSWERS["LS"].fullmatch(self._said(Command("LS")))
+        return tuple(match.groups()) if match else ()
+
+    def _line(self, name: str) -> str:
+        """One line of the maker's list without its number and label; none where it cannot be asked for singly."""
+        said = self._said(Command(name))
+        return "" if said == "?" else said.split()[-1]
+
+    def _said(self, command: Command) -> str:
+        said: str = self.exchange(self._codec, command, ANSWER_S)
+        return said
+
+
+def _full_scale(options: Mapping[str, Any]) -> float:
+    if "full_scale" not in options:
+        raise SpecError("a mass flow controller needs its full scale: full_scale: 500 mL/min")
+    full = quantity_of(options["full_scale"], "mL/min")
+    if not 0.1 <= full <= 5e6:
+        raise SpecError(f"full_scale = {written(full, 'mL/min')} is no mass flow controller's")
+    address = options.get("address", "A")
+    if not (isinstance(address, str) and re.fullmatch("[A-Z]", address)):
+        raise SpecError(f"address = {address!r} is not a letter from A to Z")
+    return full
