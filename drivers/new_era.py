@@ -188,7 +188,7 @@ class NE1000(Driver):
 
     def read(self) -> Mapping[str, Reading]:
         """The volumes moved since the counters were cleared."""
-        now = self._line.look()[1]
+        now = self._line.sure()[1]
         return {
             "infused": Reading(value=now.infused, unit="uL"),
             "withdrawn": Reading(value=now.withdrawn, unit="uL"),

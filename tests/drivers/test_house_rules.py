@@ -11,7 +11,9 @@ import pytest
 
 from labloop.bench import Driver, Identity, actions_of
 from labloop.bench.settings import resolve
+from labloop.campaign.spec import lab_from_dict
 from labloop.campaign.units import check_unit
+from labloop.runner.conformance import BROKEN, examine
 from tests.drivers.rigs import Rig
 from tests.drivers.stand import stand_of
 
@@ -161,6 +163,16 @@ def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
 def test_a_stand_that_does_nothing_to_matter_has_no_acts(driver):
     acts = any(action.act for action in driver.declare(stand_of(driver).options).values())
     assert acts == stand_of(driver).acts
+
+
+@ALL
+def test_it_keeps_every_rule_on_its_simulator(driver):
+    stand = stand_of(driver)
+    entry = {"driver": f"{driver.__module__}:{driver.__name__}", "simulator": stand.simulator, "port": stand.port}
+    simulation = {"simulation": dict(stand.simulation)} if stand.simulation else {}
+    lab = {"labloop": 1, "name": "proving", "instruments": {"it": {**entry, **stand.options, **simulation}}}
+    broken = [one for one in examine(lab_from_dict(lab, FOLDER.parent), "it") if one.state == BROKEN]
+    assert not broken, broken
 
 
 @ALL

@@ -45,6 +45,11 @@ def test_the_tutorials_campaign_is_checked_and_run(lab: Path) -> None:
     assert "best" in ran.stdout + ran.stderr
 
 
+def test_the_tutorials_driver_keeps_every_rule(lab: Path) -> None:
+    proved = labloop(lab, "conformance", "drivers.bath:Bath")
+    assert proved.returncode == 0 and "BROKEN" not in proved.stdout and "faults" in proved.stdout, proved
+
+
 def test_the_tutorials_tests_pass_and_notice_a_broken_driver(lab: Path) -> None:
     def pytest_() -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
