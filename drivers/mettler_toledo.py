@@ -43,7 +43,20 @@ from labloop.bench import (
     written,
 )
 
-from .weighing import LOOK_S, MASS, WATCHDOG, WITHIN, alike, expected, refuse_another, serial_of, unstable
+from .weighing import (
+    LOOK_S,
+    MASS,
+    MOVES,
+    MOVES_G,
+    WATCHDOG,
+    WITHIN,
+    alike,
+    confirmed,
+    expected,
+    refuse_another,
+    serial_of,
+    unstable,
+)
 
 # The longest response we ask for (I2) has 60 characters, 65 ms at 9600 baud; a WXS205SDU answers within 0.15 s.
 ANSWER_S = 1.0
@@ -196,10 +209,10 @@ class MTSICS(Driver):
 
     def read(self) -> Mapping[str, Reading]:
         """Mass and tare now. Raises InstrumentFault when the pan is overloaded or away."""
-        now = self._look()
+        now = confirmed(self._look, _same)
         return {
             "mass": Reading(value=now.value, unit="g"),
-            "tare": Reading(value=self._answered("TA").value, unit="g"),
+            "tare": Reading(value=self._memory(), unit="g"),
             "stable": Reading(value="yes" if now.status == "S" else "no"),
         }
 
@@ -332,3 +345,12 @@ class MTSICS(Driver):
             case "ES" | "ET" | "EL":
                 raise InstrumentFault(f"{text}: {ERRORS[reply.status]} ({reply.status})", kind="refused")
         return reply
+
+
+def _same(before: Reply, now: Reply) -> bool:
+    """Whether two looks confirm each other: nearly, while the pan has not settled."""
+    if before.status != now.status or before.value is None or now.value is None:
+        return before.status == now.status and before.value == now.value
+    if now.status == "S":
+        return alike(before.value, now.value, now.digit)
+    return abs(now.value - before.value) <= max(MOVES_G, MOVES * abs(now.value))

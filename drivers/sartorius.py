@@ -44,7 +44,7 @@ from labloop.bench import (
     written,
 )
 
-from .weighing import LOOK_S, MASS, WATCHDOG, WITHIN, alike, expected, refuse_another, serial_of, unstable
+from .weighing import LOOK_S, MASS, WATCHDOG, WITHIN, alike, confirmed, expected, refuse_another, serial_of, unstable
 
 # 22 characters of 11 bits take 25 ms at 9600 baud; balances answer within 0.2 s, their display's own beat.
 ANSWER_S = 1.0
@@ -196,7 +196,7 @@ class SBI(Driver):
 
     def read(self) -> Mapping[str, Reading]:
         """The mass now, left out as long as its unit is not known. Raises InstrumentFault: overload, underload."""
-        now = self._look()
+        now = confirmed(self._look, _same)
         return _mass(now) | {"stable": Reading(value="yes" if now.stable else "no")}
 
     @action(WITHIN, gives=(MASS,), repeatable=True)
@@ -289,6 +289,13 @@ class SBI(Driver):
 
     def _tell(self, text: str) -> None:
         self.exchange(self._codec, Command(text), ANSWER_S)
+
+
+def _same(before: Look, now: Look) -> bool:
+    """Whether two looks confirm each other; one that is not stable says nothing of the mass."""
+    if before.stable != now.stable or (before.mass_g is None) != (now.mass_g is None):
+        return False
+    return before.mass_g is None or now.mass_g is None or alike(before.mass_g, now.mass_g, now.digit_g)
 
 
 def _mass(now: Look) -> dict[str, Reading]:

@@ -5,12 +5,13 @@ cut short is simply done again. A weight counts when the balance calls it stable
 same, for a line without a checksum turns a digit now and then.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from labloop.bench import (
     Expected,
     InstrumentFault,
+    ProtocolError,
     Setting,
     Signal,
     SpecError,
@@ -19,12 +20,18 @@ from labloop.bench import (
     written,
 )
 
+L = TypeVar("L")
+
 # Between two looks at a pan that has not settled.
 LOOK_S = 0.5
 # How long a balance takes to settle on a quiet table; only for the expected time of a step.
 SETTLES_S = 4.0
 # Two stable weights in a row may differ by their last digits; so may zero after a tare. More was damaged, or moves.
 AGREE_DIGITS = 5.0
+# With one answer in ten damaged, five unlike pairs in a row happen once in some thousand times.
+AGREE_TRIES = 5
+# A pan that has not settled moves by less than this part of its weight (or this many grams) between two answers.
+MOVES, MOVES_G = 0.1, 1.0
 
 WITHIN = Setting(
     name="within", argument="within_s", unit="s", low=1.0, high=600.0, default=60.0, required=False,
@@ -57,6 +64,16 @@ def refuse_another(wanted: str, serial: str, model: str) -> None:
 def alike(first_g: float, again_g: float, digit_g: float) -> bool:
     """Whether two stable weights in a row confirm each other."""
     return abs(again_g - first_g) <= AGREE_DIGITS * digit_g
+
+
+def confirmed(look: Callable[[], L], same: Callable[[L, L], bool]) -> L:
+    """What two looks in a row say nearly alike. Raises ProtocolError when they go on being unlike."""
+    said = look()
+    for _ in range(AGREE_TRIES):
+        before, said = said, look()
+        if same(before, said):
+            return said
+    raise ProtocolError("the pan reads differently each time")
 
 
 def unstable(within_s: float, last_g: float | None) -> InstrumentFault:

@@ -7,6 +7,7 @@ few as the driver is content with.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from random import Random
 from typing import Any, Final
 
 from labloop.bench import Amount, InProcessLink, InProcessMessageLink, Port
@@ -23,6 +24,7 @@ from .benches import simulation_plan
 from .clock import VirtualClock
 
 SHORT_S: Final = 5.0  # a time that is asked for lasts so long, where the limits allow it
+DRAWS: Final = 100  # settings that must fit together (a sweep's start, stop and step) are drawn so often
 LONGEST_S: Final = 48 * 3600.0  # an action that has not ended after two days of the clock's time never does
 
 
@@ -119,8 +121,24 @@ class Stand:
 
     def faultless(self) -> None:
         """From here on the line is sound."""
-        self.bench.faults = self.line.faults = Faults({})
+        self.line.faults = Faults({})
         self.wait(30.0)  # what was late has come, what was out is in again
+
+    def truth(self) -> Mapping[str, Any]:
+        """What it reads now on a sound line; the faults go on afterwards."""
+        faults, self.line.faults = self.line.faults, Faults({})
+        self.wait(3.0)  # what was late has come
+        self.line.receive(*((b"",) if self.serial else (b"", [])), self.clock.now_s())
+        link = InProcessLink if self.serial else InProcessMessageLink
+        line: Any = self.line
+        port = Port(link(self.address, line, self.clock), inline=True)
+        driver = self.declaration.driver(port.exchange(self.name, self.address), **self.declaration.options)
+        try:
+            driver.open()
+            readings: Mapping[str, Any] = driver.read()
+            return readings
+        finally:
+            self.line.faults = faults
 
     @property
     def sent(self) -> int:
@@ -138,12 +156,23 @@ def examples(declaration: Declaration, action: Action) -> Iterator[Example]:
     """Settings that the driver accepts together, those with the fewest optional ones first."""
     required = [one for one in action.settings if one.required]
     optional = [one for one in action.settings if not one.required]
-    for count in range(len(optional) + 1):
-        for some in combinations(optional, count):
-            amounts = {one.name: Amount(middle(one), one.unit) for one in (*required, *some)}
+    subsets = [some for count in range(len(optional) + 1) for some in combinations(optional, count)]
+    dice = Random(0)
+    for attempt in range(DRAWS):
+        for some in subsets:
+            drawn = {one.name: middle(one) if attempt == 0 else inside(one, dice) for one in (*required, *some)}
+            amounts = {one.name: Amount(drawn[one.name], one.unit) for one in (*required, *some)}
             values = resolve(action, amounts)
             if not declaration.complaint(action.name, values):
                 yield Example(amounts=amounts, values=values)
+
+
+def inside(setting: Setting, dice: Random) -> Any:
+    """A value somewhere inside a setting's limits, small ones as often as large ones."""
+    if setting.choices or setting.low is None or setting.high is None or same_dimension(setting.unit, "s"):
+        return middle(setting)
+    reach = max(abs(setting.low), abs(setting.high)) * 10.0 ** -dice.uniform(0.0, 4.0)
+    return min(max(dice.choice((-1.0, 1.0)) * reach, setting.low), setting.high)
 
 
 def middle(setting: Setting) -> Any:

@@ -169,7 +169,7 @@ def test_a_stand_that_does_nothing_to_matter_has_no_acts(driver):
 def test_it_keeps_every_rule_on_its_simulator(driver):
     stand = stand_of(driver)
     entry = {"driver": f"{driver.__module__}:{driver.__name__}", "simulator": stand.simulator, "port": stand.port}
-    simulation = {"simulation": dict(stand.simulation)} if stand.simulation else {}
+    simulation = {"simulation": {**stand.simulation, **stand.proving}}
     lab = {"labloop": 1, "name": "proving", "instruments": {"it": {**entry, **stand.options, **simulation}}}
     broken = [one for one in examine(lab_from_dict(lab, FOLDER.parent), "it") if one.state == BROKEN]
     assert not broken, broken

@@ -9,5 +9,6 @@ STANDS = {
         simulation={"load": "12.5 g"},
         act=("weigh", {}),
         acts=False,
+        proving={"load": "0 g"},  # what stands on the pan is outside its zero range
     )
 }

@@ -8,6 +8,7 @@ STANDS = {
         port="serial:///dev/pumps?baud=19200",
         simulator="simulators.new_era:NE1000",
         options={"address": 0, "syringe": SYRINGE},
+        proving={"stock": "5 mL"},  # half full: it can be drawn up too
         act=("dispense", {"rate": (60.0, "uL/min"), "time": (60.0, "s")}),
         hearing=frozenset({"alarm", "heard_s"}),
     )
