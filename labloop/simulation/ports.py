@@ -53,13 +53,16 @@ def line_settings(port: str) -> LineSettings:
 
 
 class WirePort(Protocol):
-    """``address``: what a host opens. ``readable``: the descriptors to wait on. ``read``: what came on one of them."""
+    """``address``: what a host opens. ``readable``: the descriptors to wait on. ``read``: what came on one of them.
+
+    ``write``: how many bytes there was room for; with nobody to take them, all.
+    """
 
     address: str
 
     def readable(self) -> list[int]: ...
     def read(self, descriptor: int) -> bytes: ...
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> int: ...
     def unplug(self) -> None: ...
     def replug(self) -> None: ...
     def close(self) -> None: ...
@@ -84,15 +87,15 @@ class PtyPort:
             return b""
         return GARBAGE if data and not self._at_speed() else data
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         if self._master < 0:
-            return
-        if not self._at_speed():
-            data = GARBAGE
+            return len(data)
+        at_speed = self._at_speed()
         try:
-            os.write(self._master, data)
+            taken = os.write(self._master, data if at_speed else GARBAGE)
         except BlockingIOError:
-            return  # Nobody reads: a full buffer loses what comes, as a UART does.
+            return 0
+        return taken if at_speed else len(data)
 
     def _at_speed(self) -> bool:
         speed = getattr(termios, f"B{self.settings.baud}", None)
@@ -158,13 +161,13 @@ class TcpPort:
             self._hang_up()
         return self._heard(data)
 
-    def write(self, data: bytes) -> None:
-        if self._host is None:
-            return
-        try:
-            self._host.sendall(self._said(data))
-        except OSError:
-            self._hang_up()  # The host went, or reads nothing any more.
+    def write(self, data: bytes) -> int:
+        if self._host is not None:
+            try:
+                self._host.sendall(self._said(data))
+            except OSError:
+                self._hang_up()  # The host went, or reads nothing any more.
+        return len(data)
 
     def _accept(self) -> None:
         host, _ = self._listener.accept()

@@ -56,6 +56,10 @@ EVERYWHERE = ("0.0.0.0", "*", "::", "[::]")
 LOCK = "serve.lock"
 # Looks at the lock last microseconds.
 LOCK_WITHIN_S = 0.1
+# A port whose host does not read loses what comes when its buffer is full, as a UART does. The buffer of a pty holds so
+# much; in a world that runs faster, as much more is kept.
+BUFFER = 4096
+FULL_AGAIN_S = 0.001
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
 
 
@@ -65,6 +69,8 @@ class _SerialSide:
     def __init__(self, line: Any, port: PtyPort | TcpPort, speed: float) -> None:
         self.line, self.port = line, port
         self._byte_s = port.settings.seconds_per_byte() / speed
+        self._kept = max(0, int(BUFFER * (speed - 1.0)))
+        self._full_until_s = 0.0
         self._waiting: list[tuple[float, bytes]] = []
         self._free_s = 0.0
 
@@ -81,11 +87,13 @@ class _SerialSide:
         while ripe < len(self._waiting) and self._waiting[ripe][0] <= wall_s:
             ripe += 1
         if ripe:
-            self.port.write(b"".join(byte for _, byte in self._waiting[:ripe]))
-            del self._waiting[:ripe]
+            taken = self.port.write(b"".join(byte for _, byte in self._waiting[:ripe]))
+            del self._waiting[min(taken + self._kept, ripe) : ripe]
+            del self._waiting[:taken]
+            self._full_until_s = wall_s + FULL_AGAIN_S if taken < ripe else 0.0
 
     def next_s(self) -> float | None:
-        return self._waiting[0][0] if self._waiting else None
+        return max(self._waiting[0][0], self._full_until_s) if self._waiting else None
 
     def replug(self, now_s: float) -> None:
         if now_s < self.line.unplugged_until_s:

@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import serial
@@ -17,7 +18,7 @@ import zmq
 
 from labloop.simulation import serve
 from labloop.simulation.ports import line_settings
-from labloop.simulation.serve import Server
+from labloop.simulation.serve import Server, _SerialSide
 
 Serve = Callable[..., Any]
 
@@ -64,6 +65,25 @@ def test_five_pumps_on_one_line_and_bytes_at_the_lines_rate(serve_plan: Serve, p
             assert ask(port, b"0VER\r") == b"\x0200SNE1000V3.923\x03"
         # 5 bytes there and 17 back, ten bits each, at 19200 baud: 11.5 ms.
         assert time.monotonic() - began > 5 * 22 * 10 / 19200
+
+
+@pytest.mark.parametrize("speed, arrived", [(1.0, 1000), (60.0, 9000)])
+def test_a_faster_world_keeps_what_its_host_has_no_time_for(speed: float, arrived: int) -> None:
+    room, got = 1000, bytearray()
+
+    def write(data: bytes) -> int:
+        got.extend(data[:room])
+        return min(room, len(data))
+
+    line = SimpleNamespace(receive=lambda data, now_s: bytes(n % 251 for n in range(9000)))
+    port = SimpleNamespace(settings=line_settings("serial:///dev/x?baud=9600"), write=write)
+    side = _SerialSide(line, cast("Any", port), speed)
+    side.hear(b"?", 0.0, 0.0)
+    side.speak(20.0)
+    assert len(got) == 1000 and side.next_s() == (None if speed == 1.0 else pytest.approx(20.001))
+    for n in range(8):
+        side.speak(21.0 + n)
+    assert got == bytes(n % 251 for n in range(arrived)) and side.next_s() is None
 
 
 def test_another_speed_is_garbage_even_on_a_pty_both_ways(serve_plan: Serve, plan: dict[str, Any]) -> None:

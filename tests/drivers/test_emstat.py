@@ -1,0 +1,391 @@
+"""EmStat Pico: the bytes, from the maker's examples and captured traces; and the driver on the simulated cell."""
+
+import math
+import struct
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.emstat import EmStatPico
+from drivers.emstat_codec import ABORT, LISTEN, Answer, Command, EmStatCodec, Variable, literal, package
+from drivers.emstat_scripts import cyclic
+from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from tests.drivers.rigs import Rig
+
+EXAMPLES = "PalmSens/MethodSCRIPT_Examples, README of the C and Python examples"
+CAPTURED = "captured from labmcp-palmsens against the maker's parser"
+FIRMWARE = ("tespico1600#Sep 30 2025 12:00:00", "R*")
+
+# command, received, answer, source; what is sent is the command and LF
+TABLE = [
+    ("t", b"tespico1600#Sep 30 2025 12:00:00\nR*\n", Answer(FIRMWARE), CAPTURED),
+    ("i", b"iESPSIM01\n", Answer(("iESPSIM01",)), CAPTURED),
+    ("c", b"c!0003\n", Answer(wrong="0003"), CAPTURED),
+    ("e\nvar p\n", b"e\n", Answer(), EXAMPLES),
+    ("e\nvar p\n", b"eM0000\n", Answer(), f"{EXAMPLES}: older firmware"),
+    ("e\nvar p\n", b"e!4001: Line 3, Col 5\n", Answer(wrong="4001: Line 3, Col 5"), CAPTURED),
+    (ABORT, b"Z\n", Answer(), CAPTURED),
+    (ABORT, b"Z!0006\n", Answer(wrong="0006"), CAPTURED),
+    (
+        "i",
+        b"Pda7F85F3Fu;ba48D503Dp,10,288\n*\n\niESPSIM01\n",
+        Answer(("iESPSIM01",)),
+        "a script's last lines come first",
+    ),
+]
+PACKAGES = [
+    ("Pda7F85F3Fu;ba48D503Dp,10,288", [("da", -0.499905), ("ba", -57.847747e-6)], EXAMPLES),
+    ("Pda8000000 ;ba8FCCDFDf,10,200,40", [("da", 0.0), ("ba", 16.567805e-9)], CAPTURED),
+    ("PdaDF5E100n;ba81FE106p,10,203,40", [("da", 0.1), ("ba", 2.089222e-6)], CAPTURED),
+    ("Peb8030D40u", [("eb", 0.2)], "MethodSCRIPT manual: 200000 uV"),
+]
+
+
+def codec(asked):
+    made = EmStatCodec()
+    made.encode(Command(asked))
+    return made
+
+
+@pytest.mark.parametrize("command, received, reply, source", TABLE)
+def test_questions(command, received, reply, source):
+    made = EmStatCodec()
+    assert made.encode(Command(command)) == [command.encode() + b"\n"] and made.expects_reply(Command(command))
+    assert made.feed(received) == reply
+
+
+@pytest.mark.parametrize("command, received, reply, source", TABLE)
+def test_one_byte_at_a_time_is_the_same(command, received, reply, source):
+    made = codec(command)
+    for byte in received[:-1]:
+        assert made.feed(bytes([byte])) is None
+    assert made.feed(received[-1:]) == reply
+
+
+@pytest.mark.parametrize("text, variables, source", PACKAGES)
+def test_packages(text, variables, source):
+    found = package(text)
+    assert [one.kind for one in found] == [kind for kind, _ in variables]
+    assert [one.number for one in found] == [pytest.approx(number, rel=1e-9, abs=1e-15) for _, number in variables]
+
+
+def test_what_else_a_package_tells():
+    assert package("Pba     nan ,12,20B") == [Variable("ba", None, 2, "ba     nan ,12,20B")]
+    assert package("Pba8000001u,1A,20B")[0].status == 0xA
+
+
+@pytest.mark.parametrize(
+    "asked, received",
+    [
+        ("i", b"LSCI,MODEL336\n"),
+        ("t", b"Z!0006\n"),
+        ("e\nvar p\n", b"iESPSIM01\n"),
+        ("i", b"\xff\xfe\n"),
+        ("i", b"9" * 600),
+    ],
+)
+def test_what_answers_something_else_is_refused(asked, received):
+    with pytest.raises(ProtocolError):
+        codec(asked).feed(received)
+
+
+def test_listening_says_nothing_and_takes_whole_lines_only():
+    made = EmStatCodec()
+    assert made.encode(Command(LISTEN)) == [] and made.listens(Command(LISTEN)) and not made.listens(Command("t"))
+    assert made.feed(b"") is None and made.feed(b"M00") is None
+    assert made.feed(b"05\nPda8000000 ;ba8000000 \n\nPd") == Answer(("M0005", "Pda8000000 ;ba8000000 ", ""))
+    assert made.feed(b"") is None
+
+
+def test_what_an_older_firmware_says_in_the_same_breath_is_kept():
+    made = codec("e\nvar p\n")
+    assert made.feed(b"eM0005\nPda8000000 ;ba8000000 \n") == Answer()
+    made.encode(Command(LISTEN))
+    assert made.feed(b"") == Answer(("M0005", "Pda8000000 ;ba8000000 "))
+
+
+@given(st.sampled_from(["t", "i", "e\n", "Z", LISTEN]), st.lists(st.binary(max_size=200), max_size=12))
+def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
+    made = codec(asked)
+    for piece in pieces:
+        try:
+            made.feed(piece + b"\n")
+        except ProtocolError:
+            made.reset()
+
+
+@given(st.text(max_size=40))
+def test_random_packages_raise_nothing_but_protocol_errors(text):
+    with suppress(ProtocolError):
+        package("P" + text)
+
+
+@given(st.integers(-(2**27), 2**27 - 1), st.sampled_from("afpnum kMG"))
+def test_what_a_package_says_is_what_is_read(digits, prefix):
+    factor = dict(zip("afpnum kMG", range(-18, 10, 3), strict=True))[prefix]
+    (found,) = package(f"Pba{digits + 2**27:07X}{prefix},10,20B")
+    assert found.number == pytest.approx(digits * 10.0**factor, rel=1e-12)
+
+
+@given(st.floats(-2, 2).map(lambda value: round(value, 9)))
+def test_what_a_script_is_told_is_what_was_meant(value):
+    text = literal(value)
+    number, prefix = (text[:-1], text[-1]) if text[-1] in "mun" else (text, "")
+    assert int(number) * {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}[prefix] == pytest.approx(value, abs=1e-12)
+    assert "." not in text
+
+
+def test_a_script_word_for_word():
+    technique = cyclic(begin_v=0.0, vertex1_v=0.5, vertex2_v=-0.5, step_v=0.01, rate_v_s=0.1, scans=3,
+                       equilibrate_s=0.0, range_a=100e-6)  # fmt: skip
+    assert technique.script.splitlines() == [
+        "e", "var p", "var c", "var d", "var q", "var t", "set_pgstat_chan 0", "set_pgstat_mode 2",
+        "set_max_bandwidth 40", "set_range_minmax da -500m 500m", "set_range ba 100u", "set_autoranging ba 100n 100u",
+        "set_e 0", "cell_on",
+        "meas_loop_cv p c 0 500m -500m 10m 100m nscans(3)", "copy_var p q", "copy_var c d", "pck_start", "pck_add p",
+        "pck_add c", "pck_add q", "pck_add d", "pck_end", "endloop", "on_finished:", "cell_off",
+    ]  # fmt: skip
+    assert technique.points == 600
+
+
+# --- the driver -------------------------------------------------------------------------------------------------------
+
+CV = {
+    "begin": (-0.2, "V"),
+    "vertex1": (0.6, "V"),
+    "vertex2": (-0.2, "V"),
+    "scan_rate": (100.0, "mV/s"),
+    "step": (2, "mV"),
+}
+
+
+def rig(**more):
+    return Rig(EmStatPico, **more).ready()
+
+
+def points(data):
+    numbers = struct.unpack(f"<{len(data) // 8}d", data)
+    half = len(numbers) // 2
+    return list(zip(numbers[:half], numbers[half:], strict=True))
+
+
+def test_a_whole_voltammogram_comes_as_one_array():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV)
+    look = it.finish()
+    curve = points(look.arrays["voltammogram"])
+    assert len(curve) == 801 and curve == points(look.arrays["last_scan"]) and "bounds" not in look.arrays
+    assert [volts for volts, _ in curve[:3]] == pytest.approx([-0.2, -0.198, -0.196], abs=1e-9)
+    peak_v, peak_a = max(curve, key=lambda one: one[1])
+    assert peak_a == pytest.approx(it.device.cell.peak_a(0.1), rel=0.12) and peak_v == pytest.approx(0.23, abs=0.02)
+    assert look.readings["voltammogram"].unit == "A" and look.achieved["points"] == Amount(801.0, "count")
+    assert [(entry.act, entry.phase) for entry in it.ledger] == [
+        ("cyclic_voltammogram", "begin"), ("cyclic_voltammogram", "end"),
+    ]  # fmt: skip
+    assert it.clock.now_s() - it.began_s == pytest.approx(1.6 / 0.1, abs=1.0)
+
+
+def test_several_scans_after_a_rest():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV, scans=(3, "count"), equilibrate=(5.0, "s"))
+    look = it.finish()
+    everything, last = points(look.arrays["voltammogram"]), points(look.arrays["last_scan"])
+    assert len(everything) == 801 + 800 + 800 and everything[-800:] == last
+    assert it.clock.now_s() - it.began_s >= 5.0 + 3 * 16.0
+
+
+def test_points_in_overload_are_bounds_and_no_values():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV, current_range=(10.0, "uA"))
+    look = it.finish()
+    bounds = points(look.arrays["bounds"])
+    assert bounds and all(abs(amps) == pytest.approx(10e-6) for _, amps in bounds)
+    assert all(abs(amps) < 10e-6 for _, amps in points(look.arrays["voltammogram"]))
+
+
+def test_all_in_overload_is_a_fault():
+    it = rig(simulation={"cell": {"concentration": "1 M", "resistance": 0}})
+    it.begin("chronoamperogram", potential=(0.6, "V"), time=(1.0, "s"), current_range=(1.0, "uA"))
+    with pytest.raises(InstrumentFault, match="all of 10 points are in overload") as caught:
+        it.finish()
+    assert caught.value.kind == "overload"
+
+
+def test_a_chronoamperogram_and_its_charge():
+    it = rig()
+    it.begin("chronoamperogram", potential=(0.7, "V"), time=(10.0, "s"), interval=(0.05, "s"))
+    look = it.finish()
+    trace = points(look.arrays["trace"])
+    cell = it.device.cell
+    for seconds, amps in trace[20::30]:
+        cottrell = 96485.0 * cell.area_m2 * cell.bulk * math.sqrt(cell.diffusion / (math.pi * seconds))
+        assert amps == pytest.approx(cottrell, rel=0.03)
+    assert look.readings["charge"].value == pytest.approx(sum(amps for _, amps in trace) * 0.05, rel=0.05)
+    assert not it.device.on
+
+
+def test_an_open_circuit_lets_no_current_flow():
+    it = rig()
+    it.begin("open_circuit", time=(2.0, "s"))
+    assert it.finish().readings["potential"].value == pytest.approx(it.device.cell.open_circuit_v, abs=1e-6)
+    assert it.ledger == []
+
+
+def test_a_script_that_is_refused_says_where():
+    it = rig()
+    read = it.device._take
+    it.device._take = lambda line: read("nonsense" if line == "cell_on" else line)
+    with pytest.raises(InstrumentFault, match=r"it refuses its script \(4001: Line 13, Col 1\)") as caught:
+        it.begin("cyclic_voltammogram", **CV)
+    assert caught.value.kind == "refused"
+
+
+def test_a_script_that_fails_as_it_runs_is_a_fault():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV)
+    it.wait(1.0)
+    it.device._say("!4200: Line 14\n")
+    it.device._steps = None
+    with pytest.raises(InstrumentFault, match="its script failed: 4200: Line 14") as caught:
+        it.finish()
+    assert caught.value.kind == "script"
+
+
+def test_a_line_that_loses_too_much_is_a_fault():
+    it = rig()
+    said, count = it.device._say, iter(range(10_000))
+    it.device._say = lambda text: said(text) if text[:1] != "P" or next(count) % 5 else None
+    it.begin("cyclic_voltammogram", **CV)
+    with pytest.raises(InstrumentFault, match=r"1\d\d of 800 points were lost on the line") as caught:
+        it.finish()
+    assert caught.value.kind == "line"
+
+
+def test_an_end_that_was_lost_is_asked_after():
+    it = rig()
+    said = it.device._say
+    it.device._say = lambda text: None if text == "\n" else said(text)
+    it.begin("cyclic_voltammogram", **CV)
+    assert len(points(it.finish().arrays["voltammogram"])) == 801
+
+
+def test_a_stop_aborts_and_the_cell_goes_off():
+    it = rig()
+    amounts = it.begin("cyclic_voltammogram", **CV)
+    it.wait(3.0)
+    assert it.device.on
+    it.driver.stop()
+    assert not it.device.on and it.happened("cyclic_voltammogram", amounts, {}).state == "partial"
+    it.begin("cyclic_voltammogram", "act-2", **CV)
+    assert it.finish().done
+
+
+def test_a_stop_that_does_nothing_is_not_believed():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV)
+    it.device._abort = lambda: it.device._say("Z\n")
+    with pytest.raises(InstrumentFault, match="it goes on after it was told to abort") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+def test_what_became_of_an_act():
+    it = rig()
+    amounts = it.begin("cyclic_voltammogram", **CV)
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "running"
+    it.finish()
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "done"
+    it.restarted().open()
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "cannot_tell"
+
+
+def test_a_script_that_nobody_hears_any_more_is_aborted_before_the_next():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV)
+    it.wait(2.0)
+    it.restarted()
+    identity = it.driver.open()
+    assert identity.model == "EmStat Pico" and identity.first_reply.startswith("'P")
+    it.driver.configure()
+    assert not it.device.on
+    it.begin("cyclic_voltammogram", "act-2", **CV)
+    assert it.finish().done
+
+
+def test_a_script_that_did_not_get_out_is_not_begun():
+    it = rig()
+    it.port.link.interrupt()
+    with pytest.raises(LinkError):
+        it.begin("cyclic_voltammogram", **CV)
+    it.port.link.resume()
+    amounts = {name: Amount(*value) for name, value in CV.items()}
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "not_begun"
+
+
+def test_another_instrument_is_refused_with_what_answered(monkeypatch):
+    monkeypatch.setattr("simulators.emstat.FIRMWARE", "es4_lr1300#Jan 10 2024 10:00:00")
+    with pytest.raises(InstrumentFault, match=r"'es4_lr1300#.*' answers where an EmStat Pico was expected") as caught:
+        Rig(EmStatPico).driver.open()
+    assert caught.value.kind == "identity"
+
+
+def test_it_tells_whether_it_measures():
+    it = rig()
+    assert it.driver.read()["state"].value == "idle"
+    it.begin("cyclic_voltammogram", **CV)
+    assert it.driver.read()["state"].value == "measuring"
+
+
+@pytest.mark.parametrize(
+    "values, why",
+    [
+        ({"vertex1_v": 0.0, "vertex2_v": 0.0}, "are one potential"),
+        ({"scans": 1.5}, "no whole number"),
+        ({"step_v": 0.0002, "scans": 100.0}, "points; 50000 are the most"),
+        ({"step_v": 0.0002}, "500 points a second; 200 are the most"),
+    ],
+)
+def test_voltammograms_that_make_no_sense_are_refused(values, why):
+    good = {"begin_v": 0.0, "vertex1_v": 0.5, "vertex2_v": -0.5, "rate_v_s": 0.1, "step_v": 0.005, "scans": 1.0,
+            "equilibrate_s": 0.0, "range_a": 1e-4}  # fmt: skip
+    assert EmStatPico.complaint("cyclic_voltammogram", good, {}) == ""
+    assert why in EmStatPico.complaint("cyclic_voltammogram", good | values, {})
+
+
+def test_an_interval_longer_than_its_time_is_refused():
+    values = {"potential_v": 0.0, "time_s": 1.0, "interval_s": 2.0, "range_a": 1e-4}
+    assert EmStatPico.complaint("chronoamperogram", values, {}) == "interval is longer than time"
+    with pytest.raises(SpecError, match="has no option"):
+        EmStatPico.declare({"address": 1})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_a_bad_line_no_point_of_a_voltammogram_is_wrong(seed):
+    it = Rig(EmStatPico, faults="drop=0.01,flip=0.01,late=0.002,double=0.01,unsolicited=0.002", seed=seed)
+
+    def insist(call, *args):
+        for _ in range(60):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                continue
+        raise AssertionError("no way through in 60 tries")
+
+    insist(it.driver.open)
+    insist(it.driver.configure)
+    insist(lambda: it.begin("cyclic_voltammogram", **CV))
+    while not (look := insist(it.look)).done:
+        it.wait(look.again_in_s)
+    alone = rig()
+    alone.begin("cyclic_voltammogram", **CV)
+    truth = points(alone.finish().arrays["voltammogram"])
+    forward = {round(volts, 6): amps for volts, amps in truth[:401]}
+    back = {round(volts, 6): amps for volts, amps in truth[400:]}
+    found = points(look.arrays["voltammogram"])
+    assert len(found) > 700
+    for volts, amps in found:
+        assert any(amps == pytest.approx(way.get(round(volts, 6)), abs=1e-12) for way in (forward, back))
+    insist(it.driver.stop)
+    assert not it.device.on
