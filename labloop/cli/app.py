@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from labloop import __version__
 from labloop.campaign.errors import LabloopError
 
-from . import ask, backtest, bench, check, exits, new, read, request, run, words
+from . import ask, backtest, bench, check, exits, instruments, new, read, request, run, words
 
 DEFECT = (
     "This is a defect of labloop, not of your files or your bench. Please report it with the lines above. A campaign is"
@@ -81,7 +81,7 @@ app.command("tell")(ask.tell)
 app.command("request")(request.request)
 app.command("abort")(request.abort)
 app.command("simulate")(bench.simulate)
-app.command("instruments")(bench.instruments)
+app.command("instruments")(instruments.instruments)
 app.command("ports")(bench.ports)
 app.command("keys")(bench.keys)
 app.command("conformance")(new.conformance)

@@ -10,6 +10,7 @@ Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, for those 
 Json = Annotated[bool, typer.Option("--json", help='One JSON document with "schema": 1 on stdout.')]
 Campaign = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's YAML file.", show_default=False)]
 Lab = Annotated[Path | None, typer.Option("--lab", metavar="LAB", help="Another lab file than the campaign names.")]
+LabFile = Annotated[Path, typer.Argument(metavar="LAB", help="The lab's YAML file.", show_default=False)]
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's folder, or its name below runs/.", show_default=False)
 ]

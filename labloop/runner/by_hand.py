@@ -79,11 +79,13 @@ def hand_bench(spec: LabSpec, *, live: bool) -> Iterator[HandBench]:
         yield HandBench(spec=spec, lab=lab, envelope=envelope, live=live, clock=clock)
 
 
-def ask_all(bench: HandBench) -> list[Answer]:
-    """Identify and read every instrument, setting nothing; what fails is said beside its name."""
+def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
+    """Identify and read every instrument (or the one called ``name``), setting nothing; failures beside their names."""
     answers = []
-    for name, station in bench.lab.instruments.items():
-        answer = Answer(instrument=name, kind=station.declaration.kind, address=bench.spec.instruments[name].port or "")
+    for one, station in bench.lab.instruments.items():
+        if name not in (None, one):
+            continue
+        answer = Answer(instrument=one, kind=station.declaration.kind, address=bench.spec.instruments[one].port or "")
         answers.append(answer)
         try:
             identity = station.port.submit(station.driver.open).result()

@@ -171,3 +171,14 @@ def test_a_bench_that_was_not_made_safe_is_not_called_so(here: Path, capsys: pyt
     safe, *unsafe = capsys.readouterr().err.splitlines()
     assert safe == "the bench is safe (abort by ann)"
     assert unsafe == ["LOOK AT THE BENCH: not all of it was made safe (abort by ann)", "    hotplate.stop: no answer"]
+
+
+def test_the_last_exchanges_are_shown_byte_by_byte() -> None:
+    from typer.testing import CliRunner
+
+    from labloop.cli.app import app
+
+    said = CliRunner().invoke(app, ["instruments", "campaigns/lab.yaml", "hotplate", "--hex"])
+    assert said.exit_code == 0
+    assert "sent     49 4e 5f 4e 41 4d 45 20 0d 0a  |IN_NAME ..|" in said.stdout
+    assert "received 52 43 54" in said.stdout and "30 56 45 52" not in said.stdout, "the pumps were not asked"
