@@ -8,6 +8,7 @@ from typing import Any
 from labloop.bench import SpecError, quantity_of, refuse_unknown, written
 
 from .new_era_codec import MOST
+from .syringes import diameter_of, makers_with, refuse_contradiction
 
 # Manual 12.5: the plunger's speeds.
 FASTEST_CM_MIN = 5.1005
@@ -66,10 +67,21 @@ def _address(options: Mapping[str, Any]) -> int:
 def _syringe(options: Mapping[str, Any]) -> tuple[float, float]:
     """Volume in uL and inside diameter in mm."""
     syringe = options.get("syringe")
-    if not isinstance(syringe, Mapping) or not {"volume", "diameter"} <= set(syringe):
+    if not isinstance(syringe, Mapping) or "volume" not in syringe:
         raise SpecError("a pump needs its syringe: {maker: BD, volume: 10 mL, diameter: 14.43 mm}")
     refuse_unknown(syringe, ("maker", "volume", "diameter"), "syringe")
-    volume_ul, diameter_mm = quantity_of(syringe["volume"], "uL"), quantity_of(syringe["diameter"], "mm")
+    maker, volume_ul = str(syringe.get("maker", "")), quantity_of(syringe["volume"], "uL")
+    known_mm = diameter_of(maker, volume_ul)
+    if "diameter" in syringe:
+        diameter_mm = quantity_of(syringe["diameter"], "mm")
+        refuse_contradiction(maker, volume_ul, diameter_mm)
+    elif known_mm is not None:
+        diameter_mm = known_mm
+    else:
+        raise SpecError(
+            f"no table has the inside diameter of a {maker or 'nameless'} syringe of {written(volume_ul, 'uL')} "
+            f"(it is known of: {makers_with(volume_ul)}). Write diameter: 14.43 mm"
+        )
     if not 0.1 <= diameter_mm <= 50.0:
         raise SpecError(f"diameter = {written(diameter_mm, 'mm')} is outside the pump's 0.1 to 50 mm")
     stroke_mm = volume_ul / (math.pi * (diameter_mm / 2.0) ** 2)

@@ -23,12 +23,17 @@ from .units import Quantity, convert, quote
 
 @dataclass(frozen=True, slots=True)
 class SavedReading:
-    """What a step saved: a value with its unit, or an array as bytes (``unit`` is then that of its values)."""
+    """What a step saved: a value with its unit, or an array as bytes (``unit`` is then that of its values).
+
+    ``censored`` and ``flag`` as in a Reading.
+    """
 
     value: Value | None = None
     unit: str = ""
     sd: float | None = None
     array: bytes | None = None
+    censored: str = ""
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,33 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """A named analysis. ``readings``: how many it takes (None: one or more); ``curve``: it reads arrays only."""
+    """A named analysis. ``readings``: how many it takes (None: one or more); ``curve``: it reads arrays only.
+
+    ``rises``: with larger readings its answer is never smaller, so that of a reading that is only bounded (a saturated
+    detector) the answer is bounded as well; the others say nothing of such a reading.
+    """
 
     work: Callable[[Sequence[SavedReading], Wanted], Reading]
     readings: int | None = 1
     curve: bool = False
     needs_target: bool = False
+    rises: bool = False
     doc: str = ""
+
+
+def bounded(readings: Sequence[SavedReading], rises: bool) -> str:
+    """Where the answer to ``readings`` lies: ``above``, ``below`` or "" (exactly there).
+
+    Raises SpecError when one is flagged, or bounded where that says nothing.
+    """
+    flagged = next((reading.flag for reading in readings if reading.flag), "")
+    if flagged:
+        raise SpecError(f"the reading is not to be believed: {flagged}")
+    sides = {reading.censored for reading in readings} - {""}
+    if sides and (not rises or len(sides) > 1):
+        where = " and ".join(sorted(sides))
+        raise SpecError(f"the reading lies {where} what the detector can see, and so says nothing")
+    return sides.pop() if sides else ""
 
 
 def curve_of(reading: SavedReading) -> Curve:
@@ -211,14 +236,14 @@ def _mean(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
 
 
 ANALYSES: Final[Mapping[str, Analysis]] = {
-    "value": Analysis(_value, doc="the reading itself"),
-    "mean": Analysis(_mean, None, doc="the mean of a curve's values or of several readings"),
-    "max": Analysis(_over_values(max), None, doc="the largest value"),
-    "min": Analysis(_over_values(min), None, doc="the smallest value"),
-    "sum": Analysis(_over_values(math.fsum), None, doc="the sum"),
-    "area": Analysis(_area, curve=True, doc="the area under a curve"),
+    "value": Analysis(_value, rises=True, doc="the reading itself"),
+    "mean": Analysis(_mean, None, rises=True, doc="the mean of a curve's values or of several readings"),
+    "max": Analysis(_over_values(max), None, rises=True, doc="the largest value"),
+    "min": Analysis(_over_values(min), None, rises=True, doc="the smallest value"),
+    "sum": Analysis(_over_values(math.fsum), None, rises=True, doc="the sum"),
+    "area": Analysis(_area, curve=True, rises=True, doc="the area under a curve"),
     "peak_position": Analysis(_peak_position, curve=True, doc="where a curve is highest"),
-    "peak_height": Analysis(_peak_height, curve=True, doc="how high a curve is there"),
+    "peak_height": Analysis(_peak_height, curve=True, rises=True, doc="how high a curve is there"),
     "distance_to_target": Analysis(
         _distance_to_target, curve=True, needs_target=True, doc="how far a spectrum's shape is from the target's"
     ),

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from .events import Reading
 from .grammar import CampaignSpec
-from .outcomes import OutcomeSpec, Target
+from .outcomes import Limit, OutcomeSpec, Target
 
 
 class Trial(Protocol):
@@ -32,7 +32,9 @@ T = TypeVar("T")
 
 
 def value_of(reading: Reading | float | None) -> float | None:
-    """The number of a reading; None when it is none or not finite."""
+    """The number of a reading; None when it is none, not finite, only a bound, or not to be believed."""
+    if isinstance(reading, Reading) and (reading.censored or reading.flag):
+        return None
     raw = reading.value if isinstance(reading, Reading) else reading
     if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
         return None
@@ -81,10 +83,8 @@ class Objective:
         """By how much limits are broken in all, each in units of its bound; 0: all are kept; unknown ones break."""
         found, total = _outcomes(outcomes), 0.0
         for name, outcome in self.limits.items():
-            value = value_of(found.get(name))
             if outcome.limit is not None:
-                scale = abs(outcome.limit.value) or 1.0
-                total += math.inf if value is None else outcome.limit.excess(value) / scale
+                total += _excess(outcome.limit, found.get(name))
         return total
 
     def feasible(self, outcomes: Any) -> bool:
@@ -179,6 +179,18 @@ class Objective:
             return self.better(trial, best[0])
         same = self.utilities(trial)
         return not any(self.better(one, trial) or self.utilities(one) == same for one in best)
+
+
+def _excess(limit: Limit, reading: Any) -> float:
+    """By how much a limit is broken, in units of its bound. A bound may be enough to know that it is kept."""
+    side = reading.censored if isinstance(reading, Reading) and not reading.flag else ""
+    value = value_of(reading.value) if side else value_of(reading)
+    if value is None:
+        return math.inf
+    excess = limit.excess(value) / (abs(limit.value) or 1.0)
+    if not side or side == ("below" if limit.sense == "<=" else "above"):
+        return excess if not side or excess == 0.0 else math.inf
+    return excess or math.inf
 
 
 def _outcomes(trial: Any) -> Mapping[str, Any]:

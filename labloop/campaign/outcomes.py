@@ -62,6 +62,7 @@ class OutcomeSpec(Model):
     analysis: Text = "value"
     target: Text | None = None
     window: Annotated[tuple[float, float] | None, WithJsonSchema({"type": "array", "items": _QUANTITY})] = None
+    detects: Annotated[tuple[float, float] | None, WithJsonSchema({"type": "array", "items": _QUANTITY})] = None
     limit: Annotated[Limit | None, WithJsonSchema({"type": "string", "examples": ["<= 12"]})] = None
     weight: Number | None = None
     reference: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
@@ -147,6 +148,18 @@ class OutcomeSpec(Model):
             raise Rule("the low bound must be below the high one. Write the smaller number first")
         return bounds
 
+    @field_validator("detects", mode="plain")
+    @classmethod
+    def _detects(cls, raw: Any, info: ValidationInfo) -> tuple[float, float] | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, (list, tuple)) or len(raw) != 2:
+            raise Rule("must be the least and the greatest that can be seen. Write [0.05, 3], with .inf for no end")
+        low, high = (float(one) if isinstance(one, float) and math.isinf(one) else in_unit(one, info) for one in raw)
+        if not low < high:
+            raise Rule("the least must be below the greatest. Write the smaller number first")
+        return low, high
+
     @field_validator("limit", mode="plain")
     @classmethod
     def _limit(cls, raw: Any, info: ValidationInfo) -> Limit | None:
@@ -174,6 +187,8 @@ class OutcomeSpec(Model):
             faults.append((("weight",), "has no goal to weigh. Write a goal, or leave the weight out", self.weight))
         if not self.sources and {"analysis", "target"} & self.model_fields_set:
             raise Rule("from is missing. Write from: READING (a step's save_as)")
+        if self.detects is not None and self.told:
+            faults.append((("detects",), "is for what is read. Tell a bound as > 3 or < 0.05", list(self.detects)))
         if self.told and "analysis" in self.model_fields_set:
             faults.append(
                 (("analysis",), "has nothing to work on: the outcome is told. Write from: READING", self.analysis)

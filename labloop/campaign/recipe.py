@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .analysis import ANALYSES, SavedReading, Wanted, number_of, read_target
+from .analysis import ANALYSES, SavedReading, Wanted, bounded, number_of, read_target
 from .constraints import meanings
 from .errors import SpecError
 from .events import Amount, Reading, Value
@@ -129,23 +129,45 @@ def _outcome(
     times = max(map(len, columns))
     if any(len(column) not in (1, times) for column in columns):
         raise SpecError("the readings were taken a different number of times")
+    taken = _believed([[column[at % len(column)] for column in columns] for at in range(times)])
     target = spec.target_of(name)
     wanted = Wanted(read_target(target) if target is not None else None, outcome.window)
-    each = [_once(outcome, [column[at % len(column)] for column in columns], wanted) for at in range(times)]
-    if times == 1:
+    each = [_seen(outcome, _once(outcome, one, wanted)) for one in taken]
+    if len(each) == 1:
         return each[0]
+    sides = {one.censored for one in each} - {""}
+    if len(sides) > 1:
+        raise SpecError("of the readings one lies above what the detector can see, and another below")
     values = [float(one.value) for one in each if isinstance(one.value, (int, float))]
-    mean = math.fsum(values) / times
-    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (times - 1) / times)
-    return Reading(value=mean, unit=each[0].unit, sd=spread or None)
+    count = len(values)
+    mean = math.fsum(values) / count
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
+    return Reading(value=mean, unit=each[0].unit, sd=spread or None, censored=sides.pop() if sides else "")
 
 
 def _several(reading: SavedReading | Sequence[SavedReading]) -> list[SavedReading]:
     return [reading] if isinstance(reading, SavedReading) else list(reading)
 
 
+def _believed(taken: list[list[SavedReading]]) -> list[list[SavedReading]]:
+    """Of several times that a sample was measured those to be believed; when none is, all: the outcome is refused."""
+    return [readings for readings in taken if not any(reading.flag for reading in readings)] or taken
+
+
+def _seen(outcome: OutcomeSpec, found: Reading) -> Reading:
+    """The same, or the end of what the detector can see, where the value lies at it or beyond."""
+    if outcome.detects is None or not isinstance(found.value, (int, float)):
+        return found
+    low, high = outcome.detects
+    if found.censored == "" and low < found.value < high:
+        return found
+    side = found.censored or ("above" if found.value >= high else "below")
+    return Reading(value=min(max(found.value, low), high), unit=found.unit, sd=found.sd, censored=side)
+
+
 def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
     analysis = ANALYSES.get(outcome.analysis)
+    side = bounded(readings, rises=analysis is not None and analysis.rises)
     if analysis is not None:
         found = analysis.work(readings, wanted)
     else:
@@ -155,8 +177,8 @@ def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted
     if not isinstance(found.value, (int, float)) or not math.isfinite(found.value):
         raise SpecError(f"{outcome.analysis} gave {found.value}, which is not a finite number")
     if not outcome.unit or found.unit == outcome.unit:
-        return found
-    if not found.unit and analysis is not None and not analysis.curve:
-        return Reading(value=found.value, unit=outcome.unit, sd=found.sd)  # a bare reading is in the declared unit
+        return Reading(value=found.value, unit=found.unit, sd=found.sd, censored=side)
+    if not found.unit and analysis is not None and not analysis.curve:  # a bare reading is in the declared unit
+        return Reading(value=found.value, unit=outcome.unit, sd=found.sd, censored=side)
     sd = None if found.sd is None else convert(found.sd, found.unit, outcome.unit, difference=True)
-    return Reading(value=convert(found.value, found.unit, outcome.unit), unit=outcome.unit, sd=sd)
+    return Reading(value=convert(found.value, found.unit, outcome.unit), unit=outcome.unit, sd=sd, censored=side)

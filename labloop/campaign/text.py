@@ -48,8 +48,19 @@ def spread(value: float, sd: float | None, digits: int = 4) -> str:
     return f"{round(value, decimals):.{places}f} ± {round(sd, decimals):.{places}f}"
 
 
+def bound(one: Reading) -> str:
+    """Write what stands before the number of a reading that is only a bound: ``> ``, ``< ``, or nothing."""
+    return {"above": "> ", "below": "< "}.get(one.censored, "")
+
+
 def reading(one: Reading, digits: int = 4) -> str:
-    """Write a reading: a number with its sd and unit, a word, or how long an array it is."""
+    """Write a reading: a number with its sd and unit, a word, a bound, why it is not believed, or an array's length."""
+    if one.flag:
+        return f"not believed: {one.flag}"
+    return bound(one) + _reading(one, digits)
+
+
+def _reading(one: Reading, digits: int) -> str:
     if one.blob is not None:
         length = f"{one.length} values" if one.length else "array"
         return f"{length} {one.unit}".rstrip()

@@ -20,13 +20,19 @@ class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values)."""
+    """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values).
+
+    censored: the true value lies ``above`` or ``below`` it (a saturated detector, a limit of detection). flag: why it
+    is not to be believed at all. Neither is a value to learn from.
+    """
 
     value: Value | None = None
     unit: str = ""
     sd: float | None = None
     blob: str | None = None
     length: int | None = None
+    censored: str = ""
+    flag: str = ""
 
 
 class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -292,7 +292,8 @@ def _amounts(values: Mapping[str, e.Amount]) -> dict[str, Any]:
 
 
 def _reading(one: e.Reading) -> dict[str, Any]:
-    if one.blob is not None:
-        return {"blob": one.blob, "length": one.length, "unit": one.unit}
     entry: dict[str, Any] = {"value": one.value, "unit": one.unit}
-    return entry if one.sd is None else entry | {"sd": one.sd}
+    if one.blob is not None:
+        entry = {"blob": one.blob, "length": one.length, "unit": one.unit}
+    more = {"sd": one.sd, "censored": one.censored or None, "flag": one.flag or None}
+    return entry | {name: value for name, value in more.items() if value is not None}

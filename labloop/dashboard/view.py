@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from labloop.campaign import text
 from labloop.campaign.grammar import PHASES, flat_parameters
+from labloop.campaign.objective import value_of
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import (
     ABANDONED,
@@ -261,11 +262,8 @@ def off(trial: TrialState, outcome: str) -> str:
 
 
 def measured(trial: TrialState, outcome: str) -> float | None:
-    """Return the measured number, or None where there is none."""
-    found = trial.outcomes.get(outcome)
-    if found is None or isinstance(found.value, str | bool) or found.value is None:
-        return None
-    return float(found.value)
+    """Return the measured number, or None where there is none (or only a bound)."""
+    return value_of(trial.outcomes.get(outcome))
 
 
 def trial_columns(outcomes: Sequence[str], parameters: Sequence[str]) -> list[tuple[str, int]]:
@@ -285,7 +283,7 @@ def trial_cells(trial: TrialState, outcomes: Sequence[str], parameters: Sequence
     cells = [f"{trial.trial}{'★' if best else ''}", f"{mark} {trial.state}", source]
     for name in outcomes:
         found = trial.outcomes.get(name)
-        cells.append(text.number(found.value) if found else "-")
+        cells.append(text.bound(found) + text.number(found.value) if found else "-")
     if len(outcomes) == 1:
         cells += [hoped(trial, outcomes[0]), off(trial, outcomes[0])]
     return [text.plain(c) for c in cells + [text.number(trial.settings.get(name)) for name in parameters]]

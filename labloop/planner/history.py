@@ -83,8 +83,8 @@ def _point(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:
 
 
 def _number(reading: Reading | None) -> tuple[float, float] | None:
-    """Value and sd (0: not given); None for a word, NaN or infinity."""
-    if reading is None or isinstance(reading.value, str | None):
+    """Value and sd (0: not given); None for a word, NaN, infinity, what is only a bound, and what is flagged."""
+    if reading is None or isinstance(reading.value, str | None) or reading.censored or reading.flag:
         return None
     value = float(reading.value)
     sd = reading.sd if reading.sd is not None and isfinite(reading.sd) else 0.0

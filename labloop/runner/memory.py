@@ -109,7 +109,10 @@ def saved_by(trial: s.TrialState, blobs: BlobStore) -> dict[str, recipe.SavedRea
         for name, reading in named.items():
             array = blobs.get(reading.blob) if reading.blob else None
             saved.setdefault(name, []).append(
-                recipe.SavedReading(value=reading.value, unit=reading.unit, sd=reading.sd, array=array)
+                recipe.SavedReading(
+                    value=reading.value, unit=reading.unit, sd=reading.sd, array=array, censored=reading.censored,
+                    flag=reading.flag,
+                )
             )
     saved.pop("", None)
     return {**saved}

@@ -24,6 +24,7 @@ from labloop.bench import (
     drawn,
 )
 from labloop.campaign import events as e
+from labloop.campaign.flags import array_flag, believed, no_number
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import CampaignState, StepState
 
@@ -207,15 +208,20 @@ class StepHand:
             self.memory.record(e.CountersCleared(instrument=name, before=dict(counters)))
             await self.ask_named(name, driver.clear_counters)
             counters = await self.ask_named(name, driver.counters)
+        if doubtful := no_number(counters):
+            raise InstrumentFault(f"{name}: its counter says {doubtful}", kind="no_number")
         return dict(counters)
 
     async def ask(self, step: StepState) -> Verdict:
         """Ask the instrument, read-only, what became of a begun step. Raises InstrumentGone."""
         begun = step.begun
         driver = self.stations[begun.instrument].driver
-        return await self._reading(
+        verdict: Verdict = await self._reading(
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, self.act_name(begun.step)
         )
+        if doubtful := no_number(verdict.achieved) or no_number(verdict.remainder):
+            return Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
+        return verdict
 
     def doubt(self, step: str, why: str) -> None:
         """Record that nobody can tell, with the question a person will read."""
@@ -280,11 +286,19 @@ class StepHand:
                 raise _Interrupted
 
     def _finish(self, step: str, look: Progress, save_as: str) -> None:
-        readings = dict(look.readings)
+        begun = self.memory.state.steps[step].begun
+        if doubtful := no_number(look.achieved):
+            raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
+        units = {name: one.unit for name, one in self.stations[begun.instrument].declaration.signals.items()}
+        units |= {one.name: one.unit for one in self.action(begun.instrument, begun.action).gives}
+        readings = {key: believed(reading, units.get(key)) for key, reading in look.readings.items()}
         for key, data in look.arrays.items():
             sha = self.memory.keep(data)
-            unit = readings[key].unit if key in readings else ""
-            readings[key] = e.Reading(unit=unit, blob=sha, length=len(data) // 8)
+            said = look.readings.get(key) or e.Reading(unit=units.get(key, ""))
+            flag = said.flag or array_flag(data)
+            readings[key] = e.Reading(
+                unit=said.unit, blob=sha, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
+            )
         self.memory.record(
             e.StepFinished(step=step, achieved=dict(look.achieved), readings=readings, save_as=save_as, t_s=self._now())
         )

@@ -12,13 +12,17 @@ from labloop.campaign import events as e
 from labloop.campaign import recipe
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.flags import NO_READING
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.text import bound
 from labloop.campaign.units import parse_measurement
 
 OPEN: Final = (s.PROPOSED, s.AWAITING)
+
+SIDES: Final[Mapping[str, str]] = {">": "above", "<": "below"}
 
 Written = Mapping[str, Any]
 Saved = Mapping[str, recipe.SavedReading | Sequence[recipe.SavedReading]]
@@ -144,8 +148,8 @@ def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -
     """Why a trial that is not open cannot be told."""
     if trial.state not in (s.MEASURED, s.FAILED, s.ABANDONED):
         return StateError(f"trial {trial.trial} is {trial.state} on the bench; its result is not for telling yet")
-    had = ", ".join(f"{name} = {one.value}" for name, one in trial.outcomes.items()) or trial.reason
-    came = ", ".join(f"{name} = {one.value}" for name, one in readings.items()) or why
+    had = ", ".join(f"{name} = {bound(one)}{one.value}" for name, one in trial.outcomes.items()) or trial.reason
+    came = ", ".join(f"{name} = {bound(one)}{one.value}" for name, one in readings.items()) or why
     same = bool(readings) and dict(readings) == trial.outcomes
     note = "" if same else f"a second result for trial {trial.trial} was refused: {came}; kept: {had}"
     return ResultKept(
@@ -154,6 +158,15 @@ def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -
 
 
 def _reading(written: Any, unit: str) -> e.Reading:
+    """A told value: a number, (mean, sd), ``"12.34(5)"``, ``"530 nm"``, or a bound: ``"> 3"``, ``"< 0.05 mg/L"``."""
+    side = SIDES.get(written.strip()[:1], "") if isinstance(written, str) else ""
+    reading = _measurement(written.strip()[1:] if side else written, unit)
+    if isinstance(reading.value, (int, float)) and abs(reading.value) >= NO_READING:
+        raise SpecError(f"{written!r:.40} is what an instrument says when it has no reading. Tell it void, and why")
+    return e.Reading(value=reading.value, unit=reading.unit, sd=reading.sd, censored=side)
+
+
+def _measurement(written: Any, unit: str) -> e.Reading:
     if isinstance(written, (tuple, list)) and len(written) == 2:
         value, sd = (_number(one) for one in written)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not isinstance(sd, (int, float)) or sd < 0:

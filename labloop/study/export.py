@@ -23,9 +23,9 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
     """Every trial as a row, in the order of their numbers.
 
     Columns: trial, sample, role, state, source; each parameter (in its declared unit); each outcome and, where one is
-    known, ``<outcome>.sd`` (in the outcome's unit); ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; proposed,
-    started, finished (UTC); duration_s, model, acquisition, acquisition_value, reason. What is not known is NaN, NaT
-    or None.
+    known, ``<outcome>.sd`` (in the outcome's unit) and ``<outcome>.censored`` (above or below: the value is a bound);
+    ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; proposed, started, finished (UTC); duration_s, model,
+    acquisition, acquisition_value, reason. What is not known is NaN, NaT or None.
     """
     entries = view.trials_document(spec, state, with_plan=False)["trials"]
     taken = {*FIRST, *LAST}
@@ -34,10 +34,11 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
     taken |= set(settings.values())
     outcomes = {name: f"outcomes.{name}" if name in taken else name for name in spec.outcomes}
     spread = {name for name in outcomes if any("sd" in entry["outcomes"].get(name, {}) for entry in entries)}
+    censored = {name for name in outcomes if any("censored" in entry["outcomes"].get(name, {}) for entry in entries)}
     predicted = {name for name in outcomes if any(name in entry["predicted"] for entry in entries)}
     columns = [*FIRST, *settings.values()]
     for name, column in outcomes.items():
-        columns += [column] + [f"{column}.sd"] * (name in spread)
+        columns += [column] + [f"{column}.sd"] * (name in spread) + [f"{column}.censored"] * (name in censored)
         columns += [f"{column}.predicted", f"{column}.predicted_sd"] * (name in predicted)
     rows = [_row(entry, settings, outcomes) for entry in entries]
     frame = pd.DataFrame(rows, columns=[*columns, *LAST])
@@ -71,5 +72,6 @@ def _row(entry: dict[str, Any], settings: dict[str, str], outcomes: dict[str, st
     for name, column in outcomes.items():
         measured, hoped = entry["outcomes"].get(name, {}), entry["predicted"].get(name, {})
         row |= {column: measured.get("value"), f"{column}.sd": measured.get("sd")}
+        row |= {f"{column}.censored": measured.get("censored")}
         row |= {f"{column}.predicted": hoped.get("mean"), f"{column}.predicted_sd": hoped.get("sd")}
     return row

@@ -104,3 +104,39 @@ def test_a_front_that_still_grows_goes_on() -> None:
     grows = [{"a": float(i), "b": float(-i)} for i in range(6)]
     assert goal.stop_reason(trials(*grows)) is None
     assert goal.stop_reason(trials(*grows, {"a": 0.0, "b": -3.0}, {"a": 5.0, "b": -5.0})) is not None
+
+
+def bound(value: float, side: str) -> Reading:
+    return Reading(value=value, censored=side)
+
+
+def test_a_bound_is_never_the_best_and_never_counts_as_a_value() -> None:
+    high = objective({"y": {"goal": "maximize"}})
+    several = [
+        Trial(1, {"y": Reading(value=1.0)}), Trial(2, {"y": bound(9.0, "above")}),
+        Trial(3, {"y": Reading(value=9.0, flag="in V, where mV is declared")}),
+    ]  # fmt: skip
+    assert high.best(several).trial == 1
+    assert high.course(several) == [1.0]
+    assert high.utilities(several[1]) is None and high.score(several[2]) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "side", "kept"),
+    [
+        ("<= 1", 0.05, "below", True),
+        ("<= 1", 2.0, "below", False),
+        ("<= 1", 0.05, "above", False),
+        ("<= 1", 2.0, "above", False),
+        ("<= 1", 1.0, "above", False),
+        (">= 1", 2.0, "above", True),
+        (">= 1", 0.5, "above", False),
+        (">= 1", 0.5, "below", False),
+    ],
+)
+def test_a_bound_keeps_a_limit_where_it_is_enough_to_know(limit: str, value: float, side: str, kept: bool) -> None:
+    wishes = objective({"y": {"goal": "maximize"}, "impurity": {"limit": limit}})
+    outcomes = {"y": Reading(value=1.0), "impurity": bound(value, side)}
+    assert wishes.feasible(outcomes) is kept
+    flagged = {**outcomes, "impurity": Reading(value=value, censored=side, flag="stuck")}
+    assert not wishes.feasible(flagged)

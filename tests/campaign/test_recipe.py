@@ -1,5 +1,6 @@
 """Recipes: settings worked out, extremes over the space, readings to outcomes."""
 
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -215,3 +216,95 @@ def test_a_reading_keeps_its_uncertainty() -> None:
     spec = campaign(trial=WEIGH, outcomes={"y": {"goal": "maximize", "from": "before", "unit": "mg"}})
     found = recipe.outcomes(spec, {"before": SavedReading(value=5.0, unit="g", sd=0.1)})
     assert found["y"] == Reading(value=5000.0, unit="mg", sd=pytest.approx(100.0))
+
+
+def outcome_of(*readings: SavedReading, **outcome: Any) -> Reading:
+    spec = campaign(
+        outcomes={"y": {"goal": "maximize", "from": "a", **outcome}},
+        trial=[{"meter.read": {}, "save_as": "a"}],
+    )
+    return recipe.outcomes(spec, {"a": list(readings) if len(readings) > 1 else readings[0]})["y"]
+
+
+def saturated(value: float = 3.0, side: str = "above") -> SavedReading:
+    return SavedReading(value=value, unit="V", censored=side)
+
+
+def test_a_bounded_reading_gives_a_bounded_outcome() -> None:
+    assert outcome_of(saturated(), unit="mV") == Reading(value=3000.0, unit="mV", censored="above")
+    assert outcome_of(saturated(0.1, "below"), unit="V") == Reading(value=0.1, unit="V", censored="below")
+    several = outcome_of(saturated(), SavedReading(value=1.0, unit="V"), unit="V")
+    assert several.value == 2.0 and several.censored == "above"
+
+
+def test_a_saturated_curve_is_high_and_has_no_shape() -> None:
+    clipped = SavedReading(array=curve((400, 1), (500, 4), (600, 1)).array, censored="above")
+    assert outcome_of(clipped, analysis="peak_height").censored == "above"
+    assert outcome_of(clipped, analysis="area").censored == "above"
+    with pytest.raises(SpecError, match="above what the detector can see, and so says nothing"):
+        outcome_of(clipped, analysis="peak_position")
+
+
+def test_bounds_from_both_sides_and_bounds_in_a_formula_say_nothing() -> None:
+    with pytest.raises(SpecError, match="above what the detector can see, and another below"):
+        outcome_of(saturated(), saturated(side="below"), unit="V")
+    with pytest.raises(SpecError, match="says nothing"):
+        outcome_of(saturated(), analysis="2 * a", unit="V")
+
+
+def test_what_is_flagged_gives_no_outcome_unless_the_sample_was_measured_again() -> None:
+    flagged = SavedReading(unit="V", flag="nan is no number")
+    with pytest.raises(SpecError, match="outcome y: the reading is not to be believed: nan is no number"):
+        outcome_of(flagged, unit="V")
+    with pytest.raises(SpecError, match="not to be believed"):
+        outcome_of(flagged, flagged, unit="V")
+    sound = [SavedReading(value=value, unit="V") for value in (1.0, 3.0)]
+    assert outcome_of(sound[0], flagged, sound[1], unit="V").value == 2.0
+    assert outcome_of(flagged, sound[0], unit="V") == Reading(value=1.0, unit="V")
+    flagged_curve = SavedReading(array=curve((400, 1), (500, 4)).array, flag="the array holds nan")
+    with pytest.raises(SpecError, match="the array holds nan"):
+        outcome_of(flagged_curve, analysis="peak_height")
+
+
+def test_one_of_two_readings_that_is_flagged_takes_its_partner_along() -> None:
+    spec = campaign(
+        outcomes={"y": {"goal": "maximize", "from": ["a", "b"], "analysis": "a / b"}},
+        trial=[{"meter.read": {}, "save_as": "a"}, {"meter.read": {}, "save_as": "b"}],
+    )
+    tops = [SavedReading(value=value) for value in (2.0, 4.0, 6.0)]
+    bottoms = [SavedReading(value=2.0), SavedReading(flag="nan is no number"), SavedReading(value=1.0)]
+    assert recipe.outcomes(spec, {"a": tops, "b": bottoms})["y"].value == 3.5
+
+
+@pytest.mark.parametrize(
+    ("value", "ends", "seen"),
+    [
+        (2.0, ["1 V", "3 V"], (2000.0, "")),
+        (3.0, ["1 V", "3 V"], (3000.0, "above")),
+        (7.5, ["1 V", "3 V"], (3000.0, "above")),
+        (0.5, ["1 V", "3 V"], (1000.0, "below")),
+        (1.0, [1000, 3000], (1000.0, "below")),
+        (-5.0, [-math.inf, 3000], (-5000.0, "")),
+        (9.0, [0, math.inf], (9000.0, "")),
+    ],
+)
+def test_what_the_detector_can_see(value: float, ends: list[Any], seen: tuple[float, str]) -> None:
+    found = outcome_of(SavedReading(value=value, unit="V"), unit="mV", detects=ends)
+    assert (found.value, found.censored) == seen
+
+
+@pytest.mark.parametrize(
+    ("outcome", "word"),
+    [
+        ({"detects": [3, 1]}, "the least must be below the greatest"),
+        ({"detects": 3}, "the least and the greatest"),
+        ({"detects": [1, "x"]}, "not a number"),
+        ({"detects": [1, 2], "from": "told"}, "Tell a bound as > 3"),
+    ],
+)
+def test_what_a_detector_cannot_be(outcome: dict[str, Any], word: str) -> None:
+    with pytest.raises(SpecError, match=word):
+        campaign(
+            outcomes={"y": {"goal": "maximize", "from": "a", **outcome}},
+            trial=[{"meter.read": {}, "save_as": "a"}],
+        )

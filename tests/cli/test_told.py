@@ -104,6 +104,11 @@ def test_a_run_is_named_by_its_folder_its_journal_or_its_name(here: Path, labloo
         (["1", "height=tall"], "height: "),
         (["1", "height=12 g"], "height: 12 g is a mass"),
         (["1", "height=nan"], "height: "),
+        (["1", "height=inf"], "height: "),
+        (["1", "height=1e999"], "height: "),
+        (["1", "height=9.9E37"], "what an instrument says when it has no reading"),
+        (["1", "height=>"], "height: "),
+        (["1", "height=><3"], "height: "),
         (["1", "height=12", "height=13"], "twice"),
         (["1"], "one of the three"),
         (["1", "height=12", "--failed", "burnt"], "one of the three"),
@@ -127,6 +132,21 @@ def test_the_first_result_is_kept_and_the_second_noted(here: Path, labloop: Any)
     status = labloop("status", "r", "--json").document
     assert status["best"]["outcomes"]["height"]["value"] == 12.0
     assert [(note["by"], "13" in note["text"]) for note in status["notes"]] == [("eve", True)]
+
+
+def test_a_bound_is_told_as_chemists_write_it_and_is_never_the_best(here: Path, labloop: Any) -> None:
+    labloop("ask", "cake.yaml", "--run", "r", "-n", "3")
+    assert labloop("tell", "r", "1", "height=12").code == 0
+    assert labloop("tell", "r", "2", "height=> 3 cm").out == "trial 2: measured  height = > 30 mm\n"
+    assert labloop("tell", "r", "3", "height=<0.05").code == 0
+    trials = labloop("trials", "r", "--json").document["trials"]
+    assert trials[1]["outcomes"]["height"] == {"value": 30.0, "unit": "mm", "censored": "above"}
+    assert trials[2]["outcomes"]["height"] == {"value": 0.05, "unit": "mm", "censored": "below"}
+    assert labloop("status", "r", "--json").document["best"]["trial"] == 1
+    rows = list(csv.DictReader(io.StringIO(labloop("trials", "r", "--format", "csv").out)))
+    assert [row["height.censored"] for row in rows] == ["", "above", "below"]
+    again = labloop("tell", "r", "2", "height=31")
+    assert "measured already (height = > 30.0)" in again.err
 
 
 def test_a_table_of_old_data(here: Path, labloop: Any) -> None:

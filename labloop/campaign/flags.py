@@ -1,0 +1,73 @@
+"""Readings that are not to be believed: what an instrument says when it has nothing to say.
+
+    nan, inf                     no number
+    9.9E37, -9.9E37, 9.91E37     SCPI's words for over-range, under-range, not a number (SCPI-99, 7.2.1.4 and 7.2.1.5)
+    another unit than declared   somebody pressed the unit key; the number is right and means something else
+    an array with any of these
+
+Such a reading is kept, with a ``flag`` that says why; no outcome is made of it, and so nothing learns from it. A
+reading that is only bounded is something else: ``censored`` (see values.Reading).
+"""
+
+import math
+from array import array
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from .errors import UnitError
+from .units import plain_unit
+from .values import Amount, Reading
+
+NO_READING: Final = 9.9e37
+LONGEST_TEXT: Final = 200  # characters of a word that an instrument reads out
+
+
+def believed(reading: Reading, unit: str | None = None) -> Reading:
+    """The same reading, or one that says why it is not to be believed and can be kept in a journal.
+
+    unit: the one that the driver declares (None: it declares no such signal).
+    """
+    value, flag = reading.value, reading.flag
+    if isinstance(value, float) and not math.isfinite(value):
+        value, flag = None, flag or f"{value} is no number"
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= NO_READING:
+        value, flag = None, flag or f"{value:.4g} is what an instrument says when it has no reading"
+    elif isinstance(value, str) and len(value) > LONGEST_TEXT:
+        value, flag = value[:LONGEST_TEXT], flag or f"a word of {len(value)} characters"
+    sd = reading.sd
+    if sd is not None and not 0.0 <= sd < math.inf:
+        sd, flag = None, flag or f"a standard deviation of {sd}"
+    if unit is not None and not flag and isinstance(value, (int, float)) and not isinstance(value, bool):
+        flag = _unit_flag(reading.unit, unit)
+    if reading.censored not in ("", "above", "below"):
+        flag = flag or f"censored {reading.censored!r:.20}, which is neither above nor below"
+    return msgspec.structs.replace(reading, value=value, sd=sd, flag=flag, censored="" if flag else reading.censored)
+
+
+def array_flag(data: bytes) -> str:
+    """Why an array of float64 is not to be believed ("": it is)."""
+    if not data or len(data) % 8:
+        return f"{len(data)} bytes are no array of float64"
+    numbers = array("d", data)
+    wrong = next((number for number in numbers if not math.isfinite(number) or abs(number) >= NO_READING), None)
+    return "" if wrong is None else f"the array holds {wrong:.4g}"
+
+
+def no_number(amounts: Mapping[str, Amount]) -> str:
+    """The first amount that is no number, in words ("": all are): of what was done there must be no doubt."""
+    for name, amount in amounts.items():
+        value = amount.value
+        if isinstance(value, (int, float)) and (not math.isfinite(value) or abs(value) >= NO_READING):
+            return f"{name} = {value}"
+    return ""
+
+
+def _unit_flag(unit: str, declared: str) -> str:
+    try:
+        if unit == declared or plain_unit(unit) == plain_unit(declared):
+            return ""
+    except UnitError:
+        pass  # what is no unit is certainly not the one declared
+    return f"in {unit or 'no unit'}, where {declared or 'no unit'} is declared"

@@ -1,0 +1,136 @@
+"""An instrument that reads nonsense: every reading is kept with what is wrong with it, and no outcome is made of it."""
+
+import math
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from campaigns import ROOT, records
+from labloop.bench import Action, Driver, Identity, Progress, Signal
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.planner.inline import InlinePlanner
+from labloop.runner import session
+from labloop.runner.parts import Parts
+
+PARTS = Parts(planner=lambda spec, path: InlinePlanner(spec, path))
+LAB = f"""
+labloop: 1
+name: doubtful
+root: {ROOT}
+instruments:
+  meter: {{driver: "doubtful_meter:Meter", simulator: "simulators.ika:RCT", port: "serial:///dev/meter?baud=9600"}}
+"""
+CAMPAIGN = """
+labloop: 1
+campaign: doubtful
+lab: lab.yaml
+parameters:
+  x: {range: [0, 1]}
+outcomes:
+  y: {goal: maximize, from: mass, unit: mg}
+trial:
+  - meter.weigh: {}
+    save_as: mass
+design: {initial: {method: random, trials: 9}, seed: 3}
+budget: {trials: 4, attempts: 30}
+stop_when: {failures_in_a_row: 20}
+"""
+MASS = Signal(name="mass", unit="g")
+CURVE = Signal(name="curve", unit="V", array=True)
+
+
+class Meter(Driver):
+    """Reads what SAYS has, one after the other."""
+
+    kind = "meter"
+    signals = (MASS,)
+    says: list[Any] = []
+    actions_done = 0
+
+    @classmethod
+    def declare(cls, options: Any) -> dict[str, Action]:
+        return {
+            "weigh": Action(name="weigh", gives=(MASS,), repeatable=True),
+            "scan": Action(name="scan", gives=(CURVE,), repeatable=True),
+        }
+
+    def open(self) -> Identity:
+        return Identity(model="meter")
+
+    def begin(self, action: str, settings: Any, act: str = "") -> None:
+        """Nothing to begin."""
+
+    def progress(self, elapsed_s: float) -> Progress:
+        said = self.says.pop(0)
+        if isinstance(said, bytes):
+            return Progress(done=True, arrays={"curve": said})
+        if isinstance(said, dict):
+            return Progress(done=True, achieved=said, readings={"mass": e.Reading(value=1.0, unit="g")})
+        return Progress(done=True, readings={"mass": said})
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+def run(folder: Path, says: list[Any], campaign: str = CAMPAIGN) -> tuple[int, s.CampaignState]:
+    sys.modules["doubtful_meter"] = sys.modules[__name__]
+    Meter.says = says
+    (folder / "lab.yaml").write_text(LAB)
+    (folder / "plan.yaml").write_text(campaign)
+    code = session.begin(session.Order(campaign=folder / "plan.yaml", run=folder / "run", virtual=True), parts=PARTS)
+    return code, s.fold(records(folder / "run"))
+
+
+def g(value: Any, unit: str = "g", **more: Any) -> e.Reading:
+    return e.Reading(value=value, unit=unit, **more)
+
+
+def test_nonsense_is_kept_flagged_and_never_measured(tmp_path: Path) -> None:
+    bad = [g(math.nan), g(math.inf), g(9.9e37), g(-9.9e37), g(0.5, "mg"), g("stuck"), g(1.0, sd=math.nan), g(None)]
+    good = [g(0.001), g(0.002), g(0.003, censored="above"), g(0.0015)]
+    says = [one for pair in zip(bad[:4], good, strict=True) for one in pair]
+    code, state = run(tmp_path, bad[4:] + says)
+    assert code == 0
+    measured = [t.outcomes["y"] for t in state.trials.values() if t.state == s.MEASURED]
+    assert [(one.value, one.censored, one.unit, one.flag) for one in measured] == [
+        (1.0, "", "mg", ""), (2.0, "", "mg", ""), (3.0, "above", "mg", ""), (1.5, "", "mg", ""),
+    ]  # fmt: skip
+    abandoned = [t for t in state.trials.values() if t.state == s.ABANDONED]
+    assert len(abandoned) == len(bad) and all(t.again and t.reason.startswith("outcome y: ") for t in abandoned)
+    flags = [next(iter(t.steps[0].readings.values())).flag for t in abandoned]
+    assert ["no number" in flag for flag in flags[4:6]] + ["no reading" in flag for flag in flags[6:]] == [True] * 4
+    assert flags[0] == "in mg, where g is declared" and flags[2].startswith("a standard deviation")
+    for trial in abandoned:  # the same settings are tried again until they are measured
+        (again,) = [t for t in state.trials.values() if t.proposal.again_of == trial.trial]
+        assert again.settings == trial.settings
+
+
+def test_an_amount_that_is_no_number_fails_its_step(tmp_path: Path) -> None:
+    code, state = run(tmp_path, [{"volume": e.Amount(math.nan, "mL")}] + [g(0.001)] * 4)
+    assert code == 0 and state.measured == 4
+    (step,) = [step for step in state.steps.values() if step.state == s.FAILED]
+    assert step.fault == "no_number" and "volume = nan" in step.reason
+
+
+@pytest.mark.parametrize(
+    "array",
+    [b"", bytes(8), bytes(24), bytes(20), struct.pack("<4d", 400, 500, 1, math.nan),
+     struct.pack("<4d", 400, 500, 1, 9.9e37)],
+    ids=["empty", "one number", "odd", "no float64", "nan", "overflow"],
+)  # fmt: skip
+def test_a_spectrum_of_the_wrong_length_or_with_holes(tmp_path: Path, array: bytes) -> None:
+    campaign = CAMPAIGN.replace("from: mass, unit: mg", "from: curve, analysis: peak_height, unit: V")
+    campaign = campaign.replace("meter.weigh: {}\n    save_as: mass", "meter.scan: {}\n    save_as: curve")
+    sound = struct.pack("<4d", 400, 500, 1, 2)
+    code, state = run(tmp_path, [array, sound, sound, array, sound, sound], campaign)
+    assert code == 0
+    outcomes = [t.outcomes["y"].value for t in state.trials.values() if t.state == s.MEASURED]
+    assert outcomes == [2.0] * 4
+    abandoned = [t for t in state.trials.values() if t.state == s.ABANDONED]
+    assert len(abandoned) == 2 and all(t.reason.startswith("outcome y: ") for t in abandoned)
+    kept = abandoned[0].steps[0].readings["curve"]
+    assert (tmp_path / "run" / "blobs" / (kept.blob or "")).read_bytes() == array, "what came is kept, to the byte"
