@@ -69,6 +69,7 @@ VOLUME = Setting(
     name="volume", argument="volume_ul", unit="uL", low=0.001, high=MOST, zero=True, required=False,
     doc="how much, instead of a time",
 )  # fmt: skip
+DIRECTIONS = {"dispense": "INF", "withdraw": "WDR"}
 EVIDENCE = "the pump's own counters of volume (DIS), unless it was switched off since"
 
 
@@ -87,8 +88,11 @@ class NE1000(Driver):
         self._line = Line(exchange, read.address)
         self._diameter = number(read.diameter_mm)
         self._watchdog_s = read.watchdog_s
+        self._step_ul = read.volumes[0]
+        self._armed: tuple[Any, Begun] | None = None
         self._begun: Begun | None = None
-        self._ran = False
+        self._ran = ""  # the act that was told to run last
+        self._refused = False
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -212,15 +216,21 @@ class NE1000(Driver):
         self._line.order("CLDINF")
         self._line.order("CLDWDR")
 
+    def prepare(self, action: str, settings: Mapping[str, Value], act: str) -> None:
+        """Send all that the act needs but its RUN, so that pumps that run together start together."""
+        self.act = act
+        if action in DIRECTIONS:
+            self._arm(DIRECTIONS[action], {name: float(value) for name, value in settings.items()})
+
     @action(RATE, TIME, VOLUME, act=True, evidence=EVIDENCE, remainder=True, amount="volume")
     def dispense(self, rate_ul_min: float, time_s: float | None = None, volume_ul: float | None = None) -> None:
         """Push a volume out of the syringe at a rate in uL/min (the syringe sets the limits)."""
-        self._pump("INF", rate_ul_min, time_s, volume_ul)
+        self._pump("INF", rate_ul_min=rate_ul_min, time_s=time_s, volume_ul=volume_ul)
 
     @action(RATE, TIME, VOLUME, act=True, evidence=EVIDENCE, remainder=True, amount="volume", fills=True)
     def withdraw(self, rate_ul_min: float, time_s: float | None = None, volume_ul: float | None = None) -> None:
         """Draw a volume up into the syringe at a rate in uL/min (the syringe sets the limits)."""
-        self._pump("WDR", rate_ul_min, time_s, volume_ul)
+        self._pump("WDR", rate_ul_min=rate_ul_min, time_s=time_s, volume_ul=volume_ul)
 
     def progress(self, elapsed_s: float) -> Progress:
         """Look at the counters. Raises InstrumentFault when the pump stalled, was paused or stopped short."""
@@ -249,29 +259,34 @@ class NE1000(Driver):
         rate_ul_min, wanted = _float(values, "rate_ul_min"), float(number(_volume_ul(values)))
         if rate_ul_min == 0.0 or wanted == 0.0:
             return Verdict(state="done", why="nothing was asked for", achieved={"volume": Amount(0.0, "uL")})
-        if act == self.act and not self._ran:
+        if act == self.act != self._ran:
             return Verdict(state="not_begun", why="it was never told to run")
         if "infused" not in before or "withdrawn" not in before:
             return Verdict(state="cannot_tell", why="the counters were not read before the act")
         reply, now, _ = self._line.sure()
+        if act == self.act and self._refused and reply.status not in PUMPING and self._stands(before, now):
+            return Verdict(state="not_begun", why="it refused to run, and its counters have not moved")
         if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
-        then = Volumes(_amount(before, "infused"), _amount(before, "withdrawn"), _amount(before, "resolution"))
-        direction = "INF" if action == "dispense" else "WDR"
+        then = _volumes(before)
+        direction = DIRECTIONS[action]
         moved, other = _moved(direction, then, now), _moved("WDR" if direction == "INF" else "INF", then, now)
         tolerance = _tolerance(then, now)
+        if reply.status == direction[0]:  # a reading in passing, which nothing confirms, says nothing against it
+            seen = {"volume": Amount(min(max(moved, 0.0), wanted), "uL")}
+            return Verdict(state="running", why=f"it {PUMPING[reply.status]}", achieved=seen)
+        if reply.status in PUMPING:
+            return Verdict(state="cannot_tell", why=f"it {PUMPING[reply.status]}, which is another act")
         if moved < -tolerance or abs(other) > tolerance:
             return Verdict(state="cannot_tell", why="the counters were cleared or moved by somebody else since")
         achieved = {"volume": Amount(max(moved, 0.0), "uL")}
-        if reply.status in PUMPING:
-            return Verdict(state="running", why=f"it {PUMPING[reply.status]}", achieved=achieved)
         if wanted <= tolerance or moved > wanted + tolerance:
             return Verdict(
                 state="cannot_tell",
                 why=f"its counters show {written(moved, 'uL')} (to {written(now.resolution, 'uL')}) where "
                 f"{written(wanted, 'uL')} was asked for",
             )
-        if moved >= wanted - tolerance:
+        if moved >= wanted - max(tolerance, self._step_ul):  # less than a motor step nobody can deliver afterwards
             return Verdict(state="done", why="its counters show the whole volume", achieved=achieved)
         if moved < tolerance:
             return Verdict(state="not_begun", why="its counters have not moved")
@@ -289,15 +304,35 @@ class NE1000(Driver):
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
-    def _pump(self, direction: str, rate_ul_min: float, time_s: float | None, volume_ul: float | None) -> None:
-        given = {"time_s": time_s, "volume_ul": volume_ul, "rate_ul_min": rate_ul_min}
-        values = {name: value for name, value in given.items() if value is not None}
-        self._begun, self._ran = None, False
+    def _stands(self, before: Mapping[str, Amount], now: Volumes) -> bool:
+        """Whether nothing has moved since ``before``, or, where it was switched off and on since, since then."""
+        then = Volumes(0.0, 0.0, now.resolution) if self._line.reset else _volumes(before)
+        return max(abs(_moved(way, then, now)) for way in ("INF", "WDR")) <= _tolerance(then, now)
+
+    def _pump(self, direction: str, **settings: float | None) -> None:
+        begun = self._arm(direction, settings)
+        if begun is None:
+            return
+        self._armed, self._begun, self._ran = None, begun, self.act
+        try:
+            self._line.order("RUN")
+        except InstrumentFault:  # what is answered so was not done (manual 10.2), if this was the answer to it
+            self._refused = True
+            raise
+
+    def _arm(self, direction: str, settings: Mapping[str, float | None]) -> Begun | None:
+        """Send and read back all that an act needs but its RUN; None: it has nothing to do."""
+        values = {name: value for name, value in settings.items() if value is not None}
+        wanted = (self.act, direction, tuple(values.items()))
+        if self._armed is not None and self._armed[0] == wanted and not self._line.reset:
+            return self._armed[1]
+        self._armed, self._begun, self._refused = None, None, False
         # Asked here too, whoever calls: a volume that rounds to 0 means "without end" to this pump (manual 5.6).
         if why := self.complaint("dispense" if direction == "INF" else "withdraw", values, self.options):
             raise SafetyError(f"{why}; nothing was sent")
+        rate_ul_min = _float(values, "rate_ul_min")
         if rate_ul_min == 0.0 or _volume_ul(values) == 0.0:
-            return
+            return None
         status = self._line.ask("").status
         if status in PUMPING:
             raise InstrumentFault(f"it {PUMPING[status]} already", kind="busy")
@@ -311,11 +346,13 @@ class NE1000(Driver):
         self._line.order(f"DIR{direction}")
         self._line.order(f"RAT{text}{unit}")
         self._line.order(f"VOL{volume}")
-        if not self._line.safe:  # a basic frame has no checksum: a flipped bit would make another number of it
-            self._line.same("RAT", float(text) * UL_MIN[unit], UL_MIN)
-            self._line.same("VOL", float(volume), UL)
-        self._begun, self._ran = Begun(direction, float(text) * UL_MIN[unit], float(volume), before), True
-        self._line.order("RUN")
+        if (said := self._line.ask("DIR").data) != direction:  # acknowledged is not done; the other way draws up
+            raise ProtocolError(f"DIR reads back as {said} where {direction} was sent; nothing was started")
+        self._line.same("RAT", float(text) * UL_MIN[unit], UL_MIN)
+        self._line.same("VOL", float(volume), UL)
+        begun = Begun(direction, float(text) * UL_MIN[unit], float(volume), before)
+        self._armed = wanted, begun
+        return begun
 
 
 def _moved(direction: str, then: Volumes, now: Volumes) -> float:
@@ -332,6 +369,10 @@ def _volume_ul(values: Mapping[str, Value]) -> float:
     if "volume_ul" in values:
         return _float(values, "volume_ul")
     return _float(values, "rate_ul_min") * _float(values, "time_s") / 60.0
+
+
+def _volumes(counters: Mapping[str, Amount]) -> Volumes:
+    return Volumes(*(_amount(counters, name) for name in ("infused", "withdrawn", "resolution")))
 
 
 def _float(values: Mapping[str, Value], name: str) -> float:

@@ -18,6 +18,7 @@ ANSWERS = {
     "DIA": re.compile(rf"({NUMBER})"),
     "RAT": re.compile(rf"({NUMBER})(UM|MM|UH|MH)"),
     "VOL": re.compile(rf"({NUMBER})(UL|ML)"),
+    "DIR": re.compile(r"(INF|WDR)"),
     "DIS": re.compile(rf"I({NUMBER})W({NUMBER})(UL|ML)"),
     "PHN": re.compile(r"(\d{1,2})"),
     "FUN": re.compile(r"([A-Z]{3})\d*"),
@@ -34,6 +35,8 @@ ALARMS = {
     "E": ("program", "its pumping program has an error"),
     "O": ("program", "its pumping program has no such phase"),
 }
+# Errors that only a command which reached it damaged can be answered with: nothing unknown is ever said to it.
+DAMAGED = ("", "COM")
 ERRORS = {
     "": "it does not know this command",
     "NA": "not now: it is pumping, or its program is in another phase",

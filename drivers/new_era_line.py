@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError
 
-from .new_era_codec import ALARMS, ANSWERS, ERRORS, Command, NewEraCodec, Reply, Volumes, volumes
+from .new_era_codec import ALARMS, ANSWERS, DAMAGED, ERRORS, Command, NewEraCodec, Reply, Volumes, volumes
 
 PUMPING = {"I": "infuses", "W": "withdraws", "X": "purges"}
 # An answer of 25 characters takes 13 ms at 19200 baud; a pump answers within 100 ms.
@@ -60,6 +60,7 @@ class Line:
             raise InstrumentFault(f"it {PUMPING[status]} after it was told to stop", kind="runaway")
 
     def same(self, question: str, wanted: float, units: Mapping[str, float]) -> None:
+        """Make sure of what was set: acknowledged is not done, and a flipped bit makes another number of it."""
         match = ANSWERS[question].fullmatch(self.ask(question).data)
         said = float(match[1]) * units[match[2]] if match else math.nan
         if not math.isclose(said, wanted, rel_tol=1e-6):
@@ -121,6 +122,8 @@ class Line:
         if reply.alarm:
             kind, why = ALARMS[reply.alarm]
             raise InstrumentFault(f"{text or 'a question'}: {why}", kind=kind)
+        if reply.error in DAMAGED:
+            raise ProtocolError(f"{text or 'a question'} reached it damaged: {ERRORS[reply.error]} (?{reply.error})")
         if reply.error is not None:
             raise InstrumentFault(f"{text}: {ERRORS[reply.error]} (?{reply.error})", kind="refused")
         return reply

@@ -78,6 +78,12 @@ class Driver:
     def clear_counters(self) -> None:
         """Wipe the instrument's counters; the runner writes that down first."""
 
+    def prepare(self, action: str, settings: Mapping[str, Value], act: str) -> None:
+        """Get everything ready for an action and begin nothing; may be repeated, and begin() works without it.
+
+        Worth writing where beginning takes more than one exchange and actions are to begin at the same moment.
+        """
+
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
         """Begin an action: ``settings`` as {argument: value} in declared units; ``act`` is the act's identity."""
         if action not in self.actions:

@@ -2,11 +2,13 @@
 
 Deadlines are in that clock's time. While an exchange waits, nobody else runs, so the link itself moves the clock: to
 the moment when the device next has something to say, or to the deadline. Everything is in one thread and in one order,
-so a campaign on such links is the same to the last byte each time.
+so a campaign on such links is the same to the last byte each time. A line that says that its cable is out
+(``unplugged_until_s``) is lost as a real port is, until it is opened again with the cable in.
 """
 
 from typing import Protocol
 
+from .errors import LinkError
 from .link import BaseLink
 
 
@@ -31,6 +33,11 @@ class MessageLine(Protocol):
     def due(self, now_s: float) -> float | None: ...
 
 
+def _unplugged(line: object, time: SimulatedTime) -> bool:
+    until_s: float = getattr(line, "unplugged_until_s", float("-inf"))
+    return time.now_s() < until_s
+
+
 def _move(time: SimulatedTime, due_s: float | None, end_s: float) -> bool:
     """Move the clock to what comes next; False when that is the end of the wait and not the device."""
     now_s = time.now_s()
@@ -52,12 +59,18 @@ class InProcessLink(BaseLink):
         self._came = b""
         super().__init__(address, time.now_s)
 
+    def _open(self) -> None:
+        if _unplugged(self._line, self._time):
+            raise LinkError(f"{self.address}: there is no such port. Is it plugged in and switched on?")
+
     def _send(self, frames: list[bytes], end_s: float) -> None:
         with self.fence:
             for frame in frames:
                 self._came += self._line.receive(frame, self._time.now_s())
 
     def _read(self, wait_s: float) -> bytes:
+        if _unplugged(self._line, self._time):
+            raise self._gone(ConnectionError("the cable is out"))
         end_s = self._time.now_s() + wait_s
         self._came += self._line.receive(b"", self._time.now_s())
         while not self._came and _move(self._time, self._line.due(self._time.now_s()), end_s):

@@ -117,15 +117,16 @@ class Lab:
         """Send the lab's settings to every instrument; only after recovery has asked. Raises the first complaint."""
         self._everywhere(self.instruments, lambda station: station.driver.configure())
 
-    def reopen(self, name: str) -> Identity:
-        """Open the port of a lost instrument again and make sure that the same instruments answer on it.
+    def reopen(self, name: str) -> dict[str, Identity]:
+        """Open the port of a lost instrument again and make sure that the same instruments answer on it: who does.
 
         Raises LinkError while the port is away, InstrumentFault when something else answers.
         """
         port = self.instruments[name].port
         port.reopen()
         sharing = [one for one, station in self.instruments.items() if station.port is port]
-        for one, now in self._everywhere(sharing, lambda station: station.driver.open()).items():
+        found = self._everywhere(sharing, lambda station: station.driver.open())
+        for one, now in found.items():
             before = self.instruments[one].identity
             if before is not None and (before.model, before.serial) != (now.model, now.serial):
                 raise InstrumentFault(
@@ -134,8 +135,6 @@ class Lab:
                     kind="identity",
                 )
             self.instruments[one].identity = now
-        found = self.instruments[name].identity
-        assert found is not None
         return found
 
     def safe(self) -> list[str]:

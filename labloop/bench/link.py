@@ -39,10 +39,12 @@ SLICE_S = 0.02
 # Silence after which nothing more of a late frame is expected: 50 character times at 9600 baud, and longer than the
 # 16 ms latency timer of an FTDI adapter.
 QUIET_S = 0.05
-# The same after a time-out: an adapter, a hub or a busy host that held an answer back gives it up within this
-# (reliability tests: 0.3 s late). Costs a run half a second for each lost answer.
+# The same after a time-out: an adapter, a hub or a busy host that held an answer back gives it up within LATE_S after
+# the deadline, and within HELD_S after the question (a stop has a deadline of 0.3 s, and a hub is no faster for it).
+# Reliability tests: answers 0.3 s and 1 s late. Costs a run half a second for each lost answer.
 LATE_S = 0.5
-FIND_S = 1.0
+HELD_S = 1.5
+FIND_S = 1.5
 # Taking what is told and not waited for; a line that is blocked for longer is blocked.
 TELL_S = 0.5
 
@@ -86,8 +88,8 @@ class BaseLink:
         self.traffic: deque[Traffic] = deque(maxlen=200)
         self._clock = clock
         self._interrupted = threading.Event()
-        # By codec: what was asked, and whether its answer stayed out (else it was interrupted, or made no sense).
-        self._owed: dict[int, tuple[Codec, Any, bool]] = {}
+        # By codec: what was asked, and until when its answer may still come (it made no sense, or stayed out).
+        self._owed: dict[int, tuple[Codec, Any, float]] = {}
         self._told = False  # something was said whose answer nobody waited for
         self._lost = ""
         self._busy_until_s = float("-inf")
@@ -172,11 +174,12 @@ class BaseLink:
             return None
         stood = id(codec) in self._owed
         if not stood:
-            self._owed[id(codec)] = (codec, command, False)
+            self._owed[id(codec)] = (codec, command, 0.0)
         try:
             reply = self._wait(codec, frames, end_s, deadline_s)
         except LinkTimeout:
-            self._owed[id(codec)] = (codec, self._owed[id(codec)][1], True)
+            sent_s, now_s = end_s - deadline_s, self._clock()
+            self._owed[id(codec)] = (codec, self._owed[id(codec)][1], max(now_s + LATE_S, sent_s + HELD_S))
             raise
         if not stood:  # else it was urgent, this may be the reply that was owed, and its own is still to come
             del self._owed[id(codec)]
@@ -241,7 +244,7 @@ class BaseLink:
         probe = codec.probe(owed[1])
         if probe is not None:
             codec.reset()
-            self._drop(LATE_S if owed[2] else QUIET_S, self._clock() + FIND_S)
+            self._drop(max(owed[2] - self._clock(), QUIET_S), self._clock() + FIND_S)
             self._keep_silent(codec)
             if self._interrupted.is_set():
                 raise LinkInterrupted(f"{self.address}: interrupted while it waited for the line to be quiet")

@@ -18,7 +18,7 @@ from .complaints import Broken, Fault
 from .errors import SpecError
 from .grammar import PHASES, CampaignSpec, Phase
 from .limits import Limit, by_instrument, read_limits
-from .models import AnyQuantity, Files, Model, Number, Rule, Text, Truth, did_you_mean, keys_of, suggest
+from .models import AnyQuantity, Files, Model, Number, Rule, Seconds, Text, Truth, did_you_mean, keys_of, suggest
 from .reading import Document, Path_, path_text
 from .steps import Stage, read_phase, resolved, steps_of
 from .units import Quantity, quote
@@ -100,6 +100,17 @@ class Simulation(Model):
         return speed
 
 
+class OnLost(Model):
+    """What is done about an instrument that does not answer: how long its line is tried, and what then.
+
+    ``retry_for`` is time on the wall, at any speed. The default outlasts a hub that comes back, a plug that was pulled
+    by mistake, and an instrument that starts again; what is away for longer is for a person.
+    """
+
+    retry_for_s: Annotated[Seconds, Field(alias="retry_for")] = 30.0
+    then: Literal["stop", "pause"] = "stop"
+
+
 class LabSpec(Model):
     """A lab, read and checked. Fields are the keys of the file; see docs/yaml.md."""
 
@@ -112,6 +123,7 @@ class LabSpec(Model):
     safe_state: Phase = ()
     keep: tuple[str, ...] = ()
     sample: dict[str, Any] = {}
+    on_lost: OnLost = OnLost()
     samples: Literal["one_at_a_time", "pipelined"] = "one_at_a_time"
     simulation: Simulation = Simulation()
     simulated: Truth = False

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from labloop.bench import BenchError
+from labloop.bench import BenchError, LinkInterrupted
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.constraints import meanings
@@ -29,9 +29,10 @@ from .lookout import Lookout
 from .memory import RunMemory
 from .opening import Opening
 from .propose import Proposer
+from .reach import InstrumentGone
 from .recovery import made_nothing
 from .schedule import may_start, needs, planned
-from .step import InstrumentGone, OutOfStock, StepHand
+from .step import OutOfStock, StepHand
 from .walk import End, Ended, Walk
 
 
@@ -60,7 +61,8 @@ class Loop:
         self._changed = asyncio.Event()
         memory.listeners.append(lambda record: self._pulse())
         hand.wished = self._wished
-        hand.on_gone = lambda gone: self.end("lost", str(gone), 3)
+        hand.reach.on_gone = lambda gone: self.end("lost", str(gone), 3)
+        hand.reach.on_away = self._away
 
     @property
     def state(self) -> s.CampaignState:
@@ -128,7 +130,7 @@ class Loop:
                 await self._repeat()
                 if self.ending and self.ending[0] == "finished":
                     await self._phase("teardown")
-            except (Ended, InstrumentGone):
+            except (Ended, InstrumentGone, LinkInterrupted):
                 pass  # self.ending says why
             except OutOfStock as error:
                 self.end("halt", str(error), 6)
@@ -163,6 +165,18 @@ class Loop:
             return 0 if any(t.state in (s.MEASURED, s.AWAITING) for t in self.state.trials.values()) else 1
         self.memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=self.by))
         return code
+
+    async def _away(self, why: str) -> None:
+        """An instrument stays away: pause until a person says that it may go on. Raises Ended."""
+        if self.clock.virtual:  # nobody could say so
+            self.end("halt", f"{why}. Bring it back, and resume", 6)
+        elif self.state.state == s.RUNNING:
+            self.memory.record(e.CampaignPaused(reason=f"{why}. Bring it back, and say resume"))
+        while self.state.state != s.RUNNING or self.ending:
+            changed = self._changed
+            if self.ending:
+                raise Ended
+            await changed.wait()
 
     # --- what an earlier run left ----------------------------------------------------------------------------------
 
@@ -293,7 +307,7 @@ class Loop:
                 await self._make(number)
             if trial.state != s.IN_DOUBT:
                 await self._clean_up(number)
-        except (Ended, InstrumentGone):
+        except (Ended, InstrumentGone, LinkInterrupted):
             pass  # self.ending says why; the facts say how far it came
         except OutOfStock as error:
             self.end("halt", str(error), 6)

@@ -10,7 +10,7 @@ from labloop.campaign import state as s
 from labloop.campaign.spec import CampaignSpec
 
 from .memory import RunMemory
-from .recovery import needs_asking, policy, settle, with_trial
+from .recovery import NOT_DONE, needs_asking, policy, settle, undone, with_trial
 from .schedule import planned
 from .step import GRACE_S, StepHand
 from .walk import Ended
@@ -27,7 +27,7 @@ class Opening:
     async def identify(self) -> None:
         """Ask every instrument who it is, setting nothing. Raises InstrumentFault, InstrumentGone."""
         for name, station in self.hand.stations.items():
-            identity = await self.hand.ask_named(name, station.driver.open)
+            identity = station.identity = await self.hand.reach.named(name, station.driver.open)
             self.memory.record(
                 e.InstrumentIdentified(
                     instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,
@@ -37,29 +37,40 @@ class Opening:
 
     async def settle(self) -> None:
         """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""
-        for step in [step for step in self.memory.state.steps.values() if step.state == s.STARTED]:
-            await self._settle(step)
+        state = self.memory.state
+        later: dict[tuple[int | None, str, int, int], list[e.StepFailed]] = {}  # by stage, when all of it is known
+        for step in [step for step in state.steps.values() if step.state == s.STARTED]:
+            fact = await self._settled(step)
+            if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
+                later.setdefault(_stage_of(step), []).append(fact)
+            else:
+                self.memory.record(*with_trial(state, fact))
+        for facts in later.values():
+            for fact in undone(state, facts, self._policy(state.steps[facts[0].step]), self.hand.does):
+                self.memory.record(*with_trial(state, fact))
 
     async def configure(self) -> None:
         """Send every instrument its settings. Raises InstrumentFault, InstrumentGone."""
         for name, station in self.hand.stations.items():
-            await self.hand.ask_named(name, station.driver.configure)
+            await self.hand.reach.named(name, station.driver.configure)
             self.memory.record(e.InstrumentConfigured(instrument=name))
 
-    async def _settle(self, step: s.StepState) -> None:
+    async def _settled(self, step: s.StepState) -> e.Fact:
         begun = step.begun
         action = self.hand.action(begun.instrument, begun.action)
         verdict, ended_s = None, self.hand.clock.now_s()
         if needs_asking(action):
             verdict, ended_s = await self._come_to_rest(step)
-        settings = self.memory.state.trials[begun.trial].settings if begun.trial is not None else {}
-        stage = planned(self.spec, begun.phase, settings)[begun.stage]
-        says = policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
-        fact = settle(
-            step, says, verdict, round(self.hand.clock.now_s(), 6), ended_s=round(ended_s, 6),
+        return settle(
+            step, self._policy(step), verdict, round(self.hand.clock.now_s(), 6), ended_s=round(ended_s, 6),
             repeatable=action.repeatable, does=self.hand.does,
         )  # fmt: skip
-        self.memory.record(*with_trial(self.memory.state, fact))
+
+    def _policy(self, step: s.StepState) -> str:
+        begun = step.begun
+        settings = self.memory.state.trials[begun.trial].settings if begun.trial is not None else {}
+        stage = planned(self.spec, begun.phase, settings)[begun.stage]
+        return policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
 
     async def _come_to_rest(self, step: s.StepState) -> tuple[Verdict, float]:
         """What the instrument says of a begun act, and when that ended at the earliest.
@@ -81,3 +92,7 @@ class Opening:
                 return Verdict(state="cannot_tell", why=why), seen_running_s
             if await clock.wait(self.hand.halt, 1.0):
                 raise Ended
+
+
+def _stage_of(step: s.StepState) -> tuple[int | None, str, int, int]:
+    return step.begun.trial, step.begun.phase, step.begun.number, step.begun.stage

@@ -14,11 +14,12 @@ answers after a minute.
 import asyncio
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from labloop.bench import Action
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.asking import ACTION, Asking, asking, simulated_answer
-from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.text import duration
 
 from .clock import Clock
@@ -45,17 +46,11 @@ class PersonHand:
         self._clock = clock
         self.leave = asyncio.Event()
 
-    async def run(
-        self, planned: PlannedStep, *, step: str, trial: int | None, phase: str, number: int, stage: int, index: int,
-        attempt: int,
-    ) -> s.StepState:  # fmt: skip
-        """Ask, and return what the facts say of the step once it is over."""
-        asked = asking(planned.settings)
-        fact = e.StepStarted(
-            step=step, trial=trial, phase=phase, number=number, stage=stage, index=index, attempt=attempt,
-            instrument=planned.instrument, action=planned.action, settings=dict(planned.settings), t_s=self._now(),
-        )  # fmt: skip
-        self._memory.record(fact)
+    async def run(self, begun: e.StepStarted) -> None:
+        """Ask, and see to it that the facts say what came of the step."""
+        asked = asking(begun.settings)
+        step = begun.step
+        self._memory.record(replace(begun, t_s=self._now()))
         asked_now = self._memory.state.steps[step]
         if self._memory.state.mode != "live":
             await self._simulated(asked, step)
@@ -63,7 +58,6 @@ class PersonHand:
             await self._answered(asked, asked_now)
         if asked_now.state == s.STARTED:
             self._fail(step, "interrupted", "the run ended before it was answered")
-        return asked_now
 
     async def _simulated(self, asked: Asking, step: str) -> None:
         if not await self._clock.wait(self.leave, min(SIMULATED_S, asked.reach_by_s)):

@@ -6,14 +6,15 @@ The instrument has been asked and its answers are facts already; what they mean 
     every step of the stage finished            go on
     cannot tell                                 halt with the question
     the chemistry's fault (``teaches``)         the trial failed; clean up
-    the bench's fault (cable, instrument)       the trial is abandoned; clean up; the same settings again
+    the bench's fault (cable, instrument)       the trial is abandoned; clean up; the same settings again. What may be
+                                                repeated is tried again first
     we refused (safety)                         the trial is abandoned; the run stops
     not begun                                   do it
     cut short                                   as ``if_interrupted`` says: discard, remainder, again; ``ask`` makes
                                                 a question of it, and the answer decides
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -30,6 +31,10 @@ DISCARDED: Final = "discarded"
 INSTRUMENT: Final = "instrument"  # who said what became of a step, when it was no person
 # A stage that was interrupted this often is on a bench that needs a person, not another try.
 MOST_ATTEMPTS: Final = 5
+# What may be repeated and ended in the instrument's own fault is tried so often, after 2 and 4 s on the wall: an
+# instrument that was switched off and on is ready again by then; one that is broken is not tried all night.
+MOST_TRIES: Final = 3
+RETRY_S: Final = 2.0
 SAFETY: Final = "safety"
 
 
@@ -37,12 +42,14 @@ SAFETY: Final = "safety"
 class Judgement:
     """``verdict``: "run" (the steps of the stage that are left), "fail", "abandon" or "refuse"; ``why``.
 
-    ``overrides``: for steps that only have a remainder to deliver, the settings to send, by index.
+    ``overrides``: for steps that only have a remainder to deliver, the settings to send, by index. ``wait_s``: how long
+    to leave the instrument alone before (real seconds).
     """
 
     verdict: str
     why: str = ""
     overrides: Mapping[int, Mapping[str, e.Amount]] = field(default_factory=dict)
+    wait_s: float = 0.0
 
 
 def policy(stage_says: str | None, actions: Iterable[Action]) -> str:
@@ -82,15 +89,16 @@ def judge(
             return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
         if step.fault in taught:
             return Judgement(verdict="fail", why=f"{step.begun.instrument}: {step.fault}: {step.reason}")
-    for step in failed.values():
-        if step.fault not in (CUT_SHORT, NOT_DONE):
+    again = {index: step for index, step in failed.items() if step.fault not in (CUT_SHORT, NOT_DONE)}
+    for step in again.values():
+        if not actions[step.begun.instrument, step.begun.action].repeatable or ahead.attempt > MOST_TRIES:
             return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
     if ahead.attempt > MOST_ATTEMPTS:
         return Judgement(verdict="abandon", why=f"not done in {MOST_ATTEMPTS} attempts")
     cut = {index: step for index, step in failed.items() if step.fault == CUT_SHORT}
     begun_in_part = len(ahead.stage.steps) > 1 and any(step.state == s.FINISHED for step in last.values())
     if not cut and not begun_in_part:
-        return Judgement(verdict="run")
+        return Judgement(verdict="run", wait_s=RETRY_S * 2.0 ** (ahead.attempt - 2) if again else 0.0)
     says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
     answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
     if says == "again" or (answered and cut.keys() <= answered.keys()):
@@ -98,8 +106,9 @@ def judge(
         return Judgement(verdict="run", overrides=rest)
     if says == "remainder" and all(step.remainder for step in cut.values()):
         return Judgement(verdict="run", overrides={index: step.remainder for index, step in cut.items()})
-    names = ", ".join(sorted(step.begun.instrument for step in (cut or last).values()))
-    return Judgement(verdict="abandon", why=f"cut short at {names}; the sample is discarded")
+    names = ", ".join(sorted(step.begun.instrument for step in (cut or failed or last).values()))
+    what = "cut short at" if cut else "begun in part, without" if failed else "begun in part, with"
+    return Judgement(verdict="abandon", why=f"{what} {names}; the sample is discarded")
 
 
 def words_of(begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
@@ -141,6 +150,31 @@ def settle(
             remainder=dict(verdict.remainder), t_s=t_s, by=INSTRUMENT,
         )  # fmt: skip
     return question(step, verdict.why, verdict.achieved, verdict.remainder, does)
+
+
+def undone(state: s.CampaignState, facts: Sequence[e.StepFailed], says: str, does: Does = words_of) -> list[e.Fact]:
+    """What becomes of the steps of a stage that were not begun: a question where others were and the recipe says ask.
+
+    ``facts``: what the instruments said of them. One that nothing was asked about is simply done later.
+    """
+    steps = [state.steps[fact.step] for fact in facts]
+    if says != "ask" or not steps:
+        return list(facts)
+    begun = steps[0].begun
+    others = state.trials[begun.trial].steps if begun.trial is not None else state.loose_steps
+    moved = [
+        f"{other.begun.instrument} ({amounts_text(other.achieved)})"
+        for other in others
+        if (other.begun.phase, other.begun.number, other.begun.stage) == (begun.phase, begun.number, begun.stage)
+        and (other.state == s.FINISHED or other.achieved)
+    ]
+    if not moved:
+        return list(facts)
+    why = f"and it was to begin together with {', '.join(moved)}, which did"
+    return [
+        question(step, f"It did not begin ({fact.reason}), {why}.", does=does)
+        for step, fact in zip(steps, facts, strict=True)
+    ]
 
 
 def question(

@@ -145,7 +145,9 @@ def _drive(
     envelope = Envelope(lab_spec, spec)
 
     async def main() -> int:
-        hand = StepHand(lab.instruments, envelope, memory, clock, spec.teaches, book)
+        hand = StepHand(
+            lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.reopen
+        )  # fmt: skip
         keeper = StockKeeper(book, lab.instruments, memory)
         keeper.catch_up()
         memory.listeners.append(keeper.count)

@@ -1,4 +1,4 @@
-"""One step on one instrument: committed, begun, watched, recorded.
+"""The steps of a stage on their instruments: committed, prepared, begun together, watched, recorded.
 
 Write before you act: StepStarted is durable before the first byte. An act is never begun twice on a guess: when its
 beginning was lost on the wire, the instrument is asked what became of it. What only reads may be tried again.
@@ -8,9 +8,12 @@ or InstrumentGone, when nobody answers any more: then the step stays begun, and 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Any, Final, ParamSpec, Protocol, TypeVar
+import dataclasses
+import math
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from labloop.bench import (
     Action,
@@ -25,56 +28,34 @@ from labloop.bench import (
 )
 from labloop.campaign import events as e
 from labloop.campaign.flags import array_flag, believed, no_number
+from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
-from labloop.campaign.state import CampaignState, StepState
+from labloop.campaign.state import StepState
 
 from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
-from .recovery import amount_text, amounts_text, needs_asking, question, settle, with_trial
+from .reach import PASSING, InstrumentGone, Memory, Reach, Reopen, Station, never_again
+from .recovery import (
+    INSTRUMENT,
+    NOT_DONE,
+    amount_text,
+    amounts_text,
+    needs_asking,
+    question,
+    settle,
+    undone,
+    with_trial,
+)
+from .start import Beginning, NotBegun, Start
 
-P = ParamSpec("P")
-R = TypeVar("R")
+T = TypeVar("T")
 
-# Tries of an exchange that only reads, or that was shown not to have begun anything. Three got through every single
-# and double line fault of the fault-injection tests; a cable that is out stays out.
-TRIES: Final = 4
-BACK_OFF_S: Final = 0.25  # real seconds, doubled each time: 0.25 + 0.5 + 1.0
 GRACE_S: Final = 60.0  # lab seconds that an action may last beyond twice its expected time
-
-
-class InstrumentGone(Exception):
-    """An instrument does not answer any more: the run must end safely (exit 3)."""
-
-    def __init__(self, instrument: str, reason: str) -> None:
-        self.instrument = instrument
-        super().__init__(f"{instrument}: {reason}")
 
 
 class OutOfStock(Exception):
     """An act wants more than the bench holds: a person must refill before anything of the stage starts."""
-
-
-class Station(Protocol):
-    """One instrument of an open lab, as the runner sees it."""
-
-    @property
-    def driver(self) -> Any: ...
-    @property
-    def port(self) -> Any: ...
-    @property
-    def declaration(self) -> Any: ...
-    @property
-    def actions(self) -> Mapping[str, Action]: ...
-
-
-class Memory(Protocol):
-    """What a step needs of the journal: to write facts, and to read what they add up to."""
-
-    @property
-    def state(self) -> CampaignState: ...
-    def record(self, *facts: Any) -> None: ...
-    def keep(self, data: bytes) -> str: ...
 
 
 class StepHand:
@@ -88,6 +69,8 @@ class StepHand:
         clock: Clock,
         teaches: tuple[str, ...] = (),
         book: BenchBook | None = None,
+        on_lost: OnLost = OnLost(),  # noqa: B008  it is frozen
+        reopen: Reopen = never_again,
     ) -> None:
         self.stations = stations
         self.envelope = envelope
@@ -98,8 +81,8 @@ class StepHand:
         self.person = PersonHand(memory, clock)
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
+        self.reach = Reach(stations, memory, clock, self.halt, on_lost, reopen)
         self.wished: Callable[[int | None], Mapping[str, Any]] = lambda trial: {}  # for limits that hold `when`
-        self.on_gone: Callable[[InstrumentGone], None] = lambda gone: None
 
     def action(self, instrument: str, action: str) -> Action:
         """What is declared of an action; of a person's too."""
@@ -134,80 +117,102 @@ class StepHand:
                 )
         return ""
 
-    async def call(self, instrument: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """One call of a driver on its port's own thread (at once, on an in-process bench)."""
-        future = self.stations[instrument].port.submit(partial(method, *args, **kwargs))
-        if future.done():
-            result: R = future.result()
-            return result
-        return await asyncio.wrap_future(future)
+    async def run_stage(self, steps: Sequence[Beginning], says: str, not_after_s: float = math.inf) -> None:
+        """Run the steps of one stage to their ends: prepared one by one, begun together, each end a fact.
 
-    async def run(
-        self, planned: PlannedStep, *, step: str, trial: int | None, phase: str, number: int, stage: int, index: int,
-        attempt: int, says: str,
-    ) -> StepState:  # fmt: skip
-        """Run one step to its end and return what the facts say of it. ``says``: its stage's ``if_interrupted``.
+        ``says``: the stage's ``if_interrupted``. After ``not_after_s`` nothing is begun any more: the sample has become
+        too old while an instrument was waited for. When one cannot be prepared, none of the others is begun.
 
-        Raises InstrumentGone.
+        Raises InstrumentFault, InstrumentGone, LinkInterrupted, when nothing else of the stage runs any more.
         """
-        if planned.instrument == e.PERSON:
-            return await self.person.run(
-                planned, step=step, trial=trial, phase=phase, number=number, stage=stage, index=index, attempt=attempt
-            )
-        name = planned.instrument
-        action = self.stations[name].actions[planned.action]
+        mine = [one for one in steps if one.begun.instrument != e.PERSON]
+        if any([self._refused(one) for one in mine]):
+            return
+        before = await _all(self._evidence(one.begun) for one in mine)
+        if self.halt.is_set() or self.clock.now_s() > not_after_s:
+            return
+        begun = [
+            replace(one.begun, before=dict(counters), t_s=self._now())
+            for one, counters in zip(mine, before, strict=True)
+        ]
+        self.memory.record(*begun)
+        start = Start(len(mine))
+        runs = [
+            self._run(fact, one, start, says, not_after_s) for fact, one in zip(begun, mine, strict=True)
+        ]  # fmt: skip
+        await _all([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
+        self._record(*undone(self.memory.state, start.undone, says, self.does))
+
+    def _refused(self, one: Beginning) -> bool:
+        begun = one.begun
         try:
-            resolved = self.envelope.resolve(name, planned.action, planned.settings)
-            self.envelope.check(name, planned.action, planned.settings, self.wished(trial))
+            self.envelope.resolve(begun.instrument, begun.action, begun.settings)
+            self.envelope.check(begun.instrument, begun.action, begun.settings, self.wished(begun.trial))
         except SafetyError as error:
-            refused = e.StepStarted(
-                step=step, trial=trial, phase=phase, number=number, stage=stage, index=index, attempt=attempt,
-                instrument=name, action=planned.action, settings=dict(planned.settings), t_s=self._now(),
-            )  # fmt: skip
-            self.memory.record(refused, e.StepFailed(step=step, fault="safety", reason=str(error), t_s=self._now()))
-            return self.memory.state.steps[step]
-        before = await self.evidence(name) if action.act else {}
-        self.memory.record(
-            e.StepStarted(
-                step=step, trial=trial, phase=phase, number=number, stage=stage, index=index, attempt=attempt,
-                instrument=name, action=planned.action, settings=dict(planned.settings), act=action.act,
-                before=dict(before), t_s=self._now(),
-            )
-        )  # fmt: skip
+            refused = replace(begun, t_s=self._now())
+            failed = e.StepFailed(step=begun.step, fault="safety", reason=str(error), t_s=self._now())
+            self.memory.record(refused, failed)
+            return True
+        return False
+
+    async def _run(self, begun: e.StepStarted, one: Beginning, start: Start, says: str, not_after_s: float) -> None:
+        name, step = begun.instrument, begun.step
+        action = self.stations[name].actions[begun.action]
+        resolved = self.envelope.resolve(name, begun.action, begun.settings)
         try:
-            await self._begin(name, action, resolved, planned.settings, step, before)
-            await self._watch(name, action, resolved, step, planned.save_as or "")
+            try:
+                await self._prepare(begun, action, resolved)
+            except BaseException as error:
+                start.off(f"{name} could not: {error}")
+                raise
+            await start.ready()
+            await self._begin(begun, action, resolved, not_after_s)
+            await self._watch(name, action, resolved, step, one.save_as)
         except (_Interrupted, LinkInterrupted):
             await self.made_safe.wait()
-            state = self.memory.state.steps[step]
-            verdict = await self.ask(state) if needs_asking(action) else None
-            fact = settle(state, says, verdict, self._now(), repeatable=action.repeatable, does=self.does)
-            self.memory.record(*with_trial(self.memory.state, fact))
+            await self._settle(begun, action, start, says)
+        except NotBegun as why:
+            self.memory.record(e.StepFailed(step=step, fault=why.fault, reason=str(why), t_s=self._now()))
+        except _Judged as judged:
+            await self._settle(begun, action, start, says, judged.verdict)
         except InstrumentFault as fault:
             await self._stop(name)
-            await self._cut_short(name, action, step, fault.kind, str(fault))
+            await self._cut_short(begun, action, start, fault.kind, str(fault))
         except SafetyError as error:
             await self._stop(name)
-            await self._cut_short(name, action, step, "safety", str(error))
-        except _Doubt as doubt:
-            self.doubt(step, str(doubt))
-        return self.memory.state.steps[step]
+            await self._cut_short(begun, action, start, "safety", str(error))
 
-    async def ask_named(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """A call outside a step: a fault names the instrument. Raises InstrumentFault, InstrumentGone."""
-        try:
-            return await self._reading(name, method, *args, **kwargs)
-        except InstrumentFault as fault:
-            raise InstrumentFault(f"{name}: {fault}", fault.kind) from fault
+    async def _settle(
+        self, begun: e.StepStarted, action: Action, start: Start, says: str, verdict: Verdict | None = None
+    ) -> None:
+        """Record what a step that was cut short came to, by what its instrument says."""
+        state = self.memory.state.steps[begun.step]
+        asked = None
+        if needs_asking(action):
+            asked = verdict or await self.ask(state)
+        fact = settle(state, says, asked, self._now(), repeatable=action.repeatable, does=self.does)
+        if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
+            start.undone.append(fact)
+        else:
+            self._record(fact)
 
-    async def evidence(self, name: str) -> Mapping[str, e.Amount]:
+    def _record(self, *facts: e.Fact) -> None:
+        """Commit what became of steps; with a question about a trial's sample, that the trial is in doubt."""
+        for fact in facts:
+            self.memory.record(*with_trial(self.memory.state, fact))
+
+    async def _evidence(self, begun: e.StepStarted) -> Mapping[str, e.Amount]:
         """What the instrument's own counters say; counters about to lose resolution are cleared, as a fact, first."""
+        name = begun.instrument
+        await self.reach.verify(name)
+        if not begun.act:
+            return {}
         driver = self.stations[name].driver
-        counters = await self.ask_named(name, driver.counters)
+        counters = await self.reach.named(name, driver.counters)
         if driver.needs_clear(counters):
             self.memory.record(e.CountersCleared(instrument=name, before=dict(counters)))
-            await self.ask_named(name, driver.clear_counters)
-            counters = await self.ask_named(name, driver.counters)
+            await self.reach.named(name, driver.clear_counters)
+            counters = await self.reach.named(name, driver.counters)
         if doubtful := no_number(counters):
             raise InstrumentFault(f"{name}: its counter says {doubtful}", kind="no_number")
         return dict(counters)
@@ -216,17 +221,12 @@ class StepHand:
         """Ask the instrument, read-only, what became of a begun step. Raises InstrumentGone."""
         begun = step.begun
         driver = self.stations[begun.instrument].driver
-        verdict: Verdict = await self._reading(
+        verdict: Verdict = await self.reach.named(
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, self.act_name(begun.step)
         )
         if doubtful := no_number(verdict.achieved) or no_number(verdict.remainder):
             return Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
         return verdict
-
-    def doubt(self, step: str, why: str) -> None:
-        """Record that nobody can tell, with the question a person will read."""
-        fact = question(self.memory.state.steps[step], why, does=self.does)
-        self.memory.record(*with_trial(self.memory.state, fact))
 
     def does(self, begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
         """What an action with these settings will do to matter, in words: how much, and with which settings."""
@@ -245,36 +245,55 @@ class StepHand:
     def _now(self) -> float:
         return round(self.clock.now_s(), 6)
 
-    async def _begin(
-        self, name: str, action: Action, resolved: Mapping[str, e.Value], settings: Mapping[str, e.Amount], step: str,
-        before: Mapping[str, e.Amount],
-    ) -> None:  # fmt: skip
-        driver = self.stations[name].driver
-        for attempt in range(TRIES):
+    async def _prepare(self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value]) -> None:
+        driver = self.stations[begun.instrument].driver
+        for last in (False, False, True):
             if self.halt.is_set():
                 raise _Interrupted
             try:
-                await self.call(name, driver.begin, action.name, resolved, self.act_name(step))
+                await self.reach.reading(
+                    begun.instrument, driver.prepare, action.name, resolved, self.act_name(begun.step)
+                )
+            except InstrumentFault as fault:  # it was switched off and on while it was set up: nothing has begun
+                if last or fault.kind != PASSING:
+                    raise
+            else:
+                return
+
+    async def _begin(
+        self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value], not_after_s: float
+    ) -> None:
+        """Begin it, once: when its beginning was lost on the wire, the instrument is asked what became of it."""
+        name, act = begun.instrument, self.act_name(begun.step)
+        driver = self.stations[name].driver
+        trouble = self.reach.trouble(name)
+        while True:
+            if self.halt.is_set():
+                raise _Interrupted
+            if self.clock.now_s() > not_after_s:
+                raise NotBegun("the sample became too old while it was tried")
+            try:
+                await self.reach.call(name, driver.begin, action.name, resolved, act)
                 return
             except LinkInterrupted:
                 raise
             except (LinkError, ProtocolError) as error:
-                await self._back_off(attempt, name, error)
+                await trouble.met(error)
                 if not action.act:
                     continue
-                verdict = await self._reading(name, driver.happened, action.name, settings, before, self.act_name(step))
+                verdict = await self.ask(self.memory.state.steps[begun.step])
                 if verdict.state in ("done", "running"):
                     return
                 if verdict.state != "not_begun":
-                    raise _Doubt(f"{error}. Asked again, it said: {verdict.why}") from error
-        raise AssertionError("the last back-off raises")
+                    why = f"{error}. Asked again, it said: {verdict.why}"
+                    raise _Judged(dataclasses.replace(verdict, why=why)) from error
 
     async def _watch(self, name: str, action: Action, resolved: Mapping[str, e.Value], step: str, save_as: str) -> None:
         driver = self.stations[name].driver
         began = self.clock.now_s()
         limit_s = 2.0 * self.stations[name].declaration.expected(action.name, resolved).duration_s + GRACE_S
         while True:
-            look: Progress = await self._reading(name, driver.progress, self.clock.now_s() - began)
+            look: Progress = await self.reach.reading(name, driver.progress, self.clock.now_s() - began)
             if look.readings:
                 self.envelope.check_reading(name, look.readings)
             if look.done:
@@ -303,54 +322,43 @@ class StepHand:
             e.StepFinished(step=step, achieved=dict(look.achieved), readings=readings, save_as=save_as, t_s=self._now())
         )
 
-    async def _cut_short(self, name: str, action: Action, step: str, fault: str, reason: str) -> None:
-        state = self.memory.state.steps[step]
-        achieved: Mapping[str, e.Amount] = {}
-        remainder: Mapping[str, e.Amount] = {}
-        if needs_asking(action):
-            verdict = await self.ask(state)
-            if verdict.state == "cannot_tell" and not action.repeatable:
-                self.doubt(step, f"It was cut short ({reason}). {verdict.why}")
-                return
-            if verdict.state == "done":
-                self.memory.record(
-                    e.StepFinished(step=step, achieved=dict(verdict.achieved), t_s=self._now(), by="instrument")
-                )
-                return
-            achieved, remainder = verdict.achieved, verdict.remainder
-        self.memory.record(
-            e.StepFailed(
-                step=step, fault=fault, reason=reason, achieved=dict(achieved), remainder=dict(remainder),
-                t_s=self._now(),
-            )
-        )  # fmt: skip
+    async def _cut_short(self, begun: e.StepStarted, action: Action, start: Start, fault: str, reason: str) -> None:
+        """Record what a step came to that ended in a fault, by what its instrument says of it."""
+        state = self.memory.state.steps[begun.step]
+        failed = e.StepFailed(step=begun.step, fault=fault, reason=reason, t_s=self._now())
+        if not needs_asking(action):
+            self._record(failed)
+            return
+        verdict = await self.ask(state)
+        if verdict.state == "not_begun" and fault == PASSING:
+            start.undone.append(replace(failed, fault=NOT_DONE, by=INSTRUMENT))
+        elif verdict.state == "cannot_tell" and not action.repeatable:
+            self._record(question(state, f"It was cut short: {reason}; {verdict.why}.", does=self.does))
+        elif verdict.state == "done":
+            self._record(settle(state, "", verdict, self._now()))
+        else:
+            self._record(replace(failed, achieved=dict(verdict.achieved), remainder=dict(verdict.remainder)))
 
     async def _stop(self, name: str) -> None:
-        await self._reading(name, self.stations[name].driver.stop)
-
-    async def _reading(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """A call that moves nothing (or is harmless twice), tried again when the line fails it."""
-        for attempt in range(TRIES):
-            try:
-                return await self.call(name, method, *args, **kwargs)
-            except LinkInterrupted:
-                raise
-            except (LinkError, ProtocolError) as error:
-                await self._back_off(attempt, name, error)
-        raise AssertionError("the last back-off raises")
-
-    async def _back_off(self, attempt: int, name: str, error: Exception) -> None:
-        if attempt == TRIES - 1:
-            self.memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
-            gone = InstrumentGone(name, str(error))
-            self.on_gone(gone)
-            raise gone from error
-        await self.clock.wait(self.halt, BACK_OFF_S * 2**attempt * self.clock.speed)
+        await self.reach.reading(name, self.stations[name].driver.stop)
 
 
 class _Interrupted(Exception):
     """The bench is being made safe."""
 
 
-class _Doubt(Exception):
-    """Nobody can tell whether the act began."""
+class _Judged(Exception):
+    """The instrument was asked what became of an act whose beginning was lost: it is not simply under way."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(verdict.why)
+
+
+async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Wait for all of them, and only then raise what the first one met; InstrumentGone comes last."""
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [end for end in ends if isinstance(end, BaseException)]
+    for error in sorted(errors, key=lambda error: isinstance(error, InstrumentGone)):
+        raise error
+    return [end for end in ends if not isinstance(end, BaseException)]

@@ -8,7 +8,7 @@ from labloop.campaign.state import StepState
 
 from .book import BenchBook
 from .memory import RunMemory
-from .step import Station
+from .reach import Station
 
 
 class StockKeeper:

@@ -3,17 +3,19 @@
 Where it stands is read off the facts each time, so a walk that a crash broke off is simply begun again.
 """
 
-import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from labloop.bench import Action
+from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.recipe import PlannedStage, PlannedStep
+from labloop.campaign.recipe import PlannedStage
 
 from . import recovery
 from .schedule import NextStage, next_stage
-from .step import InstrumentGone, StepHand
+from .start import Beginning
+from .step import StepHand
 
 Gate = Callable[[frozenset[str]], Awaitable[None]]
 
@@ -78,32 +80,28 @@ class Walk:
             refused = self.hand.refusal(ahead.steps.values(), self.trial)
             if refused:
                 return End(verdict="refuse", why=refused)
+            if judgement.wait_s:
+                await self.hand.reach.wait(judgement.wait_s)
             await self._run_stage(ahead, judgement)
 
     async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement) -> None:
-        runs = []
-        says = recovery.policy(ahead.stage.if_interrupted, self._actions(ahead).values())
-        for index, planned in ahead.steps.items():
-            if index in judgement.overrides:
-                planned = PlannedStep(
-                    instrument=planned.instrument, action=planned.action,
-                    settings=dict(judgement.overrides[index]), save_as=planned.save_as, place=planned.place,
-                )  # fmt: skip
-            where = str(self.trial) if self.trial is not None else f"{self.phase}-{self.number}"
-            name = f"{where}.{self.phase}.{ahead.number}.{index}.{self._attempts(ahead.number, index) + 1}"
-            runs.append(
-                self.hand.run(
-                    planned, step=name, trial=self.trial, phase=self.phase, number=self.number, stage=ahead.number,
-                    index=index, attempt=ahead.attempt, says=says,
-                )
-            )  # fmt: skip
-        ends = await asyncio.gather(*runs, return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException) and not isinstance(end, InstrumentGone):
-                raise end
-        for end in ends:
-            if isinstance(end, InstrumentGone):
-                raise end
+        actions = self._actions(ahead)
+        says = recovery.policy(ahead.stage.if_interrupted, actions.values())
+        where = str(self.trial) if self.trial is not None else f"{self.phase}-{self.number}"
+        steps = [
+            Beginning(
+                begun=e.StepStarted(
+                    step=f"{where}.{self.phase}.{ahead.number}.{index}.{self._attempts(ahead.number, index) + 1}",
+                    trial=self.trial, phase=self.phase, number=self.number, stage=ahead.number, index=index,
+                    attempt=ahead.attempt, instrument=planned.instrument, action=planned.action,
+                    settings=dict(judgement.overrides.get(index, planned.settings)),
+                    act=actions[planned.instrument, planned.action].act,
+                ),
+                save_as=planned.save_as or "",
+            )
+            for index, planned in ahead.steps.items()
+        ]  # fmt: skip
+        await self.hand.run_stage(steps, says, self._not_after_s(ahead))
 
     def _attempts(self, stage: int, index: int) -> int:
         return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())
@@ -113,14 +111,17 @@ class Walk:
             (step.instrument, step.action): self.hand.action(step.instrument, step.action) for step in ahead.stage.steps
         }
 
-    def _stale(self, ahead: NextStage) -> str:
-        """Why the sample is too old for the stage ahead; empty when it is not."""
+    def _not_after_s(self, ahead: NextStage) -> float:
+        """Until when the stage ahead may begin: after that the sample is too old for it."""
         within_s = ahead.stage.start_within_s
         made = [step.ended_t_s for step in self.steps() if step.begun.stage < ahead.number and step.state == s.FINISHED]
-        if within_s is None or not made:
+        return math.inf if within_s is None or not made else max(made) + within_s
+
+    def _stale(self, ahead: NextStage) -> str:
+        """Why the sample is too old for the stage ahead; empty when it is not."""
+        late_s = self.hand.clock.now_s() - self._not_after_s(ahead)
+        if late_s <= 0.0:
             return ""
-        age_s = self.hand.clock.now_s() - max(made)
-        if age_s <= within_s:
-            return ""
+        within_s = ahead.stage.start_within_s or 0.0
         names = " and ".join(sorted({step.instrument for step in ahead.stage.steps}))
-        return f"the sample waited {age_s:.0f} s for {names}; start_within is {within_s:.0f} s"
+        return f"the sample waited {within_s + late_s:.0f} s for {names}; start_within is {within_s:.0f} s"

@@ -8,14 +8,13 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.view import question_of, target
 from labloop.runner.clock import VirtualClock
 from labloop.runner.person import PersonHand
 from labloop.runner.requests import answer
 
-STEP = PlannedStep(
-    instrument="person", action="do",
+STEP = e.StepStarted(
+    step="a", trial=1, phase="trial", stage=0, index=0, instrument="person", action="do",
     settings={"ask": e.Amount("Weigh it"), "read.mass": e.Amount("g"), "simulated.mass": e.Amount(1.2, "g"),
               "reach_by": e.Amount(2.0, "h")},
 )  # fmt: skip
@@ -44,10 +43,10 @@ def asked(mode: str, meanwhile: Callable[[PersonHand, Memory], Coroutine[Any, An
     async def main() -> s.StepState:
         hand = PersonHand(memory, clock)
         beside = asyncio.ensure_future(meanwhile(hand, memory)) if meanwhile else None
-        step = await hand.run(STEP, step="a", trial=1, phase="trial", number=0, stage=0, index=0, attempt=1)
+        await hand.run(STEP)
         if beside:
             await beside
-        return step
+        return memory.state.steps["a"]
 
     return clock.run(main()), clock.now_s(), memory
 

@@ -174,3 +174,39 @@ def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None
     assert recovery.made_nothing([step("a", 0, fault="not_done")])
     assert not recovery.made_nothing([step("a", 0, fault="not_done"), step("b", 1, s.FINISHED)])
     assert not recovery.made_nothing([step("a", 0, fault="interrupted")])
+
+
+@pytest.mark.parametrize(("says", "fact"), [("ask", e.StepInDoubt), ("discard", e.StepFailed), ("again", e.StepFailed)])
+def test_what_did_not_begin_beside_what_did_is_asked_about_where_the_recipe_says_so(says: str, fact: type) -> None:
+    state = s.CampaignState()
+    done = e.StepFinished(step="1.0", achieved={"volume": e.Amount(10.0, "uL")})
+    for seq, one in enumerate(
+        [e.RunStarted(), e.ProposalMade(trial=1, sample="S1", settings={}, source="sobol"), e.TrialStarted(trial=1),
+         step("a", 0).begun, step("b", 1).begun, done], 1
+    ):  # fmt: skip
+        state.apply(e.Record(seq, "", one))
+    not_begun = e.StepFailed(step="1.1", fault="not_done", reason="its counters have not moved", by="instrument")
+    (found,) = recovery.undone(state, [not_begun], says)
+    assert isinstance(found, fact)
+    if isinstance(found, e.StepInDoubt):
+        assert "a (volume = 10 uL), which did" in found.question and "b will do it now" in found.answers["not-done"]
+
+
+def test_a_stage_of_which_nothing_moved_is_nobodys_question() -> None:
+    state = s.CampaignState()
+    for seq, one in enumerate(
+        [e.RunStarted(), e.ProposalMade(trial=1, sample="S1", settings={}, source="sobol"), e.TrialStarted(trial=1),
+         step("a", 0).begun, step("b", 1).begun], 1
+    ):  # fmt: skip
+        state.apply(e.Record(seq, "", one))
+    facts = [e.StepFailed(step=f"1.{n}", fault="not_done", reason="w", by="instrument") for n in (0, 1)]
+    assert recovery.undone(state, facts, "ask") == facts
+
+
+def test_what_may_be_repeated_is_tried_again_after_its_instruments_fault_but_not_for_ever() -> None:
+    faulty = step("spec", 0, fault="stopped", reason="the power went")
+    first = judged(ahead(("spec", "measure"), attempt=2), faulty)
+    assert first.verdict == "run" and first.wait_s == recovery.RETRY_S
+    assert judged(ahead(("spec", "measure"), attempt=3), faulty).wait_s == 2 * recovery.RETRY_S
+    assert judged(ahead(("spec", "measure"), attempt=recovery.MOST_TRIES + 1), faulty).verdict == "abandon"
+    assert judged(ahead(*ONE, attempt=2), step("a", 0, fault="stopped", reason="w")).verdict == "abandon"

@@ -1,0 +1,249 @@
+"""Reaching an instrument: asked again where nothing can be done twice by it, and its line opened again when it is lost.
+
+    an exchange fails       it is asked again, TRIES times with growing pauses
+    still no answer         the instrument is lost, which is a fact. Its line is opened again and again, with growing
+                            pauses, for as long as the lab says (``on_lost: {retry_for: 30 s, then: stop}``)
+    it is back              the same instrument must answer; what it did meanwhile is judged by whoever asked; and its
+                            settings are sent again before it begins anything new (``unverified``)
+    it stays away           ``then: stop``: the run ends safely. ``then: pause``: the campaign pauses until a person
+                            says that it may go on, and the line is tried again
+
+Only calls that move nothing, or are harmless twice, come through ``reading``. What begins an act asks in between what
+became of the last try (see step).
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
+
+from labloop.bench import (
+    Action,
+    Identity,
+    InstrumentFault,
+    LinkError,
+    LinkInterrupted,
+    ProtocolError,
+)
+from labloop.campaign import events as e
+from labloop.campaign.lab_spec import OnLost
+from labloop.campaign.state import CampaignState
+
+from .clock import Clock
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Tries of an exchange that only reads, or that was shown not to have begun anything. Three got through every single
+# and double line fault of the fault-injection tests; a cable that is out stays out.
+TRIES: Final = 4
+BACK_OFF_S: Final = 0.25  # real seconds, doubled each time: 0.25 + 0.5 + 1.0
+# Real seconds between two tries to open a lost line: a plug that is put back is seen soon, one that stays out for hours
+# costs little.
+REOPEN_S: Final = 1.0
+REOPEN_MOST_S: Final = 30.0
+# A line that is lost so often within one call comes and goes: that is for a person to look at.
+MOST_OUTAGES: Final = 3
+# Faults that an exchange may meet once and not again: the instrument was switched off and on, and says so first.
+PASSING: Final = "reset"
+
+
+class InstrumentGone(Exception):
+    """An instrument does not answer any more: the run must end safely (exit 3)."""
+
+    def __init__(self, instrument: str, reason: str) -> None:
+        self.instrument = instrument
+        super().__init__(f"{instrument}: {reason}")
+
+
+class Station(Protocol):
+    """One instrument of an open lab, as the runner sees it."""
+
+    @property
+    def driver(self) -> Any: ...
+    @property
+    def port(self) -> Any: ...
+    @property
+    def declaration(self) -> Any: ...
+    @property
+    def actions(self) -> Mapping[str, Action]: ...
+
+    identity: Any
+
+
+class Memory(Protocol):
+    """What a step needs of the journal: to write facts, and to read what they add up to."""
+
+    @property
+    def state(self) -> CampaignState: ...
+    def record(self, *facts: Any) -> None: ...
+    def keep(self, data: bytes) -> str: ...
+
+
+Reopen = Callable[[str], Mapping[str, Identity]]
+
+
+def never_again(name: str) -> Mapping[str, Identity]:
+    raise LinkError(f"{name}: this line cannot be opened again")
+
+
+class Reach:
+    """The way to the instruments of one lab. ``reopen``: open an instrument's line anew and identify all on it.
+
+    ``halt``: set while the bench is being made safe; nobody is waited for then. ``on_gone``: told of an instrument that
+    is given up. ``on_away``: waits, for ``then: pause``, until a person says that it may go on.
+    """
+
+    def __init__(
+        self,
+        stations: Mapping[str, Station],
+        memory: Memory,
+        clock: Clock,
+        halt: asyncio.Event,
+        on_lost: OnLost,
+        reopen: Reopen = never_again,
+    ) -> None:
+        self.stations = stations
+        self.unverified: set[str] = set()
+        self.on_gone: Callable[[InstrumentGone], None] = lambda gone: None
+        self.on_away: Callable[[str], Awaitable[None]] | None = None
+        self._memory = memory
+        self._clock = clock
+        self._halt = halt
+        self._on_lost = on_lost
+        self._reopen = reopen
+        self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
+        self._returns: Counter[int] = Counter()
+
+    async def call(self, instrument: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """One call of a driver on its port's own thread (at once, on an in-process bench)."""
+        future = self.stations[instrument].port.submit(partial(method, *args, **kwargs))
+        if future.done():
+            result: R = future.result()
+            return result
+        return await asyncio.wrap_future(future)
+
+    async def reading(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A call that moves nothing (or is harmless twice), tried again when the line fails it.
+
+        Raises InstrumentFault, InstrumentGone, LinkInterrupted.
+        """
+        trouble = self.trouble(name)
+        while True:
+            try:
+                return await self.call(name, method, *args, **kwargs)
+            except LinkInterrupted:
+                raise
+            except (LinkError, ProtocolError) as error:
+                await trouble.met(error)
+
+    async def named(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """A reading outside a step: a fault names the instrument, and one that is passing is tried again.
+
+        Raises InstrumentFault, InstrumentGone, LinkInterrupted.
+        """
+        for last in (False, False, True):
+            try:
+                return await self.reading(name, method, *args, **kwargs)
+            except InstrumentFault as fault:
+                if last or fault.kind != PASSING:
+                    raise InstrumentFault(f"{name}: {fault}", fault.kind) from fault
+        raise AssertionError("the last try raises or returns")
+
+    async def verify(self, name: str) -> None:
+        """Send an instrument that was away its settings again, before it begins anything."""
+        if name in self.unverified:
+            await self.named(name, self.stations[name].driver.configure)
+            self._memory.record(e.InstrumentConfigured(instrument=name))
+            self.unverified.discard(name)
+
+    def trouble(self, name: str) -> "Trouble":
+        """The count of what goes wrong within one call."""
+        return Trouble(self, name, self._returns[id(self.stations[name].port)])
+
+    async def wait(self, seconds: float) -> None:
+        """Wait real ``seconds``; less when the bench is being made safe."""
+        await self._clock.wait(self._halt, seconds * self._clock.speed)
+
+    def give_up(self, name: str, why: str) -> InstrumentGone:
+        """The run must end: say so to whoever ends it."""
+        gone = InstrumentGone(name, why)
+        self.on_gone(gone)
+        return gone
+
+    async def regain(self, name: str, error: Exception, returns: int) -> int:
+        """Wait for a lost instrument until it is back; how often its line has come back by now.
+
+        Raises InstrumentGone, LinkInterrupted.
+        """
+        port = id(self.stations[name].port)
+        async with self._outages[port]:
+            if self._returns[port] != returns:  # another instrument on the line has seen to it
+                return self._returns[port]
+            self._memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
+            while not await self._comes_back(name):
+                if self._on_lost.then == "stop" or self.on_away is None:
+                    raise self.give_up(name, str(error)) from error
+                await self.on_away(f"{name} is lost: {error}")
+            self._returns[port] += 1
+            return self._returns[port]
+
+    async def _comes_back(self, name: str) -> bool:
+        pause_s, left_s = REOPEN_S, self._on_lost.retry_for_s
+        while left_s > 0.0:
+            wait_s = min(pause_s, left_s)
+            await self.wait(wait_s)
+            if self._halt.is_set():
+                raise LinkInterrupted(f"{name}: the bench is being made safe, nobody waits for its line any longer")
+            left_s -= wait_s
+            pause_s = min(2.0 * pause_s, REOPEN_MOST_S)
+            try:
+                found = await self._open_again(name)
+            except LinkInterrupted:
+                raise
+            except (LinkError, ProtocolError):
+                continue
+            except InstrumentFault as fault:
+                if fault.kind == "identity":
+                    raise self.give_up(name, str(fault)) from fault
+                continue
+            self.unverified |= found.keys()
+            self._memory.record(
+                *(
+                    e.InstrumentIdentified(
+                        instrument=one, model=identity.model, firmware=identity.firmware, serial=identity.serial,
+                        first_reply=identity.first_reply,
+                    )
+                    for one, identity in found.items()
+                )
+            )  # fmt: skip
+            return True
+        return False
+
+    async def _open_again(self, name: str) -> Mapping[str, Identity]:
+        if self._clock.virtual:
+            return self._reopen(name)
+        return await asyncio.to_thread(self._reopen, name)
+
+
+class Trouble:
+    """What went wrong within one call, and what is done about it: wait and try again, or win the line back."""
+
+    def __init__(self, reach: Reach, name: str, returns: int) -> None:
+        self._reach = reach
+        self._name = name
+        self._returns = returns
+        self._tries = self._outages = 0
+
+    async def met(self, error: Exception) -> None:
+        """Returns when it is worth trying again. Raises InstrumentGone, LinkInterrupted."""
+        self._tries += 1
+        if self._tries < TRIES:
+            await self._reach.wait(BACK_OFF_S * 2 ** (self._tries - 1))
+            return
+        self._outages += 1
+        if self._outages > MOST_OUTAGES:
+            raise self._reach.give_up(self._name, f"its line comes and goes; last: {error}") from error
+        self._returns = await self._reach.regain(self._name, error, self._returns)
+        self._tries = 0

@@ -1,0 +1,46 @@
+"""Steps of one stage that begin at the same moment: each is prepared, and waits here until all of them are."""
+
+import asyncio
+from dataclasses import dataclass
+
+from labloop.campaign.events import StepFailed, StepStarted
+
+from .recovery import NOT_DONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beginning:
+    """A step that is to begin. ``begun``: the fact that it will be, still without counters and time."""
+
+    begun: StepStarted
+    save_as: str = ""
+
+
+class NotBegun(Exception):
+    """Nothing of this step has happened, and nothing will."""
+
+    fault = NOT_DONE
+
+
+class Start:
+    """Where the steps of a stage wait for each other. ``undone``: those that turned out not to have begun."""
+
+    def __init__(self, steps: int) -> None:
+        self.undone: list[StepFailed] = []
+        self._missing = steps
+        self._why_not = ""
+        self._said = asyncio.Event()
+
+    async def ready(self) -> None:
+        """Wait until every step of the stage is ready. Raises NotBegun when one cannot be."""
+        self._missing -= 1
+        if not self._missing:
+            self._said.set()
+        await self._said.wait()
+        if self._why_not:
+            raise NotBegun(f"nothing was begun, because {self._why_not}")
+
+    def off(self, why: str) -> None:
+        """One of them cannot be made ready: none begins."""
+        self._why_not = self._why_not or why
+        self._said.set()
