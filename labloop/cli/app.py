@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from labloop import __version__
 from labloop.campaign.errors import LabloopError
 
-from . import ask, backtest, bench, check, exits, instruments, new, read, request, run, words
+from . import ask, backtest, bench, check, exits, instruments, new, read, request, run, why, words
 
 DEFECT = (
     "This is a defect of labloop, not of your files or your bench. Please report it with the lines above. A campaign is"
@@ -76,6 +76,7 @@ app.command("resume")(run.resume)
 app.command("watch")(read.watch)
 app.command("status")(read.status)
 app.command("trials")(read.trials)
+app.command("why")(why.why)
 app.command("ask")(ask.ask)
 app.command("tell")(ask.tell)
 app.command("request")(request.request)

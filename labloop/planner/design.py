@@ -134,7 +134,7 @@ def _sequence(encoding: Encoding, method: str, seed: int, initial: int) -> Itera
     if encoding.constraints and _acceptance(encoding, seed) < WORST_ACCEPTANCE:
         blocks = _polytope_blocks(encoding, seed)
     else:
-        blocks = (_spread(encoding, block) for block in _uniform(method, encoding.dimension, seed, initial))
+        blocks = (spread(encoding, block) for block in _uniform(method, encoding.dimension, seed, initial))
     drawn, given = 0, 0
     for block in blocks:
         drawn += len(block)
@@ -163,7 +163,7 @@ def _uniform(method: str, dimension: int, seed: int, initial: int) -> Iterator[A
             yield generator.random((BLOCK, dimension))
 
 
-def _spread(encoding: Encoding, block: Array) -> Array:
+def spread(encoding: Encoding, block: Array) -> Array:
     """Points of the cube as points of the columns, every level with an equal share."""
     out = block.copy()
     for index, column in enumerate(encoding.columns):
@@ -175,7 +175,7 @@ def _spread(encoding: Encoding, block: Array) -> Array:
 def _acceptance(encoding: Encoding, seed: int) -> float:
     if any(constraint.equality for constraint in encoding.constraints):
         return 0.0
-    points = _spread(encoding, np.random.default_rng(seed).random((1024, encoding.dimension)))
+    points = spread(encoding, np.random.default_rng(seed).random((1024, encoding.dimension)))
     return float(encoding.is_inside(points).mean())
 
 
@@ -185,7 +185,7 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
     while True:
         generator = np.random.default_rng([seed, round_])
         walked = hit_and_run(encoding, POOL, generator)
-        pool = _spread(encoding, generator.random(walked.shape))
+        pool = spread(encoding, generator.random(walked.shape))
         moved = [index for index, column in enumerate(encoding.columns) if column.is_linear]
         pool[:, moved] = walked[:, moved]
         pool = encoding.snap(pool)

@@ -89,7 +89,7 @@ def plan(
 def _plan(problem: Problem, state: CampaignState, count: int, first: int | None, design_only: str) -> list[Proposal]:
     history = read(state, problem.encoding, problem.goals)
     first = state.next_trial() if first is None else first
-    believe = _Believer(problem, history.data, trial_seed(state.seed, 0))
+    believe = Believer(problem, history.data, trial_seed(state.seed, 0))
     proposals = []
     turn = turn_of(state, first)
     for ahead in range(count):
@@ -133,7 +133,7 @@ class Model(Protocol):
         """Mean and sd of the noiseless outcomes, each N x m."""
 
 
-class _Believer:
+class Believer:
     """Fits once, when first asked, for all proposals of one call: trials in flight change no data.
 
     The fit's seed is the campaign's, not the trial's, so that the second of two proposals rests on the same model as
@@ -171,7 +171,7 @@ def _room(problem: Problem, seed: int) -> AbstractContextManager[None]:
     return room
 
 
-def _score(problem: Problem, model: Model, history: History, seed: int) -> Score:
+def score_of(problem: Problem, model: Model, history: History, seed: int) -> Score:
     known, encoding = history.known, problem.encoding
     if _is_sampled(problem):
         build = import_module("labloop.planner.torch_scores").build
@@ -216,7 +216,7 @@ def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> 
 
 def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> tuple[Proposal, Array]:
     encoding, mixed = problem.encoding, turn.mixed
-    score = _score(problem, model, history, mixed)
+    score = score_of(problem, model, history, mixed)
     believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.observed)[0])
     best = history.known.observed[best_rows(believed)]
     found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort)
@@ -274,4 +274,4 @@ def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict
     return "; ".join(parts)
 
 
-__all__ = ["Encoding", "Engine", "Problem", "plan", "trial_seed"]
+__all__ = ["Believer", "Encoding", "Engine", "Model", "Problem", "plan", "score_of", "trial_seed", "turn_of"]

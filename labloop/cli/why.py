@@ -1,0 +1,108 @@
+"""``why``: what a proposal hoped for, and why it was not another point."""
+
+from typing import Annotated, Any
+
+import typer
+
+from . import words
+from .options import Json, RunName, run_folder
+
+
+def why(
+    name: RunName,
+    trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.", show_default=False)],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[not name=value ...]", help="Weigh another point against it.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Why this point? What was expected, hoped for and measured, the runners-up, what it lies on, what matters.
+
+    `labloop why RUN 17 not temperature=90` weighs a point of yours as the planner would have then; parameters that you
+    leave out are the trial's own.
+    """
+    from labloop.journal import Reader
+    from labloop.runner.kept import kept_spec
+    from labloop.runner.look import JOURNAL
+    from labloop.study.why import explain
+
+    folder = run_folder(name)
+    instead = _instead(arguments or [])
+    with Reader(folder / JOURNAL) as reader:
+        records = list(reader.records())
+    from labloop.campaign.state import fold
+
+    spec = kept_spec(folder, fold(records).opened)
+    document = explain(spec, records, trial, instead)
+    if json:
+        words.give_json(document)
+        return
+    units = {name: getattr(one, "unit", "") for name, one in spec.parameters.items()}
+    _give(document, units)
+
+
+def _instead(arguments: list[str]) -> dict[str, str] | None:
+    from labloop.campaign.errors import SpecError
+
+    if not arguments:
+        return None
+    first, *pairs = arguments
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key or not value:
+            raise SpecError(f"{pair!r}: write settings as name=value, like temperature=90")
+        settings[key] = value
+    if first != "not" or not settings:
+        raise SpecError(f"{' '.join(arguments)}: write not name=value ..., to weigh a point of yours")
+    return settings
+
+
+def _give(document: dict[str, Any], units: dict[str, str]) -> None:
+    settings = ", ".join(_setting(name, value, units) for name, value in document["settings"].items())
+    words.give(f"trial {document['trial']}  {settings}")
+    hope = document["hope"]
+    words.give(f"hoped for  {hope['kind']}: {hope['words']}")
+    for outcome, entry in document["outcomes"].items():
+        words.give(f"{outcome}  {_outcome(entry)}")
+    if document["acquisition"]:
+        value = document["acquisition_value"]
+        words.give(f"score  {document['acquisition']} = {words.number(value)}; {document['model']}")
+    for line in document["binding"]:
+        words.give(f"lies on  {line}")
+    for outcome, shares in document["importance"].items():
+        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.01)
+        words.give(f"what matters for {outcome}  {told}")
+    if document["runners_up"]:
+        names = list(document["runners_up"][0]["settings"])
+        rows = [
+            [words.number(one["acquisition_value"]), *(words.number(one["settings"].get(name, "")) for name in names),
+             ", ".join(_hoped(outcome, two) for outcome, two in one["predicted"].items())]
+            for one in document["runners_up"]
+        ]  # fmt: skip
+        words.give_table(["score", *names, "expected"], rows, title="runners-up")
+    instead = document["instead"]
+    if instead is not None:
+        words.give("instead  " + ", ".join(_setting(name, value, units) for name, value in instead["settings"].items()))
+        words.give(f"    {instead['words']}")
+        words.give("    " + ", ".join(_hoped(outcome, one) for outcome, one in instead["predicted"].items()))
+        words.give(f"    {instead['hope']['kind']}: {instead['hope']['words']}")
+
+
+def _setting(name: str, value: Any, units: dict[str, str]) -> str:
+    return f"{name} = {words.number(value)} {units.get(name, '')}".rstrip()
+
+
+def _hoped(outcome: str, one: dict[str, float]) -> str:
+    return f"{outcome} {one['mean']:.4g} +- {one['sd']:.2g}"
+
+
+def _outcome(entry: dict[str, Any]) -> str:
+    unit = f" {entry['unit']}".rstrip()
+    hoped, measured = entry["expected"], entry["measured"]
+    expected = f"expected {hoped['mean']:.4g} +- {hoped['sd']:.2g}{unit}" if hoped else "nothing was expected of it"
+    if measured is None:
+        return f"{expected}, not measured"
+    surprise = entry["surprise_sd"]
+    off = f" ({abs(surprise):g} sd {'above' if surprise > 0 else 'below'})" if surprise is not None else ""
+    return f"{expected}, measured {words.number(measured)}{unit}{off}"

@@ -1,0 +1,208 @@
+"""Why this point? What a proposal was made of, and why it was not another one.
+
+The facts say what was expected and what was measured; the model is made again from the facts before the proposal (see
+labloop.planner.thought), so nothing here was thought up afterwards.
+
+    improve       more than half of the expected improvement comes from the expected value itself
+    explore       most of it comes from not knowing
+    feasibility   nothing was known yet that keeps the limits
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from scipy.stats import norm
+
+from labloop.campaign import events as e
+from labloop.campaign import view
+from labloop.campaign.errors import LabloopError, SpecError
+from labloop.campaign.objective import Objective
+from labloop.campaign.space import Space
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.state import MEASURED, CampaignState, TrialState, fold
+from labloop.planner.thought import Opinion, Thought
+
+# A point lies on a bound or a constraint when no more than this part of its range is between them.
+NEAR: Final = 1e-3
+SOURCES: Final[Mapping[str, str]] = {
+    "sobol": "the first design (sobol): it spreads over the space before there is a model",
+    "lhs": "the first design (lhs): it spreads over the space before there is a model",
+    "random": "by chance",
+    "human": "a person's wish",
+    "told": "told: nobody proposed it",
+}
+
+
+def explain(
+    spec: CampaignSpec, records: Iterable[e.Record], number: int, instead: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Why trial ``number`` was proposed; ``instead``: settings of the user's, weighed as the planner would have then.
+
+    ``instead`` may leave parameters out: they are the trial's own. Raises SpecError for a trial that is not there, or
+    settings that the space does not hold.
+    """
+    records = list(records)
+    state = fold(records)
+    trial = state.trials.get(number)
+    if trial is None:
+        raise SpecError(f"there is no trial {number}; the last is {max(state.trials, default=0)}")
+    before = fold(record for record in records if record.seq < trial.seq)
+    proposal = trial.proposal
+    document: dict[str, Any] = {
+        "schema": 1, "trial": number, "settings": dict(trial.settings), "source": proposal.source,
+        "role": proposal.role, "reason": proposal.reason, "model": proposal.model, "seed": proposal.seed,
+        "acquisition": proposal.acquisition, "acquisition_value": proposal.acquisition_value,
+        "hope": _hope(spec, before, proposal), "binding": binding(spec, trial.settings),
+        "outcomes": _outcomes(spec, trial), "importance": {}, "instead": None,
+        "runners_up": [
+            {
+                "settings": dict(one.settings), "acquisition_value": one.acquisition,
+                "predicted": _predicted(one.predicted),
+            }
+            for one in proposal.runners_up
+        ],
+    }  # fmt: skip
+    if proposal.source == "model" or instead is not None:
+        try:
+            thought = Thought(spec, before, number)
+        except LabloopError as error:
+            document["no_model"] = str(error)
+        else:
+            document["importance"] = thought.importance()
+            if instead is not None:
+                document["instead"] = _weighed(spec, before, thought, trial, instead)
+    if instead is not None and document["instead"] is None:
+        raise SpecError(f"trial {number}: {document['no_model']}; so no point can be weighed against it")
+    return document
+
+
+def binding(spec: CampaignSpec, settings: Mapping[str, e.Value]) -> list[str]:
+    """Which bounds and constraints a point lies on, in words."""
+    space = Space(spec)
+    found = []
+    for name, parameter in space.parameters.items():
+        low, high = getattr(parameter, "low", None), getattr(parameter, "high", None)
+        value = settings.get(name)
+        if low is None or high is None or isinstance(value, str) or value is None or high <= low:
+            continue
+        unit = f" {parameter.unit}".rstrip()
+        for which, bound in (("lowest", low), ("highest", high)):
+            if abs(float(value) - bound) <= NEAR * (high - low):
+                found.append(f"{name} at its {which}, {bound:g}{unit}")
+    for line in space.linear_constraints():
+        if not all(name in settings for name in line.coefficients):
+            continue
+        terms = {name: factor * float(settings[name]) for name, factor in line.coefficients.items()}
+        reach = max([abs(line.bound), *map(abs, terms.values())])
+        if abs(math.fsum(terms.values()) - line.bound) <= NEAR * reach and line.sense != "==":
+            found.append(line.text)
+    return found
+
+
+def _weighed(
+    spec: CampaignSpec, before: CampaignState, thought: Thought, trial: TrialState, instead: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The user's point beside the one that was proposed, both under the same model and score."""
+    space = Space(spec)
+    settings = dict(trial.settings)
+    complaints = []
+    for name, written in instead.items():
+        try:
+            if name not in space.parameters:
+                raise SpecError("is no parameter")
+            settings[name] = space.parameters[name].read(written)
+        except SpecError as error:
+            complaints.append(f"{name} = {written}: {error}")
+    if complaints:
+        raise SpecError(*complaints)
+    here, there = thought.of(trial.settings), thought.of(settings)
+    tried = [known.trial for known in before.trials.values() if known.settings == settings and known.state == MEASURED]
+    return {
+        "settings": settings, "outside": space.contains(settings), "measured_as": tried[0] if tried else None,
+        "predicted": _predicted(there.predicted), "acquisition_value": there.score,
+        "proposed": {"predicted": _predicted(here.predicted), "acquisition_value": here.score},
+        "hope": _chance(spec, before, there), "words": _compared(space.contains(settings), tried, here, there),
+    }  # fmt: skip
+
+
+def _compared(outside: list[str], tried: list[int], here: Opinion, there: Opinion) -> str:
+    if outside:
+        return f"it is not in the space: {'; '.join(outside)}"
+    if tried:
+        return f"it was measured already, as trial {tried[0]}"
+    lead = here.score - there.score
+    if lead <= 0.0:
+        return "it was as good by the score; the search did not come by it"
+    return f"its expected gain was {math.exp(-min(lead, 50.0)):.2g} of that of the point that was taken"
+
+
+def _hope(spec: CampaignSpec, before: CampaignState, proposal: e.ProposalMade) -> dict[str, Any]:
+    """What a proposal hoped for: kind, words, and where one number orders trials the chance to be better."""
+    if proposal.source != "model":
+        again = f"settings of trial {proposal.again_of} again, which the bench spoiled" if proposal.again_of else ""
+        return {"kind": proposal.source, "words": again or SOURCES.get(proposal.source, proposal.reason)}
+    return _kind(spec, before, proposal.predicted)
+
+
+def _chance(spec: CampaignSpec, before: CampaignState, opinion: Opinion) -> dict[str, Any]:
+    return _kind(spec, before, opinion.predicted)
+
+
+def _kind(spec: CampaignSpec, before: CampaignState, predicted: Mapping[str, e.Prediction]) -> dict[str, Any]:
+    objective = Objective(spec)
+    found = objective.best(before.trials.values())
+    known = found if isinstance(found, list) else [found] if found is not None else []
+    if objective.limits and not any(objective.feasible(one) for one in known):
+        return {"kind": "feasibility", "words": "nothing was known yet that keeps every limit; this might"}
+    expected = {name: e.Reading(value=one.mean) for name, one in predicted.items()}
+    if objective.pareto:
+        if not any(objective.better(one, expected) for one in known):
+            return {"kind": "improve", "words": "it was expected to lie on the front"}
+        return {"kind": "explore", "words": "it was expected to lie behind the front, and might lie before it"}
+    hoped, best = objective.score(expected), objective.score(known[0]) if known else None
+    if hoped is None or best is None:
+        return {"kind": "explore", "words": "nothing was measured yet to improve on"}
+    spread = _spread(objective, predicted)
+    gain = hoped - best
+    z = gain / spread if spread > 0.0 else math.inf * (1 if gain > 0 else -1)
+    by_mean = max(gain, 0.0)
+    whole = gain * norm.cdf(z) + spread * norm.pdf(z) if spread > 0.0 else by_mean
+    kind = "improve" if whole > 0.0 and by_mean >= 0.5 * whole else "explore"
+    chance = float(norm.cdf(z))
+    words = (
+        "it was expected to be better than the best so far"
+        if kind == "improve"
+        else "what is not known there might be better than the best so far"
+    )
+    return {"kind": kind, "words": f"{words} (trial {known[0].trial}); chance {chance:.0%}", "chance": round(chance, 4)}
+
+
+def _spread(objective: Objective, predicted: Mapping[str, e.Prediction]) -> float:
+    """The sd of the score, outcomes taken as independent."""
+    total = 0.0
+    for name, outcome in objective.goals.items():
+        if name in predicted:
+            total += ((1.0 if outcome.weight is None else outcome.weight) * predicted[name].sd) ** 2
+    return math.sqrt(total)
+
+
+def _outcomes(spec: CampaignSpec, trial: TrialState) -> dict[str, Any]:
+    """{outcome: unit, expected, measured, and by how many sd they differ}."""
+    measured = view.outcomes(trial)
+    found: dict[str, Any] = {}
+    for name, outcome in spec.outcomes.items():
+        hoped = trial.proposal.predicted.get(name)
+        entry: dict[str, Any] = {"unit": outcome.unit, "expected": None, "measured": None, "surprise_sd": None}
+        if hoped is not None:
+            entry["expected"] = {"mean": hoped.mean, "sd": hoped.sd}
+        if name in measured:
+            entry["measured"] = measured[name]["value"]
+            if hoped is not None and hoped.sd > 0.0 and isinstance(entry["measured"], (int, float)):
+                entry["surprise_sd"] = round((entry["measured"] - hoped.mean) / hoped.sd, 2)
+        found[name] = entry
+    return found
+
+
+def _predicted(predicted: Mapping[str, e.Prediction]) -> dict[str, Any]:
+    return {name: {"mean": one.mean, "sd": one.sd} for name, one in predicted.items()}
