@@ -71,6 +71,7 @@ _OURS = {
     "equiv": _Scale(1.0, 0.0, ()),
     "1": _Scale(1.0, 0.0, ()),
     "rev": _Scale(1.0, 0.0, ()),
+    "pH": _Scale(1.0, 0.0, (("[pH]", 1.0),)),  # to pint it is a picohenry
     "rpm": _Scale(1.0 / 60.0, 0.0, _TIME),
     "rps": _Scale(1.0, 0.0, _TIME),
 }
@@ -93,6 +94,7 @@ _KINDS: dict[Dimension, str] = {
     (("[length]", -3.0), ("[substance]", 1.0)): "a concentration",
     (("[temperature]", 1.0), ("[time]", -1.0)): "a heating rate",
     (("[time]", -1.0),): "a rate",
+    (("[pH]", 1.0),): "a pH",
     (("[current]", 1.0),): "a current",
     (("[current]", 1.0), ("[time]", 1.0)): "an electric charge",
 }

@@ -14,7 +14,7 @@ from labloop.campaign.units import Quantity, convert, parse_measurement, parse_q
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 UNITS = st.sampled_from(
-    ["", "percent", "uL/min", "degC", "K", "K/min", "mol/L", "m**2", "mg/mL", "rpm", "nm", "%", "s"]
+    ["", "percent", "uL/min", "degC", "K", "K/min", "mol/L", "m**2", "mg/mL", "rpm", "nm", "%", "s", "pH"]
 )
 
 
@@ -35,6 +35,7 @@ UNITS = st.sampled_from(
         ("50 mol%", "", 0.5, ""),
         ("60 rpm", "1/s", 1, "1/s"),
         ("2 h", "s", 7200, "s"),
+        ("7.2 pH", "pH", 7.2, "pH"),
         ("\N{MINUS SIGN}5 degC", "degC", -5, "degC"),
         ("3 cm²", "mm**2", 300, "mm**2"),
         (".5", "s", 0.5, "s"),
@@ -50,6 +51,8 @@ def test_a_quantity_is_read_as_meant(raw: str | float, unit: str | None, value: 
     ("raw", "unit", "word"),
     [
         ("40 K", "uL/min", "a temperature"),
+        ("7 pH", "", "a pH"),
+        ("7 pH", "H", "a pH"),
         ("40 C", "degC", "coulomb"),
         ("3,5 mL", "mL", "comma"),
         ("nan", "s", "not a number"),

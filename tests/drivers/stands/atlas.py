@@ -1,0 +1,12 @@
+"""A pH probe in a beaker of phosphate buffer."""
+
+from tests.drivers.stand import Stand
+
+STANDS = {
+    "EzoPh": Stand(
+        port="serial:///dev/ph?baud=9600",
+        simulator="simulators.atlas:EzoPh",
+        act=("measure", {"window": (10.0, "s")}),
+        acts=False,
+    )
+}
