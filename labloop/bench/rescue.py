@@ -103,7 +103,7 @@ class Rescue:
     def __init__(self, lab: LabSpec, connect: Connect, known: Mapping[str, tuple[str, str]] | None = None) -> None:
         self.lab = lab
         self.known = dict(known or {})
-        self._connect = connect
+        self.connect = connect
         self._declared = declare(lab)
         self._lines: dict[str, list[str]] = {}
         for name, key in port_keys(lab).items():
@@ -111,7 +111,7 @@ class Rescue:
 
     def run(self) -> Rescued:
         """Make the bench safe, going on past every error."""
-        lines = [_Line(self, key, names, self._connect) for key, names in self._lines.items()]
+        lines = [_Line(self, key, names, self.connect) for key, names in self._lines.items()]
         for line in lines:
             line.start()
         until_s = time.monotonic() + LIST_AFTER_S
@@ -141,7 +141,7 @@ class _Line:
         self.names = names
         self.through = threading.Event()
         self._rescue = rescue
-        self._connect = connect
+        self.connect = connect
         self._address = rescue.lab.instruments[names[0]].port or ""
         self._cases: dict[str, _Case] = {}
         self._port: Port | None = None
@@ -203,7 +203,7 @@ class _Line:
         until_s = time.monotonic() + OPEN_S
         while True:
             try:
-                port = self._connect(self._address)
+                port = self.connect(self._address)
             except LabloopError as error:
                 self._why_away = str(error)
             else:

@@ -1,6 +1,6 @@
 """The facts of a bench (bench.db): what outlives runs. Read together with those of a run, see events."""
 
-from .values import Amount, Fact
+from .values import Amount, Fact, Witness
 
 
 class BenchOpened(Fact, frozen=True, kw_only=True):
@@ -23,6 +23,20 @@ class LeaseReleased(Fact, frozen=True, kw_only=True):
 
     epoch: int
     owes: str = ""
+
+
+class GuardActed(Fact, frozen=True, kw_only=True):
+    """The runner of ``run`` was gone or hung, and the guard made the bench safe. ``errors``: why it is not safe.
+
+    The run keeps its claim on the bench: what it had begun is still to be asked after.
+    """
+
+    epoch: int
+    run: str
+    why: str
+    found: dict[str, Witness] = {}
+    errors: list[str] = []
+    took_s: float = 0.0
 
 
 class StockSet(Fact, frozen=True, kw_only=True):

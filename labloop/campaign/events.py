@@ -16,6 +16,7 @@ import msgspec
 from .bench_events import BenchOpened as BenchOpened
 from .bench_events import ByHand as ByHand
 from .bench_events import ContentsChanged as ContentsChanged
+from .bench_events import GuardActed as GuardActed
 from .bench_events import LeaseReleased as LeaseReleased
 from .bench_events import LeaseTaken as LeaseTaken
 from .bench_events import QuestionClosed as QuestionClosed
@@ -29,6 +30,7 @@ from .values import Prediction as Prediction
 from .values import Reading as Reading
 from .values import RunnerUp as RunnerUp
 from .values import Value as Value
+from .values import Witness as Witness
 
 # --- the campaign ---------------------------------------------------------------------------------------------------
 
@@ -110,10 +112,25 @@ class BudgetExtended(Fact, frozen=True, kw_only=True):
 
 
 class SafeStateReached(Fact, frozen=True, kw_only=True):
-    """stop() on everything and the lab's safe_state list were done; ``errors`` names what answered otherwise."""
+    """stop() on everything and the lab's safe_state list were done; ``errors`` names what answered otherwise.
+
+    ``by``: who did it when it was not the runner: ``guard``, then ``at`` says when, ``epoch`` under which lease, and
+    ``found`` what it read of each instrument before it wrote, and after.
+    """
 
     why: str
     errors: list[str] = []
+    by: str = ""
+    at: str = ""
+    epoch: int = 0
+    found: dict[str, Witness] = {}
+
+
+class GuardStarted(Fact, frozen=True, kw_only=True):
+    """A guard watches over this run. ``why``: an earlier one was gone, and how."""
+
+    pid: int
+    why: str = ""
 
 
 class PhaseFinished(Fact, frozen=True, kw_only=True):
@@ -339,15 +356,16 @@ class StepInDoubt(Fact, frozen=True, kw_only=True):
 
 CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | CampaignResumed | CampaignFinished | CampaignStopped
-    | CampaignHalted | BudgetExtended | SafeStateReached | PhaseFinished | NoteTaken | Requested | RequestAnswered
+    | CampaignHalted | BudgetExtended | SafeStateReached | GuardStarted | PhaseFinished | NoteTaken | Requested
+    | RequestAnswered
     | InstrumentIdentified | InstrumentConfigured | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned
     | TrialInDoubt | TrialResumed | TrialClosed
     | StepStarted | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip
 BenchEvent: TypeAlias = (
-    BenchOpened | LeaseTaken | LeaseReleased | StockSet | StockDrawn | ContentsChanged | ByHand | QuestionOpened
-    | QuestionClosed | CountersCleared
+    BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ContentsChanged | ByHand
+    | QuestionOpened | QuestionClosed | CountersCleared
 )  # fmt: skip
 Event: TypeAlias = CampaignEvent | BenchEvent
 

@@ -167,6 +167,8 @@ class CampaignState:
     reason: str = ""
     exit_code: int | None = None
     safe: bool = False
+    witnesses: dict[str, e.Witness] = field(default_factory=dict)  # what the guard read; until the next act there
+    guard_epoch: int = 0  # of the last act of the guard that this run knows of
     runs: int = 0
 
     def apply(self, record: e.Record) -> None:
@@ -253,6 +255,8 @@ def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) ->
 def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
     state.safe = not fact.errors
     state.phases = {}
+    state.witnesses |= fact.found
+    state.guard_epoch = max(state.guard_epoch, fact.epoch)
 
 
 def _phase(state: CampaignState, record: e.Record, fact: e.PhaseFinished) -> None:
@@ -349,6 +353,7 @@ def _step_started(state: CampaignState, record: e.Record, fact: e.StepStarted) -
         state.asked[fact.step] = step
         return
     state.instruments[fact.instrument] = fact.action
+    state.witnesses.pop(fact.instrument, None)
     state.safe = False
 
 

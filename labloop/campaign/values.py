@@ -35,6 +35,21 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     flag: str = ""
 
 
+class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What the guard saw of one instrument. ``state``: stopped, not stopped, kept, something else, not reached.
+
+    ``before`` and ``after``: its own counters, as the guard found them and when all stood still: evidence of what the
+    acts came to that the guard broke off. ``notes``: what could not be asked.
+    """
+
+    state: str
+    identity: str = ""
+    before: dict[str, Amount] = {}
+    after: dict[str, Amount] = {}
+    readings: dict[str, Reading] = {}
+    notes: list[str] = []
+
+
 class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the model expected of one outcome, in the outcome's own unit."""
 

@@ -4,11 +4,11 @@ from .blobs import Blobs, BlobStore, MemoryBlobs
 from .codec import EventError
 from .errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreNewer
 from .locks import FileLock
-from .presence import Presence, look
+from .presence import Presence, look, look_at_guard
 from .reader import Reader
 from .store import Journal, utc_now
 
 __all__ = [
     "Blobs", "BlobStore", "EventError", "FileLock", "Journal", "MemoryBlobs", "Presence", "Reader", "StoreDamaged",
-    "StoreError", "StoreFull", "StoreLocked", "StoreNewer", "look", "utc_now",
+    "StoreError", "StoreFull", "StoreLocked", "StoreNewer", "look", "look_at_guard", "utc_now",
 ]  # fmt: skip

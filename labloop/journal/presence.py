@@ -25,8 +25,11 @@ HUNG_AFTER_S = 10.0  # ten missed beats: far above a slow disk's second, below w
 EVERY_S = 1.0
 LOCK = "runner.lock"
 SHOWN = "runner.json"
+GUARD_LOCK = "guard.lock"  # held by the run's guard as long as it lives; what it did last stands in it
+ACTED = "acted"
 
 State = Literal["alive", "gone", "hung"]
+GuardState = Literal["alive", "gone", "acted"]
 
 
 class Presence:
@@ -102,6 +105,15 @@ def look(folder: Path, now_s: float | None = None, hung_after_s: float = HUNG_AF
     # The lock is taken an instant before its file says by whom, and a stray child may keep it after its runner's death:
     # the old beat of a process that has ended is nobody's hanging.
     return "hung" if not holder.started or locks.process_started(holder.pid) == holder.started else "gone"
+
+
+def look_at_guard(folder: Path) -> GuardState:
+    """Say whether a run's guard lives, is gone, or has acted and is gone; from any process. Raises StoreError."""
+    path = folder / GUARD_LOCK
+    if locks.held(path):
+        return "alive"
+    holder = locks.last_holder(path)
+    return "acted" if holder is not None and holder.note.get("state") == ACTED else "gone"
 
 
 def last_runner(folder: Path) -> Holder | None:

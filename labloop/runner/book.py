@@ -32,6 +32,7 @@ class BenchState:
     drawn: set[str] = field(default_factory=set)
     contents: dict[str, str] = field(default_factory=dict)
     questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
+    guard_acts: list[tuple[str, e.GuardActed]] = field(default_factory=list)  # when, and what
 
     def apply(self, record: e.Record) -> None:
         """Add one fact of the bench."""
@@ -40,6 +41,8 @@ class BenchState:
                 self.epoch, self.leased_to = epoch, run
             case e.LeaseReleased():
                 self.leased_to = ""
+            case e.GuardActed():
+                self.guard_acts.append((record.at, record.event))
             case e.StockSet(name=name, amount=amount):
                 self.stock[name] = amount
             case e.StockDrawn(name=name, amount=amount, act=act):
@@ -145,6 +148,16 @@ class BenchBook:
         finally:
             if self.lease is not None:
                 self.lease.release()
+
+    def guarded(self, run: str, known: int) -> list[e.SafeStateReached]:
+        """What the guard did for ``run`` that it does not know yet; ``known``: the last epoch it knows of."""
+        return [
+            e.SafeStateReached(
+                why=act.why, errors=list(act.errors), by="guard", at=at, epoch=act.epoch, found=dict(act.found)
+            )
+            for at, act in self.state.guard_acts
+            if act.run == run and act.epoch > known
+        ]
 
     def left(self, name: str) -> e.Amount | None:
         """What is left of a stock; None: nobody keeps count of it."""

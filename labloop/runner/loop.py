@@ -41,7 +41,7 @@ class Loop:
 
     def __init__(
         self, *, spec: CampaignSpec, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory, proposer: Proposer,
-        tick: Callable[[], None] = lambda: None,
+        tick: Callable[[], None] = lambda: None, guarding: Any = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.pipelined = pipelined
@@ -52,6 +52,7 @@ class Loop:
         self.proposer = proposer
         self.ending: tuple[str, str, int] | None = None  # (kind, reason, exit code)
         self.by = ""
+        self.guarding = guarding
         self.lookout = Lookout(memory, self.end, self._now, tick)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -187,6 +188,8 @@ class Loop:
         if self.state.questions:
             self._halt_for_questions()
             raise Ended
+        if self.guarding is not None:
+            await self.guarding.ready()
         await opening.configure()
 
     def _halt_for_questions(self) -> None:

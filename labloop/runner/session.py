@@ -28,6 +28,7 @@ from . import folder as run_files
 from .book import BenchBook
 from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
+from .guarding import Guarding
 from .kept import refuse_other_code
 from .lease import fenced
 from .loop import Loop
@@ -115,6 +116,10 @@ def _run(
             memory.record(opened, *asked)  # in one commit: a crash in between would run another budget than was asked
         if more:
             memory.record(more)
+        guarding = _guarding(folder, facts, memory)
+        if guarding is not None:
+            guarding.start()
+            stack.callback(guarding.close)
         planner = parts.planner(run_files.portable(spec), folder.path)
         stack.callback(planner.close)
         planner.start()
@@ -123,7 +128,9 @@ def _run(
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
         memory.book = book
         try:
-            return _drive(stack, folder, spec, lab_spec, facts, started, clock, memory, planner, presence, book, parts)
+            return _drive(
+                stack, folder, spec, lab_spec, facts, started, clock, memory, planner, presence, book, guarding, parts
+            )
         except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
             memory.record(e.CampaignStopped(reason=str(error), exit_code=3))
             return 3
@@ -135,14 +142,20 @@ def _run(
 def _drive(
     stack: ExitStack, folder: RunFolder, spec: CampaignSpec, lab_spec: LabSpec, opened: e.CampaignOpened,
     started: e.RunStarted, clock: Clock, memory: RunMemory, planner: Any, presence: Presence, book: BenchBook,
-    parts: Parts,
+    guarding: Guarding | None, parts: Parts,
 ) -> int:  # fmt: skip
-    memory.record(msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)))
+    acted = book.guarded(folder.name, memory.state.guard_epoch)
+    memory.record(msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
     lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
     stack.callback(lab.close)
     envelope = Envelope(lab_spec, spec)
+
+    def tick() -> None:
+        presence.beat(instruments=memory.state.instruments)
+        if guarding is not None:
+            guarding.look()
 
     async def main() -> int:
         hand = StepHand(
@@ -153,7 +166,7 @@ def _drive(
         memory.listeners.append(keeper.count)
         loop = Loop(
             spec=spec, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory,
-            proposer=Proposer(spec, planner, clock), tick=lambda: presence.beat(instruments=memory.state.instruments),
+            proposer=Proposer(spec, planner, clock), tick=tick, guarding=guarding,
         )  # fmt: skip
         with _signals(loop):
             return await loop.run()
@@ -177,6 +190,11 @@ def _started(
             code = {} if code == state.code else code
     by, why = (accept.by, accept.why) if accept and code else ("", "")
     return e.RunStarted(resumed=again, version=version, code=code, by=by, why=why)
+
+
+def _guarding(folder: RunFolder, opened: e.CampaignOpened, memory: RunMemory) -> Guarding | None:
+    """A live run has a guard; simulators make nothing unsafe."""
+    return Guarding(folder.path, memory) if opened.mode == "live" else None
 
 
 class _Stamp:

@@ -1,0 +1,285 @@
+"""The guard: a small process of its own that makes the bench safe when its runner is gone or hangs.
+
+    python -P -m labloop.runner.guard RUN --pid PID --started WHEN
+
+It begins with a live run, in a session of its own, so that it survives the runner and its terminal. Until something
+happens it holds no port and writes nothing but its own heartbeat. It watches
+
+    its stdin        the runner holds the other end: the kernel ends it the moment the runner is gone, however it went
+    the process      known by pid and start time
+    the heartbeat    written by the runner's own loop (see journal.presence)
+
+and then goes through, in this order:
+
+    a hung runner is ended, by pid and start time, before any port is touched
+    the bench's lock is taken. If a runner was faster (`labloop resume`), that one has its own guard: stand down
+    the lease must still be the runner's that it watched. If it was given back, all is well: stand down
+    the epoch is raised: whatever is left of the runner writes no byte any more
+    LeaseTaken is journaled in bench.db; but a disk that takes nothing does not hold up what follows
+    every instrument is asked, read, stopped (see bench.rescue); nothing is ever set
+    GuardActed is journaled, with what was read before anything was written; the run learns it at its next start
+
+A run that ends by itself gives its lease back, and the guard ends without an act. SIGINT, SIGHUP, SIGQUIT and SIGTERM
+are not for the guard: it goes when the run goes.
+"""
+
+import argparse
+import json
+import os
+import select
+import signal
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from labloop.bench.lab import connect_real
+from labloop.bench.rescue import Rescue, Rescued
+from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError
+from labloop.campaign.lab_spec import LabSpec
+from labloop.journal import FileLock, Journal, Reader, StoreError, StoreLocked, locks, presence
+from labloop.journal.store import lock_path, take_lock
+
+from . import kept
+from .book import BenchBook
+from .clock import utc_stamp
+from .lease import Lease, fenced
+from .lease import holder as leaseholder
+
+# Two looks at the runner. Death comes by the pipe at once; this is for the heartbeat, and where there is no pipe.
+LOOK_S: Final = 0.1
+DYING_LOOK_S: Final = 0.005
+BEAT_S: Final = 1.0
+# What a dying process holds is let go within milliseconds; what a process in the middle of a write holds, in a second.
+TAKE_S: Final = 5.0
+# An earlier guard that acts on dead lines needs some seconds for each.
+FORMER_S: Final = 30.0
+# A commit takes some milliseconds. A disk that is full or stuck must not keep a heater on.
+RECORD_S: Final = 0.3
+ENDS_S: Final = 5.0
+
+WATCHING, ACTING, ENDED = "watching", "acting", "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """The runner that is watched: its run's folder, its process, and how long its heart may be still."""
+
+    folder: Path
+    pid: int
+    started: str
+    hung_after_s: float = presence.HUNG_AFTER_S
+
+    @property
+    def name(self) -> str:
+        """The run as the bench remembers it."""
+        return str(self.folder.resolve())
+
+
+class Guard:
+    """Watches one runner and acts once. Made early: drivers are loaded here, so that an act only opens ports."""
+
+    def __init__(self, watched: Watched) -> None:
+        """Raises SpecError, StoreError when the run's folder cannot be read."""
+        self.watched = watched
+        with Reader(watched.folder / "journal.db") as reader:
+            opened = next((record.event for record in reader.records()), None)
+        assert isinstance(opened, e.CampaignOpened)
+        self.lab: LabSpec = kept.kept_lab(watched.folder, opened, kept.lab_folder(watched.folder))
+        self.bench = self.lab.folder
+        self.rescue = Rescue(self.lab, partial(connect_real, folder=self.lab.folder))
+        self._recorder = ThreadPoolExecutor(1, "record")
+
+    # --- watching -------------------------------------------------------------------------------------------------
+
+    def watch(self, lock: FileLock, stdin: int) -> str:
+        """Watch until something is to be done: why, or "" when the run has ended by itself."""
+        watched = self.watched
+        beat: float | None = None
+        counts, silent_s = False, 0.0
+        looked_s = checked_s = time.monotonic()
+        pipe = [stdin]
+        rest = b""
+        while True:
+            # The pipe's end is the runner's: its process is gone in a moment, or it has given the bench back.
+            if select.select(pipe, [], [], LOOK_S if pipe else DYING_LOOK_S)[0]:
+                data = os.read(stdin, 65536)
+                rest = self._hear(rest + data)
+                pipe = [stdin] if data else []
+            now_s = time.monotonic()
+            if not pipe or now_s - checked_s > BEAT_S:
+                checked_s = now_s
+                if self._given_back() and not pipe:
+                    return ""
+                if locks.process_started(watched.pid) != watched.started:
+                    return "" if self._given_back() else f"the runner (process {watched.pid}) was gone"
+                lock.write(state=WATCHING, beat_s=now_s)
+            seen = self._beat()
+            if seen != beat:
+                counts = counts or beat is not None  # a runner that never beat is still starting
+                beat, silent_s = seen, 0.0
+            elif counts:
+                # Counted only while this process lives itself: a machine that stood still did not hang.
+                silent_s += min(now_s - looked_s, 2 * LOOK_S)
+            looked_s = now_s
+            if silent_s > watched.hung_after_s:
+                return f"the runner (process {watched.pid}) hung: its heart stood still for {silent_s:.0f} s"
+
+    def _hear(self, data: bytes) -> bytes:
+        """What the runner tells, a JSON object a line: who its instruments said they are."""
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            told = json.loads(line)
+            self.rescue.known |= {name: (str(model), str(serial)) for name, (model, serial) in told["known"].items()}
+        return rest
+
+    def _beat(self) -> float | None:
+        runner = presence.last_runner(self.watched.folder)
+        beat_s = runner.note.get("beat_s") if runner is not None else None
+        return float(beat_s) if isinstance(beat_s, (int, float)) else None
+
+    def _given_back(self) -> bool:
+        """Whether the bench is not this runner's any more, or never was."""
+        held = leaseholder(self.bench)
+        return held is None or held.released or not self._is_watched(held.pid, held.started)
+
+    def _is_watched(self, pid: int, started: str) -> bool:
+        return (pid, started) == (self.watched.pid, self.watched.started)
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    def act(self, why: str) -> Rescued | None:
+        """Make the bench safe and journal it. None: the bench is somebody else's, nothing was done.
+
+        Raises StoreError: it was done, and could not be journaled.
+        """
+        began_s = time.monotonic()
+        if locks.process_started(self.watched.pid) == self.watched.started:
+            why += f", and was ended{'' if end_process(self.watched.pid, self.watched.started) else ' (it resists)'}"
+        path = self.bench / "bench.db"
+        try:
+            lock: FileLock | None = take_lock(path, TAKE_S)
+        except StoreLocked as error:
+            holder = locks.last_holder(lock_path(path))
+            if holder is None or not self._is_watched(holder.pid, holder.started):
+                say(f"stands down: {error}")
+                return None
+            lock = None  # it is dying and holds the file still; it will never come to write again
+        if self._given_back():
+            if lock is not None:
+                lock.release()
+            say("stands down: the bench is not this runner's any more")
+            return None
+        lease = Lease.take(self.bench, self.watched.name, "guard")
+        say(f"acts: {why}")
+        recording = self._recorder.submit(self._open_book, path, lock, lease.epoch)
+        wait([recording], RECORD_S)
+        self.rescue.connect = fenced(self.rescue.connect, lease)
+        rescued = self.rescue.run()
+        took_s = round(time.monotonic() - began_s, 3)
+        say(f"acted in {took_s:g} s; {'; '.join(rescued.errors) or 'the bench is safe'}")
+        try:
+            with closing(recording.result()) as book:
+                book.record(fact_of(lease.epoch, self.watched.name, why, rescued, took_s))
+        finally:
+            lease.release()
+            lease.close()
+        return rescued
+
+    def _open_book(self, path: Path, lock: FileLock | None, epoch: int) -> BenchBook:
+        book = BenchBook(Journal.open(path, utc_stamp, lock=lock, wait_s=60.0))
+        book.record(e.LeaseTaken(epoch=epoch, run=self.watched.name, mode="guard"))
+        return book
+
+
+def fact_of(epoch: int, run: str, why: str, rescued: Rescued, took_s: float) -> e.GuardActed:
+    """What was done, as the bench's journal keeps it."""
+    found = {
+        name: e.Witness(
+            state=one.state, identity=one.identity, before=dict(one.before), after=dict(one.after),
+            readings=dict(one.readings), notes=list(one.notes),
+        )
+        for name, one in rescued.found.items()
+    }  # fmt: skip
+    return e.GuardActed(epoch=epoch, run=run, why=why, found=found, errors=list(rescued.errors), took_s=took_s)
+
+
+def end_process(pid: int, started: str) -> bool:
+    """End exactly the process that began at ``started``, and say whether it is gone (within ENDS_S)."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return True
+        try:
+            if locks.process_started(pid) == started:  # the handle is of that process now, whatever happens to its pid
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+    elif locks.process_started(pid) == started:
+        os.kill(pid, signal.SIGKILL)
+    until_s = time.monotonic() + ENDS_S
+    while locks.process_started(pid) == started:
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def say(text: str) -> None:
+    """Into the guard's log."""
+    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} guard {os.getpid()} {text}\n")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Watch, and act where that is called for. 0: the run ended by itself, or the bench is safe; 3: it is not."""
+    for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGPIPE"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    parser = argparse.ArgumentParser(prog="python -m labloop.runner.guard", description="Watch over a run.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--started", required=True)
+    parser.add_argument("--hung-after-s", type=float, default=presence.HUNG_AFTER_S)
+    given = parser.parse_args(arguments)
+    watched = Watched(folder=given.run, pid=given.pid, started=given.started, hung_after_s=given.hung_after_s)
+    try:
+        guard = Guard(watched)
+        with FileLock.take(given.run / presence.GUARD_LOCK, f"{given.run}: its guard", wait_s=FORMER_S) as lock:
+            lock.write(state=WATCHING, beat_s=time.monotonic())
+            say(f"watches process {watched.pid}")
+            return _watch_and_act(guard, lock)
+    except LabloopError as error:
+        say(f"cannot guard: {error}")
+        return 2
+
+
+def _watch_and_act(guard: Guard, lock: FileLock) -> int:
+    why = guard.watch(lock, sys.stdin.fileno())
+    if not why:
+        lock.write(state=ENDED)
+        return 0
+    lock.write(state=ACTING)
+    note: dict[str, Any] = {"state": ENDED}
+    try:
+        rescued = guard.act(why)
+        if rescued is not None:
+            note = {"state": presence.ACTED, "at": utc_stamp(), "unsafe": len(rescued.errors)}
+        return 3 if rescued is not None and rescued.errors else 0
+    except StoreError as error:
+        say(f"could not journal what it did: {error}")
+        note = {"state": presence.ACTED, "at": utc_stamp(), "unjournaled": True}
+        return 3
+    finally:
+        lock.write(**note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
