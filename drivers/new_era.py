@@ -70,6 +70,8 @@ VOLUME = Setting(
     doc="how much, instead of a time",
 )  # fmt: skip
 DIRECTIONS = {"dispense": "INF", "withdraw": "WDR"}
+# As open() says it in the first reply: the alarm that a pump has after it was switched on.
+RESET = "A?R"
 EVIDENCE = "the pump's own counters of volume (DIS), unless it was switched off since"
 
 
@@ -255,28 +257,47 @@ class NE1000(Driver):
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Compare the counters with what they said before the act."""
-        values = self.resolved(action, settings)
-        rate_ul_min, wanted = _float(values, "rate_ul_min"), float(number(_volume_ul(values)))
-        if rate_ul_min == 0.0 or wanted == 0.0:
-            return Verdict(state="done", why="nothing was asked for", achieved={"volume": Amount(0.0, "uL")})
-        if act == self.act != self._ran:
+        if act == self.act != self._ran and _asks_for_something(self.resolved(action, settings)):
             return Verdict(state="not_begun", why="it was never told to run")
-        if "infused" not in before or "withdrawn" not in before:
-            return Verdict(state="cannot_tell", why="the counters were not read before the act")
         reply, now, _ = self._line.sure()
         if act == self.act and self._refused and reply.status not in PUMPING and self._stands(before, now):
             return Verdict(state="not_begun", why="it refused to run, and its counters have not moved")
         if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
+        return self._compared(action, settings, before, now, reply.status)
+
+    def witnessed(
+        self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
+        first_reply: str,
+    ) -> Verdict:  # fmt: skip
+        """Compare the counters that somebody else read when the pump stood still with those before the act."""
+        if RESET in first_reply or not {"infused", "withdrawn"} <= after.keys():
+            return Verdict(state="cannot_tell", why="its counters were lost, or not read, when it was stopped")
+        return self._compared(action, settings, before, _volumes(after), "S")
+
+    def overheard(self, first_reply: str) -> None:
+        """A reset that somebody else was told of in our place: the counters are lost all the same."""
+        if RESET in first_reply:
+            self._line.note("R")
+
+    def _compared(
+        self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], now: Volumes, status: str
+    ) -> Verdict:
+        values = self.resolved(action, settings)
+        rate_ul_min, wanted = _float(values, "rate_ul_min"), float(number(_volume_ul(values)))
+        if not _asks_for_something(values):
+            return Verdict(state="done", why="nothing was asked for", achieved={"volume": Amount(0.0, "uL")})
+        if "infused" not in before or "withdrawn" not in before:
+            return Verdict(state="cannot_tell", why="the counters were not read before the act")
         then = _volumes(before)
         direction = DIRECTIONS[action]
         moved, other = _moved(direction, then, now), _moved("WDR" if direction == "INF" else "INF", then, now)
         tolerance = _tolerance(then, now)
-        if reply.status == direction[0]:  # a reading in passing, which nothing confirms, says nothing against it
+        if status == direction[0]:  # a reading in passing, which nothing confirms, says nothing against it
             seen = {"volume": Amount(min(max(moved, 0.0), wanted), "uL")}
-            return Verdict(state="running", why=f"it {PUMPING[reply.status]}", achieved=seen)
-        if reply.status in PUMPING:
-            return Verdict(state="cannot_tell", why=f"it {PUMPING[reply.status]}, which is another act")
+            return Verdict(state="running", why=f"it {PUMPING[status]}", achieved=seen)
+        if status in PUMPING:
+            return Verdict(state="cannot_tell", why=f"it {PUMPING[status]}, which is another act")
         if moved < -tolerance or abs(other) > tolerance:
             return Verdict(state="cannot_tell", why="the counters were cleared or moved by somebody else since")
         achieved = {"volume": Amount(max(moved, 0.0), "uL")}
@@ -353,6 +374,10 @@ class NE1000(Driver):
         begun = Begun(direction, float(text) * UL_MIN[unit], float(volume), before)
         self._armed = wanted, begun
         return begun
+
+
+def _asks_for_something(values: Mapping[str, Value]) -> bool:
+    return _float(values, "rate_ul_min") != 0.0 and float(number(_volume_ul(values))) != 0.0
 
 
 def _moved(direction: str, then: Volumes, now: Volumes) -> float:

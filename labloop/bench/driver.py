@@ -99,6 +99,19 @@ class Driver:
         """What became of an act, asked read-only: here, nobody can tell."""
         return Verdict(state="cannot_tell", why=f"{self.kind} keeps no record of {action}")
 
+    def witnessed(
+        self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
+        first_reply: str,
+    ) -> Verdict:  # fmt: skip
+        """What became of an act that the guard stopped: here, nobody can tell. Nothing is asked.
+
+        ``after``: counters() as the guard read them when all stood still. ``first_reply``: what its open() heard first.
+        """
+        return Verdict(state="cannot_tell", why=f"{self.kind} keeps no record of {action}")
+
+    def overheard(self, first_reply: str) -> None:
+        """Take note of what another process heard first in our place: an alarm that stood, and is gone since."""
+
     def brake(self) -> None:
         """Say the one thing that ends motion soonest, and wait for no answer; stop() follows and makes sure.
 

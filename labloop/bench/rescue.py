@@ -54,11 +54,14 @@ AWAY: Final = "not reached"
 class Found:
     """One instrument: what became of it, who it said it is, and its counters ``before`` the stop and ``after`` it.
 
+    ``first_reply``: an alarm that stood is told once, to whoever asks first, and is evidence.
+
     ``state``: stopped, not stopped, kept, something else, not reached. ``notes``: what could not be asked, in words.
     """
 
     state: str
     identity: str = ""
+    first_reply: str = ""
     before: Mapping[str, Amount] = field(default_factory=dict)
     after: Mapping[str, Amount] = field(default_factory=dict)
     readings: Mapping[str, Reading] = field(default_factory=dict)
@@ -86,10 +89,13 @@ class _Case:
     notes: list[str] = field(default_factory=list)
 
     def found(self) -> Found:
-        who = " ".join(filter(None, (self.identity.model, self.identity.serial))) if self.identity else ""
+        who, first = "", ""
+        if self.identity is not None:
+            who = " ".join(filter(None, (self.identity.model, self.identity.serial)))
+            first = self.identity.first_reply
         return Found(
-            state=self.state, identity=who, before=self.before, after=self.after, readings=self.readings,
-            notes=tuple(self.notes),
+            state=self.state, identity=who, first_reply=first, before=self.before, after=self.after,
+            readings=self.readings, notes=tuple(self.notes),
         )  # fmt: skip
 
 

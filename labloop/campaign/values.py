@@ -44,6 +44,7 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
     state: str
     identity: str = ""
+    first_reply: str = ""
     before: dict[str, Amount] = {}
     after: dict[str, Amount] = {}
     readings: dict[str, Reading] = {}

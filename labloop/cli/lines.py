@@ -135,7 +135,11 @@ class LineView:
                 words.say("going on")
             case e.InstrumentLost(instrument=name, reason=reason):
                 words.say(f"{name} is lost: {reason}")
-            case e.SafeStateReached(why=why, errors=errors):
+            case e.GuardStarted(pid=pid, why=why):
+                if why:
+                    words.say(f"{why}; another one watches (process {pid})")
+            case e.SafeStateReached(why=why, errors=errors, by=by, at=at):
+                why = f"{by} did it at {at[:19]}: {why}" if by else why
                 if errors:
                     words.say(f"LOOK AT THE BENCH: not all of it was made safe ({why})")
                     for error in errors:

@@ -1,11 +1,13 @@
 """The dashboard: a reader of the journal in a process of its own. Quitting or killing it changes nothing in a run."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import ClassVar, Final
 
+from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -13,7 +15,7 @@ from labloop.journal import presence
 
 from .run_screen import RunScreen
 from .runs_screen import RunsScreen
-from .source import JOURNAL, RunSource, utc_now
+from .source import JOURNAL, RunSource, user, utc_now
 
 # How long the first ctrl+x waits for the second: long enough for cold fingers, too short to be armed by accident.
 ABORT_WITHIN_S: Final = 3.0
@@ -75,15 +77,6 @@ class DashboardApp(App[None]):
         screen = self._run_screen()
         if screen is None:
             return
-        if screen.source.runner == "gone":
-            self.notify(
-                "No runner lives here, so nothing can be aborted through it. The guard makes the bench safe; "
-                "`labloop abort` in a shell does it for every run of this machine.",
-                title="Nothing to abort",
-                severity="warning",
-                markup=False,
-            )
-            return
         if not self._armed:
             self._armed = True
             self.set_timer(ABORT_WITHIN_S, self.disarm)
@@ -97,7 +90,27 @@ class DashboardApp(App[None]):
             return
         self.disarm()
         self.clear_notifications()
-        screen.send("abort")
+        if screen.source.runner in ("gone", "hung"):
+            self._abort_without_runner(screen.source.folder)
+        else:
+            screen.send("abort")
+
+    @work(thread=True)
+    def _abort_without_runner(self, folder: Path) -> None:
+        """No runner answers: what the guard would do is done by a process of its own, and said here."""
+        self.call_from_thread(
+            self.notify, "No runner answers here. Trying to make the bench safe without it.", title="ABORT",
+            severity="warning", markup=False,
+        )  # fmt: skip
+        said = subprocess.run(
+            [sys.executable, "-P", "-m", "labloop", "abort", str(folder), "--by", user()],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        text = (said.stdout + said.stderr).strip() or f"ended with exit code {said.returncode}"
+        self.call_from_thread(
+            self.notify, text, title="ABORT", severity="error" if said.returncode else "information", timeout=30,
+            markup=False,
+        )  # fmt: skip
 
     def disarm(self) -> None:
         """The second ctrl+x came too late, or has done its work."""

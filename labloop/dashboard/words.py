@@ -71,9 +71,10 @@ def _answered(fact: e.RequestAnswered, state: CampaignState) -> str:
 
 
 def _safe(fact: e.SafeStateReached, state: CampaignState) -> str:
+    why = f"{fact.by} did it at {fact.at[:19]}: {fact.why}" if fact.by else fact.why
     if fact.errors:
-        return f"NOT all of the bench was made safe ({fact.why}); {'; '.join(fact.errors)}"
-    return f"bench in its safe state ({fact.why})"
+        return f"NOT all of the bench was made safe ({why}); {'; '.join(fact.errors)}"
+    return f"bench in its safe state ({why})"
 
 
 def _step_name(step: str, state: CampaignState) -> str:
@@ -105,6 +106,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.CampaignHalted: ("bad", lambda f, s: f"halted: {f.reason}"),
     e.BudgetExtended: ("", lambda f, s: f"budget extended by {f.trials} trials{_by(f.by, f.why)}"),
     e.SafeStateReached: ("good", _safe),
+    e.GuardStarted: ("quiet", lambda f, s: f"{f.why}; another guard watches" if f.why else "a guard watches"),
     e.PhaseFinished: ("quiet", lambda f, s: f"{f.phase} done"),
     e.NoteTaken: ("", lambda f, s: f"note{_by(f.by)}: {f.text}"),
     e.Requested: ("", _requested),

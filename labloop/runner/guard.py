@@ -54,6 +54,9 @@ from .lease import holder as leaseholder
 
 # Two looks at the runner. Death comes by the pipe at once; this is for the heartbeat, and where there is no pipe.
 LOOK_S: Final = 0.1
+# A runner's heart begins to beat in its loop, which then tells the guard who the instruments are. Until then it reads
+# files and opens ports; those of a network may each take some seconds.
+STARTING_S: Final = 60.0
 DYING_LOOK_S: Final = 0.005
 BEAT_S: Final = 1.0
 # What a dying process holds is let go within milliseconds; what a process in the middle of a write holds, in a second.
@@ -95,6 +98,7 @@ class Guard:
         self.bench = self.lab.folder
         self.rescue = Rescue(self.lab, partial(connect_real, folder=self.lab.folder))
         self._recorder = ThreadPoolExecutor(1, "record")
+        self._told = False
 
     # --- watching -------------------------------------------------------------------------------------------------
 
@@ -102,7 +106,7 @@ class Guard:
         """Watch until something is to be done: why, or "" when the run has ended by itself."""
         watched = self.watched
         beat: float | None = None
-        counts, silent_s = False, 0.0
+        silent_s = 0.0
         looked_s = checked_s = time.monotonic()
         pipe = [stdin]
         rest = b""
@@ -115,20 +119,16 @@ class Guard:
             now_s = time.monotonic()
             if not pipe or now_s - checked_s > BEAT_S:
                 checked_s = now_s
-                if self._given_back() and not pipe:
+                if self.given_back() and not pipe:
                     return ""
                 if locks.process_started(watched.pid) != watched.started:
-                    return "" if self._given_back() else f"the runner (process {watched.pid}) was gone"
+                    return "" if self.given_back() else f"the runner (process {watched.pid}) was gone"
                 lock.write(state=WATCHING, beat_s=now_s)
             seen = self._beat()
-            if seen != beat:
-                counts = counts or beat is not None  # a runner that never beat is still starting
-                beat, silent_s = seen, 0.0
-            elif counts:
-                # Counted only while this process lives itself: a machine that stood still did not hang.
-                silent_s += min(now_s - looked_s, 2 * LOOK_S)
-            looked_s = now_s
-            if silent_s > watched.hung_after_s:
+            # Counted only while this process lives itself: a machine that stood still did not hang.
+            silent_s = silent_s + min(now_s - looked_s, 2 * LOOK_S) if seen == beat else 0.0
+            beat, looked_s = seen, now_s
+            if silent_s > watched.hung_after_s + (0.0 if self._told else STARTING_S):
                 return f"the runner (process {watched.pid}) hung: its heart stood still for {silent_s:.0f} s"
 
     def _hear(self, data: bytes) -> bytes:
@@ -136,6 +136,7 @@ class Guard:
         *lines, rest = data.split(b"\n")
         for line in lines:
             told = json.loads(line)
+            self._told = True
             self.rescue.known |= {name: (str(model), str(serial)) for name, (model, serial) in told["known"].items()}
         return rest
 
@@ -144,8 +145,8 @@ class Guard:
         beat_s = runner.note.get("beat_s") if runner is not None else None
         return float(beat_s) if isinstance(beat_s, (int, float)) else None
 
-    def _given_back(self) -> bool:
-        """Whether the bench is not this runner's any more, or never was."""
+    def given_back(self) -> bool:
+        """Say whether the bench is not this runner's any more, or never was."""
         held = leaseholder(self.bench)
         return held is None or held.released or not self._is_watched(held.pid, held.started)
 
@@ -171,7 +172,7 @@ class Guard:
                 say(f"stands down: {error}")
                 return None
             lock = None  # it is dying and holds the file still; it will never come to write again
-        if self._given_back():
+        if self.given_back():
             if lock is not None:
                 lock.release()
             say("stands down: the bench is not this runner's any more")
@@ -198,12 +199,31 @@ class Guard:
         return book
 
 
+def act_now(folder: Path, why: str) -> str:
+    """What the guard would do, at once and in this process: for a person's abort when no runner answers.
+
+    Says what was done; "" when the bench of the run in ``folder`` is not its runner's, so that nothing is to be done.
+    Raises StoreError, SpecError.
+    """
+    runner = presence.last_runner(folder)
+    if runner is None:
+        return ""
+    guard = Guard(Watched(folder=folder, pid=runner.pid, started=runner.started))
+    if guard.given_back():
+        return ""
+    gone = locks.process_started(runner.pid) != runner.started
+    rescued = guard.act(f"{why}; the runner (process {runner.pid}) {'was gone' if gone else 'hung'}")
+    if rescued is None:
+        return "somebody else has the bench"
+    return f"the bench is NOT safe: {'; '.join(rescued.errors)}" if rescued.errors else "the bench is safe"
+
+
 def fact_of(epoch: int, run: str, why: str, rescued: Rescued, took_s: float) -> e.GuardActed:
     """What was done, as the bench's journal keeps it."""
     found = {
         name: e.Witness(
-            state=one.state, identity=one.identity, before=dict(one.before), after=dict(one.after),
-            readings=dict(one.readings), notes=list(one.notes),
+            state=one.state, identity=one.identity, first_reply=one.first_reply, before=dict(one.before),
+            after=dict(one.after), readings=dict(one.readings), notes=list(one.notes),
         )
         for name, one in rescued.found.items()
     }  # fmt: skip

@@ -45,7 +45,7 @@ class Guarding:
         self._ready = False
         self._deaths = 0
         self._why = ""
-        self._told: Mapping[str, Any] = {}
+        self._told: Mapping[str, Any] | None = None
 
     def start(self) -> None:
         """Start a guard; it watches some tenths of a second later. Raises BenchError."""
@@ -64,7 +64,7 @@ class Guarding:
                 ],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment,
             )  # fmt: skip
-        self._began_s, self._ready, self._told = time.monotonic(), False, {}
+        self._began_s, self._ready, self._told = time.monotonic(), False, None
 
     async def ready(self) -> None:
         """Wait until a guard watches. Raises BenchError when none can be started."""
@@ -137,7 +137,7 @@ class Guarding:
             self._guard.stdin.write(json.dumps({"known": known}).encode() + b"\n")
             self._guard.stdin.flush()
         except OSError:
-            self._told = {}  # it is gone: the next look sees that
+            self._told = None  # it is gone: the next look sees that
 
 
 def _how(code: int | None) -> str:

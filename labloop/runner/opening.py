@@ -28,6 +28,8 @@ class Opening:
         """Ask every instrument who it is, setting nothing. Raises InstrumentFault, InstrumentGone."""
         for name, station in self.hand.stations.items():
             identity = station.identity = await self.hand.reach.named(name, station.driver.open)
+            if (seen := self.memory.state.witnesses.get(name)) is not None:
+                station.driver.overheard(seen.first_reply)
             self.memory.record(
                 e.InstrumentIdentified(
                     instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,

@@ -218,12 +218,20 @@ class StepHand:
         return dict(counters)
 
     async def ask(self, step: StepState) -> Verdict:
-        """Ask the instrument, read-only, what became of a begun step. Raises InstrumentGone."""
+        """Ask the instrument, read-only, what became of a begun step. Raises InstrumentGone.
+
+        Where it cannot tell any more, and the guard had stopped it, what the guard read then decides.
+        """
         begun = step.begun
         driver = self.stations[begun.instrument].driver
         verdict: Verdict = await self.reach.named(
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, self.act_name(begun.step)
         )
+        seen = self.memory.state.witnesses.get(begun.instrument)
+        if verdict.state == "cannot_tell" and seen is not None:
+            then = driver.witnessed(begun.action, begun.settings, begun.before, seen.after, seen.first_reply)
+            if then.state != "cannot_tell":
+                verdict = dataclasses.replace(then, why=f"{then.why}, as the guard read them")
         if doubtful := no_number(verdict.achieved) or no_number(verdict.remainder):
             return Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
         return verdict

@@ -25,6 +25,7 @@ from labloop.journal.files import private_folder, write_whole
 from . import folder as run_files
 from .book import BenchBook
 from .clock import utc_stamp
+from .guard import act_now
 from .look import JOURNAL, see
 from .memory import saved_by
 from .requests import Answer, answer
@@ -47,7 +48,14 @@ def ask(
     folder: Path, request: str, arguments: Sequence[str], *, by: str, why: str, wait_s: float = ANSWER_WITHIN_S,
     now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
 ) -> Reply:  # fmt: skip
-    """Bring a wish to the run in ``folder`` and say what came of it. Raises StoreError, StateError, SpecError."""
+    """Bring a wish to the run in ``folder`` and say what came of it. Raises StoreError, StateError, SpecError.
+
+    An abort that no runner can answer (it hangs, or is gone and has not given its bench back) is done here.
+    """
+    if request == "abort" and look(folder) != "alive" and see(folder).state.mode == "live":
+        done = act_now(folder, f"abort by {by or 'a person'}" + (f" ({why})" if why else ""))
+        if done:
+            return Reply(accepted=True, message=done)
     if look(folder) == "gone":
         try:
             return _write(folder, e.Requested(

@@ -97,9 +97,22 @@ def test_two_ctrl_x_far_apart_do_not_abort(watch):
     assert asked(app) == []
 
 
-def test_abort_does_not_pretend_where_no_runner_lives(watch):
+def test_abort_where_no_runner_answers_is_done_by_a_process_of_its_own(watch):
+    """In this story nobody holds the bench any more, and it says so."""
     app = watch(journals.running, "gone")
-    assert "No runner lives here" in press(app, "ctrl+x", "ctrl+x")
+    said: list[str] = []
+
+    async def script(pilot):
+        await pilot.press("ctrl+x", "ctrl+x")
+        await pilot.pause()
+        said.append(screen_text(app))
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        said.append(screen_text(app))
+
+    drive(app, script, (120, 40))
+    assert "No runner answers here" in said[0]
+    assert "no runner lives" in " ".join(said[1].split())
     assert asked(app) == []
 
 

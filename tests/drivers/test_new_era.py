@@ -425,6 +425,35 @@ def test_a_brake_ends_the_motion_before_any_answer():
     assert it.clock.now_s() == now_s and it.ledger[-1].phase == "end"
 
 
+def test_what_the_guard_read_decides_when_the_pump_was_switched_off_since():
+    it = rig()
+    amounts, before = begun(it, 5.0)
+    it.driver.stop()
+    after = it.driver.counters()
+    it.device.power_cycle(it.clock.now_s())
+    it.restarted().open()
+    assert it.happened("dispense", amounts, before).state == "cannot_tell"
+    told = it.driver.witnessed("dispense", amounts, before, after, "'SNE1000V3.923'")
+    moved = after["infused"].value - before["infused"].value
+    assert told.state == "partial" and told.achieved["volume"].value == pytest.approx(moved)
+    assert told.remainder["volume"].value == pytest.approx(20.0 - moved)
+    for lost in ({}, {"infused": after["infused"]}):
+        assert it.driver.witnessed("dispense", amounts, before, lost, "").state == "cannot_tell"
+    assert it.driver.witnessed("dispense", amounts, before, after, "'A?R'").state == "cannot_tell"
+
+
+def test_a_reset_that_the_guard_was_told_of_is_no_sign_that_nothing_was_done():
+    it = rig()
+    amounts, before = begun(it, 5.0)
+    it.device.power_cycle(it.clock.now_s())
+    first = it.restarted().open().first_reply  # the guard's: it eats the alarm
+    it.restarted().open()
+    it.driver.overheard("'SNE1000V3.923'")
+    assert it.happened("dispense", amounts, before).state == "not_begun", "nobody told it of the reset"
+    it.driver.overheard(first)
+    assert it.happened("dispense", amounts, before).state == "cannot_tell"
+
+
 def test_the_watchdog_is_the_pumps_own_safe_mode():
     it = rig(watchdog="10 s")
     assert it.driver.watchdog(it.options).startswith("the pump's own watchdog")

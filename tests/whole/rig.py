@@ -24,7 +24,7 @@ import serial
 from ruamel.yaml import YAML
 
 from labloop.campaign.events import Record
-from labloop.journal import Reader, StoreError
+from labloop.journal import Reader, StoreError, locks
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGNS = ROOT / "campaigns"
@@ -150,6 +150,11 @@ class Rig:
         )
         self.started.append(process)
         return process
+
+    def kill(self, pid: int) -> None:
+        """End a process that belongs to what was started here, and wait until it is gone."""
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: locks.process_started(pid) is None)
 
     def run(self, campaign: Path, name: str = "r", *more: object) -> subprocess.Popen[str]:
         """Start a live run of ``campaign``."""

@@ -1,0 +1,229 @@
+"""The guard, on a runner that holds a bench of ptys: when it acts, when it does not, and what it leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign.events import Record
+from labloop.journal import Reader, StoreError, locks, look_at_guard
+from labloop.runner.book import BenchBook
+from labloop.runner.clock import utc_stamp
+from labloop.runner.guard import end_process
+from labloop.runner.lease import holder
+from tests.bench.lines import PtyDevice, answers
+from tests.bench.test_rescue import HEATER, SOUND
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ptys, pidfd, flock")
+
+WITHIN_S = 60.0
+CAMPAIGN = """
+labloop: 1
+campaign: watched
+lab: lab.yaml
+parameters:
+  q: {range: [1, 9]}
+outcomes:
+  warmth: {goal: maximize, from: told}
+trial:
+  - a.off: {}
+"""
+
+
+def wait_for(what: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
+    until_s = time.monotonic() + within_s
+    while not (found := what()):
+        assert time.monotonic() < until_s, "it did not come"
+        time.sleep(0.005)
+    return found
+
+
+class Bench:
+    """A lab of one heater on a pty, and the runner that holds it."""
+
+    def __init__(self, folder: Path, stack: ExitStack, **values: Any) -> None:
+        self.folder, self.run = folder, folder / "run"
+        self.device = PtyDevice(answers(**(SOUND | values)))
+        stack.callback(self.device.unplug)
+        (folder / "drivers").mkdir()
+        (folder / "drivers" / "hot.py").write_text(HEATER.replace("\n    ", "\n"))
+        lab = f'labloop: 1\ninstruments: {{a: {{driver: "drivers.hot:Heater", port: "serial://{self.device.path}"}}}}\n'
+        (folder / "lab.yaml").write_text(lab)
+        (folder / "campaign.yaml").write_text(CAMPAIGN)
+        self.runner = subprocess.Popen(
+            [sys.executable, "-m", "tests.runner.watched", folder / "campaign.yaml", self.run],
+            stdin=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        stack.callback(self._end)
+        self.guard = self.next_guard(0)
+
+    def _end(self) -> None:
+        for pid in {self.runner.pid, *self.guards()}:
+            if pid == self.runner.pid or locks.process_started(pid) is not None:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+        self.runner.communicate()
+
+    def facts(self, kind: type) -> list[Any]:
+        try:
+            with Reader(self.run / "journal.db") as reader:
+                return [record.event for record in reader.records() if isinstance(record.event, kind)]
+        except StoreError:
+            return []
+
+    def guards(self) -> list[int]:
+        return [fact.pid for fact in self.facts(e.GuardStarted)]
+
+    def next_guard(self, before: int) -> int:
+        """The process of the guard that came after ``before`` others."""
+        found: int = wait_for(lambda: self.guards()[before:])[0]
+        return found
+
+    def records(self) -> list[Record]:
+        with Reader(self.folder / "bench.db") as reader:
+            return list(reader.records())
+
+    def acts(self) -> list[e.GuardActed]:
+        return [record.event for record in self.records() if isinstance(record.event, e.GuardActed)]
+
+    def say(self, word: str) -> None:
+        assert self.runner.stdin is not None
+        self.runner.stdin.write(word + "\n")
+        self.runner.stdin.flush()
+
+    def gone(self, pid: int) -> None:
+        wait_for(lambda: locks.process_started(pid) is None)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    with ExitStack() as stack:
+        yield lambda **values: Bench(tmp_path, stack, **values)
+
+
+STOPPED = [b"name?", b"value?", b"warm?", b"set 0", b"stop", b"value?"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda how: how.name)
+def test_it_makes_the_bench_safe_when_its_runner_is_gone_or_hangs(bench: Any, how: signal.Signals) -> None:
+    it = bench(value=["1.5", "2.5"])
+    assert look_at_guard(it.run) == "alive" and it.device.heard == []
+    it.runner.send_signal(how)
+    it.gone(it.guard)
+    assert it.device.heard == STOPPED
+    assert it.runner.wait(WITHIN_S) == -(signal.SIGKILL if how == signal.SIGSTOP else how), "a hung runner is ended"
+    (acted,) = it.acts()
+    assert ("hung: its heart stood still" in acted.why) == (how == signal.SIGSTOP)
+    assert str(it.runner.pid) in acted.why and acted.errors == [] and acted.run == str(it.run.resolve())
+    seen = acted.found["a"]
+    assert (seen.state, seen.before["moved"].value, seen.after["moved"].value) == ("stopped", 1.5, 2.5)
+    kinds = [type(record.event).__name__ for record in it.records()]
+    assert kinds[-2:] == ["LeaseTaken", "GuardActed"], "its intent is journaled before it acts"
+    assert look_at_guard(it.run) == "acted"
+    held = holder(it.folder)
+    assert held is not None and (held.epoch, held.by, held.released) == (acted.epoch, "guard", True)
+
+
+def test_a_run_that_gives_its_bench_back_ends_its_guard_without_an_act(bench: Any) -> None:
+    it = bench()
+    it.say("end")
+    assert it.runner.wait(WITHIN_S) == 0
+    it.gone(it.guard)
+    assert it.device.heard == [] and it.acts() == [] and look_at_guard(it.run) == "gone"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT], ids=lambda n: n.name)
+def test_it_is_not_ended_by_what_a_terminal_sends(bench: Any, number: int) -> None:
+    it = bench()
+    assert os.getsid(it.guard) == it.guard, "it has a session of its own"
+    os.kill(it.guard, number)
+    it.runner.kill()
+    it.gone(it.guard)
+    assert it.device.heard == STOPPED
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV], ids=lambda how: how.name)
+def test_a_guard_that_is_gone_is_replaced_and_that_is_a_fact(bench: Any, how: signal.Signals) -> None:
+    it = bench()
+    os.kill(it.guard, how)
+    second = it.next_guard(1)
+    assert second != it.guard
+    assert f"the guard (process {it.guard}) was gone (killed by signal {how})" in it.facts(e.GuardStarted)[1].why
+    it.runner.kill()
+    it.gone(second)
+    assert it.device.heard == STOPPED
+
+
+def test_both_killed_leave_the_bench_as_it_is_and_the_run_its_claim(bench: Any) -> None:
+    it = bench()
+    os.kill(it.runner.pid, signal.SIGSTOP)  # so that no other guard is started in between
+    os.kill(it.guard, signal.SIGKILL)
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    assert it.device.heard == [] and it.acts() == [] and look_at_guard(it.run) == "gone"
+    held = holder(it.folder)
+    assert held is not None and not held.released and held.run == str(it.run.resolve())
+
+
+def test_a_runner_that_was_faster_is_left_alone(bench: Any) -> None:
+    """The run was resumed before its guard woke: there is another controller, and it has a guard of its own."""
+    it = bench()
+    os.kill(it.guard, signal.SIGSTOP)
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    book = BenchBook.open(it.folder, "lab", utc_stamp, wait_s=WITHIN_S)
+    book.take_lease(str(it.run.resolve()), "live", {})
+    os.kill(it.guard, signal.SIGCONT)
+    it.gone(it.guard)
+    book.close()
+    assert it.device.heard == [] and it.acts() == []
+    assert "stands down" in (it.run / "guard.log").read_text() or look_at_guard(it.run) == "gone"
+
+
+def test_an_instrument_that_was_another_one_before_is_named(bench: Any) -> None:
+    it = bench(name="box2")
+    it.runner.kill()
+    it.gone(it.guard)
+    (acted,) = it.acts()
+    assert acted.found["a"].state == "stopped" and "box2" in acted.found["a"].notes[0]
+
+
+def test_a_bench_whose_journal_takes_nothing_is_made_safe_all_the_same(bench: Any) -> None:
+    it = bench()
+    for path in it.folder.glob("bench.db*"):
+        if not path.name.endswith(".lock"):
+            path.unlink()
+    (it.folder / "bench.db").mkdir()
+    it.runner.kill()
+    it.gone(it.guard)
+    assert it.device.heard == STOPPED
+    assert "could not journal" in (it.run / "guard.log").read_text()
+    assert look_at_guard(it.run) == "acted"
+
+
+def test_a_guard_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-P", "-m", "labloop.runner.guard", tmp_path, "--pid", "1", "--started", "never"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert said.returncode == 2 and "there is no journal" in said.stderr and "Traceback" not in said.stderr
+
+
+def test_only_the_process_that_is_meant_is_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    started = wait_for(lambda: locks.process_started(process.pid))
+    assert end_process(process.pid, "some other time") and process.poll() is None
+    os.kill(process.pid, signal.SIGSTOP)
+    assert end_process(process.pid, started)
+    assert process.wait(WITHIN_S) == -signal.SIGKILL
+    assert end_process(process.pid, started), "gone is gone"

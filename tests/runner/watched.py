@@ -1,0 +1,47 @@
+"""A runner that holds a bench and does nothing, so that guards can be tried on it: ``python watched.py CAMPAIGN RUN``.
+
+It has all that a guard looks at: the run's folder, lock and heartbeat, the bench's lease, and a guard of its own. A
+line on its stdin: ``end`` gives the bench back; ``lease`` says on stdout whether the bench is still its own.
+"""
+
+import select
+import sys
+import time
+from pathlib import Path
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.journal import Blobs, Journal, Presence, utc_now
+from labloop.runner.book import BenchBook
+from labloop.runner.folder import Order, create
+from labloop.runner.guarding import Guarding
+from labloop.runner.memory import RunMemory
+
+HUNG_AFTER_S = 1.0
+
+
+def main(campaign: Path, run: Path) -> None:
+    folder, _, lab_spec, opened = create(Order(campaign=campaign, run=run, live=True))
+    with Presence(run, every_s=0.1) as presence, Journal.create(run / "journal.db") as journal:
+        memory = RunMemory(journal, Blobs(run / "blobs"), s.CampaignState())
+        memory.record(opened, e.RunStarted())
+        guarding = Guarding(run, memory, HUNG_AFTER_S)
+        guarding.start()
+        book = BenchBook.open(lab_spec.folder, lab_spec.name, utc_now)
+        book.take_lease(folder.name, "live", {})
+        memory.record(e.InstrumentIdentified(instrument="a", model="box", serial=""))
+        while True:
+            presence.beat(at_s=time.monotonic())
+            guarding.look()
+            if not select.select([sys.stdin], [], [], 0.02)[0]:
+                continue
+            word = sys.stdin.readline().strip()
+            if word == "end":
+                book.release_lease(folder.name, {})
+                book.close()
+                guarding.close()
+                return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
