@@ -62,9 +62,17 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
         world = json.loads(kept.read_text())
         clock.advance_to(world["at_s"])
         bench.restore(world)
-    for wish in sorted((kept.parent / "by-hand").glob("*.json")):  # a person refilled it while nobody ran
+
+    def save() -> None:
+        write_whole(kept, json.dumps(bench.state()).encode(), durable=False)
+
+    wishes = sorted((kept.parent / "by-hand").glob("*.json"))  # a person refilled it while nobody ran
+    for wish in wishes:
         told = json.loads(wish.read_text())
         bench.refill(told["instrument"], float(told["refill_ul"]))
+    if wishes:
+        save()
+    for wish in wishes:
         wish.unlink()
 
     def connect(address: str) -> Port:
@@ -73,7 +81,8 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
         return Port(link(address, line, clock), inline=True)
 
     try:
-        yield Bench(connect=connect, save=lambda: write_whole(kept, json.dumps(bench.state()).encode(), durable=False))
+        yield Bench(connect=connect, save=save)
+        save()
     finally:
         bench.close()
 

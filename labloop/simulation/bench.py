@@ -136,11 +136,17 @@ class SimulatedBench:
             "at_s": now_s,
             "sample": self.world.sample.state(),
             "devices": {name: dict(device.state()) for name, device in self.devices.items()},
+            "faults": self.faults.state(),
+            "lines": {port: line.state() for port, line in self.lines.items()},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up a saved bench; the clock must start at its ``at_s`` (time stood still while nobody simulated it)."""
         self.world.sample.restore(state["sample"])
+        if "faults" in state:  # benches saved before faults went on from where they were have none
+            self.faults.restore(state["faults"])
+        for port, kept in state.get("lines", {}).items():
+            self.lines[port].restore(kept)
         for name, device in self.devices.items():
             if name in state["devices"]:
                 device.restore(state["devices"][name], state["at_s"])

@@ -17,6 +17,7 @@ The last four change what devices do; the first five only what is heard of it. T
 with the host's deadlines.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,18 @@ class Faults:
     def pick(self, kind: str, among: int) -> int:
         return int(self._streams[kind].integers(among))
 
+    def state(self) -> dict[str, Any]:
+        """Where the dice stand, as plain JSON values: a bench that is taken up again does not throw the same again."""
+        return {
+            "streams": {kind: dict(stream.bit_generator.state) for kind, stream in self._streams.items()},
+            "happened": dict(self.happened),
+        }
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        for kind, stream in kept["streams"].items():
+            self._streams[kind].bit_generator.state = stream
+        self.happened = dict(kept["happened"])
+
 
 class FaultyLine:
     """A line with faults between the devices and the host. Without any it hands everything through.
@@ -89,6 +102,14 @@ class FaultyLine:
     def due(self, now_s: float) -> float | None:
         times = [self.line.due(now_s), *(at_s for at_s, _ in self._later)]
         return min((at_s for at_s in times if at_s is not None), default=None)
+
+    def state(self) -> dict[str, Any]:
+        """Until when it is silent and unplugged (None: it is not), as plain JSON values."""
+        return {"unplugged_until_s": _finite(self.unplugged_until_s), "silent_until_s": _finite(self._silent_until_s)}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        self.unplugged_until_s = _moment(kept["unplugged_until_s"])
+        self._silent_until_s = _moment(kept["silent_until_s"])
 
     def _ripe(self, now_s: float) -> list[Any]:
         ripe = [what for at_s, what in self._later if at_s <= now_s]
@@ -166,6 +187,14 @@ class FaultyMessageLine(FaultyLine):
             self._later.extend((now_s + LATE_S * self._speed, each) for each in out)
             return []
         return out
+
+
+def _finite(at_s: float) -> float | None:
+    return at_s if math.isfinite(at_s) else None
+
+
+def _moment(at_s: float | None) -> float:
+    return float("-inf") if at_s is None else at_s
 
 
 def _flipped(data: bytes, bit: int) -> bytes:

@@ -1,5 +1,6 @@
 """Faults on the line: what each kind does, that a seed repeats them, and that they are named when unknown."""
 
+import json
 from typing import Any
 
 import pytest
@@ -122,3 +123,20 @@ def test_a_specification_is_words_or_a_table() -> None:
     assert parse_faults("drop=0.01, flip=0.005,seed=3") == {"drop": 0.01, "flip": 0.005, "seed": 3.0}
     assert parse_faults({"late": 0.5}) == {"late": 0.5}
     assert parse_faults(None) == parse_faults("") == {}
+
+
+def test_a_bench_taken_up_again_goes_on_with_its_dice_and_its_troubles(plan: dict[str, Any]) -> None:
+    def bench() -> SimulatedBench:
+        return SimulatedBench(plan | {"faults": "drop=0.1,silence=0.02,unplug=0.01,seed=3"}, VirtualClock())
+
+    def heard(one: SimulatedBench, after: int) -> list[bytes]:
+        return [one.lines[PUMPS].receive(b"0VER\r", float(n)) for n in range(after, after + 100)]
+
+    whole = bench()
+    first, then = heard(whole, 0), heard(whole, 100)
+    stopped = bench()
+    assert heard(stopped, 0) == first
+    again = bench()
+    again.restore(json.loads(json.dumps(stopped.state())))
+    assert heard(again, 100) == then != first
+    assert again.faults.happened == whole.faults.happened
