@@ -26,8 +26,12 @@ def acts(ledger: Iterable[Any]) -> dict[tuple[str, str], list[float]]:
     return done
 
 
-def disagreements(ledger: Sequence[Any], state: s.CampaignState) -> list[str]:
-    """Where the devices and the journal say different things; empty: they agree."""
+def disagreements(ledger: Sequence[Any], state: s.CampaignState, power_cuts: int = 0) -> list[str]:
+    """Where the devices and the journal say different things; empty: they agree.
+
+    A heater that a power cut has switched off while it was being switched on may be switched on again in the same step:
+    that is a state, and reaching it twice is no second act.
+    """
     wrong: list[str] = []
     done = acts(ledger)
     begun: dict[tuple[str, str], list[s.StepState]] = defaultdict(list)
@@ -41,7 +45,7 @@ def disagreements(ledger: Sequence[Any], state: s.CampaignState) -> list[str]:
             if len(amounts) > len(begun[act]):
                 wrong.append(f"{act}: done {len(amounts)} times, and begun {len(begun[act])} times in the journal")
     heated = sum(entry.act == "hold" and entry.phase == "begin" for entry in ledger)
-    told = len(begun["hotplate", "hold"]) + len(begun["hotplate", "heat"])
+    told = len(begun["hotplate", "hold"]) + len(begun["hotplate", "heat"]) + power_cuts
     if heated > told:
         wrong.append(f"the hotplate was switched on {heated} times, and the journal knows {told}")
     return wrong
@@ -75,6 +79,8 @@ def lost_trials(state: s.CampaignState) -> list[str]:
     for number, trial in state.trials.items():
         if trial.state not in (s.MEASURED, s.FAILED, s.ABANDONED) or not trial.closed:
             wrong.append(f"trial {number} is {trial.state}" + ("" if trial.closed else ", and not cleaned up"))
+    if "attempts were made" in state.reason:  # the budget ended it: what was spoilt last stays so
+        return wrong
     again = {trial.proposal.again_of for trial in state.trials.values()}
     for number, trial in state.trials.items():
         if trial.state == s.ABANDONED and trial.again and number not in again:
@@ -99,6 +105,16 @@ def outcomes(state: s.CampaignState, name: str) -> dict[tuple[Any, ...], float]:
         for trial in state.trials.values()
         if trial.state == s.MEASURED and trial.role == "candidate"
     }
+
+
+def wrong_outcomes(state: s.CampaignState, whole: s.CampaignState, name: str) -> list[str]:
+    """Outcomes that differ from those of a run that nothing befell, by more than the detector's noise."""
+    right, found = outcomes(whole, name), outcomes(state, name)
+    return [
+        f"{settings}: {value:.4f} was measured where {right[settings]:.4f} is right"
+        for settings, value in found.items()
+        if settings in right and abs(value - right[settings]) > 0.002
+    ]
 
 
 def best_settings(campaign: Path, state: s.CampaignState) -> dict[str, e.Value]:

@@ -6,9 +6,9 @@ commit, before the bytes of an exchange have arrived, and after they have arrive
 devices were doing goes on; ``Bench.pass_time`` lets time go by while nobody runs.
 """
 
+import itertools
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -157,7 +157,7 @@ limits:
   hotplate: {{temperature: {{max: 60 degC}}}}
 safe_state:
   - hotplate.off: {{}}
-sample: {{response: quiet.csv, inputs: [q_agno3, q_pva, q_tsc, q_seed, q_tot], output: spectrum_loss, pumps: {{q_agno3: pump_a, q_pva: pump_b, q_tsc: pump_c, q_seed: pump_c}}}}
+sample: {{response: mix.csv, inputs: [q_a, q_b, q_c, temperature], output: loss}}
 """  # noqa: E501
 CAMPAIGN = """
 labloop: 1
@@ -192,13 +192,19 @@ budget: {{trials: {trials}}}
 def written(folder: Path, *, trials: int = 6, sobol: int = 6) -> tuple[Path, Path]:
     """The campaign and its lab, written into a folder.
 
-    Its samples have no scatter (the table without its replicates): the same settings give the same outcome, whatever
-    the number of the sample.
+    Its samples have no scatter and know nothing of heat: an outcome is what was mixed, and nothing else, so a sample
+    that got less than it should shows in its outcome.
     """
     lab, campaign = folder / "lab.yaml", folder / "campaign.yaml"
     campaigns = ROOT / "campaigns"
-    for suffix in (".csv", ".fit.json"):
-        shutil.copy(campaigns / f"agnp{suffix}", folder / f"quiet{suffix}")
+    shares = itertools.product((10, 25, 40, 55, 70), (10, 25, 40, 55), (10, 30, 50, 70), (20, 45))
+    rows = [
+        f"{a},{b},{c},{t},{0.1 + ((a - 45) / 60) ** 2 + ((b - 30) / 60) ** 2 + ((c - 25) / 90) ** 2:.6f}"
+        for a, b, c, t in shares
+    ]
+    (folder / "mix.csv").write_text("\n".join(["q_a,q_b,q_c,temperature,loss", *rows]) + "\n")
+    fit = {"inputs": ["q_a", "q_b", "q_c", "temperature"], "output": "loss", "scales": [1.0, 1.0, 1.0, 10.0]}
+    (folder / "mix.fit.json").write_text(json.dumps(fit | {"variance": 1.0, "nugget": 1e-6}))
     syringe = "{maker: BD, volume: 10 mL, diameter: 14.43 mm}"
     lab.write_text(LAB.format(root=ROOT, line="serial:///dev/pumps?baud=19200", syringe=syringe))
     campaign.write_text(CAMPAIGN.format(campaigns=campaigns, trials=trials, sobol=sobol))
