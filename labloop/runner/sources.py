@@ -7,6 +7,7 @@ when the run goes on. A file is known by its import name, ``drivers/new_era.py``
 import ast
 import importlib.util
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from labloop.bench.loading import put_on_path
@@ -47,11 +48,16 @@ def _file_of(module: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
-def _imported(data: bytes, module: str, package: bool) -> Iterator[str]:
+@lru_cache(maxsize=256)  # the same text is read again whenever a run of this process is taken up
+def _imported(data: bytes, module: str, package: bool) -> tuple[str, ...]:
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError):
-        return  # loading it will say so
+        return ()  # loading it will say so
+    return tuple(_names(tree, module, package))
+
+
+def _names(tree: ast.AST, module: str, package: bool) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

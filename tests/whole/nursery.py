@@ -23,12 +23,14 @@ from typing import Any
 
 import msgspec
 
-from labloop.bench import InProcessLink, InProcessMessageLink, Port
+from labloop.bench import InProcessLink, InProcessMessageLink, Port, declare
+from labloop.campaign.spec import read_lab, read_spec
 from labloop.journal.store import Journal
 from labloop.planner.inline import InlinePlanner
 from labloop.runner import session
 from labloop.runner.connect import Bench
 from labloop.runner.parts import Parts
+from labloop.runner.sources import sources
 
 LONGEST = 1 << 20
 
@@ -121,6 +123,15 @@ def run(order: dict[str, Any], end: socket.socket) -> int:
     return session.begin(wanted, parts=parts)
 
 
+def warm(campaign: Path) -> None:
+    """Read and import here what every runner would else read and import for itself."""
+    spec = read_spec(campaign)
+    assert spec.lab is not None
+    lab = read_lab(spec.lab)
+    sources(lab, simulators=True)
+    declare(lab)
+
+
 def main() -> None:
     """Fork a runner for each order, one after the other, until the other end is closed."""
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -128,13 +139,16 @@ def main() -> None:
         message, descriptors, _, _ = socket.recv_fds(control, LONGEST, 1)
         if not message:
             return
+        order = json.loads(message)
+        if "campaign" in order:
+            warm(Path(order["campaign"]))
         child = os.fork()
         if child == 0:
             control.close()
             signal.set_wakeup_fd(-1)
             code = 70
             try:
-                code = run(json.loads(message), socket.socket(fileno=descriptors[0]))
+                code = run(order, socket.socket(fileno=descriptors[0]))
             except BaseException:  # noqa: BLE001  whatever it is, it must not run on in the nursery's own loop
                 traceback.print_exc()
             finally:
