@@ -8,22 +8,25 @@ file is opened anew, its log is written over into the main file and synced, and 
 What the failed commit carried is then there whole or not at all, and the caller learns which.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from labloop.campaign.events import Fact, Record
 
 from . import chain, schema
-from .codec import CODEC, EventCodec
-from .errors import StoreError, damaged, from_os, from_sqlite
+from .codec import CODEC, EventCodec, EventError
+from .errors import StoreError, StoreLocked, damaged, from_os, from_sqlite
 from .files import sync_folder
 from .locks import FileLock
 from .rows import Rows, fetch
 
+LOG: Final = logging.getLogger("labloop.journal")
 Stamp = Callable[[], str]
 
 
@@ -53,7 +56,7 @@ class Journal(Rows):
 
     @classmethod
     def create(cls, path: Path, at_fn: Stamp = utc_now, *, wait_s: float = 0.0, codec: EventCodec = CODEC) -> Self:
-        """Begin a journal at ``path``, whose folder must exist.
+        """Begin a journal at ``path``, whose folder must exist. One that was never begun (see ``begun``) is taken.
 
         Raises:
             StoreLocked: somebody else writes there.
@@ -145,6 +148,22 @@ class Journal(Rows):
             self._trusted = True
             return [Record(row.seq, row.at.decode(), event) for row, event in zip(rows, events, strict=True)]
 
+    def append_surely(self, *events: Fact) -> list[Record]:
+        """Append, and once more when the disk hiccuped: a run of days does not end at one failed sync.
+
+        A lost lock is no hiccup. Raises as ``append`` does.
+        """
+        try:
+            return self.append(*events)
+        except (StoreLocked, EventError):
+            raise
+        except StoreError as error:
+            LOG.warning("a write failed and is tried once more, on a connection opened anew: %s", error)
+            try:
+                return self.append(*events)
+            except StoreError as again:
+                raise error from again  # the first says what is wrong with the disk
+
     def close(self) -> bool:
         """Write all into the one file and let go; harmless when done twice. True: the file alone is whole.
 
@@ -182,10 +201,12 @@ class Journal(Rows):
     def _begin(self) -> None:
         connection = self._connection = schema.connect(self.path, "create")
         try:
-            if not schema.is_empty(connection):
+            made = not schema.is_empty(connection)
+            if made and _has_events(connection, self.path):
                 raise StoreError(f"{self.path}: is there already. Resume it (`labloop resume`), or choose another DIR.")
             schema.prepare_writer(connection, on_disk=self.path is not None)
-            schema.create_tables(connection)
+            if not made:
+                schema.create_tables(connection)
         except sqlite3.Error as error:
             raise from_sqlite(error, self.path) from error
 
@@ -279,6 +300,25 @@ class Journal(Rows):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def begun(path: Path) -> bool:
+    """Whether a journal is there and holds anything: a beginning that was cut short leaves a file without an event.
+
+    One that cannot be read counts as begun: whoever opens it is told what is wrong.
+    """
+    if not path.exists():
+        return False
+    try:
+        with closing(schema.connect(path, "read")) as connection:
+            return not schema.is_empty(connection) and _has_events(connection, path)
+    except (StoreError, sqlite3.Error):
+        return True
+
+
+def _has_events(connection: sqlite3.Connection, path: Path | None) -> bool:
+    schema.check_tables(connection, path)
+    return chain.head(lambda sql, *values: fetch(connection, path, sql, values), path)[0] > 0
 
 
 def take_lock(path: Path, wait_s: float) -> FileLock:

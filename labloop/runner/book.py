@@ -13,7 +13,7 @@ from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.units import convert
-from labloop.journal import Journal, StoreLocked
+from labloop.journal import Journal, StoreLocked, begun
 
 from .lease import Lease
 
@@ -77,15 +77,19 @@ class BenchBook:
         """
         path = folder / "bench.db"
         try:
-            if path.exists():
+            if begun(path):
                 return cls(Journal.open(path, at_fn, wait_s=wait_s))
             journal = Journal.create(path, at_fn, wait_s=wait_s)
         except StoreLocked as error:
             raise StoreLocked(
                 f"the bench {name!r} has a controller already: {error}", pid=error.pid, host=error.host
             ) from error
-        journal.append(e.BenchOpened(name=name, version=__version__))
-        return cls(journal)
+        try:
+            journal.append_surely(e.BenchOpened(name=name, version=__version__))
+            return cls(journal)
+        except BaseException:
+            journal.close()
+            raise
 
     @classmethod
     def memory(cls, name: str, at_fn: Callable[[], str]) -> "BenchBook":
@@ -96,7 +100,7 @@ class BenchBook:
 
     def record(self, *facts: Any) -> None:
         """Commit facts of the bench."""
-        for record in self.journal.append(*facts):
+        for record in self.journal.append_surely(*facts):
             self.state.apply(record)
 
     def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner") -> None:

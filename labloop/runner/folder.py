@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,11 +220,13 @@ def _run_id(mode: str, content: str) -> str:
 
 
 class JsonLines(logging.Handler):
-    """Log records as one JSON object a line."""
+    """Log records as one JSON object a line. A full disk costs lines, which are counted, and never the run."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
+        self._missed = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; tracebacks go along."""
@@ -235,10 +238,25 @@ class JsonLines(logging.Handler):
         }
         if record.exc_info:
             line["traceback"] = logging.Formatter().formatException(record.exc_info)
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        if self._missed:
+            line["missed"] = self._missed  # lines before this one that could not be written
+        try:
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        except OSError:
+            self._missed += 1
+            self._begin_anew()
+        else:
+            self._missed = 0
+
+    def _begin_anew(self) -> None:
+        """What a failed write left in the buffer would fail again, also when the file is closed."""
+        with suppress(OSError):
+            self._file.close()
+        self._file = self._path.open("a", encoding="utf-8")
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
         super().close()

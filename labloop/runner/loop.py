@@ -9,6 +9,7 @@ these ways, and every one of them passes through the safe state:
     abort        a person's wish: the safe state first, then the rest       exit 4
     lost         an instrument is gone, or too many failures in a row       exit 3
     halt         a question only a person can answer                        exit 6
+    store        what happens cannot be written down any more               StoreError (exit 5)
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from labloop.campaign.errors import LabloopError
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
+from labloop.journal import StoreError
 
 from .lookout import Lookout
 from .memory import RunMemory
@@ -53,6 +55,7 @@ class Loop:
         self.ending: tuple[str, str, int] | None = None  # (kind, reason, exit code)
         self.by = ""
         self.guarding = guarding
+        self.broken: StoreError | None = None  # why nothing can be written down any more
         self.lookout = Lookout(memory, self.end, self._now, tick)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -64,6 +67,7 @@ class Loop:
         hand.wished = self._wished
         hand.reach.on_gone = lambda gone: self.end("lost", str(gone), 3)
         hand.reach.on_away = self._away
+        memory.on_failed = self._store_failed
 
     @property
     def state(self) -> s.CampaignState:
@@ -78,7 +82,7 @@ class Loop:
 
     def end(self, kind: str, reason: str, exit_code: int, by: str = "") -> None:
         """Begin to end. A later, sharper end (abort after stop) overrides an earlier one; finished never does."""
-        sharp = kind in ("interrupt", "abort", "lost")
+        sharp = kind in ("interrupt", "abort", "lost", "store")
         if self.ending is None or (sharp and self.ending[0] in ("stop", "halt", "finished")):
             self.ending, self.by = (kind, reason, exit_code), by
             if kind != "finished":
@@ -86,6 +90,11 @@ class Loop:
         if sharp and self._safe_task is None:
             self._safe_task = self._make_safe(reason)
         self._pulse()
+
+    def _store_failed(self, error: StoreError) -> None:
+        """No step starts any more, those that run are cut short, and the bench is made safe at once."""
+        self.broken = self.broken or error
+        self.end("store", str(error), 5)
 
     def interrupted(self, name: str) -> None:
         """A signal. The first ends at the next exchange; the second makes exit code 130 of it."""
@@ -138,21 +147,36 @@ class Loop:
             except BenchError as error:
                 self.end("lost", str(error), 3)
             await asyncio.gather(*self._tasks.values())
+        except StoreError as error:
+            self._store_failed(error)
         finally:
+            if self.ending is None:
+                self.end("lost", "labloop itself failed", 3)
             if self._safe_task is None:
                 self._safe_task = self._make_safe(self._why_safe())
-            await self._safe_task
-        if lookout.done():
-            lookout.result()  # raises what it met
-        lookout.cancel()
+            ends = await asyncio.gather(self._safe_task, *self._tasks.values(), return_exceptions=True)
+            lookout.cancel()
+            ends += await asyncio.gather(lookout, return_exceptions=True)
+        self._raise_first(ends)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
+
+    def _raise_first(self, ends: Sequence[object]) -> None:
+        """Raise what the store met, else what the way to the safe state or a trial did."""
+        if self.broken is not None:
+            raise self.broken
+        for end in ends:
+            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+                raise end
 
     async def _keep_looking(self) -> None:
         if self.clock.virtual:
             return
         try:
             await self.lookout.keep_looking()
+        except StoreError as error:
+            self._store_failed(error)
+            raise
         except LabloopError as error:
             self.end("lost", str(error), 3)
             raise

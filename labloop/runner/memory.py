@@ -1,7 +1,8 @@
 """What a run remembers: its journal and what it adds up to, its blobs, its inbox, and the bench's own journal."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from labloop.campaign import recipe
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import CampaignSpec
-from labloop.journal import Journal, inbox
+from labloop.journal import Journal, StoreError, inbox
 from labloop.journal.blobs import BlobStore
 
 from .book import BenchBook
@@ -22,7 +23,8 @@ class RunMemory:
     """Writes facts, each durable before ``record`` returns, and keeps the state they add up to.
 
     ``listeners`` are told of every record. ``before_commit`` runs before each commit (a virtual bench saves itself
-    there, so that the journal is never ahead of the world it speaks of).
+    there, so that the journal is never ahead of the world it speaks of). ``on_failed`` is told when the store fails,
+    before anybody else is: what cannot be written down must not be done, so the run makes the bench safe and ends.
     """
 
     def __init__(
@@ -39,20 +41,23 @@ class RunMemory:
         self.book: BenchBook | None = None
         self.before_commit: Callable[[], None] = lambda: None
         self.listeners: list[Callable[[e.Record], None]] = []
+        self.on_failed: Callable[[StoreError], None] = lambda error: None
 
     def record(self, *facts: Any) -> None:
         """Commit ``facts`` in one transaction. Raises StoreError, and then nothing of them is in the journal."""
         if not facts:
             return
-        self.before_commit()
-        for record in self.journal.append(*facts):
-            self.state.apply(record)
-            for listener in self.listeners:
-                listener(record)
+        with self._store():
+            self.before_commit()
+            for record in self.journal.append_surely(*facts):
+                self.state.apply(record)
+                for listener in self.listeners:
+                    listener(record)
 
     def keep(self, data: bytes) -> str:
-        """Keep an array as a blob, durable before this returns; its SHA-256."""
-        return self.blobs.put(data)
+        """Keep an array as a blob, durable before this returns; its SHA-256. Raises StoreError."""
+        with self._store():
+            return self.blobs.put(data)
 
     def inbox_stamp(self) -> int:
         """When the inbox last changed, by its folder's stamp (0: there is none)."""
@@ -65,7 +70,8 @@ class RunMemory:
         """What lies in the inbox, oldest first; a file that makes no sense is put aside and noted in the log."""
         if self.inbox is None:
             return []
-        posted, refused = inbox.take(self.inbox)
+        with self._store():
+            posted, refused = inbox.take(self.inbox)
         for file in refused:
             LOG.warning("a request was put aside: %s: %s", file.name, file.reason)
         return [
@@ -76,12 +82,14 @@ class RunMemory:
     def request_done(self, request: str) -> None:
         """The request is in the journal: its file may go."""
         if self.inbox is not None:
-            inbox.done(self.inbox, request)
+            with self._store():
+                inbox.done(self.inbox, request)
 
     def bench_record(self, *facts: Any) -> None:
         """Commit facts of the bench, which outlive the run."""
         if self.book is not None:
-            self.book.record(*facts)
+            with self._store():
+                self.book.record(*facts)
 
     def harvest(self, spec: CampaignSpec, number: int, t_s: float) -> e.Fact:
         """The fact that a trial whose recipe is done has come to: measured, awaiting, or abandoned with the reason."""
@@ -92,6 +100,14 @@ class RunMemory:
         except SpecError as error:  # a reading that makes no outcome (not a number, wrong length): the bench's fault
             return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
         return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
+
+    @contextmanager
+    def _store(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError as error:
+            self.on_failed(error)
+            raise
 
     def saved(self, number: int) -> dict[str, recipe.SavedReading | Sequence[recipe.SavedReading]]:
         """What the steps of a trial have saved so far."""

@@ -22,7 +22,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec
-from labloop.journal import Blobs, Journal, Presence, StoreError
+from labloop.journal import Blobs, Journal, Presence, StoreError, begun
 
 from . import folder as run_files
 from .book import BenchBook
@@ -53,7 +53,7 @@ def begin(order: Order, listen: Listener = lambda record, state: None, parts: Pa
     Raises SpecError (nothing moved), StoreError, BenchOwes.
     """
     path = run_folder(order)
-    if (path / "journal.db").exists():
+    if begun(path / "journal.db"):
         run_files.refuse_other(path, order)
         return resume(path, listen=listen, parts=parts)
     folder, spec, lab_spec, opened = run_files.create(order)

@@ -18,7 +18,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.spec import CampaignSpec
-from labloop.journal import Blobs, Journal, MemoryBlobs
+from labloop.journal import Blobs, Journal, MemoryBlobs, begun
 from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, PlannerProcess
 
@@ -61,7 +61,7 @@ class Told:
         Raises SpecError when the folder holds another campaign, StoreLocked while another process writes it,
         StoreError.
         """
-        if folder is not None and (folder / JOURNAL).exists():
+        if folder is not None and begun(folder / JOURNAL):
             return cls.take_up(folder, planner=planner, spec=spec, stamp=stamp)
         blobs: Blobs | MemoryBlobs
         if folder is None:

@@ -34,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -261,9 +262,14 @@ class Server:
 
     def _save(self) -> None:
         self._acts_seen, self._saved_s = len(self.bench.ledger.entries), time.monotonic()
-        if self._state is not None:
+        if self._state is None:
+            return
+        try:
             self._state.mkdir(parents=True, exist_ok=True)
             write_whole(self._state / "bench.json", json.dumps(self.bench.state()))
+        except OSError as error:  # an instrument does not fall silent because a disk is full; tried again in a second
+            with suppress(OSError):  # and this may go into a log on that very disk
+                sys.stderr.write(f"{self._state}: the bench's state cannot be kept: {error}\n")
 
     def _by_hand(self) -> None:
         if self._state is None:

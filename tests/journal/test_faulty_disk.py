@@ -144,3 +144,30 @@ def test_power_goes_at_every_deed(disk, folder, stamp):
     finally:
         disk.install()
     assert len(lost) > 1  # some unacknowledged batches were there, others were not: the cuts did cut
+
+
+@pytest.mark.parametrize("how", ["refused", "torn", "done"])
+def test_a_disk_that_hiccups_once_at_any_deed_refuses_nothing(disk, folder, stamp, how):
+    disk.how, disk.code = how, sqlite3.SQLITE_IOERR_WRITE
+    journal = Journal.create(folder / "journal.db", stamp)
+    began, hiccups = disk.count, 0
+    for k in range(200):
+        disk.fail_at = range(disk.count + k % 12, disk.count + k % 12 + 1)
+        before = disk.failed
+        (record,) = journal.append_surely(NoteTaken(text=f"{k} " + "x" * 700))
+        assert record.event.text.startswith(f"{k} ")
+        hiccups += disk.failed > before
+    disk.fail_at = None
+    assert hiccups > 20 and disk.count > began
+    assert [record.event.text.split()[0] for record in journal.records()] == [str(k) for k in range(200)]
+    assert journal.verify() == 200
+    journal.close()
+
+
+def test_a_disk_that_stays_full_is_said_to_be_full(disk, folder, stamp):
+    journal = Journal.create(folder / "journal.db", stamp)
+    disk.fail_at, disk.kinds = range(disk.count, 10**9), {"write"}
+    with pytest.raises(StoreFull, match="Make room"):
+        journal.append_surely(NoteTaken(text="x"))
+    disk.fail_at = None
+    journal.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labloop.campaign.events import NoteTaken, Record, TrialStarted
-from labloop.journal import EventError, Journal, Reader, StoreDamaged, StoreError, StoreLocked, StoreNewer
+from labloop.journal import EventError, Journal, Reader, StoreDamaged, StoreError, StoreLocked, StoreNewer, begun
 
 
 def rows(path: Path) -> list[tuple]:
@@ -287,3 +287,18 @@ def test_appending_while_a_record_is_read_gives_it_too(path, stamp):
             if record.seq == 10:
                 journal.append(NoteTaken(text="late"))
         assert seen == 2001
+
+
+def test_a_journal_is_begun_with_its_first_event(path, stamp, facts):
+    assert not begun(path)
+    path.touch()
+    assert not begun(path), "an empty file, as a creation that was cut short leaves it"
+    Journal.create(path, stamp).close()
+    assert not begun(path), "tables, and no event"
+    with Journal.create(path, stamp) as journal:
+        journal.append(*facts(1))
+    assert begun(path)
+    with pytest.raises(StoreError, match="is there already"):
+        Journal.create(path, stamp)
+    path.write_bytes(b"nonsense" * 1000)
+    assert begun(path), "whoever opens it is told what is wrong"

@@ -33,11 +33,13 @@ LONGEST = 1 << 20
 class Nursery:
     """The warm process that runners are forked from (see nursery.py). A context manager."""
 
+    script = "nursery.py"
+
     def __enter__(self) -> "Nursery":
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("nursery.py")), str(theirs.fileno())],
+            [sys.executable, str(Path(__file__).with_name(self.script)), str(theirs.fileno())],
             cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
