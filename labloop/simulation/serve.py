@@ -29,7 +29,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -38,29 +37,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import zmq
 
-from labloop.keys import Door, is_local, protect_server, read_pair
-from labloop.keys.pairs import PUBLIC
-
 from .bench import SimulatedBench
 from .clock import WallClock
+from .doorway import Doorway
 from .ports import TRANSPORTS, PtyPort, TcpPort
 
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
-# No message to a simulated instrument is longer than some kB; what is, is cut off with its sender (test_serve_keys).
-LARGEST = 1024 * 1024
-EVERYWHERE = ("0.0.0.0", "*", "::", "[::]")
-LOCK = "serve.lock"
-# Looks at the lock last microseconds.
-LOCK_WITHIN_S = 0.1
-# A port whose host does not read loses what comes when its buffer is full, as a UART does. The buffer of a pty holds so
-# much; in a world that runs faster, as much more is kept.
-BUFFER = 4096
-FULL_AGAIN_S = 0.001
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
 
 
@@ -128,7 +115,7 @@ class Server:
         self._seen_s = self._saved_s = time.monotonic()
         self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._host, self._own, self._door = _doorway(plan, self._context)
+        self._doorway = Doorway(plan, self._context)
         self._serial: list[_SerialSide] = []
         self._sockets: dict[Any, Any] = {}
         self.ports: dict[str, str] = {}
@@ -143,22 +130,9 @@ class Server:
         return opened.address
 
     def _open_zmq(self, port: str, line: Any) -> str:
-        """Keys that the written address names are the real server's; ours are named in their place, or none."""
-        router = self._context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.LINGER, 0)
-        router.setsockopt(zmq.MAXMSGSIZE, LARGEST)
-        query = dict(parse_qsl(urlsplit(port).query, keep_blank_values=True))
-        query.pop("server_key", "")
-        client_key = query.pop("client_key", "")
-        if self._own is not None:
-            protect_server(router, read_pair(self._own))
-            public = self._own.with_suffix(PUBLIC)
-            query["server_key"] = str(public if public.exists() else self._own)
-            query |= {"client_key": client_key} if client_key else {}
-        number = router.bind_to_random_port(f"tcp://{self._host}")
+        router, address = self._doorway.open(port)
         self._sockets[router] = line
-        reached = socket.gethostname() if self._host in EVERYWHERE else self._host
-        return f"zmq+tcp://{reached}:{number}" + (f"?{urlencode(query, safe='/')}" if query else "")
+        return address
 
     def stop(self, why: str = "it was stopped") -> None:
         """End at the next turn of the loop. Safe in a signal's handler."""
@@ -189,8 +163,7 @@ class Server:
             side.port.close()
         for router in self._sockets:
             router.close(0)
-        if self._door is not None:
-            self._door.close()
+        self._doorway.close()
         self._context.term()
         self._links.cleanup()
         self.bench.close()
@@ -202,13 +175,10 @@ class Server:
     def _turn(self) -> None:
         poller = zmq.Poller()
         ends = {fd: side for side in self._serial for fd in side.port.readable()}
-        doors = [self._door.socket] if self._door is not None else []
-        for end in (*ends, *self._sockets, *doors):
+        for end in (*ends, *self._sockets, *self._doorway.sockets):
             poller.register(end, zmq.POLLIN)
         ready = dict(poller.poll(self._wait_ms()))
-        if self._door is not None:
-            for visit in self._door.answer():
-                sys.stderr.write(f"{visit.address}: {visit.name or f'refused, key {visit.public.decode()}'}\n")
+        self._doorway.answer()
         now_s, out = self.clock.now_s(), []
         self.bench.settle(now_s)
         for fd, side in ends.items():
@@ -283,23 +253,6 @@ class Server:
                 path.rename(path.with_suffix(".refused"))
             else:
                 path.unlink()
-
-
-def _doorway(plan: Mapping[str, Any], context: "zmq.Context[Any]") -> tuple[str, Path | None, Door | None]:
-    """Where ZMQ ports are reached, our own key, and who keeps the door. Raises ValueError."""
-    host = str(plan.get("host") or "127.0.0.1")
-    own = Path(plan["own_key"]) if plan.get("own_key") else None
-    allow = Path(plan["allow"]) if plan.get("allow") else None
-    if (own is None) != (allow is None):
-        raise ValueError("keys need both: own_key (ours) and allow (a folder with the public keys of those let in)")
-    if own is None and not is_local(host):
-        raise ValueError(
-            f"host = {host} can be reached from other machines, and ZMQ asks nobody who he is. Give own_key and allow "
-            "(`labloop keys` makes keys), or stay on 127.0.0.1"
-        )
-    if own is not None:
-        read_pair(own)
-    return host, own, Door(context, allow) if allow is not None else None
 
 
 def is_held(path: Path) -> bool:
