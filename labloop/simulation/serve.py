@@ -48,6 +48,13 @@ from .ports import TRANSPORTS, PtyPort, TcpPort
 
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
+LOCK = "serve.lock"
+# Looks at the lock last microseconds.
+LOCK_WITHIN_S = 0.1
+# A port whose host does not read loses what comes when its buffer is full, as a UART does. The buffer of a pty holds so
+# much; in a world that runs faster, as much more is kept.
+BUFFER = 4096
+FULL_AGAIN_S = 0.001
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
 
 
