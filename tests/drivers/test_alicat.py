@@ -305,8 +305,30 @@ def test_a_flow_that_jumps_is_asked_again():
     said = iter([frame(11.0).replace("+100.00", "+900.00", 1)])
     it.device._frame = lambda now_s: next(said, None) or frame(now_s)
     with pytest.raises(ProtocolError, match="its flow was answered with 900 and then with 100"):
+        it.look()
+    assert it.look().readings["flow"].value == pytest.approx(100.0)
+
+
+DAMAGED = [(b"+044.70", b"+444.70"), (b"+022.00", b"+922.00"), (b"+000.00     N2", b"+800.00     O2")]
+
+
+@pytest.mark.parametrize("where", range(3))
+@pytest.mark.parametrize(("right", "wrong"), DAMAGED)
+def test_of_a_reading_the_middle_of_three_is_believed(where, right, wrong):
+    it = rig()
+    found, frame = it.driver.read(), it.device._frame
+    said = iter(frame(0.0).replace(right.decode(), (wrong if n == where else right).decode()) for n in range(3))
+    it.device._frame = lambda now_s: next(said)
+    assert it.driver.read() == found
+    assert next(said, None) is None
+
+
+def test_a_gas_that_is_another_each_time_is_none():
+    it = rig()
+    frame, gases = it.device._frame, iter(("N2", "O2", "F2"))
+    it.device._frame = lambda now_s: frame(now_s).replace("N2", next(gases))
+    with pytest.raises(ProtocolError, match="its gas and state are different each time"):
         it.driver.read()
-    assert it.driver.read()["flow"].value == pytest.approx(100.0)
 
 
 def test_what_became_of_a_hold():
