@@ -34,6 +34,11 @@ class Driver:
         return actions_of(cls)
 
     @classmethod
+    def tells(cls, options: Mapping[str, Any]) -> tuple[Signal, ...]:
+        """The signals with these options: the class's own, where they do not depend on them."""
+        return cls.signals
+
+    @classmethod
     def complaint(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> str:
         """What is wrong with these settings together, beyond the limits of each ("": nothing)."""
         return ""

@@ -255,12 +255,17 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
             driver=driver,
             options=dict(instrument.options),
             actions=actions,
-            signals={signal.name: signal for signal in driver.signals},
+            signals={signal.name: signal for signal in _signals(driver, instrument.options)},
             place=place,
         )
     if complaints:
         raise SpecError(*complaints)
     return declared
+
+
+def _signals(driver: type[Any], options: Mapping[str, Any]) -> tuple[Signal, ...]:
+    tells = getattr(driver, "tells", None)
+    return tuple(tells(options) if callable(tells) else driver.signals)
 
 
 def port_keys(lab: LabSpec) -> dict[str, str]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.spectrometer import Answer, Call, LecoCodec, Spectrometer
+from drivers.leco_client import Answer, Call, LecoCodec
+from drivers.spectrometer import Spectrometer
 from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 
@@ -184,10 +185,10 @@ def test_a_server_that_has_forgotten_us_is_signed_in_to_again():
 def test_a_name_that_is_taken_is_changed():
     it = rig()
     other = Spectrometer(it.port.exchange("other", it.driver.exchange.address))
-    other._name = it.driver._name
+    other._client._name = it.driver._client._name
     it.port.link._peer = b"another socket"
     assert other.open().serial == "Z0-0001"
-    assert other._name != it.driver._name
+    assert other._client._name != it.driver._client._name
 
 
 def test_a_busy_instrument_says_so():
@@ -220,7 +221,7 @@ def test_an_act_that_was_stopped_is_a_fault_and_partial():
 
 def test_nobody_of_that_name_is_a_fault():
     it = rig()
-    it.driver._actor = "N1.other"
+    it.driver._client.actor = "N1.other"
     with pytest.raises(InstrumentFault, match="Receiver is not in addresses list"):
         it.driver.read()
     with pytest.raises(SpecError, match=r"names no actor; write it as \.\.\.\?actor=N1\.spectrometer"):
@@ -234,13 +235,13 @@ def test_a_spectrum_that_is_not_the_one_announced_is_refused(wrong):
     it.wait(1.0)
     data = struct.pack("<4d", 300.0, 302.0, 0.1, 0.2)
     said = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "wavelengths": 2}
-    action = it.driver._action
+    action = it.driver._client.call
 
-    def spectrum(name, **kwargs):
+    def spectrum(name, kwargs=None, within_s=0.0):
         frames = () if wrong == "frames" else (data,)
-        return Answer({**said, wrong: "odd"}, frames=frames) if name == "spectrum" else action(name, **kwargs)
+        return Answer({**said, wrong: "odd"}, frames=frames) if name == "spectrum" else action(name, kwargs)
 
-    it.driver._action = spectrum
+    it.driver._client.call = spectrum
     with pytest.raises(ProtocolError):
         it.look()
 
