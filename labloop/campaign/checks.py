@@ -31,6 +31,7 @@ def check(spec: CampaignSpec, broken: Broken, document: Document) -> list[Fault]
     faults += _saved(spec)
     faults += _outcomes(spec, broken)
     faults += _every(spec, names, broken)
+    faults += _cost(spec, names, broken)
     faults += constraints.check(spec, names, broken, faults)
     return faults
 
@@ -125,6 +126,16 @@ def _setting_fault(setting: Any, names: Mapping[str, Parameter | None]) -> str |
     if isinstance(setting, Text):
         return text_fault(setting, names)
     return expression_fault(setting, names) if isinstance(setting, Expression) else None
+
+
+def _cost(spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Broken) -> Iterator[Fault]:
+    if spec.cost is None:
+        if spec.budget.cost is not None and not broken.touches("cost"):
+            yield ("budget", "cost"), "needs to know what a trial costs. Write cost: 2 + 0.1 * $x, or cost: 1", False
+        return
+    fault = expression_fault(spec.cost, names)
+    if fault:
+        yield ("cost",), fault, False
 
 
 def _saved(spec: CampaignSpec) -> Iterator[Fault]:

@@ -217,6 +217,7 @@ class ProposalMade(Fact, frozen=True, kw_only=True):
     model: str = ""
     reason: str = ""
     runners_up: list[RunnerUp] = []
+    outlook: dict[str, float] = {}  # what can still be gained, where a stopping rule asks (see stopping)
     repeat_of: int | None = None  # the trial whose settings are made (role repeat) once more, to learn the noise
     again_of: int | None = None  # the abandoned trial whose settings are tried again
 

@@ -16,7 +16,22 @@ from .events import Value
 from .expression import parse_expression
 from .formula import Expression
 from .limits import Limit, by_instrument, read_limits
-from .models import CUT, Count, Files, Model, Number, Positive, Rule, Seconds, Text, Whole, files_of, located
+from .models import (
+    CUT,
+    Condition,
+    Count,
+    Files,
+    Model,
+    Number,
+    Positive,
+    Rule,
+    Seconds,
+    Share,
+    Text,
+    Whole,
+    files_of,
+    located,
+)
 from .outcomes import OutcomeSpec
 from .parameters import Choices, Mixture, Molecules, Parameter, Written, check_name
 from .reading import Document, Path_, path_text
@@ -70,11 +85,40 @@ class Budget(Model):
         return self
 
 
-class StopWhen(Model):
-    """When to stop before the budget is spent."""
+class Plateau(Model):
+    """On a front: its hypervolume grew by less than ``gain`` over the last ``trials``."""
+
+    trials: Count
+    gain: Share = 0.01
+
+
+class StopRules(Model):
+    """Rules that each look at what was measured, or at what the planner sees (see stopping)."""
 
     no_improvement: Count | None = None
+    plateau: Plateau | None = None
+    regret_below: Number | None = None
+    chance_below: Share | None = None
+
+    @field_validator("regret_below")
+    @classmethod
+    def _above(cls, bound: float | None) -> float | None:
+        if bound is not None and bound <= 0:
+            raise Rule("must be above 0, in the outcome's unit")
+        return bound
+
+
+class StopWhen(StopRules):
+    """When to stop before the budget is spent: any rule suffices, and all of ``all`` at once."""
+
     failures_in_a_row: Positive = 3
+    all: StopRules | None = None
+
+    @model_validator(mode="after")
+    def _several(self) -> "StopWhen":
+        if self.all is not None and sum(value is not None for value in self.all.__dict__.values()) < 2:
+            raise located([(("all",), "must have two rules or more. Write a single one outside", None)], "stop_when")
+        return self
 
 
 class Pause(Model):
@@ -149,6 +193,7 @@ class CampaignSpec(Model):
     every: tuple[Every, ...] = ()
     design: Design = Design()
     budget: Budget = Budget()
+    cost: Condition | None = None
     stop_when: StopWhen = StopWhen()
     engine: dict[str, Any] = {}
     teaches: tuple[str, ...] = ()

@@ -229,6 +229,19 @@ def read_seconds(raw: Any) -> float:
     return seconds
 
 
+def _share(raw: Any) -> float:
+    """Read a share: 0.05, or 5 percent. Raises SpecError or Rule."""
+    share = parse_quantity(raw, "").value if not isinstance(raw, str) else convert(*_written(raw), "")
+    if not 0.0 < share < 1.0:
+        raise Rule("is a share and must be between 0 and 1. Write it like 5 percent")
+    return share
+
+
+def _written(raw: str) -> tuple[float, str]:
+    quantity = parse_quantity(raw)
+    return quantity.value, quantity.unit
+
+
 def _quantity(raw: Any) -> Quantity:
     return parse_quantity(raw)
 
@@ -257,6 +270,7 @@ Number = Annotated[float, PlainValidator(checked(_number)), WithJsonSchema({"typ
 Truth = Annotated[bool, PlainValidator(checked(_truth)), WithJsonSchema({"type": "boolean"})]
 Count = Annotated[int, PlainValidator(checked(_count)), WithJsonSchema({"type": ["integer", "string"]})]
 Seconds = Annotated[float, PlainValidator(checked(read_seconds)), WithJsonSchema(_TIME_SCHEMA)]
+Share = Annotated[float, PlainValidator(checked(_share)), WithJsonSchema({"type": ["number", "string"]})]
 AnyQuantity = Annotated[Quantity, PlainValidator(checked(_quantity)), WithJsonSchema(_QUANTITY_SCHEMA)]
 Unit = Annotated[str, PlainValidator(checked(_unit)), WithJsonSchema({"type": "string", "examples": ["uL/min"]})]
 Condition = Annotated[Expression, PlainValidator(checked(_condition)), WithJsonSchema({"type": "string"})]

@@ -1,4 +1,4 @@
-"""What is better: goals, weights, limits; and when to stop.
+"""What is better: goals, weights, limits.
 
 Each goal gives a utility, larger is better: ``-y`` (minimize), ``y`` (maximize), minus the distance from the target
 beyond the tolerance. With one goal or with weights trials are ordered by (limits kept, sum of weight * utility less
@@ -49,7 +49,6 @@ class Objective:
         self.goals: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.goal is not None}
         self.limits: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.limit is not None}
         self.pareto: bool = len(self.goals) > 1 and all(one.weight is None for one in self.goals.values())
-        self._no_improvement = spec.stop_when.no_improvement
 
     def utility(self, name: str, value: float) -> float:
         """How good a value of one outcome is; larger is better, 0 is within the tolerance of a target."""
@@ -147,38 +146,6 @@ class Objective:
         if len(self.goals) == 1:
             return value_of(_outcomes(trial).get(next(iter(self.goals)))) or 0.0
         return self.score(trial) or 0.0
-
-    def stop_reason(self, state: Any) -> str | None:
-        """Say why to stop before the budget is spent, or None. ``state``: a CampaignState, or trials in order.
-
-        no_improvement counts the measured candidates since the last that was better than all before it (on a front:
-        that none before it dominated or equalled).
-        """
-        trials = getattr(state, "trials", state)
-        trials = list(trials.values()) if isinstance(trials, Mapping) else list(trials)
-        wanted = self._no_improvement
-        if wanted is None:
-            return None
-        trials = sorted(self.measured(trials), key=lambda trial: getattr(trial, "finished", None) or "")
-        since, best = 0, list[Any]()
-        for trial in trials:
-            if self._improves(trial, best):
-                best = [one for one in best if not self.better(trial, one)] + [trial] if self.pareto else [trial]
-                since = 0
-            elif getattr(trial, "role", "candidate") == "candidate":
-                since += 1
-        if since < wanted:
-            return None
-        which = ", ".join(str(getattr(one, "trial", "?")) for one in best[:5])
-        return f"no improvement in {since} trials (asked for: {wanted}); best so far is trial {which}"
-
-    def _improves(self, trial: Any, best: Sequence[Any]) -> bool:
-        if not best:
-            return True
-        if not self.pareto:
-            return self.better(trial, best[0])
-        same = self.utilities(trial)
-        return not any(self.better(one, trial) or self.utilities(one) == same for one in best)
 
 
 def _excess(limit: Limit, reading: Any) -> float:

@@ -29,6 +29,7 @@ from .goals import Goal, best_rows, is_pareto, standing
 from .history import History, read
 from .hypervolume import MOST_OUTCOMES
 from .known import Observations
+from .outlook import outlook
 from .proposal import Proposal
 from .search import Effort, Found, maximize
 from .threads import one_thread
@@ -56,6 +57,7 @@ class Problem:
     method: str = "sobol"
     initial: int = 8
     engine: Engine = field(default_factory=Engine)
+    outlook: bool = False  # a stopping rule wants to know what can still be gained
 
 
 def trial_seed(seed: int, turn: int) -> int:
@@ -234,6 +236,7 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
         acquisition_value=found[0].score,
         model=f"{model.words}; {len(history.known.observed)} trials{left_out}",
         runners_up=_runners_up(found, predicted),
+        outlook=outlook(model, problem.goals, history, encoding, points, mixed) if problem.outlook else {},
     )
     return proposal, points[0]
 

@@ -10,6 +10,7 @@ from labloop.campaign.parameters import Parameter, Range
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
+from labloop.campaign.stopping import Stopping
 
 from .encoding import Column, Encoding, Linear, Settings
 from .goals import Goal
@@ -42,13 +43,15 @@ def read_problem(spec: CampaignSpec) -> Problem:
         table=space.candidates,
         allowed=_allowed(space) if space.nonlinear else None,
     )
-    pareto = Objective(spec).pareto
+    objective = Objective(spec)
+    pareto = objective.pareto
     return Problem(
         encoding=encoding,
         goals=tuple(_goal(name, outcome, pareto) for name, outcome in spec.outcomes.items()),
         method=spec.design.initial.method,
         initial=spec.design.initial.trials,
         engine=_engine(spec.engine, space.repeats),
+        outlook=Stopping(spec, objective).asks_planner and not objective.pareto,
     )
 
 

@@ -10,7 +10,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
     source: sobol, lhs, random (the design) or model. predicted: {outcome: mean and sd of the noiseless outcome}.
     acquisition_value: the log value that ``acquisition`` has at these settings. seed: of this trial alone, made of the
-    campaign's seed and the trial's number.
+    campaign's seed and the trial's number. outlook: ``regret_bound`` and ``best_chance``, where they are asked for.
     """
 
     trial: int
@@ -23,3 +23,4 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     acquisition_value: float | None = None
     model: str = ""
     runners_up: list[RunnerUp] = []
+    outlook: dict[str, float] = {}

@@ -12,6 +12,8 @@ from labloop.campaign import state as s
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.spending import Spending
+from labloop.campaign.stopping import Stopping
 from labloop.planner.errors import NothingLeftError, PlannerError
 
 from .clock import Clock
@@ -25,6 +27,8 @@ class Proposer:
         self.planner = planner
         self.clock = clock
         self.objective = Objective(spec)
+        self.stopping = Stopping(spec, self.objective)
+        self.spending = Spending(spec)
         self.space = Space(spec)
         self.nothing_left: str | None = None  # every candidate was tried
 
@@ -40,7 +44,9 @@ class Proposer:
             return f"{state.attempts} attempts were made, the budget's most; {state.measured} trials are measured"
         if self.spec.budget.time_s is not None and self.clock.now_s() >= self.spec.budget.time_s:
             return f"the budget's time of {self.spec.budget.time_s:.0f} s is over"
-        return self.objective.stop_reason(state) or (None if state.owed_again else self.nothing_left)
+        if self.spec.budget.cost is not None and (spent := self.spending.so_far(state)) >= self.spec.budget.cost:
+            return f"{spent:g} of the budget's cost of {self.spec.budget.cost:g} are spent"
+        return self.stopping.reason(state) or (None if state.owed_again else self.nothing_left)
 
     def room(self, state: s.CampaignState, busy: int) -> int:
         """How many more trials may be proposed now, with ``busy`` in flight."""
@@ -86,11 +92,15 @@ class Proposer:
             return self._blind(state, first, count, str(error))
         if state.last_result != last_result or state.next_trial() != first:
             return []
+        if answers and answers[0].outlook and (reason := self.stopping.reason(state, answers[0].outlook)):
+            self.nothing_left = reason
+            return []
         return [
             e.ProposalMade(
                 trial=p.trial, sample=f"S{p.trial}", settings=p.settings, source=p.source, seed=p.seed,
                 based_on=last_result, predicted=p.predicted, acquisition=p.acquisition,
                 acquisition_value=p.acquisition_value, model=p.model, reason=p.reason, runners_up=p.runners_up,
+                outlook=p.outlook,
             )
             for p in answers
         ]  # fmt: skip

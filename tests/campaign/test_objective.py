@@ -89,23 +89,6 @@ def test_controls_failures_and_open_trials_do_not_count() -> None:
     assert goal.best(several).trial == 1
 
 
-def test_it_stops_when_nothing_improves() -> None:
-    goal = objective({"y": {"goal": "maximize"}}, stop_when={"no_improvement": "3 trials"})
-    assert goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0)) is None
-    reason = goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0, 5.0))
-    assert reason == "no improvement in 3 trials (asked for: 3); best so far is trial 2"
-    assert goal.stop_reason(trials(1.0, 5.0, 2.0, 3.0, 6.0)) is None
-    assert goal.stop_reason(trials(1.0, 0.0, 0.0, 2.0, 0.0, 0.0)) is None  # the count begins anew at each improvement
-    assert objective({"y": {"goal": "maximize"}}).stop_reason(trials(*[1.0] * 50)) is None
-
-
-def test_a_front_that_still_grows_goes_on() -> None:
-    goal = objective({"a": {"goal": "maximize"}, "b": {"goal": "maximize"}}, stop_when={"no_improvement": 2})
-    grows = [{"a": float(i), "b": float(-i)} for i in range(6)]
-    assert goal.stop_reason(trials(*grows)) is None
-    assert goal.stop_reason(trials(*grows, {"a": 0.0, "b": -3.0}, {"a": 5.0, "b": -5.0})) is not None
-
-
 def bound(value: float, side: str) -> Reading:
     return Reading(value=value, censored=side)
 

@@ -128,3 +128,34 @@ def test_a_person_is_an_instrument(tmp_path: Path) -> None:
     assert {trial.outcomes["mass"].value for trial in state.trials.values()} == {1200.0}
     asked = [step for step in state.steps.values() if step.begun.instrument == "person"]
     assert len(asked) == 4 and "uL/min gave" in str(asked[1].begun.settings["ask"].value)
+
+
+STOPS = """
+labloop: 1
+campaign: stops
+lab: {lab}
+parameters:
+  q: {{range: [100, 900], unit: uL/min}}
+outcomes:
+  mass: {{goal: maximize, from: mass, unit: g}}
+trial:
+  - pump_water.dispense: {{rate: $q, time: 10 s}}
+  - person.do: {{ask: Weigh it, read: {{mass: g}}, simulated: {{mass: 1.2 g}}}}
+design: {{initial: {{method: sobol, trials: 3}}, seed: 1}}
+cost: 1 + $q / 100
+"""
+
+
+def test_a_campaign_stops_by_what_the_planner_sees_and_by_what_it_costs(tmp_path: Path) -> None:
+    lab = ROOT / "campaigns" / "lab.yaml"
+    seen, spent = tmp_path / "seen.yaml", tmp_path / "spent.yaml"
+    seen.write_text(STOPS.format(lab=lab) + "budget: {trials: 30}\nstop_when: {regret_below: 0.05 }\n")
+    spent.write_text(STOPS.format(lab=lab) + "budget: {trials: 30, cost: 20}\n")
+    assert go(tmp_path / "a", 30, virtual=True, campaign=seen) == 0
+    state = s.fold(records(tmp_path / "a"))
+    assert state.measured < 30 and "can still be gained" in state.reason
+    assert go(tmp_path / "b", 30, virtual=True, campaign=spent) == 0
+    state = s.fold(records(tmp_path / "b"))
+    costs = [1 + float(trial.settings["q"]) / 100 for trial in state.trials.values()]
+    assert "of the budget's cost of 20 are spent" in state.reason
+    assert sum(costs) >= 20 > sum(costs[:-1])

@@ -1,0 +1,112 @@
+"""When to stop, and what was seen then."""
+
+from typing import Any
+
+import pytest
+
+from labloop.campaign.errors import SpecError
+from labloop.campaign.objective import Objective
+from labloop.campaign.spec import spec_from_dict
+from labloop.campaign.spending import Spending
+from labloop.campaign.stopping import Stopping
+from tests.campaign.test_objective import trials
+
+ONE = {"y": {"goal": "maximize", "unit": "nm"}}
+FRONT = {"a": {"goal": "maximize"}, "b": {"goal": "maximize"}}
+
+
+def stopping(outcomes: dict[str, Any], stop_when: dict[str, Any] | None = None) -> Stopping:
+    spec = spec_from_dict(
+        {"parameters": {"x": {"range": [0, 1]}}, "outcomes": outcomes, "stop_when": stop_when or {}}
+    )
+    return Stopping(spec, Objective(spec))
+
+
+def test_it_stops_when_nothing_improves() -> None:
+    rule = stopping(ONE, {"no_improvement": "3 trials"})
+    assert rule.reason(trials(1.0, 5.0, 2.0, 3.0)) is None
+    reason = rule.reason(trials(1.0, 5.0, 2.0, 3.0, 5.0))
+    assert reason == "no improvement in 3 trials (asked for: 3); best so far is trial 2"
+    assert rule.reason(trials(1.0, 5.0, 2.0, 3.0, 6.0)) is None
+    assert rule.reason(trials(1.0, 0.0, 0.0, 2.0, 0.0, 0.0)) is None  # the count begins anew at each improvement
+    assert stopping(ONE).reason(trials(*[1.0] * 50)) is None
+
+
+def test_a_front_that_still_grows_goes_on() -> None:
+    rule = stopping(FRONT, {"no_improvement": 2})
+    grows = [{"a": float(i), "b": float(-i)} for i in range(6)]
+    assert rule.reason(trials(*grows)) is None
+    assert rule.reason(trials(*grows, {"a": 0.0, "b": -3.0}, {"a": 5.0, "b": -5.0})) is not None
+
+
+def test_a_front_whose_hypervolume_stands_still_stops() -> None:
+    rule = stopping(FRONT, {"plateau": {"trials": 2, "gain": "5 percent"}})
+    first = [{"a": 0.0, "b": 0.0}, {"a": 4.0, "b": 1.0}, {"a": 1.0, "b": 4.0}]
+    assert rule.reason(trials(*first)) is None, "two of three grew it"
+    small = [{"a": 4.0, "b": 1.05}, {"a": 1.0, "b": 4.01}]
+    said = rule.reason(trials(*first, *small))
+    assert said is not None and "grew by" in said and "last 2 trials (asked for: 5.00%)" in said
+    assert rule.reason(trials(*first, small[0], {"a": 3.0, "b": 3.0})) is None
+
+
+def test_the_planners_outlook_stops() -> None:
+    rule = stopping(ONE, {"regret_below": 0.5, "chance_below": "1 percent"})
+    assert rule.asks_planner and not stopping(ONE, {"no_improvement": 3}).asks_planner
+    some = trials(1.0, 5.0)
+    assert rule.reason(some) is None and rule.reason(some, {"regret_bound": 0.6, "best_chance": 0.3}) is None
+    said = rule.reason(some, {"regret_bound": 0.4, "best_chance": 0.3})
+    assert said == (
+        "at most 0.4 nm can still be gained, by the model (asked for: below 0.5 nm); best so far is trial 2"
+    )
+    said = rule.reason(some, {"regret_bound": 0.6, "best_chance": 0.002})
+    assert said is not None and "above 0.20%" in said
+
+
+def test_rules_can_be_asked_to_hold_together() -> None:
+    rule = stopping(ONE, {"all": {"no_improvement": 2, "chance_below": 0.05}})
+    flat = trials(5.0, 1.0, 2.0)
+    assert rule.asks_planner
+    assert rule.reason(flat, {"best_chance": 0.5}) is None
+    assert rule.reason(trials(5.0, 1.0), {"best_chance": 0.01}) is None
+    said = rule.reason(flat, {"best_chance": 0.01})
+    assert said is not None and "no improvement in 2" in said and "; and nowhere left" in said
+
+
+@pytest.mark.parametrize(
+    ("stop_when", "word"),
+    [
+        ({"regret_below": 0}, "above 0"),
+        ({"chance_below": 5}, "between 0 and 1"),
+        ({"chance_below": "5 nm"}, "chance_below"),
+        ({"plateau": {"gain": 0.1}}, "trials"),
+        ({"all": {"no_improvement": 3}}, "two rules or more"),
+        ({"no_improvment": 3}, "no_improvement"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(stop_when: dict[str, Any], word: str) -> None:
+    with pytest.raises(SpecError, match=word):
+        stopping(ONE, stop_when)
+
+
+def costed(**words: Any) -> Any:
+    return spec_from_dict({"parameters": {"x": {"range": [0, 1]}}, "outcomes": ONE, **words})
+
+
+def test_what_a_trial_costs() -> None:
+    assert Spending(costed(cost="2 + 10 * $x", budget={"cost": 50})).of({"x": 0.3}) == pytest.approx(5.0)
+    assert Spending(costed()).of({"x": 0.3}) == 0.0
+    with pytest.raises(SpecError, match="not negative"):
+        Spending(costed(cost="$x - 5")).of({"x": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        ({"budget": {"cost": 50}}, "needs to know what a trial costs"),
+        ({"cost": "$z * 2"}, "z is no parameter"),
+        ({"cost": "2 +"}, "cost"),
+    ],
+)
+def test_a_cost_that_makes_no_sense_is_refused(words: dict[str, Any], word: str) -> None:
+    with pytest.raises(SpecError, match=word):
+        costed(**words)
