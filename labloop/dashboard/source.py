@@ -123,7 +123,8 @@ class RunSource:
     def _take(self, record: e.Record, change: Change) -> None:
         fact = record.event
         if isinstance(fact, e.CampaignOpened):
-            self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact))
+            lab = self.folder / "lab.yaml" if fact.lab_sha256 else None
+            self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact), lab=lab)
         self.state.apply(record)
         change.facts += 1
         trial = getattr(fact, "trial", None)

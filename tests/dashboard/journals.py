@@ -94,7 +94,8 @@ class Story:
         self.say(
             e.CampaignOpened(
                 campaign="silver-nanoparticles", run_id="run-1", version="0.1.0", mode=mode, seed=7, speed=self.speed,
-                campaign_sha256=hashlib.sha256(campaign.encode()).hexdigest(), files={"target_spectrum.csv": DIGEST},
+                campaign_sha256=hashlib.sha256(campaign.encode()).hexdigest(),
+                lab_sha256=hashlib.sha256(LAB.encode()).hexdigest(), files={"target_spectrum.csv": DIGEST},
             )
         )  # fmt: skip
 
