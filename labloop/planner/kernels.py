@@ -52,7 +52,10 @@ class Kernel(Protocol):
         """K, n x n, and dL/dK -> dL/dtheta."""
 
     def cross(self, theta: Array, a: Array, b: Array) -> Array:
-        """K between a (N x d) and b (n x d): N x n."""
+        """K between a (N x d) and b (n x d): N x n, in the precision of a."""
+
+    def roughness(self, theta: Array) -> float:
+        """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
 
     def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
         """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
@@ -153,11 +156,16 @@ class Separable:
         return k, back
 
     def cross(self, theta: Array, a: Array, b: Array) -> Array:
-        """K between a (N x d) and b (n x d): N x n."""
+        """K between a (N x d) and b (n x d): N x n, in the precision of a."""
         p = len(self.numbers)
-        scale = np.exp(-theta[:p])
+        scale = np.exp(-theta[:p]).astype(a.dtype)
         k = _shape(self.shape, _squares(a[:, self.numbers] * scale, b[:, self.numbers] * scale))
         return k * self._damp(theta, a, b) if self.labels else k
+
+    def roughness(self, theta: Array) -> float:
+        """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
+        # |a|^2 + |b|^2, f' <= 5/6, and the exponential over choices changes by no more than its own rounding.
+        return 1.0 + 5.0 / 3.0 * float(np.sum(np.exp(-2.0 * theta[: len(self.numbers)])))
 
     def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
         """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
@@ -172,10 +180,10 @@ class Separable:
         return out
 
     def _damp(self, theta: Array, a: Array, b: Array) -> Array:
-        total = np.zeros((len(a), len(b)))
+        total = np.zeros((len(a), len(b)), dtype=a.dtype)
         rates = np.exp(-theta[len(self.numbers) :])
         for rate, d, i, j in zip(rates, self.unlike, self._indices(a), self._indices(b), strict=True):
-            total -= (rate * d)[np.ix_(i, j)]
+            total -= (rate * d).astype(a.dtype)[np.ix_(i, j)]
         return np.asarray(np.exp(total))
 
     def _indices(self, x: Array) -> list[NDArray[np.intp]]:
@@ -190,7 +198,7 @@ def hamming(levels: int) -> Array:
 def _squares(a: Array, b: Array) -> Array:
     """Squared distances, N x n, through one matrix product."""
     if not a.shape[1]:
-        return np.zeros((len(a), len(b)))
+        return np.zeros((len(a), len(b)), dtype=a.dtype)
     # Centred, so that little is lost where points are close together and far from 0.
     middle = b.mean(0)
     a, b = a - middle, b - middle
@@ -275,7 +283,11 @@ class Parts:
         """K between a (N x d) and b (n x d): N x n."""
         weights = _softmax(theta[-len(self.lean) :])
         parts = zip(weights, self.kernels, self._split(theta), strict=False)
-        return np.asarray(sum(w * kernel.cross(part, a, b) for w, kernel, part in parts))
+        return np.asarray(sum(float(w) * kernel.cross(part, a, b) for w, kernel, part in parts))
+
+    def roughness(self, theta: Array) -> float:
+        """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
+        return max(kernel.roughness(part) for kernel, part in zip(self.kernels, self._split(theta), strict=False))
 
     def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
         """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""

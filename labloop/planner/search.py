@@ -24,6 +24,7 @@ from .acquisition import Score
 from .design import free_grid, free_rows, sample
 from .encoding import Array, Encoding, Settings
 from .errors import NothingLeftError
+from .pool import top
 
 ENUMERATED = 20_000
 RELAXED_LEVELS = 12
@@ -74,10 +75,8 @@ def maximize(
 
 
 def _best_of(acquisition: Score, encoding: Encoding, points: Array) -> list[Found]:
-    scores = acquisition.of_rows(points)
-    scores = np.where(np.isnan(scores), -np.inf, scores)
-    order = np.argsort(-scores, kind="stable")[: RUNNERS_UP + 1]
-    return [Found(points[i], encoding.decode(points[i]), float(scores[i])) for i in order]
+    order, scores = top(acquisition, points, RUNNERS_UP + 1)
+    return [Found(points[i], encoding.decode(points[i]), float(s)) for i, s in zip(order, scores, strict=True)]
 
 
 def _finish(acquisition: Score, encoding: Encoding, climb: "_Climb", points: Array) -> list[Found]:
