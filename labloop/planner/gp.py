@@ -67,18 +67,23 @@ class GP:
         """Variance of the learnt noise."""
         return float(np.exp(self.parameters[-1]))
 
+    @property
+    def prior(self) -> float:
+        """Variance of f before anything was seen."""
+        return self.kernel.variance(self.theta)
+
     def posterior(self, points: Array) -> tuple[Array, Array, Array]:
         """Mean and variance of f, each N, and lifts, N x flying."""
         k = self.kernel.cross(self.theta, points, self.x)
         v = _solve_lower(self.factor, k.T)
-        variance = np.maximum(1.0 - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
+        variance = np.maximum(self.prior - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
         return self.mean + k @ self.alpha, variance, v[len(self.x) - self.flying :].T
 
     def pull(self, points: Array, by_mean: Array, by_variance: Array, by_lifts: Array) -> Array:
         """Gradients by the points, N x d, of something whose derivatives by the posterior's three are given."""
         k = self.kernel.cross(self.theta, points, self.x)
         v = _solve_lower(self.factor, k.T)
-        inside = 1.0 - np.einsum("ij,ij->j", v, v) > LEAST_VARIANCE
+        inside = self.prior - np.einsum("ij,ij->j", v, v) > LEAST_VARIANCE
         v *= -2.0 * by_variance * inside
         if self.flying:
             v[len(self.x) - self.flying :] += by_lifts.T
@@ -137,15 +142,19 @@ def objective(kernel: Kernel, data: Data, parameters: Array, prior: LogNormal = 
     n = len(data.y)
     k, back = kernel.matrix(parameters[:-1], data.x)
     noise = float(np.exp(parameters[-1]))
-    k = k.copy() if not k.flags.owndata else k
-    k.flat[:: n + 1] += noise + data.known
-    factor, fault = dpotrf(k, lower=1, clean=1)
+    noisy = k.copy()
+    noisy.flat[:: n + 1] += noise + data.known
+    factor, fault = dpotrf(noisy, lower=1, clean=1)
     if fault:
         return _BAD, np.zeros(len(parameters))
     mean, alpha = _weights(factor, data.y)
     residual = data.y - mean
     value = -0.5 * float(residual @ alpha) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * log(2 * pi)
-    g = 0.5 * (np.outer(alpha, alpha) - _inverse(factor))
+    # dL/dK with the inverse's lower half standing for both: of a symmetric dK only the sum of the two counts.
+    inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
+    g = np.outer(0.5 * alpha, alpha)
+    g -= inverse
+    g.flat[:: n + 1] += 0.5 * np.diag(inverse)
     before, slope = kernel.log_prior(parameters[:-1])
     noise_value, noise_slope = prior.log_density(parameters[-1:])
     gradient = np.append(back(g) + slope, noise * float(np.trace(g)) + noise_slope[0])

@@ -7,8 +7,8 @@
     parts       k = sum over columns of w_j k_j + w_0 k, weights that sum to 1: what each column does by itself, and
                 what they do together. A choice seen once in one company tells then of its effect in another
 
-A kernel has ``size`` parameters, all logs. ``matrix`` gives K of the points with themselves and a function that takes
-dL/dK (symmetric) to dL/dparameters; ``cross`` gives K between two sets of points; ``pull`` takes dL/dK of a cross
+A kernel's parameters are all logs. ``matrix`` gives K of the points with themselves and a function that takes dL/dK
+(any matrix) to dL/dparameters; ``cross`` gives K between two sets of points; ``pull`` takes dL/dK of a cross
 matrix to dL/da, over the columns that are numbers. Nothing here knows of noise or outcomes.
 """
 
@@ -53,6 +53,9 @@ class Kernel(Protocol):
 
     def cross(self, theta: Array, a: Array, b: Array) -> Array:
         """K between a (N x d) and b (n x d): N x n, in the precision of a."""
+
+    def variance(self, theta: Array) -> float:
+        """k(x, x)."""
 
     def roughness(self, theta: Array) -> float:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
@@ -144,9 +147,9 @@ class Separable:
         def back(g: Array) -> Array:
             out = np.empty(len(theta))
             if p:
-                # sum_ab G_ab (s_a - s_b)^2 = 2 sum_a s_a^2 (G 1)_a - 2 s' G s, column by column: no n x n x d array.
+                # sum_ab G_ab (s_a - s_b)^2 = s^2' (G 1 + G' 1) - 2 s' G s, column by column: no n x n x d array.
                 gs = g * slope
-                both = 2.0 * (scaled**2).T @ gs.sum(1) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
+                both = (scaled**2).T @ (gs.sum(0) + gs.sum(1)) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
                 out[:p] = -2.0 * both
             gk = g * k
             for c, d in enumerate(unlike):
@@ -161,6 +164,10 @@ class Separable:
         scale = np.exp(-theta[:p]).astype(a.dtype)
         k = _shape(self.shape, _squares(a[:, self.numbers] * scale, b[:, self.numbers] * scale))
         return k * self._damp(theta, a, b) if self.labels else k
+
+    def variance(self, theta: Array) -> float:
+        """k(x, x)."""
+        return 1.0
 
     def roughness(self, theta: Array) -> float:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
@@ -285,6 +292,12 @@ class Parts:
         parts = zip(weights, self.kernels, self._split(theta), strict=False)
         return np.asarray(sum(float(w) * kernel.cross(part, a, b) for w, kernel, part in parts))
 
+    def variance(self, theta: Array) -> float:
+        """k(x, x)."""
+        weights = _softmax(theta[-len(self.lean) :])
+        parts = zip(weights, self.kernels, self._split(theta), strict=False)
+        return float(sum(w * kernel.variance(part) for w, kernel, part in parts))
+
     def roughness(self, theta: Array) -> float:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
         return max(kernel.roughness(part) for kernel, part in zip(self.kernels, self._split(theta), strict=False))
@@ -297,6 +310,62 @@ class Parts:
 
     def _split(self, theta: Array) -> Sequence[Array]:
         return np.split(theta, np.cumsum([len(kernel.low) for kernel in self.kernels]))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Another kernel times a variance of its own, the last parameter, with a LogNormal prior."""
+
+    kernel: Kernel
+    prior: LogNormal
+
+    @property
+    def words(self) -> str:
+        """The kernel in a few words."""
+        return self.kernel.words
+
+    @property
+    def start(self) -> Array:
+        """The kernel's start, and the prior's mode."""
+        return np.append(self.kernel.start, self.prior.mode)
+
+    @property
+    def low(self) -> Array:
+        """Least parameters."""
+        return np.append(self.kernel.low, -6.0)
+
+    @property
+    def high(self) -> Array:
+        """Largest parameters."""
+        return np.append(self.kernel.high, 8.0)
+
+    def log_prior(self, theta: Array) -> tuple[float, Array]:
+        """Log density of the kernel's prior and the variance's, and its gradient."""
+        value, slope = self.kernel.log_prior(theta[:-1])
+        own, own_slope = self.prior.log_density(theta[-1:])
+        return value + own, np.append(slope, own_slope)
+
+    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
+        """K, n x n, and dL/dK -> dL/dtheta."""
+        k, back = self.kernel.matrix(theta[:-1], x)
+        scale = float(np.exp(theta[-1]))
+        return scale * k, lambda g: np.append(scale * back(g), scale * float(np.vdot(g, k)))
+
+    def cross(self, theta: Array, a: Array, b: Array) -> Array:
+        """K between a (N x d) and b (n x d): N x n, in the precision of a."""
+        return float(np.exp(theta[-1])) * self.kernel.cross(theta[:-1], a, b)
+
+    def variance(self, theta: Array) -> float:
+        """k(x, x)."""
+        return float(np.exp(theta[-1])) * self.kernel.variance(theta[:-1])
+
+    def roughness(self, theta: Array) -> float:
+        """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
+        return float(np.exp(theta[-1])) * self.kernel.roughness(theta[:-1])
+
+    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
+        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+        return float(np.exp(theta[-1])) * self.kernel.pull(theta[:-1], a, b, weights)
 
 
 def _softmax(logs: Array) -> Array:

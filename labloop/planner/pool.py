@@ -2,7 +2,7 @@
 
 A variance costs n^2 a row, a mean n. Log EI rises with mean and sd, and
 
-    sd^2(x) <= 1 - max_j k(x, x_j)^2 / (1 + s_j^2)                                          (what one observation tells)
+    sd^2(x) <= k(x, x) - max_j k(x, x_j)^2 / (k(x_j, x_j) + s_j^2)            (what one observation tells)
 
 so the pass that gives the means bounds every row from above. Rows are then scored in the order of their bounds until no
 bound is left above the worst score that is kept: the answer is that of scoring every row. What points in flight do to
@@ -109,9 +109,11 @@ class _Pass:
             factor = goal.factor * goal.sense
             total += factor * (team.shifts[j] + scale * means)
             total += abs(factor) * scale * slack * (1.0 + np.abs(team.draws[:, :, j]).sum(1)[:, None])
-            told = np.max(k * (1.0 / np.sqrt(1.0 + self._noise(member))).astype(np.float32), axis=1).astype(float)
-            left = 1.0 - np.maximum(told - error - 1e-6, 0.0) ** 2
-            variance += (factor * scale) ** 2 * np.clip(left, 1e-12, 1.0)
+            prior, root = member.prior, member.prior**0.5
+            rates = (1.0 / np.sqrt(prior + self._noise(member))).astype(np.float32)
+            told = np.max(k * rates, axis=1).astype(float)
+            left = prior - np.maximum(told - error / root - 1e-6 * root, 0.0) ** 2
+            variance += (factor * scale) ** 2 * np.clip(left, 1e-12, prior)
         best = float(merit.best.min()) if len(merit.best) == 1 else 0.0
         highest = total[0] if len(total) == 1 else (total - merit.best[:, None]).max(0)
         return log_ei(highest, np.sqrt(variance), best) + 1e-9
