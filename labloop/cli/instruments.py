@@ -113,6 +113,7 @@ def _walk(bench: "HandBench", live: bool, json: bool, by: str) -> None:
     if wrong := which_moved.complaints(bench, saw):
         raise BenchError("\n".join(wrong))
 
+
 @contextmanager
 def _shown(bench: "HandBench", hex: bool) -> Iterator[None]:
     """With --hex, what passed on each line, whatever came of it."""

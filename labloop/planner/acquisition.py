@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.special import logsumexp, ndtri
+from scipy.special import ndtri
 from scipy.stats import qmc
 
 from .encoding import Array, Encoding
@@ -28,7 +28,7 @@ from .feasibility import Chance, chance_to_work
 from .goals import Goal, Standing, is_pareto, non_dominated, reference_point, standing
 from .gp import GP
 from .hypervolume import Boxes
-from .improvement import Slopes, log_below_slopes, log_ei_slopes, log_target_slopes
+from .improvement import Slopes, log_below_slopes, log_ei_slopes, log_sum, log_target_slopes
 from .known import Known
 from .surrogate import Surrogate
 
@@ -70,27 +70,23 @@ class Team:
     draws: Array
     merit: Merit
 
-    def outcomes(self, points: Array) -> tuple[Array, Array, list[Array]]:
-        """Means S x N x m and sds N x m in the outcomes' units, and each member's lifts, N x p."""
-        return _outcomes(self.members, self.shifts, self.scales, self.draws, points)
-
     def values(self, points: Array) -> Array:
         """Log worth, S x N."""
-        means, sds, _ = self.outcomes(points)
+        means, sds = _outcomes(self.shifts, self.scales, self.draws, [m.posterior(points) for m in self.members])
         return self.merit.slopes(means, sds)[0]
 
     def slopes(self, points: Array) -> tuple[Array, Array]:
         """Log of the mean worth over fantasies, N, and its gradients, N x d."""
-        means, sds, _ = self.outcomes(points)
+        watched = [member.watched(points) for member in self.members]
+        means, sds = _outcomes(self.shifts, self.scales, self.draws, [posterior for posterior, _ in watched])
         values, by_means, by_sds = self.merit.slopes(means, sds)
-        shares = np.exp(values - logsumexp(values, axis=0))
+        shares = np.exp(values - log_sum(values)) if len(values) > 1 else np.ones(values.shape)
         gradient = np.zeros(points.shape)
-        for j, member in enumerate(self.members):
+        for j, (_, pull) in enumerate(watched):
             by_mean = shares * by_means[:, :, j] * self.scales[j]
             by_sd = (shares * by_sds[:, :, j]).sum(0) * self.scales[j]
             by_variance = by_sd / (2.0 * sds[:, j] / self.scales[j])
-            by_lifts = by_mean.T @ self.draws[:, :, j]
-            gradient += member.pull(points, by_mean.sum(0), by_variance, by_lifts)
+            gradient += pull(by_mean.sum(0), by_variance, by_mean.T @ self.draws[:, :, j])
         return _pooled(values), gradient
 
 
@@ -110,7 +106,7 @@ class Acquisition:
 
     def _score(self, points: Array) -> Array:
         each = [_pooled(team.values(points)) + w for team, w in zip(self.teams, self.log_weights, strict=True)]
-        value = np.asarray(logsumexp(each, axis=0))
+        value = log_sum(each)
         return value if self.chance is None else value + self.chance.log(points)
 
     def slopes(self, points: Array) -> tuple[Array, Array]:
@@ -120,7 +116,7 @@ class Acquisition:
             value, gradient = team.slopes(points)
             values.append(value + weight)
             gradients.append(gradient)
-        value = np.asarray(logsumexp(values, axis=0))
+        value = log_sum(values)
         gradient = np.zeros(points.shape)
         for one, slope in zip(values, gradients, strict=True):
             gradient += np.exp(one - value)[:, None] * slope
@@ -132,7 +128,7 @@ class Acquisition:
 
 def _pooled(values: Array) -> Array:
     """The log of the mean over fantasies."""
-    return values[0] if len(values) == 1 else np.asarray(logsumexp(values, axis=0) - np.log(len(values)))
+    return np.asarray(values[0] if len(values) == 1 else log_sum(values) - np.log(len(values)))
 
 
 def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: Encoding, seed: int) -> Acquisition:
@@ -148,14 +144,14 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     teams = []
     log_weights = np.sum([np.log(belief.weights) for belief in flying.beliefs], axis=0)
     for members in zip(*(belief.members for belief in flying.beliefs), strict=True):
-        means, _, _ = _outcomes(members, shifts, scales, draws, seen)
+        means, _ = _outcomes(shifts, scales, draws, [member.posterior(seen) for member in members])
         standings = [standing(goals, flying.outcomes, flying.scales, values) for values in means]
         merit = _merit(goals, surrogate.outcomes, standings)
         teams.append(Team(members, shifts, scales, draws, merit))
     chance = chance_to_work(known, encoding)
     name = "LogEHVI" if is_pareto(goals) else "LogEI"
     name += " x chance to work" if chance else ""
-    return Acquisition(name, tuple(teams), log_weights - logsumexp(log_weights), chance)
+    return Acquisition(name, tuple(teams), log_weights - log_sum(log_weights), chance)
 
 
 def _draws(pending: int, outcomes: int, seed: int) -> Array:
@@ -167,17 +163,16 @@ def _draws(pending: int, outcomes: int, seed: int) -> Array:
 
 
 def _outcomes(
-    members: Sequence[GP], shifts: Array, scales: Array, draws: Array, points: Array
-) -> tuple[Array, Array, list[Array]]:
-    means = np.empty((len(draws), len(points), len(members)))
-    sds = np.empty((len(points), len(members)))
-    lifts = []
-    for j, member in enumerate(members):
-        mean, variance, lift = member.posterior(points)
-        means[:, :, j] = shifts[j] + scales[j] * (mean + draws[:, :, j] @ lift.T)
+    shifts: Array, scales: Array, draws: Array, posteriors: Sequence[tuple[Array, Array, Array]]
+) -> tuple[Array, Array]:
+    """Means S x N x m and sds N x m in the outcomes' own units."""
+    count = len(posteriors[0][0])
+    means = np.empty((len(draws), count, len(posteriors)))
+    sds = np.empty((count, len(posteriors)))
+    for j, (mean, variance, lifts) in enumerate(posteriors):
+        means[:, :, j] = shifts[j] + scales[j] * (mean + draws[:, :, j] @ lifts.T)
         sds[:, j] = scales[j] * np.sqrt(variance)
-        lifts.append(lift)
-    return means, sds, lifts
+    return means, sds
 
 
 # --- merits -----------------------------------------------------------------------------------------------------------

@@ -14,11 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, logsumexp
+from scipy.special import log_ndtr
 
 from .encoding import Array
 from .goals import non_dominated
-from .improvement import LEAST_LOG, log_h, log_less, log_phi
+from .improvement import LEAST_LOG, log_h, log_less, log_phi, log_sum
 
 MOST_OUTCOMES = 3
 
@@ -83,8 +83,8 @@ class Boxes:
                 sds.append(np.exp(phi_pdf[:, self.low[j]] - at) - np.exp(phi_pdf[:, self.high[j]] - at))
             sides.append(side)
         each = np.maximum(np.sum(sides, axis=0), LEAST_LOG)
-        value = logsumexp(each, axis=1)
+        value = log_sum(each.T)
         share = np.exp(each - value[:, None])
         by_mean = np.column_stack([(share * one).sum(1) for one in means])
         by_sd = np.column_stack([(share * one).sum(1) for one in sds])
-        return np.asarray(value), by_mean, by_sd
+        return value, by_mean, by_sd

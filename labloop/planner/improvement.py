@@ -9,6 +9,7 @@ A target: the improvement is a trapezoid over the outcome, height b - max(|y - t
 (b: the best distance so far), and so the difference of two differences of such hinges, taken on the side of the mean.
 """
 
+from collections.abc import Sequence
 from math import log, pi, sqrt
 
 import numpy as np
@@ -75,6 +76,13 @@ def log_target_slopes(mean: Array, sd: Array, best: Array | float, target: float
         np.where(known, side * by_mean / sd, zero),
         np.where(known, by_sd / sd, zero),
     )
+
+
+def log_sum(logs: Array | Sequence[Array]) -> Array:
+    """log(sum exp) over the first axis."""
+    every = np.asarray(logs)
+    top = every.max(axis=0)
+    return np.asarray(top + np.log(np.exp(every - top).sum(axis=0)))
 
 
 def log_less(a: Array, b: Array) -> Array:

@@ -8,8 +8,8 @@
                 what they do together. A choice seen once in one company tells then of its effect in another
 
 A kernel's parameters are all logs. ``matrix`` gives K of the points with themselves and a function that takes dL/dK
-(any matrix) to dL/dparameters; ``cross`` gives K between two sets of points; ``pull`` takes dL/dK of a cross
-matrix to dL/da, over the columns that are numbers. Nothing here knows of noise or outcomes.
+(any matrix) to dL/dparameters; ``cross`` gives K between two sets of points; ``watched`` gives it with a function
+that takes dL/dK to dL/da, over the columns that are numbers. Nothing here knows of noise or outcomes.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,8 +60,8 @@ class Kernel(Protocol):
     def roughness(self, theta: Array) -> float:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
 
-    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
-        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+    def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
+        """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +174,23 @@ class Separable:
         # |a|^2 + |b|^2, f' <= 5/6, and the exponential over choices changes by no more than its own rounding.
         return 1.0 + 5.0 / 3.0 * float(np.sum(np.exp(-2.0 * theta[: len(self.numbers)])))
 
-    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
-        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+    def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
+        """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
         p = len(self.numbers)
-        out = np.zeros(a.shape)
-        if p:
-            scale = np.exp(-theta[:p])
-            sa, sb = a[:, self.numbers] * scale, b[:, self.numbers] * scale
-            _, slope = _smooth(self.shape, _squares(sa, sb))
-            w = weights * slope * self._damp(theta, a, b) if self.labels else weights * slope
+        scale = np.exp(-theta[:p])
+        sa, sb = a[:, self.numbers] * scale, b[:, self.numbers] * scale
+        k, slope = _smooth(self.shape, _squares(sa, sb))
+        if self.labels:
+            damp = self._damp(theta, a, b)
+            k, slope = k * damp, slope * damp
+
+        def back(weights: Array) -> Array:
+            out = np.zeros(a.shape)
+            w = weights * slope
             out[:, self.numbers] = 2.0 * (sa * w.sum(1)[:, None] - w @ sb) * scale
-        return out
+            return out
+
+        return k, back
 
     def _damp(self, theta: Array, a: Array, b: Array) -> Array:
         total = np.zeros((len(a), len(b)), dtype=a.dtype)
@@ -302,11 +308,12 @@ class Parts:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
         return max(kernel.roughness(part) for kernel, part in zip(self.kernels, self._split(theta), strict=False))
 
-    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
-        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
+    def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
+        """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
         shares = _softmax(theta[-len(self.lean) :])
-        parts = zip(shares, self.kernels, self._split(theta), strict=False)
-        return np.asarray(sum(kernel.pull(part, a, b, w * weights) for w, kernel, part in parts))
+        each = [kernel.watched(part, a, b) for kernel, part in zip(self.kernels, self._split(theta), strict=False)]
+        k = np.asarray(sum(w * one for w, (one, _) in zip(shares, each, strict=True)))
+        return k, lambda g: np.asarray(sum(w * back(g) for w, (_, back) in zip(shares, each, strict=True)))
 
     def _split(self, theta: Array) -> Sequence[Array]:
         return np.split(theta, np.cumsum([len(kernel.low) for kernel in self.kernels]))
@@ -363,9 +370,11 @@ class Scaled:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
         return float(np.exp(theta[-1])) * self.kernel.roughness(theta[:-1])
 
-    def pull(self, theta: Array, a: Array, b: Array, weights: Array) -> Array:
-        """sum_i weights[., i] dk(a, b_i)/da: N x d, zero in columns of choices."""
-        return float(np.exp(theta[-1])) * self.kernel.pull(theta[:-1], a, b, weights)
+    def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
+        """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
+        k, back = self.kernel.watched(theta[:-1], a, b)
+        scale = float(np.exp(theta[-1]))
+        return scale * k, lambda g: scale * back(g)
 
 
 def _softmax(logs: Array) -> Array:

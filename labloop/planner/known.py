@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .encoding import Array
 
 
@@ -12,6 +15,10 @@ class Observations:
     points: Array
     values: Array
     variances: Array
+
+    def of(self, rows: NDArray[np.intp]) -> "Observations":
+        """Some of them."""
+        return Observations(self.points[rows], self.values[rows], self.variances[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A campaign as the planner needs it."""
+    """A campaign as the planner needs it. ``memory``: what was learnt before; no answer depends on it."""
 
     encoding: Encoding
     goals: tuple[Goal, ...]
@@ -58,6 +58,7 @@ class Problem:
     initial: int = 8
     engine: Engine = field(default_factory=Engine)
     outlook: bool = False  # a stopping rule wants to know what can still be gained
+    memory: dict[tuple[str, bytes], Array] = field(default_factory=dict, compare=False, repr=False)
 
 
 def trial_seed(seed: int, turn: int) -> int:
@@ -154,7 +155,7 @@ class Believer:
                     torch_models = import_module("labloop.planner.torch_models")
                     self._model = torch_models.fit(self._data, encoding, kernel or "matern")
             else:
-                self._model = surrogate.fit_all(self._data, encoding, [kernel] if kernel else ["matern"])
+                self._model = surrogate.fit_all(self._data, encoding, [kernel or "matern"], self._problem.memory)
         assert self._model is not None
         return self._model
 

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtri
-from scipy.special import logsumexp
 
 from .acquisition import Acquisition, Improvement, Limited, Score, Team
 from .encoding import Array
 from .gp import GP
-from .improvement import log_ei
+from .improvement import log_ei, log_sum
 
 SMALL = 4096  # rows that are simply all scored
 CHUNK = 8192
@@ -41,7 +40,7 @@ def top(acquisition: Score, rows: Array, count: int) -> tuple[NDArray[np.intp], 
     for start in range(0, len(rows), CHUNK):
         chunk = rows[start : start + CHUNK]
         each = [one.bound(chunk) + w for one, w in zip(passes, acquisition.log_weights, strict=True)]
-        bounds[start : start + CHUNK] = logsumexp(each, axis=0)
+        bounds[start : start + CHUNK] = log_sum(each)
     kept, scores = np.empty(0, dtype=np.intp), np.empty(0)
     left = np.ones(len(rows), dtype=bool)
     size = FIRST

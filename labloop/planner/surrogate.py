@@ -4,6 +4,7 @@
     kernels   see kernels.py; one lengthscale a column
     priors    LogNormal lengthscales that grow with sqrt(d), so that many parameters do not mean a rough function
               (Hvarfner et al., ICML 2024, arXiv:2402.02229); LogNormal(-4, 1) noise
+    learning  of more than ALL_LEARNT trials the parameters are learnt at intervals; all trials condition the process
     outcomes  standardized; one independent belief an outcome, each from the trials that have it
     noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
               carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
@@ -11,20 +12,28 @@
 A fit that fails raises SurrogateError: never a silent second best.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .encoding import Array, Encoding
 from .errors import SurrogateError
-from .gp import GP, Data, fit
+from .gp import GP, Data, condition, fit
 from .kernels import Kernel, Separable, dimension_scaled, hamming
 from .known import Observations
 
+# Prior of the lengthscales: narrower and with a longer mode than BoTorch's (sqrt 2, sqrt 3), 0.74 sqrt(d) instead of
+# 0.2 sqrt(d). With a handful of trials a fit stays near the mode, and a function that is taken for rough is searched
+# point by point. docs/benchmarks.md has the tries.
+LENGTH_LOC, LENGTH_SCALE = 0.7, 1.0
 # Prior of the Hamming lengthscales. Its mode lets two choices share a quarter of what is known of one of them; on two
 # tables of chemistry and a synthetic reaction narrower and wider priors were better on one and worse on another.
 HAMMING_LOC, HAMMING_SCALE = 1.4142, 1.3
+ALL_LEARNT, MOST_LEARNT = 128, 512
+MOST_REMEMBERED = 64  # fits; a campaign needs a few at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +86,20 @@ class Surrogate:
         return replace(self, beliefs=beliefs)
 
 
-def fit_all(data: Mapping[str, Observations], encoding: Encoding, shapes: Sequence[str]) -> Surrogate:
-    """Fit each outcome's belief. Raises SurrogateError, which names the outcome."""
+Memory = MutableMapping[tuple[str, bytes], Array]
+
+
+def fit_all(
+    data: Mapping[str, Observations], encoding: Encoding, shapes: Sequence[str], memory: Memory | None = None
+) -> Surrogate:
+    """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
+
+    Raises SurrogateError, which names the outcome.
+    """
     beliefs = []
     for outcome, observations in data.items():
         try:
-            beliefs.append(_believe(observations, encoding, shapes))
+            beliefs.append(_believe(observations, encoding, shapes, memory if memory is not None else {}))
         except (SurrogateError, ValueError, ArithmeticError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
     noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
@@ -90,7 +107,27 @@ def fit_all(data: Mapping[str, Observations], encoding: Encoding, shapes: Sequen
     return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}; learnt noise sd {noise}")
 
 
-def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[str]) -> Belief:
+def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[str], memory: Memory) -> Belief:
+    data, shift, scale = _standardized(observations)
+    chosen = learnt_from(len(data.y))
+    members = []
+    for kernel in kernels(encoding, shapes):
+        if len(chosen) == len(data.y):
+            members.append(fit(kernel, data))
+            continue
+        # Standardized by themselves, so that what they teach does not depend on when it was asked.
+        part, _, _ = _standardized(observations.of(chosen))
+        key = (kernel.words, sha256(part.x.tobytes() + part.y.tobytes() + part.known.tobytes()).digest())
+        if key not in memory:
+            if len(memory) >= MOST_REMEMBERED:
+                memory.clear()
+            memory[key] = fit(kernel, part).parameters
+        members.append(condition(kernel, data, memory[key]))
+    return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
+
+
+def _standardized(observations: Observations) -> tuple[Data, float, float]:
+    """The data with outcomes of mean 0 and sd 1, and the shift and scale that were taken out."""
     values = observations.values
     # By their own size first: squares of 1e300 are no numbers any more.
     unit = float(np.max(np.abs(values))) or 1.0
@@ -102,9 +139,25 @@ def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[st
     if not np.all(np.isfinite(y)) or not np.isfinite(1e3 * unit * scale):
         raise SurrogateError("the outcomes are too large for a model to reach beyond them")
     shift, scale = shift * unit, scale * unit
-    data = Data(observations.points, y, (np.sqrt(observations.variances) / scale) ** 2)
-    members = tuple(fit(kernel, data) for kernel in kernels(encoding, shapes))
-    return Belief(members, np.full(len(members), 1.0 / len(members)), shift, scale)
+    return Data(observations.points, y, (np.sqrt(observations.variances) / scale) ** 2), shift, scale
+
+
+def learnt_from(n: int) -> NDArray[np.intp]:
+    """Which of n trials the parameters are learnt from; all n condition the process.
+
+    Of more than ALL_LEARNT they are learnt anew at every sixteenth of n only: one trial in a hundred moves them by less
+    than their own uncertainty, and at n = 400 a fit costs as much as ten proposals. Beyond MOST_LEARNT they come from
+    as many trials, evenly spaced. Which ones depends on n alone, so that a replay, or a process that begins anew,
+    learns the same.
+    """
+    if n <= ALL_LEARNT:
+        return np.arange(n)
+    first = n - n % _step(n)
+    return np.unique(np.linspace(0, first - 1, min(first, MOST_LEARNT)).astype(np.intp))
+
+
+def _step(n: int) -> int:
+    return 1 << max(n.bit_length() - 5, 0)
 
 
 def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Kernel]:
@@ -117,7 +170,7 @@ def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Kernel]:
             numbers,
             labels,
             tuple(hamming(len(encoding.columns[index].values)) for index in labels),
-            dimension_scaled(len(numbers), len(numbers)),
+            dimension_scaled(len(numbers), len(numbers), LENGTH_LOC, LENGTH_SCALE),
             dimension_scaled(len(labels), len(labels), HAMMING_LOC, HAMMING_SCALE),
         )
         for shape in shapes

@@ -24,9 +24,8 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models.gp_regression import SingleTaskGP
 from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.models.transforms.outcome import Standardize
-from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import Kernel
+from gpytorch.kernels import Kernel, MaternKernel, RBFKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
@@ -35,8 +34,9 @@ from torch import Tensor
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .gp import LEAST_NOISE
+from .kernels import LEAST_LENGTH
 from .known import Observations
-from .surrogate import HAMMING_LOC, HAMMING_SCALE
+from .surrogate import HAMMING_LOC, HAMMING_SCALE, LENGTH_LOC, LENGTH_SCALE
 
 
 class HammingKernel(Kernel):  # type: ignore[misc]
@@ -109,13 +109,7 @@ def _fit_one(observations: Observations, encoding: Encoding, kernel: str) -> Sin
 def _kernel(encoding: Encoding, kernel: str) -> Kernel:
     labels = encoding.labels
     numbers = [index for index in range(encoding.dimension) if index not in labels]
-    smooth = (
-        get_covar_module_with_dim_scaled_prior(
-            ard_num_dims=len(numbers), use_rbf_kernel=kernel == "rbf", active_dims=tuple(numbers)
-        )
-        if numbers
-        else None
-    )
+    smooth = _smooth(kernel, numbers) if numbers else None
     if not labels:
         return smooth
     prior = LogNormalPrior(loc=HAMMING_LOC + 0.5 * float(np.log(len(labels))), scale=HAMMING_SCALE)
@@ -123,9 +117,20 @@ def _kernel(encoding: Encoding, kernel: str) -> Kernel:
         ard_num_dims=len(labels),
         active_dims=tuple(labels),
         lengthscale_prior=prior,
-        lengthscale_constraint=GreaterThan(2.5e-2, transform=None, initial_value=prior.mode),
+        lengthscale_constraint=GreaterThan(LEAST_LENGTH, transform=None, initial_value=prior.mode),
     )
     return hamming if smooth is None else smooth * hamming
+
+
+def _smooth(kernel: str, numbers: list[int]) -> Kernel:
+    prior = LogNormalPrior(loc=LENGTH_LOC + 0.5 * float(np.log(len(numbers))), scale=LENGTH_SCALE)
+    settings = {
+        "ard_num_dims": len(numbers),
+        "active_dims": tuple(numbers),
+        "lengthscale_prior": prior,
+        "lengthscale_constraint": GreaterThan(LEAST_LENGTH, transform=None, initial_value=prior.mode),
+    }
+    return RBFKernel(**settings) if kernel == "rbf" else MaternKernel(nu=2.5, **settings)
 
 
 def _known_noise(variances: Array) -> FixedNoiseGaussianLikelihood:

@@ -126,7 +126,11 @@ def saved_by(trial: s.TrialState, blobs: BlobStore) -> dict[str, recipe.SavedRea
             array = blobs.get(reading.blob) if reading.blob else None
             saved.setdefault(name, []).append(
                 recipe.SavedReading(
-                    value=reading.value, unit=reading.unit, sd=reading.sd, array=array, censored=reading.censored,
+                    value=reading.value,
+                    unit=reading.unit,
+                    sd=reading.sd,
+                    array=array,
+                    censored=reading.censored,
                     flag=reading.flag,
                 )
             )

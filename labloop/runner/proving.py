@@ -187,4 +187,3 @@ def middle(setting: Setting) -> Any:
     if setting.default is not None:
         return setting.default
     return (low * high) ** 0.5 if low > 0.0 and high / low > 100.0 else (low + high) / 2.0
-

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 from botorch.acquisition.analytic import LogExpectedImprovement
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from botorch.models.transforms.outcome import Standardize
 from botorch.optim import optimize_acqf
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
@@ -139,3 +142,17 @@ def test_a_matrix_that_cannot_be_factored_is_refused() -> None:
     data = Data(np.array([[0.1], [0.2]]), np.array([0.0, np.nan]), np.array([np.nan, 0.0]))
     with pytest.raises(SurrogateError, match="singular"):
         condition(kernel, data, np.array([0.0, -4.0]))
+
+
+def test_with_botorchs_own_prior_it_is_singletaskgp() -> None:
+    data = told(CUBE, 30)
+    x, y = torch.as_tensor(data.points), torch.as_tensor(data.values).unsqueeze(-1)
+    stock = SingleTaskGP(x, y, outcome_transform=Standardize(1))
+    mll = ExactMarginalLogLikelihood(stock.likelihood, stock)
+    fit_gpytorch_mll(mll)
+    reference = mll.train()(stock(*stock.train_inputs), stock.train_targets).item()
+    kernel = Separable("rbf", (0, 1, 2), number_prior=dimension_scaled(3, 3))
+    standard = (data.values - data.values.mean()) / data.values.std(ddof=1)
+    ours = fit(kernel, Data(data.points, standard, np.zeros(30)))
+    assert ours.value / 30 == pytest.approx(reference, abs=1e-4)
+    assert np.exp(ours.theta) == pytest.approx(stock.covar_module.lengthscale.detach().numpy()[0], rel=0.02)
