@@ -40,6 +40,7 @@ from labloop.bench import (
 )
 
 from .new_era_codec import ALARMS, MOST, UL, UL_MIN, Volumes, number, rate
+from .new_era_evidence import Act, compared, moved_ul, stands, tolerance_ul, volumes_of
 from .new_era_line import PUMPING, Line
 from .new_era_options import read_options
 
@@ -93,6 +94,7 @@ class NE1000(Driver):
         self._step_ul = read.volumes[0]
         self._armed: tuple[Any, Begun] | None = None
         self._begun: Begun | None = None
+        self._unheard = False  # somebody asked in our place, and ended before the answer was written down
         self._ran = ""  # the act that was told to run last
         self._refused = False
 
@@ -240,7 +242,7 @@ class NE1000(Driver):
         if begun is None:
             return Progress(done=True, achieved={"volume": Amount(0.0, "uL")})
         reply, now, alarm = self._line.sure()
-        moved = _moved(begun.direction, begun.before, now)
+        moved = moved_ul(begun.direction, begun.before, now)
         if alarm:
             kind, why = ALARMS[alarm]
             if moved >= 0.0:  # less than 0: the counters began anew and say nothing of this act
@@ -250,7 +252,7 @@ class NE1000(Driver):
         if reply.status in PUMPING:
             left_s = (begun.volume_ul - moved) / begun.rate_ul_min * 60.0
             return Progress(done=False, achieved=achieved, again_in_s=min(max(left_s, 0.2), 5.0))
-        if moved < begun.volume_ul - _tolerance(begun.before, now):
+        if moved < begun.volume_ul - tolerance_ul(begun.before, now):
             kind, how = ("paused", "paused") if reply.status == "P" else ("stopped", "stopped")
             raise InstrumentFault(f"it was {how} at {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')}", kind)
         return Progress(done=True, achieved=achieved)
@@ -260,10 +262,20 @@ class NE1000(Driver):
         if act == self.act != self._ran and _asks_for_something(self.resolved(action, settings)):
             return Verdict(state="not_begun", why="it was never told to run")
         reply, now, _ = self._line.sure()
-        if act == self.act and self._refused and reply.status not in PUMPING and self._stands(before, now):
+        if act == self.act and self._refused and reply.status not in PUMPING and stands(before, now, self._line.reset):
             return Verdict(state="not_begun", why="it refused to run, and its counters have not moved")
         if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
+        if (
+            self._unheard
+            and reply.status == "S"
+            and now.infused == now.withdrawn == 0.0
+            and stands(before, now, self._line.reset)
+        ):
+            return Verdict(
+                state="cannot_tell",
+                why="its counters stand at 0 as they did before, and nobody knows whether it was switched off since",
+            )
         return self._compared(action, settings, before, now, reply.status)
 
     def witnessed(
@@ -273,47 +285,27 @@ class NE1000(Driver):
         """Compare the counters that somebody else read when the pump stood still with those before the act."""
         if RESET in first_reply or not {"infused", "withdrawn"} <= after.keys():
             return Verdict(state="cannot_tell", why="its counters were lost, or not read, when it was stopped")
-        return self._compared(action, settings, before, _volumes(after), "S")
+        return self._compared(action, settings, before, volumes_of(after), "S")
 
-    def overheard(self, first_reply: str) -> None:
+    @property
+    def alarm(self) -> str:
+        """The alarm of a reset, as long as nothing was configured since."""
+        return RESET if self._line.reset else ""
+
+    def overheard(self, first_reply: str | None) -> None:
         """A reset that somebody else was told of in our place: the counters are lost all the same."""
-        if RESET in first_reply:
+        if first_reply is None:
+            self._unheard = True
+        elif RESET in first_reply:
             self._line.note("R")
 
     def _compared(
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], now: Volumes, status: str
     ) -> Verdict:
         values = self.resolved(action, settings)
-        rate_ul_min, wanted = _float(values, "rate_ul_min"), float(number(_volume_ul(values)))
-        if not _asks_for_something(values):
-            return Verdict(state="done", why="nothing was asked for", achieved={"volume": Amount(0.0, "uL")})
-        if "infused" not in before or "withdrawn" not in before:
-            return Verdict(state="cannot_tell", why="the counters were not read before the act")
-        then = _volumes(before)
-        direction = DIRECTIONS[action]
-        moved, other = _moved(direction, then, now), _moved("WDR" if direction == "INF" else "INF", then, now)
-        tolerance = _tolerance(then, now)
-        if status == direction[0]:  # a reading in passing, which nothing confirms, says nothing against it
-            seen = {"volume": Amount(min(max(moved, 0.0), wanted), "uL")}
-            return Verdict(state="running", why=f"it {PUMPING[status]}", achieved=seen)
-        if status in PUMPING:
-            return Verdict(state="cannot_tell", why=f"it {PUMPING[status]}, which is another act")
-        if moved < -tolerance or abs(other) > tolerance:
-            return Verdict(state="cannot_tell", why="the counters were cleared or moved by somebody else since")
-        achieved = {"volume": Amount(max(moved, 0.0), "uL")}
-        if wanted <= tolerance or moved > wanted + tolerance:
-            return Verdict(
-                state="cannot_tell",
-                why=f"its counters show {written(moved, 'uL')} (to {written(now.resolution, 'uL')}) where "
-                f"{written(wanted, 'uL')} was asked for",
-            )
-        if moved >= wanted - max(tolerance, self._step_ul):  # less than a motor step nobody can deliver afterwards
-            return Verdict(state="done", why="its counters show the whole volume", achieved=achieved)
-        if moved < tolerance:
-            return Verdict(state="not_begun", why="its counters have not moved")
-        rest = {"rate": Amount(rate_ul_min, "uL/min"), "volume": Amount(wanted - moved, "uL")}
-        why = f"its counters show {written(moved, 'uL')} of {written(wanted, 'uL')}"
-        return Verdict(state="partial", why=why, achieved=achieved, remainder=rest)
+        wanted_ul = float(number(_volume_ul(values))) if _asks_for_something(values) else 0.0
+        act = Act(DIRECTIONS[action], _float(values, "rate_ul_min"), wanted_ul)
+        return compared(act, before, now, status, self._step_ul)
 
     def brake(self) -> None:
         """Pause pumping, unheard: on a line of five pumps the last one would else wait for the others' answers."""
@@ -324,11 +316,6 @@ class NE1000(Driver):
         self._line.stop()
 
     # --- how it is said -----------------------------------------------------------------------------------------
-
-    def _stands(self, before: Mapping[str, Amount], now: Volumes) -> bool:
-        """Whether nothing has moved since ``before``, or, where it was switched off and on since, since then."""
-        then = Volumes(0.0, 0.0, now.resolution) if self._line.reset else _volumes(before)
-        return max(abs(_moved(way, then, now)) for way in ("INF", "WDR")) <= _tolerance(then, now)
 
     def _pump(self, direction: str, **settings: float | None) -> None:
         begun = self._arm(direction, settings)
@@ -380,24 +367,10 @@ def _asks_for_something(values: Mapping[str, Value]) -> bool:
     return _float(values, "rate_ul_min") != 0.0 and float(number(_volume_ul(values))) != 0.0
 
 
-def _moved(direction: str, then: Volumes, now: Volumes) -> float:
-    moved = now.infused - then.infused if direction == "INF" else now.withdrawn - then.withdrawn
-    return round(moved, 6)
-
-
-def _tolerance(then: Volumes, now: Volumes) -> float:
-    """Two readings, each good to one unit of its last digit."""
-    return 1.5 * max(then.resolution, now.resolution)
-
-
 def _volume_ul(values: Mapping[str, Value]) -> float:
     if "volume_ul" in values:
         return _float(values, "volume_ul")
     return _float(values, "rate_ul_min") * _float(values, "time_s") / 60.0
-
-
-def _volumes(counters: Mapping[str, Amount]) -> Volumes:
-    return Volumes(*(_amount(counters, name) for name in ("infused", "withdrawn", "resolution")))
 
 
 def _float(values: Mapping[str, Value], name: str) -> float:

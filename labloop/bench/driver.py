@@ -114,8 +114,16 @@ class Driver:
         """
         return Verdict(state="cannot_tell", why=f"{self.kind} keeps no record of {action}")
 
-    def overheard(self, first_reply: str) -> None:
-        """Take note of what another process heard first in our place: an alarm that stood, and is gone since."""
+    @property
+    def alarm(self) -> str:
+        """An alarm that was heard and cleared since configure(), and that spoils the evidence; "": none."""
+        return ""
+
+    def overheard(self, first_reply: str | None) -> None:
+        """Take note of what another process heard first in our place: an alarm that stood, and is gone since.
+
+        None: somebody asked, and ended before the answer was written down.
+        """
 
     def brake(self) -> None:
         """Say the one thing that ends motion soonest, and wait for no answer; stop() follows and makes sure.

@@ -89,6 +89,7 @@ class Station:
     port: Port
     declaration: Declaration
     identity: Identity | None = None
+    stranger: str = ""  # in words: something else answers in its place, which must not be told anything
 
     @property
     def actions(self) -> Mapping[str, Action]:
@@ -129,10 +130,10 @@ class Lab:
         for one, now in found.items():
             before = self.instruments[one].identity
             if before is not None and (before.model, before.serial) != (now.model, now.serial):
+                why = f"{now.model} {now.serial} answers where {before.model} {before.serial} was"
+                self.instruments[one].stranger = why
                 raise InstrumentFault(
-                    f"{one} on {port.address}: {now.model} {now.serial} answers where {before.model} {before.serial} "
-                    "was. Put the cables back, or begin a new run",
-                    kind="identity",
+                    f"{one} on {port.address}: {why}. Put the cables back, or begin a new run", kind="identity"
                 )
             self.instruments[one].identity = now
         return found
@@ -143,7 +144,11 @@ class Lab:
         for port in self.ports.values():
             port.interrupt()
         sparing = spared(self.spec)
-        stopping = {name: station for name, station in self.instruments.items() if name not in sparing}
+        strangers = {name for name, station in self.instruments.items() if station.stranger}
+        errors += [f"{name}: {self.instruments[name].stranger}; nothing was said to it" for name in sorted(strangers)]
+        stopping = {
+            name: station for name, station in self.instruments.items() if name not in sparing and name not in strangers
+        }
         # What goes wrong in braking goes wrong in stopping too, and is said there.
         braking = [station.port.submit(station.driver.brake) for station in stopping.values() if _brakes(station)]
         began_s = time.monotonic()
@@ -153,7 +158,7 @@ class Lab:
         }
         wait([*braking, *stopped.values()], LIST_AFTER_S)
         listed = []
-        for step in steps_of(self.spec.safe_state):
+        for step in (step for step in steps_of(self.spec.safe_state) if step.instrument not in strangers):
             future = self._do(step)
             wait([future], LIST_AFTER_S)
             listed.append((f"{step.instrument}.{step.action}", future))
@@ -165,7 +170,11 @@ class Lab:
 
     def close(self) -> list[str]:
         """Say goodbye to every instrument and let go of every port; harmless twice. What went wrong, in words."""
-        leaving = {name: station.port.submit(station.driver.close) for name, station in self.instruments.items()}
+        leaving = {
+            name: station.port.submit(station.driver.close)
+            for name, station in self.instruments.items()
+            if not station.stranger
+        }
         deadline_s = time.monotonic() + CLOSE_S
         errors: list[str] = []
         for name, future in leaving.items():

@@ -178,6 +178,31 @@ class InstrumentIdentified(Fact, frozen=True, kw_only=True):
     first_reply: str = ""
 
 
+class InstrumentAsked(Fact, frozen=True, kw_only=True):
+    """Committed before an instrument with an unsettled act is asked who it is.
+
+    Its first answer is evidence (an alarm is told once, to whoever speaks first): who asked and ended before it was
+    written down in InstrumentIdentified, has lost it.
+    """
+
+    instrument: str
+
+
+class AlarmHeard(Fact, frozen=True, kw_only=True):
+    """An alarm that was cleared by being told, outside the first answer; ``said`` as a first answer has it."""
+
+    instrument: str
+    said: str
+
+
+class InstrumentReplaced(Fact, frozen=True, kw_only=True):
+    """A person says that another instrument stands in its place on purpose; what it did is not asked of the new one."""
+
+    instrument: str
+    by: str = ""
+    why: str = ""
+
+
 class InstrumentConfigured(Fact, frozen=True, kw_only=True):
     """configure() sent the lab's settings; done only after recovery has asked."""
 
@@ -359,7 +384,8 @@ CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | CampaignResumed | CampaignFinished | CampaignStopped
     | CampaignHalted | BudgetExtended | SafeStateReached | GuardStarted | PhaseFinished | NoteTaken | Requested
     | RequestAnswered
-    | InstrumentIdentified | InstrumentConfigured | CountersCleared | InstrumentLost
+    | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
+    | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned
     | TrialInDoubt | TrialResumed | TrialClosed
     | StepStarted | StepFinished | StepFailed | StepInDoubt

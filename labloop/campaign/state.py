@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import events as e
+from . import instruments
 from .errors import StateError
 
 READY, RUNNING, PAUSED, FINISHED, STOPPED, HALTED = "ready", "running", "paused", "finished", "stopped", "halted"
@@ -167,6 +168,9 @@ class CampaignState:
     reason: str = ""
     exit_code: int | None = None
     safe: bool = False
+    # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).
+    heard: dict[str, list[str | None]] = field(default_factory=dict)
+    replaced: dict[str, int] = field(default_factory=dict)  # instrument -> sequence number of the last replacement
     witnesses: dict[str, e.Witness] = field(default_factory=dict)  # what the guard read; until the next act there
     guard_epoch: int = 0  # of the last act of the guard that this run knows of
     runs: int = 0
@@ -276,19 +280,6 @@ def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -
     state.requests[fact.id] = fact.accepted
 
 
-def _identified(state: CampaignState, record: e.Record, fact: e.InstrumentIdentified) -> None:
-    state.identities[fact.instrument] = fact
-    state.instruments[fact.instrument] = "idle"
-
-
-def _configured(state: CampaignState, record: e.Record, fact: e.InstrumentConfigured) -> None:
-    state.configured.add(fact.instrument)
-
-
-def _lost(state: CampaignState, record: e.Record, fact: e.InstrumentLost) -> None:
-    state.instruments[fact.instrument] = "lost"
-
-
 def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:
     if fact.trial in state.trials:
         raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
@@ -354,6 +345,7 @@ def _step_started(state: CampaignState, record: e.Record, fact: e.StepStarted) -
         return
     state.instruments[fact.instrument] = fact.action
     state.witnesses.pop(fact.instrument, None)
+    state.heard.pop(fact.instrument, None)
     state.safe = False
 
 
@@ -394,9 +386,7 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.NoteTaken: _note,
     e.Requested: _requested,
     e.RequestAnswered: _answered,
-    e.InstrumentIdentified: _identified,
-    e.InstrumentConfigured: _configured,
-    e.InstrumentLost: _lost,
+    **instruments.APPLY,
     e.ProposalMade: _proposed,
     e.ProposalApproved: _approved,
     **{kind: _trial_moved for kind in {kind for _, kind in TRIAL}},

@@ -119,6 +119,8 @@ class Loop:
         async def record() -> None:
             try:
                 self.memory.record(e.SafeStateReached(why=why, errors=list(await errors)))
+                for name in self.hand.stations:
+                    self.hand.heard(name)
             finally:
                 self.hand.made_safe.set()
 
@@ -207,7 +209,14 @@ class Loop:
 
     async def _open(self) -> None:
         opening = Opening(self.spec, self.hand, self.memory)
-        await opening.identify()
+        strangers = await opening.identify()
+        if strangers:
+            first = strangers[0].partition(":")[0]
+            self.end(
+                "halt", f"{'; '.join(strangers)}. Put back what was there, or say that it was replaced on purpose "
+                f"(`labloop request RUN replaced {first}`), and resume", 6,
+            )  # fmt: skip
+            raise Ended
         await opening.settle()
         if self.state.questions:
             self._halt_for_questions()

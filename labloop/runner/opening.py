@@ -4,7 +4,7 @@ Asking is read-only, and comes first because configuring may wipe the evidence. 
 fact at once (see recovery), so a start that is killed in the middle is simply made again.
 """
 
-from labloop.bench import Verdict
+from labloop.bench import Identity, InstrumentFault, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.spec import CampaignSpec
@@ -24,18 +24,33 @@ class Opening:
         self.hand = hand
         self.memory = memory
 
-    async def identify(self) -> None:
-        """Ask every instrument who it is, setting nothing. Raises InstrumentFault, InstrumentGone."""
+    async def identify(self) -> list[str]:
+        """Ask every instrument who it is, setting nothing; in words, which ones are not those that were here before.
+
+        Raises InstrumentFault, InstrumentGone.
+        """
+        state, strangers = self.memory.state, []
+        unsettled = {step.begun.instrument for step in state.steps.values() if step.state == s.STARTED}
         for name, station in self.hand.stations.items():
-            identity = station.identity = await self.hand.reach.named(name, station.driver.open)
-            if (seen := self.memory.state.witnesses.get(name)) is not None:
-                station.driver.overheard(seen.first_reply)
+            if name in unsettled:
+                self.memory.record(e.InstrumentAsked(instrument=name))
+            try:
+                now = station.identity = await self.hand.reach.named(name, station.driver.open)
+            except InstrumentFault as fault:
+                station.stranger = str(fault) if fault.kind == "identity" else ""
+                raise
+            known = state.identities.get(name)
+            if known is not None and (known.model, known.serial) != (now.model, now.serial):
+                station.stranger = f"{_who(now)} answers where {_who(known)} was"
+                strangers.append(f"{name}: {station.stranger}")
+                continue
             self.memory.record(
                 e.InstrumentIdentified(
-                    instrument=name, model=identity.model, firmware=identity.firmware, serial=identity.serial,
-                    first_reply=identity.first_reply,
+                    instrument=name, model=now.model, firmware=now.firmware, serial=now.serial,
+                    first_reply=now.first_reply,
                 )
             )  # fmt: skip
+        return strangers
 
     async def settle(self) -> None:
         """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""
@@ -94,6 +109,10 @@ class Opening:
                 return Verdict(state="cannot_tell", why=why), seen_running_s
             if await clock.wait(self.hand.halt, 1.0):
                 raise Ended
+
+
+def _who(one: Identity | e.InstrumentIdentified) -> str:
+    return " ".join(filter(None, (one.model, one.serial)))
 
 
 def _stage_of(step: s.StepState) -> tuple[int | None, str, int, int]:

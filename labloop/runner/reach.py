@@ -70,6 +70,7 @@ class Station(Protocol):
     def actions(self) -> Mapping[str, Action]: ...
 
     identity: Any
+    stranger: str
 
 
 class Memory(Protocol):

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from labloop.bench.settings import suggest
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign import view
@@ -26,6 +27,7 @@ VERBS: Final = {
     "veto": "TRIAL: drop a proposal that has not begun",
     "note": "TEXT: a note for the next shift",
     "refill": "NAME AMOUNT: what a stock holds now",
+    "replaced": "NAME: another instrument stands in its place on purpose",
     "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...] | not-done | discard: answer what is asked",
 }
 
@@ -82,6 +84,8 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
             return Answer(accepted=True, message="noted", facts=[e.NoteTaken(text=text, by=request.by)])
         case "refill":
             return _refill(request)
+        case "replaced":
+            return _replaced(state, request)
         case "resolve":
             return _resolve(state, request, t_s)
         case "tell":
@@ -151,6 +155,16 @@ def _refill(request: e.Requested) -> Answer:
         return _no(f"{amount!r} is no amount: give a number that is not negative, with its unit")
     stock = e.StockSet(name=name, amount=e.Amount(quantity.value, quantity.unit), by=request.by, why=request.why)
     return Answer(accepted=True, message=f"{name} holds {amount} now", stock=[stock])
+
+
+def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
+    if not request.arguments:
+        return _no("what was replaced? replaced NAME")
+    name = request.arguments[0]
+    if name not in state.identities:
+        return _no(f"there is no instrument {name!r} in this run; {suggest(name, state.identities)}")
+    fact = e.InstrumentReplaced(instrument=name, by=request.by, why=request.why)
+    return Answer(accepted=True, message=f"{name} was replaced: resume", facts=[fact])
 
 
 def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:

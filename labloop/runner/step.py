@@ -30,7 +30,7 @@ from labloop.campaign import events as e
 from labloop.campaign.flags import array_flag, believed, no_number
 from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
-from labloop.campaign.state import StepState
+from labloop.campaign.state import STARTED, StepState
 
 from .book import BenchBook
 from .clock import Clock
@@ -176,6 +176,7 @@ class StepHand:
         except _Judged as judged:
             await self._settle(begun, action, start, says, judged.verdict)
         except InstrumentFault as fault:
+            self.heard(name)
             await self._stop(name)
             await self._cut_short(begun, action, start, fault.kind, str(fault))
         except SafetyError as error:
@@ -222,12 +223,16 @@ class StepHand:
 
         Where it cannot tell any more, and the guard had stopped it, what the guard read then decides.
         """
-        begun = step.begun
+        begun, state = step.begun, self.memory.state
         driver = self.stations[begun.instrument].driver
+        if state.replaced.get(begun.instrument, 0) > step.seq:
+            return Verdict(state="cannot_tell", why="Another instrument stands in its place since")
+        for said in state.heard.get(begun.instrument, ()):  # told once, to whoever spoke first
+            driver.overheard(said)
         verdict: Verdict = await self.reach.named(
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, self.act_name(begun.step)
         )
-        seen = self.memory.state.witnesses.get(begun.instrument)
+        seen = state.witnesses.get(begun.instrument)
         if verdict.state == "cannot_tell" and seen is not None:
             then = driver.witnessed(begun.action, begun.settings, begun.before, seen.after, seen.first_reply)
             if then.state != "cannot_tell":
@@ -235,6 +240,13 @@ class StepHand:
         if doubtful := no_number(verdict.achieved) or no_number(verdict.remainder):
             return Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
         return verdict
+
+    def heard(self, name: str) -> None:
+        """Write down an alarm that was told, and so cleared: after a crash it cannot be heard again."""
+        state, said = self.memory.state, self.stations[name].driver.alarm
+        unsettled = any(step.state == STARTED and step.begun.instrument == name for step in state.steps.values())
+        if said and unsettled and not any(said in (known or "") for known in state.heard.get(name, ())):
+            self.memory.record(e.AlarmHeard(instrument=name, said=said))
 
     def does(self, begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
         """What an action with these settings will do to matter, in words: how much, and with which settings."""

@@ -79,6 +79,7 @@ class Bench:
     bench: SimulatedBench
     clock: VirtualClock
     points: list[str] = field(default_factory=list)
+    _struck: bool = False
 
     @classmethod
     def of(cls, lab: Path, *, seed: int = 0, faults: str | None = None) -> "Bench":
@@ -100,20 +101,25 @@ class Bench:
         nursery: Nursery,
         order: dict[str, Any],
         *,
-        at: int = 0,
+        at: int | Callable[[str], bool] = 0,
         strike: Callable[[int], None] = lambda pid: os.kill(pid, signal.SIGKILL),
     ) -> int:
-        """Serve one runner to its end and give its exit code. ``at``: strike it at this point (1: the first)."""
+        """Serve one runner to its end and give its exit code.
+
+        ``at``: strike it at this point (1: the first), or at the first one of which this is true.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.points = []
+        self.points, self._struck = [], False
         try:
             pid = nursery.begin(order, theirs)
             theirs.close()
 
             def past(what: str) -> None:
                 self.points.append(what)
-                if len(self.points) == at:
-                    strike(pid)
+                if self._struck or not (at(what) if callable(at) else len(self.points) == at):
+                    return
+                self._struck = True
+                strike(pid)
 
             with suppress(BrokenPipeError, ConnectionResetError):  # it was killed, and our answer is not read
                 while message := ours.recv(LONGEST):

@@ -1,0 +1,52 @@
+"""What the facts add up to about the instruments of a run: who is there, how it is, and what was heard of it.
+
+A part of campaign.state, which holds what these functions write.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from . import events as e
+
+if TYPE_CHECKING:
+    from .state import CampaignState
+
+
+def _identified(state: "CampaignState", record: e.Record, fact: e.InstrumentIdentified) -> None:
+    state.identities[fact.instrument] = fact
+    heard = state.heard.setdefault(fact.instrument, [])
+    if heard and heard[-1] is None:
+        heard.pop()
+    heard.append(fact.first_reply)
+    state.instruments[fact.instrument] = "idle"
+
+
+def _asked(state: "CampaignState", record: e.Record, fact: e.InstrumentAsked) -> None:
+    state.heard.setdefault(fact.instrument, []).append(None)
+
+
+def _alarm(state: "CampaignState", record: e.Record, fact: e.AlarmHeard) -> None:
+    state.heard.setdefault(fact.instrument, []).append(fact.said)
+
+
+def _replaced(state: "CampaignState", record: e.Record, fact: e.InstrumentReplaced) -> None:
+    state.identities.pop(fact.instrument, None)
+    state.replaced[fact.instrument] = record.seq
+
+
+def _configured(state: "CampaignState", record: e.Record, fact: e.InstrumentConfigured) -> None:
+    state.configured.add(fact.instrument)
+
+
+def _lost(state: "CampaignState", record: e.Record, fact: e.InstrumentLost) -> None:
+    state.instruments[fact.instrument] = "lost"
+
+
+APPLY: Final[Mapping[type, Callable[["CampaignState", e.Record, Any], None]]] = {
+    e.InstrumentIdentified: _identified,
+    e.InstrumentAsked: _asked,
+    e.AlarmHeard: _alarm,
+    e.InstrumentReplaced: _replaced,
+    e.InstrumentConfigured: _configured,
+    e.InstrumentLost: _lost,
+}
