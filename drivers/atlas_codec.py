@@ -12,6 +12,8 @@ from labloop.bench import LineFramer, ProtocolError, shown
 
 READING = re.compile(r"-?\d{1,2}\.\d{3}")
 SAID = re.compile(r"\?(\*?[A-Za-z]+)((?:,[!-+\--~ ]*)*)")
+# What is left of a line whose beginning was thrown away as stale: of a reading, or of the ``*OK`` behind an answer.
+TAIL = re.compile(r"\d?\.?\d{0,3}|O?K")
 OF_ITSELF = {"*RS", "*RE", "*UV", "*OV", "*SL"}
 DONE, REFUSED, WOKE = "*OK", "*ER", "*WA"
 
@@ -51,9 +53,10 @@ class EzoCodec:
         self._asked = Command("i")
         self._values: tuple[str, ...] | None = None
         self._notes: list[str] = []
+        self._first = True
 
     def encode(self, command: Command) -> list[bytes]:
-        self._asked, self._values, self._notes = command, None, []
+        self._asked, self._values, self._notes, self._first = command, None, [], True
         return [command.text.encode("ascii") + b"\r"]
 
     def expects_reply(self, command: Command) -> bool:
@@ -80,6 +83,9 @@ class EzoCodec:
         return None
 
     def _line(self, text: str) -> Answer | None:
+        first, self._first = self._first, False
+        if first and not READING.fullmatch(text) and TAIL.fullmatch(text):
+            return None
         if text in OF_ITSELF:
             self._notes.append(text)
             return None

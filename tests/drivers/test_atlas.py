@@ -33,6 +33,8 @@ TABLE = [
     ("i", True, b"7.123\r?i,pH,2.16\r7.124\r*OK\r", Answer(("pH", "2.16")), "continuous mode, between the lines"),
     ("R", True, b"7.123\r7.124\r*OK\r", Answer(("7.124",)), "continuous mode: the last before its *OK"),
     ("T,?", False, b"*OK\r?T,25\r", Answer(("25",)), "behind an answer that was taken before"),
+    ("*OK,?", False, b"OK\r?*OK,1\r", Answer(("1",)), "the rest of one that was thrown away as stale"),
+    ("i", True, b".123\r?i,pH,2.16\r*OK\r", Answer(("pH", "2.16")), "the rest of a reading"),
     ("R", True, b"*RS\r*RE\r7.203\r*OK\r", Answer(("7.203",), notes=("*RS", "*RE")), f"{DATASHEET}: started again"),
     ("R", True, b"*UV\r7.203\r*OK\r", Answer(("7.203",), notes=("*UV",)), f"{DATASHEET}: supply below 3.1 V"),
 ]
@@ -61,7 +63,8 @@ def test_one_byte_at_a_time_is_the_same(asked, codes, received, reply, source):
     [
         ("T,?", b"?Cal,2\r"),
         ("T,25.0", b"?T,25\r"),
-        ("R", b"7.2\r"),
+        ("R", b"*SL\r7.2\r"),
+        ("i", b"*SL\rOK\r"),
         ("R", b"7.203*OK\r"),
         ("i", b"LSCI,MODEL336\r"),
         ("i", b"\xff\xfe\r"),

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from labloop.bench import Driver
+from labloop.bench import Driver, actions_of
 from tests.drivers.stand import stand_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,8 @@ def row(driver: type[Driver]) -> str:
         for one in actions.values()
     )
     reads = ", ".join(one.name + (f" ({one.unit})" if one.unit else "") for one in driver.signals)
+    if not actions_of(driver):
+        does = reads = "what the lab file says"
     safe = driver.watchdog(stand.options) or "nobody"
     name = f"`{driver.__module__}:{driver.__name__}`"
     return f"| {driver.kind} | {name} | {line} | {does} | {reads or 'nothing'} | {safe} |"

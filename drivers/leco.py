@@ -1,0 +1,350 @@
+"""Any remote actor of LECO (Laboratory Experiment COntrol), over ZMQ: what it can do is written in the lab file.
+
+Sources: LECO's control protocol and schemas/actor.json (pymeasure/leco-protocol), pyleco 0.6.0; leco_client.py has the
+wire, leco_options.py what is written in the lab file. What matters:
+
+* An actor wraps an object: ``get_parameters`` and ``set_parameters`` read and write its attributes (``heater.power``
+  too), ``call_action`` calls its methods. What an attribute means, and in which unit, only the lab file knows.
+* A plain actor does a call before it answers, and hears nothing meanwhile, not even a stop: calls that last belong
+  into the actor's background, with ``until`` to see when they are done.
+* A plain actor keeps no record of calls. When an answer was lost, what became of it is only known where something can
+  be read back: a parameter that was set, or a counter of the actor's own (``counts``). Otherwise a person is asked.
+* An actor that ``remembers`` (the shipped spectrometer, and every instrument that `labloop serve` offers) takes an id
+  with each call, does an id once, and tells by ``last_act`` what became of it.
+* LECO knows no passwords: beyond this machine, only with keys in the address (server_key, client_key).
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from struct import pack
+from typing import Any
+
+from labloop.bench import (
+    Action,
+    Amount,
+    Driver,
+    Exchange,
+    Expected,
+    Identity,
+    InstrumentFault,
+    Progress,
+    ProtocolError,
+    Reading,
+    Signal,
+    SpecError,
+    Value,
+    Verdict,
+    as_amounts,
+    written,
+)
+
+from .leco_client import Answer, LecoClient, act_id, actor_of, array_of, finite, report_of
+from .leco_options import Doing, Options, Told, read_options
+
+# What is read back may differ by the last digits of a float on its way through JSON and an instrument.
+ALIKE = 1e-6
+# A counter that is off by this part of what was asked for has counted it all, or nothing of it.
+COUNTED = 1e-3
+LOOK_S = 0.5
+
+
+class LecoActor(Driver):
+    """An actor of LECO. The port's address names it: ``?actor=N1.furnace``; the options are in leco_options.py."""
+
+    kind = "LECO actor"
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._has: Options = read_options(options)
+        self._client = LecoClient(exchange, actor_of(options, exchange.address), self._has.answer_s)
+        self._doing: Doing | None = None
+        self._values: Mapping[str, Value] = {}
+        self._answer = Answer()
+        self._sent = False
+        self._counted = 0.0
+
+    # --- known without a port -----------------------------------------------------------------------------------
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions that the lab file gives it. Raises SpecError for options that make no sense."""
+        return {name: doing.action for name, doing in read_options(options).doings.items()}
+
+    @classmethod
+    def tells(cls, options: Mapping[str, Any]) -> tuple[Signal, ...]:
+        """The readings that the lab file gives it."""
+        return tuple(one.signal for one in read_options(options).readings)
+
+    @classmethod
+    def complaint(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> str:
+        """A number that is not whole, where the actor takes an integer."""
+        for one in read_options(options).doings[action].given:
+            value = values.get(one.setting.name)
+            if one.whole and value is not None and float(value) != round(float(value)):
+                return f"{one.setting.name} = {value} is not a whole number"
+        return ""
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """As the lab file says."""
+        doing = read_options(options).doings[action]
+        achieved = {}
+        if doing.counts is not None and doing.counts.setting in values:
+            achieved[doing.counts.setting] = _amount(doing, doing.counts.setting, values)
+        return Expected(duration_s=doing.lasts_s, achieved=achieved)
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """As the lab file says."""
+        return read_options(options).watchdog
+
+    # --- on the wire --------------------------------------------------------------------------------------------
+
+    def open(self) -> Identity:
+        """Sign in, and ask who it is. Raises InstrumentFault when something else answers."""
+        self._client.sign_in()
+        asked = [one for one in (self._has.identity, self._has.serial) if one]
+        if not asked:
+            self._client.ask("pong")
+            return Identity(model=self._client.actor, first_reply="pong")
+        said = self._client.parameters(*asked)
+        model = str(said.get(self._has.identity, self._client.actor))
+        if self._has.pattern and not re.search(self._has.pattern, model):
+            raise InstrumentFault(f"{model!r} answers where {self._has.pattern!r} was expected", kind="identity")
+        serial = str(said[self._has.serial]) if self._has.serial else ""
+        return Identity(model=model, serial=serial, first_reply=repr(said))
+
+    def read(self) -> Mapping[str, Reading]:
+        """Every parameter that the lab file reads."""
+        return self._readings(self._has.readings)
+
+    def counters(self) -> Mapping[str, Amount]:
+        """The actor's own counters, by action."""
+        counted = {name: doing for name, doing in self._has.doings.items() if doing.counts is not None}
+        return {name: Amount(self._count(doing), _unit(doing)) for name, doing in counted.items()}
+
+    def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
+        """Set the parameters, read them back, and call."""
+        if action not in self._has.doings:
+            raise SpecError(f"{self._client.actor} has no action {action!r}")
+        self.act, self._sent, self._answer = act, False, Answer()
+        doing = self._doing = self._has.doings[action]
+        self._values = settings
+        if doing.counts is not None and not self._has.remembers:
+            self._counted = self._count(doing)
+        parameters = self._parameters_of(doing, settings)
+        if parameters:
+            self._sent = True
+            self._client.set_parameters(parameters)
+            self._refuse_unlike(doing, parameters)
+        if doing.call:
+            kwargs = {one.argument: one.sent(settings[one.setting.name]) for one in doing.given
+                      if one.argument and one.setting.name in settings}  # fmt: skip
+            if self._has.remembers:
+                kwargs["act"] = act_id(act)
+            self._sent = True
+            self._answer = self._client.call(doing.call, kwargs, doing.answer_s)
+
+    def progress(self, elapsed_s: float) -> Progress:
+        """One look at the parameter that says when it is done. Raises InstrumentFault when it says that it failed."""
+        doing = self._doing
+        if doing is None:
+            return Progress(done=True)
+        if self._has.remembers:
+            return self._remembered(doing)
+        done = self._is_done(doing, self._values)
+        achieved = {}
+        if doing.counts is not None:
+            achieved[doing.counts.setting] = Amount(max(self._count(doing) - self._counted, 0.0), _unit(doing))
+        if not done:
+            left_s = doing.lasts_s - elapsed_s
+            return Progress(done=False, achieved=achieved, again_in_s=min(max(left_s, LOOK_S), 5.0))
+        return self._given(doing, achieved, self._answer.value)
+
+    def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
+        """Ask its memory, or compare its counter or its parameters with what was asked for."""
+        doing = self._has.doings[action]
+        values = self.resolved(action, settings)
+        if self._has.remembers:
+            return self._recalled(doing, values, act)
+        ours = act == self.act
+        if ours and not self._sent:
+            return Verdict(state="not_begun", why="nothing of it was sent")
+        if doing.counts is not None and action in before:
+            return self._counted_since(doing, values, float(before[action].value))
+        if doing.call:
+            if doing.until is not None and not self._is_done(doing, values):
+                return Verdict(state="running", why=f"its {doing.until.parameter} says that it is at it")
+            return Verdict(state="cannot_tell", why="the actor keeps no record of what was called")
+        if wrong := self._unlike(self._parameters_of(doing, values)):
+            return Verdict(state="not_begun", why=wrong)
+        state = "done" if self._is_done(doing, values) else "running"
+        return Verdict(state=state, why="its parameters are as asked for")
+
+    def stop(self) -> None:
+        """What the lab file says; harmless twice. Raises InstrumentFault when a parameter is not taken."""
+        if self._has.stop_call:
+            self._client.call(self._has.stop_call)
+        if self._has.stop_constants:
+            self._client.set_parameters(self._has.stop_constants)
+            if wrong := self._unlike(self._has.stop_constants):
+                raise InstrumentFault(f"after its stop {wrong}", kind="runaway")
+
+    def close(self) -> None:
+        """Sign out."""
+        self._client.sign_out()
+
+    # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _parameters_of(self, doing: Doing, values: Mapping[str, Value]) -> dict[str, Any]:
+        given = {one.parameter: one.sent(values[one.setting.name]) for one in doing.given
+                 if one.parameter and one.setting.name in values}  # fmt: skip
+        return given | dict(doing.constants)
+
+    def _refuse_unlike(self, doing: Doing, parameters: Mapping[str, Any]) -> None:
+        if doing.reads_back and (wrong := self._unlike(parameters)):
+            raise InstrumentFault(f"it does not take what it is told: {wrong}", kind="setup")
+
+    def _unlike(self, wanted: Mapping[str, Any]) -> str:
+        """The first parameter that is not as wanted, in words ("": all are)."""
+        said = self._client.parameters(*wanted)
+        for name, value in wanted.items():
+            if not _alike(said[name], value):
+                return f"{name} is {json.dumps(said[name])} where {json.dumps(value)} was sent"
+        return ""
+
+    def _is_done(self, doing: Doing, values: Mapping[str, Value]) -> bool:
+        until = doing.until
+        if until is None:
+            return True
+        said = self._client.parameters(until.parameter)[until.parameter]
+        if str(said) in until.fails:
+            raise InstrumentFault(f"its {until.parameter} says {said}", kind="failed")
+        if until.near:
+            return abs(finite(said) - float(values[until.near])) <= until.within
+        return str(said) in until.words
+
+    def _count(self, doing: Doing) -> float:
+        assert doing.counts is not None
+        return finite(self._client.parameters(doing.counts.parameter)[doing.counts.parameter])
+
+    def _counted_since(self, doing: Doing, values: Mapping[str, Value], before: float) -> Verdict:
+        assert doing.counts is not None
+        name, unit = doing.counts.setting, _unit(doing)
+        wanted = float(values[name])
+        busy = doing.until is not None and not self._is_done(doing, values)
+        got = self._count(doing) - before
+        if got < -COUNTED * abs(wanted):
+            return Verdict(state="cannot_tell", why=f"{doing.counts.parameter} has gone back: it was cleared meanwhile")
+        why = f"{doing.counts.parameter} has gone up by {written(got, unit)}, {written(wanted, unit)} were asked for"
+        achieved = {name: Amount(max(got, 0.0), unit)}
+        if busy:
+            return Verdict(state="running", why=why, achieved=achieved)
+        if got >= wanted - COUNTED * abs(wanted):
+            return Verdict(state="done", why=why, achieved=achieved)
+        if got <= COUNTED * abs(wanted):
+            return Verdict(state="not_begun", why=why)
+        return Verdict(
+            state="partial", why=why, achieved=achieved, remainder=_remainder(doing, values, achieved)
+        )  # fmt: skip
+
+    def _remembered(self, doing: Doing) -> Progress:
+        report = self._last(act_id(self.act))
+        if report is None:
+            raise InstrumentFault("it does not know the act that it began", kind="forgotten")
+        if report["state"] == "running":
+            left_s = finite(report["duration_s"]) - finite(report["elapsed_s"])
+            return Progress(done=False, again_in_s=min(max(left_s, 0.05), 5.0))
+        if report["state"] != "done":
+            raise InstrumentFault(f"its {doing.call} was stopped", kind="stopped")
+        return self._given(doing, _achieved(doing, report), report["result"])
+
+    def _recalled(self, doing: Doing, values: Mapping[str, Value], act: str) -> Verdict:
+        report = self._last(act_id(act))
+        if report is None:
+            return Verdict(state="not_begun", why="it knows no act of this id")
+        state = {"running": "running", "done": "done", "stopped": "partial"}[report["state"]]
+        achieved = _achieved(doing, report)
+        remainder = _remainder(doing, values, achieved) if state == "partial" else {}
+        why = f"it remembers the act as {report['state']}"
+        return Verdict(state=state, why=why, achieved=achieved, remainder=remainder)
+
+    def _last(self, act: str) -> dict[str, Any] | None:
+        said = self._client.call("last_act", {"act": act}).value
+        return None if said is None else report_of(said)
+
+    def _given(self, doing: Doing, achieved: Mapping[str, Amount], result: Any) -> Progress:
+        """What it gives at its end: parameters, and what the call returned or left behind."""
+        readings = dict(self._readings([one for one in doing.gives if one.parameter]))
+        arrays: dict[str, bytes] = {}
+        for one in doing.gives:
+            name = one.signal.name
+            if one.parameter:
+                continue
+            answer = self._answer if not one.call else self._client.call(one.call, {"act": act_id(self.act)})
+            value = result if not one.call else answer.value
+            if one.result:
+                value = value.get(one.result) if isinstance(value, Mapping) else None
+            if one.signal.array:
+                arrays[name] = _array(value, answer)
+                readings[name] = Reading(unit=one.signal.unit)
+            else:
+                readings[name] = _reading(one, value)
+        return Progress(done=True, achieved=achieved, readings=readings, arrays=arrays)
+
+    def _readings(self, told: tuple[Told, ...] | list[Told]) -> dict[str, Reading]:
+        names = list(dict.fromkeys(one.parameter for one in told))
+        said = self._client.parameters(*names) if names else {}
+        return {one.signal.name: _reading(one, said[one.parameter]) for one in told}
+
+
+def _reading(told: Told, value: Any) -> Reading:
+    if told.signal.unit:
+        return Reading(value=finite(value), unit=told.signal.unit)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        value = json.dumps(value)
+    return Reading(value=value if isinstance(value, str) else finite(value))
+
+
+def _array(value: Any, answer: Answer) -> bytes:
+    """The numbers of a list, or of the frame behind the answer: float64, little-endian."""
+    if answer.frames:
+        return array_of(answer)
+    if not isinstance(value, list) or not value:
+        raise ProtocolError("an array was due, and there came neither a list of numbers nor a frame")
+    return pack(f"<{len(value)}d", *(finite(one) for one in value))
+
+
+def _alike(said: Any, wanted: Any) -> bool:
+    if isinstance(wanted, bool) or isinstance(said, bool) or not isinstance(wanted, (int, float)):
+        return bool(said == wanted)
+    return isinstance(said, (int, float)) and math.isclose(said, wanted, rel_tol=ALIKE, abs_tol=1e-12)
+
+
+def _unit(doing: Doing) -> str:
+    assert doing.counts is not None
+    return next(one.setting.unit for one in doing.given if one.setting.name == doing.counts.setting)
+
+
+def _amount(doing: Doing, name: str, values: Mapping[str, Value]) -> Amount:
+    unit = next(one.setting.unit for one in doing.given if one.setting.name == name)
+    return Amount(values[name], unit)
+
+
+def _remainder(doing: Doing, values: Mapping[str, Value], achieved: Mapping[str, Amount]) -> dict[str, Amount]:
+    """The settings that would deliver the rest, where that can be said."""
+    name = doing.action.amount
+    if not doing.action.remainder or name not in achieved:
+        return {}
+    left = float(values[name]) - float(achieved[name].value)
+    return as_amounts(doing.action, {**values, name: left}) if left > 0.0 else {}
+
+
+def _achieved(doing: Doing, report: Mapping[str, Any]) -> dict[str, Amount]:
+    """How much was done, where the report's result has the counter's name."""
+    result = report.get("result")
+    if doing.counts is None or not isinstance(result, Mapping) or doing.counts.parameter not in result:
+        return {}
+    return {doing.counts.setting: Amount(finite(result[doing.counts.parameter]), _unit(doing))}

@@ -1,0 +1,371 @@
+"""Any LECO actor: what a lab file may say of it, and the driver on a simulated evaporator and on one that remembers."""
+
+import contextlib
+import copy
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.leco import LecoActor
+from drivers.leco_options import read_options
+from labloop.bench import Amount, InProcessMessageLink, InstrumentFault, LinkError, Port, ProtocolError, SpecError
+from labloop.bench.settings import resolve
+from labloop.simulation.bench import SimulatedBench
+from labloop.simulation.clock import VirtualClock
+from tests.drivers.rigs import Rig
+from tests.drivers.stands.leco import EVAPORATOR
+
+
+def changed(path, value):
+    """The evaporator's options with one of them another: ``actions.heat.until.is``."""
+    options = copy.deepcopy(EVAPORATOR)
+    *where, last = path.split(".")
+    table = options
+    for name in where:
+        table = table.setdefault(name, {})
+    if value is None:
+        del table[last]
+    else:
+        table[last] = value
+    return options
+
+
+# --- what the lab file says -------------------------------------------------------------------------------------------
+
+
+def test_actions_and_readings_are_declared_as_the_lab_file_says():
+    actions = LecoActor.declare(EVAPORATOR)
+    assert list(actions) == ["heat", "deposit", "spectrum"]
+    heat, deposit, spectrum = actions.values()
+    assert (heat.act, heat.repeatable, heat.evidence) == (True, True, "its parameters, read back")
+    assert (deposit.act, deposit.repeatable, deposit.remainder) == (True, False, True)
+    assert (deposit.amount, deposit.evidence) == ("thickness", "its own counter deposited_nm")
+    assert [one.name for one in spectrum.gives] == ["transmission", "thickness"] and spectrum.gives[0].array
+    (temperature,) = heat.settings
+    assert (temperature.low, temperature.high, temperature.unit) == (20.0, 300.0, "degC")
+    assert [one.name for one in LecoActor.tells(EVAPORATOR)] == ["temperature", "thickness", "state", "shutter"]
+    assert LecoActor.expected("heat", {"temperature": 50.0}, EVAPORATOR).duration_s == 300.0
+    assert LecoActor.expected("deposit", {"thickness": 50.0}, EVAPORATOR).achieved == {"thickness": Amount(50.0, "nm")}
+
+
+@pytest.mark.parametrize(
+    "path, value, why",
+    [
+        ("colour", "red", "has no option 'colour'"),
+        ("identity", "EVAPORATOR", "is no table"),
+        ("answers_within", "1 h", "lies outside 0 to 120 s"),
+        ("readings.state", {"parameter": "a b"}, "is no name of a parameter"),
+        ("readings.2nd", {}, "is no name; letters"),
+        ("stop", None, "needs its stop"),
+        ("stop.parameters", {"heater": [1]}, "is no parameter with a plain value"),
+        ("actions.heat.act", "yes", "is neither true nor false"),
+        ("actions.heat.colour", "red", "did you mean|known:"),
+        ("actions.heat.settings.temperature.unit", None, "needs unit, from and to"),
+        ("actions.heat.settings.temperature.from", 400, "is not below"),
+        ("actions.heat.settings.temperature.argument", "t", "needs one of the two"),
+        ("actions.heat.until.is", "idle", "needs one of the two"),
+        ("actions.heat.until.near", "pressure", "must be a setting with a number"),
+        ("actions.heat.settings.rate", {"argument": "rate", "unit": "K/min", "from": 1, "to": 9}, "calls nothing"),
+        ("actions.deposit.until.is", [True], "is no word"),
+        ("actions.deposit.counts.setting", "mass", "is not one of its settings"),
+        ("actions.deposit.counts", None, "nobody can say how much is left"),
+        ("actions.wait", {}, "calls nothing"),
+        ("remembers", True, "remembers calls"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_place(path, value, why):
+    with pytest.raises(SpecError, match=why):
+        LecoActor.declare(changed(path, value))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+PLACES = [
+    "identity", "readings", "readings.state", "actions", "actions.heat", "actions.heat.settings",
+    "actions.heat.settings.temperature", "actions.heat.until", "actions.deposit.counts", "actions.spectrum.gives",
+    "actions.spectrum.gives.transmission", "stop", "remembers", "answers_within", "actions.heat.lasts",
+]  # fmt: skip
+
+
+@given(st.sampled_from(PLACES), JSON.filter(lambda value: value is not None))
+def test_whatever_is_written_is_read_or_refused(path, value):
+    with contextlib.suppress(SpecError):
+        read_options(changed(path, value))
+
+
+def test_words_may_be_sent_as_values_and_numbers_as_integers():
+    options = changed("actions.power", {
+        "call": "power", "settings": {
+            "mode": {"argument": "on", "sends": {"on": True, "off": False}, "default": "on"},
+            "level": {"argument": "level", "unit": "count", "from": 0, "to": 10, "whole": True},
+        },
+    })  # fmt: skip
+    doing = read_options(options).doings["power"]
+    mode, level = doing.given
+    assert mode.setting.choices == ("on", "off") and (mode.sent("off"), level.sent(3.0)) == (False, 3)
+    assert LecoActor.complaint("power", {"mode": "on", "level": 2.5}, options) == "level = 2.5 is not a whole number"
+    assert LecoActor.complaint("power", {"mode": "on", "level": 2.0}, options) == ""
+    assert resolve(doing.action, {"level": Amount(2.0)}) == {"mode": "on", "level": 2.0}
+
+
+# --- the driver on the evaporator -------------------------------------------------------------------------------------
+
+
+def rig(options=EVAPORATOR, **more):
+    return Rig(LecoActor, **more, **options).ready()
+
+
+def test_it_says_who_it_is_and_what_it_reads():
+    it = rig()
+    identity = it.driver.open()
+    assert (identity.model, identity.serial) == ("EVAPORATOR 3, S/N 0042", "0042")
+    said = it.driver.read()
+    assert (said["temperature"].value, said["temperature"].unit) == (22.0, "degC")
+    assert (said["state"].value, said["shutter"].value) == ("idle", "false")
+
+
+def test_a_film_is_deposited_and_counted():
+    it = rig()
+    it.begin("deposit", thickness=(30.0, "nm"))
+    assert it.look().achieved["thickness"].value == 0.0
+    it.wait(10.0)
+    assert it.look().achieved["thickness"] == Amount(5.0, "nm") and not it.look().done
+    look = it.finish()
+    assert look.achieved["thickness"] == Amount(30.0, "nm")
+    assert [(entry.act, entry.phase) for entry in it.ledger] == [("deposit", "begin"), ("deposit", "end")]
+    it.begin("deposit", "act-2", thickness=(12.0, "nm"))
+    assert it.finish().achieved["thickness"].value == pytest.approx(12.0)
+
+
+def test_a_substrate_is_heated_until_it_is_warm():
+    it = rig()
+    it.begin("heat", temperature=(100.0, "degC"))
+    assert it.device.heater and not it.look().done
+    it.finish()
+    assert it.device.temperature_c() == pytest.approx(100.0, abs=1.0)
+
+
+def test_a_call_may_give_an_array_and_a_parameter():
+    it = rig()
+    it.begin("deposit", thickness=(20.0, "nm"))
+    it.finish()
+    it.begin("spectrum", points=(3.0, "count"))
+    look = it.finish()
+    assert struct.unpack("<3d", look.arrays["transmission"])[0] == pytest.approx(0.3679 * 0.99, abs=0.02)
+    assert look.readings["thickness"].value == 20.0
+
+
+def test_a_parameter_that_is_not_taken_is_a_fault():
+    it = rig()
+    it.device._turn = lambda setpoint_c, heater: None
+    with pytest.raises(InstrumentFault, match=r"setpoint_c is 22.0 where 100.0 was sent") as caught:
+        it.begin("heat", temperature=(100.0, "degC"))
+    assert caught.value.kind == "setup"
+    options = changed("actions.heat.reads_back", False)
+    it = rig(options)
+    it.device._turn = lambda setpoint_c, heater: None
+    it.begin("heat", temperature=(100.0, "degC"))
+
+
+def test_what_the_actor_refuses_is_a_fault_in_its_own_words():
+    it = rig()
+    it.begin("deposit", thickness=(30.0, "nm"))
+    with pytest.raises(
+        InstrumentFault, match=r"deposit at N1.evaporator: Internal error \(-32603\): RuntimeError"
+    ) as caught:
+        it.begin("deposit", "act-2", thickness=(30.0, "nm"))
+    assert caught.value.kind == "refused"
+
+
+def test_a_word_that_says_it_failed_is_a_fault():
+    it = rig()
+    it.begin("deposit", thickness=(30.0, "nm"))
+    it.device.broken = True
+    with pytest.raises(InstrumentFault, match="its state says error") as caught:
+        it.finish()
+    assert caught.value.kind == "failed"
+
+
+def test_another_instrument_is_refused_with_what_answered():
+    it = Rig(LecoActor, **changed("identity.is", "FURNACE"))
+    with pytest.raises(
+        InstrumentFault, match="'EVAPORATOR 3, S/N 0042' answers where 'FURNACE' was expected"
+    ) as caught:
+        it.driver.open()
+    assert caught.value.kind == "identity"
+
+
+def test_an_actor_that_nobody_asks_for_its_name_must_be_there():
+    it = Rig(LecoActor, **changed("identity", {}))
+    assert it.driver.open().model == "N1.evaporator"
+    it.driver._client.actor = "N1.other"
+    with pytest.raises(InstrumentFault, match="Receiver is not in addresses list"):
+        it.driver.open()
+
+
+def test_a_port_that_names_no_actor_is_refused():
+    it = rig()
+    with pytest.raises(SpecError, match="names no actor"):
+        LecoActor(it.port.exchange("it", "zmq+tcp://127.0.0.1:12301"), **EVAPORATOR)
+    LecoActor(it.port.exchange("it", "zmq+tcp://127.0.0.1:12301"), actor="N1.evaporator", **EVAPORATOR)
+
+
+def test_what_became_of_a_film():
+    it = rig()
+    before = it.driver.counters()
+    assert before == {"deposit": Amount(0.0, "nm")}
+    wished = {"thickness": Amount(40.0, "nm")}
+    assert it.happened("deposit", wished, before).state == "not_begun"
+    it.begin("deposit", thickness=(40.0, "nm"))
+    it.wait(20.0)
+    assert it.happened("deposit", wished, before).state == "running"
+    it.driver.stop()
+    verdict = it.restarted() and it.driver.open() and it.happened("deposit", wished, before)
+    assert (verdict.state, verdict.achieved["thickness"].value) == ("partial", 10.0)
+    assert verdict.remainder == {"thickness": Amount(30.0, "nm")}
+    it.begin("deposit", "act-2", thickness=(30.0, "nm"))
+    it.finish()
+    assert it.happened("deposit", wished, before, "act-3").state == "done"
+    it.device.deposited_nm = 0.0
+    assert it.happened("deposit", wished, {"deposit": Amount(40.0, "nm")}, "act-3").state == "cannot_tell"
+
+
+def test_what_became_of_heating():
+    it = rig()
+    wished = {"temperature": Amount(80.0, "degC")}
+    assert it.happened("heat", wished, {}).state == "not_begun"
+    it.begin("heat", temperature=(80.0, "degC"))
+    it.restarted().open()
+    assert it.happened("heat", wished, {}).state == "running"
+    it.wait(600.0)
+    assert it.happened("heat", wished, {}).state == "done"
+    it.driver.stop()
+    verdict = it.happened("heat", wished, {})
+    assert verdict.state == "not_begun" and "heater is false where true was sent" in verdict.why
+
+
+def test_of_a_plain_call_nobody_can_tell():
+    options = changed(
+        "actions.deposit", {"call": "deposit", "act": True, "settings": EVAPORATOR["actions"]["deposit"]["settings"]}
+    )
+    it = rig(options)
+    wished = {"thickness": Amount(10.0, "nm")}
+    assert LecoActor.declare(options)["deposit"].evidence == ""
+    it.begin("deposit", thickness=(10.0, "nm"))
+    assert it.look().done and it.happened("deposit", wished, {}).state == "cannot_tell"
+    it.port.link.interrupt()
+    with pytest.raises(LinkError):
+        it.begin("deposit", "act-2", thickness=(10.0, "nm"))
+    it.port.link.resume()
+    assert it.happened("deposit", wished, {}, "act-3").state == "cannot_tell"
+
+
+def test_a_stop_that_is_not_taken_is_not_believed():
+    it = rig()
+    it.begin("heat", temperature=(100.0, "degC"))
+    it.device._turn = lambda setpoint_c, heater: None
+    with pytest.raises(InstrumentFault, match="after its stop heater is true where false was sent") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
+
+
+def test_a_coordinator_that_has_forgotten_us_is_signed_in_to_again():
+    it = rig()
+    it.device.coordinator.forget()
+    assert it.driver.read()["state"].value == "idle"
+
+
+@pytest.mark.parametrize(
+    "value, why",
+    [(None, "where a number was due"), ("hot", "where a number was due"), (True, "where a number was due")],
+)
+def test_a_number_that_is_none_is_refused(value, why):
+    it = rig()
+    values = it.device._values
+    it.device._values = lambda: values() | {"temperature_c": value}
+    with pytest.raises(ProtocolError, match=why):
+        it.driver.read()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_a_bad_line_no_film_is_deposited_twice(seed):
+    it = Rig(LecoActor, faults="drop=0.05,late=0.05,double=0.05,unsolicited=0.05", seed=seed, **EVAPORATOR)
+
+    def insist(call, *args):
+        for _ in range(40):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                continue
+        raise AssertionError("no way through in 40 tries")
+
+    insist(it.driver.open)
+    before = insist(it.driver.counters)
+    wished = {"thickness": Amount(25.0, "nm")}
+    try:
+        it.begin("deposit", thickness=(25.0, "nm"))
+    except (LinkError, ProtocolError):
+        if insist(lambda: it.happened("deposit", wished, before)).state == "not_begun":
+            insist(lambda: it.begin("deposit", thickness=(25.0, "nm")))
+    it.wait(120.0)
+    assert insist(lambda: it.happened("deposit", wished, before)).state == "done"
+    assert it.device.deposited_nm == 25.0
+
+
+# --- an actor that remembers ------------------------------------------------------------------------------------------
+
+PORT = "zmq+tcp://127.0.0.1:12300?actor=N1.spectrometer"
+SPECTROMETER = {
+    "remembers": True,
+    "identity": {"parameter": "model", "is": "Z0", "serial": "serial_number"},
+    "readings": {"waste": {"parameter": "waste_ml", "unit": "mL"}},
+    "actions": {
+        "measure": {
+            "call": "measure",
+            "settings": {"integration": {"argument": "integration_time_ms", "unit": "ms", "from": 1, "to": 10000}},
+            "gives": {
+                "spectrum": {"call": "spectrum", "array": True},
+                "length": {"result": "length", "unit": "count"},
+            },
+        },
+        "rinse": {"call": "rinse", "act": True},
+    },
+    "stop": {"call": "stop"},
+}
+
+
+@pytest.fixture
+def spectrometer():
+    clock = VirtualClock()
+    plan = {"instruments": {"it": {"simulator": "simulators.spectrometer:Spectrometer", "port": PORT}}}
+    bench = SimulatedBench(plan, clock)
+    port = Port(InProcessMessageLink(PORT, bench.lines[PORT], clock), inline=True)
+    driver = LecoActor(port.exchange("it", PORT), **SPECTROMETER)
+    driver.open()
+    return driver, clock, bench
+
+
+def test_what_an_actor_remembers_is_never_in_doubt(spectrometer):
+    driver, clock, bench = spectrometer
+    assert driver.open().serial == "Z0-0001"
+    driver.begin("measure", {"integration": 100.0}, "act-1")
+    assert not driver.progress(0.0).done
+    clock.advance_to(clock.now_s() + 1.0)
+    look = driver.progress(1.0)
+    assert look.done and look.readings["length"].value == len(look.arrays["spectrum"]) == 301 * 16
+    driver.begin("rinse", {}, "act-2")
+    driver.begin("rinse", {}, "act-2")  # the same id: answered, not done again
+    assert driver.happened("rinse", {}, {}, "act-2").state == "running"
+    clock.advance_to(clock.now_s() + 5.0)
+    driver.stop()
+    assert driver.happened("rinse", {}, {}, "act-2").state == "partial"
+    with pytest.raises(InstrumentFault, match="its rinse was stopped"):
+        driver.progress(5.0)
+    assert driver.happened("rinse", {}, {}, "act-3").state == "not_begun"
+    assert [entry.phase for entry in bench.ledger.entries if entry.act == "rinse"] == ["begin", "end"]
+    assert driver.happened("measure", {"integration": Amount(100.0, "ms")}, {}, "act-1").state == "done"
