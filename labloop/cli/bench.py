@@ -75,13 +75,27 @@ def keys(
     words.say(f"A lab file names it in the port: ?server_key=THEIRS{public.suffix}&client_key={secret.name}")
 
 
-def ports(json: Json = False) -> None:
-    """The serial ports of this machine, as a lab file writes them."""
+def ports(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask on each port who is there, as each known driver asks; sets nothing.")
+    ] = False,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", metavar="PORT", help="Only this port, like serial:///dev/ttyUSB0.")
+    ] = None,
+    lab: Annotated[
+        Path | None, typer.Option("--lab", metavar="LAB", help="Whose drivers are tried (default: all shipped ones).")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The serial ports of this machine, as a lab file writes them; with --probe, who is on them."""
     from dataclasses import asdict
 
     from labloop.bench.discovery import serial_ports
 
     found = serial_ports()
+    if probe or at:
+        _probe(at or [one.address for one in found], lab, json)
+        return
     if json:
         words.give_json({"schema": 1, "ports": [asdict(one) for one in found]})
     elif not found:
@@ -91,3 +105,28 @@ def ports(json: Json = False) -> None:
             ["port", "device", "what", "serial number"],
             [[one.address, one.device, one.description, one.serial_number] for one in found],
         )
+
+
+def _probe(places: list[str], lab: Path | None, json: bool) -> None:
+    from dataclasses import asdict
+
+    from labloop.campaign.spec import read_lab
+    from labloop.runner.probing import known
+    from labloop.runner.probing import probe as ask
+
+    drivers = known(read_lab(lab) if lab is not None else None)
+    heard = []
+    for place in places:
+        for one in ask(place, drivers):
+            words.say(f"{one.address}  {one.driver}  {one.model or 'nobody'}")
+            heard.append(one)
+    answered = [one for one in heard if one.model]
+    if json:
+        words.give_json({"schema": 1, "heard": [asdict(one) for one in heard]})
+    elif answered:
+        words.give_table(
+            ["driver", "model", "serial number", "port, as a lab file writes it"],
+            [[one.driver, one.model, one.serial, one.address] for one in answered],
+        )
+    else:
+        words.say("Nobody answered as any known instrument does. Look at power, cable, line settings and address.")

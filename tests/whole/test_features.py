@@ -159,3 +159,15 @@ def test_a_campaign_stops_by_what_the_planner_sees_and_by_what_it_costs(tmp_path
     costs = [1 + float(trial.settings["q"]) / 100 for trial in state.trials.values()]
     assert "of the budget's cost of 20 are spent" in state.reason
     assert sum(costs) >= 20 > sum(costs[:-1])
+
+
+def test_ten_kinds_of_instrument_several_on_shared_lines(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert go(run, 2, virtual=True, campaign=ROOT / "campaigns" / "many-instruments.yaml") == 0
+    state = s.fold(records(run))
+    assert state.measured == 2 and not state.questions
+    assert len({identity.model for identity in state.identities.values()}) >= 10
+    acted = {step.begun.instrument for step in state.steps.values() if step.state == s.FINISHED}
+    assert acted >= {
+        "pump_agno3", "nitrogen", "argon", "quench", "jacket", "hotplate", "balance", "ph", "smu", "spectrometer",
+    }  # fmt: skip

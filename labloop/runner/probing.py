@@ -1,0 +1,77 @@
+"""Who is on a port? Each known driver asks once, in the way it asks who is there, and sets nothing.
+
+Known are the serial instruments of the lab files that are given (labloop's own bench.yaml has every driver it ships),
+each with its line settings. What stands on the port hears questions that are not its own: a driver's open() only asks,
+but nobody can promise what an unknown device makes of it. So it is done when a person asks for it, port by port.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from labloop.bench import BenchError, Port, open_link
+from labloop.bench.lab import Declaration, declare
+from labloop.bench.loading import shipped_root
+from labloop.campaign.errors import SpecError
+from labloop.campaign.spec import LabSpec, read_lab
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """One driver to try: its line settings as a lab file writes them, and the entry it comes from."""
+
+    declaration: Declaration
+    line: str
+
+    @property
+    def driver(self) -> str:
+        """``drivers.ika:RCT``."""
+        return f"{self.declaration.driver.__module__}:{self.declaration.driver.__name__}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """One driver on one port. ``model``: who answered it; ``error``: why nobody did."""
+
+    address: str
+    driver: str
+    model: str = ""
+    serial: str = ""
+    error: str = ""
+
+
+def known(lab: LabSpec | None = None) -> list[Known]:
+    """Each serial driver of a lab file once (None: of labloop's own bench). Raises SpecError."""
+    if lab is None:
+        root = shipped_root()
+        if root is None:
+            raise SpecError("labloop's own bench.yaml is not installed here. Name a lab file with --lab")
+        lab = read_lab(Path(root) / "campaigns" / "bench.yaml")
+    found: dict[type, Known] = {}
+    for name, declaration in declare(lab).items():
+        port = urlsplit(lab.instruments[name].port or "")
+        if port.scheme == "serial":
+            found.setdefault(declaration.driver, Known(declaration=declaration, line=port.query))
+    return list(found.values())
+
+
+def probe(place: str, drivers: list[Known]) -> Iterator[Heard]:
+    """Ask on ``place`` (``serial:///dev/ttyUSB0``), driver by driver, and give what each heard; it is closed again."""
+    for one in drivers:
+        address = f"{place}?{one.line}" if one.line else place
+        heard = Heard(address=address, driver=one.driver)
+        try:
+            port = Port(open_link(address))
+        except BenchError as error:
+            yield Heard(address=address, driver=one.driver, error=str(error))
+            continue
+        try:
+            driver = one.declaration.driver(port.exchange("", address), **one.declaration.options)
+            identity = port.submit(driver.open).result()
+            heard = Heard(address=address, driver=one.driver, model=identity.model, serial=identity.serial)
+        except BenchError as error:
+            heard = Heard(address=address, driver=one.driver, error=str(error))
+        finally:
+            port.close()
+        yield heard

@@ -1,0 +1,33 @@
+"""Who is on a port? Each known driver asks in its own way, and only the right one is answered."""
+
+from collections.abc import Callable
+from typing import Any
+
+from labloop.runner.probing import known, probe
+
+Serve = Callable[..., Any]
+PLATE = "serial:///dev/plate?baud=9600&bytesize=7&parity=E"
+
+
+def test_every_serial_driver_that_is_shipped_is_known_once() -> None:
+    names = [one.driver for one in known()]
+    assert len(names) == len(set(names)) >= 12
+    assert {"drivers.ika:RCT", "drivers.new_era:NE1000", "drivers.lakeshore:LS336"} <= set(names)
+    assert "drivers.spectrometer:Spectrometer" not in names, "it has no serial port"
+
+
+def test_only_the_right_driver_is_answered(serve_plan: Serve) -> None:
+    served = serve_plan({"instruments": {"plate": {"simulator": "simulators.ika:RCT", "port": PLATE, "options": {}}}})
+    place = served.ports["plate"].partition("?")[0]
+    some = [one for one in known() if one.driver in ("drivers.ika:RCT", "drivers.new_era:NE1000", "drivers.alicat:MC")]
+    heard = {one.driver: one for one in probe(place, some)}
+    assert len(heard) == 3
+    assert heard["drivers.ika:RCT"].model.startswith("RCT")
+    assert heard["drivers.ika:RCT"].address == f"{place}?baud=9600&bytesize=7&parity=E"
+    for other in ("drivers.new_era:NE1000", "drivers.alicat:MC"):
+        assert not heard[other].model and heard[other].error
+
+
+def test_a_port_that_does_not_open_says_so_for_each() -> None:
+    (heard,) = probe("serial:///dev/there-is-no-such-port", known()[:1])
+    assert not heard.model and "there-is-no-such-port" in heard.error
