@@ -24,7 +24,6 @@ library alicatlib has them on record. What matters of them:
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from labloop.bench import (
@@ -39,7 +38,6 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
-    Setting,
     Signal,
     SpecError,
     Steady,
@@ -52,28 +50,16 @@ from labloop.bench import (
 )
 
 from .alicat_codec import ANSWERS, MODEL, AlicatCodec, Command, Frame, frame_of
+from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, limited
 
 # A data frame of 60 characters takes 32 ms at 19200 baud; a controller answers within 50 ms.
 ANSWER_S = 1.0
 # What is set is read back to a thousandth of full scale: displays have five digits.
 READ_BACK = 0.001
 TRIES = 2
-# A flow settles within a second or two; the supply behind it may take longer.
-SETTLE_S = 30.0
 # Standard cubic centimetres and litres a minute; what counts as standard is the device's own setting.
 UNITS = {"SCCM": 1.0, "SmL/m": 1.0, "SLPM": 1000.0, "SL/m": 1000.0}
 
-RATE = Setting(
-    name="rate", argument="rate_ml_min", unit="mL/min", low=0.0, high=1e6, doc="standard volume of gas a minute"
-)
-TOLERANCE = Setting(
-    name="tolerance", argument="tolerance_ml_min", unit="mL/min", low=0.0, high=1e6, required=False,
-    doc="how near counts as reached; 2 % of full scale, if left out",
-)  # fmt: skip
-REACH_BY = Setting(
-    name="reach_by", argument="reach_by_s", unit="s", low=1.0, high=3600.0, default=SETTLE_S, required=False,
-    doc="how long reaching it may take",
-)  # fmt: skip
 EVIDENCE = "the setpoint and whether the valve is held, read back"
 
 
@@ -105,23 +91,12 @@ class MC(Driver):
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions, with full scale as the limit. Raises SpecError for options that make no sense."""
         refuse_unknown(options, ("address", "full_scale", "gas"), cls.__name__)
-        full = _full_scale(options)
-        limited = {
-            "rate": replace(RATE, high=full, resolution=full / 10_000.0),
-            "tolerance": replace(TOLERANCE, low=full / 1000.0, high=full, default=full / 50.0),
-        }
-        return {
-            name: replace(one, settings=tuple(limited.get(setting.name, setting) for setting in one.settings))
-            for name, one in super().declare(options).items()
-        }
+        return limited(super().declare(options), _full_scale(options), steps=10_000)
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """A few seconds until the flow is there, then the hold."""
-        if action == "off":
-            return Expected()
-        achieved = {"flow": Amount(float(values["rate_ml_min"]), "mL/min")}
-        return Expected(duration_s=3.0 + float(values.get("time_s", 0.0)), achieved=achieved)
+        return expected_of(values)
 
     # --- on the wire --------------------------------------------------------------------------------------------
 
@@ -176,11 +151,7 @@ class MC(Driver):
         """Let gas flow at a rate in mL/min and go on; done when it does."""
         self._begin(rate_ml_min, tolerance_ml_min, 0.0, reach_by_s)
 
-    @action(
-        RATE, TOLERANCE, REACH_BY,
-        Setting(name="time", argument="time_s", unit="s", low=0.0, high=604_800.0, doc="how long, once reached"),
-        gives=signals[:1], act=True, holds=True,
-    )  # fmt: skip
+    @action(RATE, TOLERANCE, REACH_BY, TIME, gives=signals[:1], act=True, holds=True)
     def hold(self, rate_ml_min: float, tolerance_ml_min: float, reach_by_s: float, time_s: float) -> None:
         """Let gas flow at a rate in mL/min for a time; it goes on afterwards. Only time without a break counts."""
         self._begin(rate_ml_min, tolerance_ml_min, time_s, reach_by_s)

@@ -125,6 +125,8 @@ class KoradCodec:
         text = self._rest[:length].decode("latin-1")
         if not re.fullmatch(form, text, re.ASCII | re.DOTALL):
             raise self._refused(1)
+        if length == 1 and len(self._rest) > 1:  # any byte is a status, so it must be the only one
+            raise self._refused(len(self._rest))
         self._rest = self._rest[length:]
         return text
 

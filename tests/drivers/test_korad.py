@@ -81,6 +81,7 @@ def test_nothing_follows_a_command_and_a_sixth_byte_is_left_behind():
         ("VSET1?", b"KORAD"),
         ("VSET1?", b"2.5012"),  # a digit was lost, and it came twice
         ("VOUT1?", b"\xb1\xb2.\xb50"),
+        ("STATUS?", b"\x0200S?\x03\r\nQ"),
         ("*IDN?", b"12.50"),
         ("*IDN?", b"\x02" + b"00S?\x03\r\n"),
         ("*IDN?", b"K" * 100),

@@ -1,0 +1,43 @@
+"""What mass flow controllers of any maker declare alike: a rate within full scale, and when it counts as reached."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from labloop.bench import Action, Amount, Expected, Setting, Value
+
+# A flow settles within a second or two; the supply behind it may take longer.
+SETTLE_S = 30.0
+
+RATE = Setting(
+    name="rate", argument="rate_ml_min", unit="mL/min", low=0.0, high=1e6,
+    doc="volume of gas a minute, at the instrument's reference conditions",
+)  # fmt: skip
+TOLERANCE = Setting(
+    name="tolerance", argument="tolerance_ml_min", unit="mL/min", low=0.0, high=1e6, required=False,
+    doc="how near counts as reached; 2 % of full scale, if left out",
+)  # fmt: skip
+REACH_BY = Setting(
+    name="reach_by", argument="reach_by_s", unit="s", low=1.0, high=3600.0, default=SETTLE_S, required=False,
+    doc="how long reaching it may take",
+)  # fmt: skip
+TIME = Setting(name="time", argument="time_s", unit="s", low=0.0, high=604_800.0, doc="how long, once reached")
+
+
+def limited(actions: Mapping[str, Action], full_ml_min: float, steps: int) -> dict[str, Action]:
+    """The actions with full scale as their limit. ``steps``: how many a setpoint has from 0 to there."""
+    own = {
+        "rate": replace(RATE, high=full_ml_min, resolution=full_ml_min / steps),
+        "tolerance": replace(TOLERANCE, low=full_ml_min / 1000.0, high=full_ml_min, default=full_ml_min / 50.0),
+    }
+    return {
+        name: replace(one, settings=tuple(own.get(setting.name, setting) for setting in one.settings))
+        for name, one in actions.items()
+    }
+
+
+def expected_of(values: Mapping[str, Value]) -> Expected:
+    """A few seconds until the flow is there, then the hold; nothing of what has no rate."""
+    if "rate_ml_min" not in values:
+        return Expected()
+    achieved = {"flow": Amount(float(values["rate_ml_min"]), "mL/min")}
+    return Expected(duration_s=3.0 + float(values.get("time_s", 0.0)), achieved=achieved)
