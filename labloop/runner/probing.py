@@ -60,18 +60,26 @@ def probe(place: str, drivers: list[Known]) -> Iterator[Heard]:
     """Ask on ``place`` (``serial:///dev/ttyUSB0``), driver by driver, and give what each heard; it is closed again."""
     for one in drivers:
         address = f"{place}?{one.line}" if one.line else place
-        heard = Heard(address=address, driver=one.driver)
         try:
             port = Port(open_link(address))
         except BenchError as error:
             yield Heard(address=address, driver=one.driver, error=str(error))
             continue
         try:
-            driver = one.declaration.driver(port.exchange("", address), **one.declaration.options)
-            identity = port.submit(driver.open).result()
-            heard = Heard(address=address, driver=one.driver, model=identity.model, serial=identity.serial)
-        except BenchError as error:
-            heard = Heard(address=address, driver=one.driver, error=str(error))
+            yield _ask(port, address, one)
         finally:
             port.close()
-        yield heard
+
+
+def _ask(port: Port, address: str, one: Known) -> Heard:
+    """Ask twice: what another driver has said before may stand in the instrument's ear and spoil the first question."""
+    driver = one.declaration.driver(port.exchange("", address), **one.declaration.options)
+    heard = Heard(address=address, driver=one.driver)
+    for _ in range(2):
+        try:
+            identity = port.submit(driver.open).result()
+        except BenchError as error:
+            heard = Heard(address=address, driver=one.driver, error=str(error))
+        else:
+            return Heard(address=address, driver=one.driver, model=identity.model, serial=identity.serial)
+    return heard
