@@ -32,7 +32,10 @@ SLACK = 5e-10
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One parameter as one number. ``step`` is set for grids, ``values`` for choices."""
+    """One parameter as one number. ``step`` is set for grids, ``values`` for choices.
+
+    unlike: what is known of how far apart unordered choices are, k x k each, 1 in the mean; described: by what.
+    """
 
     name: str
     kind: Literal["real", "grid", "ordered", "label"]
@@ -42,6 +45,8 @@ class Column:
     step: float = 0.0
     integer: bool = False
     values: tuple[Value, ...] = ()
+    unlike: tuple[Array, ...] = field(default=(), compare=False, repr=False)
+    described: str = ""
 
     @property
     def levels(self) -> int | None:

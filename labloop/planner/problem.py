@@ -2,17 +2,20 @@
 
 from typing import Any
 
+import numpy as np
+
 from labloop.campaign.errors import SpecError
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import OutcomeSpec, Target
-from labloop.campaign.parameters import Parameter, Range
+from labloop.campaign.parameters import Choices, Molecules, Parameter, Range
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 from labloop.campaign.stopping import Stopping
 
-from .encoding import Column, Encoding, Linear, Settings
+from . import molecules
+from .encoding import Array, Column, Encoding, Linear, Settings
 from .goals import Goal
 from .planner import Engine, Problem, plan
 from .proposal import Proposal
@@ -66,7 +69,22 @@ def _column(name: str, parameter: Parameter) -> Column:
             step=parameter.stride or 0.0,
             integer=parameter.integer,
         )
-    return Column(name, "ordered" if parameter.ordered else "label", values=parameter.values)
+    if parameter.ordered:
+        return Column(name, "ordered", values=parameter.values)
+    described, unlike = _described(parameter)
+    return Column(name, "label", values=parameter.values, unlike=unlike, described=described)
+
+
+def _described(parameter: Parameter) -> tuple[str, tuple[Array, ...]]:
+    """By what the levels of unordered choices are described, and how unlike that makes them."""
+    if isinstance(parameter, Molecules):
+        if not molecules.is_known():
+            return "name alone (RDKit is not installed: pip install labloop[chem])", ()
+        return "structure", molecules.unlike(parameter.smiles)
+    if isinstance(parameter, Choices) and parameter.descriptors and len(parameter.values) > 1:
+        apart = molecules.distances(np.array(parameter.table, dtype=float))
+        return ", ".join(parameter.descriptors), (molecules.scaled(apart),) if apart.any() else ()
+    return "", ()
 
 
 def _goal(name: str, outcome: OutcomeSpec, pareto: bool) -> Goal:

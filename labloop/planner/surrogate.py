@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
-from .kernels import Kernel, Separable, dimension_scaled, hamming
+from .kernels import Kernel, LogNormal, Separable, dimension_scaled, hamming
 from .known import Observations
 
 # Prior of the lengthscales: narrower and with a longer mode than BoTorch's (sqrt 2, sqrt 3), 0.74 sqrt(d) instead of
@@ -104,7 +104,8 @@ def fit_all(
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
     noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
     kernel = " and ".join(member.kernel.words for member in beliefs[0].members)
-    return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}; learnt noise sd {noise}")
+    told = "".join(f"; {column.name} by {column.described}" for column in encoding.columns if column.described)
+    return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}{told}; learnt noise sd {noise}")
 
 
 def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[str], memory: Memory) -> Belief:
@@ -162,16 +163,31 @@ def _step(n: int) -> int:
 
 def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Kernel]:
     """One kernel a shape (matern, rbf) over the encoding's columns."""
-    labels = tuple(encoding.labels)
-    numbers = tuple(index for index in range(encoding.dimension) if index not in labels)
+    numbers = tuple(index for index in range(encoding.dimension) if index not in encoding.labels)
+    labels, matrices, prior = unlike(encoding)
     return [
         Separable(
             shape,
             numbers,
             labels,
-            tuple(hamming(len(encoding.columns[index].values)) for index in labels),
+            matrices,
             dimension_scaled(len(numbers), len(numbers), LENGTH_LOC, LENGTH_SCALE),
-            dimension_scaled(len(labels), len(labels), HAMMING_LOC, HAMMING_SCALE),
+            prior,
         )
         for shape in shapes
     ]
+
+
+def unlike(encoding: Encoding) -> tuple[tuple[int, ...], tuple[Array, ...], LogNormal]:
+    """Columns of choices, once for each way in which their levels differ, the ways, and their lengthscales' prior.
+
+    Where levels are described their difference has several parts; each then counts less before anything is seen.
+    """
+    labels, matrices, parts = [], [], []
+    for index in encoding.labels:
+        ways = [hamming(len(encoding.columns[index].values)), *encoding.columns[index].unlike]
+        labels += [index] * len(ways)
+        matrices += ways
+        parts += [len(ways)] * len(ways)
+    loc = HAMMING_LOC + 0.5 * np.log(max(len(encoding.labels), 1)) + np.log(np.array(parts, dtype=float))
+    return tuple(labels), tuple(matrices), LogNormal(loc, np.full(len(parts), HAMMING_SCALE))

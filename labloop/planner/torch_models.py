@@ -12,7 +12,7 @@ Fitted by maximum a posteriori with L-BFGS-B. A fit that fails raises SurrogateE
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,21 +36,23 @@ from .errors import SurrogateError
 from .gp import LEAST_NOISE
 from .kernels import LEAST_LENGTH
 from .known import Observations
-from .surrogate import HAMMING_LOC, HAMMING_SCALE, LENGTH_LOC, LENGTH_SCALE
+from .surrogate import LENGTH_LOC, LENGTH_SCALE, unlike
 
 
-class HammingKernel(Kernel):  # type: ignore[misc]
-    """exp(-sum_c [x_c != y_c] / l_c): two choices are alike or not, and each column learns how much that matters."""
+class UnlikeKernel(Kernel):  # type: ignore[misc]
+    """exp(-sum_c D_c[x_c, x'_c] / l_c) of index columns: D_c, how unlike two levels are; l_c, how much it matters."""
 
     has_lengthscale = True
 
+    def __init__(self, unlike: Sequence[Array], **settings: Any) -> None:
+        super().__init__(ard_num_dims=len(unlike), **settings)
+        self._unlike = [torch.as_tensor(one, dtype=torch.float64) for one in unlike]
+
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: object) -> Tensor:
         """Kernel matrix ... x n1 x n2 of index columns ... x n x c (its diagonal where ``diag``)."""
-        if diag:
-            unlike = (x1 != x2).to(x1)
-            return torch.exp(-(unlike / self.lengthscale).sum(-1))
-        unlike = (x1.unsqueeze(-2) != x2.unsqueeze(-3)).to(x1)
-        return torch.exp(-(unlike / self.lengthscale.unsqueeze(-2)).sum(-1))
+        a, b = (x1.long(), x2.long()) if diag else (x1.long().unsqueeze(-2), x2.long().unsqueeze(-3))
+        each = [one[a[..., c], b[..., c]] / self.lengthscale[..., c] for c, one in enumerate(self._unlike)]
+        return torch.exp(-torch.stack(each).sum(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +114,15 @@ def _kernel(encoding: Encoding, kernel: str) -> Kernel:
     smooth = _smooth(kernel, numbers) if numbers else None
     if not labels:
         return smooth
-    prior = LogNormalPrior(loc=HAMMING_LOC + 0.5 * float(np.log(len(labels))), scale=HAMMING_SCALE)
-    hamming = HammingKernel(
-        ard_num_dims=len(labels),
-        active_dims=tuple(labels),
+    columns, matrices, seen = unlike(encoding)
+    prior = LogNormalPrior(loc=torch.as_tensor(seen.loc), scale=torch.as_tensor(seen.scale))
+    choices = UnlikeKernel(
+        matrices,
+        active_dims=columns,
         lengthscale_prior=prior,
         lengthscale_constraint=GreaterThan(LEAST_LENGTH, transform=None, initial_value=prior.mode),
     )
-    return hamming if smooth is None else smooth * hamming
+    return choices if smooth is None else smooth * choices
 
 
 def _smooth(kernel: str, numbers: list[int]) -> Kernel:
