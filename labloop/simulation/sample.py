@@ -168,6 +168,8 @@ class Sample:
             if pump in droplet.running:
                 droplet.running.discard(pump)
                 droplet.ended_s = at_s
+        # What was stopped before anything had moved is no droplet.
+        self.waiting = [one for one in self.waiting if one.running or any(one.volumes_ul.values())]
 
     # -- heat --------------------------------------------------------------------------------------------------------
     def heated(self, hottest_c: float, now_c: float) -> None:

@@ -239,3 +239,16 @@ def test_a_value_that_is_no_distance_becomes_the_height_of_a_band(tmp_path: Path
     at = Sample(read_chemistry(given, ["pump_x", "pump_y"]), 1)
     make(at, {"pump_x": 40.0, "pump_y": 60.0}, 0.0)
     assert at.measure(60.0).max() == pytest.approx(30.0, abs=0.5)
+
+
+def test_pumps_that_were_stopped_before_anything_moved_made_no_droplet() -> None:
+    sample = Sample()
+    for pump in ("a", "b"):
+        sample.pump_starts(pump, 0.0)
+    for pump in ("a", "b"):
+        sample.pump_stops(pump, 0.0)
+    assert sample.waiting == []
+    sample.pump_starts("a", 600.0)
+    sample.pump_moved("a", 10.0, 1.0)
+    sample.pump_stops("a", 601.0)
+    assert [droplet.volumes_ul for droplet in sample.waiting] == [{"a": 10.0}]

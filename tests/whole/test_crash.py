@@ -28,15 +28,9 @@ def test_two_virtual_runs_write_the_same_journal_to_the_last_byte(tmp_path: Path
     assert records(tmp_path / "a") == records(tmp_path / "b")
 
 
-@pytest.mark.parametrize("kill_at", [14, 27, 31])
-def test_a_virtual_run_killed_after_a_commit_ends_as_if_it_never_was(tmp_path: Path, kill_at: int) -> None:
-    killed_and_resumed(tmp_path, kill_at)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kill_at", range(2, 60, 3))
-def test_a_virtual_run_killed_after_any_commit(tmp_path: Path, kill_at: int) -> None:
-    killed_and_resumed(tmp_path, kill_at)
+def test_a_virtual_run_killed_after_a_commit_ends_as_if_it_never_was(tmp_path: Path) -> None:
+    """As a person does it, planner and all; test_kill_anywhere kills at every point."""
+    killed_and_resumed(tmp_path, kill_at=27)
 
 
 def killed_and_resumed(tmp_path: Path, kill_at: int) -> None:

@@ -133,3 +133,25 @@ def test_killed_at_every_point_of_thirty_acts() -> None:
     assert [line for wrong, _ in parts for line in wrong] == []
     asked = sum(questions for _, questions in parts)
     assert asked <= MOST_QUESTIONS / 100.0 * len(every)
+
+
+@pytest.mark.slow
+def test_killed_while_the_model_proposes() -> None:
+    """A result that nobody spoilt leads to the same proposals; one that was made again differs by the noise only."""
+    with memory_folder() as folder, Nursery() as nursery:
+        stage = Stage.set(folder, nursery, trials=6, sobol=3)
+        whole, points = stage.unharmed(nursery)
+        assert sum(trial.source == "model" for trial in whole.trials.values()) == 3
+        for point in range(40, points, points // 8):
+            run = stage.copy(f"killed-{point}")
+            bench = Bench.of(stage.lab)
+            assert bench.run(nursery, {"resume": str(run)}, at=point) == -9
+            bench.pass_time(GAPS_S[point % len(GAPS_S)])
+            assert bench.run(nursery, {"resume": str(run)}) == 0
+            state = s.fold(records(run))
+            assert accounts.disagreements(bench.ledger, state) == []
+            assert accounts.lost_trials(state) + accounts.not_as_wished(state) + accounts.done_twice(state) == []
+            if all(trial.state == s.MEASURED for trial in state.trials.values()):
+                assert accounts.best_settings(stage.campaign, state) == accounts.best_settings(stage.campaign, whole)
+            best, right = (min(accounts.outcomes(one, OUTCOME).values()) for one in (state, whole))
+            assert best < right + 0.02, f"point {point}: {best:.4f} where {right:.4f} was found"
