@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from labloop.runner.probing import known, probe
+from tests.drivers.stand import stand_of
+from tests.drivers.test_house_rules import DRIVERS
 
 Serve = Callable[..., Any]
 PLATE = "serial:///dev/plate?baud=9600&bytesize=7&parity=E"
@@ -12,7 +14,8 @@ PLATE = "serial:///dev/plate?baud=9600&bytesize=7&parity=E"
 def test_every_serial_driver_that_is_shipped_is_known_once() -> None:
     names = [one.driver for one in known()]
     assert len(names) == len(set(names)) >= 12
-    assert {"drivers.ika:RCT", "drivers.new_era:NE1000", "drivers.lakeshore:LS336"} <= set(names)
+    serial = [driver for driver in DRIVERS if stand_of(driver).port.startswith("serial:")]
+    assert {f"{driver.__module__}:{driver.__name__}" for driver in serial} == set(names)
     assert "drivers.spectrometer:Spectrometer" not in names, "it has no serial port"
 
 
