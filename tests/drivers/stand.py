@@ -11,7 +11,8 @@ class Stand:
     """``port`` as a lab file writes it, ``options`` of the driver, ``simulation`` of the simulator alone.
 
     ``act``: an action that lasts, with settings in the middle of their limits, as (value, unit). ``stopped``: what
-    happened() says when it was begun, ran for 5 s and was stopped. ``acts`` False: nothing it does changes matter.
+    happened() says when it was begun, ran for 5 s and was stopped, ``tells``: before it was stopped. ``acts`` False:
+    nothing it does changes matter.
     ``hearing``: what of the simulator's state changes by being asked. ``rests_s``: how long it takes to come to rest.
     ``proving``: of ``simulation``, what every action can be done with.
     """
@@ -22,6 +23,7 @@ class Stand:
     options: Mapping[str, Any] = field(default_factory=dict)
     simulation: Mapping[str, Any] = field(default_factory=dict)
     stopped: str = "partial"
+    tells: str = "running"
     acts: bool = True
     proving: Mapping[str, Any] = field(default_factory=dict)
     hearing: frozenset[str] = frozenset()
