@@ -73,11 +73,11 @@ def test_exchanges(sent, answer, source):
 
 
 def test_what_comes_too_soon_after_a_setting_is_lost():
-    """All manuals: at least 250 ms between two commands."""
+    """All manuals: at least 250 ms between two commands; 100 ms of them are the computer's, when it is busy."""
     device = bath()
     device.receive(b"out_sp_00 55.5\r", 0.0)
-    assert device.receive(b"in_sp_00\r", 0.24) == b""
-    assert device.receive(b"in_sp_00\r", 0.25) == b"55.50\r\n"
+    assert device.receive(b"in_sp_00\r", 0.14) == b""
+    assert device.receive(b"in_sp_00\r", 0.15) == b"55.50\r\n"
 
 
 def test_of_several_commands_in_one_write_those_before_a_setting_are_heard():
@@ -89,8 +89,8 @@ def test_of_several_commands_in_one_write_those_before_a_setting_are_heard():
 def test_these_are_times_of_the_host():
     device = Circulator(World(speed=60.0), "bath", {})
     device.receive(b"out_sp_00 55.5\r", 0.0)
-    assert device.receive(b"in_sp_00\r", 14.9) == b""
-    assert device.receive(b"in_sp_00\r", 15.0) == b"55.50\r\n"
+    assert device.receive(b"in_sp_00\r", 8.9) == b""
+    assert device.receive(b"in_sp_00\r", 9.0) == b"55.50\r\n"
 
 
 def test_under_manual_control_it_answers_and_obeys_nobody():
@@ -109,7 +109,7 @@ def test_on_rs485_it_hears_its_own_address_only():
 def test_it_warms_at_its_rate_and_comes_to_rest_at_its_goal():
     device = bath()
     told(device, b"out_sp_00 60", b"out_mode_05 1")
-    assert device.leg.at(600.25) == pytest.approx(ROOM_C + 600 * UP_K_S)
+    assert device.leg.at(600.15) == pytest.approx(ROOM_C + 600 * UP_K_S)
     assert float(device.receive(b"in_pv_00\r", 7200.0)) == 60.0
     told(device, b"out_sp_00 10", at_s=8000.0)
     assert device.leg.at(8600.0) == pytest.approx(60.0 - 600 * DOWN_K_S)
