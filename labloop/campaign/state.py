@@ -145,7 +145,8 @@ class CampaignState:
     code: dict[str, str] = field(default_factory=dict)  # of the drivers, as the run was begun or a person accepted
     seq: int = 0
     at: str = ""
-    t_s: float = 0.0
+    t_s: float = 0.0  # lab seconds, as far as a fact has told them
+    t_at: str = ""  # when that was
     trials: dict[int, TrialState] = field(default_factory=dict)
     open_trials: set[int] = field(default_factory=set)  # not closed: proposed, running, or still to be cleaned up
     steps: dict[str, StepState] = field(default_factory=dict)
@@ -185,7 +186,9 @@ class CampaignState:
             self.state = _move(CAMPAIGN, self.state, fact, record.seq, "campaign")
         _APPLY.get(kind, _nothing)(self, record, fact)
         self.seq, self.at = record.seq, record.at
-        self.t_s = max(self.t_s, getattr(fact, "t_s", 0.0))
+        t_s = getattr(fact, "t_s", None)
+        if t_s is not None and (t_s > self.t_s or not self.t_at):
+            self.t_s, self.t_at = t_s, record.at
 
     @property
     def seed(self) -> int:

@@ -200,9 +200,9 @@ def elapsed_s(state: CampaignState, runner: str, now: datetime) -> float:
     """Return the run's own time so far. Between two facts of a living run it goes on with the wall's, at its speed."""
     speed = state.opened.speed if state.opened else 1.0
     going = state.state in (RUNNING, PAUSED) and runner == "alive" and state.mode in ("simulated", "live")
-    if not going or not state.at:
+    if not going or not state.t_at:
         return state.t_s
-    since_s = (now - datetime.fromisoformat(state.at)).total_seconds()
+    since_s = (now - datetime.fromisoformat(state.t_at)).total_seconds()
     return state.t_s + max(since_s, 0.0) * speed
 
 

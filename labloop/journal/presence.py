@@ -10,7 +10,7 @@ power cut may take that.
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -50,6 +50,9 @@ class Presence:
         self._beat_s = now()
         self._shown: dict[str, Any] = {}
         self.trouble: StoreError | None = None  # why runner.json could not be renewed at the last beat
+        self.also: Callable[[], Mapping[str, Any]] = dict  # what is written down beside each beat
+        former = locks.last_holder(folder / LOCK)
+        self.former: Mapping[str, Any] = former.note if former is not None else {}  # the same of the runner before
         self._lock = FileLock.take(folder / LOCK, f"{folder}: the run", note={"beat_s": self._beat_s}, wait_s=wait_s)
         self._show()
 
@@ -64,7 +67,7 @@ class Presence:
         if now_s - self._beat_s < self._every_s and not changed:
             return
         self._beat_s = now_s
-        self._lock.write(beat_s=now_s)
+        self._lock.write(beat_s=now_s, **self.also())
         if changed or self.trouble is not None:
             self._shown = shown
             self._show()

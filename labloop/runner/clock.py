@@ -1,15 +1,23 @@
 """The clock a run lives by: lab seconds that go on across stops, and the stamp of each fact.
 
-A wall clock may run ``speed`` times faster (simulators then do as well). A virtual clock stands still while anything is
-computed and leaps to the next timer when nothing is left to do; its stamps start at a fixed day, so that two virtual
-runs with one seed write the same journal to the last byte.
+A wall clock may run ``speed`` times faster (simulators then do as well). It counts by the machine's time since it was
+switched on, sleep included: whoever sets the computer's clock changes nothing, and a laptop that slept for eight hours
+had its samples stand for eight hours. Across a stop it goes on by the same count; only when the machine was switched on
+anew in between, by the date. A date that lies before the last fact tells nothing: then nobody knows how old a sample is
+(``unknown_before_s``), and what may only wait for so long has waited too long.
+
+A virtual clock stands still while anything is computed and leaps to the next timer when nothing is left to do; its
+stamps start at a fixed day, so that two virtual runs with one seed write the same journal to the last byte.
 """
 
 import asyncio
+import math
 import selectors
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +30,7 @@ class Clock(Protocol):
 
     speed: float
     virtual: bool
+    unknown_before_s: float
 
     def now_s(self) -> float: ...
     def stamp(self) -> str: ...
@@ -34,18 +43,52 @@ def utc_stamp() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A moment as a machine knows it: which start of it (``boot``; "": not known), how long since, and the date."""
+
+    boot: str
+    up_s: float
+    at: datetime
+
+
+def up_s() -> float:
+    """Seconds since the machine was switched on, sleep included where the system counts it."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+def moment() -> Moment:
+    """Now."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # only Linux says so; elsewhere the date has to do
+        boot = ""
+    return Moment(boot=boot, up_s=up_s(), at=datetime.now(UTC))
+
+
 class WallClock:
-    """Real time, ``speed`` lab seconds to the second, starting at ``start_s``."""
+    """Real time, ``speed`` lab seconds to the second, starting at ``start_s``. ``up``: what it counts by."""
 
     virtual = False
 
-    def __init__(self, speed: float = 1.0, start_s: float = 0.0) -> None:
+    def __init__(
+        self, speed: float = 1.0, start_s: float = 0.0, *, unknown_before_s: float = -math.inf,
+        up: Callable[[], float] = up_s,
+    ) -> None:  # fmt: skip
         self.speed = speed
+        self.unknown_before_s = unknown_before_s
         self._start_s = start_s
-        self._began = time.monotonic()
+        self._up = up
+        self._began = up()
 
     def now_s(self) -> float:
-        return self._start_s + (time.monotonic() - self._began) * self.speed
+        return self._start_s + (self._up() - self._began) * self.speed
+
+    def note(self) -> dict[str, Any]:
+        """This moment and the lab's, to go on by after a crash."""
+        now = moment()
+        return {"boot": now.boot, "up_s": now.up_s, "t_s": self.now_s()}
 
     def stamp(self) -> str:
         return utc_stamp()
@@ -67,6 +110,7 @@ class VirtualClock:
 
     virtual = True
     speed = 1.0
+    unknown_before_s = -math.inf
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now_s = start_s

@@ -7,7 +7,7 @@ runner) hands a ``Parts`` to session.begin or session.resume; everything else of
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from labloop.campaign.spec import LabSpec
 from labloop.campaign.state import CampaignState
 from labloop.planner.process import PlannerProcess
 
-from .clock import Clock, VirtualClock, WallClock
+from .clock import Clock, Moment, VirtualClock, WallClock, moment
 from .connect import Bench, live_bench, served_bench, virtual_bench
 from .folder import RunFolder
 
@@ -26,14 +26,24 @@ def planner_of_its_own(spec: Mapping[str, Any], folder: Path) -> Any:
     return PlannerProcess(spec, folder, log=folder / "planner.log")
 
 
-def lab_clock(opened: CampaignOpened, state: CampaignState) -> Clock:
-    """The clock goes on where it was; the time that nobody lived through counts (a sample ages without a runner)."""
+def lab_clock(
+    opened: CampaignOpened, state: CampaignState, note: Mapping[str, Any], now: Callable[[], Moment] = moment
+) -> Clock:
+    """The clock goes on where it was; the time that nobody lived through counts (a sample ages without a runner).
+
+    ``note``: what the last runner left (WallClock.note).
+    """
     if opened.mode == "virtual":
         return VirtualClock(state.t_s)
-    gap_s = 0.0
-    if state.at:
-        gap_s = max((datetime.now(UTC) - datetime.fromisoformat(state.at)).total_seconds(), 0.0)
-    return WallClock(opened.speed, state.t_s + gap_s * opened.speed)
+    here, speed = now(), opened.speed
+    if here.boot and note.get("boot") == here.boot:
+        return WallClock(speed, max(state.t_s, note["t_s"] + (here.up_s - note["up_s"]) * speed))
+    if not state.t_at:
+        return WallClock(speed)
+    gap_s = (here.at - datetime.fromisoformat(state.t_at)).total_seconds()
+    if gap_s < 0.0:
+        return WallClock(speed, state.t_s, unknown_before_s=state.t_s)
+    return WallClock(speed, state.t_s + gap_s * speed)
 
 
 def bench_of(
@@ -52,7 +62,7 @@ class Parts:
     """``planner``: from the campaign as plain values and the run's folder. ``bench``: open while it is entered."""
 
     planner: Callable[[Mapping[str, Any], Path], Any] = planner_of_its_own
-    clock: Callable[[CampaignOpened, CampaignState], Clock] = lab_clock
+    clock: Callable[[CampaignOpened, CampaignState, Mapping[str, Any]], Clock] = lab_clock
     bench: Callable[[RunFolder, LabSpec, CampaignOpened, Clock], AbstractContextManager[Bench]] = bench_of
 
 

@@ -105,7 +105,9 @@ def _run(
         if facts is None:
             raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")
         started = _started(folder, lab_spec, state, facts, accept)
-        clock = parts.clock(facts, state)
+        clock = parts.clock(facts, state, presence.former)
+        if isinstance(clock, WallClock):
+            presence.also = clock.note
         stamp.clock = clock
         memory = RunMemory(journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests")
         memory.listeners.append(lambda record: listen(record, memory.state))

@@ -115,7 +115,9 @@ class Walk:
         """Until when the stage ahead may begin: after that the sample is too old for it."""
         within_s = ahead.stage.start_within_s
         made = [step.ended_t_s for step in self.steps() if step.begun.stage < ahead.number and step.state == s.FINISHED]
-        return math.inf if within_s is None or not made else max(made) + within_s
+        if within_s is None or not made:
+            return math.inf
+        return max(made) + within_s if max(made) > self.hand.clock.unknown_before_s else -math.inf
 
     def _stale(self, ahead: NextStage) -> str:
         """Why the sample is too old for the stage ahead; empty when it is not."""
@@ -124,4 +126,9 @@ class Walk:
             return ""
         within_s = ahead.stage.start_within_s or 0.0
         names = " and ".join(sorted({step.instrument for step in ahead.stage.steps}))
+        if math.isinf(late_s):
+            return (
+                f"how long the sample waited for {names} is not known: this computer's clock was set back while nobody "
+                f"ran. start_within is {within_s:.0f} s"
+            )
         return f"the sample waited {within_s + late_s:.0f} s for {names}; start_within is {within_s:.0f} s"
