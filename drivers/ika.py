@@ -10,7 +10,9 @@ Source: operating instructions 20014388a, "Interfaces and outputs" (NAMUR comman
   stays silent, and then the driver goes by the set values alone.
 * Some firmware puts the set temperature back to 0 when the heater starts: set, start, read back.
 * The set temperature cannot come near the safety circuit's dial.
-* ``OUT_WD1@s``: heater and stirrer go off when nothing is heard for s seconds (20 to 1500): the plate's own fail-safe.
+* The plate's own fail-safe: ``OUT_WD1@s`` (s: 20 to 1500) switches heater and stirrer off unless *this command* comes
+  again within s seconds; questions do not count. ``OUT_WD2@s`` lets set temperature and set speed fall to the safe
+  values of ``OUT_SP_12@`` and ``OUT_SP_42@`` instead. ``OUT_WD2@0`` ends either.
 """
 
 import re
@@ -34,18 +36,18 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
-    SpecError,
     Steady,
     Value,
     Verdict,
     action,
     hold_settings,
-    quantity_of,
     refuse_unknown,
     shown,
     twice_alike,
     written,
 )
+
+from .ika_watchdog import read_watchdog
 
 # 80 characters (the longest message) take 83 ms at 9600 baud; the plate answers within 100 ms.
 ANSWER_S = 1.0
@@ -129,9 +131,14 @@ EVIDENCE = "the set value and the state of the heater, read back"
 
 
 class RCT(Driver):
-    """An IKA RCT digital. Options: ``watchdog: 60 s`` (off, if left out) for its own fail-safe."""
+    """An IKA RCT digital. Options: ``watchdog: 60 s`` (off, if left out) for its own fail-safe.
+
+    ``safe_temperature`` and ``safe_speed``: what the watchdog lets it fall to, instead of switching heater and stirrer
+    off.
+    """
 
     kind = "IKA RCT hotplate"
+    keeps = ("heat", "hold", "stir")
     signals = (
         Signal(name="temperature", unit="degC", doc="medium, by the probe in it"),
         Signal(name="plate", unit="degC", doc="surface of the plate"),
@@ -141,7 +148,8 @@ class RCT(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._codec = IkaCodec()
-        self._watchdog_s = _watchdog_s(options)
+        self._watchdog = read_watchdog(options)
+        self._armed = False
         self._has_status = True
         self._hold: Hold | None = None
         self._steady = Steady(JUMP_K)
@@ -149,8 +157,8 @@ class RCT(Driver):
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions. Raises SpecError for a watchdog out of range."""
-        refuse_unknown(options, ("watchdog",), cls.__name__)
-        _watchdog_s(options)
+        refuse_unknown(options, ("watchdog", "safe_temperature", "safe_speed"), cls.__name__)
+        read_watchdog(options)
         return super().declare(options)
 
     @classmethod
@@ -167,8 +175,29 @@ class RCT(Driver):
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:
         """The plate's own, when the lab file sets it."""
-        seconds = _watchdog_s(options)
-        return f"the plate's own watchdog: heater and stirrer go off after {seconds} s of silence" if seconds else ""
+        own = read_watchdog(options)
+        if not own.seconds:
+            return ""
+        if own.temperature_c is None:
+            return f"the plate's own watchdog: heater and stirrer go off after {own.seconds} s of silence"
+        speed = f" and {written(own.speed_rpm, 'rpm')}" if own.speed_rpm else ", the stirrer goes off"
+        return (
+            f"the plate's own watchdog: after {own.seconds} s of silence it falls to "
+            f"{written(own.temperature_c, 'degC')}{speed}"
+        )
+
+    @classmethod
+    def silence_s(cls, options: Mapping[str, Any]) -> float:
+        """The time of its watchdog."""
+        return float(read_watchdog(options).seconds)
+
+    @classmethod
+    def standing(cls, options: Mapping[str, Any]) -> Mapping[str, Amount]:
+        """The values that its watchdog falls to."""
+        own = read_watchdog(options)
+        if own.temperature_c is None:
+            return {}
+        return {"temperature": Amount(own.temperature_c, "degC"), "speed": Amount(own.speed_rpm, "rpm")}
 
     @classmethod
     def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
@@ -187,11 +216,28 @@ class RCT(Driver):
         return Identity(model=name, first_reply=repr(name))
 
     def configure(self) -> None:
-        """Set or end the plate's own watchdog."""
-        if self._watchdog_s:
-            self._number(f"OUT_WD1@{self._watchdog_s}")
+        """Set the plate's own watchdog with the values it falls to, or end it."""
+        own = self._watchdog
+        if own.temperature_c is not None:
+            self._echoed("OUT_SP_12@", own.temperature_c)
+            self._echoed("OUT_SP_42@", own.speed_rpm)
+        if own.seconds:
+            self.pulse()
+            self._armed = True
         else:
             self._number("OUT_WD2@0")
+
+    def pulse(self) -> None:
+        """Set the watchdog again: it wants its own command within its time, whatever else is said."""
+        own = self._watchdog
+        if own.seconds:
+            self._echoed("OUT_WD1@" if own.temperature_c is None else "OUT_WD2@", float(own.seconds))
+
+    def close(self) -> None:
+        """End the watchdog that configure() began; a plate that still heats or stirs keeps it."""
+        if self._armed and self._active(1) is False and self._active(4) is False:
+            self._number("OUT_WD2@0")
+            self._armed = False
 
     def read(self) -> Mapping[str, Reading]:
         """Medium, plate and speed now."""
@@ -226,13 +272,13 @@ class RCT(Driver):
         if speed_rpm == 0.0:
             self._tell("STOP_4")
             return
-        self._wind_up()
+        self.pulse()
         self._tell(f"OUT_SP_4 {speed_rpm:.0f}")
         self._tell("START_4")
         if abs((said := self._set("IN_SP_4")) - speed_rpm) > 1.0 or self._active(4) is False:
             raise InstrumentFault(f"it does not stir: set to {said:g} rpm where {speed_rpm:g} was sent", kind="setup")
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Switch heater and stirrer off."""
         self._hold = None
@@ -284,10 +330,18 @@ class RCT(Driver):
 
     def stop(self) -> None:
         """Switch heater and stirrer off; harmless twice. Raises InstrumentFault when one of them goes on."""
+        self._stop((1, "heats"), (4, "stirs"))
+
+    def stop_except(self, kept: frozenset[str]) -> None:
+        """Switch off the heater or the stirrer, or neither."""
+        stopped = [(1, "heats")] * (not kept & {"heat", "hold"}) + [(4, "stirs")] * ("stir" not in kept)
+        self._stop(*stopped)
+
+    def _stop(self, *channels: tuple[int, str]) -> None:
         for _ in range(STOP_TRIES):
-            self._tell("STOP_1")
-            self._tell("STOP_4")
-            still = [what for channel, what in ((1, "heats"), (4, "stirs")) if self._active(channel)]
+            for channel, _what in channels:
+                self._tell(f"STOP_{channel}")
+            still = [what for channel, what in channels if self._active(channel)]
             if not still:
                 return
         raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
@@ -295,7 +349,7 @@ class RCT(Driver):
     # --- how it is said -----------------------------------------------------------------------------------------
 
     def _heat(self, temperature_c: float) -> None:
-        self._wind_up()
+        self.pulse()
         self._tell(f"OUT_SP_1 {temperature_c:.1f}")
         if abs(self._set("IN_SP_1") - temperature_c) > READ_BACK:
             self._tell(f"OUT_SP_1 {temperature_c:.1f}")  # nothing was started: a lost line may be said again
@@ -317,10 +371,11 @@ class RCT(Driver):
         if self._active(1) is False:
             raise ProtocolError("the heater did not start")
 
-    def _wind_up(self) -> None:
-        """Set the watchdog again: one that has tripped watches no more."""
-        if self._watchdog_s:
-            self._number(f"OUT_WD1@{self._watchdog_s}")
+    def _echoed(self, text: str, value: float) -> None:
+        """Set a value of the watchdog, which is echoed."""
+        said = self._number(f"{text}{value:g}")
+        if abs(said - value) > READ_BACK:
+            raise ProtocolError(f"{text}{value:g} was answered with {said:g}")
 
     def _active(self, channel: int) -> bool | None:
         """Whether heater (1) or stirrer (4) is on, said twice alike; None: this firmware does not say."""
@@ -348,10 +403,3 @@ class RCT(Driver):
 
     def _number(self, text: str) -> float:
         return float(self._text(text))
-
-
-def _watchdog_s(options: Mapping[str, Any]) -> int:
-    seconds = quantity_of(options["watchdog"], "s") if "watchdog" in options else 0.0
-    if seconds != int(seconds) or not (seconds == 0 or 20 <= seconds <= 1500):
-        raise SpecError(f"watchdog = {written(seconds, 's')} is not a whole number of seconds from 20 to 1500")
-    return int(seconds)

@@ -97,6 +97,7 @@ class NE1000(Driver):
         self._unheard = False  # somebody asked in our place, and ended before the answer was written down
         self._ran = ""  # the act that was told to run last
         self._refused = False
+        self._watching = False  # its safe mode is on, by us
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -151,6 +152,11 @@ class NE1000(Driver):
         return "the pump itself: it stops at the end of the volume it was given"
 
     @classmethod
+    def silence_s(cls, options: Mapping[str, Any]) -> float:
+        """The time-out of its safe mode."""
+        return float(read_options(options).watchdog_s)
+
+    @classmethod
     def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
         """A plunger's move that the eye can see (0.5 mm, in 5 s where the pump is that fast)."""
         read = read_options(options)
@@ -191,8 +197,18 @@ class NE1000(Driver):
                 self._line.order(f"FUN{function}")
         if int(self._line.set_to("SAF")) != self._watchdog_s:
             self._line.order(f"SAF{self._watchdog_s}")
-        self._line.safe = self._watchdog_s > 0
+        self._line.safe = self._watching = self._watchdog_s > 0
         self._line.reset = False
+
+    def pulse(self) -> None:
+        """Ask how it is: any packet that makes sense winds its safe mode up."""
+        self._line.ask("")
+
+    def close(self) -> None:
+        """End the safe mode that configure() began; a pump that still runs keeps it."""
+        if self._watching and self._line.ask("").status not in PUMPING:
+            self._line.order("SAF0")
+            self._line.safe = self._watching = False
 
     def read(self) -> Mapping[str, Reading]:
         """The volumes moved since the counters were cleared."""
@@ -243,7 +259,7 @@ class NE1000(Driver):
             return Progress(done=True, achieved={"volume": Amount(0.0, "uL")})
         reply, now, alarm = self._line.sure()
         moved = moved_ul(begun.direction, begun.before, now)
-        if alarm:
+        if alarm := alarm or self._line.alarm:
             kind, why = ALARMS[alarm]
             if moved >= 0.0:  # less than 0: the counters began anew and say nothing of this act
                 why += f" (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})"
@@ -348,6 +364,7 @@ class NE1000(Driver):
             self.stop()  # a paused program would go on instead of ours
         if self._line.reset:
             self.configure()
+        self._line.alarm = ""
         text, unit = rate(rate_ul_min)
         volume = number(_volume_ul(values))
         before = self._line.sure()[1]

@@ -21,12 +21,16 @@ AGREE_TRIES = 5
 
 
 class Line:
-    """One pump on its line. ``reset``: it was switched off and on since it was set up (its counters are lost)."""
+    """One pump on its line. ``reset``: it was switched off and on since it was set up (its counters are lost).
+
+    ``alarm``: the last one said, to whatever question: its answer clears it, and the act that it ended must know.
+    """
 
     def __init__(self, exchange: Exchange, address: int) -> None:
         self._send = exchange
         self._codec = NewEraCodec(address)
         self.reset = False
+        self.alarm = ""
 
     @property
     def safe(self) -> bool:
@@ -117,6 +121,7 @@ class Line:
 
     def note(self, alarm: str) -> None:
         self.reset = self.reset or alarm == "R"
+        self.alarm = alarm or self.alarm
 
     def believe(self, text: str, reply: Reply) -> Reply:
         if reply.alarm:

@@ -9,12 +9,13 @@ and STOP are silent, and so is everything unknown: there are no errors.
     IN_SP_1 set temperature, IN_SP_3 safety limit, IN_SP_4 set speed, IN_SP_7, IN_SP_8
     OUT_SP_1 80.0   OUT_SP_4 500   START_1 STOP_1 (heat)   START_4 STOP_4 (stir)   RESET
     STATUS_1 -> "11 1 \\r\\n" heating, "12 1 \\r\\n" idle     STATUS_4 -> "1 4 \\r\\n", "0 4 \\r\\n"
-    OUT_WD1@30    if nothing is heard for 30 s (20 to 1500): heat and stirrer off; answers "30 \\r\\n"
+    OUT_WD1@30    unless it is sent again within 30 s (20 to 1500): heat and stirrer off; answers "30 \\r\\n"
     OUT_WD2@30    then set temperature and speed fall to the safety values instead; OUT_WD2@0 ends the watchdog
     OUT_SP_12@60  safety temperature, OUT_SP_42@0 safety speed; both answer with the value, "60 \\r\\n"
 
-Any command winds the watchdog up. A set temperature above the safety limit less 50 K is held down to that. Our reading,
-not the manual's: RESET switches heat, stirrer and watchdog off.
+Only its own command winds the watchdog up ("must be transmitted within the set watchdog time"). A set temperature
+above the safety limit less 50 K is held down to that. Our reading, not the manual's: RESET switches heat, stirrer and
+watchdog off.
 
 What stands behind it: the plate follows a ramp of 5 K/min up to the set temperature and stays there; unheated it cools
 towards the room with a time of 10 min. The medium follows the plate with a lag of 60 s. The stirrer changes its speed
@@ -48,7 +49,7 @@ class RCT:
         self.set_c, self.set_rpm = 0.0, 0.0
         self.safe_c, self.safe_rpm = 0.0, 0.0
         self.watchdog, self.watchdog_s = 0, 0
-        self.heard_s = 0.0
+        self.wound_s = 0.0
         self.now_s = 0.0
         self.rpm = 0.0
         self.heats = self.stirs = False
@@ -73,7 +74,6 @@ class RCT:
         return bytes(out)
 
     def _take(self, line: str, now_s: float) -> bytes:
-        self.heard_s = now_s
         answer = self._do(line, now_s) if len(line) <= LINE_LENGTH else None
         return f"{answer} \r\n".encode("ascii") if answer is not None else b""
 
@@ -84,7 +84,7 @@ class RCT:
         if setting := re.fullmatch(r"OUT_SP_([14]) +(\d{1,4}(?:\.\d*)?)", line):
             self._set(int(setting[1]), float(setting[2]), now_s)
         elif watch := re.fullmatch(r"OUT_(WD1|WD2|SP_12|SP_42)@(\d{1,4}(?:\.\d*)?)", line):
-            return self._watch(watch[1], float(watch[2]))
+            return self._watch(watch[1], float(watch[2]), now_s)
         elif line == "START_1":
             self._stop_heat(now_s)
             self.heats = True
@@ -135,7 +135,7 @@ class RCT:
         else:
             self.set_rpm = min(value, FASTEST_RPM)
 
-    def _watch(self, name: str, value: float) -> str | None:
+    def _watch(self, name: str, value: float, now_s: float) -> str | None:
         if name == "SP_12":
             self.safe_c = min(value, SAFETY_LIMIT_C - SAFETY_GAP_K)
         elif name == "SP_42":
@@ -143,7 +143,7 @@ class RCT:
         elif name == "WD2" and value == 0:
             self.watchdog = 0
         elif WATCHDOG_S[0] <= value <= WATCHDOG_S[1]:
-            self.watchdog, self.watchdog_s = int(name[-1]), int(value)
+            self.watchdog, self.watchdog_s, self.wound_s = int(name[-1]), int(value), now_s
         else:
             return None
         return f"{value:g}"
@@ -165,7 +165,7 @@ class RCT:
         self._stop_stirrer(now_s)
 
     def _watch_ends_s(self) -> float:
-        return self.heard_s + self.watchdog_s * self.world.speed if self.watchdog else math.inf
+        return self.wound_s + self.watchdog_s * self.world.speed if self.watchdog else math.inf
 
     def due(self, now_s: float) -> float | None:
         at_s = self._watch_ends_s()
@@ -214,7 +214,7 @@ _KEPT = (
     "safe_rpm",
     "watchdog",
     "watchdog_s",
-    "heard_s",
+    "wound_s",
     "now_s",
     "rpm",
     "heats",

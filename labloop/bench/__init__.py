@@ -4,6 +4,7 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount, Reading, Value
 
 from .address import parse_address
+from .declared import Declaration, declare, driver_class, port_keys
 from .doubt import Steady, twice_alike
 from .driver import Driver
 from .errors import (
@@ -17,6 +18,7 @@ from .errors import (
     SafetyError,
 )
 from .framing import EnclosedFramer, FixedFramer, LineFramer, shown
+from .gate import Gate, NoRoom, NotYet, Wish
 from .holding import Hold, hold_settings
 from .in_process import InProcessLink, InProcessMessageLink
 from .instrument import (
@@ -33,15 +35,28 @@ from .instrument import (
     action,
     actions_of,
 )
-from .lab import Declaration, Lab, Station, connect_real, declare, driver_class, open_lab, port_keys
+from .lab import Lab, Station, connect_real, open_lab
 from .link import Link, Traffic
 from .loading import load_class, put_on_path
+from .permit import Permit
 from .port import Port
-from .safety import Envelope, Watch, drawn
+from .safety import Envelope
 from .settings import as_amounts, quantity_of, refuse_unknown, resolve, written
+from .standing import Standing
+from .totals import Totals, drawn
 from .transport import open_link
+from .watch import Changes, Trip, Watch
 
 __all__ = [
+    "Wish",
+    "Trip",
+    "Totals",
+    "Standing",
+    "Permit",
+    "NotYet",
+    "NoRoom",
+    "Gate",
+    "Changes",
     "Action",
     "Amount",
     "BenchError",

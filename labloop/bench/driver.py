@@ -19,12 +19,16 @@ class Driver:
 
     kind: ClassVar[str] = ""
     signals: ClassVar[tuple[Signal, ...]] = ()
+    keeps: ClassVar[tuple[str, ...]] = ()  # actions whose effect can go on while the rest is stopped
 
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         self.exchange = exchange
         self.options = options
         self.actions = self.declare(options)
         self.act = ""
+        # What lab and campaign allow, {setting: (least, most)} in declared units (None: no limit): for configure() of
+        # an instrument that can hold limits of its own.
+        self.limits: Mapping[str, tuple[float | None, float | None]] = {}
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -59,6 +63,16 @@ class Driver:
         see). stop() is sent after it."""
         return None
 
+    @classmethod
+    def silence_s(cls, options: Mapping[str, Any]) -> float:
+        """After how many real seconds without a ``pulse()`` its own watchdog acts (0: it has none, or it is off)."""
+        return 0.0
+
+    @classmethod
+    def standing(cls, options: Mapping[str, Any]) -> Mapping[str, Amount]:
+        """What it may come to be set to without an act, by setting: by configure(), or by its own watchdog."""
+        return {}
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:
@@ -71,6 +85,9 @@ class Driver:
     def read(self) -> Mapping[str, Reading]:
         """What the instrument says about itself now, by signal."""
         return {}
+
+    def pulse(self) -> None:
+        """Tell the instrument's own watchdog that somebody is there; sent while a run lives, and whenever it is due."""
 
     def counters(self) -> Mapping[str, Amount]:
         """The instrument's own counters: the evidence of what it did."""
@@ -133,6 +150,10 @@ class Driver:
 
     def stop(self) -> None:
         """Bring it to the safe side; always allowed, harmless twice."""
+        raise NotImplementedError
+
+    def stop_except(self, kept: frozenset[str]) -> None:
+        """The same, but for what the actions ``kept`` (some of ``keeps``) began."""
         raise NotImplementedError
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ exchanges and returns; polling, deadlines and clocks belong to the runner. Its l
     progress(elapsed_s)    one look: is it done, what was achieved, what was read
     brake()      one command that ends motion soonest, its answer not waited for; stop() follows
     stop()       to the safe side, always allowed, harmless twice
+    read(), pulse()        between all this, at any time: what it reads now, and that somebody is there
     happened(action, settings, before, act) -> Verdict    after a crash: what became of an act, asked read-only
 
 An action is a method marked with ``@action(...)``: the declaration is data that ``check``, the safety layer, the
@@ -67,6 +68,7 @@ class Action:
     ``holds``: it only keeps a condition for a time (cut short, the sample is judged by the recipe).
     ``amount``: the achieved amount that says how much was done, drawn from stock when the instrument has one;
     ``fills``: it goes into the stock instead (a syringe drawn up).
+    ``stops``: it ends whatever the instrument does, as stop() would.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Action:
     remainder: bool = False
     amount: str = ""
     fills: bool = False
+    stops: bool = False
     doc: str = ""
 
 
@@ -172,11 +175,14 @@ class Instrument(Protocol):
 
     kind: ClassVar[str]  # "New Era NE-1000 syringe pump"
     signals: ClassVar[tuple[Signal, ...]]
+    keeps: ClassVar[tuple[str, ...]]
+    limits: Mapping[str, tuple[float | None, float | None]]
 
     def __init__(self, exchange: Exchange, **options: Any) -> None: ...
     def open(self) -> Identity: ...
     def configure(self) -> None: ...
     def read(self) -> Mapping[str, Reading]: ...
+    def pulse(self) -> None: ...
     def counters(self) -> Mapping[str, Amount]: ...
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool: ...
     def clear_counters(self) -> None: ...
@@ -195,6 +201,7 @@ class Instrument(Protocol):
     def overheard(self, first_reply: str | None) -> None: ...
     def brake(self) -> None: ...
     def stop(self) -> None: ...
+    def stop_except(self, kept: frozenset[str]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -211,6 +218,7 @@ def action(
     remainder: bool = False,
     amount: str = "",
     fills: bool = False,
+    stops: bool = False,
 ) -> Callable[[_Method], _Method]:
     """Declare a method to be an action; its docstring's first line becomes the action's doc."""
 
@@ -227,6 +235,7 @@ def action(
             remainder=remainder,
             amount=amount,
             fills=fills,
+            stops=stops,
             doc=doc[0] if doc else "",
         )
         method.__dict__["__action__"] = declared

@@ -11,28 +11,28 @@ complaint is collected and the rest goes on.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from labloop.campaign.errors import LabloopError, SpecError
-from labloop.campaign.events import Amount, Value
+from labloop.campaign.events import Amount
 from labloop.campaign.formula import Expression
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.steps import Step, Text, steps_of
 from labloop.campaign.units import Quantity
 
-from .address import parse_address
-from .errors import BenchError, InstrumentFault, LinkInterrupted, LinkTimeout, ProtocolError
-from .instrument import Action, Expected, Identity, Instrument, Signal
-from .loading import load_class
-from .messages import keys_of
+from .declared import Declaration, declare, port_keys
+from .errors import BenchError, InstrumentFault, LinkInterrupted, LinkTimeout, ProtocolError, SafetyError
+from .instrument import Action, Identity, Instrument, Signal
+from .permit import Fenced, Permit
 from .port import Port
-from .settings import resolve, suggest
+from .safety import Envelope
+from .settings import suggest
 from .transport import open_link
 
 _T = TypeVar("_T")
@@ -46,50 +46,49 @@ SAFE_S = 10.0
 LIST_AFTER_S = 2.0
 # Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
 CLOSE_S = 1.0
-
-_NEEDED = ("open", "configure", "begin", "progress", "stop", "declare")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
-    """What is known of an instrument without opening its port."""
-
-    name: str
-    driver: type[Any]
-    options: Mapping[str, Any]
-    actions: Mapping[str, Action]
-    signals: Mapping[str, Signal]
-    place: str
-
-    @property
-    def kind(self) -> str:
-        return str(self.driver.kind)
-
-    @property
-    def watchdog(self) -> str:
-        """Who makes it safe when this computer dies ("": nobody)."""
-        return str(self.driver.watchdog(self.options))
-
-    def complaint(self, action: str, values: Mapping[str, Any]) -> str:
-        """What is wrong with these settings together ("": nothing)."""
-        return str(self.driver.complaint(action, values, self.options))
-
-    def expected(self, action: str, values: Mapping[str, Any]) -> Expected:
-        """How long it will take and what it will have achieved."""
-        found: Expected = self.driver.expected(action, values, self.options)
-        return found
+# In keep: an instrument named without an action.
+EVERYTHING: Final = frozenset({"*"})
 
 
 @dataclass(slots=True, kw_only=True)
 class Station:
-    """One instrument of an open lab: its driver, its port, what it declares and who it said it is."""
+    """One instrument of an open lab: its driver, its port, what it declares and who it said it is.
+
+    ``driver`` is fenced: what acts goes through ``begin``, which takes a permit of the envelope's.
+    """
 
     name: str
-    driver: Instrument
+    driver: Any
     port: Port
     declaration: Declaration
     identity: Identity | None = None
     stranger: str = ""  # in words: something else answers in its place, which must not be told anything
+    _driver: Instrument = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._driver = self.driver
+        self.driver = Fenced(self._driver, self.declaration.actions)
+
+    def limit(self, limits: Mapping[str, tuple[float | None, float | None]]) -> None:
+        """Tell the driver what is allowed, for an instrument that can hold limits of its own."""
+        self._driver.limits = limits
+
+    def prepare(self, permit: Permit, act: str) -> None:
+        """Get everything ready for what the envelope permits, and begin nothing. Raises as ``begin`` does."""
+        self._mine(permit)
+        self._driver.prepare(permit.action, permit.values, act)
+
+    def begin(self, permit: Permit, act: str) -> None:
+        """Begin what the envelope permits; ``act`` is its identity. On the port's own thread, as every call.
+
+        Raises SafetyError for a permit of another instrument.
+        """
+        self._mine(permit)
+        self._driver.begin(permit.action, permit.values, act)
+
+    def _mine(self, permit: Permit) -> None:
+        if permit.instrument != self.name:
+            raise SafetyError(f"{self.name}: this permit is {permit.instrument}'s")
 
     @property
     def actions(self) -> Mapping[str, Action]:
@@ -107,6 +106,7 @@ class Lab:
     spec: LabSpec
     instruments: dict[str, Station]
     ports: dict[str, Port] = field(default_factory=dict)
+    safe_state: tuple[Permit, ...] = ()
 
     def open(self) -> dict[str, Identity]:
         """Identify every instrument, setting nothing; every port at once. Raises the first complaint."""
@@ -143,25 +143,32 @@ class Lab:
         errors: list[str] = []
         for port in self.ports.values():
             port.interrupt()
-        sparing = spared(self.spec)
+        kept = kept_of(self.spec)
         strangers = {name for name, station in self.instruments.items() if station.stranger}
         errors += [f"{name}: {self.instruments[name].stranger}; nothing was said to it" for name in sorted(strangers)]
         stopping = {
-            name: station for name, station in self.instruments.items() if name not in sparing and name not in strangers
+            name: station
+            for name, station in self.instruments.items()
+            if kept.get(name) != EVERYTHING and name not in strangers
         }
-        # What goes wrong in braking goes wrong in stopping too, and is said there.
-        braking = [station.port.submit(station.driver.brake) for station in stopping.values() if _brakes(station)]
+        # What goes wrong in braking goes wrong in stopping too, and is said there. A brake spares nothing.
+        braking = [
+            station.port.submit(station.driver.brake)
+            for name, station in stopping.items()
+            if name not in kept and _brakes(station)
+        ]
         began_s = time.monotonic()
         stopped = {
-            name: station.port.submit(partial(stop, station.driver, began_s + LIST_AFTER_S))
+            name: station.port.submit(partial(stop, station, kept.get(name, frozenset()), began_s + LIST_AFTER_S))
             for name, station in stopping.items()
         }
         wait([*braking, *stopped.values()], LIST_AFTER_S)
         listed = []
-        for step in (step for step in steps_of(self.spec.safe_state) if step.instrument not in strangers):
-            future = self._do(step)
+        for permit in (one for one in self.safe_state if one.instrument not in strangers):
+            station = self.instruments[permit.instrument]
+            future = station.port.submit(partial(station.begin, permit, "safe"))
             wait([future], LIST_AFTER_S)
-            listed.append((f"{step.instrument}.{step.action}", future))
+            listed.append((f"{permit.instrument}.{permit.action}", future))
         for name, future in stopped.items():
             errors += trouble(f"{name}.stop", future, began_s + SAFE_S)
         for what, future in listed:
@@ -183,10 +190,6 @@ class Lab:
             port.close()
         return errors
 
-    def _do(self, step: Step) -> "Future[None]":
-        station = self.instruments[step.instrument]
-        return station.port.submit(partial(begin_step, station, step))
-
     def _everywhere(self, names: Iterable[str], call: Callable[[Station], _T]) -> dict[str, _T]:
         """Call on every instrument, every port at once; all are waited for before the first complaint is raised."""
         calls = {name: self._on(self.instruments[name], call) for name in names}
@@ -207,109 +210,21 @@ class Lab:
         return station.port.submit(named)
 
 
-def spared(lab: LabSpec) -> frozenset[str]:
-    """The instruments that the safe state does not stop."""
-    return frozenset(name.partition(".")[0] for name in lab.keep)
-
-
-def begin_step(station: Station, step: Step) -> None:
-    """Begin a step of the lab's list for the safe state. Raises BenchError, SpecError."""
-    station.driver.begin(step.action, _settled(step, station.actions[step.action]), "safe")
-
-
-def stop(driver: Instrument, until_s: float) -> None:
+def stop(station: Station, kept: frozenset[str], until_s: float) -> None:
     """Stop it, and once more when its answer was lost or makes no sense; not on a line that is dead."""
+    halt = partial(station.driver.stop_except, kept) if kept else station.driver.stop
     try:
-        driver.stop()
+        halt()
     except LinkInterrupted:
         raise
     except (LinkTimeout, ProtocolError):
         if time.monotonic() > until_s:
             raise
-        driver.stop()
+        halt()
 
 
 def _brakes(station: Station) -> bool:
     return callable(getattr(station.driver, "brake", None))
-
-
-def driver_class(lab: LabSpec, name: str) -> type[Any]:
-    """The driver class of one instrument. Raises SpecError naming the place in the lab file."""
-    place = f"{lab.place(('instruments', name, 'driver'))}: instruments.{name}.driver"
-    found = load_class(lab.instruments[name].driver, lab.root, place)
-    missing = [method for method in _NEEDED if not callable(getattr(found, method, None))]
-    if missing:
-        raise SpecError(f"{place}: {found.__name__} is no driver: it has no {', '.join(missing)}")
-    return found
-
-
-def declare(lab: LabSpec) -> dict[str, Declaration]:
-    """What every instrument of a lab declares, with no port opened. Raises SpecError with all complaints."""
-    declared: dict[str, Declaration] = {}
-    complaints: list[str] = []
-    for name, instrument in lab.instruments.items():
-        place = f"{lab.place(('instruments', name))}: instruments.{name}"
-        try:
-            driver = driver_class(lab, name)
-        except SpecError as error:
-            complaints += error.complaints
-            continue
-        try:
-            actions = driver.declare(instrument.options)
-        except SpecError as error:
-            complaints += [f"{place}: {line}" for line in error.complaints]
-            continue
-        declared[name] = Declaration(
-            name=name,
-            driver=driver,
-            options=dict(instrument.options),
-            actions=actions,
-            signals={signal.name: signal for signal in _signals(driver, instrument.options)},
-            place=place,
-        )
-    if complaints:
-        raise SpecError(*complaints)
-    return declared
-
-
-def _signals(driver: type[Any], options: Mapping[str, Any]) -> tuple[Signal, ...]:
-    tells = getattr(driver, "tells", None)
-    return tuple(tells(options) if callable(tells) else driver.signals)
-
-
-def port_keys(lab: LabSpec) -> dict[str, str]:
-    """{instrument: the address of the line it is on}. Raises SpecError for one device with two line settings."""
-    keys: dict[str, str] = {}
-    places: dict[tuple[str, str], str] = {}
-    for name, instrument in lab.instruments.items():
-        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
-        try:
-            if instrument.port is None:
-                raise SpecError("port is missing. Write the address of its line, like serial:///dev/ttyUSB0?baud=9600")
-            address = parse_address(instrument.port)
-        except SpecError as error:
-            raise SpecError(f"{place}.{error}") from error
-        keys[name] = address.port_key
-        line = (address.scheme, address.place)
-        first = places.setdefault(line, name)
-        if keys[first] != keys[name]:
-            raise SpecError(
-                f"{place}.port = {instrument.port!r} is the same line as that of {first}, with other settings "
-                f"({keys[first]}). Write them alike"
-            )
-    return keys
-
-
-def key_complaints(lab: LabSpec) -> list[str]:
-    """What is wrong with the key files that the lab's addresses name; only a live run needs them."""
-    complaints = []
-    for name, instrument in lab.instruments.items():
-        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
-        try:
-            keys_of(parse_address(instrument.port or ""), lab.folder)
-        except SpecError as error:
-            complaints += [f"{place}.{line}" for line in error.complaints]
-    return complaints
 
 
 def connect_real(address: str, folder: Path = Path()) -> Port:
@@ -325,7 +240,7 @@ def open_lab(lab: LabSpec, connect: Connect | None = None) -> Lab:
     connect = connect or partial(connect_real, folder=lab.folder)
     declared = declare(lab)
     keys = port_keys(lab)
-    _refuse_unsafe_state(lab, declared)
+    safe_state = safe_state_of(lab, declared)
     written = {name: instrument.port or "" for name, instrument in lab.instruments.items()}
     ports: dict[str, Port] = {}
     try:
@@ -345,27 +260,58 @@ def open_lab(lab: LabSpec, connect: Connect | None = None) -> Lab:
         for port in ports.values():
             port.close()
         raise
-    return Lab(lab, stations, ports)
+    return Lab(lab, stations, ports, safe_state)
 
 
-def _refuse_unsafe_state(lab: LabSpec, declared: Mapping[str, Declaration]) -> None:
-    """Find out now, not when it is needed, that the lab's list for the safe state cannot be done."""
-    complaints: list[str] = []
+def safe_state_of(lab: LabSpec, declared: Mapping[str, Declaration]) -> tuple[Permit, ...]:
+    """What the lab's own list for the safe state does, permitted by the lab's limits.
+
+    Raises SpecError, now and not when it is needed, for a list or a ``keep`` that cannot be done.
+    """
+    complaints = list(_keep_complaints(lab, declared))
+    envelope = Envelope(lab, None, declared)
+    permits: list[Permit] = []
+    kept = kept_of(lab)
     for step in steps_of(lab.safe_state):
-        actions = declared[step.instrument].actions
-        if step.action not in actions:
-            complaints.append(lab.complaint(step.path, f"{step.name} is no action; {suggest(step.action, actions)}"))
-            continue
+        action = declared[step.instrument].actions.get(step.action)
+        if action is not None and action.stops and kept.get(step.instrument):
+            names = ", ".join(one for one in lab.keep if one.partition(".")[0] == step.instrument)
+            rule = f"{step.name} stops what keep names ({names}). Take it out of one of the two"
+            complaints.append(lab.complaint(step.path, rule))
         try:
-            _settled(step, actions[step.action])
+            permits.append(envelope.permit(step.instrument, step.action, _settings(step)))
         except LabloopError as error:
             complaints.append(lab.complaint(step.path, str(error)))
     if complaints:
         raise SpecError(*complaints)
+    return tuple(permits)
 
 
-def _settled(step: Step, action: Action) -> dict[str, Value]:
-    """The settings of a step that depends on no trial, as {argument: value}."""
+def kept_of(lab: LabSpec) -> dict[str, frozenset[str]]:
+    """What must not stop: {instrument: its actions}, or EVERYTHING of it."""
+    kept: dict[str, frozenset[str]] = {}
+    for name in lab.keep:
+        instrument, _, action = name.partition(".")
+        before = kept.get(instrument, frozenset())
+        kept[instrument] = EVERYTHING if not action or before == EVERYTHING else before | {action}
+    return kept
+
+
+def _keep_complaints(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]:
+    for at, name in enumerate(lab.keep):
+        instrument, _, action = name.partition(".")
+        known = declared[instrument].keeps
+        if action and action not in declared[instrument].actions:
+            rule = f"{instrument} has no action {action}; {suggest(action, declared[instrument].actions)}"
+            yield lab.complaint(("keep", at), rule)
+        elif action and action not in known:
+            able = f"It can keep {', '.join(known)}" if known else f"Write {instrument}, and all of it goes on"
+            rule = f"a {declared[instrument].kind} cannot keep {action} and stop the rest. {able}"
+            yield lab.complaint(("keep", at), rule)
+
+
+def _settings(step: Step) -> dict[str, Amount]:
+    """The settings of a step that depends on no trial."""
     settings: dict[str, Amount] = {}
     for name, written in step.settings.items():
         value = written.evaluate({}) if isinstance(written, Expression) else written
@@ -373,7 +319,7 @@ def _settled(step: Step, action: Action) -> dict[str, Value]:
             settings[name] = Amount(value.value, value.unit)
         else:
             settings[name] = Amount(value.text if isinstance(value, Text) else value)
-    return resolve(action, settings)
+    return settings
 
 
 def trouble(what: str, future: "Future[Any]", deadline_s: float) -> list[str]:

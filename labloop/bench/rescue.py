@@ -27,12 +27,24 @@ from typing import Any, Final
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.events import Amount, Reading
 from labloop.campaign.lab_spec import LabSpec
-from labloop.campaign.steps import Step, steps_of
 
 from .address import parse_address
+from .declared import declare, port_keys
 from .errors import InstrumentFault, LinkError, LinkInterrupted, LinkTimeout
 from .instrument import Identity
-from .lab import CLOSE_S, LIST_AFTER_S, SAFE_S, Connect, Station, begin_step, declare, port_keys, spared, stop, trouble
+from .lab import (
+    CLOSE_S,
+    EVERYTHING,
+    LIST_AFTER_S,
+    SAFE_S,
+    Connect,
+    Station,
+    kept_of,
+    safe_state_of,
+    stop,
+    trouble,
+)
+from .permit import Permit
 from .port import Port
 
 OPEN_S: Final = 5.0
@@ -111,6 +123,7 @@ class Rescue:
         self.known = dict(known or {})
         self.connect = connect
         self._declared = declare(lab)
+        self._safe_state = safe_state_of(lab, self._declared)
         self._lines: dict[str, list[str]] = {}
         for name, key in port_keys(lab).items():
             self._lines.setdefault(key, []).append(name)
@@ -124,8 +137,8 @@ class Rescue:
         for line in lines:
             line.through.wait(max(0.0, until_s - time.monotonic()))
         by_name = {name: line for line in lines for name in line.names}
-        for step in steps_of(self.lab.safe_state):
-            by_name[step.instrument].do(step)
+        for permit in self._safe_state:
+            by_name[permit.instrument].do(permit)
         until_s = time.monotonic() + SAFE_S
         found: dict[str, Found] = {}
         for line in lines:
@@ -147,6 +160,7 @@ class _Line:
         self.names = names
         self.through = threading.Event()
         self._rescue = rescue
+        self._kept = kept_of(rescue.lab)
         self.connect = connect
         self._address = rescue.lab.instruments[names[0]].port or ""
         self._cases: dict[str, _Case] = {}
@@ -176,14 +190,14 @@ class _Line:
         finally:
             self.through.set()
 
-    def do(self, step: Step) -> None:
+    def do(self, permit: Permit) -> None:
         """One step of the lab's own list."""
-        case = self._cases.get(step.instrument)
-        what = f"{step.instrument}.{step.action}"
+        case = self._cases.get(permit.instrument)
+        what = f"{permit.instrument}.{permit.action}"
         if case is None or self._port is None or case.state == OTHER:
             self.errors.append(f"{what}: not done")
             return
-        future = self._port.submit(partial(begin_step, case.station, step))
+        future = self._port.submit(partial(case.station.begin, permit, "safe"))
         wait([future], LIST_AFTER_S)
         self.errors += trouble(what, future, time.monotonic())
 
@@ -230,12 +244,11 @@ class _Line:
     def _look(self, port: Port, cases: list[_Case]) -> None:
         self._lost = False
         began_s = time.monotonic()
-        kept = spared(self._rescue.lab)
         for ask in (self._identify, self._count, self._read):
             asked = [case for case in cases if case.state != OTHER]
             self._everywhere(asked, ask, began_s + READ_S - time.monotonic(), port)
         for case in cases:
-            if case.station.name in kept and case.state != OTHER:
+            if self._kept.get(case.station.name) == EVERYTHING and case.state != OTHER:
                 case.state = KEPT
 
     def _identify(self, case: _Case) -> None:
@@ -273,9 +286,14 @@ class _Line:
         until_s = time.monotonic() + LIST_AFTER_S
         for case in cases:
             brake = getattr(case.station.driver, "brake", None)
-            if brake is not None:
+            if brake is not None and case.station.name not in self._kept:  # a brake spares nothing
                 self._port.submit(brake)  # what goes wrong here goes wrong in stopping too, and is said there
-        stopped = {case.station.name: self._port.submit(partial(stop, case.station.driver, until_s)) for case in cases}
+        stopped = {
+            case.station.name: self._port.submit(
+                partial(stop, case.station, self._kept.get(case.station.name, frozenset()), until_s)
+            )
+            for case in cases
+        }
         for case in cases:
             errors = trouble(f"{case.station.name}.stop", stopped[case.station.name], until_s + SAFE_S)
             self.errors += [error for error in errors if error not in self.errors]

@@ -9,63 +9,28 @@ both, so a furnace that runs away past its limit is caught although nobody asked
 while its condition does, and also where the condition cannot be judged.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import Amount, Reading, Value
+from labloop.campaign.formula import Expression
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.limits import Limit
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import convert
 
+from .bounds import STALE_S, Bound, Pace, Watched, bounds_of, number_of, rates_of, refuse_looser
+from .declared import Declaration, declare
 from .errors import SafetyError
 from .instrument import Action, Setting, Signal
-from .lab import Declaration, declare
+from .permit import Permit, sealed
+from .rules import Rules
 from .settings import resolve, suggest, written
 
-# A limit on a reading that names no stale_after: twice the slowest look a driver asks for between two looks (5 s), and
-# some more for a line that has to find its place (test_safety: no fresh reading).
-STALE_S = 15.0
-# The change of a reading is judged over at least this long: a probe's noise of 0.1 K between two looks 0.2 s apart
-# would be 30 K/min (test_safety: noise is no rate).
-RATE_WINDOW_S = 10.0
-# Rounding of units: 80 degC written as 353.15 K must not be above 80 degC.
-SLACK = 1e-9
-
 _Places = Callable[[tuple[str | int, ...]], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """One bound in the declared unit, and who drew it. ``sign``: "<=" or ">="."""
-
-    sign: str
-    value: float
-    unit: str
-    who: str
-    way_out: str
-    when: Any = None
-
-    def broken_by(self, value: float) -> bool:
-        slack = SLACK * max(1.0, abs(self.value))
-        return value > self.value + slack if self.sign == "<=" else value < self.value - slack
-
-    def __str__(self) -> str:
-        return f"{'above' if self.sign == '<=' else 'below'} {self.who} of {written(self.value, self.unit)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """What is bound of one reading. ``rate``: the most it may change, in ``unit`` a second."""
-
-    unit: str
-    bounds: tuple[Bound, ...]
-    rates: tuple[Bound, ...]
-    stale_after_s: float
 
 
 class Envelope:
@@ -75,7 +40,7 @@ class Envelope:
     def __init__(
         self, lab: LabSpec, campaign: CampaignSpec | None = None, declarations: Mapping[str, Declaration] | None = None
     ) -> None:
-        self._declared = declare(lab) if declarations is None else declarations
+        self.declared = declare(lab) if declarations is None else declarations
         sources: list[tuple[str, str, LabSpec | CampaignSpec, tuple[Limit, ...]]] = [
             ("the lab's limit", "raise the limit if the bench allows", lab, lab.limits_written)
         ]
@@ -83,15 +48,18 @@ class Envelope:
             sources.append(("the campaign's limit", "change the campaign's limit", campaign, campaign.limits))
         self._settings: dict[tuple[str, str], list[Bound]] = {}
         self._watched: dict[str, dict[str, Watched]] = {}
+        self._paces: dict[tuple[str, str], Pace] = {}
         complaints: list[str] = []
+        self.rules = Rules(lab, campaign, self.declared, complaints)
         for who, way_out, spec, limits in sources:
             for limit in limits:
                 try:
                     self._draw(limit, who, way_out, spec.place)
                 except LabloopError as error:
                     complaints.append(f"{spec.place(limit.path)}: {error}")
+        complaints += self._standing_complaints()
         if complaints:
-            raise SpecError(*complaints)
+            raise SpecError(*dict.fromkeys(complaints))
 
     # --- acts ---------------------------------------------------------------------------------------------------
 
@@ -101,9 +69,9 @@ class Envelope:
 
     def action(self, instrument: str, action: str) -> Action:
         """What is declared of an action. Raises SpecError for a name that nobody declares."""
-        declared = self._declared.get(instrument)
+        declared = self.declared.get(instrument)
         if declared is None:
-            raise SpecError(f"there is no instrument {instrument!r}; {suggest(instrument, self._declared)}")
+            raise SpecError(f"there is no instrument {instrument!r}; {suggest(instrument, self.declared)}")
         found = declared.actions.get(action)
         if found is None:
             raise SpecError(f"{instrument} has no action {action!r}; {suggest(action, declared.actions)}")
@@ -130,9 +98,9 @@ class Envelope:
             f"{'Lower' if bound.sign == '<=' else 'Raise'} it, or {bound.way_out}."
             for setting, value in _numbers(declared, values)
             for bound in self.bounds(instrument, action, setting.name)
-            if bound.broken_by(value) and not (setting.zero and value == 0.0) and _holds(bound, trial)
+            if bound.broken_by(value) and not (setting.zero and value == 0.0) and bound.holds(trial)
         ]
-        if not found and (why := self._declared[instrument].complaint(action, values)):
+        if not found and (why := self.declared[instrument].complaint(action, values)):
             found.append(f"{instrument}.{action}: {why}.")
         return found
 
@@ -147,16 +115,54 @@ class Envelope:
         if found := self.complaints(instrument, action, settings, trial):
             raise SafetyError(" ".join(found))
 
+    def permit(
+        self,
+        instrument: str,
+        action: str,
+        settings: Mapping[str, Amount],
+        trial: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Permit:
+        """What the limits have to say, and no more: see ``gate`` for what was done before and what is measured now.
+
+        Raises as ``check`` does.
+        """
+        self.check(instrument, action, settings, trial)
+        return sealed(instrument, action, self.resolve(instrument, action, settings))
+
+    @property
+    def remembers(self) -> bool:
+        """Whether what was done before decides what may be done."""
+        return bool(self._paces or self.rules.totals or self.rules.requires or self.rules.plausible)
+
+    def pace(self, instrument: str, name: str) -> Pace | None:
+        """How often a setting may be set, or an action be done; None: as often as anybody likes."""
+        return self._paces.get((instrument, name))
+
+    def fixed(self, instrument: str) -> dict[str, tuple[float | None, float | None]]:
+        """{setting: (least, most)} that lab and campaign allow under every condition, in declared units."""
+        found: dict[str, tuple[float | None, float | None]] = {}
+        for (name, setting), bounds in self._settings.items():
+            if name == instrument:
+                low = max((one.value for one in bounds if one.sign == ">=" and one.when is None), default=None)
+                high = min((one.value for one in bounds if one.sign == "<=" and one.when is None), default=None)
+                found[setting] = (low, high)
+        return found
+
+    def conditions(self, instrument: str, action: str) -> Iterator[Expression]:
+        """The conditions on which the limits of an action's settings depend."""
+        for setting in self.action(instrument, action).settings:
+            yield from (bound.when for bound in self._settings.get((instrument, setting.name), ()) if bound.when)
+
     def bounds(self, instrument: str, action: str, setting: str) -> tuple[Bound, ...]:
         """Every bound on one setting, in its declared unit: the driver's, the lab's, the campaign's."""
         declared = next(one for one in self.action(instrument, action).settings if one.name == setting)
-        kind = self._declared[instrument].kind
+        kind = self.declared[instrument].kind
         own = [
             Bound(sign=sign, value=value, unit=declared.unit, who=f"the limit of the {kind}", way_out="use another one")
             for sign, value in ((">=", declared.low), ("<=", declared.high))
             if value is not None
         ]
-        return (*own, *self._settings.get((instrument, setting), ()))
+        return (*own, *(_said_in(one, declared) for one in self._settings.get((instrument, setting), ())))
 
     # --- readings -----------------------------------------------------------------------------------------------
 
@@ -168,149 +174,106 @@ class Envelope:
         self,
         instrument: str,
         readings: Mapping[str, Reading],
-        age_s: float = 0.0,
-        trial: Mapping[str, Any] = MappingProxyType({}),
+        values: Mapping[str, Any] = MappingProxyType({}),
+        unknown: bool = True,
     ) -> None:
-        """Raise SafetyError when what was read breaks a limit, is no number, or is older than its limit allows."""
+        """Raise SafetyError when what was read breaks a limit or is no number.
+
+        ``values``: for limits with ``when``; ``unknown``: whether those hold that these values cannot judge.
+        """
         for name, watched in self.watched(instrument).items():
             reading = readings.get(name)
             if reading is None:
                 continue
-            value = _value(instrument, name, reading, watched.unit)
-            if age_s > watched.stale_after_s:
-                raise SafetyError(_stale(instrument, name, age_s, watched.stale_after_s))
+            value = number_of(instrument, name, reading, watched.unit)
             for bound in watched.bounds:
-                if bound.broken_by(value) and _holds(bound, trial):
+                if bound.broken_by(value) and bound.holds(values, unknown):
                     raise SafetyError(f"{instrument}: {name} reads {written(value, watched.unit)}, {bound}.")
 
     # --- drawing ------------------------------------------------------------------------------------------------
 
     def _draw(self, limit: Limit, who: str, way_out: str, place: _Places) -> None:
-        declared = self._declared.get(limit.instrument)
+        declared = self.declared.get(limit.instrument)
         if declared is None:
-            raise SpecError(f"there is no instrument {limit.instrument!r}; {suggest(limit.instrument, self._declared)}")
+            raise SpecError(f"there is no instrument {limit.instrument!r}; {suggest(limit.instrument, self.declared)}")
         settings = [one for action in declared.actions.values() for one in action.settings if one.name == limit.name]
         signal = declared.signals.get(limit.name)
-        if not settings and signal is None:
+        if not settings and signal is None and limit.name not in declared.actions:
             known = {one.name for action in declared.actions.values() for one in action.settings} | {*declared.signals}
             raise SpecError(
-                f"{limit.instrument} has no setting or reading {limit.name!r}; {suggest(limit.name, sorted(known))}"
+                f"{limit.instrument} has no setting, reading or action {limit.name!r}; "
+                f"{suggest(limit.name, sorted(known | {*declared.actions}))}"
             )
-        if signal is None and (limit.rate is not None or limit.stale_after_s is not None):
-            raise SpecError(f"{limit.name} is a setting of {limit.instrument}: rate and stale_after bind readings only")
+        if signal is None and limit.stale_after_s is not None:
+            raise SpecError(f"{limit.name} is no reading of {limit.instrument}: stale_after binds readings only")
+        if limit.dwell_s is not None and not settings and limit.name not in declared.actions:
+            raise SpecError(f"{limit.name} is a reading of {limit.instrument}: dwell binds settings and actions")
+        if limit.dwell_s is not None and limit.when is not None:
+            raise SpecError(f"the dwell of {limit.instrument}.{limit.name} holds always. Take the condition out")
+        bounded = limit.min is not None or limit.max is not None or limit.rate is not None
+        if bounded and not settings and signal is None:
+            raise SpecError(f"{limit.name} is an action of {limit.instrument}: only dwell binds it")
+        if limit.when is not None:
+            self.rules.read_for(limit.when)
         who = f"{who} ({place(limit.path)})"
-        if settings:
-            self._draw_setting(limit, settings[0], who, way_out)
-        if signal is not None:
+        if limit.dwell_s is not None or (limit.rate is not None and signal is None):
+            self._draw_pace(limit, settings, who, way_out)
+        if settings and bounded:
+            self._draw_setting(limit, settings, who, way_out)
+        if signal is not None and (bounded or limit.stale_after_s is not None):
             self._draw_reading(limit, signal, who, way_out)
 
-    def _draw_setting(self, limit: Limit, setting: Setting, who: str, way_out: str) -> None:
+    def _draw_setting(self, limit: Limit, settings: list[Setting], who: str, way_out: str) -> None:
+        setting = settings[0]
         if setting.choices:
             raise SpecError(f"{limit.name} is one of {', '.join(setting.choices)}: it has no limits")
+        for other in settings[1:]:
+            convert(1.0, setting.unit, other.unit, setting.difference)
         drawn = self._settings.setdefault((limit.instrument, limit.name), [])
-        new = list(_bounds(limit, setting.unit, setting.difference, who, way_out))
-        _refuse_looser(new, drawn)
+        new = list(bounds_of(limit, setting.unit, setting.difference, who, way_out))
+        refuse_looser(new, drawn)
         drawn += new
+
+    def _draw_pace(self, limit: Limit, settings: list[Setting], who: str, way_out: str) -> None:
+        before = self._paces.get((limit.instrument, limit.name), Pace())
+        rates: tuple[Bound, ...] = ()
+        if limit.rate is not None:
+            if settings[0].choices:
+                raise SpecError(f"{limit.name} is one of {', '.join(settings[0].choices)}: it has no rate")
+            rates = tuple(rates_of(limit, settings[0].unit, who, way_out))
+            refuse_looser(rates, before.rates)
+        dwell_s = limit.dwell_s or 0.0
+        self._paces[limit.instrument, limit.name] = Pace(
+            rates=(*before.rates, *rates),
+            dwell_s=max(before.dwell_s, dwell_s),
+            who=who if dwell_s > before.dwell_s else before.who,
+        )
 
     def _draw_reading(self, limit: Limit, signal: Signal, who: str, way_out: str) -> None:
         watched = self._watched.setdefault(limit.instrument, {})
-        before = watched.get(limit.name, Watched(unit=signal.unit, bounds=(), rates=(), stale_after_s=math.inf))
-        new = list(_bounds(limit, signal.unit, False, who, way_out))
-        _refuse_looser(new, before.bounds)
-        rates = []
-        if limit.rate is not None:
-            unit = f"{_difference(signal.unit)}/s"
-            rate = convert(limit.rate.value, limit.rate.unit or unit, unit, difference=True)
-            rates.append(Bound(sign="<=", value=rate, unit=unit, who=who, way_out=way_out, when=limit.when))
-            _refuse_looser(rates, before.rates)
-        stale_after_s = limit.stale_after_s or STALE_S
+        before = watched.get(limit.name, Watched(unit=signal.unit))
+        new = list(bounds_of(limit, signal.unit, False, who, way_out))
+        refuse_looser(new, before.bounds)
+        rates = list(rates_of(limit, signal.unit, who, way_out))
+        refuse_looser(rates, before.rates)
         watched[limit.name] = Watched(
             unit=signal.unit,
             bounds=(*before.bounds, *new),
             rates=(*before.rates, *rates),
-            stale_after_s=min(before.stale_after_s, stale_after_s),
+            stale_after_s=min(before.stale_after_s, limit.stale_after_s or STALE_S),
         )
 
-
-class Watch:
-    """The watched readings of a bench while anything runs: remembers enough to see staleness and rates.
-
-    Times are seconds of one clock of the caller's.
-    """
-
-    def __init__(self, envelope: Envelope, instruments: Iterable[str], now_s: float) -> None:
-        self._envelope = envelope
-        self._seen: dict[tuple[str, str], list[tuple[float, float]]] = {
-            (instrument, name): [] for instrument in instruments for name in envelope.watched(instrument)
-        }
-        self._began_s = now_s
-
-    def see(self, instrument: str, readings: Mapping[str, Reading], now_s: float) -> None:
-        """Take in what was read. Raises SafetyError when a value or its change breaks a limit."""
-        self._envelope.check_reading(instrument, readings)
-        for name, watched in self._envelope.watched(instrument).items():
-            if name not in readings:
-                continue
-            value = _value(instrument, name, readings[name], watched.unit)
-            seen = self._seen.setdefault((instrument, name), [])
-            seen.append((now_s, value))
-            old = [one for one in seen if one[0] <= now_s - RATE_WINDOW_S]
-            if not old:
-                continue
-            del seen[: len(old) - 1]  # the newest of the old ones is what the next change is measured from
-            then_s, then = old[-1]
-            rate = abs(value - then) / (now_s - then_s)
-            for bound in watched.rates:
-                if bound.broken_by(rate):
-                    raise SafetyError(f"{instrument}: {name} changes by {written(rate, bound.unit)}, {bound}.")
-
-    def check_fresh(self, now_s: float) -> None:
-        """Raise SafetyError when a watched reading is older than its limit allows."""
-        for (instrument, name), seen in self._seen.items():
-            limit_s = self._envelope.watched(instrument)[name].stale_after_s
-            age_s = now_s - (seen[-1][0] if seen else self._began_s)
-            if age_s > limit_s:
-                raise SafetyError(_stale(instrument, name, age_s, limit_s))
-
-
-def drawn(action: Action, achieved: Mapping[str, Amount], unit: str) -> Amount | None:
-    """What an act took out of its instrument's stock, in the stock's unit; less than 0 when it filled; None: nothing.
-
-    Raises UnitError when the act's amount cannot be said in that unit.
-    """
-    amount = achieved.get(action.amount) if action.amount else None
-    if amount is None or isinstance(amount.value, (str, bool)):
-        return None
-    taken = convert(float(amount.value), amount.unit, unit)
-    return Amount(-taken if action.fills else taken, unit)
-
-
-def _bounds(limit: Limit, unit: str, difference: bool, who: str, way_out: str) -> Iterator[Bound]:
-    for sign, quantity in ((">=", limit.min), ("<=", limit.max)):
-        if quantity is not None:
-            value = convert(quantity.value, quantity.unit or unit, unit, difference)
-            yield Bound(sign=sign, value=value, unit=unit, who=who, way_out=way_out, when=limit.when)
-
-
-def _refuse_looser(new: Iterable[Bound], drawn: Iterable[Bound]) -> None:
-    """A campaign may tighten a limit of the lab, never loosen it."""
-    for bound in new:
-        for other in drawn:
-            if bound.sign == other.sign and other.when is None and other.broken_by(bound.value):
-                raise SpecError(
-                    f"{written(bound.value, bound.unit)} is {other}. A campaign may tighten a limit of the lab, never "
-                    "loosen it"
-                )
-
-
-def _holds(bound: Bound, trial: Mapping[str, Any]) -> bool:
-    """Whether a bound holds for this trial; one whose condition cannot be judged does."""
-    if bound.when is None or not bound.when.names & set(trial):
-        return True
-    try:
-        return bool(bound.when.evaluate(trial))
-    except SpecError:
-        return True
+    def _standing_complaints(self) -> Iterator[str]:
+        """What an instrument may come to stand at by itself must keep the limits of its settings."""
+        for name, declared in self.declared.items():
+            for setting, amount in declared.standing.items():
+                for bound in self._settings.get((name, setting), ()):
+                    value = convert(float(amount.value), amount.unit, bound.unit)
+                    if bound.when is None and bound.broken_by(value):
+                        yield (
+                            f"{declared.place}: its own watchdog sets {setting} to {written(value, bound.unit)}, "
+                            f"{bound}. {'Lower' if bound.sign == '<=' else 'Raise'} it, or {bound.way_out}"
+                        )
 
 
 def _numbers(action: Action, values: Mapping[str, Value]) -> Iterator[tuple[Setting, float]]:
@@ -320,19 +283,9 @@ def _numbers(action: Action, values: Mapping[str, Value]) -> Iterator[tuple[Sett
             yield setting, float(value)
 
 
-def _value(instrument: str, name: str, reading: Reading, unit: str) -> float:
-    value = reading.value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SafetyError(f"{instrument}: {name} reads {value!r}, which is no number; a limit stands on it.")
-    return convert(float(value), reading.unit, unit)
-
-
-def _stale(instrument: str, name: str, age_s: float, limit_s: float) -> str:
-    return (
-        f"{instrument}: no fresh reading of {name} for {age_s:.0f} s, and a limit stands on it ({limit_s:g} s at most)."
-    )
-
-
-def _difference(unit: str) -> str:
-    """The unit of a difference of temperatures."""
-    return {"degC": "K", "degF": "delta_degF"}.get(unit, unit)
+def _said_in(bound: Bound, setting: Setting) -> Bound:
+    """A bound in the unit that this action's setting of the name declares."""
+    if bound.unit == setting.unit:
+        return bound
+    value = convert(bound.value, bound.unit, setting.unit, setting.difference)
+    return replace(bound, value=value, unit=setting.unit)

@@ -56,6 +56,29 @@ class StockDrawn(Fact, frozen=True, kw_only=True):
     act: str
 
 
+class ActCounted(Fact, frozen=True, kw_only=True):
+    """An act that a total of the lab counts, or that empties one, is over (once only).
+
+    ``amount``: what it moved (None: nobody knows); ``asked``: what it was to move.
+    """
+
+    act: str
+    instrument: str
+    action: str
+    amount: Amount | None = None
+    asked: Amount | None = None
+    done: bool = True
+
+
+class TotalSet(Fact, frozen=True, kw_only=True):
+    """A person emptied or looked: the total ``name`` of the lab file stands at ``amount`` now."""
+
+    name: str
+    amount: Amount
+    by: str = ""
+    why: str = ""
+
+
 class ContentsChanged(Fact, frozen=True, kw_only=True):
     """What stands in a vessel or cell now (``""``: clean)."""
 

@@ -90,7 +90,7 @@ def _conditions(spec: CampaignSpec, names: Mapping[str, Parameter | None], broke
                 yield path, fault, False
     for limit in spec.limits:
         if limit.when is not None:
-            fault = constraints.condition_fault(limit.when, names)
+            fault = constraints.condition_fault(limit.when, names, readings=True)
             if fault:
                 yield limit.path, fault, False
 

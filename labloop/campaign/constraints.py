@@ -159,14 +159,18 @@ def choice_words(names: Mapping[str, Parameter | None]) -> set[str]:
     }  # fmt: skip
 
 
-def condition_fault(expression: Expression, names: Mapping[str, Parameter | None]) -> str | None:
-    """Say what is wrong with the names of a condition over settings."""
+def condition_fault(
+    expression: Expression, names: Mapping[str, Parameter | None], readings: bool = False
+) -> str | None:
+    """Say what is wrong with the names of a condition over settings (and ``readings``: instrument.reading)."""
     words = choice_words(names)
     some_broken = any(parameter is None for parameter in names.values())
     for node in expression.walk():
         name = getattr(node, "name", None)
         if name is None or name in names or (not getattr(node, "sure", False) and name in words):
             continue
+        if readings and "." in name:
+            continue  # the bench knows its readings
         if some_broken and not getattr(node, "sure", False):
             continue  # it may be a choice of the broken one
         what = "no parameter" if getattr(node, "sure", False) or not words else "neither a parameter nor a choice"

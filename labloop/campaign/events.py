@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from .bench_events import ActCounted as ActCounted
 from .bench_events import BenchOpened as BenchOpened
 from .bench_events import ByHand as ByHand
 from .bench_events import ContentsChanged as ContentsChanged
@@ -23,6 +24,7 @@ from .bench_events import QuestionClosed as QuestionClosed
 from .bench_events import QuestionOpened as QuestionOpened
 from .bench_events import StockDrawn as StockDrawn
 from .bench_events import StockSet as StockSet
+from .bench_events import TotalSet as TotalSet
 from .values import PERSON as PERSON
 from .values import Amount as Amount
 from .values import Fact as Fact
@@ -131,6 +133,29 @@ class GuardStarted(Fact, frozen=True, kw_only=True):
 
     pid: int
     why: str = ""
+
+
+class WatchTripped(Fact, frozen=True, kw_only=True):
+    """What is watched between and during steps has left the envelope, or an interlock's condition holds.
+
+    ``rule`` is its place in lab or campaign (``limits.hotplate.plate``, ``interlocks.door``), ``then`` what it brings:
+    hold (nothing new begins), safe (the bench is made safe and the run ends), halt (the same, and a person is waited
+    for).
+    """
+
+    rule: str
+    then: str
+    reason: str
+    t_s: float = 0.0
+
+
+class WatchCleared(Fact, frozen=True, kw_only=True):
+    """A hold's condition is over. ``released``: by its own word, or ``by`` a person, and steps may begin again."""
+
+    rule: str
+    released: bool = False
+    by: str = ""
+    t_s: float = 0.0
 
 
 class PhaseFinished(Fact, frozen=True, kw_only=True):
@@ -382,8 +407,8 @@ class StepInDoubt(Fact, frozen=True, kw_only=True):
 
 CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | CampaignResumed | CampaignFinished | CampaignStopped
-    | CampaignHalted | BudgetExtended | SafeStateReached | GuardStarted | PhaseFinished | NoteTaken | Requested
-    | RequestAnswered
+    | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped | WatchCleared | GuardStarted | PhaseFinished
+    | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned
@@ -391,7 +416,8 @@ CampaignEvent: TypeAlias = (
     | StepStarted | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip
 BenchEvent: TypeAlias = (
-    BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ContentsChanged | ByHand
+    BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
+    | ContentsChanged | ByHand
     | QuestionOpened | QuestionClosed | CountersCleared
 )  # fmt: skip
 Event: TypeAlias = CampaignEvent | BenchEvent

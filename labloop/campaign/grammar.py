@@ -35,6 +35,7 @@ from .models import (
 from .outcomes import OutcomeSpec
 from .parameters import Choices, Mixture, Molecules, Parameter, Written, check_name
 from .reading import Document, Path_, path_text
+from .rules import Ruled
 from .steps import Stage, moved, read_phase, resolved
 from .tables import read_table, rows_of
 
@@ -163,7 +164,7 @@ class Candidates(Model):
     rows: Annotated[tuple[dict[str, Value], ...], WithJsonSchema({})] = Field(default=(), exclude=True)
 
 
-class CampaignSpec(Model):
+class CampaignSpec(Ruled):
     """A campaign, read and checked. Fields are the keys of the file; see docs/yaml.md."""
 
     labloop: Literal[1] = 1

@@ -20,6 +20,7 @@ from .grammar import PHASES, CampaignSpec, Phase
 from .limits import Limit, by_instrument, read_limits
 from .models import AnyQuantity, Files, Model, Number, Rule, Seconds, Text, Truth, did_you_mean, keys_of, suggest
 from .reading import Document, Path_, path_text
+from .rules import TABLES, Ruled, instruments_of
 from .steps import Stage, read_phase, resolved, steps_of
 from .units import Quantity, quote
 from .values import PERSON
@@ -111,7 +112,7 @@ class OnLost(Model):
     then: Literal["stop", "pause"] = "stop"
 
 
-class LabSpec(Model):
+class LabSpec(Ruled):
     """A lab, read and checked. Fields are the keys of the file; see docs/yaml.md."""
 
     labloop: Literal[1] = 1
@@ -269,6 +270,9 @@ def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
         instrument, _, _ = name.partition(".")
         if instrument not in known:
             faults.append((("keep", at), f"{instrument} is no instrument. {did_you_mean(instrument, known)}", False))
+    for path, instrument in instruments_of(lab):
+        if instrument not in known:
+            faults.append((path, f"{instrument} is no instrument. {did_you_mean(instrument, known)}", False))
     for step in steps_of(lab.safe_state):
         if step.instrument not in known:
             faults.append(
@@ -290,6 +294,14 @@ def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
 def check_against_lab(spec: CampaignSpec, lab: LabSpec) -> list[str]:
     """Every complaint that shows when campaign and lab are seen together; empty when they fit."""
     complaints = [spec.complaint(path, rule, key=True) for path, rule in _unknown_instruments(spec, lab)]
+    for path, instrument in instruments_of(spec):
+        if instrument not in lab.instruments:
+            rule = f"{instrument} is no instrument of the lab. {did_you_mean(instrument, lab.instruments)}"
+            complaints.append(spec.complaint(path, rule))
+    for table in TABLES:
+        for name in sorted(getattr(spec, table).keys() & getattr(lab, table).keys()):
+            rule = f"is a rule of the lab already ({lab.place((table, name), key=True)}). Give yours a name of its own"
+            complaints.append(spec.complaint((table, name), rule, key=True))
     for limit in spec.limits:
         if limit.instrument not in lab.instruments:
             rule = f"{limit.instrument} is no instrument of the lab. {did_you_mean(limit.instrument, lab.instruments)}"
@@ -310,6 +322,14 @@ def _unknown_instruments(spec: CampaignSpec, lab: LabSpec) -> Iterator[tuple[Pat
 
 
 def _loosened(limit: Limit, known: Limit, lab: LabSpec) -> Iterator[str]:
+    for name, sign in (("stale_after", 1.0), ("dwell", -1.0)):
+        wished_s, allowed_s = getattr(limit, f"{name}_s"), getattr(known, f"{name}_s")
+        if wished_s is not None and allowed_s is not None and sign * (wished_s - allowed_s) > 0:
+            place = lab.place((*known.path, name))
+            yield (
+                f"{name} = {wished_s:g} s is looser than the lab's {allowed_s:g} s ({place}). A campaign may only "
+                "tighten it"
+            )
     for name, sign in (("max", 1.0), ("min", -1.0), ("rate", 1.0)):
         wished, allowed = getattr(limit, name), getattr(known, name)
         if wished is None or allowed is None:

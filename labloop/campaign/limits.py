@@ -1,9 +1,11 @@
-"""Limits of the lab and of a campaign: of a setting or a reading, always or only under a condition.
+"""Limits of the lab and of a campaign: of a setting, a reading or an action, always or only under a condition.
 
-hotplate: {temperature: {max: 80 degC}, plate: {max: 120 degC, rate: 10 K/min, stale_after: 5 s}}
+hotplate: {temperature: {max: 80 degC}, plate: {max: 120 degC, rate: 10 K/min, stale_after: 5 s}, stir: {dwell: 5 s}}
 - hotplate.temperature <= 80 degC when solvent == DCM
+- furnace.power changes by at most 5 percent/min
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -12,26 +14,40 @@ from pydantic import Field, ValidationError, model_validator
 
 from .arithmetic import difference
 from .errors import SpecError
-from .expression import parse_limit
+from .expression import parse_expression, parse_limit
 from .formula import Compare, Expression, Name, Negative, Number
 from .models import CUT, KEY, AnyQuantity, Condition, Model, Rule, Seconds, located
 from .reading import Path_
-from .units import Quantity, quote
+from .units import Quantity, parse_quantity, quote
+
+_LONGEST = 2000
+_CHANGES = "furnace.power changes by at most 5 percent/min"
+_CHANGE = re.compile(
+    r"(?P<instrument>[^\W\d][\w-]*)\.(?P<name>[^\W\d]\w*)\s+changes\s+by\s+at\s+most\s+(?P<rate>\S+(?:\s+\S+)?)"
+    r"(?:\s+when\s+(?P<when>.+))?"
+)
 
 
 class LimitSpec(Model):
-    """Bounds of one setting or reading; a bare number is in the unit that the driver declares."""
+    """Bounds of one setting, reading or action; a bare number is in the unit that the driver declares.
+
+    ``rate``: how fast it may change. ``dwell``: how long a setting stands before it is set to something else, and
+    how long an action rests before the next.
+    """
 
     min: AnyQuantity | None = None
     max: AnyQuantity | None = None
     rate: AnyQuantity | None = None
+    dwell_s: Annotated[Seconds | None, Field(alias="dwell")] = None
     stale_after_s: Annotated[Seconds | None, Field(alias="stale_after")] = None
     when: Condition | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> "LimitSpec":
-        if self.min is None and self.max is None and self.rate is None:
-            raise Rule("bounds nothing. Write min, max or rate")
+        if self.min is None and self.max is None and self.rate is None and self.dwell_s is None:
+            raise Rule("bounds nothing. Write min, max, rate or dwell")
+        if self.rate is not None and self.rate.value <= 0:
+            raise Rule("rate must be above 0. Write it like rate: 10 K/min")
         if self.min is not None and self.max is not None:
             try:
                 empty = difference(self.min, self.max).value > 0
@@ -51,6 +67,7 @@ class Limit:
     min: Quantity | None = None
     max: Quantity | None = None
     rate: Quantity | None = None
+    dwell_s: float | None = None
     stale_after_s: float | None = None
     when: Expression | None = None
     path: Path_ = ()
@@ -58,6 +75,7 @@ class Limit:
     def __str__(self) -> str:
         bounds = [f">= {self.min}"] * (self.min is not None) + [f"<= {self.max}"] * (self.max is not None)
         bounds += [f"changes by at most {self.rate}"] * (self.rate is not None)
+        bounds += [f"stands for {self.dwell_s:g} s"] * (self.dwell_s is not None)
         return f"{self.instrument}.{self.name} {' and '.join(bounds)}" + (f" when {self.when}" if self.when else "")
 
 
@@ -110,9 +128,11 @@ def tightest(one: Limit, other: Limit) -> Limit:
         return left if sign * difference(left, right).value <= 0 else right
 
     ages = [age for age in (one.stale_after_s, other.stale_after_s) if age is not None]
+    dwells = [dwell for dwell in (one.dwell_s, other.dwell_s) if dwell is not None]
     return replace(
-        one, min=pick("min", -1.0), max=pick("max", 1.0), rate=pick("rate", 1.0), stale_after_s=min(ages, default=None)
-    )
+        one, min=pick("min", -1.0), max=pick("max", 1.0), rate=pick("rate", 1.0), dwell_s=max(dwells, default=None),
+        stale_after_s=min(ages, default=None),
+    )  # fmt: skip
 
 
 def _mapped(raw: Mapping[str, Any], path: Path_, at: Path_, faults: list[tuple[Path_, str, Any]]) -> Iterator[Limit]:
@@ -134,12 +154,15 @@ def _mapped(raw: Mapping[str, Any], path: Path_, at: Path_, faults: list[tuple[P
                 continue
             yield Limit(
                 instrument=str(instrument), name=str(name), min=found.min, max=found.max, rate=found.rate,
-                stale_after_s=found.stale_after_s, when=found.when, path=(*at, *here, name),
+                dwell_s=found.dwell_s, stale_after_s=found.stale_after_s, when=found.when, path=(*at, *here, name),
             )  # fmt: skip
 
 
 def _sentence(text: str, path: Path_) -> Limit:
     way_out = "Write it like hotplate.temperature <= 80 degC when solvent == DCM"
+    change = _CHANGE.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+    if change is not None:
+        return _changing(text, change, path)
     bound, when = parse_limit(text)
     if not isinstance(bound, Compare) or bound.sign not in ("<=", ">="):
         raise SpecError(f"{quote(text)} is no limit: it needs <= or >=. {way_out}")
@@ -156,3 +179,11 @@ def _sentence(text: str, path: Path_) -> Limit:
     instrument, _, name = subject.name.partition(".")
     low, high = (value, None) if sign == ">=" else (None, value)
     return Limit(instrument=instrument, name=name, min=low, max=high, when=when, path=path)
+
+
+def _changing(text: str, change: "re.Match[str]", path: Path_) -> Limit:
+    rate = parse_quantity(change["rate"])
+    if rate.value <= 0:
+        raise SpecError(f"{quote(text)}: a change of {rate} is none. Write it like {_CHANGES}")
+    when = parse_expression(change["when"]) if change["when"] else None
+    return Limit(instrument=change["instrument"], name=change["name"], rate=rate, when=when, path=path)

@@ -17,6 +17,7 @@ from .grammar import PHASES, CampaignSpec
 from .lab_spec import InstrumentSpec, LabSpec, check_against_lab, check_lab
 from .models import Files
 from .reading import Document, read_document, read_text
+from .rules import TABLES
 from .tables import plain_value
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 
 _PARTS = {
     "parameters": 2, "outcomes": 2, "constraints": 2, "every": 2, "limits": 2, "design": 2, "budget": 2,
-    "stop_when": 2, "instruments": 2, "safe_state": 2, **dict.fromkeys(PHASES, 2),
+    "stop_when": 2, "instruments": 2, "safe_state": 2, **dict.fromkeys((*PHASES, *TABLES), 2),
 }  # fmt: skip
 
 

@@ -168,6 +168,8 @@ class CampaignState:
     last_result: int = 0  # sequence number of the last fact that taught the model something
     reason: str = ""
     exit_code: int | None = None
+    # Interlocks that hold the run, by rule. WatchCleared: the condition is over, and a person's word is awaited.
+    held: dict[str, e.WatchTripped | e.WatchCleared] = field(default_factory=dict)
     safe: bool = False
     # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).
     heard: dict[str, list[str | None]] = field(default_factory=dict)
@@ -242,6 +244,7 @@ def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> 
     state.runs += 1
     state.code = fact.code or state.code
     state.failures_in_a_row = 0
+    state.held = {}  # the bench is looked at anew
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()
 
@@ -264,6 +267,13 @@ def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> N
     state.phases = {}
     state.witnesses |= fact.found
     state.guard_epoch = max(state.guard_epoch, fact.epoch)
+
+
+def _watched(state: CampaignState, record: e.Record, fact: e.WatchTripped | e.WatchCleared) -> None:
+    if isinstance(fact, e.WatchCleared) and fact.released:
+        state.held.pop(fact.rule, None)
+    elif isinstance(fact, e.WatchCleared) or fact.then == "hold":
+        state.held[fact.rule] = fact
 
 
 def _phase(state: CampaignState, record: e.Record, fact: e.PhaseFinished) -> None:
@@ -385,6 +395,8 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.CampaignHalted: _ended,
     e.BudgetExtended: _extended,
     e.SafeStateReached: _safe,
+    e.WatchTripped: _watched,
+    e.WatchCleared: _watched,
     e.PhaseFinished: _phase,
     e.NoteTaken: _note,
     e.Requested: _requested,

@@ -14,7 +14,7 @@ def request(
         str,
         typer.Argument(
             metavar="REQUEST",
-            help="pause, resume, stop, abort, approve, veto, note, refill or resolve.",
+            help="pause, resume, stop, abort, approve, veto, note, refill, empty or resolve.",
             show_default=False,
         ),
     ],
@@ -24,7 +24,8 @@ def request(
     why: Why = "",
 ) -> None:
     """Ask something of a run: pause | resume | stop | abort | approve TRIAL | veto TRIAL | note TEXT |
-    refill NAME AMOUNT | resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
+    refill NAME AMOUNT | empty NAME [AMOUNT] |
+    resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
     from labloop.campaign.models import did_you_mean
     from labloop.runner import wishes

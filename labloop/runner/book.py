@@ -7,7 +7,7 @@ locked by the one controller the bench has. Its facts add up here as a run's do 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from labloop import __version__
 from labloop.campaign import events as e
@@ -16,6 +16,9 @@ from labloop.campaign.units import convert
 from labloop.journal import Journal, StoreLocked, begun
 
 from .lease import Lease
+
+# Who holds the bench when nobody's run does.
+BY_HAND: Final = "by hand"
 
 
 class BenchOwes(LabloopError):
@@ -28,6 +31,8 @@ class BenchState:
 
     epoch: int = 0
     leased_to: str = ""
+    had_by: str = ""  # who held the bench last, now or before
+    left_at: str = ""  # when it was given back last
     stock: dict[str, e.Amount] = field(default_factory=dict)
     drawn: set[str] = field(default_factory=set)
     contents: dict[str, str] = field(default_factory=dict)
@@ -38,9 +43,9 @@ class BenchState:
         """Add one fact of the bench."""
         match record.event:
             case e.LeaseTaken(epoch=epoch, run=run):
-                self.epoch, self.leased_to = epoch, run
+                self.epoch, self.leased_to, self.had_by = epoch, run, run
             case e.LeaseReleased():
-                self.leased_to = ""
+                self.leased_to, self.left_at = "", record.at
             case e.GuardActed():
                 self.guard_acts.append((record.at, record.event))
             case e.StockSet(name=name, amount=amount):
@@ -66,6 +71,9 @@ class BenchBook:
         self.journal = journal
         self.lease: Lease | None = None
         self.state = BenchState()
+        self.followers: list[Callable[[Any], None]] = []
+        # When somebody else gave the bench back last, between this lease and the run's last one ("": nobody had it).
+        self.others_until = ""
         for record in journal.records():
             self.state.apply(record)
 
@@ -102,6 +110,14 @@ class BenchBook:
         """Commit facts of the bench."""
         for record in self.journal.append_surely(*facts):
             self.state.apply(record)
+            for follower in self.followers:
+                follower(record.event)
+
+    def follow(self, follower: Callable[[Any], None]) -> None:
+        """Tell ``follower`` every fact of this bench: those that are there now, and each that comes."""
+        for record in self.journal.records():
+            follower(record.event)
+        self.followers.append(follower)
 
     def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner") -> None:
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
@@ -123,6 +139,8 @@ class BenchBook:
                 f"Settle it with `labloop request {name} resolve {step.split('.')[0]} done|not-done|discard`, "
                 f"then `labloop resume {name}`."
             )
+        if self.state.had_by and (self.state.had_by != run or run == BY_HAND):
+            self.others_until = self.state.left_at
         epoch = self.state.epoch + 1
         if self.journal.path is not None:
             self.lease = Lease.take(self.journal.path.parent, run, by, at_least=epoch)

@@ -12,21 +12,34 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from labloop.bench import BenchError, InProcessLink, InProcessMessageLink, InstrumentFault, Port, SafetyError
-from labloop.bench.lab import Lab, declare, open_lab
+from labloop.bench import (
+    BenchError,
+    InProcessLink,
+    InProcessMessageLink,
+    InstrumentFault,
+    Permit,
+    Port,
+    SafetyError,
+    Verdict,
+)
+from labloop.bench.declared import declare
+from labloop.bench.lab import Lab, Station, open_lab
 from labloop.bench.safety import Envelope
+from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.units import parse_quantity
 from labloop.simulation.bench import SimulatedBench
 
+from .admission import Admission, OutOfStock
 from .benches import simulation_plan
-from .book import BenchBook
+from .book import BY_HAND, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
+from .hand_watch import LOOK_S, HandWatch
 from .lease import fence
 
-BY_HAND: Final = "by hand"
 # How long an action may last beyond twice its expected time, in the instrument's own seconds, as in a run.
 GRACE_S: Final = 60.0
 
@@ -136,10 +149,16 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
         book.take_lease(BY_HAND, mode, stock, by=BY_HAND)
         for port in bench.lab.ports.values():
             fence(port, book.lease)
+        admission = Admission(bench.envelope, bench.clock, book)
+        admission.after_others()
         bench.lab.open()
+        watch = HandWatch(bench.lab, admission, bench.clock, name)
+        permit = _permit(begun, admission, watch)
+        station.limit(bench.envelope.fixed(name))
         station.port.submit(station.driver.configure).result()
+        before = station.port.submit(station.driver.counters).result()
         book.record(begun)
-        ended = _do(bench, begun)
+        ended = _do(bench, begun, permit, admission, watch, before)
         book.record(ended)
         _draw(book, bench, ended)
         book.release_lease(BY_HAND, {})
@@ -148,33 +167,59 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
     return ended
 
 
-def _do(bench: HandBench, begun: e.ByHand) -> e.ByHand:
+def _permit(begun: e.ByHand, admission: Admission, watch: HandWatch) -> Permit:
+    """What the gate says of it, with everything measured that it asks for. Raises SpecError: nothing was sent."""
+    step = PlannedStep(instrument=begun.instrument, action=begun.action, settings=begun.settings)
+    try:
+        watch.read_all()
+        admission.stage([step], None)
+        return admission.permit(step, None)
+    except (SafetyError, OutOfStock) as error:
+        raise SpecError(f"{error} Nothing was sent.") from error
+
+
+def _do(
+    bench: HandBench, begun: e.ByHand, permit: Permit, admission: Admission, watch: HandWatch,
+    before: Mapping[str, e.Amount],
+) -> e.ByHand:  # fmt: skip
     station = bench.lab.instruments[begun.instrument]
-    values = bench.envelope.resolve(begun.instrument, begun.action, begun.settings)
     achieved: Mapping[str, e.Amount] = {}
     failed = ""
     try:
-        station.port.submit(lambda: station.driver.begin(begun.action, values, begun.act)).result()
+        station.port.submit(partial(station.begin, permit, begun.act)).result()
         began_s = bench.clock.now_s()
-        limit_s = 2.0 * station.declaration.expected(begun.action, values).duration_s + GRACE_S
+        limit_s = 2.0 * station.declaration.expected(begun.action, permit.values).duration_s + GRACE_S
         while True:
             elapsed_s = bench.clock.now_s() - began_s
             look = station.port.submit(partial(station.driver.progress, elapsed_s)).result()
             achieved = look.achieved
-            if look.readings:
-                bench.envelope.check_reading(begun.instrument, look.readings)
+            admission.see(begun.instrument, look.readings)
             if look.done:
                 break
             if elapsed_s > limit_s:
                 raise InstrumentFault(f"{begun.instrument}.{begun.action} had not ended after {limit_s:.0f} s")
-            bench.wait(look.again_in_s)
+            bench.wait(min(look.again_in_s, LOOK_S))
+            watch.look()
     except (BenchError, KeyboardInterrupt) as error:
         failed = str(error) or "interrupted"
         failed = "; ".join([failed, *bench.lab.safe()])
+        achieved = _came_to(station, begun, before)
     return e.ByHand(
         act=begun.act, instrument=begun.instrument, action=begun.action, settings=begun.settings,
         achieved=dict(achieved), done=not failed, failed=failed, by=begun.by,
     )  # fmt: skip
+
+
+def _came_to(station: Station, begun: e.ByHand, before: Mapping[str, e.Amount]) -> Mapping[str, e.Amount]:
+    """What an act that broke off has moved, by the instrument's own counters; nothing where they cannot tell."""
+    happened = station.driver.happened
+    try:
+        verdict: Verdict = station.port.submit(
+            partial(happened, begun.action, begun.settings, before, begun.act)
+        ).result()
+    except BenchError:
+        return {}  # the cable is out: an amount that is not known counts in full
+    return nothing(station.actions[begun.action]) if verdict.state == "not_begun" else verdict.achieved
 
 
 def _draw(book: BenchBook, bench: HandBench, ended: e.ByHand) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from labloop.bench.declared import Declaration, declare, key_complaints, port_keys
 from labloop.bench.instrument import Action, Expected, Setting, Signal
-from labloop.bench.lab import Declaration, declare, key_complaints, port_keys
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit, suggest
 from labloop.campaign import asking, recipe

@@ -69,8 +69,7 @@ class Lookout:
             memory.record(
                 *answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message)
             )
-            for stock in answer.stock:
-                memory.bench_record(stock)
+            memory.bench_record(*answer.stock, *answer.totals)
             memory.request_done(wish.id)
             if answer.effect in ("stop", "abort"):
                 self._end(answer.effect, why(wish), 4, wish.by)

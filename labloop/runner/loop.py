@@ -8,6 +8,7 @@ these ways, and every one of them passes through the safe state:
     interrupt    a signal: current steps are cut short                      exit 4, a second one 130
     abort        a person's wish: the safe state first, then the rest       exit 4
     lost         an instrument is gone, or too many failures in a row       exit 3
+    breach       what is measured left the envelope: the safe state first   exit 3 (6: it waits for a person)
     halt         a question only a person can answer                        exit 6
     store        what happens cannot be written down any more               StoreError (exit 5)
 """
@@ -27,6 +28,7 @@ from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 from labloop.journal import StoreError
 
+from .admission import OutOfStock
 from .lookout import Lookout
 from .memory import RunMemory
 from .opening import Opening
@@ -34,8 +36,9 @@ from .propose import Proposer
 from .reach import InstrumentGone
 from .recovery import made_nothing
 from .schedule import may_start, needs, planned
-from .step import OutOfStock, StepHand
+from .step import StepHand
 from .walk import End, Ended, Walk
+from .watching import HOLD_S, Watcher
 
 
 class Loop:
@@ -64,9 +67,11 @@ class Loop:
         self._safe_hand = ThreadPoolExecutor(1, "safe")  # its own: nothing else may be in the way
         self._changed = asyncio.Event()
         memory.listeners.append(lambda record: self._pulse())
-        hand.wished = self._wished
+        hand.admission.wished = self._wished
         hand.reach.on_gone = lambda gone: self.end("lost", str(gone), 3)
         hand.reach.on_away = self._away
+        hand.on_breach = self._breached
+        self.watcher = Watcher(hand, memory, self.end, spec.pause.hold_s if spec.pause else HOLD_S)
         memory.on_failed = self._store_failed
 
     @property
@@ -82,7 +87,7 @@ class Loop:
 
     def end(self, kind: str, reason: str, exit_code: int, by: str = "") -> None:
         """Begin to end. A later, sharper end (abort after stop) overrides an earlier one; finished never does."""
-        sharp = kind in ("interrupt", "abort", "lost", "store")
+        sharp = kind in ("interrupt", "abort", "lost", "breach", "store")
         if self.ending is None or (sharp and self.ending[0] in ("stop", "halt", "finished")):
             self.ending, self.by = (kind, reason, exit_code), by
             if kind != "finished":
@@ -102,6 +107,11 @@ class Loop:
             self.ending = ("interrupt", f"{name}, twice", 130)
         self.end("interrupt", name, 4)
 
+    def _breached(self, why: str) -> bool:
+        """A step has read what leaves the envelope: everything is made safe, not only its instrument."""
+        self.end("breach", why, 3)
+        return True
+
     def _why_safe(self) -> str:
         if self.state.questions:
             return "a person is asked"
@@ -109,6 +119,7 @@ class Loop:
 
     def _make_safe(self, why: str) -> "asyncio.Future[None]":
         """Begin to make the bench safe, now and not at the loop's next turn. Done when that is recorded."""
+        self.watcher.rest()
         self.hand.halt.set()
         if self.clock.virtual:
             errors: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
@@ -135,9 +146,11 @@ class Loop:
     async def run(self) -> int:
         """Recover, set up, fill and wait, tear down; the bench is safe whichever way this returns or raises."""
         lookout = asyncio.ensure_future(self._keep_looking())
+        watch = asyncio.ensure_future(self._keep_watching())
         try:
             try:
                 await self._open()
+                await self.watcher.begin()
                 await self._phase("setup")
                 await self._repeat()
                 if self.ending and self.ending[0] == "finished":
@@ -157,8 +170,9 @@ class Loop:
             if self._safe_task is None:
                 self._safe_task = self._make_safe(self._why_safe())
             ends = await asyncio.gather(self._safe_task, *self._tasks.values(), return_exceptions=True)
-            lookout.cancel()
-            ends += await asyncio.gather(lookout, return_exceptions=True)
+            for beside in (lookout, watch):
+                beside.cancel()
+            ends += await asyncio.gather(lookout, watch, return_exceptions=True)
         self._raise_first(ends)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
@@ -183,8 +197,15 @@ class Loop:
             self.end("lost", str(error), 3)
             raise
 
+    async def _keep_watching(self) -> None:
+        try:
+            await self.watcher.run()
+        except Exception as error:  # whatever it is: nobody works on a bench that nobody watches
+            self.end("lost", f"the watch over the bench broke down: {type(error).__name__}: {error}", 3)
+            raise
+
     def _record_end(self, kind: str, reason: str, code: int) -> int:
-        if self.state.questions or kind == "halt":
+        if self.state.questions or kind == "halt" or (kind == "breach" and code == 6):
             self.memory.record(e.CampaignHalted(reason=reason))
             return 6 if kind not in ("interrupt", "abort") else code
         if kind == "finished":
@@ -310,7 +331,7 @@ class Loop:
                 if self.ending and (self.ending[0] != "finished" or trial):
                     raise Ended
                 earlier = [self._needs(n) for n in self.state.open_trials if n < trial]
-                if self.state.state == s.RUNNING and may_start(instruments, earlier):
+                if self.state.state == s.RUNNING and not self.state.held and may_start(instruments, earlier):
                     return
                 await changed.wait()
 

@@ -87,7 +87,7 @@ class RunMemory:
 
     def bench_record(self, *facts: Any) -> None:
         """Commit facts of the bench, which outlive the run."""
-        if self.book is not None:
+        if self.book is not None and facts:
             with self._store():
                 self.book.record(*facts)
 

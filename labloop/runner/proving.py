@@ -11,8 +11,8 @@ from random import Random
 from typing import Any, Final
 
 from labloop.bench import Amount, InProcessLink, InProcessMessageLink, Port
+from labloop.bench.declared import Declaration, declare
 from labloop.bench.instrument import Action, Progress, Setting
-from labloop.bench.lab import Declaration, declare
 from labloop.bench.settings import resolve
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec

@@ -24,6 +24,7 @@ from labloop.bench import (
     InstrumentFault,
     LinkError,
     LinkInterrupted,
+    Permit,
     ProtocolError,
 )
 from labloop.campaign import events as e
@@ -68,6 +69,8 @@ class Station(Protocol):
     def declaration(self) -> Any: ...
     @property
     def actions(self) -> Mapping[str, Action]: ...
+    def prepare(self, permit: Permit, act: str) -> None: ...
+    def begin(self, permit: Permit, act: str) -> None: ...
 
     identity: Any
     stranger: str

@@ -28,6 +28,7 @@ VERBS: Final = {
     "note": "TEXT: a note for the next shift",
     "refill": "NAME AMOUNT: what a stock holds now",
     "replaced": "NAME: another instrument stands in its place on purpose",
+    "empty": "NAME [AMOUNT]: a total of the lab was emptied (or holds AMOUNT now)",
     "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...] | not-done | discard: answer what is asked",
 }
 
@@ -38,13 +39,14 @@ _TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAba
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """``facts`` to append after the Requested event, ``effect`` for a living runner ("", pause, resume, stop, abort),
-    ``stock`` for the bench's journal, and ``message`` in words."""
+    ``stock`` and ``totals`` for the bench's journal, and ``message`` in words."""
 
     accepted: bool
     message: str
     facts: Sequence[e.Fact] = ()
     effect: str = ""
     stock: Sequence[e.StockSet] = field(default_factory=tuple)
+    totals: Sequence[e.TotalSet] = field(default_factory=tuple)
 
 
 def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: float) -> Answer:
@@ -63,12 +65,7 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
                 effect="pause",
             )
         case "resume":
-            if state.state != s.PAUSED:
-                return _no(f"it is not paused, it is {state.state}")
-            return Answer(
-                accepted=True, message="going on", facts=[e.CampaignResumed(by=request.by, why=request.why)],
-                effect="resume",
-            )  # fmt: skip
+            return _resume(state, request, t_s)
         case "stop":
             return Answer(accepted=True, message="stops after the current steps", effect="stop")
         case "abort":
@@ -86,6 +83,8 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
             return _refill(request)
         case "replaced":
             return _replaced(state, request)
+        case "empty":
+            return _empty(request)
         case "resolve":
             return _resolve(state, request, t_s)
         case "tell":
@@ -95,6 +94,26 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
 
 def _no(message: str) -> Answer:
     return Answer(accepted=False, message=message)
+
+
+def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    """A person's pause is over; an interlock is passed by only when its condition is."""
+    holding = {rule: fact.reason for rule, fact in state.held.items() if isinstance(fact, e.WatchTripped)}
+    facts: list[e.Fact] = [
+        e.WatchCleared(rule=rule, released=True, by=request.by or "a person", t_s=t_s)
+        for rule in state.held
+        if rule not in holding
+    ]
+    if state.state == s.PAUSED:
+        facts.append(e.CampaignResumed(by=request.by, why=request.why))
+    if holding:
+        rule, reason = next(iter(holding.items()))
+        if not facts:
+            return _no(f"{rule} holds the run, and its condition is still there: {reason}")
+        return Answer(accepted=True, message=f"goes on when {rule} lets it: {reason}", facts=facts, effect="resume")
+    if not facts:
+        return _no(f"it is not paused, it is {state.state}")
+    return Answer(accepted=True, message="going on", facts=facts, effect="resume")
 
 
 def _trial(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:
@@ -165,6 +184,20 @@ def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
         return _no(f"there is no instrument {name!r} in this run; {suggest(name, state.identities)}")
     fact = e.InstrumentReplaced(instrument=name, by=request.by, why=request.why)
     return Answer(accepted=True, message=f"{name} was replaced: resume", facts=[fact])
+
+
+def _empty(request: e.Requested) -> Answer:
+    if not request.arguments:
+        return _no("what was emptied? empty NAME, or empty NAME AMOUNT, as in: empty vessel 3 mL")
+    name, amount = request.arguments[0], " ".join(request.arguments[1:]) or "0 mL"
+    try:
+        quantity = parse_quantity(amount)
+    except SpecError as error:
+        return _no(str(error))
+    if not quantity.unit or quantity.value < 0:
+        return _no(f"{amount!r} is no amount: give a number that is not negative, with its unit")
+    total = e.TotalSet(name=name, amount=e.Amount(quantity.value, quantity.unit), by=request.by, why=request.why)
+    return Answer(accepted=True, message=f"{name} holds {amount} now", totals=[total])
 
 
 def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:

@@ -163,7 +163,11 @@ def _drive(
         hand = StepHand(
             lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.reopen
         )  # fmt: skip
-        keeper = StockKeeper(book, lab.instruments, memory)
+        for name, station in lab.instruments.items():
+            station.limit(envelope.fixed(name))
+        hand.admission.catch_up(memory.journal.records(), memory.state)
+        memory.listeners.append(hand.admission.apply)
+        keeper = StockKeeper(book, lab.instruments, memory, hand.admission.totals)
         keeper.catch_up()
         memory.listeners.append(keeper.count)
         loop = Loop(

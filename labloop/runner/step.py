@@ -20,18 +20,21 @@ from labloop.bench import (
     InstrumentFault,
     LinkError,
     LinkInterrupted,
+    NotYet,
+    Permit,
     Progress,
     ProtocolError,
     SafetyError,
     Verdict,
-    drawn,
 )
+from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.flags import array_flag, believed, no_number
 from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import STARTED, StepState
 
+from .admission import Admission
 from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
@@ -54,10 +57,6 @@ T = TypeVar("T")
 GRACE_S: Final = 60.0  # lab seconds that an action may last beyond twice its expected time
 
 
-class OutOfStock(Exception):
-    """An act wants more than the bench holds: a person must refill before anything of the stage starts."""
-
-
 class StepHand:
     """Runs steps on the stations of one lab. ``halt`` set: running steps are cut short once ``made_safe`` is set."""
 
@@ -78,44 +77,32 @@ class StepHand:
         self.clock = clock
         self.teaches = teaches
         self.book = book
+        self.admission = Admission(envelope, clock, book)
         self.person = PersonHand(memory, clock)
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
         self.reach = Reach(stations, memory, clock, self.halt, on_lost, reopen)
-        self.wished: Callable[[int | None], Mapping[str, Any]] = lambda trial: {}  # for limits that hold `when`
+        # A reading left the envelope: whether everything is being made safe for it (else only this instrument is).
+        self.on_breach: Callable[[str], bool] = lambda why: False
 
     def action(self, instrument: str, action: str) -> Action:
         """What is declared of an action; of a person's too."""
         return DO if instrument == e.PERSON else self.stations[instrument].actions[action]
 
-    def refusal(self, steps: Iterable[PlannedStep], trial: int | None) -> str:
-        """Why the safety envelope refuses one of ``steps``; empty: all may start. Nothing of a stage starts if so.
+    async def admit(self, steps: Sequence[PlannedStep], trial: int | None) -> float:
+        """Whether all of ``steps`` may begin together now: 0.0, or how long it is too early (lab seconds).
 
-        Raises OutOfStock when one would draw more than its stock holds.
+        What is measured there and decides is read first. Raises SafetyError when the envelope refuses one of them
+        (nothing of a stage starts then), OutOfStock when a person must see to something first.
         """
-        for planned in steps:
-            if planned.instrument == e.PERSON:
-                continue
-            station = self.stations[planned.instrument]
-            action = station.actions[planned.action]
-            try:
-                self.envelope.check(planned.instrument, planned.action, planned.settings, self.wished(trial))
-                resolved = self.envelope.resolve(planned.instrument, planned.action, planned.settings)
-            except SafetyError as error:
-                return str(error)
-            if self.book is None or not action.amount:
-                continue
-            held = self.book.left(planned.instrument)
-            if held is None:
-                continue
-            wanted = drawn(action, station.declaration.expected(action.name, resolved).achieved, held.unit)
-            missing = self.book.missing(planned.instrument, wanted) if wanted else ""
-            if missing:
-                raise OutOfStock(
-                    f"{missing}. Refill it, say so with `labloop request RUN refill {planned.instrument} AMOUNT`, "
-                    "and resume."
-                )
-        return ""
+        mine = [one for one in steps if one.instrument != e.PERSON]
+        for name in sorted(self.admission.asks(mine)):
+            self.admission.see(name, await self.reach.named(name, self.stations[name].driver.read))
+        try:
+            self.admission.stage(mine, trial)
+        except NotYet as early:
+            return early.wait_s
+        return 0.0
 
     async def run_stage(self, steps: Sequence[Beginning], says: str, not_after_s: float = math.inf) -> None:
         """Run the steps of one stage to their ends: prepared one by one, begun together, each end a fact.
@@ -126,7 +113,8 @@ class StepHand:
         Raises InstrumentFault, InstrumentGone, LinkInterrupted, when nothing else of the stage runs any more.
         """
         mine = [one for one in steps if one.begun.instrument != e.PERSON]
-        if any([self._refused(one) for one in mine]):
+        permits = [self._permit(one.begun) for one in mine]
+        if None in permits:
             return
         before = await _all(self._evidence(one.begun) for one in mine)
         if self.halt.is_set() or self.clock.now_s() > not_after_s:
@@ -138,36 +126,36 @@ class StepHand:
         self.memory.record(*begun)
         start = Start(len(mine))
         runs = [
-            self._run(fact, one, start, says, not_after_s) for fact, one in zip(begun, mine, strict=True)
+            self._run(fact, permit, one, start, says, not_after_s)
+            for fact, permit, one in zip(begun, permits, mine, strict=True)
+            if permit is not None
         ]  # fmt: skip
         await _all([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
         self._record(*undone(self.memory.state, start.undone, says, self.does))
 
-    def _refused(self, one: Beginning) -> bool:
-        begun = one.begun
+    def _permit(self, begun: e.StepStarted) -> Permit | None:
+        """What opens the way to the wire; None: the envelope refuses it, which is a fact."""
         try:
-            self.envelope.resolve(begun.instrument, begun.action, begun.settings)
-            self.envelope.check(begun.instrument, begun.action, begun.settings, self.wished(begun.trial))
+            return self.admission.permit(begun, begun.trial)
         except SafetyError as error:
-            refused = replace(begun, t_s=self._now())
             failed = e.StepFailed(step=begun.step, fault="safety", reason=str(error), t_s=self._now())
-            self.memory.record(refused, failed)
-            return True
-        return False
+            self.memory.record(replace(begun, act=False, t_s=self._now()), failed)
+            return None
 
-    async def _run(self, begun: e.StepStarted, one: Beginning, start: Start, says: str, not_after_s: float) -> None:
+    async def _run(
+        self, begun: e.StepStarted, permit: Permit, one: Beginning, start: Start, says: str, not_after_s: float
+    ) -> None:
         name, step = begun.instrument, begun.step
         action = self.stations[name].actions[begun.action]
-        resolved = self.envelope.resolve(name, begun.action, begun.settings)
         try:
             try:
-                await self._prepare(begun, action, resolved)
+                await self._prepare(begun, permit)
             except BaseException as error:
                 start.off(f"{name} could not: {error}")
                 raise
             await start.ready()
-            await self._begin(begun, action, resolved, not_after_s)
-            await self._watch(name, action, resolved, step, one.save_as)
+            await self._begin(begun, action, permit, not_after_s)
+            await self._watch(permit, action, step, one.save_as)
         except (_Interrupted, LinkInterrupted):
             await self.made_safe.wait()
             await self._settle(begun, action, start, says)
@@ -180,7 +168,10 @@ class StepHand:
             await self._stop(name)
             await self._cut_short(begun, action, start, fault.kind, str(fault))
         except SafetyError as error:
-            await self._stop(name)
+            if self.on_breach(f"{name}.{begun.action}: {error}"):
+                await self.made_safe.wait()  # with everything else of the bench, and at once
+            else:
+                await self._stop(name)
             await self._cut_short(begun, action, start, "safety", str(error))
 
     async def _settle(
@@ -265,27 +256,22 @@ class StepHand:
     def _now(self) -> float:
         return round(self.clock.now_s(), 6)
 
-    async def _prepare(self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value]) -> None:
-        driver = self.stations[begun.instrument].driver
+    async def _prepare(self, begun: e.StepStarted, permit: Permit) -> None:
+        station = self.stations[begun.instrument]
         for last in (False, False, True):
             if self.halt.is_set():
                 raise _Interrupted
             try:
-                await self.reach.reading(
-                    begun.instrument, driver.prepare, action.name, resolved, self.act_name(begun.step)
-                )
+                await self.reach.reading(begun.instrument, station.prepare, permit, self.act_name(begun.step))
             except InstrumentFault as fault:  # it was switched off and on while it was set up: nothing has begun
                 if last or fault.kind != PASSING:
                     raise
             else:
                 return
 
-    async def _begin(
-        self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value], not_after_s: float
-    ) -> None:
+    async def _begin(self, begun: e.StepStarted, action: Action, permit: Permit, not_after_s: float) -> None:
         """Begin it, once: when its beginning was lost on the wire, the instrument is asked what became of it."""
         name, act = begun.instrument, self.act_name(begun.step)
-        driver = self.stations[name].driver
         trouble = self.reach.trouble(name)
         while True:
             if self.halt.is_set():
@@ -293,7 +279,7 @@ class StepHand:
             if self.clock.now_s() > not_after_s:
                 raise NotBegun("the sample became too old while it was tried")
             try:
-                await self.reach.call(name, driver.begin, action.name, resolved, act)
+                await self.reach.call(name, self.stations[name].begin, permit, act)
                 return
             except LinkInterrupted:
                 raise
@@ -308,14 +294,15 @@ class StepHand:
                     why = f"{error}. Asked again, it said: {verdict.why}"
                     raise _Judged(dataclasses.replace(verdict, why=why)) from error
 
-    async def _watch(self, name: str, action: Action, resolved: Mapping[str, e.Value], step: str, save_as: str) -> None:
+    async def _watch(self, permit: Permit, action: Action, step: str, save_as: str) -> None:
+        name = permit.instrument
         driver = self.stations[name].driver
         began = self.clock.now_s()
-        limit_s = 2.0 * self.stations[name].declaration.expected(action.name, resolved).duration_s + GRACE_S
+        limit_s = 2.0 * self.stations[name].declaration.expected(action.name, permit.values).duration_s + GRACE_S
         while True:
             look: Progress = await self.reach.reading(name, driver.progress, self.clock.now_s() - began)
             if look.readings:
-                self.envelope.check_reading(name, look.readings)
+                self.admission.see(name, look.readings)
             if look.done:
                 self._finish(step, look, save_as)
                 return
@@ -357,7 +344,8 @@ class StepHand:
         elif verdict.state == "done":
             self._record(settle(state, "", verdict, self._now()))
         else:
-            self._record(replace(failed, achieved=dict(verdict.achieved), remainder=dict(verdict.remainder)))
+            achieved = nothing(action) if verdict.state == "not_begun" else verdict.achieved
+            self._record(replace(failed, achieved=dict(achieved), remainder=dict(verdict.remainder)))
 
     async def _stop(self, name: str) -> None:
         await self.reach.reading(name, self.stations[name].driver.stop)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from labloop.bench import Action
+from labloop.bench import Action, SafetyError
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.recipe import PlannedStage
@@ -77,9 +77,13 @@ class Walk:
             stale = self._stale(ahead)
             if stale:
                 return End(verdict="stale", why=stale)
-            refused = self.hand.refusal(ahead.steps.values(), self.trial)
-            if refused:
-                return End(verdict="refuse", why=refused)
+            try:
+                early_s = await self.hand.admit(list(ahead.steps.values()), self.trial)
+            except SafetyError as error:
+                return End(verdict="refuse", why=str(error))
+            if early_s > 0.0:
+                await self.hand.clock.wait(self.hand.halt, early_s)
+                continue
             if judgement.wait_s:
                 await self.hand.reach.wait(judgement.wait_s)
             await self._run_stage(ahead, judgement)

@@ -105,7 +105,7 @@ def _write(folder: Path, wish: e.Requested) -> Reply:
         state = fold(journal.records())
         says = answer(state, wish, alive=False, t_s=state.t_s)
         lab = None
-        if says.accepted and (says.stock or says.effect == "resolved"):
+        if says.accepted and (says.stock or says.totals or says.effect == "resolved"):
             says, lab = _with_bench(folder, state, says)
         journal.append(wish, *says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
         if lab is not None:
@@ -118,6 +118,17 @@ def _with_bench(folder: Path, state: CampaignState, says: Answer) -> tuple[Answe
     if state.mode == "told":
         return Answer(accepted=False, message="this campaign has no bench, its hands are a person's"), None
     lab = run_files.read(folder)[2]
+    rules = {**lab.totals, **run_files.read(folder)[1].totals}
+    for total in says.totals:
+        if total.name not in rules:
+            return Answer(
+                accepted=False, message=f"there is no total {total.name!r}; {suggest(total.name, rules)}"
+            ), None
+        try:
+            if total.amount.value:
+                convert(float(total.amount.value), total.amount.unit, rules[total.name].max.unit)
+        except SpecError as error:
+            return Answer(accepted=False, message=str(error)), None
     for stock in says.stock:
         instrument = lab.instruments.get(stock.name)
         if instrument is None:
@@ -144,7 +155,7 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
             for run, step in book.state.questions
             if step in settled and Path(run) == folder.resolve()
         ]
-        facts = [*closed, *says.stock]
+        facts = [*closed, *says.stock, *says.totals]
         if facts:
             book.record(*facts)
     finally:

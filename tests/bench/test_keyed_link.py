@@ -7,7 +7,7 @@ import pytest
 import zmq
 
 from labloop.bench import LinkError, LinkTimeout, SpecError, open_link, parse_address
-from labloop.bench.lab import key_complaints
+from labloop.bench.declared import key_complaints
 from labloop.keys import Door, make_pair, protect_server, read_pair
 from tests.bench.labs import make_lab
 from tests.bench.test_messages import CountingCodec

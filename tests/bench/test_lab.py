@@ -137,7 +137,7 @@ def test_a_safe_state_that_cannot_be_done_is_found_before_a_port_is_opened(tmp_p
     )
     with pytest.raises(SpecError) as caught:
         open_lab(spec, connect_scripted(opened=opened))
-    assert "a.of is no action; did you mean 'off'?" in caught.value.complaints[0]
+    assert "a has no action 'of'; did you mean 'off'?" in caught.value.complaints[0]
     assert len(caught.value.complaints) == 2 and opened == []
 
 
@@ -171,7 +171,7 @@ def test_the_safe_state_goes_on_past_errors_and_says_them(tmp_path):
         return Port(InProcessLink(address, ScriptedLine(script), FakeTime()), inline=True)
 
     lab = open_lab(make_lab(tmp_path, TWO), connect)
-    lab.instruments["far"].driver.heat = None  # a driver's own mistake
+    lab.instruments["far"]._driver.heat = None  # a driver's own mistake
     errors = lab.safe()
     assert [error.partition(":")[0] for error in errors] == ["left.stop", "right.stop", "far.heat"]
     assert "left on serial:///dev/a?baud=9600: no whole answer to b'stop" in errors[0]

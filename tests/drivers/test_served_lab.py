@@ -48,8 +48,8 @@ def run(lab, name, action, act, **settings):
     """An action from begin to end on its port's own thread, as the runner does it; the last look."""
     station = lab.instruments[name]
     amounts = {setting: Amount(*value) for setting, value in settings.items()}
-    values = Envelope(lab.spec).resolve(name, action, amounts)
-    station.port.submit(lambda: station.driver.begin(action, values, act)).result(timeout=20)
+    permit = Envelope(lab.spec).permit(name, action, amounts)
+    station.port.submit(lambda: station.begin(permit, act)).result(timeout=20)
     began = time.monotonic()
     while True:
         elapsed_s = (time.monotonic() - began) * SPEED
@@ -92,15 +92,14 @@ def test_the_safe_state_over_real_ports_is_quick_and_stops_what_runs(served):
     lab, ledger = served
     lab.open()
     lab.configure()
-    for name, action, values in (
-        ("pump_water", "dispense", {"rate_ul_min": 600.0, "time_s": 600.0}),
-        ("pump_seed", "dispense", {"rate_ul_min": 60.0, "time_s": 600.0}),
-        ("hotplate", "heat", {"temperature_c": 60.0}),
+    for name, action, settings in (
+        ("pump_water", "dispense", {"rate": Amount(600.0, "uL/min"), "time": Amount(600.0, "s")}),
+        ("pump_seed", "dispense", {"rate": Amount(60.0, "uL/min"), "time": Amount(600.0, "s")}),
+        ("hotplate", "heat", {"temperature": Amount(60.0, "degC")}),
     ):
         station = lab.instruments[name]
-        station.port.submit(
-            lambda station=station, action=action, values=values: station.driver.begin(action, values, "act")
-        ).result(timeout=20)
+        permit = Envelope(lab.spec).permit(name, action, settings)
+        station.port.submit(lambda station=station, permit=permit: station.begin(permit, "act")).result(timeout=20)
     began = time.monotonic()
     assert lab.safe() == []
     took_s = time.monotonic() - began

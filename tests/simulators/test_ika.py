@@ -120,13 +120,14 @@ def test_the_hottest_moment_lies_after_the_heat_went_off() -> None:
     assert hottest == pytest.approx(max(bath.medium_c(300.0 + n * 0.1) for n in range(5000)), abs=1e-3)
 
 
-def test_watchdog_one_switches_heat_and_stirrer_off_when_nothing_is_heard() -> None:
+def test_watchdog_one_switches_heat_and_stirrer_off_unless_its_command_comes_again() -> None:
     device = plate()
     device.receive(b"OUT_SP_1 60\r\nSTART_1\r\nOUT_SP_4 300\r\nSTART_4\r\nOUT_WD1@30\r\n", 0.0)
-    assert device.receive(b"STATUS_1\r\n", 29.0) == b"11 1 \r\n"
-    assert device.due(29.0) == 59.0
-    assert device.receive(b"STATUS_1\r\nSTATUS_4\r\n", 59.0) == b"12 1 \r\n0 4 \r\n"
-    assert [e.at_s for e in device.world.ledger.entries if e.phase == "end"] == [59.0, 59.0]
+    assert device.receive(b"STATUS_1\r\nOUT_WD1@30\r\n", 20.0) == b"11 1 \r\n30 \r\n"
+    assert device.receive(b"STATUS_1\r\n", 49.0) == b"11 1 \r\n", "a question winds nothing up"
+    assert device.due(49.0) == 50.0
+    assert device.receive(b"STATUS_1\r\nSTATUS_4\r\n", 50.0) == b"12 1 \r\n0 4 \r\n"
+    assert [e.at_s for e in device.world.ledger.entries if e.phase == "end"] == [50.0, 50.0]
 
 
 def test_watchdog_two_falls_to_the_safe_values() -> None:

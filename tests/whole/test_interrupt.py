@@ -26,19 +26,18 @@ cleanup:
   - spectrometer.rinse: {{}}
 budget: {{trials: 1}}
 """
-# Sends itself SIGINT when the act has run for some looks, in virtual time.
+# Sends itself SIGINT when the act has run for some seconds, in virtual time.
 RUN = """
 import os, signal, sys
 from pathlib import Path
 from labloop.runner.clock import VirtualClock
 from labloop.runner.session import Order, begin
-looks, wait = [], VirtualClock.wait
-async def counted(self, event, seconds):
-    looks.append(seconds)
-    if len(looks) == 2 and sys.argv[3] == "stop":
-        os.kill(os.getpid(), signal.SIGINT)
+sent, wait = [], VirtualClock.wait
+async def watched(self, event, seconds):
+    if self.now_s() > 6.0 and sys.argv[3] == "stop" and not sent:
+        sent.append(os.kill(os.getpid(), signal.SIGINT))
     return await wait(self, event, seconds)
-VirtualClock.wait = counted
+VirtualClock.wait = watched
 sys.exit(begin(Order(campaign=Path(sys.argv[1]), run=Path(sys.argv[2]), virtual=True)))
 """
 

@@ -7,6 +7,5 @@ STANDS = {
         port="serial:///dev/plate?baud=9600&bytesize=7&parity=E",
         simulator="simulators.ika:RCT",
         act=("hold", {"temperature": (40.0, "degC"), "time": (30.0, "s")}),
-        hearing=frozenset({"heard_s"}),
     )
 }

@@ -1,0 +1,141 @@
+"""What a lab file declares, read off its drivers without opening a port."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labloop.campaign.errors import SpecError
+from labloop.campaign.events import Amount
+from labloop.campaign.lab_spec import LabSpec
+
+from .address import parse_address
+from .instrument import Action, Expected, Signal
+from .loading import load_class
+from .messages import keys_of
+
+_NEEDED = ("open", "configure", "begin", "progress", "stop", "declare")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """What is known of an instrument without opening its port."""
+
+    name: str
+    driver: type[Any]
+    options: Mapping[str, Any]
+    actions: Mapping[str, Action]
+    signals: Mapping[str, Signal]
+    place: str
+
+    @property
+    def kind(self) -> str:
+        return str(self.driver.kind)
+
+    @property
+    def watchdog(self) -> str:
+        """Who makes it safe when this computer dies ("": nobody)."""
+        return str(self.driver.watchdog(self.options))
+
+    @property
+    def silence_s(self) -> float:
+        """After how many real seconds without a pulse it makes itself safe (0: never)."""
+        return float(self.driver.silence_s(self.options))
+
+    @property
+    def keeps(self) -> tuple[str, ...]:
+        """The actions whose effect can go on while the rest of it is stopped."""
+        return tuple(self.driver.keeps)
+
+    @property
+    def standing(self) -> Mapping[str, Amount]:
+        """What it may be set to without an act: by configure(), or by its own watchdog."""
+        found: Mapping[str, Amount] = self.driver.standing(self.options)
+        return found
+
+    def complaint(self, action: str, values: Mapping[str, Any]) -> str:
+        """What is wrong with these settings together ("": nothing)."""
+        return str(self.driver.complaint(action, values, self.options))
+
+    def expected(self, action: str, values: Mapping[str, Any]) -> Expected:
+        """How long it will take and what it will have achieved."""
+        found: Expected = self.driver.expected(action, values, self.options)
+        return found
+
+
+def driver_class(lab: LabSpec, name: str) -> type[Any]:
+    """The driver class of one instrument. Raises SpecError naming the place in the lab file."""
+    place = f"{lab.place(('instruments', name, 'driver'))}: instruments.{name}.driver"
+    found = load_class(lab.instruments[name].driver, lab.root, place)
+    missing = [method for method in _NEEDED if not callable(getattr(found, method, None))]
+    if missing:
+        raise SpecError(f"{place}: {found.__name__} is no driver: it has no {', '.join(missing)}")
+    return found
+
+
+def declare(lab: LabSpec) -> dict[str, Declaration]:
+    """What every instrument of a lab declares, with no port opened. Raises SpecError with all complaints."""
+    declared: dict[str, Declaration] = {}
+    complaints: list[str] = []
+    for name, instrument in lab.instruments.items():
+        place = f"{lab.place(('instruments', name))}: instruments.{name}"
+        try:
+            driver = driver_class(lab, name)
+        except SpecError as error:
+            complaints += error.complaints
+            continue
+        try:
+            actions = driver.declare(instrument.options)
+        except SpecError as error:
+            complaints += [f"{place}: {line}" for line in error.complaints]
+            continue
+        declared[name] = Declaration(
+            name=name,
+            driver=driver,
+            options=dict(instrument.options),
+            actions=actions,
+            signals={signal.name: signal for signal in _signals(driver, instrument.options)},
+            place=place,
+        )
+    if complaints:
+        raise SpecError(*complaints)
+    return declared
+
+
+def _signals(driver: type[Any], options: Mapping[str, Any]) -> tuple[Signal, ...]:
+    tells = getattr(driver, "tells", None)
+    return tuple(tells(options) if callable(tells) else driver.signals)
+
+
+def port_keys(lab: LabSpec) -> dict[str, str]:
+    """{instrument: the address of the line it is on}. Raises SpecError for one device with two line settings."""
+    keys: dict[str, str] = {}
+    places: dict[tuple[str, str], str] = {}
+    for name, instrument in lab.instruments.items():
+        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
+        try:
+            if instrument.port is None:
+                raise SpecError("port is missing. Write the address of its line, like serial:///dev/ttyUSB0?baud=9600")
+            address = parse_address(instrument.port)
+        except SpecError as error:
+            raise SpecError(f"{place}.{error}") from error
+        keys[name] = address.port_key
+        line = (address.scheme, address.place)
+        first = places.setdefault(line, name)
+        if keys[first] != keys[name]:
+            raise SpecError(
+                f"{place}.port = {instrument.port!r} is the same line as that of {first}, with other settings "
+                f"({keys[first]}). Write them alike"
+            )
+    return keys
+
+
+def key_complaints(lab: LabSpec) -> list[str]:
+    """What is wrong with the key files that the lab's addresses name; only a live run needs them."""
+    complaints = []
+    for name, instrument in lab.instruments.items():
+        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
+        try:
+            keys_of(parse_address(instrument.port or ""), lab.folder)
+        except SpecError as error:
+            complaints += [f"{place}.{line}" for line in error.complaints]
+    return complaints

@@ -1,0 +1,94 @@
+"""What acts have made of the bench: what each setting stands at and since when, what goes on, what rests since when.
+
+A fold over the facts of a run. What a person or another run did in between is not among them: then nobody can say how
+long anything has stood, and it counts from the moment this run took the bench.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from labloop.campaign import events as e
+
+from .declared import Declaration
+from .rules import ActName
+
+# Faults that say that nothing was sent.
+NOTHING_SENT: Final = ("not_done", "safety")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stood:
+    """What a setting was set to, when, and by which step; ``before``: what it stood at until then."""
+
+    amount: e.Amount
+    since_s: float
+    step: str
+    before: "Stood | None" = None
+
+
+class Standing:
+    """Grows by ``apply``; times are the run's own seconds."""
+
+    def __init__(self, declared: Mapping[str, Declaration]) -> None:
+        self._declared = declared
+        self.settings: dict[tuple[str, str], Stood] = {}
+        self.going: dict[str, e.StepStarted] = {}
+        self._rests_since_s: dict[ActName, float] = {}
+        self._unsure_until_s: float | None = None
+
+    def unsure(self, now_s: float) -> None:
+        """Others had the bench until now: nobody knows what they set, and when."""
+        self.settings.clear()
+        self._unsure_until_s = now_s
+
+    def since_s(self, instrument: str, setting: str) -> float | None:
+        """Since when a setting has stood as it does; None: it was never set."""
+        stood = self.settings.get((instrument, setting))
+        return self._unsure_until_s if stood is None else stood.since_s
+
+    def rests_since_s(self, instrument: str, action: str) -> float | None:
+        """Since when an action is over; None: it was never done."""
+        return self._rests_since_s.get((instrument, action), self._unsure_until_s)
+
+    def apply(self, fact: e.Fact) -> None:
+        """Add one fact."""
+        if isinstance(fact, e.StepStarted):
+            self._begun(fact)
+        elif isinstance(fact, e.StepFinished | e.StepFailed):
+            self._ended(fact)
+        elif isinstance(fact, e.SafeStateReached):
+            self.settings.clear()
+
+    def _begun(self, fact: e.StepStarted) -> None:
+        declared = self._declared.get(fact.instrument)
+        action = declared.actions.get(fact.action) if declared is not None else None
+        if action is None:
+            return  # a person's step, or an action that the driver had once
+        self.going[fact.step] = fact
+        if action.stops:
+            for instrument, name in [key for key in self.settings if key[0] == fact.instrument]:
+                del self.settings[instrument, name]
+        for setting in action.settings:
+            amount = fact.settings.get(setting.name)
+            if amount is None and setting.default is not None:
+                amount = e.Amount(setting.default, setting.unit)
+            if amount is not None:
+                key = (fact.instrument, setting.name)
+                before = self.settings.get(key)
+                self.settings[key] = Stood(
+                    amount=amount, since_s=fact.t_s, step=fact.step, before=before and replace(before, before=None)
+                )
+
+    def _ended(self, fact: e.StepFinished | e.StepFailed) -> None:
+        begun = self.going.pop(fact.step, None)
+        if begun is None:
+            return
+        if isinstance(fact, e.StepFailed) and fact.fault in NOTHING_SENT:
+            for key, stood in list(self.settings.items()):
+                if stood.step == fact.step and stood.before is not None:
+                    self.settings[key] = stood.before
+                elif stood.step == fact.step:
+                    del self.settings[key]
+            return
+        self._rests_since_s[begun.instrument, begun.action] = fact.t_s

@@ -1,0 +1,365 @@
+"""The watch over a bench while anything runs: between steps and within them.
+
+What was read last, and when, is all it needs to see five things:
+
+    limits        a reading beyond its bounds, a change that is too fast, no fresh reading at all
+    interlocks    a condition over readings holds
+    requires      an act goes on, and what it needs is not there any more
+    plausible     a reading does not follow what it was set to: the probe lies, or lies beside the flask
+    (and that the condition of an interlock that holds the run is over)
+
+Times are seconds of one clock of the caller's. ``patience``: how much faster than the wall that clock goes; the line to
+an instrument is as slow as ever then, so readings may be so many times as old.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
+from labloop.campaign.formula import Expression
+from labloop.campaign.rules import readings_in
+from labloop.campaign.text import quantity
+from labloop.campaign.units import Quantity, convert
+
+from .bounds import difference_unit, number_of
+from .errors import SafetyError
+from .rules import ActName, PlausibleRule
+from .safety import Envelope
+from .settings import written
+from .standing import NOTHING_SENT, Standing
+
+# The change of a reading is judged over at least this long: a probe's noise of 0.1 K between two looks 0.2 s apart
+# would be 30 K/min (test_watch: noise is no rate).
+RATE_WINDOW_S: Final = 10.0
+# A reading is asked for when it has reached this part of the age that its limit allows: early enough for a second try.
+ASK_AT: Final = 0.45
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trip:
+    """A rule that was broken: what it brings (hold, safe, halt) and why, in words."""
+
+    rule: str
+    then: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What one look has found: rules that are broken now, and holds whose condition is over."""
+
+    tripped: tuple[Trip, ...] = ()
+    cleared: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The past of one reading: as far back as the rules look, newest last."""
+
+    past: list[tuple[float, float]] = field(default_factory=list)
+    last: Any = None
+    at_s: float = -math.inf
+
+
+@dataclass(slots=True)
+class _Course:
+    """A reading on its way to what it was set to, and since when it is."""
+
+    target: float
+    since_s: float
+    past: list[tuple[float, float]] = field(default_factory=list)
+
+
+class Watch:
+    """Remembers readings, and is told of facts. ``begin`` starts the clock of staleness."""
+
+    def __init__(self, envelope: Envelope, standing: Standing, now_s: float = 0.0, patience: float = 1.0) -> None:
+        self._envelope = envelope
+        self._standing = standing
+        self._patience = max(1.0, patience)
+        self._began_s = now_s
+        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._ages: dict[str, dict[str, float]] = {}
+        self._lasting: dict[str, dict[str, ActName]] = {}  # rule -> {step: act} of what needs it now
+        self._since_s: dict[str, float] = {}  # rule -> since when its condition holds
+        self._held: set[str] = set()
+        self._going: dict[str, ActName] = {}
+        self._courses: dict[str, _Course] = {}
+        for name in envelope.declared:
+            ages = {signal: watched.stale_after_s for signal, watched in envelope.watched(name).items()}
+            for signal, age_s in envelope.rules.read.get(name, {}).items():
+                ages[signal] = min(age_s, ages.get(signal, math.inf))
+            if ages:
+                self._ages[name] = ages
+
+    @property
+    def instruments(self) -> tuple[str, ...]:
+        """Those that must be read while anything runs."""
+        return tuple(self._ages)
+
+    def begin(self, now_s: float) -> None:
+        """From now on readings are due; what was read before counts no more."""
+        self._began_s = now_s
+        self._seen.clear()
+        self._since_s.clear()
+        self._courses.clear()
+
+    def due_s(self, instrument: str) -> float:
+        """When this instrument is to be read next."""
+        return min(
+            max(self._at_s(instrument, name), self._began_s - age_s) + ASK_AT * age_s
+            for name, age_s in self._ages[instrument].items()
+        )
+
+    def ask_again_s(self, instrument: str) -> float:
+        """How soon to ask again when an instrument did not answer."""
+        return 0.1 * min(self._ages[instrument].values())
+
+    def next_s(self, now_s: float) -> float:
+        """When a look is worth while although nothing came in: a reading grows stale, a condition holds long enough."""
+        ends = [
+            max(self._at_s(instrument, name), self._began_s) + self._age_s(instrument, name) + 0.01
+            for instrument, ages in self._ages.items()
+            for name in ages
+        ]
+        ends += [
+            self._since_s[rule.name] + rule.after_s
+            for rule in self._envelope.rules.interlocks
+            if rule.name in self._since_s and rule.name not in self._held
+        ]
+        return min((at_s for at_s in ends if at_s > now_s), default=now_s + 60.0)
+
+    # --- what comes in --------------------------------------------------------------------------------------------
+
+    def see(
+        self,
+        instrument: str,
+        readings: Mapping[str, e.Reading],
+        now_s: float,
+        values: Mapping[str, Any] | None = MappingProxyType({}),
+    ) -> None:
+        """Take in what was read. ``values``: the settings of the trial that stands there, for limits with ``when``;
+        None: none does.
+
+        Raises SafetyError when a value, or how fast it changes, breaks a limit.
+        """
+        watched = self._envelope.watched(instrument)
+        broken: SafetyError | None = None
+        for name, reading in readings.items():
+            if name not in self._ages.get(instrument, {}):
+                continue
+            seen = self._seen.setdefault((instrument, name), _Seen())
+            seen.last, seen.at_s = _meaning(reading), now_s
+            if name in watched:
+                try:
+                    value = number_of(instrument, name, reading, watched[name].unit)
+                except SafetyError as error:
+                    broken = broken or error
+                    continue
+                seen.past.append((now_s, value))
+                _forget(seen.past, now_s - RATE_WINDOW_S)
+        for rule in self._envelope.rules.plausible:
+            if rule.instrument == instrument and rule.signal in readings:
+                self._follow(rule, number_of(instrument, rule.signal, readings[rule.signal], rule.unit), now_s)
+        if broken is not None:
+            raise broken
+        known = {**self.sight(now_s), **(values or {})}
+        self._envelope.check_reading(instrument, readings, known, unknown=values is not None)
+        for name, limits in watched.items():
+            if name in readings and limits.rates:
+                self._check_rate(instrument, name, now_s, known, values is not None)
+
+    def apply(self, fact: e.Fact) -> None:
+        """Add one fact of the run: which acts go on that need something."""
+        match fact:
+            case e.StepStarted():
+                self._begun(fact)
+            case e.StepFinished() | e.StepFailed():
+                self._ended(fact)
+            case e.SafeStateReached():
+                self._lasting.clear()
+
+    def sight(self, now_s: float) -> dict[str, Any]:
+        """What is measured now, by ``instrument.reading``; what is too old is not there."""
+        found: dict[str, Any] = {}
+        for (instrument, name), seen in self._seen.items():
+            if seen.last is not None and now_s - seen.at_s <= self._age_s(instrument, name):
+                found[f"{instrument}.{name}"] = seen.last
+        return found
+
+    # --- what is seen ---------------------------------------------------------------------------------------------
+
+    def look(self, now_s: float) -> Changes:
+        """Judge every rule by what was read last."""
+        sight = self.sight(now_s)
+        tripped = [*self._stale(now_s), *self._broken_requirements(sight, now_s), *self._implausible()]
+        cleared: list[str] = []
+        for rule in self._envelope.rules.interlocks:
+            why = self._interlock(rule.when, sight, now_s)
+            if not why:
+                self._since_s.pop(rule.name, None)
+                if rule.name in self._held:
+                    self._held.discard(rule.name)
+                    cleared.append(rule.name)
+                continue
+            since_s = self._since_s.setdefault(rule.name, now_s)
+            if now_s - since_s >= rule.after_s and rule.name not in self._held:
+                self._held.add(rule.name)
+                tripped.append(Trip(rule=rule.name, then=rule.then, reason=f"{why} ({rule.place})."))
+        return Changes(tripped=tuple(tripped), cleared=tuple(cleared))
+
+    def _stale(self, now_s: float) -> Iterator[Trip]:
+        """Readings that a limit stands on and that are too old. Those of interlocks only trip those."""
+        for instrument in self._envelope.declared:
+            for name, watched in self._envelope.watched(instrument).items():
+                age_s = now_s - max(self._at_s(instrument, name), self._began_s)
+                if age_s > watched.stale_after_s * self._patience:
+                    yield Trip(
+                        rule=f"limits.{instrument}.{name}",
+                        then="safe",
+                        reason=f"{instrument}: no fresh reading of {name} for {age_s:.0f} s, and a limit stands on it "
+                        f"({watched.stale_after_s:g} s at most).",
+                    )
+
+    def _interlock(self, when: Expression, sight: Mapping[str, Any], now_s: float) -> str:
+        """Why an interlock's condition holds; empty: it does not. Unread for too long, it does."""
+        for full in sorted(readings_in(when)):
+            if full not in sight:
+                return self._unread(full, now_s)
+        try:
+            holds = bool(when.evaluate(sight))
+        except SpecError as error:
+            return f"{when} cannot be judged: {error}"
+        return f"{when}: {_said(when, sight)}" if holds else ""
+
+    def _broken_requirements(self, sight: Mapping[str, Any], now_s: float) -> Iterator[Trip]:
+        for rule in self._envelope.rules.requires:
+            acts = self._lasting.get(rule.name)
+            if not acts:
+                continue
+            why = self._missing(rule.that, sight, now_s)
+            if why is None:
+                continue  # not read yet
+            if why:
+                names = ", ".join(sorted({f"{instrument}.{action}" for instrument, action in acts.values()}))
+                reason = f"{names} needs {rule.that} ({rule.place}), and {why}."
+                yield Trip(rule=rule.name, then=rule.then, reason=reason)
+
+    def _missing(self, that: Expression, sight: Mapping[str, Any], now_s: float) -> str | None:
+        """Why a requirement is not there; empty: it is; None: what it speaks of has not been read yet."""
+        for full in sorted(readings_in(that)):
+            if full not in sight:
+                return self._unread(full, now_s) or None
+        try:
+            return "" if that.evaluate(sight) else _said(that, sight)
+        except SpecError as error:
+            return str(error)
+
+    def _unread(self, full: str, now_s: float) -> str:
+        """That a reading has stayed out too long; empty: it may still come."""
+        instrument, _, name = full.partition(".")
+        age_s = now_s - max(self._at_s(instrument, name), self._began_s)
+        return f"no fresh reading of {full} for {age_s:.0f} s" if age_s > self._age_s(instrument, name) else ""
+
+    def _implausible(self) -> Iterator[Trip]:
+        for rule in self._envelope.rules.plausible:
+            course = self._courses.get(rule.name)
+            if course is None or course.past[-1][0] - course.past[0][0] < rule.within_s:
+                continue
+            (then_s, then), (last_s, last) = course.past[0], course.past[-1]
+            change, asked, how = (
+                (last - then, rule.rise, "rose") if course.target > last else (then - last, rule.fall, "fell")
+            )
+            if asked is not None and change < asked:
+                unit = difference_unit(rule.unit)
+                reason = (
+                    f"{rule.instrument}: {rule.signal} {how} by {quantity(change, unit)} in {last_s - then_s:.0f} s on "
+                    f"its way to {quantity(course.target, rule.unit)}, and {quantity(asked, unit)} at least would be "
+                    f"plausible ({rule.place}). Is its probe where it should be?"
+                )
+                yield Trip(rule=rule.name, then=rule.then, reason=reason)
+
+    def _follow(self, rule: PlausibleRule, value: float, now_s: float) -> None:
+        """Remember how a reading moves on its way to its set value; there, or set anew, it begins anew."""
+        stood = self._standing.settings.get((rule.instrument, rule.signal))
+        if stood is None or isinstance(stood.amount.value, (str, bool)):
+            self._courses.pop(rule.name, None)
+            return
+        target = convert(float(stood.amount.value), stood.amount.unit or rule.unit, rule.unit)
+        gap = target - value
+        if abs(gap) <= rule.near or (rule.rise if gap > 0.0 else rule.fall) is None:
+            self._courses.pop(rule.name, None)
+            return
+        course = self._courses.get(rule.name)
+        if course is None or course.since_s != stood.since_s or (target > course.past[-1][1]) != (gap > 0.0):
+            course = self._courses[rule.name] = _Course(target, stood.since_s)
+        course.past.append((now_s, value))
+        _forget(course.past, now_s - rule.within_s)
+
+    def _check_rate(
+        self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool
+    ) -> None:
+        past = self._seen[instrument, name].past
+        then_s, then = past[0]
+        if then_s > now_s - RATE_WINDOW_S:
+            return
+        rate = abs(past[-1][1] - then) / (now_s - then_s)
+        for bound in self._envelope.watched(instrument)[name].rates:
+            if bound.broken_by(rate) and bound.holds(values, unknown):
+                raise SafetyError(f"{instrument}: {name} changes by {written(rate, bound.unit)}, {bound}.")
+
+    # --- what goes on ---------------------------------------------------------------------------------------------
+
+    def _begun(self, fact: e.StepStarted) -> None:
+        act = (fact.instrument, fact.action)
+        self._going[fact.step] = act
+        declared = self._envelope.declared.get(fact.instrument)
+        action = declared.actions.get(fact.action) if declared is not None else None
+        if action is not None and action.stops:
+            for acts in self._lasting.values():
+                for step in [step for step, one in acts.items() if one[0] == fact.instrument]:
+                    del acts[step]
+        for rule in self._envelope.rules.requires:
+            if act in rule.of:
+                self._lasting.setdefault(rule.name, {})[fact.step] = act
+
+    def _ended(self, fact: e.StepFinished | e.StepFailed) -> None:
+        act = self._going.pop(fact.step, None)
+        unsent = isinstance(fact, e.StepFailed) and fact.fault in NOTHING_SENT
+        for rule in self._envelope.rules.requires:
+            acts = self._lasting.get(rule.name, {})
+            if act in rule.until and isinstance(fact, e.StepFinished):
+                acts.clear()
+            elif unsent or not rule.until:
+                acts.pop(fact.step, None)
+
+    def _at_s(self, instrument: str, name: str) -> float:
+        seen = self._seen.get((instrument, name))
+        return -math.inf if seen is None else seen.at_s
+
+    def _age_s(self, instrument: str, name: str) -> float:
+        return self._ages[instrument][name] * self._patience
+
+
+def _forget(past: list[tuple[float, float]], before_s: float) -> None:
+    """Drop what is older than the newest one of ``before_s``: from that one the change is measured."""
+    old = sum(at_s <= before_s for at_s, _ in past)
+    if old > 1:
+        del past[: old - 1]
+
+
+def _meaning(reading: e.Reading) -> Any:
+    """A reading as conditions see it; None for what is no value."""
+    value = reading.value
+    if isinstance(value, (bool, str)):
+        return value
+    return Quantity(float(value), reading.unit) if value is not None and math.isfinite(value) else None
+
+
+def _said(condition: Expression, values: Mapping[str, Any]) -> str:
+    """What is measured of a condition, in words."""
+    return ", ".join(f"{name} is {values[name]}" for name in sorted(readings_in(condition)))

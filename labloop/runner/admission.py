@@ -1,0 +1,148 @@
+"""Who may begin what now: the gate of the bench as a run sees it.
+
+It knows what the run's facts and the bench's have made of the bench (see bench.standing, bench.totals), what the trial
+wished and what was achieved in it, and what is measured at this moment; and asks the gate with all of that.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from labloop.bench import Envelope, Gate, NoRoom, Permit, Standing, Totals, Watch, Wish, drawn
+from labloop.bench.standing import NOTHING_SENT
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.units import Quantity
+
+from .book import BenchBook
+from .clock import Clock
+
+
+class OutOfStock(Exception):
+    """An act wants more than the bench holds, or has room for: a person must see to it before anything starts."""
+
+
+class Wished(Protocol):
+    """A step as it is planned, or as its first fact says it."""
+
+    @property
+    def instrument(self) -> str: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, e.Amount]: ...
+
+
+class Admission:
+    """The gate of one run. ``wished``: a trial's settings as quantities and words."""
+
+    def __init__(self, envelope: Envelope, clock: Clock, book: BenchBook | None = None) -> None:
+        self.envelope = envelope
+        self.clock = clock
+        self.book = book
+        self.totals = Totals(envelope.rules.totals, envelope.declared)
+        self.standing = Standing(envelope.declared)
+        self.gate = Gate(envelope, self.standing, self.totals)
+        self.watch = Watch(envelope, self.standing, clock.now_s(), clock.speed)
+        self.wished: Callable[[int | None], Mapping[str, Any]] = lambda trial: {}
+        self._trials: Mapping[int, s.TrialState] | None = None  # None: no run, so nobody knows what stands there
+        self._on: dict[str, int | None] = {}  # instrument -> the trial that it last worked for
+        if book is not None:
+            book.follow(self.totals.apply)
+
+    def catch_up(self, records: Iterable[e.Record], state: s.CampaignState) -> None:
+        """Take in what the run's facts say so far; others may have had the bench since."""
+        self._trials = state.trials
+        if self.envelope.remembers:
+            for record in records:
+                self.apply(record)
+        self.after_others()
+
+    def after_others(self) -> None:
+        """What somebody else set on the bench, and when, nobody knows: it counts from when they gave it back."""
+        if self.book is not None and self.book.others_until:
+            gone_s = (datetime.now(UTC) - datetime.fromisoformat(self.book.others_until)).total_seconds()
+            self.standing.unsure(self.clock.now_s() - max(gone_s, 0.0) * self.clock.speed)
+
+    def apply(self, record: e.Record) -> None:
+        """Add one fact of the run."""
+        self.standing.apply(record.event)
+        self.watch.apply(record.event)
+        if isinstance(record.event, e.StepStarted):
+            self._on[record.event.instrument] = record.event.trial
+
+    # --- what is known --------------------------------------------------------------------------------------------
+
+    def values(self, trial: int | None) -> dict[str, Any]:
+        """What conditions are judged by: the trial's settings, what was achieved in it, and what is measured now."""
+        found: dict[str, Any] = dict(self.wished(trial))
+        if trial is not None and self._trials is not None:
+            for step in self._trials[trial].steps:
+                if step.fault not in NOTHING_SENT:
+                    for name, amount in {**step.begun.settings, **step.achieved}.items():
+                        found[f"{step.begun.instrument}.{name}"] = _meaning(amount)
+        return {**found, **self.watch.sight(self.clock.now_s())}
+
+    def on(self, instrument: str) -> dict[str, Any] | None:
+        """The same for the trial that an instrument worked for last; None: that is over, and nothing stands there."""
+        if self._trials is None:
+            return self.values(None)
+        trial = self._on.get(instrument)
+        return None if trial is None or self._trials[trial].closed else self.values(trial)
+
+    def see(self, instrument: str, readings: Mapping[str, e.Reading]) -> None:
+        """Take in what was read, by a step or between steps. Raises SafetyError when it breaks a limit."""
+        self.watch.see(instrument, readings, self.clock.now_s(), self.on(instrument))
+
+    # --- what may begin -------------------------------------------------------------------------------------------
+
+    def asks(self, steps: Iterable[Wished]) -> set[str]:
+        """The instruments that must be read first."""
+        return {name for step in steps for name in self.gate.asks(_wish(step))}
+
+    def stage(self, steps: Sequence[Wished], trial: int | None) -> None:
+        """Say nothing when all of ``steps`` may begin together now.
+
+        Raises SafetyError, NotYet, OutOfStock.
+        """
+        wishes = [_wish(step) for step in steps]
+        try:
+            self.gate.admit(wishes, self.values(trial), self.clock.now_s())
+        except NoRoom as error:
+            name = str(error).partition(" ")[0].partition(".")[2]
+            raise OutOfStock(
+                f"{error} Empty it, say so with `labloop request RUN empty {name}`, and resume."
+            ) from error
+        for wish in wishes:
+            self._check_stock(wish)
+
+    def permit(self, step: Wished, trial: int | None) -> Permit:
+        """The permit for one step. Raises SafetyError."""
+        return self.gate.permit(_wish(step), self.values(trial), self.clock.now_s())
+
+    def _check_stock(self, wish: Wish) -> None:
+        action = self.envelope.action(wish.instrument, wish.action)
+        held = self.book.left(wish.instrument) if self.book is not None and action.amount else None
+        if self.book is None or held is None:
+            return
+        resolved = self.envelope.resolve(wish.instrument, wish.action, wish.settings)
+        expected = self.envelope.declared[wish.instrument].expected(wish.action, resolved)
+        wanted = drawn(action, expected.achieved, held.unit)
+        missing = self.book.missing(wish.instrument, wanted) if wanted else ""
+        if missing:
+            raise OutOfStock(
+                f"{missing}. Refill it, say so with `labloop request RUN refill {wish.instrument} AMOUNT`, "
+                "and resume."
+            )
+
+
+def _wish(step: Wished) -> Wish:
+    return Wish(instrument=step.instrument, action=step.action, settings=step.settings)
+
+
+def _meaning(amount: e.Amount) -> Any:
+    if isinstance(amount.value, (str, bool)):
+        return amount.value
+    return Quantity(float(amount.value), amount.unit)
+
+

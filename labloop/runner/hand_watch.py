@@ -1,0 +1,65 @@
+"""The watch over an act by hand: the rules of a run, kept without its loop.
+
+Between two looks at the act every bound reading is asked for when it is due, and the instrument's own watchdog hears
+from us. What is broken is raised, and whoever acts by hand makes the bench safe. When the act is over the watch is over
+too: an instrument with a watchdog of its own is then left to that.
+"""
+
+import math
+from typing import Final
+
+from labloop.bench import BenchError, SafetyError
+from labloop.bench.lab import Lab
+
+from .admission import Admission
+from .clock import VirtualClock, WallClock
+from .watching import PULSE_AT
+
+# Between two looks nobody is waited for longer than this (lab seconds), so that a reading good for some seconds is
+# asked for twice.
+LOOK_S: Final = 1.0
+
+
+class HandWatch:
+    """Watches one act on one open lab; ``acting``: the instrument that was configured for it."""
+
+    def __init__(self, lab: Lab, admission: Admission, clock: WallClock | VirtualClock, acting: str) -> None:
+        self._lab = lab
+        self._admission = admission
+        self._clock = clock
+        self._acting = acting
+        self._pulse_s = lab.instruments[acting].declaration.silence_s * PULSE_AT * clock.speed or math.inf
+        self._pulsed_s = clock.now_s()
+        admission.watch.begin(clock.now_s())
+
+    def read_all(self) -> None:
+        """Read whatever is bound, once. Raises SafetyError when an interlock forbids to begin at all."""
+        for name in self._admission.watch.instruments:
+            self._read(name)
+        self._judge()
+
+    def look(self) -> None:
+        """Read what is due. Raises SafetyError for a rule that is broken."""
+        now_s = self._clock.now_s()
+        if self._pulsed_s + self._pulse_s <= now_s:
+            self._pulsed_s = now_s
+            station = self._lab.instruments[self._acting]
+            station.port.submit(station.driver.pulse).result()
+        for name in self._admission.watch.instruments:
+            if self._admission.watch.due_s(name) <= now_s:
+                self._read(name)
+        self._judge()
+
+    def _read(self, name: str) -> None:
+        station = self._lab.instruments[name]
+        try:
+            readings = station.port.submit(station.driver.read).result()
+        except SafetyError:
+            raise
+        except BenchError:
+            return  # one answer that stayed out; when no other comes in time, _judge says so
+        self._admission.see(name, readings)
+
+    def _judge(self) -> None:
+        for trip in self._admission.watch.look(self._clock.now_s()).tripped:
+            raise SafetyError(f"{trip.rule}: {trip.reason}")

@@ -1,0 +1,236 @@
+"""The watch: fresh readings, rates, plausible courses; what makes it trip, and what does not."""
+
+import math
+
+import pytest
+
+from labloop.bench import Amount, Envelope, Reading, SafetyError, Standing, Watch
+from labloop.campaign import events as e
+from labloop.campaign.spec import spec_from_dict
+from tests.bench.labs import make_lab
+
+LAB = """
+    labloop: 1
+    instruments:
+      oven: {driver: "DRIVER:Box", port: "serial:///dev/a"}
+      fan: {driver: "DRIVER:Box", port: "serial:///dev/b"}
+    limits:
+      - oven: {temperature: {max: 80 degC}, wall: {max: 120 degC, rate: 60 K/min, stale_after: 5 s}}
+      - oven.wall <= 60 degC when solvent == DCM
+    interlocks:
+      hot: {when: fan.temperature > 50 degC, then: hold, resume: true, stale_after: 10 s}
+      shut: {when: oven.word == open and fan.wall < 30 degC, then: halt, after: 4 s}
+    requires:
+      cooled: {of: oven.heat, that: fan.wall <= 40 degC, until: oven.turn, then: halt}
+    plausible:
+      probe: {of: oven.temperature, rise: 2 K, fall: 1 K, within: 60 s, near: 4 K}
+"""
+
+
+@pytest.fixture(scope="module")
+def envelope(tmp_path_factory):
+    return Envelope(make_lab(tmp_path_factory.mktemp("lab"), LAB))
+
+
+@pytest.fixture
+def standing(envelope):
+    return Standing(envelope.declared)
+
+
+@pytest.fixture
+def watch(envelope, standing):
+    return Watch(envelope, standing, now_s=0.0)
+
+
+def c(**values):
+    return {name: Reading(value=value, unit="degC") for name, value in values.items()}
+
+
+def begun(step="s", action="heat", instrument="oven", t_s=0.0, **settings):
+    amounts = {name: Amount(value, "degC") for name, value in settings.items()}
+    return e.StepStarted(
+        step=step, phase="trial", stage=0, index=0, instrument=instrument, action=action, settings=amounts, t_s=t_s
+    )
+
+
+def tell(fact, *followers):
+    for follower in followers:
+        follower.apply(fact)
+
+
+def tripped(watch, now_s):
+    return {trip.rule: trip for trip in watch.look(now_s).tripped}
+
+
+# --- fresh ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_fresh_reading_is_a_breach_from_the_start(watch):
+    assert not tripped(watch, 4.9)
+    trip = tripped(watch, 5.1)["limits.oven.wall"]
+    assert trip.then == "safe" and "no fresh reading of wall for 5 s" in trip.reason and "5 s at most" in trip.reason
+    assert "limits.oven.temperature" not in tripped(watch, 14.0), "15 s, where nothing else is said"
+    assert "limits.oven.temperature" in tripped(watch, 15.5)
+
+
+def test_what_is_read_in_time_stays_fresh(watch):
+    for now_s in range(0, 60, 4):
+        watch.see("oven", {"word": Reading(value="shut"), **c(wall=20.0, temperature=20.0)}, float(now_s))
+        assert not [rule for rule in tripped(watch, now_s + 3.9) if rule.startswith("limits")]
+        assert now_s < watch.due_s("oven") < now_s + 3.0, "early enough for a second try"
+    assert "limits.oven.wall" in tripped(watch, 61.5)
+
+
+def test_a_clock_that_goes_faster_than_the_wall_is_patient(envelope, standing):
+    watch = Watch(envelope, standing, now_s=0.0, patience=60.0)
+    assert not tripped(watch, 299.0) and "limits.oven.wall" in tripped(watch, 301.0)
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_change_that_is_too_fast_is_a_breach_and_noise_is_no_rate(watch):
+    dmf = {"solvent": "DMF"}
+    for n in range(100):
+        watch.see("oven", c(wall=20.0 + 0.2 * (n % 2)), n * 0.2, dmf)
+    for n in range(40):
+        watch.see("oven", c(wall=20.0 + 0.9 * n), 20.0 + n, dmf)  # 54 K/min
+    with pytest.raises(SafetyError, match=r"wall changes by 1\.\d+ K/s, above the lab's limit"):
+        for n in range(40):
+            watch.see("oven", c(wall=55.1 + 1.2 * n), 60.0 + n, dmf)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, "ERR", True])
+def test_a_reading_that_is_no_number_is_a_breach(watch, value):
+    with pytest.raises(SafetyError, match="is no number"):
+        watch.see("oven", {"wall": Reading(value=value, unit="degC")}, 1.0)
+
+
+@pytest.mark.parametrize(
+    "values, broken", [({"solvent": "DCM"}, True), ({"solvent": "DMF"}, False), ({}, True), (None, False)]
+)
+def test_a_limit_with_a_condition_is_watched_for_what_stands_there(watch, values, broken):
+    """DCM: it holds; DMF: not; nobody can tell what stands there: it holds; nothing stands there: it does not."""
+    if broken:
+        with pytest.raises(SafetyError, match="of 60 degC"):
+            watch.see("oven", c(wall=70.0), 1.0, values)
+    else:
+        watch.see("oven", c(wall=70.0), 1.0, values)
+
+
+# --- interlocks -------------------------------------------------------------------------------------------------------
+
+
+def test_an_interlock_trips_once_and_is_cleared_once(watch):
+    watch.see("fan", c(temperature=55.0, wall=20.0), 1.0)
+    trip = tripped(watch, 1.0)["interlocks.hot"]
+    assert trip.then == "hold" and "fan.temperature is 55 degC" in trip.reason
+    assert "interlocks.hot" not in tripped(watch, 1.5)
+    watch.see("fan", c(temperature=49.0, wall=20.0), 2.0)
+    assert watch.look(2.0).cleared == ("interlocks.hot",) and watch.look(2.1).cleared == ()
+
+
+def test_an_interlock_that_cannot_be_read_trips(watch):
+    watch.see("fan", c(temperature=20.0, wall=20.0), 1.0)
+    assert "interlocks.hot" not in tripped(watch, 10.9)
+    assert "no fresh reading of fan.temperature for 10 s" in tripped(watch, 11.2)["interlocks.hot"].reason
+
+
+def test_words_are_compared_and_a_condition_must_last(watch):
+    def see(word, now_s):
+        watch.see("oven", {"word": Reading(value=word), **c(wall=20.0)}, now_s)
+        watch.see("fan", c(temperature=20.0, wall=20.0), now_s)
+
+    see("open", 1.0)
+    assert "interlocks.shut" not in tripped(watch, 1.0)
+    see("closed", 3.0)
+    assert "interlocks.shut" not in tripped(watch, 3.0)
+    see("open", 4.0)
+    assert "interlocks.shut" not in tripped(watch, 4.0)
+    assert watch.next_s(4.0) == pytest.approx(8.0)
+    see("open", 8.0)
+    assert tripped(watch, 8.0)["interlocks.shut"].then == "halt"
+
+
+# --- requires ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_an_act_needs_is_watched_while_it_lasts(watch):
+    watch.see("fan", c(temperature=20.0, wall=50.0), 1.0)
+    assert "requires.cooled" not in tripped(watch, 1.0), "nobody heats"
+    tell(begun(), watch)
+    trip = tripped(watch, 1.0)["requires.cooled"]
+    assert trip.then == "halt" and "oven.heat needs fan.wall <= 40 degC" in trip.reason and "is 50 degC" in trip.reason
+    tell(e.StepFinished(step="s"), watch)
+    assert "requires.cooled" in tripped(watch, 1.0), "it goes on until oven.turn"
+    tell(begun("t", "turn"), watch)
+    tell(e.StepFinished(step="t"), watch)
+    assert "requires.cooled" not in tripped(watch, 1.0)
+
+
+@pytest.mark.parametrize(
+    "end", [e.StepFailed(step="s", fault="not_done", reason=""), e.SafeStateReached(why="", errors=[])]
+)
+def test_what_was_not_begun_or_was_made_safe_needs_nothing(watch, end):
+    watch.see("fan", c(temperature=20.0, wall=50.0), 1.0)
+    tell(begun(), watch)
+    tell(end, watch)
+    assert "requires.cooled" not in tripped(watch, 1.0)
+
+
+def test_what_an_act_needs_and_nobody_reads_is_a_breach(watch):
+    tell(begun(), watch)
+    assert "requires.cooled" not in tripped(watch, 14.0)
+    assert "no fresh reading of fan.wall for 15 s" in tripped(watch, 15.4)["requires.cooled"].reason
+
+
+# --- plausible --------------------------------------------------------------------------------------------------------
+
+
+def course(watch, standing, target, readings, began_s=0.0, every_s=10.0):
+    """Set the oven, and see readings; when it trips (None: never)."""
+    tell(begun(temperature=target, t_s=began_s), watch, standing)
+    for n, value in enumerate(readings):
+        now_s = began_s + n * every_s
+        watch.see("oven", c(temperature=value), now_s)
+        if "plausible.probe" in tripped(watch, now_s):
+            return now_s
+    return None
+
+
+def test_a_reading_that_does_not_rise_is_a_probe_out_of_the_flask(watch, standing):
+    assert course(watch, standing, 70.0, [22.0] * 20) == 60.0
+
+
+def test_a_reading_that_rises_is_believed_up_to_its_set_value(watch, standing):
+    rising = [min(22.0 + 0.4 * n, 66.5) for n in range(200)]  # 2.4 K/min, and then it stands 3.5 K below
+    assert course(watch, standing, 70.0, rising) is None
+
+
+def test_a_reading_that_stands_too_far_below_is_not(watch, standing):
+    assert course(watch, standing, 70.0, [min(22.0 + 0.4 * n, 60.0) for n in range(200)]) is not None
+
+
+def test_on_the_way_down_the_fall_counts(watch, standing):
+    assert course(watch, standing, 20.0, [70.0 - 0.2 * n for n in range(200)]) is None
+    assert course(watch, standing, 20.0, [70.0 - 0.1 * n for n in range(20)], began_s=3000.0) == 3060.0
+
+
+def test_set_anew_it_begins_anew_and_a_safe_state_ends_it(watch, standing):
+    assert course(watch, standing, 70.0, [22.0] * 6) is None
+    assert course(watch, standing, 75.0, [22.0] * 6, began_s=60.0) is None
+    tell(e.SafeStateReached(why="", errors=[]), watch, standing)
+    watch.see("oven", c(temperature=22.0), 130.0)
+    assert "plausible.probe" not in tripped(watch, 130.0)
+
+
+def test_a_rule_whose_near_is_left_out_has_one(tmp_path):
+    lab = make_lab(tmp_path, LAB)
+    spec = spec_from_dict(
+        {
+            "parameters": {"t": {"range": [0, 1]}},
+            "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+            "plausible": {"mine": {"of": "oven.temperature", "rise": "2 K", "within": "1 min"}},
+        }
+    )
+    assert [rule.near for rule in Envelope(lab, spec).rules.plausible] == [4.0, 5.0]
