@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from labloop.bench import BenchError, Port, open_link
-from labloop.bench.lab import Declaration, declare
+from labloop.bench.declared import Declaration, declare
 from labloop.bench.loading import shipped_root
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import LabSpec, read_lab
