@@ -33,6 +33,8 @@ from .values import Reading as Reading
 from .values import RunnerUp as RunnerUp
 from .values import Value as Value
 from .values import Witness as Witness
+from .watch_events import WatchCleared as WatchCleared
+from .watch_events import WatchTripped as WatchTripped
 
 # --- the campaign ---------------------------------------------------------------------------------------------------
 
@@ -133,29 +135,6 @@ class GuardStarted(Fact, frozen=True, kw_only=True):
 
     pid: int
     why: str = ""
-
-
-class WatchTripped(Fact, frozen=True, kw_only=True):
-    """What is watched between and during steps has left the envelope, or an interlock's condition holds.
-
-    ``rule`` is its place in lab or campaign (``limits.hotplate.plate``, ``interlocks.door``), ``then`` what it brings:
-    hold (nothing new begins), safe (the bench is made safe and the run ends), halt (the same, and a person is waited
-    for).
-    """
-
-    rule: str
-    then: str
-    reason: str
-    t_s: float = 0.0
-
-
-class WatchCleared(Fact, frozen=True, kw_only=True):
-    """A hold's condition is over. ``released``: by its own word, or ``by`` a person, and steps may begin again."""
-
-    rule: str
-    released: bool = False
-    by: str = ""
-    t_s: float = 0.0
 
 
 class PhaseFinished(Fact, frozen=True, kw_only=True):
