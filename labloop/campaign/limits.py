@@ -75,7 +75,8 @@ class Limit:
     def __str__(self) -> str:
         bounds = [f">= {self.min}"] * (self.min is not None) + [f"<= {self.max}"] * (self.max is not None)
         bounds += [f"changes by at most {self.rate}"] * (self.rate is not None)
-        bounds += [f"stands for {self.dwell_s:g} s"] * (self.dwell_s is not None)
+        if self.dwell_s is not None:
+            bounds.append(f"stands for {self.dwell_s:g} s")
         return f"{self.instrument}.{self.name} {' and '.join(bounds)}" + (f" when {self.when}" if self.when else "")
 
 

@@ -224,3 +224,31 @@ def test_every_instrument_of_a_line_is_braked_before_the_first_is_stopped(tmp_pa
         station.driver.stop = lambda name=name: order.append(f"stop {name}")
     assert lab.safe() == []
     assert order == ["brake left", "brake right", "brake far", "stop left", "stop right", "stop far"]
+
+
+KEPT = """
+    labloop: 1
+    instruments:
+      a: {driver: "drivers.ika:RCT", simulator: "simulators.ika:RCT", port: "serial:///dev/a"}
+"""
+
+
+@pytest.mark.parametrize(
+    "more, complaint",
+    [
+        ("keep: [a.stirr]", "a has no action stirr; did you mean 'stir'?"),
+        ("keep: [a.off]", "cannot keep off and stop the rest. It can keep heat, hold, stir"),
+        ("keep: [a.stir]\n    safe_state: [{a.off: {}}]", "a.off stops what keep names (a.stir)"),
+    ],
+)
+def test_a_keep_that_cannot_be_kept_is_refused_before_it_is_needed(tmp_path, more, complaint):
+    with pytest.raises(SpecError) as caught:
+        open_lab(make_lab(tmp_path, f"{KEPT}    {more}\n"), connect_scripted())
+    assert complaint in str(caught.value)
+
+
+def test_what_an_action_began_is_kept_and_the_rest_is_stopped(tmp_path):
+    lab = open_lab(make_lab(tmp_path, f"{KEPT}    keep: [a.stir]\n"), connect_scripted())
+    told = []
+    lab.instruments["a"]._driver.stop_except = told.append
+    assert lab.safe() == [] and told == [frozenset({"stir"})]

@@ -281,3 +281,52 @@ def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
     assert it.device.set_c == 40.0
     insist(it.driver.stop)
     assert not it.device.heats
+
+
+def test_the_watchdog_wants_its_own_command_again_and_a_pulse_is_that():
+    it = rig(watchdog="60 s")
+    it.begin("heat", temperature=(60.0, "degC"))
+    for _ in range(10):
+        it.wait(30.0)
+        it.driver.pulse()
+        it.driver.read()
+    assert it.device.heats and RCT.silence_s(it.options) == 60.0
+    for _ in range(3):
+        it.wait(25.0)
+        it.driver.read()
+    assert not it.device.heats, "questions wind nothing up"
+
+
+def test_safe_values_are_set_before_the_watchdog_that_falls_to_them():
+    it = rig(watchdog="60 s", safe_temperature="30 degC", safe_speed="100 rpm")
+    assert [one for one in it.sent if b"@" in one] == [
+        b"OUT_SP_12@30 \r\n", b"OUT_SP_42@100 \r\n", b"OUT_WD2@60 \r\n"
+    ]  # fmt: skip
+    assert RCT.standing(it.options)["temperature"] == Amount(30.0, "degC")
+    it.begin("heat", temperature=(60.0, "degC"))
+    it.wait(61.0)
+    it.bench.settle(it.clock.now_s())
+    assert it.device.heats and it.device.set_c == 30.0
+    with pytest.raises(SpecError, match="Add watchdog"):
+        RCT.declare({"safe_temperature": "30 degC"})
+
+
+def test_it_says_goodbye_to_its_watchdog_only_when_it_is_off():
+    it = rig(watchdog="60 s")
+    it.begin("heat", temperature=(60.0, "degC"))
+    it.driver.close()
+    assert it.device.watchdog == 1
+    it.driver.stop()
+    it.driver.close()
+    assert it.device.watchdog == 0
+
+
+def test_what_is_kept_goes_on():
+    it = rig()
+    it.begin("stir", speed=(300.0, "rpm"))
+    it.begin("heat", temperature=(60.0, "degC"))
+    it.driver.stop_except(frozenset({"stir"}))
+    assert it.device.stirs and not it.device.heats
+    it.begin("heat", temperature=(60.0, "degC"))
+    it.driver.stop_except(frozenset({"hold"}))
+    assert it.device.heats and not it.device.stirs
