@@ -295,10 +295,14 @@ class RCT(Driver):
             "plate": Reading(value=self._temperature("IN_PV_2"), unit="degC"),
         }
         left_s = hold.left_s(medium_c, elapsed_s)
-        if left_s is None and self._active(1) is False:
+        done = left_s is not None and left_s <= 0.0
+        # Heat lasts: a plate that was switched off half-way is warm still at the end, and has held nothing since.
+        if (left_s is None or done) and self._active(1) is False:
             raise InstrumentFault("its heater went off by itself (watchdog, safety circuit or power)", kind="off")
+        if done and abs(self._set("IN_SP_1") - hold.wanted) > READ_BACK:
+            raise InstrumentFault("its set value is another one than was sent", kind="off")
         return Progress(
-            done=left_s is not None and left_s <= 0.0,
+            done=done,
             achieved=hold.achieved(medium_c, elapsed_s),
             readings=readings,
             again_in_s=2.0 if left_s is None else min(max(left_s, 0.0), 2.0),

@@ -119,6 +119,7 @@ class Reach:
         self._reopen = reopen
         self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
         self._returns: Counter[int] = Counter()
+        self._given_up: set[int] = set()
 
     async def call(self, instrument: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """One call of a driver on its port's own thread (at once, on an in-process bench)."""
@@ -185,11 +186,15 @@ class Reach:
         async with self._outages[port]:
             if self._returns[port] != returns:  # another instrument on the line has seen to it
                 return self._returns[port]
+            if port in self._given_up:
+                raise InstrumentGone(name, str(error)) from error
+            self._given_up.add(port)  # until it is back
             self._memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
             while not await self._comes_back(name):
                 if self._on_lost.then == "stop" or self.on_away is None:
                     raise self.give_up(name, str(error)) from error
                 await self.on_away(f"{name} is lost: {error}")
+            self._given_up.discard(port)
             self._returns[port] += 1
             return self._returns[port]
 

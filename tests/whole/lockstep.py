@@ -103,10 +103,12 @@ class Bench:
         *,
         at: int | Callable[[str], bool] = 0,
         strike: Callable[[int], None] = lambda pid: os.kill(pid, signal.SIGKILL),
+        meanwhile: Callable[[str], None] = lambda point: None,
     ) -> int:
         """Serve one runner to its end and give its exit code.
 
-        ``at``: strike it at this point (1: the first), or at the first one of which this is true.
+        ``at``: strike it at this point (1: the first), or at the first one of which this is true. ``meanwhile``: told
+        of every point, and may do what it likes to the devices.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.points, self._struck = [], False
@@ -116,6 +118,7 @@ class Bench:
 
             def past(what: str) -> None:
                 self.points.append(what)
+                meanwhile(what)
                 if self._struck or not (at(what) if callable(at) else len(self.points) == at):
                     return
                 self._struck = True
@@ -192,13 +195,13 @@ trial:
     start_within: 5 min
 cleanup:
   - spectrometer.rinse: {{}}
-design: {{initial: {{method: sobol, trials: {sobol}}}, seed: 7}}
+design: {{initial: {{method: sobol, trials: {sobol}}}, batch: {batch}, seed: 7}}
 budget: {{trials: {trials}}}
 """
 
 
-def written(folder: Path, *, trials: int = 6, sobol: int = 6) -> tuple[Path, Path]:
-    """The campaign and its lab, written into a folder.
+def written(folder: Path, *, trials: int = 6, sobol: int = 6, batch: int = 1, of_lab: str = "") -> tuple[Path, Path]:
+    """The campaign and its lab, written into a folder. ``of_lab``: more lines of the lab file.
 
     Its samples have no scatter and know nothing of heat: an outcome is what was mixed, and nothing else, so a sample
     that got less than it should shows in its outcome.
@@ -214,6 +217,6 @@ def written(folder: Path, *, trials: int = 6, sobol: int = 6) -> tuple[Path, Pat
     fit = {"inputs": ["q_a", "q_b", "q_c", "temperature"], "output": "loss", "scales": [1.0, 1.0, 1.0, 10.0]}
     (folder / "mix.fit.json").write_text(json.dumps(fit | {"variance": 1.0, "nugget": 1e-6}))
     syringe = "{maker: BD, volume: 10 mL, diameter: 14.43 mm}"
-    lab.write_text(LAB.format(root=ROOT, line="serial:///dev/pumps?baud=19200", syringe=syringe))
-    campaign.write_text(CAMPAIGN.format(campaigns=campaigns, trials=trials, sobol=sobol))
+    lab.write_text(LAB.format(root=ROOT, line="serial:///dev/pumps?baud=19200", syringe=syringe) + of_lab)
+    campaign.write_text(CAMPAIGN.format(campaigns=campaigns, trials=trials, sobol=sobol, batch=batch))
     return campaign, lab

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import accounts
 import pytest
@@ -35,7 +36,7 @@ class Stage:
     begun: Path
 
     @classmethod
-    def set(cls, folder: Path, nursery: Nursery, **words: int) -> "Stage":
+    def set(cls, folder: Path, nursery: Nursery, **words: Any) -> "Stage":
         campaign, lab = written(folder, **words)
         order = {"campaign": str(campaign), "run": str(folder / "begun")}
         assert Bench.of(lab).run(nursery, order, at=1) == -9
