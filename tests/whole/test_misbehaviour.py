@@ -70,20 +70,32 @@ def state_of(run: Path) -> s.CampaignState:
 
 
 @pytest.mark.parametrize(
-    ("device", "word"),
-    [("hotplate", "after b'IN_PV_1"), ("spectrometer", "rinse"), ("spectrometer", "measure")],
+    ("device", "begin", "times", "look"),
+    [
+        ("hotplate", "START_1", 2, "IN_PV_1"),  # it was heated once before, in the setup
+        ("spectrometer", '"action": "rinse"', 1, '"action": "last_act"'),
+        ("spectrometer", '"action": "measure"', 1, '"action": "last_act"'),
+    ],
 )
 def test_f10_what_may_be_done_again_is_done_again_after_a_reset(
-    stage: Stage, nursery: Nursery, whole: s.CampaignState, bench: Bench, run: Path, device: str, word: str
+    stage: Stage,
+    nursery: Nursery,
+    whole: s.CampaignState,
+    bench: Bench,
+    run: Path,
+    device: str,
+    begin: str,
+    times: int,
+    look: str,
 ) -> None:
-    reset = once(word, lambda: bench.bench.devices[device].power_cycle(bench.clock.now_s()))
-    begun = once(f'"action": "{word}"', lambda: moments.append("begun"))
-    moments: list[str] = []
+    begun: list[str] = []
+    reset = once("", lambda: bench.bench.devices[device].power_cycle(bench.clock.now_s()))
 
     def meanwhile(point: str) -> None:
-        begun(point)
-        if device == "hotplate" or (moments and '"action": "last_act"' in point):
-            reset(point.replace("last_act", word))
+        if begin in point and point.startswith("before"):
+            begun.append(point)
+        if len(begun) >= times and look in point and point.startswith("after"):
+            reset(point)
 
     assert bench.run(nursery, {"resume": str(run)}, meanwhile=meanwhile) == 0
     state = state_of(run)
