@@ -55,9 +55,14 @@ def in_unit(setting: Setting, amount: Amount) -> Value:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UnitError(f"{value!r} is not a number; write it in {setting.unit or 'no unit'}")
-    if not math.isfinite(value):
-        raise SafetyError(f"{setting.name} = {value} is not a finite number, and nothing was sent.")
-    return convert(float(value), amount.unit or setting.unit, setting.unit, setting.difference)
+    try:
+        number = convert(float(value), amount.unit or setting.unit, setting.unit, setting.difference)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not math.isfinite(number):
+        said = f"{value}"[:40]
+        raise SafetyError(f"{setting.name} = {said} is not a finite number, and nothing was sent.")
+    return number
 
 
 def as_amounts(action: Action, values: Mapping[str, Value]) -> dict[str, Amount]:
