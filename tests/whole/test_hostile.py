@@ -51,6 +51,8 @@ totals:
 SPEC = {"parameters": {"solvent": {"choices": ["DCM", "DMF"]}}, "outcomes": {"y": {"goal": "maximize", "from": "told"}}}
 UL_MIN = {"UM": 1.0, "MM": 1e3, "UH": 1.0 / 60.0, "MH": 1e3 / 60.0}
 
+PUMP_WORDS = re.compile(r"|VER|DIA.*|VOL|VOLUL|PHN[12]|FUN.*|SAF0?|DIS|RAT|DIR(INF|WDR)?|STP|CLD(INF|WDR)")
+
 
 class Judge:
     """Reads what arrives as the manuals say, and keeps what was asked of matter."""
@@ -89,7 +91,7 @@ class Judge:
             self.pumped_ul += self.volume
             assert self.pumped_ul <= 3000.5
         else:
-            assert re.fullmatch(r"|VER|DIA.*|VOL|VOLUL|PHN[12]|FUN.*|SAF0?|DIS|RAT|DIR(INF|WDR)?|STP|CLD(INF|WDR)", text)
+            assert PUMP_WORDS.fullmatch(text), text
 
 
 class Overheard:
