@@ -79,6 +79,7 @@ TEMPERATURE = Setting(
     name="temperature", argument="temperature_c", unit="degC", low=-200.0, high=1800.0, resolution=1.0,
     doc="of the furnace; the controller's own setpoint limits are narrower",
 )  # fmt: skip
+HELD = "the remote setpoint and whether it has failed, read back"
 EVIDENCE = "the state of the controller's own programme"
 
 
@@ -182,7 +183,7 @@ class E3216(Driver):
         """Reset the programme that has ended."""
         self._write(PROGRAM_STATUS, RESET)
 
-    @action(*hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True)
+    @action(*hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True, rejoins=True, evidence=HELD)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
         """Bring the furnace to a temperature in degC and keep it there; afterwards it falls back to its own setpoint.
 
@@ -204,7 +205,7 @@ class E3216(Driver):
             name="time", argument="time_s", unit="s", low=1.0, high=2_592_000.0,
             doc="how long the programme takes, as it is stored in the controller",
         ),
-        act=True, evidence=EVIDENCE,
+        act=True, rejoins=True, evidence=EVIDENCE,
     )  # fmt: skip
     def run_program(self, time_s: float) -> None:
         """Run the programme that is stored in the controller, from its beginning to its end."""
@@ -238,7 +239,19 @@ class E3216(Driver):
             achieved=hold.achieved(seen.temperature_c, elapsed_s),
             readings=_readings(seen),
             again_in_s=LOOK_S if left_s is None else min(max(left_s, 0.0), LOOK_S),
+            kept=hold.kept(),
         )
+
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """A programme runs on by itself; a hold is over some seconds after the last word, and before that goes on."""
+        self.act = act
+        if action == "run_program":
+            self._hold, self._running, self._time_s = None, True, float(settings["time_s"])
+            return
+        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """A programme tells its state; a hold is over some seconds after the last word."""

@@ -247,7 +247,7 @@ class RCT(Driver):
             "speed": Reading(value=self._number("IN_PV_4"), unit="rpm"),
         }
 
-    @action(*hold_settings(TEMPERATURE, reach_by_s=1800.0), act=True, holds=True)
+    @action(*hold_settings(TEMPERATURE, reach_by_s=1800.0), act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
         """Bring the medium to a temperature in degC (0 to 310) and keep it there; the heater stays on afterwards.
 
@@ -306,7 +306,16 @@ class RCT(Driver):
             achieved=hold.achieved(medium_c, elapsed_s),
             readings=readings,
             again_in_s=2.0 if left_s is None else min(max(left_s, 0.0), 2.0),
+            kept=hold.kept(),
         )
+
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """A hold that goes on: what it was set to is known, and what happened() read back."""
+        self.act = act
+        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read set value and state back; how long a hold lasted, the plate does not know."""

@@ -195,7 +195,7 @@ class Circulator(Driver):
             found["external"] = Reading(value=self._temperature(question), unit="degC")
         return found
 
-    @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), act=True, holds=True)
+    @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
         """Bring the bath to a temperature in degC (-95 to 400) and keep it there; it goes on afterwards.
 
@@ -231,7 +231,16 @@ class Circulator(Driver):
             achieved=hold.achieved(bath_c, elapsed_s),
             readings={"temperature": Reading(value=bath_c, unit="degC")},
             again_in_s=5.0 if left_s is None else min(max(left_s, 0.0), 5.0),
+            kept=hold.kept(),
         )
+
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """A hold that goes on: what it was set to is known, and what happened() read back."""
+        self.act = act
+        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read back what it is set to and whether it is started; how long a hold lasted, it does not know."""

@@ -191,7 +191,7 @@ class LS336(Driver):
                     found["temperature"] = Reading(value=float(text), unit="K")
         return found
 
-    @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), RAMP, act=True, holds=True)
+    @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), RAMP, act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(
         self,
         temperature_k: float,
@@ -245,7 +245,16 @@ class LS336(Driver):
                 "setpoint": Reading(value=float(setpoint), unit="K"),
             },
             again_in_s=5.0 if left_s is None else min(max(left_s, 0.0), 5.0),
+            kept=hold.kept(),
         )
+
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """A hold that goes on: what it was set to is known, and what happened() read back."""
+        self.act = act
+        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s, unit="K")
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read setpoint and heater range back; how long a hold lasted, the controller does not know."""

@@ -121,6 +121,17 @@ class Driver:
         """What became of an act, asked read-only: here, nobody can tell."""
         return Verdict(state="cannot_tell", why=f"{self.kind} keeps no record of {action}")
 
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """Take up the watching of an action that happened() says still runs; progress() goes on. Nothing is sent.
+
+        ``kept``: what progress() said was to be remembered. ``elapsed_s``: since it began; ``unwatched_s``: how long of
+        that nobody watched, until now.
+        """
+        self.act = act
+
     def witnessed(
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
         first_reply: str,

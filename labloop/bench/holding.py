@@ -1,11 +1,17 @@
 """Something that is to be reached and kept, a temperature or a flow: what baths, furnaces and controllers do alike.
 
 Only time without a break within the tolerance counts, so a hold that is left begins anew when it is reached again.
+
+A hold that went on while no runner lived is taken up again (``again``). The time in between counts when it was reached
+before, and is still within its tolerance now that somebody looks again; how much of the hold nobody watched is said in
+what it achieved. A hold that was not reached when it was seen last counts from when it is seen to be.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
-from labloop.campaign.events import Amount
+from labloop.campaign.events import Amount, Value
 
 from .errors import InstrumentFault
 from .instrument import Setting
@@ -41,6 +47,7 @@ class Hold:
     reach_by_s: float
     started: bool = False
     reached_s: float | None = None
+    unwatched_s: float = 0.0
     unit: str = "degC"
     quantity: str = "temperature"
 
@@ -50,7 +57,7 @@ class Hold:
         Raises InstrumentFault (``not_reached``) when that takes longer than it may.
         """
         if abs(now - self.wanted) > self.tolerance:
-            self.reached_s = None
+            self.reached_s, self.unwatched_s = None, 0.0
             if elapsed_s > self.reach_by_s:
                 raise InstrumentFault(
                     f"{written(now, self.unit)} after {elapsed_s:.0f} s, where {written(self.wanted, self.unit)} "
@@ -62,9 +69,31 @@ class Hold:
             self.reached_s = elapsed_s
         return self.time_s - (elapsed_s - self.reached_s)
 
+    def kept(self) -> dict[str, Amount]:
+        """What another process needs to know to take it up again."""
+        return {} if self.reached_s is None else {"reached": Amount(self.reached_s, "s")}
+
+    @classmethod
+    def again(
+        cls, settings: Mapping[str, Value], kept: Mapping[str, Amount], elapsed_s: float, unwatched_s: float,
+        unit: str = "degC",
+    ) -> Self:  # fmt: skip
+        """A hold that goes on, for rejoin(): begun ``elapsed_s`` ago, and watched by nobody for ``unwatched_s``."""
+        hold = cls(
+            next(float(value) for name, value in settings.items() if name.startswith("temperature")),
+            float(settings["tolerance_k"]), float(settings["time_s"]), float(settings["reach_by_s"]), started=True,
+            unit=unit,
+        )  # fmt: skip
+        if "reached" in kept:
+            hold.reached_s = float(kept["reached"].value)
+            hold.unwatched_s = max(0.0, min(unwatched_s, elapsed_s - hold.reached_s))
+        return hold
+
     def achieved(self, now: float, elapsed_s: float) -> dict[str, Amount]:
         """What it is now, and how long it was kept, once it is reached."""
         found = {self.quantity: Amount(now, self.unit)}
         if self.reached_s is not None:
             found["time"] = Amount(elapsed_s - self.reached_s, "s")
+            if self.unwatched_s:
+                found["unwatched"] = Amount(self.unwatched_s, "s")
         return found

@@ -13,6 +13,7 @@ exchanges and returns; polling, deadlines and clocks belong to the runner. Its l
     stop()       to the safe side, always allowed, harmless twice
     read(), pulse()        between all this, at any time: what it reads now, and that somebody is there
     happened(action, settings, before, act) -> Verdict    after a crash: what became of an act, asked read-only
+    rejoin(...)  after a crash: take up the watching of an action that still runs (declared: ``rejoins``)
 
 An action is a method marked with ``@action(...)``: the declaration is data that ``check``, the safety layer, the
 dashboard and the docs read without opening a port.
@@ -66,6 +67,7 @@ class Action:
     ``gives``: the readings it ends with; the first is what ``save_as`` keeps. ``evidence``: how happened() can tell
     afterwards, in words ("" : it cannot). ``remainder``: the rest of a half-done act can be delivered.
     ``holds``: it only keeps a condition for a time (cut short, the sample is judged by the recipe).
+    ``rejoins``: when happened() says that it still runs, rejoin() takes its watching up again; it is not begun anew.
     ``amount``: the achieved amount that says how much was done, drawn from stock when the instrument has one;
     ``fills``: it goes into the stock instead (a syringe drawn up).
     ``stops``: it ends whatever the instrument does, as stop() would.
@@ -77,6 +79,7 @@ class Action:
     act: bool = False
     repeatable: bool = False
     holds: bool = False
+    rejoins: bool = False
     evidence: str = ""
     remainder: bool = False
     amount: str = ""
@@ -97,13 +100,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One look at an action that was begun. ``again_in_s``: when it is worth looking again."""
+    """One look at an action that was begun. ``again_in_s``: when it is worth looking again.
+
+    ``kept``: what another process would need to know to take the watching up again; journaled whenever it changes.
+    """
 
     done: bool
     achieved: Mapping[str, Amount] = field(default_factory=dict)
     readings: Mapping[str, Reading] = field(default_factory=dict)
     arrays: Mapping[str, bytes] = field(default_factory=dict)  # float64 little-endian; the runner keeps them as blobs
     again_in_s: float = 0.2
+    kept: Mapping[str, Amount] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +199,10 @@ class Instrument(Protocol):
     def happened(
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str
     ) -> Verdict: ...
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None: ...  # fmt: skip
     def witnessed(
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
         first_reply: str,
@@ -214,6 +225,7 @@ def action(
     act: bool = False,
     repeatable: bool = False,
     holds: bool = False,
+    rejoins: bool = False,
     evidence: str = "",
     remainder: bool = False,
     amount: str = "",
@@ -231,6 +243,7 @@ def action(
             act=act,
             repeatable=repeatable,
             holds=holds,
+            rejoins=rejoins,
             evidence=evidence,
             remainder=remainder,
             amount=amount,

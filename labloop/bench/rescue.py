@@ -104,7 +104,8 @@ class _Case:
         who, first = "", ""
         if self.identity is not None:
             who = " ".join(filter(None, (self.identity.model, self.identity.serial)))
-            first = self.identity.first_reply
+            alarm = getattr(self.station.driver, "alarm", "")
+            first = self.identity.first_reply + (f" {alarm}" if alarm not in self.identity.first_reply else "")
         return Found(
             state=self.state, identity=who, first_reply=first, before=self.before, after=self.after,
             readings=self.readings, notes=tuple(self.notes),

@@ -25,6 +25,12 @@ from .bench_events import QuestionOpened as QuestionOpened
 from .bench_events import StockDrawn as StockDrawn
 from .bench_events import StockSet as StockSet
 from .bench_events import TotalSet as TotalSet
+from .step_events import StepFailed as StepFailed
+from .step_events import StepFinished as StepFinished
+from .step_events import StepInDoubt as StepInDoubt
+from .step_events import StepKept as StepKept
+from .step_events import StepRejoined as StepRejoined
+from .step_events import StepStarted as StepStarted
 from .values import PERSON as PERSON
 from .values import Amount as Amount
 from .values import Fact as Fact
@@ -319,71 +325,6 @@ class TrialClosed(Fact, frozen=True, kw_only=True):
     t_s: float = 0.0
 
 
-# --- steps ----------------------------------------------------------------------------------------------------------
-
-
-class StepStarted(Fact, frozen=True, kw_only=True):
-    """Committed before the first byte leaves. ``act`` changes matter; ``before`` is what its counters said.
-
-    ``step`` is unique in the journal and is the act's identity. ``stage`` and ``index`` say where it stands in the
-    recipe of ``phase`` (``trial``, ``cleanup``, ``setup``, ...): steps of one stage run together.
-    """
-
-    step: str
-    trial: int | None = None
-    phase: str
-    number: int = 0
-    stage: int
-    index: int
-    attempt: int = 1
-    instrument: str
-    action: str
-    settings: dict[str, Amount] = {}
-    act: bool = False
-    before: dict[str, Amount] = {}
-    t_s: float = 0.0
-
-
-class StepFinished(Fact, frozen=True, kw_only=True):
-    """Done: what was achieved (read back) and read. ``by``: who said so, when it was not the step itself."""
-
-    step: str
-    achieved: dict[str, Amount] = {}
-    readings: dict[str, Reading] = {}
-    save_as: str = ""
-    t_s: float = 0.0
-    by: str = ""
-
-
-class StepFailed(Fact, frozen=True, kw_only=True):
-    """Not done, or cut short.
-
-    ``fault``: link, protocol, safety, interrupted, not_done, discarded, or the instrument's own word (stall, ...).
-    ``remainder``: the settings that would deliver what is missing, where the driver can.
-    """
-
-    step: str
-    fault: str
-    reason: str
-    achieved: dict[str, Amount] = {}
-    remainder: dict[str, Amount] = {}
-    t_s: float = 0.0
-    by: str = ""
-
-
-class StepInDoubt(Fact, frozen=True, kw_only=True):
-    """Nobody can tell whether it happened, or a person must say what becomes of it.
-
-    ``question``, and what each answer will do; ``achieved`` and ``remainder`` as far as the instrument knows.
-    """
-
-    step: str
-    question: str
-    answers: dict[str, str] = {}
-    achieved: dict[str, Amount] = {}
-    remainder: dict[str, Amount] = {}
-
-
 CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | CampaignResumed | CampaignFinished | CampaignStopped
     | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped | WatchCleared | GuardStarted | PhaseFinished
@@ -392,7 +333,7 @@ CampaignEvent: TypeAlias = (
     | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned
     | TrialInDoubt | TrialResumed | TrialClosed
-    | StepStarted | StepFinished | StepFailed | StepInDoubt
+    | StepStarted | StepKept | StepRejoined | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip
 BenchEvent: TypeAlias = (
     BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet

@@ -21,19 +21,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import events as e
-from . import instruments
+from . import instruments, step_state
 from .errors import StateError
+from .step_state import FAILED as FAILED
+from .step_state import FINISHED as FINISHED
+from .step_state import IN_DOUBT as IN_DOUBT
+from .step_state import STARTED as STARTED
+from .step_state import STEP as STEP
+from .step_state import StepState as StepState
+from .step_state import move
 
-READY, RUNNING, PAUSED, FINISHED, STOPPED, HALTED = "ready", "running", "paused", "finished", "stopped", "halted"
-PROPOSED, AWAITING, MEASURED, FAILED, ABANDONED, IN_DOUBT = (
-    "proposed",
-    "awaiting",
-    "measured",
-    "failed",
-    "abandoned",
-    "in_doubt",
-)
-STARTED = "started"
+READY, RUNNING, PAUSED, STOPPED, HALTED = "ready", "running", "paused", "stopped", "halted"
+PROPOSED, AWAITING, MEASURED, ABANDONED = "proposed", "awaiting", "measured", "abandoned"
 OPEN_STATES: Final = frozenset({PROPOSED, RUNNING, AWAITING, IN_DOUBT})
 
 CAMPAIGN: Final[Mapping[tuple[str, type], str]] = {
@@ -54,34 +53,6 @@ TRIAL: Final[Mapping[tuple[str, type], str]] = {
     **{(state, e.TrialFailed): FAILED for state in (PROPOSED, RUNNING, AWAITING, IN_DOUBT)},
     **{(state, e.TrialAbandoned): ABANDONED for state in (PROPOSED, RUNNING, AWAITING, IN_DOUBT)},
 }
-STEP: Final[Mapping[tuple[str, type], str]] = {
-    (STARTED, e.StepFinished): FINISHED,
-    (STARTED, e.StepFailed): FAILED,
-    (STARTED, e.StepInDoubt): IN_DOUBT,
-    (IN_DOUBT, e.StepFinished): FINISHED,
-    (IN_DOUBT, e.StepFailed): FAILED,
-}
-
-
-@dataclass(slots=True)
-class StepState:
-    """One attempt of one step: what was meant (``begun``), what came of it, when (UTC stamps, and lab seconds)."""
-
-    begun: e.StepStarted
-    seq: int
-    started: str
-    state: str = STARTED
-    finished: str | None = None
-    achieved: dict[str, e.Amount] = field(default_factory=dict)
-    remainder: dict[str, e.Amount] = field(default_factory=dict)
-    readings: dict[str, e.Reading] = field(default_factory=dict)
-    save_as: str = ""
-    fault: str = ""
-    reason: str = ""
-    by: str = ""
-    question: str = ""
-    answers: dict[str, str] = field(default_factory=dict)
-    ended_t_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -185,7 +156,7 @@ class CampaignState:
             raise StateError(f"fact {record.seq} comes after fact {self.seq}: the journal is out of order")
         kind = type(fact)
         if kind in _CAMPAIGN_FACTS:
-            self.state = _move(CAMPAIGN, self.state, fact, record.seq, "campaign")
+            self.state = move(CAMPAIGN, self.state, fact, record.seq, "campaign")
         _APPLY.get(kind, _nothing)(self, record, fact)
         self.seq, self.at = record.seq, record.at
         t_s = getattr(fact, "t_s", None)
@@ -219,13 +190,6 @@ def fold(records: Iterable[e.Record], state: CampaignState | None = None) -> Cam
     for record in records:
         state.apply(record)
     return state
-
-
-def _move(table: Mapping[tuple[str, type], str], state: str, fact: Any, seq: int, what: str) -> str:
-    try:
-        return table[state, type(fact)]
-    except KeyError:
-        raise StateError(f"fact {seq}: a {what} that is {state} cannot take {type(fact).__name__}") from None
 
 
 def _nothing(state: CampaignState, record: e.Record, fact: Any) -> None:
@@ -265,6 +229,9 @@ def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) ->
 def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
     state.safe = not fact.errors
     state.phases = {}
+    if fact.by:  # somebody else spoke with the instruments first
+        for name in state.identities:
+            state.heard.setdefault(name, []).append(fact.found[name].first_reply if name in fact.found else None)
     state.witnesses |= fact.found
     state.guard_epoch = max(state.guard_epoch, fact.epoch)
 
@@ -308,7 +275,7 @@ def _approved(state: CampaignState, record: e.Record, fact: e.ProposalApproved) 
 
 def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     trial = state.trial_of(fact.trial, record.seq)
-    trial.state = _move(TRIAL, trial.state, fact, record.seq, "trial")
+    trial.state = move(TRIAL, trial.state, fact, record.seq, "trial")
     if isinstance(fact, e.TrialStarted):
         trial.started, trial.started_t_s = record.at, fact.t_s
         if trial.role == "candidate":
@@ -344,46 +311,6 @@ def _closed(state: CampaignState, record: e.Record, fact: e.TrialClosed) -> None
     state.open_trials.discard(fact.trial)
 
 
-def _step_started(state: CampaignState, record: e.Record, fact: e.StepStarted) -> None:
-    if fact.step in state.steps:
-        raise StateError(f"fact {record.seq}: step {fact.step} was begun already")
-    step = StepState(begun=fact, seq=record.seq, started=record.at)
-    state.steps[fact.step] = step
-    if fact.trial is None:
-        state.loose_steps.append(step)
-    else:
-        state.trial_of(fact.trial, record.seq).steps.append(step)
-    if fact.instrument == e.PERSON:
-        state.asked[fact.step] = step
-        return
-    state.instruments[fact.instrument] = fact.action
-    state.witnesses.pop(fact.instrument, None)
-    state.heard.pop(fact.instrument, None)
-    state.safe = False
-
-
-def _step_ended(state: CampaignState, record: e.Record, fact: Any) -> None:
-    if fact.step not in state.steps:
-        raise StateError(f"fact {record.seq} speaks of step {fact.step}, which was never begun")
-    step = state.steps[fact.step]
-    step.state = _move(STEP, step.state, fact, record.seq, "step")
-    if isinstance(fact, e.StepInDoubt):
-        step.question, step.answers = fact.question, fact.answers
-        step.achieved, step.remainder = fact.achieved, fact.remainder
-        state.questions[fact.step] = step
-        return
-    if state.questions.pop(fact.step, None) and state.state == HALTED and not state.questions:
-        state.reason = "what was asked is answered; resume it"
-    state.asked.pop(fact.step, None)
-    step.finished, step.ended_t_s, step.achieved, step.by = record.at, fact.t_s, fact.achieved, fact.by
-    if isinstance(fact, e.StepFinished):
-        step.readings, step.save_as = fact.readings, fact.save_as
-    else:
-        step.fault, step.reason, step.remainder = fact.fault, fact.reason, fact.remainder
-    if state.instruments.get(step.begun.instrument) not in (None, "lost"):
-        state.instruments[step.begun.instrument] = "idle"
-
-
 _CAMPAIGN_FACTS: Final = frozenset(kind for _, kind in CAMPAIGN)
 _APPLY: Final[Mapping[type, Any]] = {
     e.CampaignOpened: _opened,
@@ -406,6 +333,5 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.ProposalApproved: _approved,
     **{kind: _trial_moved for kind in {kind for _, kind in TRIAL}},
     e.TrialClosed: _closed,
-    e.StepStarted: _step_started,
-    **{kind: _step_ended for kind in {kind for _, kind in STEP}},
+    **step_state.APPLY,
 }

@@ -20,6 +20,7 @@ from typing import Any
 
 from .errors import UnitError
 from .events import Reading
+from .unit_table import BY_DIMENSION
 
 NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _WORD = r"(?:%|[^\W\d]\w*%?)"
@@ -74,6 +75,11 @@ _OURS = {
     "pH": _Scale(1.0, 0.0, (("[pH]", 1.0),)),  # to pint it is a picohenry
     "rpm": _Scale(1.0 / 60.0, 0.0, _TIME),
     "rps": _Scale(1.0, 0.0, _TIME),
+}
+_TABLE = {
+    word: _Scale(factor, offset, dimension)
+    for dimension, rows in BY_DIMENSION.items()
+    for word, factor, offset in rows
 }
 _COMMON: tuple[str, ...] = (
     "percent", "ppm", "degC", "K", "s", "ms", "min", "h", "d", "uL", "mL", "L", "nL", "nm",
@@ -299,8 +305,11 @@ def _scale(unit: str) -> _Scale:
 
 @lru_cache(maxsize=4096)
 def _word(word: str) -> _Scale:
-    if word in _OURS:
-        return _OURS[word]
+    known = _OURS.get(word) or _TABLE.get(word)
+    return _word_of_pint(word) if known is None else known
+
+
+def _word_of_pint(word: str) -> _Scale:
     registry, pint = _registry()
     try:
         unit = registry.parse_units(word)
@@ -318,7 +327,7 @@ def _word(word: str) -> _Scale:
 
 @lru_cache(maxsize=1)
 def _registry() -> tuple[Any, Any]:
-    """Load pint when the first unit is read (0.3 s)."""
+    """Load pint when the first unit is read that is not in the table (0.3 s)."""
     pint = import_module("pint")
     return pint.UnitRegistry(cache_folder=None), pint
 

@@ -135,6 +135,8 @@ class LineView:
                 words.say("going on")
             case e.InstrumentLost(instrument=name, reason=reason):
                 words.say(f"{name} is lost: {reason}")
+            case e.StepRejoined(step=step, unwatched_s=unwatched_s):
+                words.say(f"{step} went on by itself and is watched again; nobody did for {unwatched_s:.0f} s")
             case e.GuardStarted(pid=pid, why=why):
                 if why:
                     words.say(f"{why}; another one watches (process {pid})")

@@ -122,6 +122,10 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.TrialAbandoned: ("warn", _abandoned),
     e.TrialInDoubt: ("bad", lambda f, s: f"trial {f.trial} is in doubt: {f.reason}"),
     e.TrialResumed: ("", lambda f, s: f"trial {f.trial} goes on"),
+    e.StepRejoined: (
+        "good",
+        lambda f, s: f"{_step_name(f.step, s)} went on by itself, unwatched for {f.unwatched_s:.0f} s; watched again",
+    ),
     e.StepFailed: ("bad", _step_failed),
     e.StepInDoubt: ("bad", _step_in_doubt),
 }

@@ -53,6 +53,7 @@ class Presence:
         self.also: Callable[[], Mapping[str, Any]] = dict  # what is written down beside each beat
         former = locks.last_holder(folder / LOCK)
         self.former: Mapping[str, Any] = former.note if former is not None else {}  # the same of the runner before
+        self.idle_s = _idle_s(folder / LOCK)  # how long ago, by the clock on the wall, the last heart here stood still
         self._lock = FileLock.take(folder / LOCK, f"{folder}: the run", note={"beat_s": self._beat_s}, wait_s=wait_s)
         self._show()
 
@@ -88,6 +89,14 @@ class Presence:
             self.trouble = None
         except StoreError as error:
             self.trouble = error
+
+
+def _idle_s(lock: Path) -> float | None:
+    """Since when nobody runs here: each beat is written into the lock's file. None: nobody ever did."""
+    try:
+        return max(time.time() - lock.stat().st_mtime, 0.0)
+    except OSError:
+        return None
 
 
 def look(folder: Path, now_s: float | None = None, hung_after_s: float = HUNG_AFTER_S) -> State:

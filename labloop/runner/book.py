@@ -19,6 +19,8 @@ from .lease import Lease
 
 # Who holds the bench when nobody's run does.
 BY_HAND: Final = "by hand"
+GUARD: Final = "guard"  # the mode of a lease that the guard took
+NO_END: Final = "the guard began to make the bench safe, and ended without saying how far it came"
 
 
 class BenchOwes(LabloopError):
@@ -38,16 +40,20 @@ class BenchState:
     contents: dict[str, str] = field(default_factory=dict)
     questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
     guard_acts: list[tuple[str, e.GuardActed]] = field(default_factory=list)  # when, and what
+    guard_began: dict[int, tuple[str, str]] = field(default_factory=dict)  # by epoch: when, for whom; and no end of it
 
     def apply(self, record: e.Record) -> None:
         """Add one fact of the bench."""
         match record.event:
-            case e.LeaseTaken(epoch=epoch, run=run):
+            case e.LeaseTaken(epoch=epoch, run=run, mode=mode):
                 self.epoch, self.leased_to, self.had_by = epoch, run, run
+                if mode == GUARD:
+                    self.guard_began[epoch] = record.at, run
             case e.LeaseReleased():
                 self.leased_to, self.left_at = "", record.at
             case e.GuardActed():
                 self.guard_acts.append((record.at, record.event))
+                self.guard_began.pop(record.event.epoch, None)
             case e.StockSet(name=name, amount=amount):
                 self.stock[name] = amount
             case e.StockDrawn(name=name, amount=amount, act=act):
@@ -179,6 +185,10 @@ class BenchBook:
             )
             for at, act in self.state.guard_acts
             if act.run == run and act.epoch > known
+        ] + [
+            e.SafeStateReached(why="its runner was gone", errors=[NO_END], by="guard", at=at, epoch=epoch)
+            for epoch, (at, whose) in self.state.guard_began.items()
+            if whose == run and epoch > known
         ]
 
     def left(self, name: str) -> e.Amount | None:

@@ -47,7 +47,7 @@ from labloop.journal import FileLock, Journal, Reader, StoreError, StoreLocked, 
 from labloop.journal.store import lock_path, take_lock
 
 from . import kept
-from .book import BenchBook
+from .book import GUARD, BenchBook
 from .clock import utc_stamp
 from .lease import Lease, fenced
 from .lease import holder as leaseholder
@@ -195,7 +195,7 @@ class Guard:
 
     def _open_book(self, path: Path, lock: FileLock | None, epoch: int) -> BenchBook:
         book = BenchBook(Journal.open(path, utc_stamp, lock=lock, wait_s=60.0))
-        book.record(e.LeaseTaken(epoch=epoch, run=self.watched.name, mode="guard"))
+        book.record(e.LeaseTaken(epoch=epoch, run=self.watched.name, mode=GUARD))
         return book
 
 

@@ -14,7 +14,7 @@ these ways, and every one of them passes through the safe state:
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,6 +35,7 @@ from .opening import Opening
 from .propose import Proposer
 from .reach import InstrumentGone
 from .recovery import made_nothing
+from .rejoin import Rejoining
 from .schedule import may_start, needs, planned
 from .step import StepHand
 from .walk import End, Ended, Walk
@@ -46,7 +47,7 @@ class Loop:
 
     def __init__(
         self, *, spec: CampaignSpec, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory, proposer: Proposer,
-        tick: Callable[[], None] = lambda: None, guarding: Any = None,
+        tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Callable[[], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.pipelined = pipelined
@@ -57,8 +58,9 @@ class Loop:
         self.proposer = proposer
         self.ending: tuple[str, str, int] | None = None  # (kind, reason, exit code)
         self.by = ""
-        self.guarding = guarding
         self.broken: StoreError | None = None  # why nothing can be written down any more
+        self._opened = opened
+        self.rejoining = Rejoining(hand, gap_s)
         self.lookout = Lookout(memory, self.end, self._now, tick)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -162,6 +164,7 @@ class Loop:
             except BenchError as error:
                 self.end("lost", str(error), 3)
             await asyncio.gather(*self._tasks.values())
+            await self.rejoining.all_ended()
         except StoreError as error:
             self._store_failed(error)
         finally:
@@ -169,7 +172,8 @@ class Loop:
                 self.end("lost", "labloop itself failed", 3)
             if self._safe_task is None:
                 self._safe_task = self._make_safe(self._why_safe())
-            ends = await asyncio.gather(self._safe_task, *self._tasks.values(), return_exceptions=True)
+            going_on = self.rejoining.all_ended()
+            ends = await asyncio.gather(self._safe_task, *self._tasks.values(), going_on, return_exceptions=True)
             for beside in (lookout, watch):
                 beside.cancel()
             ends += await asyncio.gather(lookout, watch, return_exceptions=True)
@@ -242,8 +246,10 @@ class Loop:
         if self.state.questions:
             self._halt_for_questions()
             raise Ended
-        if self.guarding is not None:
-            await self.guarding.ready()
+        opening.rejoin(self.rejoining)
+        await asyncio.sleep(0)  # what went on is under control before anything else is begun
+        if self._opened is not None:
+            await self._opened()
         await opening.configure()
 
     def _halt_for_questions(self) -> None:
@@ -331,6 +337,7 @@ class Loop:
                 if self.ending and (self.ending[0] != "finished" or trial):
                     raise Ended
                 earlier = [self._needs(n) for n in self.state.open_trials if n < trial]
+                earlier.append(self.rejoining.busy(trial or None))
                 if self.state.state == s.RUNNING and not self.state.held and may_start(instruments, earlier):
                     return
                 await changed.wait()
@@ -341,13 +348,9 @@ class Loop:
         trial = self.state.trials[number]
         if number not in self._tasks:  # nothing of it can start: not approved yet, or a result is owed from elsewhere
             return frozenset()
-        return needs(
-            self._stages(number, "trial"),
-            self._stages(number, "cleanup"),
-            trial.steps,
-            made=trial.state not in (s.PROPOSED, s.RUNNING, s.IN_DOUBT),
-            pipelined=self.pipelined,
-        )
+        made = trial.state not in (s.PROPOSED, s.RUNNING, s.IN_DOUBT)
+        ahead, after = self._stages(number, "trial"), self._stages(number, "cleanup")
+        return needs(ahead, after, trial.steps, made=made, pipelined=self.pipelined)
 
     def _stages(self, number: int, phase: str) -> Sequence[PlannedStage]:
         key = (number, phase)

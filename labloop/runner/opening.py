@@ -4,13 +4,15 @@ Asking is read-only, and comes first because configuring may wipe the evidence. 
 fact at once (see recovery), so a start that is killed in the middle is simply made again.
 """
 
-from labloop.bench import Identity, InstrumentFault, Verdict
+from labloop.bench import Action, Identity, InstrumentFault, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 
 from .memory import RunMemory
-from .recovery import NOT_DONE, needs_asking, policy, settle, undone, with_trial
+from .recovery import NOT_DONE, goes_on, needs_asking, policy, settle, undone, with_trial
+from .rejoin import Rejoining
 from .schedule import planned
 from .step import GRACE_S, StepHand
 from .walk import Ended
@@ -23,6 +25,7 @@ class Opening:
         self.spec = spec
         self.hand = hand
         self.memory = memory
+        self.going_on: list[s.StepState] = []  # what still runs, and is to be watched again
 
     async def identify(self) -> list[str]:
         """Ask every instrument who it is, setting nothing; in words, which ones are not those that were here before.
@@ -58,7 +61,9 @@ class Opening:
         later: dict[tuple[int | None, str, int, int], list[e.StepFailed]] = {}  # by stage, when all of it is known
         for step in [step for step in state.steps.values() if step.state == s.STARTED]:
             fact = await self._settled(step)
-            if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
+            if fact is None:
+                self.going_on.append(step)
+            elif isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
                 later.setdefault(_stage_of(step), []).append(fact)
             else:
                 self.memory.record(*with_trial(state, fact))
@@ -68,31 +73,46 @@ class Opening:
 
     async def configure(self) -> None:
         """Send every instrument its settings. Raises InstrumentFault, InstrumentGone."""
+        busy = {step.begun.instrument for step in self.going_on}  # their turn comes when they are free
         for name, station in self.hand.stations.items():
+            if name in busy:
+                continue
             await self.hand.reach.named(name, station.driver.configure)
             self.memory.record(e.InstrumentConfigured(instrument=name))
 
-    async def _settled(self, step: s.StepState) -> e.Fact:
+    def rejoin(self, rejoining: Rejoining) -> None:
+        """Let what still runs be watched again."""
+        for step in self.going_on:
+            stage = self._stage(step)
+            rejoining.begin(step, stage.steps[step.begun.index].save_as or "", self._policy(step))
+
+    async def _settled(self, step: s.StepState) -> e.Fact | None:
+        """What a begun step came to; None: it still runs, and is watched again."""
         begun = step.begun
         action = self.hand.action(begun.instrument, begun.action)
         verdict, ended_s = None, self.hand.clock.now_s()
         if needs_asking(action):
-            verdict, ended_s = await self._come_to_rest(step)
+            verdict, ended_s = await self._come_to_rest(step, action)
+            if goes_on(action, verdict):
+                return None
         return settle(
             step, self._policy(step), verdict, round(self.hand.clock.now_s(), 6), ended_s=round(ended_s, 6),
             repeatable=action.repeatable, does=self.hand.does,
         )  # fmt: skip
 
-    def _policy(self, step: s.StepState) -> str:
+    def _stage(self, step: s.StepState) -> PlannedStage:
         begun = step.begun
         settings = self.memory.state.trials[begun.trial].settings if begun.trial is not None else {}
-        stage = planned(self.spec, begun.phase, settings)[begun.stage]
+        return planned(self.spec, begun.phase, settings)[begun.stage]
+
+    def _policy(self, step: s.StepState) -> str:
+        stage = self._stage(step)
         return policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
 
-    async def _come_to_rest(self, step: s.StepState) -> tuple[Verdict, float]:
+    async def _come_to_rest(self, step: s.StepState, action: Action) -> tuple[Verdict, float]:
         """What the instrument says of a begun act, and when that ended at the earliest.
 
-        One that still runs is let come to its end, within reason.
+        One that still runs, and cannot be watched again, is let come to its end, within reason.
         """
         begun, clock = step.begun, self.hand.clock
         settings = self.hand.envelope.resolve(begun.instrument, begun.action, begun.settings)
@@ -101,7 +121,7 @@ class Opening:
         seen_running_s = begun.t_s + expected_s
         while True:
             verdict = await self.hand.ask(step)
-            if verdict.state != "running":
+            if verdict.state != "running" or goes_on(action, verdict):
                 return verdict, min(seen_running_s, clock.now_s())
             seen_running_s = clock.now_s()
             if seen_running_s > until_s:

@@ -9,6 +9,8 @@ The instrument has been asked and its answers are facts already; what they mean 
     the bench's fault (cable, instrument)       the trial is abandoned; clean up; the same settings again. What may be
                                                 repeated is tried again first
     we refused (safety)                         the trial is abandoned; the run stops
+    still running                               watched on, where its driver can take that up again (``rejoins``), and
+                                                not begun anew; else waited for
     not begun                                   do it
     cut short                                   as ``if_interrupted`` says: discard, remainder, again; ``ask`` makes
                                                 a question of it, and the answer decides
@@ -220,10 +222,16 @@ def with_trial(state: s.CampaignState, fact: e.Fact) -> list[e.Fact]:
 def needs_asking(action: Action) -> bool:
     """Whether an action that was begun must be asked after before anything else is done.
 
-    What only holds a condition was cut short by the crash, whatever the instrument kept doing meanwhile. An act that
-    may be repeated is asked after all the same: on a line, a second rinse takes the next sample away.
+    What only holds a condition is asked after where its watching can be taken up again: it may have gone on without a
+    runner. Else it was cut short by the crash, whatever the instrument kept doing meanwhile. An act that may be
+    repeated is asked after all the same: on a line, a second rinse takes the next sample away.
     """
-    return action.act and not action.holds
+    return action.rejoins or (action.act and not action.holds)
+
+
+def goes_on(action: Action, verdict: Verdict) -> bool:
+    """Whether a begun action still runs and can be watched again: then nothing is settled."""
+    return action.rejoins and verdict.state == "running"
 
 
 def made_nothing(steps: Iterable[s.StepState]) -> bool:

@@ -124,7 +124,6 @@ def _run(
             stack.callback(guarding.close)
         planner = parts.planner(run_files.portable(spec), folder.path)
         stack.callback(planner.close)
-        planner.start()
         planner.send_facts(list(journal.records()))
         memory.listeners.append(lambda record: planner.send_facts([record]))
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
@@ -146,6 +145,7 @@ def _drive(
     started: e.RunStarted, clock: Clock, memory: RunMemory, planner: Any, presence: Presence, book: BenchBook,
     guarding: Guarding | None, parts: Parts,
 ) -> int:  # fmt: skip
+    gap_s = clock.now_s() - memory.state.t_s if clock.virtual else (presence.idle_s or 0.0) * clock.speed
     acted = book.guarded(folder.name, memory.state.guard_epoch)
     memory.record(msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
@@ -158,6 +158,11 @@ def _drive(
         presence.beat(instruments=memory.state.instruments)
         if guarding is not None:
             guarding.look()
+
+    async def asked() -> None:
+        planner.start()  # not before: warming up takes the processor for seconds
+        if guarding is not None:
+            await guarding.ready()
 
     async def main() -> int:
         hand = StepHand(
@@ -172,7 +177,7 @@ def _drive(
         memory.listeners.append(keeper.count)
         loop = Loop(
             spec=spec, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory,
-            proposer=Proposer(spec, planner, clock), tick=tick, guarding=guarding,
+            proposer=Proposer(spec, planner, clock), tick=tick, gap_s=gap_s, opened=asked,
         )  # fmt: skip
         with _signals(loop):
             return await loop.run()

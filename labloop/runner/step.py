@@ -10,7 +10,7 @@ or InstrumentGone, when nobody answers any more: then the step stays begun, and 
 import asyncio
 import dataclasses
 import math
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
@@ -44,6 +44,7 @@ from .recovery import (
     NOT_DONE,
     amount_text,
     amounts_text,
+    goes_on,
     needs_asking,
     question,
     settle,
@@ -84,6 +85,7 @@ class StepHand:
         self.reach = Reach(stations, memory, clock, self.halt, on_lost, reopen)
         # A reading left the envelope: whether everything is being made safe for it (else only this instrument is).
         self.on_breach: Callable[[str], bool] = lambda why: False
+        self.rejoined: Callable[[Sequence[StepState]], Awaitable[None]] = _nothing_goes_on  # waits for their ends
 
     def action(self, instrument: str, action: str) -> Action:
         """What is declared of an action; of a person's too."""
@@ -131,7 +133,7 @@ class StepHand:
             if permit is not None
         ]  # fmt: skip
         await _all([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
-        self._record(*undone(self.memory.state, start.undone, says, self.does))
+        self.settled(*undone(self.memory.state, start.undone, says, self.does))
 
     def _permit(self, begun: e.StepStarted) -> Permit | None:
         """What opens the way to the wire; None: the envelope refuses it, which is a fact."""
@@ -145,9 +147,9 @@ class StepHand:
     async def _run(
         self, begun: e.StepStarted, permit: Permit, one: Beginning, start: Start, says: str, not_after_s: float
     ) -> None:
-        name, step = begun.instrument, begun.step
-        action = self.stations[name].actions[begun.action]
-        try:
+        name, action = begun.instrument, self.stations[begun.instrument].actions[begun.action]
+
+        async def doing() -> None:
             try:
                 await self._prepare(begun, permit)
             except BaseException as error:
@@ -155,12 +157,22 @@ class StepHand:
                 raise
             await start.ready()
             await self._begin(begun, action, permit, not_after_s)
-            await self._watch(permit, action, step, one.save_as)
+            await self.watch(begun, action, permit.values, self.clock.now_s(), one.save_as)
+
+        await self.to_its_end(doing(), begun, action, start, says)
+
+    async def to_its_end(
+        self, doing: Coroutine[Any, Any, None], begun: e.StepStarted, action: Action, start: Start, says: str
+    ) -> None:
+        """Let a step come to its end, and record every end but a good one. Raises InstrumentGone."""
+        name = begun.instrument
+        try:
+            await doing
         except (_Interrupted, LinkInterrupted):
             await self.made_safe.wait()
             await self._settle(begun, action, start, says)
         except NotBegun as why:
-            self.memory.record(e.StepFailed(step=step, fault=why.fault, reason=str(why), t_s=self._now()))
+            self.memory.record(e.StepFailed(step=begun.step, fault=why.fault, reason=str(why), t_s=self._now()))
         except _Judged as judged:
             await self._settle(begun, action, start, says, judged.verdict)
         except InstrumentFault as fault:
@@ -182,13 +194,15 @@ class StepHand:
         asked = None
         if needs_asking(action):
             asked = verdict or await self.ask(state)
+        if asked is not None and goes_on(action, asked):
+            return  # the lab lets it go on without us; it is watched again at the next start
         fact = settle(state, says, asked, self._now(), repeatable=action.repeatable, does=self.does)
         if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
             start.undone.append(fact)
         else:
-            self._record(fact)
+            self.settled(fact)
 
-    def _record(self, *facts: e.Fact) -> None:
+    def settled(self, *facts: e.Fact) -> None:
         """Commit what became of steps; with a question about a trial's sample, that the trial is in doubt."""
         for fact in facts:
             self.memory.record(*with_trial(self.memory.state, fact))
@@ -229,7 +243,9 @@ class StepHand:
             if then.state != "cannot_tell":
                 verdict = dataclasses.replace(then, why=f"{then.why}, as the guard read them")
         if doubtful := no_number(verdict.achieved) or no_number(verdict.remainder):
-            return Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
+            verdict = Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
+        if verdict.state == "cannot_tell" and self.action(begun.instrument, begun.action).holds:
+            return Verdict(state="partial", why=verdict.why)  # nobody is asked how long a condition was kept
         return verdict
 
     def heard(self, name: str) -> None:
@@ -294,19 +310,25 @@ class StepHand:
                     why = f"{error}. Asked again, it said: {verdict.why}"
                     raise _Judged(dataclasses.replace(verdict, why=why)) from error
 
-    async def _watch(self, permit: Permit, action: Action, step: str, save_as: str) -> None:
-        name = permit.instrument
+    async def watch(
+        self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value], since_s: float, save_as: str
+    ) -> None:
+        """Look at an action that was begun at ``since_s`` until it is done."""
+        name, step = begun.instrument, self.memory.state.steps[begun.step]
         driver = self.stations[name].driver
-        began = self.clock.now_s()
-        limit_s = 2.0 * self.stations[name].declaration.expected(action.name, permit.values).duration_s + GRACE_S
+        limit_s = 2.0 * self.stations[name].declaration.expected(action.name, resolved).duration_s + GRACE_S
         while True:
-            look: Progress = await self.reach.reading(name, driver.progress, self.clock.now_s() - began)
+            look: Progress = await self.reach.reading(name, driver.progress, self.clock.now_s() - since_s)
             if look.readings:
                 self.admission.see(name, look.readings)
             if look.done:
-                self._finish(step, look, save_as)
+                self._finish(begun.step, look, save_as)
                 return
-            if self.clock.now_s() - began > limit_s:
+            if dict(look.kept) != step.kept:
+                self.memory.record(
+                    e.StepKept(step=begun.step, kept=dict(look.kept), since_t_s=round(since_s, 6), t_s=self._now())
+                )
+            if self.clock.now_s() - since_s > limit_s:
                 raise InstrumentFault(f"{name}.{action.name} had not ended after {limit_s:.0f} s", kind="overdue")
             if await self.clock.wait(self.halt, look.again_in_s):
                 raise _Interrupted
@@ -334,18 +356,18 @@ class StepHand:
         state = self.memory.state.steps[begun.step]
         failed = e.StepFailed(step=begun.step, fault=fault, reason=reason, t_s=self._now())
         if not needs_asking(action):
-            self._record(failed)
+            self.settled(failed)
             return
         verdict = await self.ask(state)
         if verdict.state == "not_begun" and fault == PASSING:
             start.undone.append(replace(failed, fault=NOT_DONE, by=INSTRUMENT))
         elif verdict.state == "cannot_tell" and not action.repeatable:
-            self._record(question(state, f"It was cut short: {reason}; {verdict.why}.", does=self.does))
+            self.settled(question(state, f"It was cut short: {reason}; {verdict.why}.", does=self.does))
         elif verdict.state == "done":
-            self._record(settle(state, "", verdict, self._now()))
+            self.settled(settle(state, "", verdict, self._now()))
         else:
             achieved = nothing(action) if verdict.state == "not_begun" else verdict.achieved
-            self._record(replace(failed, achieved=dict(achieved), remainder=dict(verdict.remainder)))
+            self.settled(replace(failed, achieved=dict(achieved), remainder=dict(verdict.remainder)))
 
     async def _stop(self, name: str) -> None:
         await self.reach.reading(name, self.stations[name].driver.stop)
@@ -361,6 +383,10 @@ class _Judged(Exception):
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
         super().__init__(verdict.why)
+
+
+async def _nothing_goes_on(steps: Sequence[StepState]) -> None:
+    """Nothing was left running by an earlier runner."""
 
 
 async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -64,6 +64,11 @@ class Walk:
             steps = self.steps()
             if any(step.state == s.IN_DOUBT for step in steps):
                 return End(verdict="doubt", why="an act may or may not have been done")
+            if running := [step for step in steps if step.state == s.STARTED]:
+                await self.hand.rejoined(running)
+                if any(step.state == s.STARTED for step in running):
+                    raise Ended
+                continue
             ahead = next_stage(self.stages, steps, self.phase)
             if ahead is None:
                 return End(verdict="done")

@@ -52,3 +52,32 @@ def test_a_flow_is_held_under_its_own_name():
     it = hold(wanted=100.0, tolerance=2.0, quantity="flow", unit="mL/min")
     assert it.left_s(99.0, 0.0) == 30.0
     assert it.achieved(99.0, 5.0) == {"flow": Amount(99.0, "mL/min"), "time": Amount(5.0, "s")}
+
+
+SETTINGS = {"temperature_c": 40.0, "tolerance_k": 1.0, "time_s": 30.0, "reach_by_s": 60.0}
+
+
+def test_a_hold_that_went_on_counts_the_time_that_nobody_watched_and_says_so():
+    before = hold()
+    assert before.kept() == {}
+    before.left_s(40.0, 10.0)
+    assert before.kept() == {"reached": Amount(10.0, "s")}
+    it = Hold.again(SETTINGS, before.kept(), 25.0, 12.0)
+    assert it.left_s(40.0, 25.0) == 15.0
+    assert it.achieved(40.0, 25.0) == {
+        "temperature": Amount(40.0, "degC"), "time": Amount(15.0, "s"), "unwatched": Amount(12.0, "s"),
+    }  # fmt: skip
+    longer = Hold.again(SETTINGS, before.kept(), 25.0, 20.0)
+    assert longer.achieved(40.0, 25.0)["unwatched"] == Amount(15.0, "s"), "no more of it than there is"
+
+
+def test_a_hold_that_nobody_saw_reached_counts_from_when_it_is_seen():
+    it = Hold.again(SETTINGS, {}, 50.0, 40.0)
+    assert it.left_s(40.0, 50.0) == 30.0
+    assert "unwatched" not in it.achieved(40.0, 50.0)
+
+
+def test_a_hold_that_is_found_left_begins_anew():
+    it = Hold.again(SETTINGS, {"reached": Amount(10.0, "s")}, 25.0, 12.0)
+    assert it.left_s(30.0, 25.0) is None and it.kept() == {}
+    assert it.left_s(40.0, 30.0) == 30.0 and "unwatched" not in it.achieved(40.0, 30.0)

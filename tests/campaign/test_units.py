@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labloop.campaign import arithmetic
+from labloop.campaign import arithmetic, units
 from labloop.campaign.errors import UnitError
 from labloop.campaign.events import Reading
+from labloop.campaign.unit_table import BY_DIMENSION
 from labloop.campaign.units import Quantity, convert, parse_measurement, parse_quantity, quote, same_dimension
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -160,10 +162,29 @@ def test_a_value_is_shown_bounded_and_cheaply() -> None:
     assert quote(10**5000) == "a number of more than 40 digits"
 
 
-def test_pint_is_loaded_by_the_first_unit_only() -> None:
+def test_pint_is_loaded_by_a_rare_unit_only() -> None:
     code = (
         "import sys, labloop.campaign.units as u, labloop.campaign.space, labloop.campaign.recipe;"
         "assert not {'pint', 'scipy', 'numpy', 'torch', 'pandas'} & set(sys.modules), sorted(sys.modules);"
-        "u.parse_quantity('3 mL'); assert 'pint' in sys.modules"
+        "u.parse_quantity('3 mL'); assert 'pint' not in sys.modules;"
+        "u.parse_quantity('3 fathom'); assert 'pint' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_table_of_units_says_what_pint_says() -> None:
+    for dimension, rows in BY_DIMENSION.items():
+        for word, factor, offset in rows:
+            told = units._word_of_pint(word)
+            assert told.dimension == dimension, word
+            assert (told.factor, told.offset) == pytest.approx((factor, offset), rel=1e-12), word
+
+
+def test_the_shipped_lab_and_campaign_need_no_pint() -> None:
+    """It takes a third of a second to read its own definitions; a runner that comes back has better things to do."""
+    code = (
+        "import sys; from pathlib import Path; from labloop.campaign.spec import read_lab, read_spec;"
+        "read_lab(Path('campaigns/lab.yaml')); read_spec(Path('campaigns/quickstart.yaml'));"
+        "found = [str(m) for m in sys.modules if m == 'pint']; assert not found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -159,6 +159,37 @@ def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
     assert rig.happened(action, amounts, before).state == stand_of(driver).stopped
 
 
+REJOINS = [one for one in DRIVERS if one.declare(stand_of(one).options)[stand_of(one).act[0]].rejoins]
+
+
+@pytest.mark.parametrize("driver", REJOINS, ids=lambda driver: driver.__name__)
+def test_what_goes_on_without_a_runner_is_watched_again_and_ends_when_it_would_have(driver):
+    action, settings = stand_of(driver).act
+    never = Rig(driver).ready()
+    never.begin(action, **settings)
+    never.finish()
+    whole_s = never.clock.now_s() - never.began_s
+
+    rig = Rig(driver).ready()
+    before = rig.driver.counters()
+    amounts = rig.begin(action, **settings)
+    kept = {}
+    while (elapsed_s := rig.clock.now_s() - rig.began_s) < 0.9 * whole_s:  # in the middle of it
+        look = rig.look()
+        kept = dict(look.kept)
+        rig.wait(min(look.again_in_s, 0.95 * whole_s - elapsed_s))
+    rig.restarted().open()
+    assert rig.happened(action, amounts, before).state == "running"
+    said, entries = len(rig.sent), list(rig.ledger)
+    resolved = rig.driver.resolved(action, amounts)
+    rig.driver.rejoin(action, resolved, "act-1", kept, rig.clock.now_s() - rig.began_s, 1.0)
+    assert len(rig.sent) == said, "it is watched, not told"
+    look = rig.finish()
+    assert rig.clock.now_s() - rig.began_s == pytest.approx(whole_s, rel=0.02, abs=15.0)
+    assert [entry for entry in rig.ledger if entry.phase == "begin"] == [e for e in entries if e.phase == "begin"]
+    assert look.achieved.keys() >= never.look().achieved.keys()
+
+
 @ALL
 def test_a_stand_that_does_nothing_to_matter_has_no_acts(driver):
     acts = any(action.act for action in driver.declare(stand_of(driver).options).values())

@@ -14,7 +14,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,8 @@ class Rig:
 
     def kill(self, pid: int) -> None:
         """End a process that belongs to what was started here, and wait until it is gone."""
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         wait_for(lambda: locks.process_started(pid) is None)
 
     def run(self, campaign: Path, name: str = "r", *more: object) -> subprocess.Popen[str]:
