@@ -14,7 +14,7 @@ these ways, and every one of them passes through the safe state:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,7 +35,7 @@ from .opening import Opening
 from .propose import Proposer
 from .reach import InstrumentGone
 from .recovery import made_nothing
-from .rejoin import Rejoining
+from .rejoin import Opened, Rejoining
 from .schedule import may_start, needs, planned
 from .step import StepHand
 from .walk import End, Ended, Walk
@@ -47,7 +47,7 @@ class Loop:
 
     def __init__(
         self, *, spec: CampaignSpec, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory, proposer: Proposer,
-        tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Callable[[], Awaitable[None]] | None = None,
+        tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Opened | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.pipelined = pipelined
@@ -247,7 +247,6 @@ class Loop:
             self._halt_for_questions()
             raise Ended
         opening.rejoin(self.rejoining)
-        await asyncio.sleep(0)  # what went on is under control before anything else is begun
         if self._opened is not None:
             await self._opened()
         await opening.configure()
@@ -349,8 +348,8 @@ class Loop:
         if number not in self._tasks:  # nothing of it can start: not approved yet, or a result is owed from elsewhere
             return frozenset()
         made = trial.state not in (s.PROPOSED, s.RUNNING, s.IN_DOUBT)
-        ahead, after = self._stages(number, "trial"), self._stages(number, "cleanup")
-        return needs(ahead, after, trial.steps, made=made, pipelined=self.pipelined)
+        stages = self._stages(number, "trial"), self._stages(number, "cleanup")
+        return needs(*stages, trial.steps, made=made, pipelined=self.pipelined)
 
     def _stages(self, number: int, phase: str) -> Sequence[PlannedStage]:
         key = (number, phase)

@@ -5,7 +5,7 @@ start has to do before a trial goes on (configure the others, set up again); the
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from labloop.bench import BenchError
 from labloop.campaign import events as e
@@ -14,6 +14,8 @@ from labloop.campaign import state as s
 from .reach import InstrumentGone
 from .start import Start
 from .step import StepHand
+
+Opened = Callable[[], Awaitable[None]]  # what else begins once the instruments were asked
 
 
 class Rejoining:

@@ -160,7 +160,8 @@ def _drive(
             guarding.look()
 
     async def asked() -> None:
-        planner.start()  # not before: warming up takes the processor for seconds
+        await asyncio.sleep(0)  # what went on by itself is under control first
+        planner.start()  # warming up takes the processor for seconds
         if guarding is not None:
             await guarding.ready()
 
