@@ -35,10 +35,15 @@ class Bound:
         slack = SLACK * max(1.0, abs(self.value))
         return value > self.value + slack if self.sign == "<=" else value < self.value - slack
 
-    def holds(self, values: Mapping[str, Any], unknown: bool = True) -> bool:
-        """Whether it holds now. ``unknown``: whether one does whose condition cannot be judged by ``values``."""
+    def holds(self, values: Mapping[str, Any], unknown: bool = True, unread: bool = True) -> bool:
+        """Whether it holds now.
+
+        ``unknown``: whether one does whose condition cannot be judged by ``values``, ``unread``: that lacks a reading.
+        """
         if self.when is None:
             return True
+        if not unread and any("." in name and name not in values for name in self.when.names):
+            return False
         if not self.when.names & set(values):
             return unknown
         try:

@@ -83,8 +83,11 @@ class Envelope:
         action: str,
         settings: Mapping[str, Amount],
         trial: Mapping[str, Any] = MappingProxyType({}),
+        unread: bool = True,
     ) -> list[str]:
         """Everything by which these settings leave the envelope; [] is inside. ``trial``: for limits with ``when``.
+
+        ``unread`` False: nothing is measured yet, so limits that depend on a reading are left to the moment of the act.
 
         Raises SpecError for settings that the action does not have or cannot read.
         """
@@ -98,7 +101,7 @@ class Envelope:
             f"{'Lower' if bound.sign == '<=' else 'Raise'} it, or {bound.way_out}."
             for setting, value in _numbers(declared, values)
             for bound in self.bounds(instrument, action, setting.name)
-            if bound.broken_by(value) and not (setting.zero and value == 0.0) and bound.holds(trial)
+            if bound.broken_by(value) and not (setting.zero and value == 0.0) and bound.holds(trial, unread=unread)
         ]
         if not found and (why := self.declared[instrument].complaint(action, values)):
             found.append(f"{instrument}.{action}: {why}.")

@@ -6,10 +6,12 @@ act that could leave a limit on the last day is refused on the first. Amounts, t
 settings at once; they are looked at wherever one of those has its least or greatest, and at points inside.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from labloop.bench.bounds import Bound
 from labloop.bench.declared import Declaration, declare, key_complaints, port_keys
 from labloop.bench.instrument import Action, Expected, Setting, Signal
 from labloop.bench.safety import Envelope
@@ -22,6 +24,7 @@ from labloop.campaign.events import PERSON, Amount, Value
 from labloop.campaign.extremes import Extreme, worst_cases
 from labloop.campaign.formula import Expression, condition_of
 from labloop.campaign.lab_spec import LabSpec, check_against_lab
+from labloop.campaign.ranges import Range
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.steps import Stage, Step
@@ -34,6 +37,8 @@ OF_A_TRIAL: Final = ("trial", "cleanup")
 COARSE: Final = 5.0
 # Points inside the space at which amounts, times and stock are looked at, beside the extremes of every setting.
 INSIDE: Final = 64
+# Combinations of choices that a limit's condition may speak of, at each of those points.
+MOST_CHOICES: Final = 64
 
 Settings = Mapping[str, Value]
 
@@ -180,7 +185,7 @@ class _Bench:
         points = self._points(phase, stage)
         for name in step.settings:
             if name in known and sound:
-                sound &= self._examine_setting(step, known[name], points)
+                sound &= self._examine_setting(stage, step, known[name], points)
         if sound:
             self._examine_together(step, declaration, action, points)
 
@@ -204,7 +209,7 @@ class _Bench:
                 unit = "" if kind in asking.WORDS else kind
                 self.saved[name] = Action(name=step.action, gives=(Signal(name=name, unit=unit),))
 
-    def _examine_setting(self, step: Step, setting: Setting, points: list[Settings]) -> bool:
+    def _examine_setting(self, stage: Stage, step: Step, setting: Setting, points: list[Settings]) -> bool:
         """The envelope at the least and the greatest that this setting can be."""
         extreme = self.extremes.get(self.spec.place(step.path_of(setting.name)))
         try:
@@ -231,7 +236,10 @@ class _Bench:
         sound = True
         for bound in self.envelope.bounds(step.instrument, step.action, setting.name):
             worst, at = (high, extreme.high_at) if bound.sign == "<=" else (least, least_at)
-            if (setting.zero and worst == 0.0) or not bound.broken_by(worst) or not self._holds(bound.when, at):
+            if bound.when is not None:
+                seen = [*points, extreme.high_at, extreme.low_at]
+                worst, at = self._worst_when(step, setting, bound, stage.when, seen) or (worst, at)
+            if (setting.zero and worst == 0.0) or not bound.broken_by(worst) or not self._binds(bound, at):
                 continue
             sound = False
             where = f" (at {settings(at)})" if at else ""
@@ -247,12 +255,40 @@ class _Bench:
             )  # fmt: skip
         return sound
 
+    def _worst_when(
+        self, step: Step, setting: Setting, bound: Bound, when: Expression | None, points: list[Settings]
+    ) -> tuple[float, Settings] | None:
+        """The worst of a setting where a conditional bound holds: at every point, with every choice it speaks of."""
+        found: tuple[float, Settings] | None = None
+        choices = {
+            name: one.values
+            for name, one in self.space.parameters.items()
+            if name in bound.when.names and not isinstance(one, Range)
+        }
+        for point in points:
+            for chosen in itertools.islice(itertools.product(*choices.values()), MOST_CHOICES):
+                here = {**point, **dict(zip(choices, chosen, strict=True))}
+                if not self._binds(bound, here) or not self._holds(when, here) or (point and self.space.contains(here)):
+                    continue
+                value = self._number(step, setting, here)
+                if setting.zero and value == 0.0:
+                    continue
+                if found is None or (value > found[0] if bound.sign == "<=" else value < found[0]):
+                    found = value, here
+        return found
+
+    def _binds(self, bound: Bound, point: Settings) -> bool:
+        """Whether a bound holds at these settings; one that depends on a reading is judged when the act begins."""
+        return bound.holds(meanings(point, self.space.parameters), unread=False)
+
     def _examine_together(self, step: Step, declaration: Declaration, action: Action, points: list[Settings]) -> None:
         """What the driver says of its settings together, and whether it can make amounts so small."""
         for point in points:
             amounts = {name: self._amount(step, name, point) for name in step.settings}
             try:
-                complaints = self.envelope.complaints(step.instrument, step.action, amounts, point)
+                complaints = self.envelope.complaints(
+                    step.instrument, step.action, amounts, meanings(point, self.space.parameters), unread=False
+                )
             except LabloopError as error:
                 complaints = [str(error)]
             if complaints:

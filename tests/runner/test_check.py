@@ -194,3 +194,23 @@ def test_every_complaint_at_once() -> None:
     assert [word for word in ("80 degC", "either time or volume", "no action mesure") if any(
         word in complaint for complaint in plan.complaints
     )] == ["80 degC", "either time or volume", "no action mesure"]  # fmt: skip
+
+
+def test_a_limit_under_a_condition_is_held_against_its_own_worst() -> None:
+    """The greatest rate of all is asked for with water; where the limit holds there is less, and still too much."""
+    parameters = {
+        "flow": {"range": [100, 600], "unit": "uL/min"},
+        "solvent": {"choices": ["water", "DCM", "DMF"]},
+        "share": {"range": [0, 1]},
+    }
+    trial = [dispense(rate="$flow * (1 + $share)", time="10 s")]
+    limits = ["pump_water.rate <= 1150 uL/min when solvent == DCM and share >= 0.5"]
+    (complaint,) = checked(trial, parameters=parameters, limits=limits).complaints
+    assert "can be asked for 1200 uL/min" in complaint and "solvent DCM" in complaint
+
+
+def test_a_limit_that_depends_on_a_reading_is_left_to_the_moment_of_the_act() -> None:
+    heat = [{"hotplate.hold": {"temperature": "70 degC", "time": "30 s"}}]
+    assert checked(heat, limits=["hotplate.temperature <= 60 degC when hotplate.speed < 100 rpm"]).complaints == []
+    (wrong,) = checked(heat, limits=["hotplate.temperature <= 60 degC when hotplate.sped < 100 rpm"]).complaints
+    assert "hotplate has no reading or setting 'sped'; did you mean 'speed'?" in wrong
