@@ -8,10 +8,12 @@ the same: a file system that stamps folders coarsely may hide a second change be
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Final
 
 from labloop.campaign import events as e
+from labloop.campaign.state import PAUSED
 
 from . import requests
 from .memory import RunMemory
@@ -29,13 +31,21 @@ End = Callable[[str, str, int, str], None]  # kind, reason, exit code, by whom
 
 
 class Lookout:
-    """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end."""
+    """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end.
 
-    def __init__(self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None]) -> None:
+    ``pause_s``: how long a pause may leave the bench as it is, once nothing runs any more (lab seconds).
+    """
+
+    def __init__(
+        self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None],
+        pause_s: float = math.inf,
+    ) -> None:  # fmt: skip
         self._memory = memory
         self._end = end
         self._now_s = now_s
         self._beat = beat
+        self._pause_s = pause_s
+        self._rests_since_s: float | None = None
 
     async def keep_looking(self) -> None:
         """Look until cancelled. Raises StoreError: the journal or the run's lock is lost."""
@@ -49,9 +59,21 @@ class Lookout:
                 self.take_requests()
             if tick >= TICK_S:
                 tick = 0.0
+                self.end_long_pause()
                 self._beat()
             await asyncio.sleep(LOOK_S)
             tick += LOOK_S
+
+    def end_long_pause(self) -> None:
+        """A bench does not stay hot all night because somebody paused it: after its time it is made safe."""
+        state, now_s = self._memory.state, self._now_s()
+        if state.state != PAUSED or any(does not in ("idle", "lost") for does in state.instruments.values()):
+            self._rests_since_s = None
+        elif self._rests_since_s is None:
+            self._rests_since_s = now_s
+        elif now_s - self._rests_since_s >= self._pause_s:
+            why = f"paused for {self._pause_s / 60.0:.0f} min ({state.reason}), and nobody said resume"
+            self._end("breach", why, 6, "")
 
     def take_requests(self) -> None:
         """Journal and answer what lies in the inbox; an abort is acted on first."""

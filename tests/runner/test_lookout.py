@@ -82,3 +82,30 @@ def test_a_lock_that_is_lost_is_told(memory: RunMemory) -> None:
 
     with pytest.raises(StoreError, match="the lock is lost"):
         asyncio.run(looking(memory, [], lost).keep_looking())
+
+
+def test_a_pause_has_a_limit_that_counts_once_nothing_runs(memory: RunMemory) -> None:
+    ended: list[tuple[str, str, int]] = []
+    now = [0.0]
+
+    def end(kind: str, reason: str, code: int, by: str) -> None:
+        ended.append((kind, reason, code))
+
+    lookout = Lookout(memory, end, lambda: now[0], lambda: None, pause_s=1800.0)
+    memory.record(e.InstrumentIdentified(instrument="plate", model="m"), e.CampaignPaused(reason="lunch", by="ann"))
+    memory.record(e.StepStarted(step="s", phase="setup", number=1, stage=0, index=0, instrument="plate", action="hold"))
+    for now[0] in (0.0, 7200.0):  # a hold that runs is what the pause waits for
+        lookout.end_long_pause()
+    memory.record(e.StepFinished(step="s"))
+    for now[0] in (7300.0, 9000.0):
+        lookout.end_long_pause()
+    assert ended == []
+    memory.record(e.CampaignResumed(by="ann"))
+    lookout.end_long_pause()
+    memory.record(e.CampaignPaused(reason="tea", by="ann"))
+    for now[0] in (9100.0, 10_899.0):
+        lookout.end_long_pause()
+    assert ended == []
+    now[0] = 10_900.0
+    lookout.end_long_pause()
+    assert ended == [("breach", "paused for 30 min (tea), and nobody said resume", 6)]
