@@ -31,6 +31,8 @@ from labloop.campaign.steps import Stage, Step
 from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
+from .foresight import disorder, overflow, unit_of_amounts
+
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
 OF_A_TRIAL: Final = ("trial", "cleanup")
 # Below five of the smallest differences that an instrument can make, rounding alone is more than a tenth of the amount.
@@ -119,6 +121,11 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     plan.safety = {name: one.watchdog for name, one in declared.items()}
     points = [*inside, *(at for one in extremes for at in (one.low_at, one.high_at) if at)]
     _Bench(spec, lab, declared, envelope, space, {one.place: one for one in extremes}, points, plan, live).examine()
+    if not plan.complaints:
+        full, filling = overflow(spec, envelope, points, plan.attempts)
+        order = list(disorder(spec, envelope, points[0]))
+        plan.complaints += [*full, *(text for certain, text in order if certain)]
+        plan.warnings += [*filling, *(text for certain, text in order if not certain)]
     plan.complaints = list(dict.fromkeys(plan.complaints))
     return plan
 
@@ -332,7 +339,7 @@ class _Bench:
             self.plan.whole_s = once + self.plan.attempts * self.plan.trial_s
         for name, declaration in self.declared.items():
             held = self.lab.instruments[name].stock
-            unit = held.unit if held is not None else _unit_of_amounts(declaration)
+            unit = held.unit if held is not None else unit_of_amounts(declaration)
             per_trial, worst = max((self._drawn(name, unit, point), at) for at, point in enumerate(self.points))
             at = self.points[worst]
             if per_trial <= 0.0:
@@ -405,16 +412,3 @@ class _Bench:
     def _complain(self, step: Step, setting: str, rule: str) -> None:
         path = step.path_of(setting) if setting else step.path
         self.plan.complaints.append(self.spec.complaint(path, rule))
-
-
-def _unit_of_amounts(declaration: Declaration) -> str:
-    """The unit in which an instrument's acts take something away ("": they do not)."""
-    return next(
-        (
-            setting.unit
-            for action in declaration.actions.values()
-            for setting in action.settings
-            if action.amount and setting.name == action.amount
-        ),
-        "",
-    )

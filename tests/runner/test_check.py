@@ -214,3 +214,33 @@ def test_a_limit_that_depends_on_a_reading_is_left_to_the_moment_of_the_act() ->
     assert checked(heat, limits=["hotplate.temperature <= 60 degC when hotplate.speed < 100 rpm"]).complaints == []
     (wrong,) = checked(heat, limits=["hotplate.temperature <= 60 degC when hotplate.sped < 100 rpm"]).complaints
     assert "hotplate has no reading or setting 'sped'; did you mean 'speed'?" in wrong
+
+
+VESSEL = {"vessel": {"of": ["pump_water.dispense", "pump_pva.dispense"], "max": "300 uL"}}
+
+
+def test_a_vessel_that_one_trial_overfills_is_refused() -> None:
+    trial = [dispense(rate="$flow", time="20 s"), {"pump_pva.dispense": {"rate": "600 uL/min", "time": "20 s"}}]
+    (complaint,) = checked(trial, totals=VESSEL).complaints
+    assert "totals.vessel: one trial can bring 400 uL (at flow 600" in complaint
+    emptied = [trial[0], {"spectrometer.rinse": {}}, trial[1]]
+    vessel = {"vessel": {**VESSEL["vessel"], "until": "spectrometer.rinse"}}
+    assert checked(emptied, totals=vessel).complaints == []
+
+
+def test_a_vessel_that_is_full_after_some_trials_is_a_warning() -> None:
+    plan = checked([dispense(rate="300 uL/min", time="20 s")], totals=VESSEL, budget={"trials": 5})
+    assert plan.complaints == [] and any("has room for 3 trials at worst" in one for one in plan.warnings)
+
+
+def test_an_order_that_the_recipe_undoes_is_refused_and_one_that_it_leaves_open_is_a_warning() -> None:
+    rule = {"stirred": {"of": "hotplate.hold", "that": "hotplate.speed >= 100 rpm"}}
+    hold = {"hotplate.hold": {"temperature": "40 degC", "time": "30 s"}}
+    stir, slow = {"hotplate.stir": {"speed": "200 rpm"}}, {"hotplate.stir": {"speed": "60 rpm"}}
+    assert checked([stir, hold], requires=rule).complaints == []
+    (complaint,) = checked([stir, slow, hold], requires=rule).complaints
+    assert "hotplate.speed is set to 60 rpm then" in complaint
+    for trial in ([hold], [stir, {"hotplate.off": {}}, hold]):
+        plan = checked(trial, requires=rule)
+        assert plan.complaints == []
+        assert any("no step before it sets hotplate.speed. Put hotplate.stir before it" in one for one in plan.warnings)

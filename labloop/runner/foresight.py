@@ -1,0 +1,130 @@
+"""What the rules of several acts come to, told before anything moves: vessels that overflow, order that is not kept.
+
+The recipe is walked once as it stands, at settings of the space: what each act will move adds up in the totals, and
+what each sets stands until it is set anew or stopped. Only what is certain is complained about: a reading that no
+action of the bench sets (a door, say) is left to the moment of the act, and what a person may have set is a warning.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from labloop.bench.declared import Declaration
+from labloop.bench.rules import RequirementRule, TotalRule
+from labloop.bench.safety import Envelope
+from labloop.bench.totals import Totals
+from labloop.campaign import recipe
+from labloop.campaign.errors import SpecError
+from labloop.campaign.events import PERSON, Amount, Value
+from labloop.campaign.rules import readings_in
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.text import quantity, settings
+from labloop.campaign.units import Quantity, convert
+
+Settings = Mapping[str, Value]
+
+
+def unit_of_amounts(declaration: Declaration) -> str:
+    """The unit in which an instrument's acts take something away ("": they do not)."""
+    return next(
+        (
+            setting.unit
+            for action in declaration.actions.values()
+            for setting in action.settings
+            if action.amount and setting.name == action.amount
+        ),
+        "",
+    )
+
+
+def overflow(
+    spec: CampaignSpec, envelope: Envelope, points: Sequence[Settings], attempts: int | None
+) -> tuple[list[str], list[str]]:
+    """Complaints and warnings about totals: what one trial brings at worst, and how many of them there is room for."""
+    complaints: list[str] = []
+    warnings: list[str] = []
+    totals = Totals(envelope.rules.totals, envelope.declared)
+    for rule in totals.rules:
+        (most, left), at = max((_filled(rule, totals, spec, point), n) for n, point in enumerate(points))
+        where = f" (at {settings(points[at])})" if points[at] else ""
+        if most > rule.most * (1.0 + 1e-9):
+            complaints.append(
+                f"{rule.place}: {rule.name}: one trial can bring {quantity(most, rule.unit)}{where}, and "
+                f"{quantity(rule.most, rule.unit)} is the most. Lower the amounts, or empty it in between"
+            )
+        elif left > 0.0 and attempts is not None and most + (attempts - 1) * left > rule.most * (1.0 + 1e-9):
+            room = int((rule.most - most) // left) + 1
+            warnings.append(
+                f"{rule.place}: {rule.name} = {quantity(rule.most, rule.unit)}: has room for {room} trials at worst, "
+                f"and the budget allows {attempts} attempts; then a person must empty it"
+            )
+    return complaints, warnings
+
+
+def _filled(rule: TotalRule, totals: Totals, spec: CampaignSpec, point: Settings) -> tuple[float, float]:
+    """The most that stands in a total during one trial that finds it empty, and what is left there afterwards."""
+    held = most = 0.0
+    for phase in ("trial", "cleanup"):
+        for stage in recipe.stages(spec, phase, point):
+            for step in stage.steps:
+                name = (step.instrument, step.action)
+                amount = totals.expected(*name, step.settings) if name in rule.of | rule.less else None
+                moved = convert(float(amount.value), amount.unit, rule.unit) if amount is not None else 0.0
+                held = 0.0 if name in rule.until else max(0.0, held + (moved if name in rule.of else -moved))
+                most = max(most, held)
+    return most, held
+
+
+def disorder(spec: CampaignSpec, envelope: Envelope, point: Settings) -> Iterator[tuple[bool, str]]:
+    """Acts whose requirement the recipe does not bring about, by what the steps before them have set.
+
+    True: it undoes it; False: no step sets it, and somebody else must.
+    """
+    stands: dict[str, Any] = {}
+    for phase in ("setup", "each_batch", "trial", "cleanup"):
+        for stage in recipe.stages(spec, phase, point if phase in ("trial", "cleanup") else {}):
+            for step in stage.steps:
+                for rule in envelope.rules.needs(step.instrument, step.action):
+                    certain, why = _missing(rule, envelope, stands)
+                    if why:
+                        name = f"{step.instrument}.{step.action}"
+                        yield certain, f"{step.place}: {name} needs {rule.that} ({rule.place}), and {why}"
+            for step in stage.steps:
+                if step.instrument != PERSON:
+                    _set(envelope, stands, step)
+
+
+def _set(envelope: Envelope, stands: dict[str, Any], step: recipe.PlannedStep) -> None:
+    action = envelope.action(step.instrument, step.action)
+    if action.stops:
+        for name in [name for name in stands if name.startswith(f"{step.instrument}.")]:
+            del stands[name]
+    for setting in action.settings:
+        amount = step.settings.get(setting.name)
+        if amount is not None:
+            stands[f"{step.instrument}.{setting.name}"] = _meaning(amount, setting.unit)
+
+
+def _meaning(amount: Amount, unit: str) -> Any:
+    value = amount.value
+    return value if isinstance(value, (str, bool)) else Quantity(float(value), amount.unit or unit)
+
+
+def _missing(rule: RequirementRule, envelope: Envelope, stands: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether a requirement is certainly not there, and why; empty: it is, or nobody can know yet."""
+    for full in sorted(readings_in(rule.that)):
+        instrument, _, word = full.partition(".")
+        able = [
+            action.name
+            for action in envelope.declared[instrument].actions.values()
+            if any(one.name == word for one in action.settings)
+        ]
+        if not able:
+            return False, ""
+        if full not in stands:
+            return False, f"no step before it sets {full}. Put {instrument}.{able[0]} before it"
+    try:
+        kept = bool(rule.that.evaluate(stands))
+    except SpecError:
+        return False, ""
+    said = ", ".join(f"{name} is set to {stands[name]}" for name in sorted(readings_in(rule.that)))
+    return not kept, "" if kept else f"{said} then. Change it, or the order"
