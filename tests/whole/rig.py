@@ -140,14 +140,16 @@ class Rig:
     def labloop(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Call a verb to its end."""
         return subprocess.run(
-            command(*arguments), capture_output=True, text=True, check=False, timeout=WITHIN_S, cwd=self.folder
-        )
+            command(*arguments), capture_output=True, text=True, check=False, timeout=WITHIN_S, cwd=self.folder,
+            env=alone(self.folder),
+        )  # fmt: skip
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start a verb and leave it."""
         process = subprocess.Popen(
-            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder
-        )
+            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder,
+            env=alone(self.folder),
+        )  # fmt: skip
         self.started.append(process)
         return process
 
@@ -193,6 +195,11 @@ class Rig:
 def command(*arguments: object) -> list[str]:
     """The command line of a verb."""
     return [sys.executable, "-P", "-m", "labloop", *map(str, arguments)]
+
+
+def alone(folder: Path) -> dict[str, str]:
+    """Where no `labloop abort` for every run of this machine reaches these runs, nor theirs any other."""
+    return os.environ | {"XDG_STATE_HOME": str(folder / "state")}
 
 
 @contextmanager
