@@ -97,3 +97,39 @@ def test_an_amount_is_kept_with_its_unit() -> None:
 def test_nonsense_settles_nothing() -> None:
     given = answer(running(*DOUBT), wish("resolve", "1", "perhaps"), alive=False, t_s=2.0)
     assert not given.accepted and "perhaps" in given.message
+
+
+TRIPPED = e.WatchTripped(rule="interlocks.door", then="hold", reason="the door is open")
+CLEARED = e.WatchCleared(rule="interlocks.door")
+
+
+def test_a_person_does_not_get_past_an_interlock_that_still_holds() -> None:
+    says = answer(running(TRIPPED), wish("resume"), alive=True, t_s=1.0)
+    assert not says.accepted and "the door is open" in says.message
+    both = answer(running(TRIPPED, e.CampaignPaused(reason="r")), wish("resume"), alive=True, t_s=1.0)
+    assert both.accepted and "goes on when interlocks.door lets it" in both.message
+    assert [type(fact) for fact in both.facts] == [e.CampaignResumed]
+
+
+def test_an_interlock_that_is_over_waits_for_a_person_and_does_not_end_their_pause() -> None:
+    state = running(TRIPPED, CLEARED)
+    assert list(state.held) == ["interlocks.door"]
+    says = answer(state, wish("resume"), alive=True, t_s=1.0)
+    assert says.accepted and says.facts == [
+        e.WatchCleared(rule="interlocks.door", released=True, by="ann", t_s=1.0)
+    ]
+    by_itself = running(e.CampaignPaused(reason="r"), TRIPPED, e.WatchCleared(rule="interlocks.door", released=True))
+    assert by_itself.held == {} and by_itself.state == s.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "amount"), [(("vessel",), e.Amount(0.0, "mL")), (("vessel", "3", "mL"), e.Amount(3.0, "mL"))]
+)
+def test_a_vessel_is_emptied(arguments: tuple[str, ...], amount: e.Amount) -> None:
+    says = answer(running(), wish("empty", *arguments), alive=False, t_s=1.0)
+    assert says.accepted and says.totals == [e.TotalSet(name="vessel", amount=amount, by="ann")]
+
+
+@pytest.mark.parametrize("arguments", [(), ("vessel", "-3", "mL"), ("vessel", "much")])
+def test_an_emptying_that_makes_no_sense(arguments: tuple[str, ...]) -> None:
+    assert not answer(running(), wish("empty", *arguments), alive=False, t_s=1.0).accepted

@@ -1,0 +1,55 @@
+"""An act by hand passes the same gate, is watched while it goes on, and counts in the totals."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
+from labloop.campaign.spec import read_lab
+from labloop.runner import by_hand
+
+ROOT = Path(__file__).resolve().parents[2]
+LAB = f"""
+root: {ROOT}
+instruments:
+  pump:
+    driver: drivers.new_era:NE1000
+    simulator: simulators.new_era:NE1000
+    port: serial:///dev/pump
+    syringe: {{volume: 10 mL, diameter: 14.43 mm}}
+  plate: {{driver: "drivers.ika:RCT", simulator: "simulators.ika:RCT", port: "serial:///dev/plate"}}
+"""
+
+
+def act(folder: Path, rules: str, name: str, action: str, *written: str) -> e.ByHand:
+    (folder / "lab.yaml").write_text(dedent(LAB) + rules)
+    with by_hand.hand_bench(read_lab(folder / "lab.yaml"), live=False) as bench:
+        return by_hand.act(bench, name, action, by_hand.read_settings(list(written)), "ann")
+
+
+@pytest.mark.parametrize(
+    "rules, said",
+    [
+        ("requires: {r: {of: plate.heat, that: plate.speed >= 100 rpm}}", "needs plate.speed >= 100 rpm"),
+        ("interlocks: {i: {when: plate.temperature > 15 degC, then: hold}}", "interlocks.i"),
+        ("limits: [plate.temperature <= 50 degC when plate.speed < 100 rpm]", "above the lab's limit"),
+        ("limits: [plate.temperature <= 50 degC when solvent == DCM]", "above the lab's limit"),
+    ],
+)
+def test_what_the_gate_refuses_is_not_sent(tmp_path: Path, rules: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        act(tmp_path, rules, "plate", "heat", "temperature=60 degC")
+
+
+def test_a_total_that_one_act_overfills(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"totals.v holds 0 mL"):
+        act(tmp_path, "totals: {v: {of: pump.dispense, max: 0.1 mL}}", "pump", "dispense", "rate=1 mL/min", "time=20 s")
+
+
+def test_others_are_watched_while_it_goes_on(tmp_path: Path) -> None:
+    rule = "limits: {plate: {plate: {max: 30 degC, stale_after: 4 s}}}"
+    ended = act(tmp_path, rule, "plate", "hold", "temperature=60 degC", "time=10 s")
+    assert not ended.done and "plate reads 30." in ended.failed
+    assert act(tmp_path, rule, "pump", "dispense", "rate=1 mL/min", "time=20 s").done
