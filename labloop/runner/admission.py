@@ -131,8 +131,7 @@ class Admission:
         missing = self.book.missing(wish.instrument, wanted) if wanted else ""
         if missing:
             raise OutOfStock(
-                f"{missing}. Refill it, say so with `labloop request RUN refill {wish.instrument} AMOUNT`, "
-                "and resume."
+                f"{missing}. Refill it, say so with `labloop request RUN refill {wish.instrument} AMOUNT`, and resume."
             )
 
 
@@ -144,5 +143,3 @@ def _meaning(amount: e.Amount) -> Any:
     if isinstance(amount.value, (str, bool)):
         return amount.value
     return Quantity(float(amount.value), amount.unit)
-
-

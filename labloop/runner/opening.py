@@ -11,7 +11,8 @@ from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 
 from .memory import RunMemory
-from .recovery import NOT_DONE, goes_on, needs_asking, policy, settle, undone, with_trial
+from .questions import Waits, undone, with_trial
+from .recovery import NOT_DONE, goes_on, needs_asking, policy, settle
 from .rejoin import Rejoining
 from .schedule import planned
 from .step import GRACE_S, StepHand
@@ -25,6 +26,7 @@ class Opening:
         self.spec = spec
         self.hand = hand
         self.memory = memory
+        hand.knows.recipe = self._may_wait
         self.going_on: list[s.StepState] = []  # what still runs, and is to be watched again
 
     async def identify(self) -> list[str]:
@@ -68,7 +70,7 @@ class Opening:
             else:
                 self.memory.record(*with_trial(state, fact))
         for facts in later.values():
-            for fact in undone(state, facts, self._policy(state.steps[facts[0].step]), self.hand.does):
+            for fact in undone(state, facts, self._policy(state.steps[facts[0].step]), self.hand.knows):
                 self.memory.record(*with_trial(state, fact))
 
     async def configure(self) -> None:
@@ -83,7 +85,7 @@ class Opening:
     def rejoin(self, rejoining: Rejoining) -> None:
         """Let what still runs be watched again."""
         for step in self.going_on:
-            stage = self._stage(step)
+            stage = self._stages(step.begun)[step.begun.stage]
             rejoining.begin(step, stage.steps[step.begun.index].save_as or "", self._policy(step))
 
     async def _settled(self, step: s.StepState) -> e.Fact | None:
@@ -97,16 +99,19 @@ class Opening:
                 return None
         return settle(
             step, self._policy(step), verdict, round(self.hand.clock.now_s(), 6), ended_s=round(ended_s, 6),
-            repeatable=action.repeatable, does=self.hand.does,
+            repeatable=action.repeatable, knows=self.hand.knows,
         )  # fmt: skip
 
-    def _stage(self, step: s.StepState) -> PlannedStage:
-        begun = step.begun
+    def _stages(self, begun: e.StepStarted) -> tuple[PlannedStage, ...]:
         settings = self.memory.state.trials[begun.trial].settings if begun.trial is not None else {}
-        return planned(self.spec, begun.phase, settings)[begun.stage]
+        return planned(self.spec, begun.phase, settings)
+
+    def _may_wait(self, begun: e.StepStarted) -> Waits:
+        here, *later = self._stages(begun)[begun.stage :]
+        return here.start_within_s, later[0].start_within_s if later else None
 
     def _policy(self, step: s.StepState) -> str:
-        stage = self._stage(step)
+        stage = self._stages(step.begun)[step.begun.stage]
         return policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
 
     async def _come_to_rest(self, step: s.StepState, action: Action) -> tuple[Verdict, float]:

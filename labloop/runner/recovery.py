@@ -16,15 +16,15 @@ The instrument has been asked and its answers are facts already; what they mean 
                                                 a question of it, and the answer decides
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 from labloop.bench import Action, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 
+from .questions import PLAIN, Knows, question
 from .schedule import NextStage
 
 CUT_SHORT: Final = "interrupted"
@@ -113,14 +113,6 @@ def judge(
     return Judgement(verdict="abandon", why=f"{what} {names}; the sample is discarded")
 
 
-def words_of(begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
-    """An action with its settings, in words: what a person is told when nobody knows more about it."""
-    return f"{begun.action} ({amounts_text(settings)})"
-
-
-Does = Callable[[e.StepStarted, Mapping[str, e.Amount]], str]
-
-
 def settle(
     step: s.StepState,
     says: str,
@@ -129,14 +121,14 @@ def settle(
     *,
     ended_s: float | None = None,
     repeatable: bool = False,
-    does: Does = words_of,
+    knows: Knows = PLAIN,
 ) -> e.Fact:
     """The fact that settles a step which a crash or a safe state cut short.
 
     ``says``: the stage's policy. ``verdict``: what the instrument answered (None: not asked, because the action is
     no act or only holds a condition). ``ended_s``: when it ended at the earliest, if it is done (the sample's age is
     counted from there, so that it is never taken for fresher than it is). What is ``repeatable`` is never made a
-    question of. ``does``: what doing it would do, in words.
+    question of. ``knows``: what is known of it beyond the facts.
     """
     name = step.begun.step
     if verdict is None:
@@ -151,72 +143,7 @@ def settle(
             step=name, fault=CUT_SHORT, reason=verdict.why, achieved=dict(verdict.achieved),
             remainder=dict(verdict.remainder), t_s=t_s, by=INSTRUMENT,
         )  # fmt: skip
-    return question(step, verdict.why, verdict.achieved, verdict.remainder, does)
-
-
-def undone(state: s.CampaignState, facts: Sequence[e.StepFailed], says: str, does: Does = words_of) -> list[e.Fact]:
-    """What becomes of the steps of a stage that were not begun: a question where others were and the recipe says ask.
-
-    ``facts``: what the instruments said of them. One that nothing was asked about is simply done later.
-    """
-    steps = [state.steps[fact.step] for fact in facts]
-    if says != "ask" or not steps:
-        return list(facts)
-    begun = steps[0].begun
-    others = state.trials[begun.trial].steps if begun.trial is not None else state.loose_steps
-    moved = [
-        f"{other.begun.instrument} ({amounts_text(other.achieved)})"
-        for other in others
-        if (other.begun.phase, other.begun.number, other.begun.stage) == (begun.phase, begun.number, begun.stage)
-        and (other.state == s.FINISHED or other.achieved)
-    ]
-    if not moved:
-        return list(facts)
-    why = f"and it was to begin together with {', '.join(moved)}, which did"
-    return [
-        question(step, f"It did not begin ({fact.reason}), {why}.", does=does)
-        for step, fact in zip(steps, facts, strict=True)
-    ]
-
-
-def question(
-    step: s.StepState,
-    why: str,
-    achieved: Mapping[str, e.Amount] = MappingProxyType({}),
-    remainder: Mapping[str, e.Amount] = MappingProxyType({}),
-    does: Does = words_of,
-) -> e.StepInDoubt:
-    """What a person must answer about an act, and what each answer will do."""
-    begun = step.begun
-    whose = f"trial {begun.trial}" if begun.trial is not None else begun.phase
-    known = f", on top of {amounts_text(achieved)} that it has done" if achieved and not remainder else ""
-    if remainder:
-        again = f"{begun.instrument} will do the rest now: {does(begun, remainder)}"
-    else:
-        again = f"{begun.instrument} will do it now, in full: {does(begun, begun.settings)}{known}"
-    answers = {
-        "done": "it counts as done (say how much, if it was another amount), and the recipe goes on behind it",
-        "not-done": again,
-    }
-    if begun.phase == "trial":
-        answers["discard"] = "the sample is cleaned away, and the same settings are tried again as a new trial"
-    return e.StepInDoubt(
-        step=begun.step,
-        question=f"Was {begun.instrument}.{begun.action} ({amounts_text(begun.settings)}) of {whose} done? {why}",
-        answers=answers,
-        achieved=dict(achieved),
-        remainder=dict(remainder),
-    )
-
-
-def with_trial(state: s.CampaignState, fact: e.Fact) -> list[e.Fact]:
-    """A fact, and with a question about a trial's sample that the trial is in doubt: both in one commit."""
-    if not isinstance(fact, e.StepInDoubt):
-        return [fact]
-    begun = state.steps[fact.step].begun
-    if begun.trial is None or state.trials[begun.trial].state != s.RUNNING:
-        return [fact]
-    return [fact, e.TrialInDoubt(trial=begun.trial, reason="an act may or may not have been done")]
+    return question(step, verdict.why, verdict.achieved, verdict.remainder, knows)
 
 
 def needs_asking(action: Action) -> bool:
@@ -237,14 +164,3 @@ def goes_on(action: Action, verdict: Verdict) -> bool:
 def made_nothing(steps: Iterable[s.StepState]) -> bool:
     """Whether every step of a trial was refused or shown not to have begun."""
     return all(step.state == s.FAILED and step.fault in (NOT_DONE, SAFETY) and not step.achieved for step in steps)
-
-
-def amounts_text(settings: Mapping[str, e.Amount]) -> str:
-    """Settings in words."""
-    return ", ".join(f"{name} = {amount_text(amount)}" for name, amount in settings.items()) or "no settings"
-
-
-def amount_text(amount: e.Amount) -> str:
-    """An amount in words: ``66.3 uL``."""
-    number = f"{amount.value:.6g}" if isinstance(amount.value, float) else str(amount.value)
-    return f"{number} {amount.unit}".strip()

@@ -38,19 +38,9 @@ from .admission import Admission
 from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
+from .questions import Knowledge, question, undone, with_trial
 from .reach import PASSING, InstrumentGone, Memory, Reach, Reopen, Station, never_again
-from .recovery import (
-    INSTRUMENT,
-    NOT_DONE,
-    amount_text,
-    amounts_text,
-    goes_on,
-    needs_asking,
-    question,
-    settle,
-    undone,
-    with_trial,
-)
+from .recovery import INSTRUMENT, NOT_DONE, goes_on, needs_asking, settle
 from .start import Beginning, NotBegun, Start
 
 T = TypeVar("T")
@@ -80,6 +70,7 @@ class StepHand:
         self.book = book
         self.admission = Admission(envelope, clock, book)
         self.person = PersonHand(memory, clock)
+        self.knows = Knowledge(self.action, stations, envelope, self.admission.totals)
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
         self.reach = Reach(stations, memory, clock, self.halt, on_lost, reopen)
@@ -133,7 +124,7 @@ class StepHand:
             if permit is not None
         ]  # fmt: skip
         await _all([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
-        self.settled(*undone(self.memory.state, start.undone, says, self.does))
+        self.settled(*undone(self.memory.state, start.undone, says, self.knows))
 
     def _permit(self, begun: e.StepStarted) -> Permit | None:
         """What opens the way to the wire; None: the envelope refuses it, which is a fact."""
@@ -196,7 +187,7 @@ class StepHand:
             asked = verdict or await self.ask(state)
         if asked is not None and goes_on(action, asked):
             return  # the lab lets it go on without us; it is watched again at the next start
-        fact = settle(state, says, asked, self._now(), repeatable=action.repeatable, does=self.does)
+        fact = settle(state, says, asked, self._now(), repeatable=action.repeatable, knows=self.knows)
         if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
             start.undone.append(fact)
         else:
@@ -254,15 +245,6 @@ class StepHand:
         unsettled = any(step.state == STARTED and step.begun.instrument == name for step in state.steps.values())
         if said and unsettled and not any(said in (known or "") for known in state.heard.get(name, ())):
             self.memory.record(e.AlarmHeard(instrument=name, said=said))
-
-    def does(self, begun: e.StepStarted, settings: Mapping[str, e.Amount]) -> str:
-        """What an action with these settings will do to matter, in words: how much, and with which settings."""
-        action = self.action(begun.instrument, begun.action)
-        resolved = self.envelope.resolve(begun.instrument, begun.action, settings)
-        declared = self.stations[begun.instrument].declaration
-        amount = declared.expected(begun.action, resolved).achieved.get(action.amount) if action.amount else None
-        much = f" {amount_text(amount)}" if amount is not None else ""
-        return f"{begun.action}{much} ({amounts_text(settings)})"
 
     def act_name(self, step: str) -> str:
         """The name by which an instrument that remembers its acts knows this one: unique among all runs."""
@@ -362,7 +344,7 @@ class StepHand:
         if verdict.state == "not_begun" and fault == PASSING:
             start.undone.append(replace(failed, fault=NOT_DONE, by=INSTRUMENT))
         elif verdict.state == "cannot_tell" and not action.repeatable:
-            self.settled(question(state, f"It was cut short: {reason}; {verdict.why}.", does=self.does))
+            self.settled(question(state, f"It was cut short: {reason}; {verdict.why}.", knows=self.knows))
         elif verdict.state == "done":
             self.settled(settle(state, "", verdict, self._now()))
         else:

@@ -1,6 +1,5 @@
 """The table of what a half-done stage comes to, row by row."""
 
-import msgspec
 import pytest
 
 from labloop.bench import Action, Verdict
@@ -126,23 +125,6 @@ def test_nobody_is_asked_about_what_may_be_repeated() -> None:
     assert isinstance(settled, e.StepFailed)
 
 
-def test_a_question_says_what_each_answer_will_do() -> None:
-    asked = recovery.question(step("a", 0, s.STARTED), "The counter was reset.", {}, REST)
-    assert "a.dispense (volume = 10 uL) of trial 1" in asked.question and "reset" in asked.question
-    assert asked.answers["not-done"] == "a will do the rest now: dispense (volume = 3 uL)"
-    assert set(asked.answers) == {"done", "not-done", "discard"}
-    in_full = recovery.question(step("a", 0, s.STARTED), "w", REST, does=lambda *_: "push 10 uL into cell A")
-    assert in_full.answers["not-done"] == (
-        "a will do it now, in full: push 10 uL into cell A, on top of volume = 3 uL that it has done"
-    )
-
-
-def test_a_step_that_belongs_to_no_sample_cannot_be_discarded() -> None:
-    begun = msgspec.structs.replace(step("a", 0).begun, trial=None, phase="setup")
-    asked = recovery.question(s.StepState(begun=begun, seq=1, started=""), "w")
-    assert "of setup done" in asked.question and set(asked.answers) == {"done", "not-done"}
-
-
 def test_a_person_who_says_not_done_is_taken_at_their_word_in_a_group() -> None:
     two = step("a", 0, s.FINISHED), step("b", 1, fault="not_done", by="ann")
     assert judged(ahead(*TWO, attempt=2), *two).verdict == "run"
@@ -155,54 +137,6 @@ def test_what_the_instrument_says_is_done_ended_when_it_ended_at_the_earliest() 
     assert isinstance(settled, e.StepFinished) and settled.t_s == 20.0
 
 
-def test_a_question_about_a_sample_comes_with_its_trial_in_doubt() -> None:
-    state = s.CampaignState()
-    for seq, fact in enumerate(
-        [e.RunStarted(), e.ProposalMade(trial=1, sample="S1", settings={}, source="sobol"), e.TrialStarted(trial=1),
-         step("a", 0).begun, msgspec.structs.replace(step("a", 0).begun, step="setup.1", trial=None, phase="setup")], 1
-    ):  # fmt: skip
-        state.apply(e.Record(seq, "", fact))
-    asked = recovery.question(state.steps["1.0"], "w")
-    assert recovery.with_trial(state, asked) == [
-        asked, e.TrialInDoubt(trial=1, reason="an act may or may not have been done")
-    ]  # fmt: skip
-    loose = recovery.question(state.steps["setup.1"], "w")
-    assert recovery.with_trial(state, loose) == [loose]
-
-
-def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None:
-    assert recovery.made_nothing([step("a", 0, fault="not_done")])
-    assert not recovery.made_nothing([step("a", 0, fault="not_done"), step("b", 1, s.FINISHED)])
-    assert not recovery.made_nothing([step("a", 0, fault="interrupted")])
-
-
-@pytest.mark.parametrize(("says", "fact"), [("ask", e.StepInDoubt), ("discard", e.StepFailed), ("again", e.StepFailed)])
-def test_what_did_not_begin_beside_what_did_is_asked_about_where_the_recipe_says_so(says: str, fact: type) -> None:
-    state = s.CampaignState()
-    done = e.StepFinished(step="1.0", achieved={"volume": e.Amount(10.0, "uL")})
-    for seq, one in enumerate(
-        [e.RunStarted(), e.ProposalMade(trial=1, sample="S1", settings={}, source="sobol"), e.TrialStarted(trial=1),
-         step("a", 0).begun, step("b", 1).begun, done], 1
-    ):  # fmt: skip
-        state.apply(e.Record(seq, "", one))
-    not_begun = e.StepFailed(step="1.1", fault="not_done", reason="its counters have not moved", by="instrument")
-    (found,) = recovery.undone(state, [not_begun], says)
-    assert isinstance(found, fact)
-    if isinstance(found, e.StepInDoubt):
-        assert "a (volume = 10 uL), which did" in found.question and "b will do it now" in found.answers["not-done"]
-
-
-def test_a_stage_of_which_nothing_moved_is_nobodys_question() -> None:
-    state = s.CampaignState()
-    for seq, one in enumerate(
-        [e.RunStarted(), e.ProposalMade(trial=1, sample="S1", settings={}, source="sobol"), e.TrialStarted(trial=1),
-         step("a", 0).begun, step("b", 1).begun], 1
-    ):  # fmt: skip
-        state.apply(e.Record(seq, "", one))
-    facts = [e.StepFailed(step=f"1.{n}", fault="not_done", reason="w", by="instrument") for n in (0, 1)]
-    assert recovery.undone(state, facts, "ask") == facts
-
-
 def test_what_may_be_repeated_is_tried_again_after_its_instruments_fault_but_not_for_ever() -> None:
     faulty = step("spec", 0, fault="stopped", reason="the power went")
     first = judged(ahead(("spec", "measure"), attempt=2), faulty)
@@ -210,3 +144,9 @@ def test_what_may_be_repeated_is_tried_again_after_its_instruments_fault_but_not
     assert judged(ahead(("spec", "measure"), attempt=3), faulty).wait_s == 2 * recovery.RETRY_S
     assert judged(ahead(("spec", "measure"), attempt=recovery.MOST_TRIES + 1), faulty).verdict == "abandon"
     assert judged(ahead(*ONE, attempt=2), step("a", 0, fault="stopped", reason="w")).verdict == "abandon"
+
+
+def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None:
+    assert recovery.made_nothing([step("a", 0, fault="not_done")])
+    assert not recovery.made_nothing([step("a", 0, fault="not_done"), step("b", 1, s.FINISHED)])
+    assert not recovery.made_nothing([step("a", 0, fault="interrupted")])
