@@ -17,7 +17,7 @@ from labloop.campaign.events import Record
 from labloop.journal import Reader, StoreError, locks, look_at_guard
 from labloop.runner.book import BenchBook
 from labloop.runner.clock import utc_stamp
-from labloop.runner.guard import end_process
+from labloop.runner.guard import act_now, end_process
 from labloop.runner.lease import holder
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_rescue import HEATER, SOUND
@@ -173,6 +173,18 @@ def test_both_killed_leave_the_bench_as_it_is_and_the_run_its_claim(bench: Any) 
     assert it.device.heard == [] and it.acts() == [] and look_at_guard(it.run) == "gone"
     held = holder(it.folder)
     assert held is not None and not held.released and held.run == str(it.run.resolve())
+
+
+def test_an_abort_where_runner_and_guard_are_gone_does_what_the_guard_does(bench: Any) -> None:
+    it = bench()
+    os.kill(it.runner.pid, signal.SIGSTOP)
+    os.kill(it.guard, signal.SIGKILL)
+    assert act_now(it.run, "abort by ann") == "the bench is safe", "a hung one is ended first"
+    assert it.runner.wait(WITHIN_S) == -signal.SIGKILL
+    assert it.device.heard == STOPPED
+    (acted,) = it.acts()
+    assert acted.why.startswith("abort by ann; the runner") and "hung" in acted.why
+    assert act_now(it.run, "abort by bob") == "", "it is nobody's any more"
 
 
 def test_a_runner_that_was_faster_is_left_alone(bench: Any) -> None:
