@@ -15,6 +15,7 @@ from labloop.bench.totals import Totals
 from labloop.campaign import recipe
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import PERSON, Amount, Value
+from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.rules import readings_in
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.text import quantity, settings
@@ -34,6 +35,17 @@ def unit_of_amounts(declaration: Declaration) -> str:
         ),
         "",
     )
+
+
+def not_kept(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]:
+    """What ``keep`` names and the instrument's own watchdog ends all the same, once no run speaks to it."""
+    for at, name in enumerate(lab.keep):
+        one = declared.get(name.partition(".")[0])
+        if one is not None and one.silence_s > 0.0:
+            yield (
+                f"{lab.place(('keep', at))}: {name} is kept, and {one.watchdog}: it goes on for so long after a "
+                "run has ended, and no longer. Take its watchdog out if that is not meant"
+            )
 
 
 def overflow(

@@ -244,3 +244,10 @@ def test_an_order_that_the_recipe_undoes_is_refused_and_one_that_it_leaves_open_
         plan = checked(trial, requires=rule)
         assert plan.complaints == []
         assert any("no step before it sets hotplate.speed. Put hotplate.stir before it" in one for one in plan.warnings)
+
+
+def test_what_is_kept_and_has_a_watchdog_is_not_kept_for_long() -> None:
+    lab, spec = read_lab(LAB), campaign([dispense(rate="$flow", time="20 s")])
+    assert not any("is kept, and" in one for one in check(spec, lab).warnings)
+    warnings = check(spec, lab.model_copy(update={"keep": ("hotplate.stir",)})).warnings
+    assert any("hotplate.stir is kept, and the plate's own watchdog" in one for one in warnings)
