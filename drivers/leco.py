@@ -258,14 +258,16 @@ class LecoActor(Driver):
             left_s = finite(report["duration_s"]) - finite(report["elapsed_s"])
             return Progress(done=False, again_in_s=min(max(left_s, 0.05), 5.0))
         if report["state"] != "done":
-            raise InstrumentFault(f"its {doing.call} was stopped", kind="stopped")
+            why = f": {report['why']}" if report.get("why") else ""
+            raise InstrumentFault(f"its {doing.call} is {report['state']}{why}", kind="stopped")
         return self._given(doing, _achieved(doing, report), report["result"])
 
     def _recalled(self, doing: Doing, values: Mapping[str, Value], act: str) -> Verdict:
         report = self._last(act_id(act))
         if report is None:
             return Verdict(state="not_begun", why="it knows no act of this id")
-        state = {"running": "running", "done": "done", "stopped": "partial"}[report["state"]]
+        states = {"running": "running", "done": "done", "stopped": "partial", "unknown": "cannot_tell"}
+        state = states[report["state"]]
         achieved = _achieved(doing, report)
         remainder = _remainder(doing, values, achieved) if state == "partial" else {}
         why = f"it remembers the act as {report['state']}"

@@ -175,7 +175,7 @@ def actor_of(options: Mapping[str, Any], address: str) -> str:
 
 def report_of(said: Any) -> dict[str, Any]:
     """A report of an act, with the keys that it must have: act, state, elapsed_s, duration_s, result. ProtocolError."""
-    if not isinstance(said, dict) or said.get("state") not in ("running", "done", "stopped"):
+    if not isinstance(said, dict) or said.get("state") not in ("running", "done", "stopped", "unknown"):
         raise ProtocolError(f"not a report of an act: {shown(repr(said).encode())}")
     for name in ("elapsed_s", "duration_s"):
         finite(said.get(name))

@@ -87,7 +87,10 @@ class ContentsChanged(Fact, frozen=True, kw_only=True):
 
 
 class ByHand(Fact, frozen=True, kw_only=True):
-    """An act by hand under the same limits; written before (``done`` false) and after."""
+    """An act by hand under the same limits; written before (``done`` false) and after.
+
+    ``before``: the instrument's own counters just before it, in the first of the two.
+    """
 
     act: str
     instrument: str
@@ -97,6 +100,7 @@ class ByHand(Fact, frozen=True, kw_only=True):
     done: bool = False
     failed: str = ""
     by: str = ""
+    before: dict[str, Amount] = {}
 
 
 class QuestionOpened(Fact, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""``simulate``, ``keys`` and ``ports``: what a bench is reached by, without a campaign."""
+"""``simulate``, ``serve``, ``keys`` and ``ports``: what a bench is reached by, without a campaign."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import words
-from .options import Json, LabFile
+from .options import Json, LabFile, Live
 
 
 def simulate(
@@ -50,6 +50,52 @@ def simulate(
     given = {"host": host, "own_key": own_key and own_key.resolve(), "allow": allow and allow.resolve()}
     door = {option: str(value) for option, value in given.items() if value is not None}
     serve_lab(spec, addresses, speed=speed or spec.simulation.speed, faults=faults, ledger=ledger, door=door)
+
+
+def serve(
+    lab: LabFile,
+    live: Live = False,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="Where it is reached.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Its TCP port; 0 takes a free one.")] = 12300,
+    node: Annotated[
+        str | None, typer.Option("--node", metavar="NAME", help="The node's name (default: the lab's).")
+    ] = None,
+    own_key: Annotated[
+        Path | None, typer.Option("--own-key", metavar="FILE", help="The server's own NAME.key_secret.")
+    ] = None,
+    allow: Annotated[
+        Path | None, typer.Option("--allow", metavar="DIR", help="The public keys (*.key) of those who are let in.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Tell what instruments read, and do nothing.")] = False,
+) -> None:
+    """Offer a lab's instruments to other programs, as actors of LECO over ZMQ, until SIGTERM."""
+    import signal
+
+    from labloop.bench import BenchError
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.spec import read_lab
+    from labloop.runner.serving import serve_bench
+
+    if not 0 <= port < 65536:
+        raise SpecError(f"--port {port}: a TCP port is 0 to 65535")
+    spec = read_lab(lab)
+    why: list[str] = []
+    before = {
+        number: signal.signal(number, lambda number, _: why.append(f"ended by {signal.Signals(number).name}"))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    words.say("LIVE" if live else "SIMULATED")
+    try:
+        errors = serve_bench(
+            spec, live=live, node=node if node is not None else spec.name.replace(".", "_"), host=host, port=port,
+            own_key=own_key, allow=allow, read_only=read_only, ended=lambda: why[0] if why else "", said=words.say,
+        )  # fmt: skip
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if errors:
+        raise BenchError("\n".join(["the bench is not in its safe state:", *errors]))
+    words.say(f"{why[0]}; the bench is in its safe state.")
 
 
 def keys(

@@ -9,23 +9,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Final
 
 from labloop.bench import (
     BenchError,
     InProcessLink,
     InProcessMessageLink,
-    InstrumentFault,
     Permit,
     Port,
     SafetyError,
-    Verdict,
 )
 from labloop.bench.declared import declare
-from labloop.bench.lab import Lab, Station, open_lab
+from labloop.bench.lab import Lab, open_lab
 from labloop.bench.safety import Envelope
-from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
@@ -37,11 +32,9 @@ from .admission import Admission, OutOfStock
 from .benches import simulation_plan
 from .book import BY_HAND, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
+from .hand_act import HandAct
 from .hand_watch import LOOK_S, HandWatch
 from .lease import fence
-
-# How long an action may last beyond twice its expected time, in the instrument's own seconds, as in a run.
-GRACE_S: Final = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,18 +125,51 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
 
     Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError.
     """
+    begun = wish(bench, name, action, settings, by)
+    station = bench.lab.instruments[name]
+    with in_hand(bench) as (book, admission):
+        bench.lab.open()
+        watch = HandWatch(bench.lab, admission, bench.clock, name)
+        permit = permitted(begun, admission, watch)
+        station.limit(bench.envelope.fixed(name))
+        station.port.submit(station.driver.configure).result()
+        under_way = HandAct(
+            station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()
+        )  # fmt: skip
+        try:
+            while (ended := under_way.turn(wait=True)) is None:
+                bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
+                watch.look()
+        except (BenchError, KeyboardInterrupt) as error:
+            ended = under_way.fail(str(error))
+        finish(bench, book, ended)
+    return ended
+
+
+def wish(
+    bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str, act: str = ""
+) -> e.ByHand:
+    """The fact of an act that is to begin, once its settings are inside the limits. Raises SpecError."""
     try:
         bench.envelope.check(name, action, settings)
     except SafetyError as error:
         raise SpecError(str(error)) from error
-    station = bench.lab.instruments[name]
+    act = act or f"hand-{secrets.token_hex(8)}"
+    return e.ByHand(act=act, instrument=name, action=action, settings=dict(settings), by=by)
+
+
+@contextmanager
+def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
+    """Take the bench, so that nobody else writes to its instruments, and give it back at the end.
+
+    Raises StoreLocked (a run holds the bench), BenchOwes.
+    """
     mode = "live" if bench.live else "simulated"
     book = (
         BenchBook.open(bench.spec.folder, bench.spec.name, utc_stamp)
         if bench.live
         else BenchBook.memory(bench.spec.name, utc_stamp)
     )
-    begun = e.ByHand(act=f"hand-{secrets.token_hex(8)}", instrument=name, action=action, settings=dict(settings), by=by)
     try:
         stock = {one: e.Amount(i.stock.value, i.stock.unit) for one, i in bench.spec.instruments.items() if i.stock}
         book.take_lease(BY_HAND, mode, stock, by=BY_HAND)
@@ -151,75 +177,31 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
             fence(port, book.lease)
         admission = Admission(bench.envelope, bench.clock, book)
         admission.after_others()
-        bench.lab.open()
-        watch = HandWatch(bench.lab, admission, bench.clock, name)
-        permit = _permit(begun, admission, watch)
-        station.limit(bench.envelope.fixed(name))
-        station.port.submit(station.driver.configure).result()
-        before = station.port.submit(station.driver.counters).result()
-        book.record(begun)
-        ended = _do(bench, begun, permit, admission, watch, before)
-        book.record(ended)
-        _draw(book, bench, ended)
+        yield book, admission
         book.release_lease(BY_HAND, {})
     finally:
         book.close()
-    return ended
 
 
-def _permit(begun: e.ByHand, admission: Admission, watch: HandWatch) -> Permit:
-    """What the gate says of it, with everything measured that it asks for. Raises SpecError: nothing was sent."""
+def permitted(begun: e.ByHand, admission: Admission, watch: HandWatch | None = None) -> Permit:
+    """What the gate says of an act, with everything measured that it asks for (``watch``: read it now).
+
+    Raises SpecError: nothing was sent.
+    """
     step = PlannedStep(instrument=begun.instrument, action=begun.action, settings=begun.settings)
     try:
-        watch.read_all()
+        if watch is not None:
+            watch.read_all()
         admission.stage([step], None)
         return admission.permit(step, None)
     except (SafetyError, OutOfStock) as error:
         raise SpecError(f"{error} Nothing was sent.") from error
 
 
-def _do(
-    bench: HandBench, begun: e.ByHand, permit: Permit, admission: Admission, watch: HandWatch,
-    before: Mapping[str, e.Amount],
-) -> e.ByHand:  # fmt: skip
-    station = bench.lab.instruments[begun.instrument]
-    achieved: Mapping[str, e.Amount] = {}
-    failed = ""
-    try:
-        station.port.submit(partial(station.begin, permit, begun.act)).result()
-        began_s = bench.clock.now_s()
-        limit_s = 2.0 * station.declaration.expected(begun.action, permit.values).duration_s + GRACE_S
-        while True:
-            elapsed_s = bench.clock.now_s() - began_s
-            look = station.port.submit(partial(station.driver.progress, elapsed_s)).result()
-            achieved = look.achieved
-            admission.see(begun.instrument, look.readings)
-            if look.done:
-                break
-            if elapsed_s > limit_s:
-                raise InstrumentFault(f"{begun.instrument}.{begun.action} had not ended after {limit_s:.0f} s")
-            bench.wait(min(look.again_in_s, LOOK_S))
-            watch.look()
-    except (BenchError, KeyboardInterrupt) as error:
-        failed = str(error) or "interrupted"
-        failed = "; ".join([failed, *bench.lab.safe()])
-        achieved = _came_to(station, begun, before)
-    return e.ByHand(
-        act=begun.act, instrument=begun.instrument, action=begun.action, settings=begun.settings,
-        achieved=dict(achieved), done=not failed, failed=failed, by=begun.by,
-    )  # fmt: skip
-
-
-def _came_to(station: Station, begun: e.ByHand, before: Mapping[str, e.Amount]) -> Mapping[str, e.Amount]:
-    """What an act that broke off has moved, by the instrument's own counters; nothing where they cannot tell."""
-    happened = station.driver.happened
-    try:
-        verdict: Verdict = station.port.submit(
-            partial(happened, begun.action, begun.settings, before, begun.act)
-        ).result()
-    except BenchError:
-        return {}  # the cable is out: an amount that is not known counts in full
-    return nothing(station.actions[begun.action]) if verdict.state == "not_begun" else verdict.achieved
+def finish(bench: HandBench, book: BenchBook, ended: e.ByHand) -> None:
+    """Write down how an act ended, and what it took out of its stock."""
+    book.record(ended)
+    _draw(book, bench, ended)
 
 
 def _draw(book: BenchBook, bench: HandBench, ended: e.ByHand) -> None:

@@ -364,7 +364,7 @@ def test_what_an_actor_remembers_is_never_in_doubt(spectrometer):
     clock.advance_to(clock.now_s() + 5.0)
     driver.stop()
     assert driver.happened("rinse", {}, {}, "act-2").state == "partial"
-    with pytest.raises(InstrumentFault, match="its rinse was stopped"):
+    with pytest.raises(InstrumentFault, match="its rinse is stopped"):
         driver.progress(5.0)
     assert driver.happened("rinse", {}, {}, "act-3").state == "not_begun"
     assert [entry.phase for entry in bench.ledger.entries if entry.act == "rinse"] == ["begin", "end"]

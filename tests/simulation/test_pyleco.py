@@ -1,5 +1,6 @@
 """pyleco, LECO's reference code: its Coordinator and Actor take our driver, its Director drives our simulator."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -70,8 +71,9 @@ SHAKER: dict[str, Any] = {
 def shaker() -> Iterator[tuple[Shaker, str]]:
     """A Coordinator and an Actor, each in a thread; the wrapped object and where it is."""
     context = zmq.Context()
-    with context.socket(zmq.ROUTER) as free:
-        number = free.bind_to_random_port("tcp://127.0.0.1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
     coordinator = Coordinator(namespace="N1", host="127.0.0.1", port=number, context=context)
     ended = threading.Event()
     router = threading.Thread(target=coordinator.routing, kwargs={"stop_event": ended}, daemon=True)

@@ -1,0 +1,138 @@
+"""One act by hand, from its first byte to its end; without waiting, so that several can go on beside each other.
+
+The instrument's counters are read, the act is written down (``begun``), and only then it begins.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from labloop.bench import BenchError, InstrumentFault, Permit, Progress, Verdict
+from labloop.bench.lab import Station
+from labloop.bench.totals import nothing
+from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError
+
+from .admission import Admission
+
+# How long an action may last beyond twice its expected time, in the instrument's own seconds, as in a run.
+GRACE_S: Final = 60.0
+
+
+class HandAct:
+    """An act under way. ``turn`` as often as ``due_s`` says, until it gives the fact that ends it.
+
+    ``look``: what the instrument said last. ``duration_s``: how long it is expected to last.
+    """
+
+    def __init__(
+        self, station: Station, admission: Admission, begun: e.ByHand, permit: Permit, *,
+        write: Callable[[e.ByHand], None], make_safe: Callable[[str], list[str]],
+    ) -> None:  # fmt: skip
+        """``write`` puts the fact into the bench's book; ``make_safe`` says what went wrong on the way there."""
+        self.begun = begun
+        self.look = Progress(done=False)
+        self._station, self._admission, self._permit = station, admission, permit
+        self._write, self._make_safe = write, make_safe
+        self._clock = admission.clock
+        self._why_stopped = ""
+        self.duration_s = self._station.declaration.expected(begun.action, permit.values).duration_s
+        self.began_s = self._again_s = self._clock.now_s()
+        self._call: Future[Any] = self._station.port.submit(self._station.driver.counters)
+        self._next: Callable[[Any], e.ByHand | None] = self._begin
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since it began, in the bench's seconds."""
+        return self._clock.now_s() - self.began_s
+
+    @property
+    def due_s(self) -> float:
+        """When the next turn is worth while, by the bench's clock; 0 while an exchange is under way."""
+        return self._again_s if self._call.done() else 0.0
+
+    def turn(self, *, wait: bool = False) -> e.ByHand | None:
+        """Go on as far as can be; the fact that ends it, once it has ended. ``wait``: for the exchange under way."""
+        if self._clock.now_s() < self._again_s or not (wait or self._call.done()):
+            return None
+        try:
+            answer = self._call.result()
+            step = self._halt if self._why_stopped and self._next != self._halted else self._next
+            return step(answer)
+        except LabloopError as error:
+            return self.fail(str(error))
+
+    def fail(self, why: str) -> e.ByHand:
+        """Break it off: the bench is brought to its safe state."""
+        why = why or "interrupted"
+        return self.broken_off("; ".join([why, *self._make_safe(why)]))
+
+    def broken_off(self, why: str) -> e.ByHand:
+        """The fact that it was broken off, by whoever has made the bench safe."""
+        try:
+            verdict: Verdict = self._station.port.submit(self._what_happened).result()
+        except BenchError:  # the cable is out: an amount that is not known counts in full
+            return self._ended(why, {})
+        return self._ended(why, self._moved(verdict))
+
+    def stop(self, why: str) -> None:
+        """Let the exchange under way end, then stop the instrument and ask it how much was done."""
+        self._why_stopped, self._again_s = why, 0.0
+
+    # --- one exchange after the other ---------------------------------------------------------------------------
+
+    def _begin(self, counters: Mapping[str, e.Amount]) -> None:
+        self.begun = msgspec.structs.replace(self.begun, before=dict(counters))
+        self._write(self.begun)
+        self._call = self._station.port.submit(partial(self._station.begin, self._permit, self.begun.act))
+        self._next = self._began_now
+
+    def _began_now(self, _: Any) -> None:
+        self.began_s = self._again_s = self._clock.now_s()
+        self._ask()
+
+    def _ask(self, _: Any = None) -> None:
+        self._call = self._station.port.submit(partial(self._station.driver.progress, self.elapsed_s))
+        self._next = self._looked
+
+    def _looked(self, look: Progress) -> e.ByHand | None:
+        self.look = look
+        self._admission.see(self.begun.instrument, look.readings)
+        if look.done:
+            return self._ended("", look.achieved)
+        limit_s = 2.0 * self.duration_s + GRACE_S
+        if self.elapsed_s > limit_s:
+            raise InstrumentFault(f"{self.begun.instrument}.{self.begun.action} had not ended after {limit_s:.0f} s")
+        self._again_s = self._clock.now_s() + look.again_in_s
+        self._next = self._ask
+        return None
+
+    def _halt(self, _: Any) -> None:
+        def halt() -> Verdict:
+            self._station.driver.stop()
+            return self._what_happened()
+
+        self._call, self._next = self._station.port.submit(halt), self._halted
+
+    def _halted(self, verdict: Verdict) -> e.ByHand:
+        why = "" if verdict.state == "done" else f"{self._why_stopped}; {verdict.why}"
+        return self._ended(why, self._moved(verdict))
+
+    def _what_happened(self) -> Verdict:
+        begun = self.begun
+        verdict: Verdict = self._station.driver.happened(begun.action, begun.settings, begun.before, begun.act)
+        return verdict
+
+    def _moved(self, verdict: Verdict) -> Mapping[str, e.Amount]:
+        """What the instrument's own counters say of an act that broke off; nothing where they cannot tell."""
+        return nothing(self._station.actions[self.begun.action]) if verdict.state == "not_begun" else verdict.achieved
+
+    def _ended(self, failed: str, achieved: Mapping[str, e.Amount]) -> e.ByHand:
+        self.look = replace(self.look, achieved=achieved)
+        return msgspec.structs.replace(
+            self.begun, achieved=dict(achieved), done=not failed, failed=failed, before={}
+        )  # fmt: skip

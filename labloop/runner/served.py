@@ -1,0 +1,120 @@
+"""A lab's instruments as actors of LECO: what `labloop serve` offers, under the same limits as anything by hand.
+
+Each instrument is an actor of its own name:
+
+    get_parameters [name, ...]    every reading it declares, in its declared unit; and of what is said of it: kind,
+                                  identity, signals {name: unit}, actions {name: {settings, ...}}, state ("idle" or the
+                                  action's name), act (its id, or null)
+    call_action ACTION {setting: value, ..., act: id}    begins it and answers at once with a REPORT; a value is a
+                                  number in the declared unit, a quantity ("10 mL") or a word
+    call_action last_act {act}    the REPORT of that act, or of the last one; null when there is none
+    call_action stop              stops it, always
+    call_action array.NAME {act}  an array that an act gave: {"length", "sha256"} and a frame, float64 little-endian
+
+    REPORT  {"act", "action", "state": "running" | "done" | "stopped" | "unknown", "elapsed_s", "duration_s",
+             "result": null | {achieved and read values by name, "units": {name: unit}}, "why": what went wrong}
+
+An id is 32 lower-case hex digits, the asker's or made here. One that was begun is answered with its report and never
+done again, also after the service was begun anew: the bench's book remembers. An act that was under way when its
+service was killed is asked about before anything else is done; "unknown" is what nobody can tell.
+
+While an act runs, its instrument is asked for nothing but what is bound: readings are those that it gave last. The
+rules of the lab file are kept as in a run, between acts too; what breaks one, or an act that fails, takes the whole
+bench to its safe state, and so does the end of the service.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from labloop.bench.leco_node import Method
+from labloop.campaign import events as e
+
+from .admission import Admission
+from .book import BenchBook
+from .by_hand import HandBench
+from .served_instrument import PREFIX, ServedInstrument
+from .served_watch import ServedWatch
+
+# How long a message waits at most for an act to be looked at, in real seconds.
+WAITS_S: Final = 0.05
+
+
+class ServedBench:
+    """Every instrument of a bench as an actor. Raises BenchError when one is not there, StoreError."""
+
+    def __init__(
+        self, bench: HandBench, book: BenchBook, admission: Admission, *, read_only: bool = False
+    ) -> None:  # fmt: skip
+        bench.lab.open()
+        self._bench, self._book, self._admission = bench, book, admission
+        self._watch = ServedWatch(bench.lab, admission)
+        self.instruments = {
+            name: ServedInstrument(
+                bench, book, admission, self._watch, station, safe=self._make_safe, read_only=read_only
+            )
+            for name, station in bench.lab.instruments.items()
+        }
+        if not read_only:
+            self._take_up()
+            for name, station in bench.lab.instruments.items():
+                station.limit(bench.envelope.fixed(name))
+            bench.lab.configure()
+        self._watch.begin()
+
+    @property
+    def actors(self) -> dict[str, dict[str, Method]]:
+        """The methods of each instrument, by its name."""
+        return {name: one.methods for name, one in self.instruments.items()}
+
+    def wait_s(self) -> float:
+        """How long nothing has to be looked after, in real seconds."""
+        due_s = min((one.due_s for one in self.instruments.values()), default=float("inf"))
+        return min(max((due_s - self._bench.clock.now_s()) / self._bench.clock.speed, 0.002), WAITS_S)
+
+    def turn(self) -> None:
+        """Go on with every act, and with the watch. A rule that is broken takes the bench to its safe state."""
+        for one in self.instruments.values():
+            one.turn()
+        if why := self._watch.turn():
+            self.end(why)
+
+    def holds(self) -> bool:
+        """Whether the bench is still ours."""
+        return self._book.lease is None or self._book.lease.holds()
+
+    def end(self, why: str) -> list[str]:
+        """Break off every act, and bring the bench to its safe state; what went wrong, in words."""
+        return self._make_safe(why, "")
+
+    def _make_safe(self, why: str, knows: str) -> list[str]:
+        """The same, but for the act of the instrument that ``knows``."""
+        errors = self._bench.lab.safe()
+        made_safe = e.SafeStateReached(why=why, errors=list(errors))
+        self._admission.standing.apply(made_safe)
+        self._admission.watch.apply(made_safe)
+        for name, one in self.instruments.items():
+            if name != knows:
+                one.end("; ".join([why, *errors]))
+        return errors
+
+    def _take_up(self) -> None:
+        """Remember the acts of earlier services, and ask after those that nobody has seen the end of."""
+        begun: dict[str, e.ByHand] = {}
+        for fact in _by_hand(self._book):
+            served = self.instruments.get(fact.instrument)
+            if served is None:
+                continue
+            if fact.done or fact.failed:
+                begun.pop(fact.act, None)
+                served.remember(fact)
+            else:
+                begun[fact.act] = fact
+        for fact in begun.values():
+            if fact.action in self.instruments[fact.instrument].station.actions:
+                self.instruments[fact.instrument].settle(fact)
+
+
+def _by_hand(book: BenchBook) -> Iterator[e.ByHand]:
+    for record in book.journal.records():
+        if isinstance(record.event, e.ByHand) and record.event.act.startswith(PREFIX):
+            yield record.event

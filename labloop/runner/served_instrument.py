@@ -1,0 +1,317 @@
+"""One instrument of a served bench, as an actor of LECO: what it answers, and the act that it is at (see served)."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from labloop.bench import Progress, Setting, Station
+from labloop.bench.leco_node import INTERNAL_ERROR, INVALID_PARAMS, SERVER_ERROR, Asker, Method, Refused, WithFrames
+from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError, SpecError
+from labloop.campaign.units import parse_quantity
+
+from .admission import Admission
+from .book import BenchBook
+from .by_hand import HandBench, finish, permitted, wish
+from .hand_act import HandAct
+from .served_watch import ServedWatch
+
+ID: Final = re.compile(r"[0-9a-f]{32}")
+# Acts that came in this way are told apart in the book by this.
+PREFIX: Final = "leco-"
+# An answer of 1000 acts takes no room worth speaking of; arrays of 20 (a spectrum has 5 kB) neither.
+ACTS_KEPT, ARRAYS_KEPT = 1000, 20
+# What every actor is asked besides its instrument's own actions.
+OWN: Final = ("last_act", "stop")
+TOLD: Final = ("kind", "identity", "signals", "actions", "state", "act")
+
+
+class ServedInstrument:
+    """One instrument as an actor. ``turn`` goes on with what it does."""
+
+    def __init__(
+        self, bench: HandBench, book: BenchBook, admission: Admission, watch: ServedWatch, station: Station, *,
+        safe: Callable[[str, str], list[str]], read_only: bool,
+    ) -> None:  # fmt: skip
+        """``safe``: make the bench safe (why, and whose act knows already); what went wrong."""
+        self.station = station
+        self._bench, self._book, self._read_only = bench, book, read_only
+        self._admission, self._watch = admission, watch
+        self._safe = safe
+        self._reading: list[tuple[Future[Any], list[str], Future[Any]]] = []
+        self._acts: dict[str, dict[str, Any]] = {}
+        self._arrays: dict[str, Mapping[str, bytes]] = {}
+        self._running: HandAct | None = None
+        self._seen: dict[str, e.Reading] = {}
+        self._stopping: list[Future[dict[str, Any]]] = []
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """What it answers to."""
+        return {
+            "get_parameters": self._get_parameters,
+            "set_parameters": self._set_parameters,
+            "call_action": self._call_action,
+        }
+
+    @property
+    def due_s(self) -> float:
+        """When its act is worth a look, by the bench's clock."""
+        return self._running.due_s if self._running is not None else float("inf")
+
+    def turn(self) -> None:
+        """Go on with its act, and write down its end; hand on what was read."""
+        for read, names, answer in [one for one in self._reading if one[0].done()]:
+            try:
+                answer.set_result(self._values(names, read.result()))
+            except LabloopError as error:
+                answer.set_exception(error)
+        self._reading = [one for one in self._reading if not one[0].done()]
+        if self._running is not None and (ended := self._running.turn()) is not None:
+            self._end(ended)
+
+    def end(self, why: str) -> None:
+        """Write down that what runs was broken off; the bench is in its safe state."""
+        if self._running is not None:
+            self._end(self._running.broken_off(why))
+
+    # --- acts of earlier services -------------------------------------------------------------------------------
+
+    def remember(self, fact: e.ByHand) -> None:
+        """Take in an act from the book, in the order of the book."""
+        self._keep(_id_of(fact.act), self._report(fact, _state_of(fact), 0.0))
+
+    def settle(self, fact: e.ByHand) -> None:
+        """Ask what became of an act whose service was killed, and write it down. A running one is stopped first."""
+        verdict = None
+        for _ in range(2):
+            verdict = self._driver(partial(
+                self.station.driver.happened, fact.action, fact.settings, fact.before, fact.act
+            ))  # fmt: skip
+            if verdict.state != "running":
+                break
+            self._driver(self.station.driver.stop)
+        assert verdict is not None
+        done = verdict.state == "done"
+        failed = "" if done else f"{verdict.state}: the service was killed meanwhile; {verdict.why}"
+        ended = e.ByHand(
+            act=fact.act, instrument=fact.instrument, action=fact.action, settings=fact.settings,
+            achieved=dict(verdict.achieved), done=done, failed=failed, by=fact.by,
+        )  # fmt: skip
+        finish(self._bench, self._book, ended)
+        state = "unknown" if verdict.state in ("cannot_tell", "running") else _state_of(ended)
+        self._keep(_id_of(fact.act), self._report(ended, state, 0.0))
+
+    def _driver(self, call: Any) -> Any:
+        return self.station.port.submit(call).result()
+
+    # --- what it is asked ---------------------------------------------------------------------------------------
+
+    def _get_parameters(self, asker: Asker, params: Mapping[str, Any]) -> Any:
+        names = params.get("parameters")
+        if isinstance(names, str):
+            names = [names]
+        if set(params) != {"parameters"} or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise Refused(INVALID_PARAMS, "TypeError: parameters must be a list of names")
+        if unknown := [name for name in names if name not in TOLD and name not in self.station.signals]:
+            raise Refused(INTERNAL_ERROR, f"AttributeError: {unknown[0]}")
+        if self._running is not None or not any(name in self.station.signals for name in names):
+            return self._values(names)
+        answer: Future[Any] = Future()
+        self._reading.append((self.station.port.submit(self.station.driver.read), names, answer))
+        return answer
+
+    def _values(self, names: list[str], read: Mapping[str, e.Reading] | None = None) -> dict[str, Any]:
+        self._seen |= read or {}
+        told: dict[str, Any] = {
+            "kind": self.station.declaration.kind,
+            "identity": _identity(self.station),
+            "signals": {name: signal.unit for name, signal in self.station.signals.items()},
+            "actions": {name: _action(self.station, name) for name in self.station.actions},
+            "state": self._running.begun.action if self._running is not None else "idle",
+            "act": _id_of(self._running.begun.act) if self._running is not None else None,
+        }
+        values = told | {name: reading.value for name, reading in self._seen.items()}
+        return {name: values.get(name) for name in names}
+
+    def _set_parameters(self, asker: Asker, params: Mapping[str, Any]) -> None:
+        raise Refused(INVALID_PARAMS, f"nothing is set by itself; its actions are {', '.join(self.station.actions)}")
+
+    def _call_action(self, asker: Asker, params: Mapping[str, Any]) -> Any:
+        action, kwargs = params.get("action"), params.get("kwargs") or {}
+        if set(params) - {"action", "args", "kwargs"} or params.get("args") or not isinstance(kwargs, dict):
+            raise Refused(INVALID_PARAMS, "TypeError: call_action takes action and kwargs; settings go by their names")
+        given = dict(kwargs)
+        act = given.pop("act", None)
+        if act is not None and not (isinstance(act, str) and ID.fullmatch(act)):
+            raise Refused(INVALID_PARAMS, f"ValueError: act = {act!r} is not 32 lower-case hex digits")
+        if isinstance(action, str) and (action in OWN or action.startswith("array.")):
+            if given:
+                raise Refused(INVALID_PARAMS, f"TypeError: {action} takes act alone")
+            if action == "stop":
+                return self._stop(asker)
+            return self._last(act) if action == "last_act" else self._array(action.removeprefix("array."), act)
+        if not isinstance(action, str) or action not in self.station.actions:
+            raise Refused(INTERNAL_ERROR, f"AttributeError: {action}")
+        return self._begin(asker, action, given, act or secrets.token_hex(16))
+
+    # --- what it does -------------------------------------------------------------------------------------------
+
+    def _begin(self, asker: Asker, action: str, given: Mapping[str, Any], act: str) -> dict[str, Any]:
+        if (known := self._acts.get(act)) is not None:
+            if known["action"] != action:
+                raise Refused(INVALID_PARAMS, f"ValueError: act {act} is a {known['action']}")
+            return self._now(act)
+        if self._read_only:
+            raise Refused(SERVER_ERROR, "ReadOnly: this service tells and does nothing")
+        if self._watch.tripped:
+            raise Refused(SERVER_ERROR, f"Unsafe: {'; '.join(self._watch.tripped.values())}")
+        if self._running is not None:
+            doing = self._running.begun
+            raise Refused(SERVER_ERROR, f"Busy: act {_id_of(doing.act)} ({doing.action}) is running")
+        try:
+            settings = {name: _amount(name, value) for name, value in given.items()}
+            begun = wish(self._bench, self.station.name, action, settings, f"LECO {asker}", PREFIX + act)
+            permit = permitted(begun, self._admission)
+        except SpecError as error:
+            raise Refused(INVALID_PARAMS, f"ValueError: {error}") from error
+        self._admission.totals.begin(begun.act, begun.instrument, action, settings)
+        self._told(
+            e.StepStarted(
+                step=begun.act, phase="served", stage=0, index=0, instrument=begun.instrument, action=action,
+                settings=settings, t_s=self._bench.clock.now_s(),
+            )
+        )  # fmt: skip
+        self._running = HandAct(
+            self.station, self._admission, begun, permit, write=self._book.record, make_safe=self._make_safe
+        )  # fmt: skip
+        self._keep(act, self._report(begun, "running", self._running.duration_s))
+        return self._now(act)
+
+    def _end(self, ended: e.ByHand) -> None:
+        running, self._running = self._running, None
+        assert running is not None
+        finish(self._bench, self._book, ended)
+        now_s = self._bench.clock.now_s()
+        self._told(
+            e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=now_s) if ended.done
+            else e.StepFailed(step=ended.act, fault="stopped", reason=ended.failed, t_s=now_s)
+        )  # fmt: skip
+        self._seen |= {name: one for name, one in running.look.readings.items() if name in self.station.signals}
+        act = _id_of(ended.act)
+        report = self._report(ended, _state_of(ended), running.duration_s, running.look)
+        report["elapsed_s"] = round(running.elapsed_s, 3)
+        self._keep(act, report)
+        while self._stopping:
+            self._stopping.pop().set_result(self._now(act))
+        if running.look.arrays:
+            self._arrays[act] = running.look.arrays
+            while len(self._arrays) > ARRAYS_KEPT:
+                self._arrays.pop(next(iter(self._arrays)))
+
+    def _make_safe(self, why: str) -> list[str]:
+        return self._safe(why, self.station.name)
+
+    def _told(self, fact: e.StepStarted | e.StepFinished | e.StepFailed) -> None:
+        """Let the gate and the watch know, as of a run's own steps; the book has the act itself."""
+        self._admission.standing.apply(fact)
+        self._admission.watch.apply(fact)
+
+    def _stop(self, asker: Asker) -> Any:
+        running = self._running
+        if running is None:
+            return self.station.port.submit(self.station.driver.stop)
+        running.stop(f"stopped by LECO {asker}")
+        stopped: Future[dict[str, Any]] = Future()
+        self._stopping.append(stopped)
+        return stopped
+
+    def _last(self, act: str | None) -> dict[str, Any] | None:
+        if act is None:
+            act = next(reversed(self._acts), None)
+        return self._now(act) if act in self._acts else None
+
+    def _array(self, name: str, act: str | None) -> WithFrames:
+        arrays = self._arrays.get(act or next(reversed(self._arrays), ""))
+        if arrays is None or name not in arrays:
+            raise Refused(SERVER_ERROR, f"NoArray: {name} of act {act}: no such thing is kept")
+        data = arrays[name]
+        return WithFrames({"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, (data,))
+
+    def _now(self, act: str) -> dict[str, Any]:
+        report = dict(self._acts[act])
+        if report["state"] == "running" and self._running is not None:
+            report["elapsed_s"] = round(self._running.elapsed_s, 3)
+            report["result"] = _result(self._running.look)
+        return report
+
+    def _keep(self, act: str, report: dict[str, Any]) -> None:
+        self._acts[act] = report
+        while len(self._acts) > ACTS_KEPT:
+            self._acts.pop(next(iter(self._acts)))
+
+    def _report(
+        self, fact: e.ByHand, state: str, duration_s: float, look: Progress | None = None
+    ) -> dict[str, Any]:  # fmt: skip
+        look = look or Progress(done=True, achieved=fact.achieved)
+        return {
+            "act": _id_of(fact.act), "action": fact.action, "state": state, "elapsed_s": 0.0,
+            "duration_s": round(duration_s, 3), "result": _result(look) if state != "running" else None,
+            "why": fact.failed,
+        }  # fmt: skip
+
+
+def _amount(name: str, value: Any) -> e.Amount:
+    """A setting as it came over the wire. Raises SpecError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise SpecError(f"{name} = {value!r} is neither a number, a quantity nor a word")
+    if isinstance(value, str):
+        with suppress(LabloopError):
+            quantity = parse_quantity(value)
+            return e.Amount(quantity.value, quantity.unit)
+        return e.Amount(value)
+    return e.Amount(float(value))
+
+
+def _id_of(act: str) -> str:
+    return act.removeprefix(PREFIX)
+
+
+def _state_of(fact: e.ByHand) -> str:
+    return "done" if fact.done else "stopped" if fact.failed else "running"
+
+
+def _result(look: Progress) -> dict[str, Any]:
+    read = {name: one for name, one in look.readings.items() if name not in look.arrays}
+    values: dict[str, Any] = {name: one.value for name, one in read.items()}
+    values |= {name: one.value for name, one in look.achieved.items()}
+    units = {name: one.unit for name, one in read.items()} | {name: one.unit for name, one in look.achieved.items()}
+    return values | {"units": units, "arrays": sorted(look.arrays)}
+
+
+def _identity(station: Station) -> dict[str, str]:
+    found = station.identity
+    return {} if found is None else {"model": found.model, "firmware": found.firmware, "serial": found.serial}
+
+
+def _action(station: Station, name: str) -> dict[str, Any]:
+    action = station.actions[name]
+    return {
+        "doc": action.doc, "act": action.act, "repeatable": action.repeatable, "evidence": action.evidence,
+        "settings": {one.name: _setting(one) for one in action.settings},
+        "gives": {one.name: one.unit for one in action.gives},
+    }  # fmt: skip
+
+
+def _setting(setting: Setting) -> dict[str, Any]:
+    if setting.choices:
+        return {"choices": list(setting.choices), "default": setting.default, "required": setting.required}
+    return {
+        "unit": setting.unit, "low": setting.low, "high": setting.high, "default": setting.default,
+        "required": setting.required, "doc": setting.doc,
+    }  # fmt: skip

@@ -1,0 +1,93 @@
+"""The watch over a served bench: what is bound is read as long as the service lasts, and each watchdog hears from us.
+
+The rules of a run, kept without its loop and without waiting: a reading is asked for when it is due, and taken in when
+it is there. Whoever owns the watch makes the bench safe when ``turn`` says that a rule is broken; as long as one is,
+nothing may begin.
+"""
+
+from concurrent.futures import Future
+from typing import Any, Final
+
+from labloop.bench import BenchError, SafetyError
+from labloop.bench.lab import Lab
+
+from .admission import Admission
+from .watching import LEAST_S, PULSE_AT
+
+PULSE: Final = "pulse"
+
+
+class ServedWatch:
+    """Watches an open lab. ``tripped``: the rules that are broken now, and why."""
+
+    def __init__(self, lab: Lab, admission: Admission) -> None:
+        self.tripped: dict[str, str] = {}
+        self._lab, self._admission, self._clock = lab, admission, admission.clock
+        self._interlocks = {rule.name for rule in admission.envelope.rules.interlocks}
+        self._watched = [name for name in admission.watch.instruments if name in lab.instruments]
+        self._pulse_s = {
+            name: PULSE_AT * station.declaration.silence_s * self._clock.speed
+            for name, station in lab.instruments.items()
+            if station.declaration.silence_s > 0.0
+        }
+        self._asked: dict[str, tuple[float, Future[Any]]] = {}
+        self._pulsed: dict[str, tuple[float, Future[Any]]] = {}
+
+    def begin(self) -> None:
+        """Read whatever is bound, once; from now on it is due."""
+        now_s = self._clock.now_s()
+        self._admission.watch.begin(now_s)
+        self._pulsed = {name: (now_s, _nothing()) for name in self._pulse_s}
+        for name in self._watched:
+            station = self._lab.instruments[name]
+            self._asked[name] = (now_s, station.port.submit(station.driver.read))
+        for name in self._watched:
+            self._asked[name][1].exception()  # waits for it; what it said is taken in by the first turn
+
+    def turn(self) -> str:
+        """Ask for what is due, take in what is there; why the bench must be made safe ("": it need not)."""
+        now_s = self._clock.now_s()
+        for name, every_s in self._pulse_s.items():
+            last_s, call = self._pulsed[name]
+            if call.done() and now_s >= last_s + every_s:
+                station = self._lab.instruments[name]
+                self._pulsed[name] = (now_s, station.port.submit(station.driver.pulse))
+        broken: dict[str, str] = {}
+        for name in self._watched:
+            if why := self._look_after(name, now_s):
+                broken[f"limits.{name}"] = why
+        changes = self._admission.watch.look(now_s)
+        broken |= {trip.rule: trip.reason for trip in changes.tripped}
+        held = {
+            rule: why for rule, why in self.tripped.items() if rule in self._interlocks and rule not in changes.cleared
+        }
+        fresh = [why for rule, why in broken.items() if rule not in self.tripped]
+        self.tripped = held | broken
+        return "; ".join(fresh)
+
+    def _look_after(self, name: str, now_s: float) -> str:
+        """Take in a reading, or ask for the next; why it breaks a limit ("": it does not)."""
+        why = self.tripped.get(f"limits.{name}", "")
+        asked = self._asked.get(name)
+        if asked is not None and asked[1].done():
+            self._asked[name] = (asked[0], _nothing())
+            if asked[1].exception() is None and (readings := asked[1].result()) is not None:
+                try:
+                    self._admission.see(name, readings)
+                except SafetyError as error:
+                    return str(error)
+                why = ""
+            elif not isinstance(asked[1].exception(), BenchError | None):
+                asked[1].result()  # a defect of the driver's
+        asked_s = self._asked[name][0]
+        again_s = max(self._admission.watch.ask_again_s(name), LEAST_S * self._clock.speed)
+        if self._asked[name][1].done() and now_s >= max(self._admission.watch.due_s(name), asked_s + again_s):
+            station = self._lab.instruments[name]
+            self._asked[name] = (now_s, station.port.submit(station.driver.read))
+        return why
+
+
+def _nothing() -> "Future[Any]":
+    done: Future[Any] = Future()
+    done.set_result(None)
+    return done
