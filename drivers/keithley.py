@@ -236,7 +236,7 @@ class K2400(Driver):
         """Beep for half a second."""
         self._tell(":SYST:BEEP 880,0.5")
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Switch the output off."""
         self.stop()

@@ -213,7 +213,7 @@ class LS336(Driver):
         self._hold = None
         self._control(temperature_k, ramp_k_min)
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Switch the heater off."""
         self._hold = None

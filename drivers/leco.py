@@ -63,7 +63,7 @@ class LecoActor(Driver):
         self._values: Mapping[str, Value] = {}
         self._answer = Answer()
         self._sent = False
-        self._counted = 0.0
+        self._counted: float | None = None  # what its counter stood at when the act began
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -155,13 +155,23 @@ class LecoActor(Driver):
         if self._has.remembers:
             return self._remembered(doing)
         done = self._is_done(doing, self._values)
-        achieved = {}
-        if doing.counts is not None:
+        achieved, kept = {}, {}
+        if doing.counts is not None and self._counted is not None:
             achieved[doing.counts.setting] = Amount(max(self._count(doing) - self._counted, 0.0), _unit(doing))
+            kept["counted"] = Amount(self._counted, _unit(doing))
         if not done:
             left_s = doing.lasts_s - elapsed_s
-            return Progress(done=False, achieved=achieved, again_in_s=min(max(left_s, LOOK_S), 5.0))
+            return Progress(done=False, achieved=achieved, kept=kept, again_in_s=min(max(left_s, LOOK_S), 5.0))
         return self._given(doing, achieved, self._answer.value)
+
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """What is seen by a parameter, or remembered, is watched on; a call's return value is lost."""
+        self.act, self._sent, self._answer = act, True, Answer()
+        self._doing, self._values = self._has.doings[action], settings
+        self._counted = float(kept["counted"].value) if "counted" in kept else None  # it cannot say how much
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Ask its memory, or compare its counter or its parameters with what was asked for."""

@@ -189,6 +189,7 @@ def _doing(name: str, said: Any, answer_s: float, *, remembers: bool) -> Doing:
         repeatable=_flag(said, "repeatable", where, default=remembers or not call),
         holds=_flag(said, "holds", where),
         evidence=evidence,
+        rejoins=remembers or until is not None,
         remainder=_flag(said, "remainder", where),
         amount=counts.setting if counts else "",
         doc=str(said.get("doc", "")) or f"{call or 'set'} of the actor",

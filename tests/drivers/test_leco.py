@@ -235,6 +235,19 @@ def test_what_became_of_a_film():
     assert it.happened("deposit", wished, {"deposit": Amount(40.0, "nm")}, "act-3").state == "cannot_tell"
 
 
+def test_a_film_is_watched_on_after_a_crash():
+    it = rig()
+    it.device.deposited_nm = 7.0
+    it.begin("deposit", thickness=(40.0, "nm"))
+    it.wait(20.0)
+    kept = it.look().kept
+    assert kept == {"counted": Amount(7.0, "nm")}
+    for known, achieved in ((kept, {"thickness": Amount(40.0, "nm")}), ({}, {})):
+        it.restarted().open()
+        it.driver.rejoin("deposit", {"thickness": 40.0}, "act-1", known, 20.0, 1.0)
+        assert it.finish().achieved == achieved
+
+
 def test_what_became_of_heating():
     it = rig()
     wished = {"temperature": Amount(80.0, "degC")}
