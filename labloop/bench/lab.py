@@ -11,7 +11,7 @@ complaint is collected and the rest goes on.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
@@ -140,16 +140,29 @@ class Lab:
 
     def safe(self) -> list[str]:
         """Bring the bench to its safe state, going on past every error; what went wrong, in words."""
-        errors: list[str] = []
         for port in self.ports.values():
             port.interrupt()
+        strangers = {name: station.stranger for name, station in self.instruments.items() if station.stranger}
+        errors = [f"{name}: {who}; nothing was said to it" for name, who in sorted(strangers.items())]
+        found = self._stop(self.instruments.keys() - strangers.keys())
+        for name in [name for name, wrong in found.items() if wrong and self.instruments[name].port.lost]:
+            port = self.instruments[name].port
+            if not port.lost:  # another instrument on the line has brought it back
+                continue
+            try:
+                back = self.reopen(name)
+            except BenchError:
+                continue  # it is away still: what could not be said stands in the errors
+            found |= self._stop(back.keys())
+        return errors + [one for wrong in found.values() for one in wrong]
+
+    def _stop(self, names: Collection[str]) -> dict[str, list[str]]:
+        """Brake and stop these instruments, then do what the lab's list says of them; what went wrong, by name."""
         kept = kept_of(self.spec)
-        strangers = {name for name, station in self.instruments.items() if station.stranger}
-        errors += [f"{name}: {self.instruments[name].stranger}; nothing was said to it" for name in sorted(strangers)]
         stopping = {
             name: station
             for name, station in self.instruments.items()
-            if kept.get(name) != EVERYTHING and name not in strangers
+            if name in names and kept.get(name) != EVERYTHING
         }
         # What goes wrong in braking goes wrong in stopping too, and is said there. A brake spares nothing.
         braking = [
@@ -164,15 +177,15 @@ class Lab:
         }
         wait([*braking, *stopped.values()], LIST_AFTER_S)
         listed = []
-        for permit in (one for one in self.safe_state if one.instrument not in strangers):
+        for permit in (one for one in self.safe_state if one.instrument in names):
             station = self.instruments[permit.instrument]
             future = station.port.submit(partial(station.begin, permit, "safe"))
             wait([future], LIST_AFTER_S)
-            listed.append((f"{permit.instrument}.{permit.action}", future))
-        for name, future in stopped.items():
-            errors += trouble(f"{name}.stop", future, began_s + SAFE_S)
-        for what, future in listed:
-            errors += trouble(what, future, time.monotonic() + SAFE_S)
+            listed.append((permit, future))
+        errors = {name: trouble(f"{name}.stop", future, began_s + SAFE_S) for name, future in stopped.items()}
+        for permit, future in listed:
+            what = f"{permit.instrument}.{permit.action}"
+            errors.setdefault(permit.instrument, []).extend(trouble(what, future, time.monotonic() + SAFE_S))
         return errors
 
     def close(self) -> list[str]:

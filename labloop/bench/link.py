@@ -65,6 +65,8 @@ class Link(Protocol):
     traffic: deque[Traffic]
     fence: AbstractContextManager[Any]
 
+    @property
+    def lost(self) -> bool: ...
     def exchange(self, codec: Codec, command: Any, deadline_s: float) -> Any: ...
     def tell(self, codec: Codec, command: Any) -> None: ...
     def interrupt(self) -> None: ...
@@ -122,6 +124,11 @@ class BaseLink:
             raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
         self._told = True
         self._tell(codec, command, self._clock() + TELL_S)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the line is gone until reopen() finds it again."""
+        return bool(self._lost)
 
     def interrupt(self) -> None:
         """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""

@@ -48,6 +48,11 @@ class Port:
         return self.link.address
 
     @property
+    def lost(self) -> bool:
+        """Whether the line is gone until reopen() finds it again."""
+        return self.link.lost
+
+    @property
     def traffic(self) -> tuple[Traffic, ...]:
         """The last exchanges, oldest first, as they were on the wire."""
         return tuple(self.link.traffic)

@@ -33,12 +33,12 @@ from .lookout import Lookout
 from .memory import RunMemory
 from .opening import Opening
 from .propose import Proposer
-from .reach import InstrumentGone
+from .reach import Ended, InstrumentGone
 from .recovery import made_nothing
 from .rejoin import Opened, Rejoining
 from .schedule import may_start, needs, planned
 from .step import StepHand
-from .walk import End, Ended, Walk
+from .walk import End, Walk
 from .watching import HOLD_S, Watcher
 
 

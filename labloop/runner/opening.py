@@ -12,11 +12,11 @@ from labloop.campaign.spec import CampaignSpec
 
 from .memory import RunMemory
 from .questions import Waits, undone, with_trial
+from .reach import Ended
 from .recovery import NOT_DONE, goes_on, needs_asking, policy, settle
 from .rejoin import Rejoining
 from .schedule import planned
 from .step import GRACE_S, StepHand
-from .walk import Ended
 
 
 class Opening:

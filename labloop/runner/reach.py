@@ -15,6 +15,7 @@ became of the last try (see step).
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -56,6 +57,10 @@ class InstrumentGone(Exception):
     def __init__(self, instrument: str, reason: str) -> None:
         self.instrument = instrument
         super().__init__(f"{instrument}: {reason}")
+
+
+class Ended(Exception):
+    """No new step starts: the run is ending."""
 
 
 class Station(Protocol):
@@ -120,6 +125,7 @@ class Reach:
         self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
         self._returns: Counter[int] = Counter()
         self._given_up: set[int] = set()
+        self._recovering: dict[int, asyncio.Task[None]] = {}
 
     async def call(self, instrument: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """One call of a driver on its port's own thread (at once, on an in-process bench)."""
@@ -197,6 +203,19 @@ class Reach:
             self._given_up.discard(port)
             self._returns[port] += 1
             return self._returns[port]
+
+    def recover(self, name: str, error: Exception) -> None:
+        """Win a lost line back beside everything else, for who only looks in passing (once at a time for each line)."""
+        port = self.stations[name].port
+        if port.lost and id(port) not in self._recovering:
+            task = asyncio.ensure_future(self._recover(name, error))
+            self._recovering[id(port)] = task
+            task.add_done_callback(lambda done: self._recovering.pop(id(port), None))
+
+    async def _recover(self, name: str, error: Exception) -> None:
+        # Whoever ends the run, or makes the bench safe, has been told already.
+        with suppress(InstrumentGone, LinkInterrupted, Ended):
+            await self.regain(name, error, self._returns[id(self.stations[name].port)])
 
     async def _comes_back(self, name: str) -> bool:
         pause_s, left_s = REOPEN_S, self._on_lost.retry_for_s

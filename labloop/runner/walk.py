@@ -13,6 +13,7 @@ from labloop.campaign import state as s
 from labloop.campaign.recipe import PlannedStage
 
 from . import recovery
+from .reach import Ended
 from .schedule import NextStage, next_stage
 from .start import Beginning
 from .step import StepHand
@@ -26,10 +27,6 @@ class End:
 
     verdict: str
     why: str = ""
-
-
-class Ended(Exception):
-    """No new step starts: the run is ending."""
 
 
 @dataclass(slots=True, kw_only=True)

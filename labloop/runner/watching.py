@@ -136,6 +136,7 @@ class Watcher:
             if name not in self._silent:
                 LOG.warning("%s did not answer the watch: %s", name, error)
             self._silent[name] = str(error)
+            self._hand.reach.recover(name, error)
             return None
         self._silent.pop(name, None)
         return said

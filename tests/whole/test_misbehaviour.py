@@ -312,3 +312,31 @@ def test_what_comes_back_goes_on_where_it_was_and_is_set_up_again_before_it_begi
     back = max(n for n, fact in enumerate(facts) if isinstance(fact, e.InstrumentIdentified))
     again = [fact.instrument for fact in facts[back:] if isinstance(fact, e.InstrumentConfigured)]
     assert sorted(again) == ["pump_a", "pump_b", "pump_c"]
+
+
+def test_a_plug_that_is_pulled_and_put_back_while_nothing_uses_it_costs_nothing(
+    stage: Stage, nursery: Nursery, whole: s.CampaignState, bench: Bench, run: Path
+) -> None:
+    plate = next(line for port, line in bench.bench.lines.items() if "plate" in port)
+
+    def pull() -> None:
+        plate.unplugged_until_s = bench.clock.now_s() + 6.0
+
+    assert bench.run(nursery, {"resume": str(run)}, meanwhile=once("after b'1RUN\\r'", pull)) == 0
+    state, facts = state_of(run), [record.event for record in records(run)]
+    assert wrong_in(bench, state, stage.campaign, whole) == []
+    assert [fact.instrument for fact in facts if isinstance(fact, e.InstrumentLost)] == ["hotplate"]
+    assert all(trial.state == s.MEASURED for trial in state.trials.values())
+
+
+def test_a_line_that_is_back_when_the_bench_is_made_safe_is_used(nursery: Nursery, bench: Bench, run: Path) -> None:
+    """The plate is away for longer than its readings may be, and back before anybody has tried its line again."""
+    plate = next(line for port, line in bench.bench.lines.items() if "plate" in port)
+
+    def pull() -> None:
+        plate.unplugged_until_s = bench.clock.now_s() + 14.5  # it is tried after 1, 3, 7 and 15 s
+
+    assert bench.run(nursery, {"resume": str(run)}, meanwhile=once("after b'1RUN\\r'", pull)) == 3
+    state = state_of(run)
+    assert "no fresh reading" in state.reason and state.safe, state.reason
+    assert not bench.bench.devices["hotplate"].heats
