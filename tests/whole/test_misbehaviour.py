@@ -320,7 +320,7 @@ def test_a_plug_that_is_pulled_and_put_back_while_nothing_uses_it_costs_nothing(
     plate = next(line for port, line in bench.bench.lines.items() if "plate" in port)
 
     def pull() -> None:
-        plate.unplugged_until_s = bench.clock.now_s() + 6.0
+        plate.unplugged_until_s = bench.clock.now_s() + 9.0
 
     assert bench.run(nursery, {"resume": str(run)}, meanwhile=once("after b'1RUN\\r'", pull)) == 0
     state, facts = state_of(run), [record.event for record in records(run)]
