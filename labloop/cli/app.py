@@ -36,7 +36,10 @@ class Door(TyperGroup):
         except BrokenPipeError:  # `labloop trials RUN | head`: the reader has what it wanted
             sys.stderr.close()
             raise typer.Exit(exits.DONE) from None
-        except (typer.Exit, typer.Abort):
+        except typer.Abort:
+            words.say("That was not answered, and nothing more was done.")
+            raise typer.Exit(exits.USAGE) from None
+        except typer.Exit:
             raise
         except Exception as error:
             if not hasattr(error, "exit_code"):  # usage errors of the parser carry theirs

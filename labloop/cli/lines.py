@@ -58,7 +58,13 @@ class LineView:
         return self._spec
 
     def __call__(self, record: e.Record, state: s.CampaignState) -> None:
-        """Show one fact."""
+        """Show one fact; a run goes on when nobody reads its lines any more."""
+        try:
+            self._show(record, state)
+        except BrokenPipeError:
+            words.fall_silent()
+
+    def _show(self, record: e.Record, state: s.CampaignState) -> None:
         self.state = state
         if self.runs and isinstance(record.event, e.RunStarted):
             registry.enter(self.folder)
@@ -78,6 +84,13 @@ class LineView:
 
     def end(self, code: int) -> int:
         """Say how it ended, what is best and what to try next; the exit code is given back."""
+        try:
+            return self._end(code)
+        except BrokenPipeError:
+            words.fall_silent()
+            return code
+
+    def _end(self, code: int) -> int:
         if self.json:
             return code
         state = self.state

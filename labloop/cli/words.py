@@ -24,6 +24,16 @@ def give(text: str) -> None:
     typer.echo(text)
 
 
+def fall_silent() -> None:
+    """Nobody reads a stream any more: what goes there from here on goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+
+
 def give_json(document: Any) -> None:
     """One JSON document to stdout."""
     give(json.dumps(document, ensure_ascii=False, indent=2, default=str))

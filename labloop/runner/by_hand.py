@@ -120,8 +120,10 @@ def read_settings(written: list[str]) -> dict[str, e.Amount]:
     return settings
 
 
-def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str) -> e.ByHand:
-    """Do one action on one instrument, to its end; the fact that says what came of it.
+def act(
+    bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str, *, stop: bool = False
+) -> e.ByHand:
+    """Do one action on one instrument, to its end; the fact that says what came of it. ``stop``: stop it then.
 
     Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError.
     """
@@ -143,6 +145,8 @@ def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amoun
         except (BenchError, KeyboardInterrupt) as error:
             ended = under_way.fail(str(error))
         finish(bench, book, ended)
+        if stop:
+            station.port.submit(station.driver.stop).result()
     return ended
 
 

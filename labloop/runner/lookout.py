@@ -33,18 +33,19 @@ End = Callable[[str, str, int, str], None]  # kind, reason, exit code, by whom
 class Lookout:
     """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end.
 
-    ``pause_s``: how long a pause may leave the bench as it is, once nothing runs any more (lab seconds).
+    ``fits``: the answer, held against the bench. ``pause_s``: how long a pause may leave the bench as it is, once nothing runs any more (lab seconds).
     """
 
     def __init__(
         self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None],
-        pause_s: float = math.inf,
+        pause_s: float = math.inf, fits: Callable[[requests.Answer], requests.Answer] = lambda answer: answer,
     ) -> None:  # fmt: skip
         self._memory = memory
         self._end = end
         self._now_s = now_s
         self._beat = beat
         self._pause_s = pause_s
+        self._fits = fits
         self._rests_since_s: float | None = None
 
     async def keep_looking(self) -> None:
@@ -87,7 +88,7 @@ class Lookout:
                 memory.request_done(wish.id)
                 continue
             memory.record(wish)
-            answer = requests.answer(memory.state, wish, alive=True, t_s=self._now_s())
+            answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s()))
             memory.record(
                 *answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message)
             )

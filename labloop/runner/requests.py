@@ -3,7 +3,7 @@
 The runner uses it for what it finds in the inbox; ``labloop request`` uses it itself when no runner lives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,9 @@ from labloop.campaign import view
 from labloop.campaign.asking import answer as answer_of
 from labloop.campaign.asking import asking
 from labloop.campaign.errors import SpecError
-from labloop.campaign.units import parse_quantity
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.rules import Total
+from labloop.campaign.units import convert, parse_quantity
 
 VERBS: Final = {
     "pause": "start no new step until resume",
@@ -90,6 +92,28 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
         case "tell":
             return _tell(state, request, t_s)
     return _no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
+
+
+def fitting(says: Answer, lab: LabSpec, totals: Mapping[str, Total]) -> Answer:
+    """The same answer where the bench has what it speaks of: a stock and a total must be there, in units that fit."""
+    for total in says.totals:
+        if total.name not in totals:
+            return _no(f"there is no total {total.name!r}; {suggest(total.name, totals)}")
+        try:
+            if total.amount.value:
+                convert(float(total.amount.value), total.amount.unit, totals[total.name].max.unit)
+        except SpecError as error:
+            return _no(str(error))
+    for stock in says.stock:
+        instrument = lab.instruments.get(stock.name)
+        if instrument is None:
+            return _no(f"there is no instrument {stock.name!r}; {suggest(stock.name, lab.instruments)}")
+        unit = str(instrument.stock.unit) if instrument.stock else "uL"
+        try:
+            convert(float(stock.amount.value), stock.amount.unit, unit)
+        except SpecError:
+            return _no(f"{stock.amount.value:g} {stock.amount.unit} is no stock of {stock.name}: write it in {unit}")
+    return says
 
 
 def _no(message: str) -> Answer:

@@ -51,9 +51,7 @@ def walk(bench: HandBench, by: str, which: Callable[[Move], str]) -> list[Saw]:
     """Move each, stop it, and ask ``which`` one it was. Raises as by_hand.act does."""
     saw = []
     for one in moves(bench):
-        ended = by_hand.act(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?")
-        station = bench.lab.instruments[one.instrument]
-        station.port.submit(station.driver.stop).result()
+        ended = by_hand.act(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?", stop=True)
         if ended.done:
             saw.append(Saw(instrument=one.instrument, moved=which(one)))
         else:

@@ -13,9 +13,7 @@ from typing import Final
 
 import msgspec
 
-from labloop.bench.settings import suggest
 from labloop.campaign import events as e
-from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
 from labloop.campaign.units import convert
@@ -28,7 +26,7 @@ from .clock import utc_stamp
 from .guard import act_now
 from .look import JOURNAL, see
 from .memory import saved_by
-from .requests import Answer, answer
+from .requests import Answer, answer, fitting
 from .telling import Telling, Written
 
 INBOX: Final = "requests"
@@ -118,30 +116,7 @@ def _with_bench(folder: Path, state: CampaignState, says: Answer) -> tuple[Answe
     if state.mode == "told":
         return Answer(accepted=False, message="this campaign has no bench, its hands are a person's"), None
     lab = run_files.read(folder)[2]
-    rules = {**lab.totals, **run_files.read(folder)[1].totals}
-    for total in says.totals:
-        if total.name not in rules:
-            return Answer(
-                accepted=False, message=f"there is no total {total.name!r}; {suggest(total.name, rules)}"
-            ), None
-        try:
-            if total.amount.value:
-                convert(float(total.amount.value), total.amount.unit, rules[total.name].max.unit)
-        except SpecError as error:
-            return Answer(accepted=False, message=str(error)), None
-    for stock in says.stock:
-        instrument = lab.instruments.get(stock.name)
-        if instrument is None:
-            return Answer(
-                accepted=False, message=f"there is no instrument {stock.name!r}; {suggest(stock.name, lab.instruments)}"
-            ), None
-        try:
-            convert(
-                float(stock.amount.value), stock.amount.unit, str(instrument.stock.unit) if instrument.stock else "uL"
-            )
-        except SpecError as error:
-            return Answer(accepted=False, message=str(error)), None
-    return says, lab
+    return fitting(says, lab, {**lab.totals, **run_files.read(folder)[1].totals}), lab
 
 
 def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Requested, says: Answer) -> None:

@@ -17,6 +17,7 @@ from scipy.stats import norm
 from labloop.campaign import events as e
 from labloop.campaign import view
 from labloop.campaign.errors import LabloopError, SpecError
+from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
@@ -110,7 +111,7 @@ def _weighed(
     for name, written in instead.items():
         try:
             if name not in space.parameters:
-                raise SpecError("is no parameter")
+                raise SpecError(f"is no parameter. {did_you_mean(name, space.names)}")
             settings[name] = space.parameters[name].read(written)
         except SpecError as error:
             complaints.append(f"{name} = {written}: {error}")
