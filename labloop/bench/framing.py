@@ -12,8 +12,8 @@ LONGEST = 4096
 
 
 def shown(data: bytes | list[bytes]) -> str:
-    """Bytes as they belong in a message: repr, cut to 200 characters."""
-    text = repr(data)
+    """Bytes as they belong in a message: repr, cut to 200 characters, and never written out before they are cut."""
+    text = repr(data[:201] if isinstance(data, bytes) else [frame[:201] for frame in data[:201]])
     return text if len(text) <= 200 else text[:197] + "..."
 
 

@@ -44,6 +44,10 @@ QUIET_S = 0.05
 # Reliability tests: answers 0.3 s and 1 s late. Costs a run half a second for each lost answer.
 LATE_S = 0.5
 HELD_S = 1.5
+# What a complaint about a missing answer quotes, and how much of one message the hex view keeps (a spectrum of 10 000
+# points has 160 kB): a line that gives megabytes without end costs no more memory than these (test_hostile_lines).
+SHOWN = 8
+KEPT = 256 * 1024
 FIND_S = 1.5
 # Taking what is told and not waited for; a line that is blocked for longer is blocked.
 TELL_S = 0.5
@@ -235,7 +239,8 @@ class BaseLink:
                 continue
             self._note("received", data)
             self._busy_until_s = max(self._busy_until_s, self._clock())
-            got.append(data)
+            if len(got) < SHOWN:
+                got.append(_beginning(data, LONGEST))
             try:
                 reply = codec.feed(data) if not forgiving else _first_that_fits(codec, data)
             except ProtocolError as error:
@@ -279,13 +284,26 @@ class BaseLink:
                 return
 
     def _note(self, kind: str, data: bytes | list[bytes]) -> None:
-        self.traffic.append(Traffic(at_s=self._clock(), kind=kind, data=data))
+        self.traffic.append(Traffic(at_s=self._clock(), kind=kind, data=_beginning(data, KEPT)))
 
     def _gone(self, error: Exception) -> LinkError:
         """The line broke: every later exchange says so until the port is opened again."""
         self._lost = f"{self.address} was lost ({error}). Look at the cable and the power, then open it again."
         self._close()
         return LinkError(self._lost)
+
+
+def _beginning(data: bytes | list[bytes], most: int) -> bytes | list[bytes]:
+    """The data, or of a longer one the beginning: what a line gives without end must not fill the memory."""
+    if isinstance(data, bytes):
+        return data[:most]
+    kept: list[bytes] = []
+    for frame in data:
+        if most <= 0:
+            break
+        kept.append(frame[:most])
+        most -= len(frame)
+    return kept
 
 
 def _first_that_fits(codec: Codec, data: bytes | list[bytes]) -> Any | None:

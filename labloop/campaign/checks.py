@@ -20,12 +20,18 @@ from .reading import Document, Path_
 from .steps import Stage, Step, Text, expression_fault, steps_of, text_fault
 from .units import quote, same_dimension
 
+# No model learns so many from the trials of a lab, and the corners of the space take seconds to find beyond it.
+MOST_NAMES = 200
+
 
 def check(spec: CampaignSpec, broken: Broken, document: Document) -> list[Fault]:
     """Every fault that shows only when the parts are seen together."""
     faults: list[Fault] = []
     faults += _required(spec, broken, document)
     names = _names(spec, broken, faults)
+    if len(names) > MOST_NAMES:
+        rule = f"has {len(names)} settings to choose, and {MOST_NAMES} are the most. Leave out what matters least"
+        return [*faults, (("parameters",), rule, False)]
     faults += _conditions(spec, names, broken)
     faults += _recipe(spec, names)
     faults += _saved(spec)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from .errors import SpecError
 from .models import CUT, Files, Model, Unknown, suggest
+from .parameters import TAGS
 from .reading import Document, Path_, holds
 from .units import quote
 
@@ -124,7 +125,7 @@ def _faults(error: Any, document: Document) -> list[Fault]:
 
 def _path_of(error: Any, document: Document) -> Path_:
     """Where an error is, without the tags that tell kinds of parameters apart."""
-    path = tuple(part for part in error["loc"] if not (isinstance(part, str) and part.startswith("<")))
+    path = tuple(part for part in error["loc"] if part not in TAGS)
     return _as_written(path, document)
 
 

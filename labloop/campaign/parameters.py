@@ -37,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 MOST_CHOICES = 100_000
+TAGS = ("<range>", "<choices>", "<molecules>", "<mixture>")  # kinds of parameters, in a path of pydantic's
 
 
 class Choice(NamedTuple):
@@ -146,6 +147,7 @@ class Molecules(Model):
         if not isinstance(raw, (list, tuple)) or not raw:
             raise Rule("must be a list of SMILES, or a CSV file with the columns name and smiles")
         found: list[Molecule] = []
+        names: set[str] = set()
         for at, one in enumerate(raw):
             if isinstance(one, Mapping):
                 if "smiles" not in one:
@@ -155,8 +157,9 @@ class Molecules(Model):
                 one = Molecule(str(one), str(one))
             if re.fullmatch(r"[A-Za-z0-9@+\-\[\]()=#$:./\\%*~]{1,2000}", one.smiles) is None:
                 raise located([((at,), "is no SMILES. Write it like CC#N", one.smiles)], "molecules")
-            if any(one.name == other.name for other in found):
+            if one.name in names:
                 raise located([((at,), "stands twice. Keep it once", one.name)], "molecules")
+            names.add(one.name)
             found.append(one)
         return tuple(found)
 

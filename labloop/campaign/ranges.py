@@ -11,6 +11,7 @@ from .models import Condition, Model, Rule, Unit, in_unit, located
 from .units import number_text, parse_quantity, quote
 
 _QUANTITY = {"type": ["number", "string"]}
+MOST_STEPS = 1_000_000_000  # a micrometre on a kilometre; and a number of steps that a float still counts one by one
 
 
 class Range(Model):
@@ -97,6 +98,8 @@ class Range(Model):
         bounds = info.data.get("range")
         if bounds and step > bounds[1] - bounds[0]:
             raise Rule(f"is wider than the whole range of {number_text(bounds[1] - bounds[0])}. Write a smaller step")
+        if bounds and (bounds[1] - bounds[0]) / step > MOST_STEPS:
+            raise Rule(f"makes more than {MOST_STEPS:,} values. Leave it out: so fine a grid is none")
         return step
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ from .units import quote
 
 LONGEST_FILE = 1_000_000  # bytes; the longest campaign we know has 20 kB, tables go into CSV files
 MOST_VALUES = 10_000  # the parser reads some 30 000 values a second; more belong into a table
+LONGEST_KEY = 80  # characters of a key that a message shows
 DEEPEST = 50  # the grammar itself needs 8
 
 Path_: TypeAlias = tuple[str | int, ...]
@@ -50,11 +51,16 @@ _WORDS = {
 
 
 def path_text(path: Path_) -> str:
-    """Write a path as a person would: ``trial[0].together[1]``."""
+    """Write a path as a person would: ``trial[0].together[1]``; a key that is no word is shown quoted."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        key = f"[{part}]" if isinstance(part, int) else _key_text(part)
+        text += key if isinstance(part, int) or not text else f".{key}"
     return text
+
+
+def _key_text(key: str) -> str:
+    return key if len(key) <= LONGEST_KEY and key.isprintable() else quote(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,11 +117,11 @@ def tell_table(told: Any, path: Path, by: str) -> list[int]:
     from labloop.campaign.errors import SpecError
     from labloop.campaign.grammar import flat_parameters
     from labloop.campaign.models import did_you_mean
-    from labloop.campaign.tables import read_table
+    from labloop.campaign.tables import LONGEST_TOLD, read_table
 
     if not path.is_file():
         raise SpecError(f"--table {path}: there is no such file")
-    rows = read_table(path)
+    rows = read_table(path, LONGEST_TOLD)
     parameters, outcomes = flat_parameters(told.spec.parameters), told.spec.outcomes
     by_trial = "trial" in rows[0] and "trial" not in parameters and "trial" not in outcomes
     known = [*outcomes, "trial"] if by_trial else [*parameters, *outcomes]

@@ -76,7 +76,7 @@ def trials(
 
     frame = export.trials_frame(seen.spec, seen.state)
     if format == "csv":
-        sys.stdout.write(export.to_csv(frame))
+        words.give_csv(export.to_csv(frame))
         return
     if sys.stdout.isatty():
         raise SpecError("--format parquet writes bytes. Send them into a file: ... --format parquet > trials.parquet")

@@ -5,6 +5,7 @@ How numbers, units and times read is said in labloop.campaign.text, which the da
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +21,8 @@ def say(text: str) -> None:
 
 
 def give(text: str) -> None:
-    """Data: a line to stdout."""
-    typer.echo(text)
+    """Data: lines to stdout, which command the terminal as little as talk does."""
+    typer.echo("\n".join(plain(line) for line in text.split("\n")))
 
 
 def fall_silent() -> None:
@@ -36,13 +37,21 @@ def fall_silent() -> None:
 
 def give_json(document: Any) -> None:
     """One JSON document to stdout."""
-    give(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+    typer.echo(_escaped(json.dumps(document, ensure_ascii=False, indent=2, default=str)))
 
 
 def give_json_line(document: Mapping[str, Any]) -> None:
     """One JSON document on one line, at once."""
-    give(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str))
+    typer.echo(_escaped(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)))
     sys.stdout.flush()
+
+
+def give_csv(text: str) -> None:
+    """A table as CSV to stdout: byte exact into a file or a pipe, and harmless on a terminal."""
+    if sys.stdout.isatty():
+        give(text.rstrip("\n"))
+    else:
+        sys.stdout.write(text)
 
 
 def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
@@ -61,6 +70,18 @@ def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     Console(file=drawn, width=width, highlight=False, markup=False).print(table)
     for line in drawn.getvalue().splitlines():
         give(line.rstrip())
+
+
+def _escaped(document: str) -> str:
+    """The same JSON with what a terminal may take for a command (C1 controls, directions of writing) as ``\\uXXXX``."""
+    return re.sub("[^\n -~]", _escape, document)
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if character.isprintable():
+        return character
+    return json.dumps(character)[1:-1] if ord(character) > 0x7E else f"\\u{ord(character):04x}"
 
 
 def plain(text: str) -> str:

@@ -37,8 +37,8 @@ def kept_spec(folder: Path, opened: e.CampaignOpened | None) -> CampaignSpec:
     text = kept_text(folder, CAMPAIGN, opened.campaign_sha256)
     files = kept_files(folder, opened.files)
     if not text.startswith(b"{"):
-        lab = folder / LAB if opened.lab_sha256 else None  # whichever it was: the one named, or one given instead
-        return read_spec_text(text, str(path), folder, files, lab=lab)
+        lab = folder / LAB  # whichever it was, the one named or one given instead; a campaign that is told has none
+        return read_spec_text(text, str(path), folder, files, lab=lab if lab.exists() else None)
     written = json.loads(text)
     for outcome in written.get("outcomes", {}).values():
         if outcome.get("target") in files:
