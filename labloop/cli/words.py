@@ -17,12 +17,12 @@ import typer
 
 def say(text: str) -> None:
     """Talk: lines to stderr. What an instrument or a file says never commands the terminal."""
-    typer.echo("\n".join(plain(line) for line in text.split("\n")), err=True)
+    typer.echo(_disarmed(text), err=True)
 
 
 def give(text: str) -> None:
     """Data: lines to stdout, which command the terminal as little as talk does."""
-    typer.echo("\n".join(plain(line) for line in text.split("\n")))
+    typer.echo(_disarmed(text))
 
 
 def fall_silent() -> None:
@@ -70,6 +70,11 @@ def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     Console(file=drawn, width=width, highlight=False, markup=False).print(table)
     for line in drawn.getvalue().splitlines():
         give(line.rstrip())
+
+
+def _disarmed(text: str) -> str:
+    """Lines without what a terminal would take for a command; what is printable needs nothing loaded."""
+    return "\n".join(line if line.isprintable() else plain(line) for line in text.split("\n"))
 
 
 def _escaped(document: str) -> str:
