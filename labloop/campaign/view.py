@@ -161,7 +161,7 @@ def status_document(
         "budget_left": budget_left(spec, state),
         "instruments": dict(state.instruments),
         "questions": [question_entry(step) for step in waiting(state)],
-        "safe": state.safe,
+        "safe": state.safe or (runner == "gone" and presence.get("left_unsafe") == 0),
         "notes": [{"at": at, "text": note.text, "by": note.by} for at, note in state.notes],
         "opened": state.opened_at,
         "last_fact": {"seq": state.seq, "at": state.at},

@@ -33,6 +33,9 @@ def status(
     words.give(f"{words.plain(document['campaign'])}  {document['state']}  {mode}  runner {document['runner']}")
     if document["reason"]:
         words.give(f"reason: {words.plain(document['reason'])}")
+    if document["guard"] == "acted":
+        safe = "the bench is safe" if document["safe"] else "NOT all of the bench is safe, look at guard.log"
+        words.give(f"guard: acted, because the runner was gone or hung; {safe}")
     counts = ", ".join(f"{count} {state}" for state, count in document["trials"].items() if count)
     words.give(f"trials: {counts or 'none yet'}")
     left = ", ".join(f"{value} {what}" for what, value in document["budget_left"].items() if value is not None)

@@ -260,8 +260,8 @@ class RunScreen(Screen[None]):
     def action_stop(self) -> None:
         """Stop after the current steps, once confirmed."""
         words = (
-            "The steps that run now are finished; then the bench goes to its safe state. Go on later with labloop resume: "
-            "a sample that waited too long is cleaned away then, and its settings are tried again."
+            "The steps that run now are finished; then the bench goes to its safe state. Go on later with labloop "
+            "resume: a sample that waited too long is cleaned away then, and its settings are tried again."
         )
         self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
 

@@ -128,6 +128,14 @@ def look_at_guard(folder: Path) -> GuardState:
     return "acted" if holder is not None and holder.note.get("state") == ACTED else "gone"
 
 
+def guard_left_unsafe(folder: Path) -> int | None:
+    """Say how many instruments a guard could not make safe; None: it has not acted. Raises StoreError."""
+    if look_at_guard(folder) != "acted":
+        return None
+    holder = locks.last_holder(folder / GUARD_LOCK)
+    return int(holder.note.get("unsafe", 0)) if holder is not None else None
+
+
 def last_runner(folder: Path) -> Holder | None:
     """Say who runs here, or ran last: pid, start, host (the guard ends a hung one by these). Raises StoreError."""
     return locks.last_holder(folder / LOCK)

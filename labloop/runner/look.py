@@ -8,7 +8,7 @@ from typing import Any
 from labloop.campaign import view
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState, fold
-from labloop.journal import Blobs, Reader, look, look_at_guard
+from labloop.journal import Blobs, Reader, guard_left_unsafe, look, look_at_guard
 
 from .kept import LAB, kept_spec, kept_text
 
@@ -27,7 +27,9 @@ class Seen:
 
     def status(self) -> dict[str, Any]:
         """What ``labloop status --json`` prints."""
-        presence = {"runner": self.runner, "guard": look_at_guard(self.folder) if self.state.mode == "live" else None}
+        presence: dict[str, Any] = {"runner": self.runner, "guard": None}
+        if self.state.mode == "live":
+            presence |= {"guard": look_at_guard(self.folder), "left_unsafe": guard_left_unsafe(self.folder)}
         return view.status_document(self.spec, self.state, presence, datetime.now(UTC))
 
     def trials(self) -> dict[str, Any]:

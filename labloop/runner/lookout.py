@@ -13,10 +13,12 @@ from collections.abc import Callable
 from typing import Final
 
 from labloop.campaign import events as e
+from labloop.campaign.spec import CampaignSpec, LabSpec
 from labloop.campaign.state import PAUSED
 
 from . import requests
 from .memory import RunMemory
+from .watching import HOLD_S
 
 # Real seconds between two looks at the folder's stamp. With the link's slice of 20 ms and one exchange this keeps an
 # abort within 250 ms (test_abort); at 50 looks a second the processor spends 0.3 % on it.
@@ -33,7 +35,8 @@ End = Callable[[str, str, int, str], None]  # kind, reason, exit code, by whom
 class Lookout:
     """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end.
 
-    ``fits``: the answer, held against the bench. ``pause_s``: how long a pause may leave the bench as it is, once nothing runs any more (lab seconds).
+    ``fits``: the answer, held against the bench. ``pause_s``: how long a pause may leave the bench as it is, once
+    nothing runs any more (lab seconds).
     """
 
     def __init__(
@@ -96,6 +99,15 @@ class Lookout:
             memory.request_done(wish.id)
             if answer.effect in ("stop", "abort"):
                 self._end(answer.effect, why(wish), 4, wish.by)
+
+
+def lookout_of(
+    spec: CampaignSpec, lab: LabSpec, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None]
+) -> Lookout:
+    """The lookout of a campaign on a lab: its pause, and what a wish may say of the bench."""
+    totals = {**lab.totals, **spec.totals}
+    pause_s = spec.pause.hold_s if spec.pause else HOLD_S
+    return Lookout(memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals))
 
 
 def why(wish: e.Requested) -> str:

@@ -28,9 +28,8 @@ from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 from labloop.journal import StoreError
 
-from . import requests
 from .admission import OutOfStock
-from .lookout import Lookout
+from .lookout import lookout_of
 from .memory import RunMemory
 from .opening import Opening
 from .propose import Proposer
@@ -62,11 +61,7 @@ class Loop:
         self.broken: StoreError | None = None  # why nothing can be written down any more
         self._opened = opened
         self.rejoining = Rejoining(hand, gap_s)
-        totals = {**lab.spec.totals, **spec.totals}
-        self.lookout = Lookout(
-            memory, self.end, self._now, tick, spec.pause.hold_s if spec.pause else HOLD_S,
-            fits=lambda says: requests.fitting(says, lab.spec, totals),
-        )  # fmt: skip
+        self.lookout = lookout_of(spec, lab.spec, memory, self.end, self._now, tick)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}

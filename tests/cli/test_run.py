@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.cli.lines import LineView
-from labloop.journal import Journal, Presence
+from labloop.journal import Journal, Presence, Reader
 from labloop.runner import registry
 
 HOUSE = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_status_says_whether_a_runner_lives(run: Path, labloop: Any) -> None:
 
 def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
     assert "did you mean 'pump_pva'?" in labloop("request", "run", "refill", "pump_pvb", "9 mL").out
-    assert "mass" in labloop("request", "run", "refill", "pump_pva", "9 g").out
+    assert "write it in mL" in labloop("request", "run", "refill", "pump_pva", "9 g").out
     said = labloop("request", "run", "refill", "pump_pva", "9 mL", "--by", "bob")
     assert (said.code, said.out) == (0, "refill: accepted: pump_pva holds 9 mL now\n")
     with Journal.open(run / "bench.db") as bench:
@@ -182,3 +182,20 @@ def test_the_last_exchanges_are_shown_byte_by_byte() -> None:
     assert said.exit_code == 0
     assert "sent     49 4e 5f 4e 41 4d 45 20 0d 0a  |IN_NAME ..|" in said.stdout
     assert "received 52 43 54" in said.stdout and "30 56 45 52" not in said.stdout, "the pumps were not asked"
+
+
+def test_a_run_outlives_whoever_reads_its_lines(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    runner = subprocess.Popen(
+        [sys.executable, "-m", "labloop", "run", "campaigns/quickstart.yaml", "--virtual", "--trials", "3", "--run",
+         str(tmp_path / "r"), "--no-dashboard"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert runner.stdout is not None and runner.stderr is not None
+    assert "trial   1" in runner.stdout.readline()
+    runner.stdout.close()
+    said = runner.stderr.read()
+    assert runner.wait(timeout=120) == 0 and "itself failed" not in said
+    with Reader(tmp_path / "r" / "journal.db") as reader:
+        assert s.fold(reader.records()).state == s.FINISHED

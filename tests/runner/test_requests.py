@@ -4,7 +4,8 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.runner.requests import answer
+from labloop.campaign.spec import lab_from_dict
+from labloop.runner.requests import answer, fitting
 
 
 def records(*facts: e.Fact) -> list[e.Record]:
@@ -133,3 +134,25 @@ def test_a_vessel_is_emptied(arguments: tuple[str, ...], amount: e.Amount) -> No
 @pytest.mark.parametrize("arguments", [(), ("vessel", "-3", "mL"), ("vessel", "much")])
 def test_an_emptying_that_makes_no_sense(arguments: tuple[str, ...]) -> None:
     assert not answer(running(), wish("empty", *arguments), alive=False, t_s=1.0).accepted
+
+
+LAB = lab_from_dict({
+    "instruments": {"pump": {"driver": "a:B", "port": "sim:", "stock": "10 mL"}},
+    "totals": {"vessel": {"of": ["pump.dispense"], "max": "20 mL"}},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("refill", "pump", "40", "kg"), "40 kg is no stock of pump: write it in mL"),
+        (("refill", "pmp", "40", "mL"), "did you mean 'pump'"),
+        (("refill", "pump", "5", "mL"), ""),
+        (("empty", "vesel"), "did you mean 'vessel'"),
+        (("empty", "vessel", "3", "kg"), "kg"),
+        (("empty", "vessel"), ""),
+    ],
+)
+def test_what_is_said_of_a_bench_must_fit_it(arguments: tuple[str, ...], word: str) -> None:
+    says = fitting(answer(running(), wish(*arguments), alive=True, t_s=1.0), LAB, LAB.totals)
+    assert says.accepted == (not word) and word in says.message
