@@ -164,12 +164,14 @@ instruments:
   pump_c: {{driver: "drivers.new_era:NE1000", simulator: "simulators.new_era:NE1000", port: "{line}", address: 2, syringe: {syringe}, stock: 10 mL, watchdog: 60 s}}
   hotplate: {{driver: "drivers.ika:RCT", simulator: "simulators.ika:RCT", port: "serial:///dev/plate?baud=9600&bytesize=7&parity=E"}}
   spectrometer: {{driver: "drivers.spectrometer:Spectrometer", simulator: "simulators.spectrometer:Spectrometer", port: "zmq+tcp://127.0.0.1:12300?actor=N1.spectrometer"}}
-limits:
-  hotplate: {{temperature: {{max: 60 degC}}}}
 safe_state:
   - hotplate.off: {{}}
 sample: {{response: mix.csv, inputs: [q_a, q_b, q_c, temperature], output: loss}}
 """  # noqa: E501
+LIMITS = """
+limits:
+  hotplate: {temperature: {max: 60 degC}}
+"""
 CAMPAIGN = """
 labloop: 1
 campaign: thirty-acts
@@ -200,8 +202,12 @@ budget: {{trials: {trials}}}
 """
 
 
-def written(folder: Path, *, trials: int = 6, sobol: int = 6, batch: int = 1, of_lab: str = "") -> tuple[Path, Path]:
-    """The campaign and its lab, written into a folder. ``of_lab``: more lines of the lab file.
+def written(
+    folder: Path, *, trials: int = 6, sobol: int = 6, batch: int = 1, watched: bool = True, of_lab: str = ""
+) -> tuple[Path, Path]:
+    """The campaign and its lab, written into a folder.
+
+    ``watched``: a limit stands on what the hotplate reads. ``of_lab``: more lines of the lab file.
 
     Its samples have no scatter and know nothing of heat: an outcome is what was mixed, and nothing else, so a sample
     that got less than it should shows in its outcome.
@@ -214,9 +220,13 @@ def written(folder: Path, *, trials: int = 6, sobol: int = 6, batch: int = 1, of
         for a, b, c, t in shares
     ]
     (folder / "mix.csv").write_text("\n".join(["q_a,q_b,q_c,temperature,loss", *rows]) + "\n")
-    fit = {"inputs": ["q_a", "q_b", "q_c", "temperature"], "output": "loss", "scales": [1.0, 1.0, 1.0, 10.0]}
+    fit = {"inputs": ["q_a", "q_b", "q_c", "temperature"], "output": "loss", "scales": [1.0, 1.0, 1.0, 1e6]}
     (folder / "mix.fit.json").write_text(json.dumps(fit | {"variance": 1.0, "nugget": 1e-6}))
     syringe = "{maker: BD, volume: 10 mL, diameter: 14.43 mm}"
-    lab.write_text(LAB.format(root=ROOT, line="serial:///dev/pumps?baud=19200", syringe=syringe) + of_lab)
+    lab.write_text(
+        LAB.format(root=ROOT, line="serial:///dev/pumps?baud=19200", syringe=syringe)
+        + (LIMITS if watched else "")
+        + of_lab
+    )
     campaign.write_text(CAMPAIGN.format(campaigns=campaigns, trials=trials, sobol=sobol, batch=batch))
     return campaign, lab

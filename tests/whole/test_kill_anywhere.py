@@ -25,6 +25,8 @@ GAPS_S = (0.0, 4.0, 45.0, 400.0)
 OUTCOME = "loss"
 # Of a hundred kills fewer than this many may end in a question to a person.
 MOST_QUESTIONS = 5.0
+# Nobody looks at this bench between its steps: what a watch reads would be three hundred points more of one kind.
+THIRTY_ACTS: dict[str, Any] = {"trials": 6, "sobol": 6, "watched": False}
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def sweep(points: Iterable[int], **words: int) -> tuple[list[str], int]:
+def sweep(points: Iterable[int], **words: Any) -> tuple[list[str], int]:
     """Kill at each of ``points`` in turn."""
     wrong: list[str] = []
     questions = 0
@@ -111,7 +113,11 @@ def sweep(points: Iterable[int], **words: int) -> tuple[list[str], int]:
     return wrong, questions
 
 
-def points_of(**words: int) -> int:
+def sweep_thirty_acts(points: Iterable[int]) -> tuple[list[str], int]:
+    return sweep(points, **THIRTY_ACTS)
+
+
+def points_of(**words: Any) -> int:
     with memory_folder() as folder, Nursery() as nursery:
         return Stage.set(folder, nursery, **words).unharmed(nursery)[1]
 
@@ -127,10 +133,10 @@ def test_killed_at_a_dozen_points() -> None:
 
 @pytest.mark.slow
 def test_killed_at_every_point_of_thirty_acts() -> None:
-    every = range(1, points_of(trials=6, sobol=6) + 1)
+    every = range(1, points_of(**THIRTY_ACTS) + 1)
     assert len(every) > 1000
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = list(pool.map(sweep, [every[0::2], every[1::2]]))
+        parts = list(pool.map(sweep_thirty_acts, [every[0::2], every[1::2]]))
     assert [line for wrong, _ in parts for line in wrong] == []
     asked = sum(questions for _, questions in parts)
     assert asked <= MOST_QUESTIONS / 100.0 * len(every)
@@ -152,7 +158,7 @@ def test_killed_while_the_model_proposes() -> None:
             state = s.fold(records(run))
             assert accounts.disagreements(bench.ledger, state) == []
             assert accounts.lost_trials(state) + accounts.not_as_wished(state) + accounts.done_twice(state) == []
-            if all(trial.state == s.MEASURED for trial in state.trials.values()):
+            if all(step.state == s.FINISHED for step in state.steps.values()):  # nothing was made or measured again
                 assert accounts.best_settings(stage.campaign, state) == accounts.best_settings(stage.campaign, whole)
             best, right = (min(accounts.outcomes(one, OUTCOME).values()) for one in (state, whole))
             assert best < right + 0.02, f"point {point}: {best:.4f} where {right:.4f} was found"

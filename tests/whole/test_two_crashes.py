@@ -140,7 +140,7 @@ def test_a_recovery_that_is_killed_is_made_again(stage: Stage, nursery: Nursery)
 def test_recoveries_killed_at_every_point(stage: Stage, nursery: Nursery) -> None:
     whole, points = stage.unharmed(nursery, "unharmed-again")
     killed = 0
-    for first in range(7, points, points // 8):
+    for first in range(7, points, points // 5):
         wrong, kills = killed_while_it_recovers(stage, nursery, whole, first, until=1000)
         assert wrong == []
         killed += kills
