@@ -68,6 +68,17 @@ class Lookout:
             await asyncio.sleep(LOOK_S)
             tick += LOOK_S
 
+    async def keep_looking_in_virtual_time(self) -> None:
+        """The same for a run whose time leaps: nobody can say resume in no time, so a pause ends as a long one does."""
+        paused = asyncio.Event()
+        self._memory.listeners.append(lambda record: paused.set() if self._memory.state.state == PAUSED else None)
+        while True:
+            await paused.wait()
+            self.end_long_pause()
+            await asyncio.sleep(1.0)  # of the run's own time
+            if self._memory.state.state != PAUSED:
+                paused.clear()
+
     def end_long_pause(self) -> None:
         """A bench does not stay hot all night because somebody paused it: after its time it is made safe."""
         state, now_s = self._memory.state, self._now_s()

@@ -190,10 +190,11 @@ class Loop:
                 raise end
 
     async def _keep_looking(self) -> None:
-        if self.clock.virtual:
-            return
         try:
-            await self.lookout.keep_looking()
+            if self.clock.virtual:
+                await self.lookout.keep_looking_in_virtual_time()
+            else:
+                await self.lookout.keep_looking()
         except StoreError as error:
             self._store_failed(error)
             raise
@@ -234,13 +235,8 @@ class Loop:
 
     async def _open(self) -> None:
         opening = Opening(self.spec, self.hand, self.memory)
-        strangers = await opening.identify()
-        if strangers:
-            first = strangers[0].partition(":")[0]
-            self.end(
-                "halt", f"{'; '.join(strangers)}. Put back what was there, or say that it was replaced on purpose "
-                f"(`labloop request RUN replaced {first}`), and resume", 6,
-            )  # fmt: skip
+        if stranger := await opening.identify():
+            self.end("halt", stranger, 6)
             raise Ended
         await opening.settle()
         if self.state.questions:

@@ -29,8 +29,8 @@ class Opening:
         hand.knows.recipe = self._may_wait
         self.going_on: list[s.StepState] = []  # what still runs, and is to be watched again
 
-    async def identify(self) -> list[str]:
-        """Ask every instrument who it is, setting nothing; in words, which ones are not those that were here before.
+    async def identify(self) -> str:
+        """Ask every instrument who it is, setting nothing; which are not those that were here before ("": none).
 
         Raises InstrumentFault, InstrumentGone.
         """
@@ -55,7 +55,12 @@ class Opening:
                     first_reply=now.first_reply,
                 )
             )  # fmt: skip
-        return strangers
+        if not strangers:
+            return ""
+        return (
+            f"{'; '.join(strangers)}. Put back what was there, or say that it was replaced on purpose "
+            f"(`labloop request RUN replaced {strangers[0].partition(':')[0]}`), and resume"
+        )
 
     async def settle(self) -> None:
         """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""

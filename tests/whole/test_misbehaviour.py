@@ -17,6 +17,7 @@ from test_kill_anywhere import Stage, memory_folder, wrong_in
 from campaigns import records
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.journal import inbox
 from labloop.simulation.bench import load_simulator
 
 LINE = "serial:///dev/pumps?baud=19200"
@@ -222,6 +223,23 @@ def test_f15_a_server_that_is_started_anew_is_asked_for_its_act_by_its_id(
     anew = once('"action": "last_act"', start_anew)
     assert bench.run(nursery, {"resume": str(run)}, meanwhile=meanwhile) == 0
     assert wrong_in(bench, state_of(run), stage.campaign, whole) == []
+
+
+# --- F33: paused, for hours, and resumed ----------------------------------------------------------------------------
+
+
+def test_f33_a_sample_that_waited_through_a_pause_is_not_measured_late(
+    stage: Stage, nursery: Nursery, whole: s.CampaignState, bench: Bench, run: Path
+) -> None:
+    lunch = once("after b'1RUN\\r'", lambda: inbox.post(run / "requests", "pause", [], by="ann", why="lunch"))
+    assert bench.run(nursery, {"resume": str(run)}, meanwhile=lunch) == 6, "in virtual time a pause is over at once"
+    state = state_of(run)
+    assert state.state == s.HALTED and "lunch" in state.reason and state.safe and not state.questions
+    bench.pass_time(7200.0)
+    assert bench.run(nursery, {"resume": str(run)}) == 0
+    state = state_of(run)
+    assert state.trials[1].state == s.ABANDONED and "start_within is 20 s" in state.trials[1].reason
+    assert wrong_in(bench, state, stage.campaign, whole) == []
 
 
 # --- F34: one instrument is away for hours --------------------------------------------------------------------------
