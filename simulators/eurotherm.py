@@ -210,7 +210,7 @@ class E3216:
     def _target_c(self, now_s: float) -> float:
         if self.program.state != RESET:
             return self.program.setpoint_c(now_s)
-        return self.remote_c if self._remote() else self.setpoints_c[self.kept[15]]
+        return self.remote_c if self._remote() else self.setpoints_c[1 if self.kept[15] else 0]
 
     def _status(self) -> int:
         failed = self.kept[276] == 1 and not self.live

@@ -5,9 +5,22 @@ from matterlab_pumps import TecanXCPump
 
 from drivers.cavro import XCalibur
 
+LATE = 5  # tries: the client reads 50 ms after it has asked, whatever has come by then on a busy machine
+
 
 def test_matterlab_pumps_drives_our_simulator(serve_stand):
     plan = serve_stand(XCalibur, speed=60.0, simulation={"after": "N1"})
+    for last in range(LATE):
+        try:
+            drive(plan)
+        except IndexError:  # its reading of an answer that was not there yet
+            if last == LATE - 1:
+                raise
+        else:
+            return
+
+
+def drive(plan):
     it = TecanXCPump(
         com_port=plan.device("it"), address=0, syringe_volume=1e-3, num_valve_port=9, init_valve=1, out_valve=9
     )

@@ -133,7 +133,8 @@ def test_what_a_package_says_is_what_is_read(digits, prefix):
 def test_what_a_script_is_told_is_what_was_meant(value):
     text = literal(value)
     number, prefix = (text[:-1], text[-1]) if text[-1] in "mun" else (text, "")
-    assert int(number) * {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}[prefix] == pytest.approx(value, abs=1e-12)
+    told = int(number) * {"": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}[prefix]
+    assert told == pytest.approx(value, rel=2e-9, abs=1e-12)
     assert "." not in text
 
 

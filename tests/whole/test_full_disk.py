@@ -24,6 +24,7 @@ from tests.journal.faulty_disk import library
 pytestmark = pytest.mark.skipif(library() is None, reason="this Python's SQLite hides its functions")
 
 FOR_EVER = 10**9
+LAST = 4  # deeds of a run that need no room (it tidies up), or that one run does and the next need not
 WORDS = {"trials": 2, "sobol": 2}
 
 
@@ -56,7 +57,7 @@ def failed_at(stage: Stage, nursery: Nursery, whole: s.CampaignState, deed: int,
     name = f"{how}-{deed}-{count}"
     bench, run, report = on_disk(stage, nursery, name, **{"from": deed, "count": count, "how": how})
     wrong = []
-    if not report["failed"]:
+    if not report["failed"] and (report["code"] != 0 or deed < report["deeds"] - LAST):
         return [f"{name}: nothing failed: {report}"]
     if report["code"] not in (0, 5):
         wrong.append(f"ended with {report['code']}: {report['said']}")
