@@ -1,5 +1,6 @@
 """Over real ports: the planner killed under a living runner, and runner, planner and guard one after another."""
 
+import json
 import random
 import signal
 import subprocess
@@ -11,8 +12,9 @@ from types import SimpleNamespace
 import accounts
 import pytest
 from lockstep import written
-from rig import Rig, served, wait_for
+from rig import Rig, alone, command, served, wait_for
 
+from campaigns import records
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 
@@ -85,3 +87,22 @@ def test_whoever_is_killed_every_act_is_done_once(tmp_path: Path, seed: int) -> 
         assert runner.returncode == 0, said
         state = ledger_and_journal_agree(rig)
         assert state.measured == 4 and not state.questions
+
+
+def test_cables_that_are_pulled_and_put_back_over_real_ports(tmp_path: Path) -> None:
+    """The port goes away, and comes back under the same name two seconds later."""
+    campaign, _ = written(tmp_path, trials=3, sobol=3)
+    run = tmp_path / "run"
+    # With this seed cables are pulled at the 208th and at the 422nd answer, and not again for two thousand.
+    ran = subprocess.run(
+        command("run", campaign, "--run", run, "--speed", 20, "--faults", "unplug=0.001,seed=2417", "--no-dashboard"),
+        cwd=tmp_path, env=alone(tmp_path), capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    facts = records(run)
+    lost = [one.event for one in facts if isinstance(one.event, e.InstrumentLost)]
+    assert lost, "no cable was pulled"
+    state = s.fold(facts)
+    lines = (run / "simulators" / "ledger.jsonl").read_text().splitlines()
+    assert accounts.disagreements([SimpleNamespace(**json.loads(line)) for line in lines], state) == []
+    assert accounts.lost_trials(state) + accounts.not_as_wished(state) + accounts.done_twice(state) == []
