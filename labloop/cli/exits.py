@@ -4,10 +4,15 @@
 1 the campaign failed                     5 the store is locked, full or newer than this version
 2 usage or an invalid file                6 halted, waits for a person
 3 an instrument was lost or refused     130 interrupted
+
+After 3 the bench is safe, or what is not is named: ``meaning`` says which.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from labloop.campaign.state import CampaignState
 
 DONE, FAILED, USAGE, BENCH, STOPPED, STORE, HALTED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
@@ -33,6 +38,16 @@ MEANINGS: Final[Mapping[int, str]] = {
     HALTED: "halted: a question waits for a person",
     INTERRUPTED: "interrupted",
 }
+
+
+def meaning(code: int, state: "CampaignState") -> str:
+    """What an end means, in words; of one that the bench brought about, whether the bench is safe."""
+    words = MEANINGS.get(code, "ended")
+    if code != BENCH:
+        return words
+    if state.safe:
+        return f"{words}, the bench is safe"
+    return f"{words}, and not all of the bench is known to be safe" if state.steps else f"{words}, nothing has moved"
 
 
 def code_of(error: BaseException) -> int:

@@ -96,7 +96,7 @@ class LineView:
         state = self.state
         # What is asked stands below with its answers, and not twice.
         reason = f": {words.plain(state.reason)}" if state.reason and not state.questions else ""
-        words.say(f"{state.state}{reason} (exit {code}, {exits.MEANINGS.get(code, 'ended')})")
+        words.say(f"{state.state}{reason} (exit {code}, {exits.meaning(code, state)})")
         for question in documents.waiting(state):
             words.say(_question(self.folder, question))
         best = documents.best_trials(self.spec, state)

@@ -9,6 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 import labloop as package
+from labloop.campaign import events as e
+from labloop.campaign import state as s
 from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.cli import exits
 from labloop.cli.app import DEFECT, Door
@@ -88,3 +90,15 @@ def test_a_defect_keeps_its_traceback_and_says_so() -> None:
     said = raising(ZeroDivisionError("oh"))
     assert isinstance(said.exception, ZeroDivisionError)
     assert said.exception.__notes__ == [DEFECT]
+
+
+def test_an_end_that_the_bench_brought_about_says_whether_it_is_safe() -> None:
+    state = s.CampaignState()
+    assert exits.meaning(3, state) == "an instrument was lost or refused, nothing has moved"
+    begun = e.StepStarted(step="a", phase="setup", stage=0, index=0, instrument="pump", action="dispense", act=True)
+    state.apply(e.Record(1, "", begun))
+    state.apply(e.Record(2, "", e.SafeStateReached(why="lost", errors=["pump.stop: no answer"])))
+    assert exits.meaning(3, state) == "an instrument was lost or refused, and not all of the bench is known to be safe"
+    state.apply(e.Record(3, "", e.SafeStateReached(why="lost")))
+    assert exits.meaning(3, state) == "an instrument was lost or refused, the bench is safe"
+    assert exits.meaning(4, state) == "stopped by a person"
