@@ -454,6 +454,113 @@ def test_a_reset_that_the_guard_was_told_of_is_no_sign_that_nothing_was_done():
     assert it.happened("dispense", amounts, before).state == "cannot_tell"
 
 
+def asked_by_somebody(it, of=None):
+    """A runner asked who is there and ended before the answer was written down; ``of``: what happens before it asks."""
+    if of is not None:
+        of(it.clock.now_s())
+    it.restarted().open()
+    it.restarted().open()
+    it.driver.overheard(None)
+
+
+@pytest.mark.parametrize("switched_off", [False, True])
+def test_an_answer_that_nobody_wrote_down_matters_only_where_the_counters_show_nothing(switched_off):
+    it = rig()
+    amounts, before = begun(it, 0.0)
+    it.driver.stop()
+    asked_by_somebody(it, it.device.power_cycle if switched_off else None)
+    found = it.happened("dispense", amounts, before)
+    assert found.state == "cannot_tell" and "nobody knows" in found.why
+    it = rig()
+    begun(it, 30.0)  # what was moved before stands in the counters, unless they were lost
+    amounts, before = begun(it, 0.0)
+    it.driver.stop()
+    asked_by_somebody(it, it.device.power_cycle if switched_off else None)
+    found = it.happened("dispense", amounts, before)
+    assert found.state == ("cannot_tell" if switched_off else "not_begun")
+
+
+def test_an_alarm_that_spoils_the_evidence_is_said_until_the_pump_is_set_up_again():
+    it = rig()
+    assert it.driver.alarm == ""
+    it.device.power_cycle(it.clock.now_s())
+    it.driver.open()
+    assert it.driver.alarm == "A?R"
+    it.driver.configure()
+    assert it.driver.alarm == ""
+
+
+def test_what_is_prepared_begins_with_one_exchange_and_not_before():
+    it = rig()
+    values = it.driver.resolved("dispense", {"rate": Amount(60.0, "uL/min"), "time": Amount(3.0, "s")})
+    it.driver.prepare("dispense", values, "act-1")
+    it.wait(10.0)
+    it.bench.settle(it.clock.now_s())
+    assert it.ledger == [] and b"0RUN\r" not in it.sent
+    it.port.link.traffic.clear()
+    it.driver.begin("dispense", values, "act-1")
+    assert it.sent == [b"0RUN\r"]
+    it.began_s = it.clock.now_s()
+    assert it.finish().achieved["volume"] == Amount(3.0, "uL")
+
+
+def test_what_was_prepared_for_one_act_or_before_a_power_cycle_is_not_taken_for_the_next():
+    it = rig()
+    values = it.driver.resolved("dispense", {"rate": Amount(60.0, "uL/min"), "time": Amount(3.0, "s")})
+    it.driver.prepare("dispense", values, "act-1")
+    it.begin("dispense", "act-2", rate=(60.0, "uL/min"), time=(4.0, "s"))
+    assert it.finish().achieved["volume"] == Amount(4.0, "uL")
+    it.driver.prepare("dispense", values, "act-3")
+    it.device.power_cycle(it.clock.now_s())
+    it.driver.open()
+    it.begin("dispense", "act-3", rate=(60.0, "uL/min"), time=(3.0, "s"))
+    assert it.finish().achieved["volume"] == Amount(3.0, "uL")
+
+
+def test_an_act_that_was_only_prepared_is_not_begun():
+    it = rig()
+    before = it.driver.counters()
+    amounts = {"rate": Amount(60.0, "uL/min"), "time": Amount(3.0, "s")}
+    it.driver.prepare("dispense", it.driver.resolved("dispense", amounts), "act-1")
+    it.device.power_cycle(it.clock.now_s())  # the counters prove nothing any more
+    assert it.happened("dispense", amounts, before).state == "not_begun"
+
+
+@pytest.mark.parametrize("happens", ["power_cycle", "alarm", "refused"])
+def test_a_run_that_the_pump_refused_is_not_begun_although_its_counters_may_be_lost(happens):
+    it = rig()
+    before = it.driver.counters()
+    amounts = {"rate": Amount(60.0, "uL/min"), "time": Amount(3.0, "s")}
+    values = it.driver.resolved("dispense", amounts)
+    it.driver.prepare("dispense", values, "act-1")
+    if happens == "power_cycle":
+        it.device.power_cycle(it.clock.now_s())
+    elif happens == "alarm":
+        it.device.alarm = "T"
+    else:
+        it.device.receive(b"0RAT0UM\r", it.clock.now_s())  # somebody at its keys: RUN is answered with ?NA
+    with pytest.raises(InstrumentFault):
+        it.driver.begin("dispense", values, "act-1")
+    found = it.happened("dispense", amounts, before)
+    assert found.state == "not_begun" and "refused" in found.why and it.ledger == []
+
+
+def test_the_wrong_direction_is_found_by_reading_back_and_nothing_is_started():
+    it = rig()
+    it.device._direction = (lambda take: lambda rest: take(rest.replace("INF", "WDR")))(it.device._direction)
+    with pytest.raises(ProtocolError, match="DIR reads back as WDR"):
+        it.begin("dispense", rate=(60.0, "uL/min"), time=(7.0, "s"))
+    assert b"0RUN\r" not in it.sent and it.ledger == []
+
+
+@pytest.mark.parametrize("answer", ["?", "?COM"])
+def test_a_command_that_arrived_damaged_is_the_lines_fault_not_the_pumps(answer):
+    it = rig()
+    it.device._do = lambda command, now_s: answer
+    with pytest.raises(ProtocolError, match="damaged"):
+        it.driver.counters()
+
+
 def test_the_watchdog_is_the_pumps_own_safe_mode():
     it = rig(watchdog="10 s")
     assert it.driver.watchdog(it.options).startswith("the pump's own watchdog")
