@@ -94,7 +94,6 @@ class NE1000(Driver):
         self._step_ul = read.volumes[0]
         self._armed: tuple[Any, Begun] | None = None
         self._begun: Begun | None = None
-        self._unheard = False  # somebody asked in our place, and ended before the answer was written down
         self._ran = ""  # the act that was told to run last
         self._refused = False
         self._watching = False  # its safe mode is on, by us
@@ -283,7 +282,7 @@ class NE1000(Driver):
         if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
         if (
-            self._unheard
+            self._line.missed
             and reply.status == "S"
             and now.infused == now.withdrawn == 0.0
             and stands(before, now, self._line.reset)
@@ -310,8 +309,8 @@ class NE1000(Driver):
 
     def overheard(self, first_reply: str | None) -> None:
         """A reset that somebody else was told of in our place: the counters are lost all the same."""
-        if first_reply is None:
-            self._unheard = True
+        if first_reply is None:  # asked in our place, by somebody who ended before the answer was written down
+            self._line.missed = True
         elif RESET in first_reply:
             self._line.note("R")
 
@@ -343,6 +342,8 @@ class NE1000(Driver):
         except InstrumentFault:  # what is answered so was not done (manual 10.2), if this was the answer to it
             self._refused = True
             raise
+        finally:  # if it runs, RUN itself was not answered with an alarm; only what is missed from here on can hide one
+            self._line.missed = False
 
     def _arm(self, direction: str, settings: Mapping[str, float | None]) -> Begun | None:
         """Send and read back all that an act needs but its RUN; None: it has nothing to do."""

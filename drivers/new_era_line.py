@@ -7,7 +7,7 @@ after an alarm, and what decides something is believed when it was said twice al
 import math
 from collections.abc import Mapping
 
-from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError
+from labloop.bench import Exchange, InstrumentFault, LinkError, LinkTimeout, ProtocolError
 
 from .new_era_codec import ALARMS, ANSWERS, DAMAGED, ERRORS, Command, NewEraCodec, Reply, Volumes, volumes
 
@@ -24,6 +24,7 @@ class Line:
     """One pump on its line. ``reset``: it was switched off and on since it was set up (its counters are lost).
 
     ``alarm``: the last one said, to whatever question: its answer clears it, and the act that it ended must know.
+    ``missed``: an answer was lost since the last RUN, and with it perhaps the alarm that it was to say.
     """
 
     def __init__(self, exchange: Exchange, address: int) -> None:
@@ -31,6 +32,7 @@ class Line:
         self._codec = NewEraCodec(address)
         self.reset = False
         self.alarm = ""
+        self.missed = False
 
     @property
     def safe(self) -> bool:
@@ -50,7 +52,7 @@ class Line:
         # Each of these may be eaten: one by an alarm, one only pauses, one may be lost on the line.
         for last in (False, False, False, True):
             try:
-                reply = self._send(self._codec, Command("STP"), STOP_S)
+                reply = self.exchange("STP", STOP_S)
             except (LinkTimeout, ProtocolError):
                 if last:
                     raise
@@ -115,8 +117,12 @@ class Line:
         self.note(reply.alarm)
         self.believe(text, reply)
 
-    def exchange(self, text: str) -> Reply:
-        reply: Reply = self._send(self._codec, Command(text), ANSWER_S)
+    def exchange(self, text: str, within_s: float = ANSWER_S) -> Reply:
+        try:
+            reply: Reply = self._send(self._codec, Command(text), within_s)
+        except (LinkError, ProtocolError):
+            self.missed = True
+            raise
         return reply
 
     def note(self, alarm: str) -> None:

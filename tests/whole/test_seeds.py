@@ -101,10 +101,6 @@ def _acts(device: Any) -> bool:
     return bool(getattr(getattr(device, "drive", None), "moves", False) or getattr(device, "heats", False))
 
 
-# Known to fail: a power cut within a hair of a volume's end, and the pump's volumes are not the journal's.
-UNEXPLAINED = {743}
-
-
 def sweep(seeds: range) -> tuple[list[str], Counter[str]]:
     """Every seed in turn: what is wrong, and how many ended how."""
     wrong: list[str] = []
@@ -113,8 +109,6 @@ def sweep(seeds: range) -> tuple[list[str], Counter[str]]:
         stage = Stage.set(folder, nursery, trials=TRIALS, sobol=TRIALS)
         _, whole, *_ = run(stage, None)
         for seed in seeds:
-            if seed in UNEXPLAINED:
-                continue
             found, end = wrong_under(stage, whole, weather(seed))
             wrong += found
             ends[end] += 1
@@ -143,8 +137,12 @@ def test_a_campaign_under_all_of_them(stage: Stage, whole: s.CampaignState) -> N
     assert wrong_under(stage, whole, f"{every},seed=1")[0] == []
 
 
+def test_an_alarm_lost_on_the_line_after_a_power_cut(stage: Stage, whole: s.CampaignState) -> None:
+    assert wrong_under(stage, whole, weather(743)) == ([], s.HALTED)
+
+
 @pytest.mark.slow
-def test_all_but_one_of_a_thousand_seeds() -> None:
+def test_a_thousand_seeds() -> None:
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         parts = list(pool.map(sweep, [range(0, 1000, 2), range(1, 1000, 2)]))
     assert [line for wrong, _ in parts for line in wrong] == []
