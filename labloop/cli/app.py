@@ -4,6 +4,7 @@ A complaint of ours (LabloopError) ends with its message on stderr and its code,
 else is a defect: its traceback stays, and says that it is one.
 """
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -98,4 +99,8 @@ app.command("schema")(check.schema)
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    for name in (*sys.argv[1:], os.getcwd()):
+        if not words.is_text(name):  # such bytes fit in no journal
+            words.say(f"{name!a}: names must be UTF-8. Rename that file or folder, or use another.")
+            raise SystemExit(exits.USAGE)
     app()

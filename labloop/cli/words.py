@@ -72,6 +72,11 @@ def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
         give(line.rstrip())
 
 
+def is_text(argument: str) -> bool:
+    """Whether what the operating system gave is text: a name in another encoding than UTF-8 has surrogates in it."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
+
+
 def _disarmed(text: str) -> str:
     """Lines without what a terminal would take for a command; what is printable needs nothing loaded."""
     return "\n".join(line if line.isprintable() else plain(line) for line in text.split("\n"))

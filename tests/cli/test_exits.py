@@ -1,7 +1,11 @@
 """Exit codes: every error of ours has one on purpose, and a defect says that it is one."""
 
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,3 +106,12 @@ def test_an_end_that_the_bench_brought_about_says_whether_it_is_safe() -> None:
     state.apply(e.Record(3, "", e.SafeStateReached(why="lost")))
     assert exits.meaning(3, state) == "an instrument was lost or refused, the bench is safe"
     assert exits.meaning(4, state) == "stopped by a person"
+
+
+@pytest.mark.parametrize("place", ["an argument", "the folder"])
+def test_a_name_that_is_not_text_is_refused_at_the_door(tmp_path: Path, place: str) -> None:
+    odd = tmp_path / os.fsdecode(b"r\xff")
+    odd.mkdir()
+    arguments, here = (["watch", odd], tmp_path) if place == "an argument" else (["watch"], odd)
+    said = subprocess.run([sys.executable, "-m", "labloop", *arguments], cwd=here, capture_output=True, check=False)
+    assert said.returncode == 2 and b"must be UTF-8" in said.stderr and b"Traceback" not in said.stderr
