@@ -4,6 +4,7 @@ Files and ``--json`` keep every digit; these lines are for eyes only, and comman
 """
 
 import math
+import shlex
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Final
@@ -27,6 +28,11 @@ def number(value: Value | None, digits: int = 4) -> str:
     if "e" in text and 1e-4 <= abs(value) < 1e7:
         text = f"{value:.0f}"
     return text
+
+
+def in_shell(path: object) -> str:
+    """Write ``path`` so that a command line that is shown can be copied as it stands."""
+    return shlex.quote(str(path))
 
 
 def quantity(value: Value | None, unit: str = "", digits: int = 4) -> str:

@@ -20,6 +20,7 @@ def ask(
     """Propose what to try next, and write it down."""
     from labloop.campaign import events as e
     from labloop.campaign.spec import read_spec
+    from labloop.campaign.text import in_shell
     from labloop.runner.told import Told
 
     with Told.begin(read_spec(campaign), folder) as told:
@@ -36,7 +37,7 @@ def ask(
     ]
     names = [f"{name} [{units[name]}]" if units.get(name) else name for name in proposals[0].settings]
     words.give_table(["trial", *names, "source", "expected"], rows)
-    words.say(f"Tell what came of it: labloop tell {folder} {proposals[0].trial} {_example(told.spec)}")
+    words.say(f"Tell what came of it: labloop tell {in_shell(folder)} {proposals[0].trial} {_example(told.spec)}")
 
 
 def tell(

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.state import CampaignState
+from labloop.campaign.text import in_shell
 from labloop.journal import Reader
 from labloop.journal.files import private_folder
 from labloop.journal.locks import last_holder
@@ -82,7 +83,8 @@ def under_dashboard(folder: Path, arguments: list[str], verbose: bool = False) -
         except _Signalled:
             words.say("stopping")
         else:
-            words.say(f"The run goes on (pid {runner.pid}). Ctrl-C stops it; `labloop watch {folder}` shows it again.")
+            again = f"labloop watch {in_shell(folder)}"
+            words.say(f"The run goes on (pid {runner.pid}). Ctrl-C stops it; `{again}` shows it again.")
         finally:
             signals.end_dashboard = False
         view = LineView(folder, verbose=verbose, after=_last_seq(folder))

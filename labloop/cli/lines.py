@@ -13,6 +13,7 @@ from labloop.campaign import state as s
 from labloop.campaign import view as documents
 from labloop.campaign.objective import Objective
 from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.campaign.text import in_shell
 from labloop.journal import inbox
 from labloop.runner import registry
 from labloop.runner.look import see
@@ -109,10 +110,10 @@ class LineView:
             words.give("best: nothing is measured yet")
         words.give(f"journal: {self.folder / 'journal.db'}")
         words.give("next:")
-        words.give(f"    labloop trials {self.folder}")
-        words.give(f"    labloop watch {self.folder}")
+        words.give(f"    labloop trials {in_shell(self.folder)}")
+        words.give(f"    labloop watch {in_shell(self.folder)}")
         more = "" if state.state in (s.STOPPED, s.HALTED) and code != exits.DONE else " --trials +20"
-        words.give(f"    labloop resume {self.folder}{more}")
+        words.give(f"    labloop resume {in_shell(self.folder)}{more}")
         return code
 
     def _trial(self, trial: s.TrialState) -> str:
@@ -196,8 +197,10 @@ def _achieved(fact: e.StepFinished) -> str:
 
 def _question(folder: Path, step: s.StepState) -> str:
     question, answers_of = documents.question_of(step)
+    run = in_shell(folder)
     answers = "".join(
-        f"\n    labloop request {folder} resolve {documents.target(step)} {answer}    # {means}"
+        f"\n    labloop request {run} resolve {documents.target(step)} {answer}    # {means}"
         for answer, means in answers_of.items()
     )
-    return f"{words.plain(question)}{answers}" + (f"\n    then: labloop resume {folder}" if step.question else "")
+    then = f"\n    then: labloop resume {run}" if step.question else ""
+    return f"{words.plain(question)}{answers}{then}"

@@ -13,12 +13,13 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The lab's folder; m
 
 def new(folder: Folder) -> None:
     """Make a lab of your own: lab.yaml, a driver, its simulator, its tests and a first campaign."""
+    from labloop.campaign.text import in_shell
     from labloop.runner.new import new_lab
 
     for path in new_lab(folder):
         words.give(str(path))
     words.say("next:")
-    words.say(f"    cd {folder}")
+    words.say(f"    cd {in_shell(folder)}")
     words.say("    labloop instruments lab.yaml")
     words.say("    labloop run campaigns/first.yaml --virtual")
     words.say("    labloop conformance drivers.thermostat:Thermostat")

@@ -47,7 +47,8 @@ def status(
     for question in document["questions"]:
         words.give(f"question: {words.plain(question['question'])}")
         for answer, means in question["answers"].items():
-            words.give(f"    labloop request {folder} resolve {question['target']} {answer}    # {words.plain(means)}")
+            command = f"labloop request {text.in_shell(folder)} resolve {question['target']} {answer}"
+            words.give(f"    {command}    # {words.plain(means)}")
     for note in document["notes"][-5:]:
         words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
     if verify:

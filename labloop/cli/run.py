@@ -156,13 +156,14 @@ def _wants_dashboard(asked: bool | None, unwatchable: bool) -> bool:
 
 
 def _detach(folder: Path, arguments: list[str]) -> None:
+    from labloop.campaign.text import in_shell
+
     from . import follow
 
     child = follow.start(folder, arguments)
     words.give(f"{child.pid} {folder}")
-    words.say(
-        f"It runs without a terminal. `labloop watch {folder}` shows it, `labloop request {folder} stop` ends it."
-    )
+    name = in_shell(folder)
+    words.say(f"It runs without a terminal. `labloop watch {name}` shows it, `labloop request {name} stop` ends it.")
     raise typer.Exit
 
 

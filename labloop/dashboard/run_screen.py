@@ -122,7 +122,7 @@ class RunScreen(Screen[None]):
             return  # a long journal is still being read: its pictures would be drawn for nothing
         first = not self._loaded
         self._loaded = True
-        notices = view.notices(spec, source.state, source.runner, self.run_name)
+        notices = view.notices(spec, source.state, source.runner, text.in_shell(self.run_name))
         if source.trouble:
             notices.insert(0, view.Notice("bad", "CANNOT READ ON", (source.trouble,)))
         self.query_one(Notices).show(notices)

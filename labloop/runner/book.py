@@ -12,6 +12,7 @@ from typing import Any, Final
 from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError
+from labloop.campaign.text import in_shell
 from labloop.campaign.units import convert
 from labloop.journal import Journal, StoreLocked, begun
 
@@ -135,15 +136,16 @@ class BenchBook:
         if self.state.leased_to not in ("", run) and (Path(self.state.leased_to) / "journal.db").exists():
             raise BenchOwes(
                 f"the run {self.state.leased_to} had this bench and ended without a word: what it had begun was never "
-                f"asked after. Take it up first: `labloop resume {self.state.leased_to}`."
+                f"asked after. Take it up first: `labloop resume {in_shell(self.state.leased_to)}`."
             )
         others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
         if others:
             (name, step), text = next(iter(others.items()))
+            owing = in_shell(name)
             raise BenchOwes(
                 f"this bench still owes an answer to the run {name}: {text} "
-                f"Settle it with `labloop request {name} resolve {step.split('.')[0]} done|not-done|discard`, "
-                f"then `labloop resume {name}`."
+                f"Settle it with `labloop request {owing} resolve {step.split('.')[0]} done|not-done|discard`, "
+                f"then `labloop resume {owing}`."
             )
         if self.state.had_by and (self.state.had_by != run or run == BY_HAND):
             self.others_until = self.state.left_at

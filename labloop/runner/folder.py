@@ -20,6 +20,7 @@ from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
+from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Reader
 from labloop.journal.files import private_folder, write_whole
 
@@ -193,7 +194,7 @@ def refuse_other(path: Path, order: Order) -> None:
     if other:
         raise SpecError(
             f"{path}: holds a run that was begun with {', '.join(other)}, not as is asked now. Go on with it as it is: "
-            f"`labloop resume {path}`, or give another folder with --run"
+            f"`labloop resume {in_shell(path)}`, or give another folder with --run"
         )
 
 

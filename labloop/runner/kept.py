@@ -16,6 +16,7 @@ from typing import Final
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab_text, read_spec, read_spec_text, spec_from_dict
+from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, StoreError
 
 from .difference import difference
@@ -110,8 +111,8 @@ def refuse_other_files(folder: Path, opened: e.CampaignOpened, campaign: Path, l
     if differing:
         raise SpecError(
             f"{folder}: holds a run of another campaign (or of an earlier text of its files) than is given. "
-            f"Go on with the old ones: `labloop resume {folder}`. For the new ones give another folder with --run, and "
-            "tell it what was measured (`labloop tell RUN --table T.csv`)\n" + "\n".join(differing)
+            f"Go on with the old ones: `labloop resume {in_shell(folder)}`. For the new ones give another folder with "
+            "--run, and tell it what was measured (`labloop tell RUN --table T.csv`)\n" + "\n".join(differing)
         )
 
 
@@ -129,8 +130,8 @@ def refuse_other_code(folder: Path, began: Mapping[str, str], now: Mapping[str, 
     if differing:
         raise SpecError(
             f"{folder}: the code that moves its instruments is not what the run was begun with. Put the old code back, "
-            f"or accept the new one, as a fact in the journal: `labloop resume {folder} --new-code --why TEXT`\n"
-            + "\n".join(differing)
+            f"or accept the new one, as a fact in the journal: "
+            f"`labloop resume {in_shell(folder)} --new-code --why TEXT`\n" + "\n".join(differing)
         )
 
 

@@ -199,3 +199,9 @@ def test_a_run_outlives_whoever_reads_its_lines(tmp_path: Path) -> None:
     assert runner.wait(timeout=120) == 0 and "itself failed" not in said
     with Reader(tmp_path / "r" / "journal.db") as reader:
         assert s.fold(reader.records()).state == s.FINISHED
+
+
+def test_a_folder_with_a_space_is_quoted_where_it_is_to_be_typed(run: Path, here: Path, labloop: Any) -> None:
+    run.rename(here / "my run")
+    said = labloop("resume", "my run", "--trials", "+1")
+    assert said.code == 0 and "    labloop resume 'my run' --trials +20" in said.out.splitlines()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 import threading
 from pathlib import Path
 from typing import Any
@@ -264,3 +265,12 @@ def test_a_posted_result_that_is_none_is_refused(arguments: list[str]) -> None:
 
     says = answer(CampaignState(), e.Requested(id="x", request="tell", arguments=arguments), alive=True, t_s=0.0)
     assert not says.accepted and "labloop tell" in says.message and not says.facts
+
+
+def test_what_is_shown_to_be_typed_next_can_be_typed(labloop):
+    said = labloop("ask", "cake.yaml", "--run", "my cake")
+    _, _, command = said.err.partition("labloop tell ")
+    words = shlex.split(command)
+    assert words[0] == "my cake"
+    told = labloop("tell", *words[:2], "height=31")
+    assert told.code == 0, told.err
