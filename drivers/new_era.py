@@ -171,7 +171,6 @@ class NE1000(Driver):
         first = self._line.exchange("VER")
         reply = first
         if first.alarm:
-            self._line.note(first.alarm)
             reply = self._line.believe("VER", self._line.exchange("VER"))
         else:
             self._line.believe("VER", first)

@@ -45,6 +45,7 @@ class Line:
 
     def brake(self) -> None:
         """Pause pumping, and wait for no answer."""
+        self.missed = True
         self._send.tell(self._codec, Command("STP"))
 
     def stop(self) -> None:
@@ -57,7 +58,6 @@ class Line:
                 if last:
                     raise
                 continue
-            self.note(reply.alarm)
             if reply.status == "S" and not reply.alarm:
                 break
         # The answer to a stop may have been one that came late; this one is certain.
@@ -75,7 +75,6 @@ class Line:
     def look(self) -> tuple[Reply, Volumes, str]:
         """The counters, and the alarm that stood before."""
         first = self.exchange("DIS")
-        self.note(first.alarm)
         reply = self.believe("DIS", self.exchange("DIS") if first.alarm else first)
         return reply, volumes(reply.data), first.alarm
 
@@ -107,15 +106,12 @@ class Line:
         """A question: an alarm that stands is noted, and the question asked again."""
         reply = self.exchange(text)
         if reply.alarm:
-            self.note(reply.alarm)
             reply = self.exchange(text)
         return self.believe(text, reply)
 
     def order(self, text: str) -> None:
         """Something to set or do; an alarm means that it was not done."""
-        reply = self.exchange(text)
-        self.note(reply.alarm)
-        self.believe(text, reply)
+        self.believe(text, self.exchange(text))
 
     def exchange(self, text: str, within_s: float = ANSWER_S) -> Reply:
         try:
@@ -123,6 +119,9 @@ class Line:
         except (LinkError, ProtocolError):
             self.missed = True
             raise
+        finally:
+            self.note(self._codec.alarm)
+            self._codec.alarm = ""
         return reply
 
     def note(self, alarm: str) -> None:

@@ -480,6 +480,45 @@ def test_an_answer_that_nobody_wrote_down_matters_only_where_the_counters_show_n
     assert found.state == ("cannot_tell" if switched_off else "not_begun")
 
 
+def deaf(it, word):
+    """The answer to the next ``word`` is lost on the line."""
+    hears = it.device.receive
+
+    def once(data, now_s):
+        said = hears(data, now_s)
+        if word not in data:
+            return said
+        it.device.receive = hears
+        return b""
+
+    it.device.receive = once
+
+
+@pytest.mark.parametrize("eaten_by", ["a brake", "a stop", "a question", "a probe of the line"])
+def test_a_reset_whose_alarm_was_lost_is_no_sign_that_nothing_was_done(eaten_by):
+    it = rig()
+    before, amounts = it.driver.counters(), {"rate": Amount(60.0, "uL/min"), "time": Amount(20.0, "s")}
+    if eaten_by == "a probe of the line":  # RUN arrives, its answer does not: the link asks VER before anything else
+        deaf(it, b"RUN")
+        with pytest.raises(LinkError):
+            it.begin("dispense", rate=(60.0, "uL/min"), time=(20.0, "s"))
+    else:
+        it.begin("dispense", rate=(60.0, "uL/min"), time=(20.0, "s"))
+    it.wait(5.0)
+    it.device.power_cycle(it.clock.now_s())
+    if eaten_by == "a brake":
+        it.driver.brake()
+    elif eaten_by == "a stop":
+        deaf(it, b"STP")
+        it.driver.stop()
+    elif eaten_by == "a question":
+        deaf(it, b"DIS")
+        with pytest.raises(LinkError):
+            it.driver.counters()
+    assert it.ledger[-1].amount > 4.0
+    assert it.happened("dispense", amounts, before).state == "cannot_tell"
+
+
 def test_an_alarm_that_spoils_the_evidence_is_said_until_the_pump_is_set_up_again():
     it = rig()
     assert it.driver.alarm == ""
@@ -573,6 +612,8 @@ def test_the_watchdog_is_the_pumps_own_safe_mode():
     it.restarted().open()
     it.driver.configure()
     assert it.sent[-1].startswith(b"\x02") or it.sent[-1] == b"0SAF\r"
+    it.driver.close()
+    assert it.device.watchdog_s == 0 and it.driver.counters()["infused"].value > 0.0, "in basic frames again"
 
 
 def test_two_pumps_on_one_line():
