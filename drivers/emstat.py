@@ -85,7 +85,7 @@ class EmStatPico(Driver):
         self._codec = EmStatCodec()
         self._run: Run | None = None
         self._identity: Identity | None = None
-        self._sent = self._stopped = False
+        self._given = self._stopped = False
         self._lasts_s = 0.0
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -199,8 +199,7 @@ class EmStatPico(Driver):
         run = self._run
         if run is None:
             return Progress(done=True)
-        for text in self._listen(0.0):
-            run.take(text)
+        self._listen(0.0)
         if run.wrong:
             raise InstrumentFault(f"its script failed: {run.wrong}", kind="script")
         if not run.ended and elapsed_s > 1.2 * self._lasts_s + OVERDUE_S:
@@ -212,24 +211,20 @@ class EmStatPico(Driver):
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Listen whether a script runs; of one that is over nothing is known."""
         ours = act == self.act
-        if ours and not self._sent:
-            return Verdict(state="not_begun", why="its script was never sent")
+        if ours and not self._given:
+            return Verdict(state="not_begun", why="its script was never sent, or was refused")
         run = self._run if ours else None
         if run is not None and run.ended:
             return Verdict(state="done", why="its script ran to its end")
         if self._stopped and (ours or self._run is None):
             return Verdict(state="partial", why="its script was aborted")
         said = self._listen(QUIET_S)
-        if run is not None:
-            for text in said:
-                run.take(text)
-            if run.ended:
-                return Verdict(state="done", why="its script ran to its end")
+        if run is not None and run.ended:
+            return Verdict(state="done", why="its script ran to its end")
         if any(said):
             return Verdict(state="running", why="it says what it measures")
         if ours:
-            self._ask("i")
-            return Verdict(state="not_begun", why="no script runs")
+            self._ask("i")  # unanswered while a script runs; answered, it may have run all the same
         return Verdict(state="cannot_tell", why="no script runs, and it keeps no record of those that did")
 
     def stop(self) -> None:
@@ -246,16 +241,16 @@ class EmStatPico(Driver):
 
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
         """Begin an action; what another one came to is forgotten."""
-        self._run, self._sent, self._stopped = None, False, False
+        self._run, self._given, self._stopped = None, False, False
         self._lasts_s = _duration_s(action, settings)
         super().begin(action, settings, act)
 
     def _start(self, technique: Technique) -> None:
         if any(self._listen(0.0)):  # an empty line is only the end of another one
             raise InstrumentFault("a script runs already", kind="busy")
-        self._sent, self._run = True, Run(technique)
+        self._given, self._run = True, Run(technique)
         if wrong := self._ask(technique.script).wrong:
-            self._run = None
+            self._given, self._run = False, None
             raise InstrumentFault(f"it refuses its script ({wrong})", kind="refused")
 
     def _idle(self) -> bool:
@@ -263,8 +258,13 @@ class EmStatPico(Driver):
         return bool(self._ask("i").lines)
 
     def _listen(self, for_s: float) -> tuple[str, ...]:
+        """What it said since; a run of ours misses none of it, whoever listens."""
         answer: Answer | None = self.exchange(self._codec, Command(LISTEN), for_s)
-        return answer.lines if answer is not None else ()
+        lines = answer.lines if answer is not None else ()
+        if self._run is not None:
+            for text in lines:
+                self._run.take(text)
+        return lines
 
     def _ask(self, text: str) -> Answer:
         answer: Answer = self.exchange(self._codec, Command(text), ANSWER_S)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from drivers.emstat import EmStatPico
 from drivers.emstat_codec import ABORT, LISTEN, Answer, Command, EmStatCodec, Variable, literal, package
 from drivers.emstat_scripts import cyclic
-from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 
 EXAMPLES = "PalmSens/MethodSCRIPT_Examples, README of the C and Python examples"
@@ -323,6 +323,89 @@ def test_a_script_that_did_not_get_out_is_not_begun():
     it.port.link.resume()
     amounts = {name: Amount(*value) for name, value in CV.items()}
     assert it.happened("cyclic_voltammogram", amounts, {}).state == "not_begun"
+
+
+SHORT = {"potential": (0.5, "V"), "time": (0.5, "s")}
+
+
+def answering(it, said):
+    """The line makes of each thing that is said what ``said(what was asked, what is said)`` gives."""
+    receive = it.device.receive
+    it.device.receive = lambda data, now_s: said(data, receive(data, now_s))
+
+
+def without_echo(it, begin):
+    """Begin with the e of the echo lost on the line: what is left of it looks like the end of a script."""
+    answering(it, lambda asked, said: said.removeprefix(b"e") if asked.startswith(b"e") else said)
+    with pytest.raises(LinkTimeout):
+        begin()
+    del it.device.receive
+
+
+def test_a_short_script_whose_echo_was_lost_is_done_and_not_done_again():
+    it = rig()
+    amounts = {name: Amount(*value) for name, value in SHORT.items()}
+    without_echo(it, lambda: it.begin("chronoamperogram", **SHORT))
+    assert it.happened("chronoamperogram", amounts, {}).state == "done"
+    assert len(points(it.driver.progress(1.0).arrays["trace"])) == 5
+    assert [entry.phase for entry in it.ledger] == ["begin", "end"]
+
+
+def test_a_long_script_whose_echo_was_lost_runs_and_loses_no_point():
+    it = rig()
+    amounts = {name: Amount(*value) for name, value in CV.items()}
+    without_echo(it, lambda: it.begin("cyclic_voltammogram", **CV))
+    it.began_s = it.clock.now_s()
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "running"
+    assert len(points(it.finish().arrays["voltammogram"])) == 801
+
+
+def test_what_a_script_said_is_kept_though_somebody_asks_who_it_is():
+    it = rig()
+    amounts = {name: Amount(*value) for name, value in SHORT.items()}
+    without_echo(it, lambda: it.begin("chronoamperogram", **SHORT))
+    it.driver.open()
+    assert it.happened("chronoamperogram", amounts, {}).state == "done"
+
+
+def test_of_a_script_that_nobody_heard_nothing_is_known():
+    it = rig()
+    amounts = {name: Amount(*value) for name, value in SHORT.items()}
+    answering(it, lambda asked, said: b"")
+    with pytest.raises(LinkTimeout):
+        it.begin("chronoamperogram", **SHORT)
+    del it.device.receive
+    assert it.happened("chronoamperogram", amounts, {}).state == "cannot_tell"
+    assert len(it.ledger) == 2, "it ran"
+
+
+def test_a_script_that_was_refused_is_not_begun():
+    it = rig()
+    read = it.device._take
+    it.device._take = lambda line: read("nonsense" if line == "cell_on" else line)
+    with pytest.raises(InstrumentFault, match="it refuses its script"):
+        it.begin("chronoamperogram", **SHORT)
+    assert it.happened("chronoamperogram", {}, {}).state == "not_begun" and it.ledger == []
+
+
+def test_a_stop_whose_answer_was_lost_does_not_make_an_act_not_begun():
+    it = rig()
+    amounts = it.begin("cyclic_voltammogram", **CV)
+    it.wait(3.0)
+    answering(it, lambda asked, said: b"" if asked == b"Z\n" else said)
+    with pytest.raises(LinkTimeout):
+        it.driver.stop()
+    del it.device.receive
+    it.driver.stop()
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "cannot_tell"
+
+
+def test_a_stop_that_comes_when_the_script_has_ended_does_not_make_it_not_begun():
+    it = rig()
+    amounts = it.begin("cyclic_voltammogram", **CV)
+    it.wait(16.5)
+    it.driver.stop()
+    assert it.happened("cyclic_voltammogram", amounts, {}).state == "cannot_tell" and len(it.ledger) == 2
 
 
 def test_another_instrument_is_refused_with_what_answered(monkeypatch):
