@@ -13,6 +13,7 @@ library alicatlib has them on record. What matters of them:
 * The letter followed by digits is an old way to set the setpoint, 64000 being full scale. This driver has no way to say
   that: a setpoint is ``S`` and a number with a point.
 * ``LS`` is answered with flow, setpoint and the unit that the device counts in; firmware before 9v answers ``?``.
+  The data frame does not say the unit: where neither LS nor the model's name tells it, the lab file must.
 * ``LSS`` says where the setpoint comes from: A analog, S serial and saved, U serial and not saved. Saved setpoints wear
   a memory out when they change often, so S is turned into U.
 * ``HC`` holds the valve closed whatever the setpoint is, ``C`` ends that.
@@ -64,7 +65,8 @@ EVIDENCE = "the setpoint and whether the valve is held, read back"
 
 
 class MC(Driver):
-    """An Alicat MC. Options: ``full_scale: 500 mL/min``, ``address: A`` (a letter), ``gas: N2`` (must be set there)."""
+    """An Alicat MC. Options: ``full_scale: 500 mL/min``, ``address: A`` (a letter), ``gas: N2`` (must be set there),
+    ``unit: SCCM`` or ``SLPM`` (what it counts in, where its firmware does not tell)."""
 
     kind = "Alicat MC mass flow controller"
     signals = (
@@ -90,7 +92,7 @@ class MC(Driver):
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions, with full scale as the limit. Raises SpecError for options that make no sense."""
-        refuse_unknown(options, ("address", "full_scale", "gas"), cls.__name__)
+        refuse_unknown(options, ("address", "full_scale", "gas", "unit"), cls.__name__)
         return limited(super().declare(options), _full_scale(options), steps=10_000)
 
     @classmethod
@@ -112,10 +114,7 @@ class MC(Driver):
             frame_of(frame)
         except ProtocolError as error:
             raise InstrumentFault(f"{error}; an Alicat MC was expected", kind="identity") from error
-        label = unit[2] if (unit := self._setpoint_line()) else match["unit"] if match else "SCCM"
-        if label not in UNITS:
-            raise InstrumentFault(f"it counts in {label}. Set it to SCCM or SLPM", kind="setup")
-        self._factor = UNITS[label]
+        self._factor = self._counts_in(unit[2] if (unit := self._setpoint_line()) else match["unit"] if match else "")
         if match is not None and not math.isclose(
             float(match["number"]) * UNITS[match["unit"]], self._full_ml_min, rel_tol=1e-3
         ):
@@ -257,6 +256,20 @@ class MC(Driver):
             return "setup", f"its setpoint is {said} where {sent} was sent"
         return None
 
+    def _counts_in(self, told: str) -> float:
+        """How many mL/min one of its units is. ``told``: what it calls that unit ("": it does not say)."""
+        given = str(self.options.get("unit", ""))
+        if not told and not given:
+            raise InstrumentFault(
+                "it does not tell what it counts in. Look at its display, and say unit: SCCM or unit: SLPM in the lab "
+                "file", kind="setup",
+            )  # fmt: skip
+        if told and told not in UNITS:
+            raise InstrumentFault(f"it counts in {told}. Set it to SCCM or SLPM", kind="setup")
+        if told and given and UNITS[told] != UNITS[given]:
+            raise InstrumentFault(f"it counts in {told}, where the lab file says {given}", kind="setup")
+        return UNITS[told or given]
+
     @property
     def _unit(self) -> float:
         """How many mL/min one of the device's units is. Raises ProtocolError before open() has asked for it."""
@@ -330,4 +343,6 @@ def _full_scale(options: Mapping[str, Any]) -> float:
     address = options.get("address", "A")
     if not (isinstance(address, str) and re.fullmatch("[A-Z]", address)):
         raise SpecError(f"address = {address!r} is not a letter from A to Z")
+    if "unit" in options and options["unit"] not in tuple(UNITS):
+        raise SpecError(f"unit = {options['unit']!r} is not one that this driver counts in: SCCM, SLPM")
     return full

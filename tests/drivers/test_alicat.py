@@ -382,12 +382,37 @@ def test_another_device_is_refused(answers, said):
         it.driver.open()
 
 
+OLDER = {"LS": ["?"], "LSS": ["?"], "??M4": ["?"], "??M5": ["?"]}
+
+
 def test_older_firmware_that_knows_no_ls_and_no_single_lines_is_driven_all_the_same():
-    it = Rig(MC)
-    hear(it.device, {"LS": ["?"], "LSS": ["?"], "??M4": ["?"], "??M5": ["?"]})
+    it = Rig(MC, unit="SCCM")
+    hear(it.device, OLDER)
     assert it.ready().driver.open().model == "Alicat MC"
     it.begin("flow", **FLOW)
     assert it.device.setpoint == 100.0
+
+
+@pytest.mark.parametrize("model", ["?", "A M04 Model Number MC-5.0-SLPM-D"])
+def test_a_unit_that_nobody_tells_is_not_guessed(model):
+    litres = {"full_scale": "5 L/min"}
+    it = Rig(MC, **litres)
+    hear(it.device, OLDER | {"??M4": [model]})
+    with pytest.raises(InstrumentFault, match=r"does not tell what it counts in.*unit: SCCM or unit: SLPM") as caught:
+        it.ready()
+    assert caught.value.kind == "setup"
+    it = Rig(MC, unit="SLPM", **litres)
+    hear(it.device, OLDER | {"??M4": [model]})
+    it.ready()
+    it.begin("flow", rate=(3.0, "mL/min"))
+    assert it.device.setpoint == 3.0 and b"AS0.0030\r" in it.sent
+
+
+def test_a_unit_that_it_tells_otherwise_is_refused():
+    it = Rig(MC, unit="SLPM")
+    with pytest.raises(InstrumentFault, match="it counts in SCCM, where the lab file says SLPM") as caught:
+        it.driver.open()
+    assert caught.value.kind == "setup"
 
 
 def test_two_on_one_line_are_told_apart():
@@ -398,7 +423,13 @@ def test_two_on_one_line_are_told_apart():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"full_scale": "500 mL/min", "address": 1}, {"full_scale": "500 mL/min", "address": "AB"}, {"full_scale": 0}],
+    [
+        {},
+        {"full_scale": "500 mL/min", "address": 1},
+        {"full_scale": "500 mL/min", "address": "AB"},
+        {"full_scale": 0},
+        {"full_scale": "500 mL/min", "unit": "SCFH"},
+    ],
 )
 def test_options_that_cannot_be(options):
     with pytest.raises(SpecError):
