@@ -332,7 +332,10 @@ def _array(value: Any, answer: Answer) -> bytes:
 def _alike(said: Any, wanted: Any) -> bool:
     if isinstance(wanted, bool) or isinstance(said, bool) or not isinstance(wanted, (int, float)):
         return bool(said == wanted)
-    return isinstance(said, (int, float)) and math.isclose(said, wanted, rel_tol=ALIKE, abs_tol=1e-12)
+    try:
+        return isinstance(said, (int, float)) and math.isclose(said, wanted, rel_tol=ALIKE, abs_tol=1e-12)
+    except OverflowError:  # a whole number that is too large for any float
+        return False
 
 
 def _unit(doing: Doing) -> str:

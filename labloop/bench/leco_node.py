@@ -104,7 +104,7 @@ class Node:
         if len(frames) < 4 or frames[0] != VERSION or len(frames[3]) != HEADER or len(frames[2]) > LONGEST_NAME:
             return []
         receiver, sender, header, content = frames[1], frames[2], frames[3], frames[4:]
-        refusal = self._hear(peer, sender, content, now_s)
+        refusal = self._hear(peer, sender, receiver, content, now_s)
         if refusal is not None:
             return [self._error(peer, sender, header, refusal)]
         namespace, _, name = receiver.rpartition(b".")
@@ -129,10 +129,10 @@ class Node:
 
     # --- who is signed in ---------------------------------------------------------------------------------------
 
-    def _hear(self, peer: bytes, sender: bytes, content: list[bytes], now_s: float) -> Refused | None:
+    def _hear(self, peer: bytes, sender: bytes, receiver: bytes, content: list[bytes], now_s: float) -> Refused | None:
         namespace, _, name = sender.rpartition(b".")
         known = self._components.get(name) if namespace in (b"", self.namespace) else None
-        signing = bool(content) and (b'"sign_in"' in content[0] or b'"sign_out"' in content[0])
+        signing = receiver in (b"COORDINATOR", self._full_name) and bool(content) and _signs(content[0])
         if known is not None and known.peer == peer:
             known.heard_s = now_s
         elif known is not None and now_s - known.heard_s <= TAKEN_FOR_S:
@@ -246,6 +246,15 @@ def _error_json(request: Any, refusal: Refused) -> bytes:
     if refusal.data is not None:
         error["data"] = refusal.data
     return json.dumps({"id": finite(request), "error": error, "jsonrpc": "2.0"}).encode()
+
+
+def _signs(content: bytes) -> bool:
+    """Whether this is a wish to sign in or out: what is no JSON is refused later."""
+    try:
+        asked = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(asked, dict) and asked.get("method") in ("sign_in", "sign_out")
 
 
 def _nothing(asker: Asker, params: Mapping[str, Any]) -> None:

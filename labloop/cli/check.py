@@ -13,7 +13,6 @@ def check(campaign: Campaign, lab: Lab = None, live: Live = False, json: Json = 
     from labloop.bench import BenchError
     from labloop.campaign.errors import SpecError
     from labloop.campaign.spec import read_lab, read_spec
-    from labloop.runner import by_hand
     from labloop.runner.check import check as examine
 
     spec = read_spec(campaign, lab=lab) if lab else read_spec(campaign)
@@ -23,6 +22,8 @@ def check(campaign: Campaign, lab: Lab = None, live: Live = False, json: Json = 
     plan = examine(spec, lab_spec, live=live)
     answers = []
     if live and lab_spec is not None and not plan.complaints:
+        from labloop.runner import by_hand  # loads the simulation too
+
         with by_hand.hand_bench(lab_spec, live=True) as bench:
             answers = by_hand.ask_all(bench)
     lost = {one.instrument: one.error for one in answers if one.error}

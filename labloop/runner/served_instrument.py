@@ -275,7 +275,10 @@ def _amount(name: str, value: Any) -> e.Amount:
             quantity = parse_quantity(value)
             return e.Amount(quantity.value, quantity.unit)
         return e.Amount(value)
-    return e.Amount(float(value))
+    try:
+        return e.Amount(float(value))
+    except OverflowError:
+        raise SpecError(f"{name} is a whole number of {len(str(value))} digits, which no instrument takes") from None
 
 
 def _id_of(act: str) -> str:

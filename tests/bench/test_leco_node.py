@@ -127,6 +127,19 @@ def test_a_name_of_our_own_is_nobodys(name: bytes) -> None:
     assert body["error"]["code"] == -32091
 
 
+@pytest.mark.parametrize(
+    "receiver, body",
+    [
+        (b"N1.plate", b'{"jsonrpc":"2.0","id":"sign_in","method":"pong"}'),
+        (b"N1.plate", b'{"jsonrpc":"2.0","id":1,"method":"sign_in"}'),
+        (b"COORDINATOR", b'{"jsonrpc":"2.0","id":"sign_in","method":"send_local_components"}'),
+    ],
+)
+def test_a_stranger_may_do_nothing_but_sign_in(receiver: bytes, body: bytes) -> None:
+    refused = ask(node(), receiver, b"N1.other", "", body=body)
+    assert json.loads(refused[4])["error"]["code"] == -32090
+
+
 def test_who_signs_out_is_heard_no_more() -> None:
     made = node()
     ask(made, b"COORDINATOR", b"N1.probe", "sign_out")

@@ -150,6 +150,7 @@ def test_what_leaves_the_limits_or_is_not_known_is_refused(
         ("call_action", {"action": "dispense", "args": [1]}),
         ("call_action", {"action": "dispense", "kwargs": [1]}),
         ("call_action", {"colour": "red"}),
+        ("call_action", {"action": "dispense", "kwargs": {"rate": 10**400, "volume": 20.0}}),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(rig: Rig, method: str, params: Any) -> None:
