@@ -175,7 +175,7 @@ def test_a_parameter_that_is_not_taken_is_a_fault():
 def test_a_parameter_beyond_every_float_is_not_the_one_that_was_sent():
     it = rig()
     it.device._turn = lambda setpoint_c, heater: setattr(it.device, "setpoint_c", 10**400)
-    with pytest.raises(InstrumentFault, match="where 100.0 was sent"):
+    with pytest.raises(InstrumentFault, match="where 100"):
         it.begin("heat", temperature=(100.0, "degC"))
 
 
