@@ -155,7 +155,7 @@ class MC(Driver):
         """Let gas flow at a rate in mL/min for a time; it goes on afterwards. Only time without a break counts."""
         self._begin(rate_ml_min, tolerance_ml_min, time_s, reach_by_s)
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Close the valve."""
         self._hold = None

@@ -192,7 +192,7 @@ class ELFlow(Driver):
         self._dose.started = True
         self._it.set_to(propar.SETPOINT, self._it.number(rate_ml_min))
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Close the valve."""
         self._hold = self._dose = None

@@ -224,7 +224,7 @@ class KA3005P(Driver):
         self._begin(Applied(round(voltage_v, 2), round(current_a, 3), 0.0))
         self._applied = None
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Switch the output off."""
         self._applied = None
