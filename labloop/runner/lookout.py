@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from labloop.bench import Action
 from labloop.campaign import events as e
 from labloop.campaign.spec import CampaignSpec, LabSpec
 from labloop.campaign.state import PAUSED
@@ -113,12 +114,16 @@ class Lookout:
 
 
 def lookout_of(
-    spec: CampaignSpec, lab: LabSpec, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None]
-) -> Lookout:
-    """The lookout of a campaign on a lab: its pause, and what a wish may say of the bench."""
+    spec: CampaignSpec, lab: LabSpec, action: Callable[[str, str], Action], memory: RunMemory, end: End,
+    now_s: Callable[[], float], beat: Callable[[], None],
+) -> Lookout:  # fmt: skip
+    """The lookout of a campaign on a lab: its pause, and what a wish may say of the bench.
+
+    ``action``: what is declared of an action.
+    """
     totals = {**lab.totals, **spec.totals}
     pause_s = spec.pause.hold_s if spec.pause else HOLD_S
-    return Lookout(memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals))
+    return Lookout(memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action))
 
 
 def why(wish: e.Requested) -> str:

@@ -61,7 +61,7 @@ class Loop:
         self.broken: StoreError | None = None  # why nothing can be written down any more
         self._opened = opened
         self.rejoining = Rejoining(hand, gap_s)
-        self.lookout = lookout_of(spec, lab.spec, memory, self.end, self._now, tick)
+        self.lookout = lookout_of(spec, lab.spec, hand.action, memory, self.end, self._now, tick)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}

@@ -3,12 +3,13 @@
 The runner uses it for what it finds in the inbox; ``labloop request`` uses it itself when no runner lives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
+from labloop.bench import Action
 from labloop.bench.settings import suggest
 from labloop.campaign import events as e
 from labloop.campaign import state as s
@@ -41,7 +42,8 @@ _TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAba
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """``facts`` to append after the Requested event, ``effect`` for a living runner ("", pause, resume, stop, abort),
-    ``stock`` and ``totals`` for the bench's journal, and ``message`` in words."""
+    ``stock`` and ``totals`` for the bench's journal, ``said``: of which act a person says how much it did, and
+    ``message`` in words."""
 
     accepted: bool
     message: str
@@ -49,6 +51,7 @@ class Answer:
     effect: str = ""
     stock: Sequence[e.StockSet] = field(default_factory=tuple)
     totals: Sequence[e.TotalSet] = field(default_factory=tuple)
+    said: tuple[e.StepStarted, e.Amount] | None = None
 
 
 def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: float) -> Answer:
@@ -94,8 +97,22 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
     return _no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
 
 
-def fitting(says: Answer, lab: LabSpec, totals: Mapping[str, Total]) -> Answer:
-    """The same answer where the bench has what it speaks of: a stock and a total must be there, in units that fit."""
+def fitting(
+    says: Answer, lab: LabSpec, totals: Mapping[str, Total], action: Callable[[str, str], Action]
+) -> Answer:  # fmt: skip
+    """The same answer where the bench has what it speaks of: a stock and a total must be there, in units that fit, and
+    an amount must be one of its act (``action``: what is declared of it)."""
+    if says.said is not None:
+        begun, amount = says.said
+        declared = action(begun.instrument, begun.action)
+        counted = next((one.unit for one in declared.settings if one.name == declared.amount), None)
+        if counted is None:
+            return _no(f"{begun.instrument}.{begun.action} is not counted by an amount: say done, without one")
+        try:
+            convert(float(amount.value), amount.unit, counted)
+        except SpecError:
+            said = f"{amount.value:g} {amount.unit}"
+            return _no(f"{said} is no amount of {begun.instrument}.{begun.action}: write it in {counted}")
     for total in says.totals:
         if total.name not in totals:
             return _no(f"there is no total {total.name!r}; {suggest(total.name, totals)}")
@@ -118,6 +135,17 @@ def fitting(says: Answer, lab: LabSpec, totals: Mapping[str, Total]) -> Answer:
 
 def _no(message: str) -> Answer:
     return Answer(accepted=False, message=message)
+
+
+def _amount(text: str) -> e.Amount | Answer:
+    """How much a person says that there is, or was."""
+    try:
+        quantity = parse_quantity(text)
+    except SpecError as error:
+        return _no(str(error))
+    if not quantity.unit or quantity.value < 0:
+        return _no(f"{text!r} is no amount: give a number that is not negative, with its unit")
+    return e.Amount(quantity.value, quantity.unit)
 
 
 def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
@@ -189,15 +217,12 @@ def _tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
 def _refill(request: e.Requested) -> Answer:
     if len(request.arguments) < 2:
         return _no("what and how much? refill NAME AMOUNT, as in: refill pump_water 50 mL")
-    name, amount = request.arguments[0], " ".join(request.arguments[1:])
-    try:
-        quantity = parse_quantity(amount)
-    except SpecError as error:
-        return _no(str(error))
-    if not quantity.unit or quantity.value < 0:
-        return _no(f"{amount!r} is no amount: give a number that is not negative, with its unit")
-    stock = e.StockSet(name=name, amount=e.Amount(quantity.value, quantity.unit), by=request.by, why=request.why)
-    return Answer(accepted=True, message=f"{name} holds {amount} now", stock=[stock])
+    name, text = request.arguments[0], " ".join(request.arguments[1:])
+    amount = _amount(text)
+    if isinstance(amount, Answer):
+        return amount
+    stock = e.StockSet(name=name, amount=amount, by=request.by, why=request.why)
+    return Answer(accepted=True, message=f"{name} holds {text} now", stock=[stock])
 
 
 def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
@@ -213,15 +238,12 @@ def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
 def _empty(request: e.Requested) -> Answer:
     if not request.arguments:
         return _no("what was emptied? empty NAME, or empty NAME AMOUNT, as in: empty vessel 3 mL")
-    name, amount = request.arguments[0], " ".join(request.arguments[1:]) or "0 mL"
-    try:
-        quantity = parse_quantity(amount)
-    except SpecError as error:
-        return _no(str(error))
-    if not quantity.unit or quantity.value < 0:
-        return _no(f"{amount!r} is no amount: give a number that is not negative, with its unit")
-    total = e.TotalSet(name=name, amount=e.Amount(quantity.value, quantity.unit), by=request.by, why=request.why)
-    return Answer(accepted=True, message=f"{name} holds {amount} now", totals=[total])
+    name, text = request.arguments[0], " ".join(request.arguments[1:]) or "0 mL"
+    amount = _amount(text)
+    if isinstance(amount, Answer):
+        return amount
+    total = e.TotalSet(name=name, amount=amount, by=request.by, why=request.why)
+    return Answer(accepted=True, message=f"{name} holds {text} now", totals=[total])
 
 
 def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
@@ -237,6 +259,7 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
         return _no(f"no question is open about {named!r}" + (f"; open: {waiting}" if waiting else ""))
     by = request.by or "a person"
     facts: list[e.Fact] = []
+    act: tuple[e.StepStarted, e.Amount] | None = None
     for step in open_steps:
         name = step.begun.step
         if said == "done" and name in state.asked:
@@ -250,11 +273,10 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
             if rest:
                 if len(open_steps) > 1:
                     return _no(f"an amount belongs to one act: name the instrument, as in {view.target(step)}")
-                try:
-                    quantity = parse_quantity(" ".join(rest))
-                except SpecError as error:
-                    return _no(str(error))
-                achieved["amount"] = e.Amount(quantity.value, quantity.unit)
+                amount = _amount(" ".join(rest))
+                if isinstance(amount, Answer):
+                    return amount
+                achieved["amount"], act = amount, (step.begun, amount)
             # When it was done nobody knows: its sample counts as old as the beginning of the act.
             facts.append(e.StepFinished(step=name, achieved=achieved, t_s=step.begun.t_s, by=by))
         elif said == "not-done":
@@ -281,4 +303,4 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
         still_asked = any(state.steps[name].begun.trial == trial for name in left)
         if not still_asked and state.trials[trial].state == s.IN_DOUBT:
             facts.append(e.TrialResumed(trial=trial))
-    return Answer(accepted=True, message=f"{named}: {said}", facts=facts, effect="resolved")
+    return Answer(accepted=True, message=f"{named}: {said}", facts=facts, effect="resolved", said=act)

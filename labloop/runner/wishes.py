@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from labloop.bench import Action, Envelope
 from labloop.campaign import events as e
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
@@ -112,11 +113,15 @@ def _write(folder: Path, wish: e.Requested) -> Reply:
 
 
 def _with_bench(folder: Path, state: CampaignState, says: Answer) -> tuple[Answer, LabSpec | None]:
-    """The answer, once the run's bench has been looked at: a stock must be one that the lab has."""
+    """The answer, once the run's bench has been looked at: what it speaks of must be there."""
     if state.mode == "told":
         return Answer(accepted=False, message="this campaign has no bench, its hands are a person's"), None
-    lab = run_files.read(folder)[2]
-    return fitting(says, lab, {**lab.totals, **run_files.read(folder)[1].totals}), lab
+    _, spec, lab = run_files.read(folder)
+
+    def action(instrument: str, name: str) -> Action:
+        return Envelope(lab, spec).action(instrument, name)
+
+    return fitting(says, lab, {**lab.totals, **spec.totals}, action), lab
 
 
 def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Requested, says: Answer) -> None:

@@ -113,6 +113,26 @@ def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
     assert told == [{"instrument": "pump_pva", "refill_ul": 9000.0}]
 
 
+def test_an_amount_that_is_none_is_refused_and_the_run_goes_on_with_one_that_is(run: Path, labloop: Any) -> None:
+    """The run has ended, and its teardown has a step in doubt: a person says how much it did."""
+    settings = {"rate": e.Amount(300.0, "uL/min"), "volume": e.Amount(20.0, "uL")}
+    begun = e.StepStarted(
+        step="each_batch-9.each_batch.0.0.1", phase="each_batch", number=9, stage=0, index=0, instrument="pump_pva",
+        action="dispense", act=True, settings=settings,
+    )  # fmt: skip
+    with Journal.open(run / "journal.db") as journal:
+        journal.append(begun, e.StepInDoubt(step=begun.step, question="was it?"))
+    for amount, why in (("0.14", "with its unit"), ("5 K", "write it in uL"), ("-- -5 mL", "not negative")):
+        said = labloop("request", "run", "resolve", "each_batch.pump_pva", "done", *amount.split())
+        assert said.code != 0 and why in said.out
+    said = labloop("request", "run", "resolve", "each_batch.pump_pva", "done", "0.014 mL")
+    assert said.out == "resolve: accepted: each_batch.pump_pva: done\n"
+    assert labloop("resume", "run", "--trials", "+1").code == 0
+    with Reader(run / "bench.db") as bench:
+        drawn = [one.event for one in bench.records() if isinstance(one.event, e.StockDrawn)]
+    assert [one.amount for one in drawn if one.act.endswith(begun.step)] == [e.Amount(pytest.approx(0.014), "mL")]
+
+
 def test_a_wish_goes_to_the_inbox_of_a_living_runner(run: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from labloop.runner import wishes
 

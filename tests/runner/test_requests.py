@@ -1,7 +1,9 @@
 """What each wish does, with and without a runner."""
 
 import pytest
+from msgspec import structs
 
+from labloop.bench.instrument import Action, Setting
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.spec import lab_from_dict
@@ -61,6 +63,7 @@ def test_ends_are_effects_of_a_living_runner(verb: str) -> None:
         (wish("refill", "pump"), "how much"),
         (wish("refill", "pump", "much"), "much"),
         (wish("refill", "pump", "-3 mL"), "no amount"),
+        (wish("empty", "vessel", "3"), "with its unit"),
         (wish("resolve", "1"), "done"),
         (wish("resolve", "1", "done"), "no question"),
     ],
@@ -142,6 +145,15 @@ LAB = lab_from_dict({
 })  # fmt: skip
 
 
+ACTIONS = {
+    "dispense": Action(name="dispense", act=True, amount="volume", settings=(
+        Setting(name="rate", argument="rate_ul_min", unit="uL/min"),
+        Setting(name="volume", argument="volume_ul", unit="uL"),
+    )),
+    "turn": Action(name="turn", act=True, settings=(Setting(name="angle", argument="angle_deg", unit="deg"),)),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -151,8 +163,25 @@ LAB = lab_from_dict({
         (("empty", "vesel"), "did you mean 'vessel'"),
         (("empty", "vessel", "3", "kg"), "kg"),
         (("empty", "vessel"), ""),
+        (("resolve", "1.pump", "done"), ""),
+        (("resolve", "1.pump", "done", "0.14", "mL"), ""),
+        (("resolve", "1.pump", "done", "0 uL"), ""),
+        (("resolve", "1.pump", "done", "0.14"), "'0.14' is no amount: give a number that is not negative, with its un"),
+        (("resolve", "1.pump", "done", "-5", "mL"), "'-5 mL' is no amount: give a number that is not negative"),
+        (("resolve", "1.pump", "done", "5", "K"), "5 K is no amount of pump.dispense: write it in uL"),
+        (("resolve", "1.pump", "done", "5", "uL/min"), "5 uL/min is no amount of pump.dispense: write it in uL"),
     ],
 )
 def test_what_is_said_of_a_bench_must_fit_it(arguments: tuple[str, ...], word: str) -> None:
-    says = fitting(answer(running(), wish(*arguments), alive=True, t_s=1.0), LAB, LAB.totals)
+    given = answer(running(*DOUBT), wish(*arguments), alive=True, t_s=1.0)
+    says = fitting(given, LAB, LAB.totals, lambda instrument, action: ACTIONS[action])
     assert says.accepted == (not word) and word in says.message
+    assert says.accepted or not (says.facts or says.stock or says.totals)
+
+
+def test_an_act_that_no_amount_counts_is_done_or_it_is_not() -> None:
+    turned = structs.replace(STARTED, action="turn", settings={})
+    state = running(PROPOSAL, e.TrialStarted(trial=1), turned, e.StepInDoubt(step="a", question="was it?"))
+    given = answer(state, wish("resolve", "1.pump", "done", "5 mL"), alive=True, t_s=1.0)
+    says = fitting(given, LAB, LAB.totals, lambda instrument, action: ACTIONS[action])
+    assert not says.accepted and "pump.turn is not counted by an amount: say done" in says.message
