@@ -60,9 +60,14 @@ class ViciCodec:
         self._lines.push(data if isinstance(data, bytes) else b"".join(data))
         while (line := self._lines.pop()) is not None:
             text = line.decode("ascii", "replace").strip("\n ")
-            text = text.removeprefix(self._prefix) if self._prefix else text
-            if match := ANSWERS[self._asked].fullmatch(text):
+            # Whether an ID is echoed no manual says, and C, A, N, P and G begin answers too: first as it stands.
+            readings = (text, text.removeprefix(self._prefix))
+            if match := self._matched(readings):
                 return match[1].lstrip("0") or "0"
-            if not ACTED.fullmatch(text):
+            if not any(ACTED.fullmatch(one) for one in readings):
                 raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
         return None
+
+    def _matched(self, readings: tuple[str, str]) -> re.Match[str] | None:
+        pattern = ANSWERS[self._asked]
+        return pattern.fullmatch(readings[0]) or pattern.fullmatch(readings[1])

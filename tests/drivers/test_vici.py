@@ -84,6 +84,15 @@ def test_an_answer_may_have_the_id_in_front(said):
     assert codec("CP", "1").feed(said) == "3"
 
 
+@pytest.mark.parametrize("echoed", [False, True])
+@pytest.mark.parametrize(("asked", "received", "answer", "source"), TABLE)
+def test_an_id_that_begins_an_answer_is_not_taken_off_it(asked, received, answer, source, echoed):
+    for prefix in ("C", "A", "N", "P", "G"):
+        id_ = prefix.encode() if echoed else b""
+        lines = received.replace(b"\n", b"").split(b"\r")[:-1]
+        assert codec(asked, prefix).feed(b"".join(id_ + line + b"\r" for line in lines)) == answer, (prefix, source)
+
+
 @pytest.mark.parametrize("asked", list(ANSWERS))
 def test_the_answer_to_a_probe_is_never_taken_for_the_one_that_is_owed(asked):
     probe = codec(asked).probe(Command(asked))
