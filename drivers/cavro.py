@@ -1,4 +1,4 @@
-"""Tecan Cavro XCalibur syringe pump with a distribution valve (and its family: XP 3000, XLP 6000), DT protocol.
+"""Tecan Cavro XCalibur syringe pump with a distribution valve (and the XP 3000 of its family), DT protocol.
 
 Sources: XLP 6000 operating manual 734237-C and XP 3000 manual 725730C ("manual" below), chapter 3; what
 matterlab-pumps sends to an XCalibur. What matters of them:
@@ -10,6 +10,8 @@ matterlab-pumps sends to an XCalibur. What matters of them:
 * Only the busy bit of ``Q`` says whether the pump moves (p. 3-47).
 * ``N1``: 24 000 microsteps a stroke; ``A`` moves the plunger to a place, so what is said twice is done once; ``?``
   tells where it is. That place is the evidence of what was moved, as long as the pump was not switched off since.
+* The XLP 6000 and the XMP 6000 have 48 000: they are not for this driver, which would move half of every volume there,
+  while the places agreed with the wrong number. Nothing they say is known to tell them apart.
 * After power-up it does not know where its plunger is, and refuses to move until it was initialized (``Z``): the
   plunger goes to its end, and what was in the syringe goes out. That is an action of its own, never done unasked.
 * ``K``, the steps that take the slack out, is 12 after power-up (96 in N1). It is set to 97, which is as good, when the
@@ -236,12 +238,14 @@ class XCalibur(Driver):
         busy = self._moves()
         start = round(float(before["content"].value) / self._plumbing.step_ul)
         moved = (self._place(moving=busy) - start) * (1 if action == "aspirate" else -1)
-        left = self._steps(wanted_ul) - moved
+        wanted = self._steps(wanted_ul)
+        left = wanted - moved
+        if busy:  # a place in passing, asked for once, says nothing against it
+            seen = {"volume": Amount(self._ul(min(max(moved, 0), wanted)), "uL")}
+            return Verdict(state="running", why="it moves", achieved=seen)
         achieved = {"volume": Amount(self._ul(max(moved, 0)), "uL")}
         if moved < -NEAR or left < -NEAR:
             return Verdict(state="cannot_tell", why="the plunger was moved by somebody else since")
-        if busy:
-            return Verdict(state="running", why="it moves", achieved=achieved)
         if left <= NEAR:
             return Verdict(state="done", why="the plunger is where it was sent", achieved=achieved)
         if moved <= NEAR:

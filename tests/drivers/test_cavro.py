@@ -321,6 +321,20 @@ def test_what_became_of_a_move():
     assert it.happened("dispense", amounts, {}).state == "cannot_tell"
 
 
+@pytest.mark.parametrize("action", ["aspirate", "dispense"])
+@pytest.mark.parametrize(("damaged", "seen_ul"), [("10", 0.0), ("23900", 250.0)])
+def test_a_place_in_passing_that_the_line_spoilt_says_nothing_against_a_move_that_runs(action, damaged, seen_ul):
+    it = rig()
+    before = it.driver.counters()
+    amounts = it.begin(action, **DISPENSE)
+    it.wait(5.0)
+    report, said = it.device._report, iter((damaged,))
+    it.device._report = lambda text: next(said, report(text)) if text == "?" else report(text)
+    found = it.happened(action, amounts, before)
+    assert found.state == "running"
+    assert found.achieved["volume"].value == (seen_ul if action == "aspirate" else 250.0 - seen_ul)
+
+
 def test_after_a_power_cut_nobody_can_tell():
     it = rig()
     before = it.driver.counters()
