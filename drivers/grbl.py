@@ -191,7 +191,7 @@ class Stage(Driver):
         self._target, self._homes, self._sent, self._silent = {}, True, False, 0
         report = self._grbl.sure()
         if report.state not in ("Idle", "Alarm"):
-            raise self._grbl.stopped_by(report.state) if report.state != "Jog" else InstrumentFault("it moves", "busy")
+            raise self._grbl.stopped_by(report.state)
         self._sent = True
         self._grbl.order_silently("$H")
 

@@ -29,12 +29,15 @@ BOOT_S = 3.0
 VERSION = re.compile(r"\[VER:(1\.1[a-z]?)\.(\d{8}):(.*)\]")
 # States in which it moves, or will when somebody lets it.
 MOVING = ("Run", "Jog", "Home", "Hold", "Door")
+# Why it does not go on, in every state but Idle and Alarm.
 STOPPED_BY = {
     "Hold": ("paused", "a feed hold stopped it: its hold button, or another program"),
     "Door": ("door", "its door is open"),
     "Sleep": ("off", "it sleeps, its motors are off; reset and home it"),
     "Check": ("setup", "it is in check mode ($C) and moves nothing"),
     "Run": ("busy", "it runs a program of somebody else"),
+    "Jog": ("busy", "it moves"),
+    "Home": ("busy", "it homes"),
 }
 
 

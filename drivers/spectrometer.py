@@ -115,6 +115,8 @@ class Spectrometer(Driver):
         if report["state"] == "running":
             left_s = finite(report["duration_s"]) - finite(report["elapsed_s"])
             return Progress(done=False, again_in_s=min(max(left_s, 0.05), 5.0))
+        if report["state"] == "unknown":
+            raise InstrumentFault(f"it does not know what became of its {self._begun}", kind="forgotten")
         if report["state"] != "done":
             raise InstrumentFault(f"its {self._begun} was stopped", kind="stopped")
         if self._begun == "rinse":
@@ -137,6 +139,7 @@ class Spectrometer(Driver):
             "running": Verdict(state="running", why="it is at it"),
             "done": Verdict(state="done", why="it remembers the act as done", achieved=achieved),
             "stopped": Verdict(state="partial", why="it remembers the act as stopped", achieved=achieved),
+            "unknown": Verdict(state="cannot_tell", why="it knows the act, and not what became of it"),
         }
         return states[report["state"]]
 

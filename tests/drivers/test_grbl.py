@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.grbl import Stage
-from drivers.grbl_codec import CANCEL, RESET, STATUS, Command, GrblCodec, Reply, Report, feed_of, settings_of
+from drivers.grbl_codec import CANCEL, RESET, STATES, STATUS, Command, GrblCodec, Reply, Report, feed_of, settings_of
 from drivers.grbl_controller import marks
 from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
@@ -251,6 +251,25 @@ def test_a_locked_stage_must_be_homed_first():
     move(it, "act-3", x=-10.0)
     assert it.finish().done
     assert [entry.act for entry in it.ledger if entry.phase == "end"] == ["home", "move"]
+
+
+def test_a_stage_that_homes_or_moves_is_busy_for_another_homing():
+    it = Rig(Stage, simulation={"homed": False}).ready()
+    it.begin("home")
+    it.clock.advance_to(it.device.homes_until_s - 0.5)  # its one report, held back, comes before the time-out
+    with pytest.raises(InstrumentFault, match="it homes") as caught:
+        it.begin("home", "act-2")
+    assert caught.value.kind == "busy"
+    it.wait(1.0)
+    move(it, "act-3", x=-100.0)
+    with pytest.raises(InstrumentFault, match="it moves") as caught:
+        it.begin("home", "act-4")
+    assert caught.value.kind == "busy"
+
+
+@pytest.mark.parametrize("state", [state for state in STATES if state != "Idle"])
+def test_every_state_says_why_it_does_not_go_on(state):
+    assert rig().driver._grbl.stopped_by(state).kind in ("paused", "door", "off", "setup", "busy", "alarm")
 
 
 def test_homing_that_never_ends_is_a_fault_and_is_reset():

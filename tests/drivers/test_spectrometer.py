@@ -219,6 +219,19 @@ def test_an_act_that_was_stopped_is_a_fault_and_partial():
     assert found.state == "partial" and found.achieved["waste"].value == pytest.approx(0.5)
 
 
+def test_an_act_of_which_nobody_knows_what_became_is_a_fault_and_cannot_be_told():
+    """Such is the report of a service that was killed at it (labloop/runner/served.py)."""
+    it = rig()
+    amounts = it.begin("rinse")
+    report = it.device._report
+    it.device._report = lambda act: {**report(act), "state": "unknown", "result": None}
+    with pytest.raises(InstrumentFault, match="it does not know what became of its rinse") as caught:
+        it.look()
+    assert caught.value.kind == "forgotten"
+    found = it.happened("rinse", amounts, {})
+    assert (found.state, found.achieved) == ("cannot_tell", {})
+
+
 def test_nobody_of_that_name_is_a_fault():
     it = rig()
     it.driver._client.actor = "N1.other"
