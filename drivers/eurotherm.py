@@ -218,9 +218,10 @@ class E3216(Driver):
         self._running = True
         self._write(PROGRAM_STATUS, RUN)
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
-        """Let the furnace cool: lowest setpoint, programme reset."""
+        """Let the furnace cool: programme reset, or lowest remote setpoint."""
+        self._running = False
         self.stop()
 
     def progress(self, elapsed_s: float) -> Progress:
@@ -256,7 +257,9 @@ class E3216(Driver):
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """A programme tells its state; a hold is over some seconds after the last word."""
         if action == "off":
-            off = self._ask(PROGRAM_STATUS) == RESET and self._value(self._ask(REMOTE_SETPOINT)) <= self._limits_c[0]
+            off = self._ask(PROGRAM_STATUS) == RESET
+            if self._remote:
+                off = off and self._value(self._ask(REMOTE_SETPOINT)) <= self._limits_c[0]
             return Verdict(state="done" if off else "not_begun", why=f"it is {'off' if off else 'not off'}")
         seen = self._look()
         achieved = {"temperature": Amount(seen.temperature_c, "degC")}
@@ -273,13 +276,17 @@ class E3216(Driver):
         return Verdict(state="partial", why=why, achieved=achieved)
 
     def stop(self) -> None:
-        """Lowest setpoint, programme reset; harmless twice. Raises InstrumentFault when a programme goes on."""
-        if self._decimals is None:
-            self.open()
-        lowest = round(self._limits_c[0] * 10.0 ** (self._decimals or 0))
-        self._write(REMOTE_SETPOINT, lowest, urgent=True)
+        """Lowest remote setpoint, programme reset; harmless twice. Raises InstrumentFault when a programme goes on.
+
+        Where a programme controls, nothing comes before its reset: no register that may be missing, no open().
+        """
+        if self._remote:
+            if self._decimals is None:
+                self.open()
+            lowest = round(self._limits_c[0] * 10.0 ** (self._decimals or 0))
+            self._write(REMOTE_SETPOINT, lowest, urgent=True)
         self._hold = None
-        if self._ask(PROGRAM_STATUS) != RESET:
+        if not self._remote or self._ask(PROGRAM_STATUS) != RESET:
             self._write(PROGRAM_STATUS, RESET, urgent=True)
             if (state := self._ask(PROGRAM_STATUS)) != RESET:
                 raise InstrumentFault(f"its programme is in state {state} after it was reset", kind="runaway")

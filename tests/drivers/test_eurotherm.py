@@ -358,6 +358,36 @@ def test_a_programme_that_resets_itself_at_its_end_is_done():
     assert it.device.program.state == 0
 
 
+def test_off_ends_a_programme_that_this_process_began():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    it.wait(60.0)
+    it.begin("off", "act-2")
+    assert it.look().done and it.device.program.state == 0
+    assert it.happened("off", {}, {}, "act-2").state == "done"
+
+
+def test_a_programme_is_reset_though_the_remote_setpoint_is_refused():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    write = it.device._write
+    it.device._write = lambda number, value, now_s: write(9999 if number == 26 else number, value, now_s)
+    it.driver.stop()
+    assert it.device.program.state == 0
+    assert it.happened("off", {}, {}, "act-2").state == "done"
+
+
+def test_a_driver_that_cannot_be_opened_can_reset_the_programme():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    read = it.device._read
+    it.device._read = lambda number, now_s: 1 if number == 516 else read(number, now_s)
+    with pytest.raises(InstrumentFault, match="not count in degC"):
+        it.restarted().open()
+    it.driver.stop()
+    assert it.device.program.state == 0
+
+
 def test_a_stop_that_does_not_reset_the_programme_is_not_believed():
     it = furnace()
     it.begin("run_program", **PROGRAM)
@@ -413,6 +443,7 @@ def test_who_makes_it_safe_depends_on_the_way_of_control():
     assert E3216.watchdog({"control": "program"}) == ""
     assert set(E3216.declare({})) == {"hold", "off"}
     assert set(E3216.declare({"control": "program"})) == {"run_program", "off"}
+    assert E3216.declare({})["off"].stops
 
 
 def test_the_expected_times():
