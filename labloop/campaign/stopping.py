@@ -6,7 +6,7 @@
                     values seen are its corner)
     regret_below    the model's bound of what could still be gained: the best that is believable anywhere (95 %) less
                     the worst that is believable of the best that was measured (Makarova et al., 2022)
-    chance_below    nowhere is the model's chance of beating the best so far above this
+    chance_below    nowhere is the model's chance of beating the best so far, by more than the noise, above this
     all             holds when every rule in it holds at once; otherwise any one rule suffices
 
 The last two ask the planner, whose view comes with each proposal it makes: a campaign stops instead of the trial that
@@ -61,7 +61,8 @@ class Stopping:
             yield "no_improvement", self._no_improvement(rules.no_improvement, trials)
         if rules.plateau is not None:
             yield "plateau", self._plateau(rules.plateau.trials, rules.plateau.gain, trials)
-        view = outlook or {}
+        kept = any(self._objective.feasible(trial) for trial in trials)
+        view = (outlook or {}) if kept else {}
         if rules.regret_below is not None:
             bound = view.get(REGRET)
             held = bound is not None and bound < rules.regret_below
@@ -76,8 +77,8 @@ class Stopping:
             chance = view.get(CHANCE)
             held = chance is not None and chance < rules.chance_below
             yield "chance_below", (
-                f"nowhere left is the chance of beating the best above {chance:.2%}, by the model (asked for: below "
-                f"{rules.chance_below:.3g}); {self._best(trials)}"
+                f"nowhere left is the chance of beating the best by more than the noise above {chance:.2%}, by the "
+                f"model (asked for: below {rules.chance_below:.3g}); {self._best(trials)}"
                 if held
                 else None
             )

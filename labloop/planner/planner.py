@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from .known import Observations
 from .outlook import outlook
 from .proposal import Proposal
 from .search import Effort, Found, maximize
+from .surrogate import Model
 from .threads import one_thread
 
 SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples
@@ -115,25 +115,6 @@ class _Turn:
     @property
     def mixed(self) -> int:
         return trial_seed(self.seed, self.turn)
-
-
-class Model(Protocol):
-    """What a proposal is told from, whoever fitted it."""
-
-    @property
-    def outcomes(self) -> tuple[str, ...]:
-        """The outcomes, in the order of the columns."""
-
-    @property
-    def scales(self) -> tuple[float, ...]:
-        """Their spreads."""
-
-    @property
-    def words(self) -> str:
-        """The model in a sentence."""
-
-    def predict(self, points: Array) -> tuple[Array, Array]:
-        """Mean and sd of the noiseless outcomes, each N x m."""
 
 
 class Believer:
@@ -278,4 +259,4 @@ def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict
     return "; ".join(parts)
 
 
-__all__ = ["Believer", "Encoding", "Engine", "Model", "Problem", "plan", "score_of", "trial_seed", "turn_of"]
+__all__ = ["Believer", "Encoding", "Engine", "Problem", "plan", "score_of", "trial_seed", "turn_of"]

@@ -15,6 +15,7 @@ A fit that fails raises SurrogateError: never a silent second best.
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,29 @@ LENGTH_LOC, LENGTH_SCALE = 0.7, 1.0
 HAMMING_LOC, HAMMING_SCALE = 1.4142, 1.3
 ALL_LEARNT, MOST_LEARNT = 128, 512
 MOST_REMEMBERED = 64  # fits; a campaign needs a few at a time
+
+
+class Model(Protocol):
+    """What a proposal is told from, whoever fitted it."""
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """The outcomes, in the order of the columns."""
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Their spreads."""
+
+    @property
+    def noises(self) -> tuple[float, ...]:
+        """Sd of the learnt noise of one measurement of each."""
+
+    @property
+    def words(self) -> str:
+        """The model in a sentence."""
+
+    def predict(self, points: Array) -> tuple[Array, Array]:
+        """Mean and sd of the noiseless outcomes, each N x m."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +95,11 @@ class Surrogate:
     def scales(self) -> tuple[float, ...]:
         """What each outcome was divided by."""
         return tuple(belief.scale for belief in self.beliefs)
+
+    @property
+    def noises(self) -> tuple[float, ...]:
+        """Sd of the learnt noise of one measurement of each outcome."""
+        return tuple(belief.noise_sd for belief in self.beliefs)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Mean and sd of the noiseless outcomes, each N x m."""

@@ -22,8 +22,9 @@ from .design import spread
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .history import read
-from .planner import Believer, Model, score_of, trial_seed, turn_of
+from .planner import Believer, score_of, trial_seed, turn_of
 from .problem import read_problem
+from .surrogate import Model
 from .threads import one_thread
 
 BASE_POINTS = 512  # of the quasi-random pair A, B: shares repeat to about 0.02 (test_thought: a known function's)

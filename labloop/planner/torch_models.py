@@ -62,6 +62,7 @@ class Surrogate:
     outcomes: tuple[str, ...]
     model: Any  # SingleTaskGP, or ModelListGP of several; BoTorch's own types do not say what a model has
     scales: tuple[float, ...]  # what each outcome was divided by
+    noises: tuple[float, ...]  # sd of the learnt noise of one measurement of each
     words: str
 
     def predict(self, points: Array) -> tuple[Array, Array]:
@@ -81,11 +82,10 @@ def fit(data: Mapping[str, Observations], encoding: Encoding, kernel: str = "mat
         except (BotorchError, RuntimeError, ValueError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
     scales = tuple(float(model.outcome_transform.stdvs.mean()) for model in models)
-    noise = ", ".join(
-        f"{outcome}: {_noise_sd(model) * scale:.3g}" for outcome, model, scale in zip(data, models, scales, strict=True)
-    )
+    noises = tuple(_noise_sd(model) * scale for model, scale in zip(models, scales, strict=True))
+    noise = ", ".join(f"{outcome}: {one:.3g}" for outcome, one in zip(data, noises, strict=True))
     words = f"GP {kernel}{' x hamming' if encoding.labels else ''}; learnt noise sd {noise}"
-    return Surrogate(tuple(data), models[0] if len(models) == 1 else ModelListGP(*models), scales, words)
+    return Surrogate(tuple(data), models[0] if len(models) == 1 else ModelListGP(*models), scales, noises, words)
 
 
 def _fit_one(observations: Observations, encoding: Encoding, kernel: str) -> SingleTaskGP:

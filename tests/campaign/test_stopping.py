@@ -62,6 +62,14 @@ def test_the_planners_outlook_stops() -> None:
     assert said is not None and "above 0.20%" in said
 
 
+def test_the_planners_outlook_stops_nothing_that_never_kept_its_limit() -> None:
+    rule = stopping({"y": {"goal": "maximize"}, "z": {"limit": "<= 2"}}, {"regret_below": 0.5, "chance_below": 0.05})
+    nothing_left = {"regret_bound": 0.1, "best_chance": 0.001}
+    broken = [{"y": 1.0, "z": 3.0}, {"y": 2.0, "z": 4.0}]
+    assert rule.reason(trials(*broken), nothing_left) is None
+    assert rule.reason(trials(*broken, {"y": 0.0, "z": 1.0}), nothing_left) is not None
+
+
 def test_rules_can_be_asked_to_hold_together() -> None:
     rule = stopping(ONE, {"all": {"no_improvement": 2, "chance_below": 0.05}})
     flat = trials(5.0, 1.0, 2.0)
