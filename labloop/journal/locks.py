@@ -153,8 +153,12 @@ class FileLock:
             raise from_os(error, self.path, "write this file") from error
 
     def check(self) -> None:
-        """Make sure that the lock is still ours: somebody may have deleted its file. Raises StoreLocked."""
-        if self._handle is None or not same_file(self._handle, self.path):
+        """Make sure that the lock is still ours: somebody may have deleted its file. Raises StoreLocked, StoreError."""
+        try:
+            ours = self._handle is not None and same_file(self._handle, self.path)
+        except OSError as error:
+            raise from_os(error, self.path, "look at this lock") from error
+        if not ours:
             raise StoreLocked(
                 f"{self.path}: this lock is lost (its file was deleted or replaced). End this process; nobody may"
                 " delete that file while a run lives."

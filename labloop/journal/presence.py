@@ -129,11 +129,12 @@ def look_at_guard(folder: Path) -> GuardState:
 
 
 def guard_left_unsafe(folder: Path) -> int | None:
-    """Say how many instruments a guard could not make safe; None: it has not acted. Raises StoreError."""
+    """Say how many things a guard could not make safe; None: it has not acted, or did not say. Raises StoreError."""
     if look_at_guard(folder) != "acted":
         return None
     holder = locks.last_holder(folder / GUARD_LOCK)
-    return int(holder.note.get("unsafe", 0)) if holder is not None else None
+    unsafe = holder.note.get("unsafe") if holder is not None else None
+    return unsafe if isinstance(unsafe, int) else None
 
 
 def last_runner(folder: Path) -> Holder | None:

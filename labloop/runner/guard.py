@@ -15,9 +15,13 @@ and then goes through, in this order:
     the bench's lock is taken. If a runner was faster (`labloop resume`), that one has its own guard: stand down
     the lease must still be the runner's that it watched. If it was given back, all is well: stand down
     the epoch is raised: whatever is left of the runner writes no byte any more
-    LeaseTaken is journaled in bench.db; but a disk that takes nothing does not hold up what follows
+    LeaseTaken is journaled in bench.db
     every instrument is asked, read, stopped (see bench.rescue); nothing is ever set
     GuardActed is journaled, with what was read before anything was written; the run learns it at its next start
+
+Only that somebody else has the bench lets it stand down. A disk that takes nothing (full, read-only, broken) is a
+likely reason for a runner's death and none to leave a heater on: what it does not give of lock, lease and journal is
+done without, and the log says so.
 
 A run that ends by itself gives its lease back, and the guard ends without an act. SIGINT, SIGHUP, SIGQUIT and SIGTERM
 are not for the guard: it goes when the run goes.
@@ -30,8 +34,8 @@ import select
 import signal
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -85,6 +89,18 @@ class Watched:
         return str(self.folder.resolve())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted:
+    """What the guard did. ``unwritten``: why bench.db does not say so (empty: it does)."""
+
+    rescued: Rescued
+    unwritten: str = ""
+
+
+class NotOurs(Exception):
+    """Somebody else has the bench: nothing is done to it."""
+
+
 class Guard:
     """Watches one runner and acts once. Made early: drivers are loaded here, so that an act only opens ports."""
 
@@ -99,6 +115,7 @@ class Guard:
         self.rescue = Rescue(self.lab, partial(connect_real, folder=self.lab.folder))
         self._recorder = ThreadPoolExecutor(1, "record")
         self._told = False
+        self._mute = False
 
     # --- watching -------------------------------------------------------------------------------------------------
 
@@ -123,7 +140,7 @@ class Guard:
                     return ""
                 if locks.process_started(watched.pid) != watched.started:
                     return "" if self.given_back() else f"the runner (process {watched.pid}) was gone"
-                lock.write(state=WATCHING, beat_s=now_s)
+                self._live(lock, now_s)
             seen = self._beat()
             # Counted only while this process lives itself: a machine that stood still did not hang.
             silent_s = silent_s + min(now_s - looked_s, 2 * LOOK_S) if seen == beat else 0.0
@@ -140,14 +157,32 @@ class Guard:
             self.rescue.known |= {name: (str(model), str(serial)) for name, (model, serial) in told["known"].items()}
         return rest
 
+    def _live(self, lock: FileLock, now_s: float) -> None:
+        """Say that it watches. One that cannot say so watches on; one whose lock is lost ends, and is replaced."""
+        try:
+            lock.write(state=WATCHING, beat_s=now_s)
+        except StoreLocked:
+            raise
+        except StoreError as error:
+            if not self._mute:
+                say(f"watches on, and cannot say so: {error}")
+            self._mute = True
+
     def _beat(self) -> float | None:
-        runner = presence.last_runner(self.watched.folder)
+        """The runner's last heartbeat. None: there is none, or it cannot be read, which is no sign of life either."""
+        try:
+            runner = presence.last_runner(self.watched.folder)
+        except StoreError:
+            return None
         beat_s = runner.note.get("beat_s") if runner is not None else None
         return float(beat_s) if isinstance(beat_s, (int, float)) else None
 
     def given_back(self) -> bool:
-        """Say whether the bench is not this runner's any more, or never was."""
-        held = leaseholder(self.bench)
+        """Say whether the bench is not this runner's any more, or never was. One that nobody can read is its own."""
+        try:
+            held = leaseholder(self.bench)
+        except StoreError:
+            return False
         return held is None or held.released or not self._is_watched(held.pid, held.started)
 
     def _is_watched(self, pid: int, started: str) -> bool:
@@ -155,48 +190,84 @@ class Guard:
 
     # --- acting ---------------------------------------------------------------------------------------------------
 
-    def act(self, why: str) -> Rescued | None:
-        """Make the bench safe and journal it. None: the bench is somebody else's, nothing was done.
-
-        Raises StoreError: it was done, and could not be journaled.
-        """
+    def act(self, why: str) -> Acted | None:
+        """Make the bench safe and journal it. None: the bench is somebody else's, nothing was done."""
         began_s = time.monotonic()
         if locks.process_started(self.watched.pid) == self.watched.started:
             why += f", and was ended{'' if end_process(self.watched.pid, self.watched.started) else ' (it resists)'}"
-        path = self.bench / "bench.db"
         try:
-            lock: FileLock | None = take_lock(path, TAKE_S)
-        except StoreLocked as error:
-            holder = locks.last_holder(lock_path(path))
-            if holder is None or not self._is_watched(holder.pid, holder.started):
-                say(f"stands down: {error}")
-                return None
-            lock = None  # it is dying and holds the file still; it will never come to write again
-        if self.given_back():
-            if lock is not None:
-                lock.release()
-            say("stands down: the bench is not this runner's any more")
+            lock = self._lock()
+            lease = self._lease(lock)
+        except NotOurs as error:
+            say(f"stands down: {error}")
             return None
-        lease = Lease.take(self.bench, self.watched.name, "guard")
         say(f"acts: {why}")
-        recording = self._recorder.submit(self._open_book, path, lock, lease.epoch)
+        recording = self._recorder.submit(self._open_book, lock, lease)
         wait([recording], RECORD_S)
         self.rescue.connect = fenced(self.rescue.connect, lease)
         rescued = self.rescue.run()
         took_s = round(time.monotonic() - began_s, 3)
         say(f"acted in {took_s:g} s; {'; '.join(rescued.errors) or 'the bench is safe'}")
-        try:
-            with closing(recording.result()) as book:
-                book.record(fact_of(lease.epoch, self.watched.name, why, rescued, took_s))
-        finally:
-            lease.release()
-            lease.close()
-        return rescued
+        return Acted(rescued=rescued, unwritten=self._write_down(recording, lease, why, rescued, took_s))
 
-    def _open_book(self, path: Path, lock: FileLock | None, epoch: int) -> BenchBook:
-        book = BenchBook(Journal.open(path, utc_stamp, lock=lock, wait_s=60.0))
+    def _lock(self) -> FileLock | None:
+        """The lock of the bench's journal; None: the disk does not give it, and nobody else has it. Raises NotOurs."""
+        path = self.bench / "bench.db"
+        try:
+            return take_lock(path, TAKE_S)
+        except StoreLocked as error:
+            self._yield_to_others(lock_path(path), error)
+        except StoreError as error:
+            say(f"goes on without the lock: {error}")
+            with suppress(StoreError):  # what cannot be taken may be looked at all the same
+                if locks.held(lock_path(path)):
+                    self._yield_to_others(lock_path(path), error)
+        return None
+
+    def _yield_to_others(self, path: Path, error: StoreError) -> None:
+        """Raises NotOurs, but for a runner that is dying and holds the file still: it comes to no more writing."""
+        holder = None
+        with suppress(StoreError):
+            holder = locks.last_holder(path)
+        if holder is None or not self._is_watched(holder.pid, holder.started):
+            raise NotOurs(str(error)) from error
+
+    def _lease(self, lock: FileLock | None) -> Lease | None:
+        """The bench's lease; None: the disk does not give it. Raises NotOurs."""
+        if self.given_back():
+            if lock is not None:
+                lock.release()
+            raise NotOurs("the bench is not this runner's any more")
+        try:
+            return Lease.take(self.bench, self.watched.name, "guard")
+        except StoreError as error:
+            say(f"goes on without the lease: {error}")
+            return None
+
+    def _open_book(self, lock: FileLock | None, lease: Lease | None) -> BenchBook:
+        book = BenchBook(Journal.open(self.bench / "bench.db", utc_stamp, lock=lock, wait_s=60.0))
+        epoch = book.state.epoch + 1 if lease is None else lease.epoch
         book.record(e.LeaseTaken(epoch=epoch, run=self.watched.name, mode=GUARD))
         return book
+
+    def _write_down(
+        self, recording: Future[BenchBook], lease: Lease | None, why: str, rescued: Rescued, took_s: float
+    ) -> str:
+        """Journal what was done and give the lease back; what kept it from that ("": nothing)."""
+        unwritten = ""
+        try:
+            with closing(recording.result()) as book:
+                book.record(fact_of(book.state.epoch, self.watched.name, why, rescued, took_s))
+        except (StoreError, OSError) as error:
+            unwritten = str(error)
+            say(f"could not journal what it did: {error}")
+        if lease is not None:
+            try:
+                lease.release()
+            except StoreError as error:
+                say(f"could not give the lease back: {error}")
+            lease.close()
+        return unwritten
 
 
 def act_now(folder: Path, why: str) -> str:
@@ -212,10 +283,12 @@ def act_now(folder: Path, why: str) -> str:
     if guard.given_back():
         return ""
     gone = locks.process_started(runner.pid) != runner.started
-    rescued = guard.act(f"{why}; the runner (process {runner.pid}) {'was gone' if gone else 'hung'}")
-    if rescued is None:
+    acted = guard.act(f"{why}; the runner (process {runner.pid}) {'was gone' if gone else 'hung'}")
+    if acted is None:
         return "somebody else has the bench"
-    return f"the bench is NOT safe: {'; '.join(rescued.errors)}" if rescued.errors else "the bench is safe"
+    errors = acted.rescued.errors
+    said = f"the bench is NOT safe: {'; '.join(errors)}" if errors else "the bench is safe"
+    return f"{said}; it could not be journaled: {acted.unwritten}" if acted.unwritten else said
 
 
 def fact_of(epoch: int, run: str, why: str, rescued: Rescued, took_s: float) -> e.GuardActed:
@@ -253,13 +326,18 @@ def end_process(pid: int, started: str) -> bool:
 
 
 def say(text: str) -> None:
-    """Into the guard's log."""
-    sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} guard {os.getpid()} {text}\n")
-    sys.stderr.flush()
+    """Into the guard's log. On a disk that takes nothing there is nobody else to tell, and no reason to stop."""
+    with suppress(OSError):
+        sys.stderr.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} guard {os.getpid()} {text}\n")
+        sys.stderr.flush()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Watch, and act where that is called for. 0: the run ended by itself, or the bench is safe; 3: it is not."""
+    """Watch, and act where that is called for.
+
+    0: the run ended by itself, or the bench is safe; 3: it is not, or what was done could not be journaled; 2: it could
+    not begin.
+    """
     for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGTERM", "SIGTSTP", "SIGPIPE"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -284,21 +362,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _watch_and_act(guard: Guard, lock: FileLock) -> int:
     why = guard.watch(lock, sys.stdin.fileno())
     if not why:
-        lock.write(state=ENDED)
+        _note(lock, state=ENDED)
         return 0
-    lock.write(state=ACTING)
+    _note(lock, state=ACTING)
     note: dict[str, Any] = {"state": ENDED}
     try:
-        rescued = guard.act(why)
-        if rescued is not None:
-            note = {"state": presence.ACTED, "at": utc_stamp(), "unsafe": len(rescued.errors)}
-        return 3 if rescued is not None and rescued.errors else 0
-    except StoreError as error:
-        say(f"could not journal what it did: {error}")
-        note = {"state": presence.ACTED, "at": utc_stamp(), "unjournaled": True}
-        return 3
+        acted = guard.act(why)
+        if acted is None:
+            return 0
+        unsafe = len(acted.rescued.errors)
+        note = {"state": presence.ACTED, "at": utc_stamp(), "unsafe": unsafe, "journaled": not acted.unwritten}
+        return 3 if unsafe or acted.unwritten else 0
     finally:
+        _note(lock, **note)
+
+
+def _note(lock: FileLock, **note: Any) -> None:
+    """Into the lock's file, for whoever asks after the guard; what it does comes first."""
+    try:
         lock.write(**note)
+    except StoreError as error:
+        say(f"could not note {note['state']}: {error}")
 
 
 if __name__ == "__main__":

@@ -67,21 +67,14 @@ class Lease:
         Raises StoreLocked while its former controller stands in the middle of a write; StoreError.
         """
         path = folder / FILE
-        with _open(path, create=True) as handle:
-            until_s = time.monotonic() + wait_s
-            while not locks.try_lock(handle, shared=False):
-                if time.monotonic() > until_s:
-                    raise StoreLocked(
-                        f"{path}: its controller stands in the middle of a write to an instrument. End that process."
-                    )
-                time.sleep(TRY_AGAIN_S)
+        with _alone(path, wait_s, create=True) as handle:
             before = _decode(os.pread(handle, SIZE, 0))
             pid = os.getpid()
             holder = Leaseholder(
                 epoch=max((before.epoch if before else 0) + 1, at_least), run=run, by=by, pid=pid,
                 started=locks.process_started(pid) or "", host=socket.gethostname(),
             )  # fmt: skip
-            _write(handle, path, holder)
+            os.pwrite(handle, _encode(holder), 0)
         return cls(path, holder)
 
     def holds(self) -> bool:
@@ -89,13 +82,16 @@ class Lease:
         return holder(self.path.parent) == _decode(_encode(self.holder))
 
     def release(self) -> None:
-        """Say in the file that the bench is free, if it still is ours. Raises StoreError."""
+        """Say in the file that the bench is free, if it still is ours.
+
+        Raises StoreLocked while a write of ours does not end; StoreError.
+        """
         if not self.holds():
             return
-        with _open(self.path) as handle:
+        with _alone(self.path, TAKE_S) as handle:
             if os.pread(handle, SIZE, 0) == _encode(self.holder):
                 self.holder = msgspec.structs.replace(self.holder, released=True)
-                _write(handle, self.path, self.holder)
+                os.pwrite(handle, _encode(self.holder), 0)
 
     def fence(self) -> "Fence":
         """What one link asks before it writes."""
@@ -183,20 +179,21 @@ def holder(folder: Path) -> Leaseholder | None:
 
 
 @contextmanager
-def _open(path: Path, create: bool = False) -> Iterator[int]:
+def _alone(path: Path, wait_s: float, create: bool = False) -> Iterator[int]:
+    """The lease's file, read and written by nobody else meanwhile. Raises StoreLocked, StoreError."""
     try:
         handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
-    except OSError as error:
-        raise from_os(error, path, "write this lease") from error
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _write(handle: int, path: Path, holder: Leaseholder) -> None:
-    try:
-        os.pwrite(handle, _encode(holder), 0)
+        try:
+            until_s = time.monotonic() + wait_s
+            while not locks.try_lock(handle, shared=False):
+                if time.monotonic() > until_s:
+                    raise StoreLocked(
+                        f"{path}: its controller stands in the middle of a write to an instrument. End that process."
+                    )
+                time.sleep(TRY_AGAIN_S)
+            yield handle
+        finally:
+            os.close(handle)
     except OSError as error:
         raise from_os(error, path, "write this lease") from error
 

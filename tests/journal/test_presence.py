@@ -9,9 +9,10 @@ import time
 import msgspec
 import pytest
 
-from labloop.journal import Presence, StoreLocked, look
+from labloop.journal import Presence, StoreLocked, guard_left_unsafe, look
 from labloop.journal.errors import StoreFull
-from labloop.journal.presence import HUNG_AFTER_S, LOCK, SHOWN, last_runner, shown
+from labloop.journal.locks import FileLock
+from labloop.journal.presence import GUARD_LOCK, HUNG_AFTER_S, LOCK, SHOWN, last_runner, shown
 
 RUNNER = """
 import sys, time
@@ -141,3 +142,19 @@ def test_an_old_beat_counts_only_for_the_process_that_gave_it(folder, change, st
     with Presence(folder, now=Clock(0.0)):
         (folder / LOCK).write_bytes(msgspec.json.encode(msgspec.structs.replace(last_runner(folder), **change)))
         assert look(folder, 1000.0) == state
+
+
+@pytest.mark.parametrize(
+    "note, unsafe",
+    [
+        ({"state": "acted", "unsafe": 0}, 0),
+        ({"state": "acted", "unsafe": 2}, 2),
+        ({"state": "acted"}, None),
+        ({"state": "acted", "unsafe": None}, None),
+        ({"state": "ended", "unsafe": 0}, None),
+    ],
+)
+def test_a_bench_is_called_safe_only_by_a_guard_that_said_so(folder, note, unsafe):
+    folder.mkdir(parents=True)
+    FileLock.take(folder / GUARD_LOCK, "the guard", note=note).release()
+    assert guard_left_unsafe(folder) == unsafe

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign.events import Record
-from labloop.journal import Reader, StoreError, locks, look_at_guard
+from labloop.journal import Reader, StoreError, guard_left_unsafe, locks, look_at_guard
+from labloop.runner import guard as guards
 from labloop.runner.book import BenchBook
 from labloop.runner.clock import utc_stamp
-from labloop.runner.guard import act_now, end_process
+from labloop.runner.guard import Guard, Watched, act_now, end_process
 from labloop.runner.lease import holder
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_rescue import HEATER, SOUND
@@ -25,6 +26,7 @@ from tests.bench.test_rescue import HEATER, SOUND
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ptys, pidfd, flock")
 
 WITHIN_S = 60.0
+NOBODY = locks.Holder(pid=0, started="", host="")
 CAMPAIGN = """
 labloop: 1
 campaign: watched
@@ -210,17 +212,73 @@ def test_an_instrument_that_was_another_one_before_is_named(bench: Any) -> None:
     assert acted.found["a"].state == "stopped" and "box2" in acted.found["a"].notes[0]
 
 
-def test_a_bench_whose_journal_takes_nothing_is_made_safe_all_the_same(bench: Any) -> None:
-    it = bench()
-    for path in it.folder.glob("bench.db*"):
-        if not path.name.endswith(".lock"):
-            path.unlink()
-    (it.folder / "bench.db").mkdir()
+def spoil(folder: Path, *names: str) -> None:
+    """Put folders where the bench's files were: whoever writes or reads one is refused by the system."""
+    for name in names:
+        for path in [folder / name, *folder.glob(f"{name}-*")]:
+            path.unlink(missing_ok=True)
+        (folder / name).mkdir()
+
+
+FILES = ("bench.db", "bench.db.lock", "bench.lease")
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in FILES), FILES], ids=lambda names: "+".join(names))
+@pytest.mark.parametrize("answers_as, unsafe", [("box", 0), ("kettle", 1)])
+def test_a_disk_that_takes_nothing_is_no_reason_to_leave_the_bench_on(
+    bench: Any, names: tuple[str, ...], answers_as: str, unsafe: int
+) -> None:
+    it = bench(name=answers_as)
+    spoil(it.folder, *names)
     it.runner.kill()
     it.gone(it.guard)
+    assert it.device.heard == (STOPPED if answers_as == "box" else [b"name?"])
+    assert look_at_guard(it.run) == "acted" and guard_left_unsafe(it.run) == unsafe
+    written = "could not journal" not in (it.run / "guard.log").read_text()
+    assert written == (names == ("bench.lease",)), "what the disk takes is written down all the same"
+    if written:
+        (acted,) = it.acts()
+        assert (acted.epoch, len(acted.errors)) == (2, unsafe), "an epoch beyond the runner's, by the book"
+
+
+def test_a_bench_that_somebody_holds_is_left_alone_where_its_lock_can_only_be_looked_at(bench: Any) -> None:
+    it = bench()
+    os.kill(it.guard, signal.SIGSTOP)
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    spoil(it.folder, "bench.db.lock")
+    handle = os.open(it.folder / "bench.db.lock", os.O_RDONLY)
+    assert locks.try_lock(handle, shared=False)
+    os.kill(it.guard, signal.SIGCONT)
+    it.gone(it.guard)
+    os.close(handle)
+    assert it.device.heard == [] and look_at_guard(it.run) == "gone" and guard_left_unsafe(it.run) is None
+
+
+def test_a_guard_that_can_say_nothing_watches_and_acts(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own lock takes no beat and no note, its log is on a full disk, and the runner's heart cannot be read."""
+    it = bench()
+    os.kill(it.runner.pid, signal.SIGSTOP)
+    os.kill(it.guard, signal.SIGKILL)
+    started = locks.process_started(it.runner.pid) or ""
+    guard = Guard(Watched(folder=it.run, pid=it.runner.pid, started=started, hung_after_s=0.0))
+    guard._told = True
+    (it.run / "runner.lock").unlink()
+    (it.run / "runner.lock").mkdir()
+    monkeypatch.setattr(guards, "BEAT_S", -1.0)
+    reading, writing = os.pipe()
+    lock = locks.FileLock(it.run / "guard.lock", os.open(it.run / "guard.lock", os.O_RDONLY), NOBODY)
+    with open(reading) as stdin, open("/dev/full", "w") as log:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stderr", log)
+        assert guards._watch_and_act(guard, lock) == 0
+        monkeypatch.undo()
+        with suppress(OSError):
+            log.close()
+    os.close(writing)
     assert it.device.heard == STOPPED
-    assert "could not journal" in (it.run / "guard.log").read_text()
-    assert look_at_guard(it.run) == "acted"
+    assert len(it.acts()) == 1 and it.runner.wait(WITHIN_S) == -signal.SIGKILL
+    assert guard_left_unsafe(it.run) is None, "nobody has said that it is safe"
 
 
 def test_a_guard_that_cannot_begin_says_why(tmp_path: Path) -> None:

@@ -146,3 +146,29 @@ def test_a_fence_that_was_left_holds_nobody_up(tmp_path: Path) -> None:
     assert locks.try_lock(handle, shared=False)
     os.close(handle)
     lease.close()
+
+
+def test_who_gives_the_bench_back_does_not_undo_a_taking_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = Lease.take(tmp_path, "a", "runner")
+    read, refused = os.pread, []
+
+    def then_somebody_comes(handle: int, size: int, at: int) -> bytes:
+        found = read(handle, size, at)
+        monkeypatch.setattr(os, "pread", read)
+        try:
+            Lease.take(tmp_path, "a", "guard", wait_s=0.0)
+        except StoreLocked as error:
+            refused.append(error)
+        return found
+
+    monkeypatch.setattr(os, "pread", then_somebody_comes)
+    old.release()
+    new = Lease.take(tmp_path, "a", "guard")
+    assert refused and new.epoch == old.epoch + 1 and holder(tmp_path) == new.holder
+    with new.fence():
+        pass
+    old.release()
+    assert holder(tmp_path) == new.holder, "somebody else's is not ours to give back"
+    new.close()
