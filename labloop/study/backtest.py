@@ -3,7 +3,7 @@
 Every strategy begins, at one seed, with the same rows drawn by chance (told, not proposed); then it proposes rows that
 were not measured yet, is told what the table says, and so on to the budget. Each course is one line of
 ``courses.jsonl`` in the folder, written when it is done, so a backtest that was ended goes on where it stood: a line
-counts when its table, campaign, budget, first rows, batch and version are the same.
+counts when its table, campaign, files that it names, budget, first rows, batch and version are the same.
 """
 
 import json
@@ -20,11 +20,11 @@ import numpy as np
 from labloop import __version__
 from labloop.campaign.errors import SpecError
 from labloop.campaign.objective import Objective
-from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.campaign.spec import read_spec
 
 from .executor import as_done
 from .measured import Measured, read_measured
-from .scores import score
+from .scores import can_tell, score
 from .strategies import LABLOOP, RANDOM, check_names, strategy
 
 COURSES: Final = "courses.jsonl"
@@ -84,16 +84,24 @@ class Backtest:
         self.spec = read_spec(order.campaign)
         self.measured = read_measured(order.table, self.spec)
         self.objective = Objective(self.spec)
-        for name, path in self.files.items():
-            if name not in (LABLOOP, RANDOM):
-                _refuse_other(self.spec, read_spec(path), path)
+        if not can_tell(self.measured.merit):
+            raise SpecError(
+                f"{order.table}: no condition that keeps the limits is better in every goal than the worst of them, so "
+                "the front has no volume to score by. Give the goals weights, or take a table with more of the space"
+            )
+        self._specs = {name: self.spec if name in (LABLOOP, RANDOM) else read_spec(p) for name, p in self.files.items()}
+        for name, spec in self._specs.items():
+            if spec is not self.spec:
+                _refuse_other(self.measured, read_measured(order.table, spec), self.files[name])
         if not 1 <= order.initial < len(self.measured):
             raise SpecError(f"--initial {order.initial}: must be at least 1 and below the table's {len(self.measured)}")
         if order.seeds < 1:
             raise SpecError(f"--seeds {order.seeds}: must be at least 1")
-        wanted = order.trials or self.spec.budget.trials or 40
+        wanted = order.trials if order.trials is not None else self.spec.budget.trials or 40
         self.trials = min(wanted, len(self.measured))
-        self.batch = order.batch or self.spec.design.batch
+        self.batch = order.batch if order.batch is not None else self.spec.design.batch
+        if self.batch < 1:
+            raise SpecError(f"--batch {self.batch}: must be at least 1")
         if self.trials <= order.initial:
             raise SpecError(f"--trials {self.trials}: leaves nothing to propose after the first {order.initial}")
         self.courses: list[Course] = []
@@ -104,7 +112,7 @@ class Backtest:
         wanted = [
             Piece(
                 name=name, campaign=path, table=self.order.table.resolve(), seed=seed, trials=self.trials,
-                initial=self.order.initial, batch=self.batch, key=self._key(path),
+                initial=self.order.initial, batch=self.batch, key=self._key(name),
             )
             for seed in range(self.order.seeds)
             for name, path in self.files.items()
@@ -113,7 +121,7 @@ class Backtest:
 
     def run(self) -> Iterator[Course]:
         """Run what is missing, and give each course when it is done. Raises SpecError, PlannerError, StoreError."""
-        keys = {name: self._key(path) for name, path in self.files.items()}
+        keys = {name: self._key(name) for name in self.files}
         self.courses = [
             one for one in self._kept() if keys.get(one.strategy) == one.key and one.seed < self.order.seeds
         ]
@@ -193,6 +201,8 @@ class Backtest:
             return []
         except OSError as error:
             raise SpecError(f"{path}: cannot be read ({error.strerror}). Give another folder with --out") from error
+        except UnicodeDecodeError as error:
+            raise SpecError(f"{path}: is no text (UTF-8). Give another folder with --out, or remove it") from error
         kept = []
         for line in lines:
             try:
@@ -201,11 +211,12 @@ class Backtest:
                 continue
         return kept
 
-    def _key(self, campaign: Path) -> str:
+    def _key(self, name: str) -> str:
         """What a course depends on beside strategy and seed."""
+        files = [self.files[name], *(path for _, path in sorted(self._specs[name].files.items()))]
         parts = (
-            self.measured.sha256, sha256(campaign.read_bytes()).hexdigest(), self.trials, self.order.initial,
-            self.batch, __version__,
+            self.measured.sha256, *(sha256(path.read_bytes()).hexdigest() for path in files), self.trials,
+            self.order.initial, self.batch, __version__,
         )  # fmt: skip
         return sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -240,19 +251,27 @@ def _files(against: Sequence[str], campaign: Path) -> dict[str, Path]:
     files = {}
     for one in against:
         name, equals, path = one.partition("=")
-        if equals:
+        if equals and name != RANDOM:
             files[name] = Path(path).resolve()
-        elif name != RANDOM:
-            raise SpecError(f"--against {one}: write {RANDOM}, or NAME=FILE with another campaign file")
+        elif one != RANDOM:
+            raise SpecError(f"--against {one}: write {RANDOM}, or NAME=FILE with another name and campaign file")
         else:
             files[name] = campaign
     return files
 
 
-def _refuse_other(spec: CampaignSpec, other: CampaignSpec, path: Path) -> None:
-    """Two campaigns are compared when they vary the same things and want the same."""
-    if set(spec.parameters) != set(other.parameters) or list(spec.outcomes) != list(other.outcomes):
-        raise SpecError(f"{path}: has other parameters or outcomes than the campaign it is compared with")
+def _refuse_other(measured: Measured, other: Measured, path: Path) -> None:
+    """Two campaigns are compared when they may measure the same rows and find the same of them good."""
+    if measured.settings != other.settings:
+        raise SpecError(
+            f"{path}: of the table {len(other)} conditions lie in its space, and not the same {len(measured)} as in "
+            "that of the campaign it is compared with. Give both the same parameters and constraints"
+        )
+    if not np.array_equal(measured.merit, other.merit):
+        raise SpecError(
+            f"{path}: orders the table's conditions otherwise than the campaign it is compared with. Give both the "
+            "same goals, weights and limits"
+        )
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

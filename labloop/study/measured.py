@@ -55,7 +55,8 @@ class Measured:
 def read_measured(path: Path, spec: CampaignSpec) -> Measured:
     """Read a CSV with a column for each parameter and each outcome, in the units that the campaign declares.
 
-    Raises SpecError, with the line, for what is missing or no number; when fewer than two conditions are left.
+    Raises SpecError, with the line, for what is missing or no number; when fewer than two conditions are left, and when
+    none of them keeps the limits.
     """
     space, objective = Space(spec), Objective(spec)
     groups: dict[tuple[Any, ...], tuple[Settings, list[dict[str, float]]]] = {}
@@ -90,9 +91,18 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
     outcomes = tuple(
         {name: fmean(one[name] for one in found) for name in spec.outcomes} for _, found in groups.values()
     )
+    merit = merits(objective, outcomes)
+    if not np.isfinite(merit).any():
+        limits = ", ".join(
+            f"{n} {one.limit.sense} {one.limit.value:g}" for n, one in spec.outcomes.items() if one.limit
+        )
+        raise SpecError(
+            f"{path}: none of its {len(groups)} conditions in the campaign's space keeps {limits}. Loosen what is too "
+            "tight, or look at the units"
+        )
     return Measured(
-        settings=tuple(settings for settings, _ in groups.values()), outcomes=outcomes,
-        merit=merits(objective, outcomes), replicates=rows - left_out - len(groups), left_out=left_out,
+        settings=tuple(settings for settings, _ in groups.values()), outcomes=outcomes, merit=merit,
+        replicates=rows - left_out - len(groups), left_out=left_out,
         sha256=sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
 

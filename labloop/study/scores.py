@@ -1,13 +1,14 @@
 """What a course of measurements was worth, from the merits of the rows in the order they were measured.
 
-One goal: ``gain`` is 0 at the table's median and 1 at its best; a course's gain is the best so far. ``area`` is its
-mean over the evaluations after the first ones. A front: the share of the table's hypervolume, goals scaled to 0..1 over
-the table and the origin as reference (Zitzler & Thiele 1998; computed by moocore).
+One goal: ``gain`` is 0 at the table's median and 1 at its best; a course's gain is the best so far. What breaks a limit
+is worth what the worst is that keeps them all. ``area`` is the gain's mean over the evaluations after the first ones. A
+front: the share of the table's hypervolume, goals scaled to 0..1 over what keeps the limits and the origin as reference
+(Zitzler & Thiele 1998; computed by moocore).
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import moocore
@@ -30,9 +31,10 @@ class Score:
     to_top: int | None = None
     to_best: int | None = None
 
-    def document(self) -> dict[str, Any]:
-        """As plain data."""
-        return asdict(self)
+
+def can_tell(merit: Array) -> bool:
+    """Whether one course can be told from another; not where the table's front has no volume."""
+    return merit.shape[1] == 1 or _volume(_gains(merit)) > 0.0
 
 
 def score(order: Sequence[int], merit: Array, initial: int) -> Score:
@@ -41,7 +43,7 @@ def score(order: Sequence[int], merit: Array, initial: int) -> Score:
 
 
 def _score_best(order: Sequence[int], merit: Array, initial: int) -> Score:
-    finite = np.where(np.isfinite(merit), merit, merit[np.isfinite(merit)].min(initial=0.0))
+    finite = np.where(np.isfinite(merit), merit, merit[np.isfinite(merit)].min())
     ranked = np.sort(finite)[::-1]
     best, median = float(ranked[0]), float(np.median(finite))
     so_far = np.maximum.accumulate(finite[list(order)])
@@ -55,13 +57,18 @@ def _score_best(order: Sequence[int], merit: Array, initial: int) -> Score:
 
 
 def _score_front(order: Sequence[int], merit: Array, initial: int) -> Score:
+    gains = _gains(merit)
+    whole = _volume(gains)
+    curve = np.array([_volume(gains[list(order[: n + 1])]) / whole for n in range(len(order))])
+    return Score(curve=tuple(float(one) for one in curve), area=_area(curve, initial))
+
+
+def _gains(merit: Array) -> Array:
     finite = np.isfinite(merit).all(axis=1)
     low, high = merit[finite].min(axis=0), merit[finite].max(axis=0)
     gains = (merit - low) / np.where(high > low, high - low, 1.0)
     gains[~finite] = 0.0
-    whole = _volume(gains)
-    curve = np.array([_volume(gains[list(order[: n + 1])]) / whole for n in range(len(order))])
-    return Score(curve=tuple(float(one) for one in curve), area=_area(curve, initial))
+    return np.asarray(gains)
 
 
 def _volume(gains: Array) -> float:

@@ -93,9 +93,47 @@ def test_what_is_done_is_not_done_again(files: tuple[Path, Path], tmp_path: Path
 
 def test_campaigns_are_compared(files: tuple[Path, Path], tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
-    other.write_text(CAMPAIGN + "engine: {acquisition: LogEI}\n")
-    test = Backtest(order(files, tmp_path / "out", seeds=1, trials=7, against=(f"ei={other}", "random")))
-    assert {one.strategy for one in test.run()} == {"labloop", "ei", "random"}
+    other.write_text(CAMPAIGN + "engine: {kernel: rbf}\n")
+    test = Backtest(order(files, tmp_path / "out", seeds=1, trials=7, against=(f"rbf={other}", "random")))
+    assert {one.strategy for one in test.run()} == {"labloop", "rbf", "random"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[0, 10]", "[0, 6]", "26 conditions lie in its space, and not the same 42"),
+        ("[0, 10]", "[-5, 10]", None),  # of the table it holds the same
+        ("maximize", "minimize", "orders the table's conditions otherwise"),
+        ("unit: cm", "unit: cm, limit: <= 2", "orders the table's conditions otherwise"),
+    ],
+)
+def test_campaigns_that_cannot_be_compared_are_refused(
+    files: tuple[Path, Path], tmp_path: Path, old: str, new: str, said: str | None
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(CAMPAIGN.replace(old, new))
+    asked = order(files, tmp_path / "out", against=(f"other={other}",))
+    if said is None:
+        Backtest(asked)
+        return
+    with pytest.raises(SpecError, match=said):
+        Backtest(asked)
+
+
+def test_a_course_counts_for_the_files_that_its_campaign_names_too(files: tuple[Path, Path], tmp_path: Path) -> None:
+    solvents = tmp_path / "solvents.csv"
+    solvents.write_text("name,polarity\nDMF,6.4\nNMP,6.7\n")
+    files[0].write_text(CAMPAIGN.replace("[DMF, NMP]", "solvents.csv, descriptors: [polarity]"))
+    asked = order(files, tmp_path / "out", seeds=1, trials=6)
+    assert len(list(Backtest(asked).run())) == 2 and not Backtest(asked).pieces()
+    solvents.write_text("name,polarity\nDMF,6.4\nNMP,1.0\n")
+    assert len(Backtest(asked).pieces()) == 2
+
+
+def test_a_folder_of_something_else_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / COURSES).write_bytes(b"\xff\xfe{}")
+    with pytest.raises(SpecError, match="is no text"):
+        Backtest(order(files, tmp_path)).pieces()
 
 
 @pytest.mark.parametrize(
@@ -103,10 +141,14 @@ def test_campaigns_are_compared(files: tuple[Path, Path], tmp_path: Path) -> Non
     [
         ({"against": ("chance",)}, "NAME=FILE"),
         ({"against": ("random", "random")}, "once"),
+        ({"against": ("random=other.yaml",)}, "another name"),
         ({"initial": 42}, "below the table's 42"),
         ({"initial": 0}, "at least 1"),
         ({"seeds": 0}, "--seeds 0"),
         ({"trials": 5}, "nothing to propose"),
+        ({"trials": 0}, "--trials 0"),
+        ({"batch": 0}, "--batch 0"),
+        ({"batch": -1}, "--batch -1"),
         ({"jobs": "many"}, "--jobs many"),
         ({"jobs": "0"}, "--jobs 0"),
     ],
@@ -124,10 +166,12 @@ def test_an_order_that_makes_no_sense_is_refused(
         ("x,height\n1,2\n", "no column solvent"),
         ("x,solvent,height\n1,DMF,high\n", ":2: height = 'high' is no number"),
         ("x,solvent,height\n11,DMF,1\n12,DMF,2\n", "of its 2 rows 0 lie in"),
+        ("x,solvent,height\n1,DMF,101\n2,DMF,102\n", "none of its 2 conditions .* keeps height <= 100"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(files: tuple[Path, Path], text: str, said: str) -> None:
     files[1].write_text(text)
+    files[0].write_text(CAMPAIGN.replace("unit: cm", "unit: cm, limit: <= 100"))
     with pytest.raises(SpecError, match=said):
         read_measured(files[1], read_spec(files[0]))
 
@@ -144,12 +188,25 @@ def test_a_course_is_scored_from_the_tables_median_to_its_best() -> None:
 def test_a_condition_that_breaks_a_limit_is_worth_the_least() -> None:
     merit = np.array([[-np.inf], [0.0], [1.0], [2.0]])
     assert score([0, 3], merit, 1).curve == (0.0, 1.0)
+    barren = np.array([[-np.inf], [-np.inf], [-np.inf], [6.0], [7.0]])
+    assert score([0, 3, 4], barren, 1).curve == (0.0, 0.0, 1.0), "no better than the worst that keeps them"
 
 
 def test_a_front_is_scored_by_its_share_of_the_hypervolume() -> None:
     merit = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 0.0]])
     found = score([3, 0, 2], merit, 1)
     assert found.curve == (0.0, 0.0, 1.0) and found.to_top is None
+
+
+def test_a_front_without_volume_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
+    two = "height: {goal: maximize, limit: <= 5}\n  cost: {goal: minimize}"
+    files[0].write_text(CAMPAIGN.replace("height: {goal: maximize, unit: cm}", two))
+    rows = [(x, 3 + x, x) for x in range(9)]  # of those that keep the limit, each is cheaper only as it is lower
+    files[1].write_text("x,solvent,height,cost\n" + "".join(f"{x},DMF,{h},{c}\n" for x, h, c in rows[::4] + rows[2:3]))
+    with pytest.raises(SpecError, match="the front has no volume"):
+        Backtest(order(files, tmp_path / "out", initial=1))
+    files[1].write_text("x,solvent,height,cost\n" + "".join(f"{x},DMF,{h},{c}\n" for x, h, c in rows))
+    Backtest(order(files, tmp_path / "out", initial=1))
 
 
 def test_merit_follows_goals_weights_and_limits(tmp_path: Path) -> None:
