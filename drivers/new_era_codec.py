@@ -69,17 +69,22 @@ class Reply:
 
 
 class NewEraCodec:
-    """Basic and safe-mode frames of one address. ``safe``: only answers with a checksum are believed."""
+    """Basic and safe-mode frames of one address. ``safe``: only answers with a checksum are believed.
+
+    ``unheard``: how many commands went out whose answer was not heard, each of which may have said an alarm.
+    """
 
     def __init__(self, address: int) -> None:
         self.address = address
         self.safe = False
         self.alarm = ""  # the last one said, in answer to whatever was asked: a probe of the line included
+        self.unheard = 0
         self._asked = ""
         self._rest = b""
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
+        self.unheard += 1
         text = f"{self.address}{command.text}".encode("ascii")
         if not self.safe:
             return [text + b"\r"]
@@ -109,15 +114,28 @@ class NewEraCodec:
                 return self._reply(alarm or "", status or "", text, body)
         return None
 
+    def overhears(self, data: bytes | list[bytes]) -> None:
+        """Take the alarm out of an answer that nobody waits for any more."""
+        while self._rest or data:
+            try:
+                if self.feed(data) is None:
+                    return
+            except ProtocolError:  # what makes no sense was taken out, and stays unheard
+                pass
+            data = b""
+
     def _reply(self, alarm: str, status: str, text: str, body: bytes) -> Reply:
+        error = ERROR.fullmatch(text)
+        fits = alarm or error or ANSWERS.get(self._asked, NOTHING).fullmatch(text)
+        # A late answer to an earlier question is none to this one, and was heard all the same.
+        if fits or any(answer.fullmatch(text) for answer in (NOTHING, *ANSWERS.values())):
+            self.unheard = max(0, self.unheard - 1)
+        if not fits:
+            raise ProtocolError(f"{shown(body)} is no answer to {self._asked!r}")
         if alarm:
             self.alarm = alarm
             return Reply(status="S", alarm=alarm)
-        if error := ERROR.fullmatch(text):
-            return Reply(status=status, error=error[1])
-        if not ANSWERS.get(self._asked, NOTHING).fullmatch(text):
-            raise ProtocolError(f"{shown(body)} is no answer to {self._asked!r}")
-        return Reply(status=status, data=text)
+        return Reply(status=status, error=error[1]) if error else Reply(status=status, data=text)
 
     def _frame(self) -> bytes | None:
         """The inside of the next frame, without framing and checksum."""

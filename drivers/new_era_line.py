@@ -32,7 +32,15 @@ class Line:
         self._codec = NewEraCodec(address)
         self.reset = False
         self.alarm = ""
-        self.missed = False
+        self._missed = False
+
+    @property
+    def missed(self) -> bool:
+        return self._missed or self._codec.unheard > 0
+
+    @missed.setter
+    def missed(self, missed: bool) -> None:
+        self._missed, self._codec.unheard = missed, 0
 
     @property
     def safe(self) -> bool:
@@ -44,8 +52,7 @@ class Line:
         self._codec.safe = on
 
     def brake(self) -> None:
-        """Pause pumping, and wait for no answer."""
-        self.missed = True
+        """Pause pumping, and wait for no answer; it is heard in passing (the codec's overhears)."""
         self._send.tell(self._codec, Command("STP"))
 
     def stop(self) -> None:
@@ -116,9 +123,6 @@ class Line:
     def exchange(self, text: str, within_s: float = ANSWER_S) -> Reply:
         try:
             reply: Reply = self._send(self._codec, Command(text), within_s)
-        except (LinkError, ProtocolError):
-            self.missed = True
-            raise
         finally:
             self.note(self._codec.alarm)
             self._codec.alarm = ""

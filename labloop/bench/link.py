@@ -14,6 +14,9 @@ second and another deadline.
 A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands. What is only told (``tell``) goes out at
 once as well; the next exchange lets the line fall quiet first.
 
+What is dropped is shown to the codecs whose answer it may be, if they have ``overhears``: nobody waits for the answer to
+a brake, and it may be the only one that says that the power was cut.
+
 Some instruments want silence before they are spoken to, or lose what is said (``codec.gap_s``). The link keeps it, a
 stop's too: a stop that comes too soon is a stop that was never heard.
 
@@ -96,7 +99,7 @@ class BaseLink:
         self._interrupted = threading.Event()
         # By codec: what was asked, and until when its answer may still come (it made no sense, or stayed out).
         self._owed: dict[int, tuple[Codec, Any, float]] = {}
-        self._told = False  # something was said whose answer nobody waited for
+        self._told: dict[int, Codec] = {}  # who said something whose answer nobody waited for
         self._lost = ""
         self._busy_until_s = float("-inf")
         self.fence: AbstractContextManager[Any] = nullcontext()
@@ -126,7 +129,7 @@ class BaseLink:
         self._keep_silent(codec)
         if self._interrupted.is_set():
             raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
-        self._told = True
+        self._told[id(codec)] = codec
         self._tell(codec, command, self._clock() + TELL_S)
 
     @property
@@ -177,9 +180,9 @@ class BaseLink:
         if self._interrupted.is_set():
             raise LinkInterrupted(f"{self.address}: stopped before {command!r} was sent")
         end_s = self._clock() + deadline_s
-        codec.reset()
         self._drop(QUIET_S if self._told else 0.0, end_s)
-        self._told = False
+        self._told.clear()
+        codec.reset()
         frames = self._tell(codec, command, end_s)
         if not codec.expects_reply(command):
             return None
@@ -255,9 +258,9 @@ class BaseLink:
             return
         probe = codec.probe(owed[1])
         if probe is not None:
-            codec.reset()
             self._drop(max(owed[2] - self._clock(), QUIET_S), self._clock() + FIND_S)
             self._keep_silent(codec)
+            codec.reset()
             if self._interrupted.is_set():
                 raise LinkInterrupted(f"{self.address}: interrupted while it waited for the line to be quiet")
             end_s = self._clock() + deadline_s
@@ -270,7 +273,7 @@ class BaseLink:
         rested_s = self._busy_until_s + float(getattr(codec, "gap_s", 0.0))
         while (left_s := rested_s - self._clock()) > 0.0 and not self._interrupted.is_set():
             if data := self._read(min(self.slice_s, left_s)):
-                self._note("dropped", data)
+                self._dropped(data)
 
     def _drop(self, quiet_s: float, end_s: float) -> None:
         """Throw stale input away until nothing comes for ``quiet_s``, by ``end_s`` at the latest."""
@@ -278,10 +281,18 @@ class BaseLink:
         while self._clock() < end_s and not self._interrupted.is_set():
             data = self._read(max(0.0, min(self.slice_s, heard_s + quiet_s - self._clock())))
             if data:
-                self._note("dropped", data)
+                self._dropped(data)
                 heard_s = self._clock()
             elif self._clock() >= heard_s + quiet_s:
                 return
+
+    def _dropped(self, data: bytes | list[bytes]) -> None:
+        """Show it to those whose answer it may be: it answers no question any more, and may still be news."""
+        self._note("dropped", data)
+        for codec in {**self._told, **{key: owed[0] for key, owed in self._owed.items()}}.values():
+            overhears = getattr(codec, "overhears", None)
+            if overhears is not None:
+                overhears(data)
 
     def _note(self, kind: str, data: bytes | list[bytes]) -> None:
         self.traffic.append(Traffic(at_s=self._clock(), kind=kind, data=_beginning(data, KEPT)))

@@ -519,6 +519,22 @@ def test_a_reset_whose_alarm_was_lost_is_no_sign_that_nothing_was_done(eaten_by)
     assert it.happened("dispense", amounts, before).state == "cannot_tell"
 
 
+@pytest.mark.parametrize("word", ["the whole answer", "no answer"])
+def test_a_brake_is_heard_in_passing(word):
+    """Else every stop of a first act would end in a question: its counters stood at 0 before it."""
+    it = rig()
+    before, amounts = it.driver.counters(), {"rate": Amount(60.0, "uL/min"), "time": Amount(20.0, "s")}
+    it.begin("dispense", rate=(60.0, "uL/min"), time=(20.0, "s"))
+    it.device.power_cycle(it.clock.now_s())  # before anything moved, and heard of
+    it.driver.counters()
+    it.restarted().open()
+    if word == "no answer":
+        deaf(it, b"STP")
+    it.driver.brake()
+    it.driver.stop()
+    assert it.happened("dispense", amounts, before).state == ("not_begun" if word == "the whole answer" else "cannot_tell")
+
+
 def test_an_alarm_that_spoils_the_evidence_is_said_until_the_pump_is_set_up_again():
     it = rig()
     assert it.driver.alarm == ""

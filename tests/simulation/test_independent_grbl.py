@@ -16,11 +16,19 @@ class Streamer(GrblStreamer):
     def __init__(self, port: str) -> None:
         super().__init__(port)
         self.heard: list[str] = []
+        self.more = threading.Condition()
         self.alarms: list[str] = []
         self.alarmed = threading.Event()
 
     def receive_callback(self, data: str) -> None:
-        self.heard.append(data)
+        with self.more:
+            self.heard.append(data)
+            self.more.notify_all()
+
+    def hears(self, line: str) -> bool:
+        """Whether ``line`` was heard; what answers a command may be told to its caller first."""
+        with self.more:
+            return self.more.wait_for(lambda: line in self.heard, 10.0)
 
     def alarm_callback(self, line: str) -> None:
         self.alarms.append(line)
@@ -46,18 +54,18 @@ def test_it_homes_streams_a_program_in_character_counting_and_sees_the_end(strea
     streamer.error_callback = errors.append
     assert streamer.stream(program, completion_timeout=60.0, ack_timeout=20.0)
     assert errors == [] and streamer.alarms == []
-    assert any(line.startswith("[GC:G1 G54 G17 G21 G91 G94 M5 M9 T0 F1500") for line in streamer.heard)
     streamer.sync()
+    assert any(line.startswith("[GC:G1 G54 G17 G21 G91 G94 M5 M9 T0 F1500") for line in streamer.heard)
     assert streamer.last_status["state"] == "Idle"
     assert streamer.last_status["raw"].startswith("<Idle|MPos:-50.000,-20.000,-1.000|")
 
 
 def test_it_is_told_of_errors_and_of_a_reset_in_motion(streamer: Streamer) -> None:
     assert streamer.command("G21") and not streamer.command("G5 X1")
-    assert "error:20" in streamer.heard
+    assert streamer.hears("error:20")
     assert streamer.command("$J=G53 X-150 F100")
     streamer.realtime(b"\x18")
     assert streamer.alarmed.wait(10.0) and streamer.alarms == ["ALARM:3"]
     assert not streamer.command("G21")
-    assert "error:9" in streamer.heard and streamer.unlock()
+    assert streamer.hears("error:9") and streamer.unlock()
     assert streamer.command("G21")
