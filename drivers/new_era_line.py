@@ -7,7 +7,7 @@ after an alarm, and what decides something is believed when it was said twice al
 import math
 from collections.abc import Mapping
 
-from labloop.bench import Exchange, InstrumentFault, LinkError, LinkTimeout, ProtocolError
+from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError
 
 from .new_era_codec import ALARMS, ANSWERS, DAMAGED, ERRORS, Command, NewEraCodec, Reply, Volumes, volumes
 

@@ -14,8 +14,8 @@ second and another deadline.
 A stop (``codec.urgent``) skips that: it goes out at once, and the debt stands. What is only told (``tell``) goes out at
 once as well; the next exchange lets the line fall quiet first.
 
-What is dropped is shown to the codecs whose answer it may be, if they have ``overhears``: nobody waits for the answer to
-a brake, and it may be the only one that says that the power was cut.
+What is dropped is shown to the codecs whose answer it may be, if they have ``overhears``: nobody waits for the answer
+to a brake, and it may be the only one that says that the power was cut.
 
 Some instruments want silence before they are spoken to, or lose what is said (``codec.gap_s``). The link keeps it, a
 stop's too: a stop that comes too soon is a stop that was never heard.

@@ -532,7 +532,8 @@ def test_a_brake_is_heard_in_passing(word):
         deaf(it, b"STP")
     it.driver.brake()
     it.driver.stop()
-    assert it.happened("dispense", amounts, before).state == ("not_begun" if word == "the whole answer" else "cannot_tell")
+    state = it.happened("dispense", amounts, before).state
+    assert state == ("not_begun" if word == "the whole answer" else "cannot_tell")
 
 
 def test_an_alarm_that_spoils_the_evidence_is_said_until_the_pump_is_set_up_again():
