@@ -40,12 +40,13 @@ class GuardActed(Fact, frozen=True, kw_only=True):
 
 
 class StockSet(Fact, frozen=True, kw_only=True):
-    """A person filled or counted: ``name`` holds ``amount`` now."""
+    """A person filled or counted: ``name`` holds ``amount`` now; ``wish``: the request that said so (once only)."""
 
     name: str
     amount: Amount
     by: str = ""
     why: str = ""
+    wish: str = ""
 
 
 class StockDrawn(Fact, frozen=True, kw_only=True):
@@ -71,12 +72,16 @@ class ActCounted(Fact, frozen=True, kw_only=True):
 
 
 class TotalSet(Fact, frozen=True, kw_only=True):
-    """A person emptied or looked: the total ``name`` of the lab file stands at ``amount`` now."""
+    """A person emptied or looked: the total ``name`` of the lab file stands at ``amount`` now.
+
+    ``wish``: the request that said so (once only).
+    """
 
     name: str
     amount: Amount
     by: str = ""
     why: str = ""
+    wish: str = ""
 
 
 class ContentsChanged(Fact, frozen=True, kw_only=True):

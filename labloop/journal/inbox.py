@@ -1,8 +1,8 @@
 """The inbox of a run: what people wish of it.
 
-Anybody who may write the folder posts a file, whole. The runner alone takes it: it journals the wish (its id with it),
-and only then is the file done away with. After a crash in between the file is still there, and its id is in the journal
-already: it is done away with, not granted twice.
+Anybody who may write the folder posts a file, whole. The runner alone takes it: it journals the wish (its id with it)
+and the answer, and only then is the file done away with. After a crash in between the file is still there, and its id
+is in the journal already: answered, it is done away with, not granted twice; not answered, it is answered now.
 
 Files are named by time, and each later than the last one there, so that a clock set back does not turn wishes round.
 """

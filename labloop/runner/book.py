@@ -38,6 +38,7 @@ class BenchState:
     left_at: str = ""  # when it was given back last
     stock: dict[str, e.Amount] = field(default_factory=dict)
     drawn: set[str] = field(default_factory=set)
+    granted: set[str] = field(default_factory=set)  # wishes that said what a stock or a total holds
     contents: dict[str, str] = field(default_factory=dict)
     questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
     guard_acts: list[tuple[str, e.GuardActed]] = field(default_factory=list)  # when, and what
@@ -45,6 +46,8 @@ class BenchState:
 
     def apply(self, record: e.Record) -> None:
         """Add one fact of the bench."""
+        if isinstance(record.event, e.StockSet | e.TotalSet) and record.event.wish:
+            self.granted.add(record.event.wish)
         match record.event:
             case e.LeaseTaken(epoch=epoch, run=run, mode=mode):
                 self.epoch, self.leased_to, self.had_by = epoch, run, run

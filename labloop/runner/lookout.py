@@ -99,18 +99,26 @@ class Lookout:
             if wish.request == "abort" and wish.id not in memory.state.requests:
                 self._end("abort", why(wish), 4, wish.by)
         for wish in wishes:
-            if wish.id in memory.state.requests:  # journaled before a crash; only its file was left
-                memory.request_done(wish.id)
-                continue
-            memory.record(wish)
-            answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s()))
-            memory.record(
-                *answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message)
-            )
-            memory.bench_record(*answer.stock, *answer.totals)
+            effect = ""
+            if memory.state.requests.get(wish.id) is None:  # else answered before a crash: only its file was left
+                effect = self._grant(wish)
             memory.request_done(wish.id)
-            if answer.effect in ("stop", "abort"):
-                self._end(answer.effect, why(wish), 4, wish.by)
+            if effect in ("stop", "abort"):
+                self._end(effect, why(wish), 4, wish.by)
+
+    def _grant(self, wish: e.Requested) -> str:
+        """Journal and answer one wish: its effect. One whose runner was killed before it answered is answered now."""
+        memory = self._memory
+        again = wish.id in memory.state.requests
+        if not again:
+            memory.record(wish)
+        if again and wish.request == "abort":  # acted on before it was journaled, and a person has said resume since
+            answer = requests.Answer(accepted=True, message="it ended the runner that saw it")
+        else:
+            answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s()))
+        memory.bench_record(*answer.stock, *answer.totals)  # first: what is answered is true
+        memory.record(*answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message))
+        return answer.effect
 
 
 def lookout_of(

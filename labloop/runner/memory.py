@@ -85,11 +85,14 @@ class RunMemory:
             with self._store():
                 inbox.done(self.inbox, request)
 
-    def bench_record(self, *facts: Any) -> None:
-        """Commit facts of the bench, which outlive the run."""
-        if self.book is not None and facts:
+    def bench_record(self, *facts: e.StockSet | e.TotalSet) -> None:
+        """Commit facts of the bench, which outlive the run; what a wish said of it only once."""
+        if self.book is None:
+            return
+        granted = self.book.state.granted
+        if new := [fact for fact in facts if fact.wish not in granted]:
             with self._store():
-                self.book.record(*facts)
+                self.book.record(*new)
 
     def harvest(self, spec: CampaignSpec, number: int, t_s: float) -> e.Fact:
         """The fact that a trial whose recipe is done has come to: measured, awaiting, or abandoned with the reason."""

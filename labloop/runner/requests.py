@@ -221,7 +221,7 @@ def _refill(request: e.Requested) -> Answer:
     amount = _amount(text)
     if isinstance(amount, Answer):
         return amount
-    stock = e.StockSet(name=name, amount=amount, by=request.by, why=request.why)
+    stock = e.StockSet(name=name, amount=amount, by=request.by, why=request.why, wish=request.id)
     return Answer(accepted=True, message=f"{name} holds {text} now", stock=[stock])
 
 
@@ -242,7 +242,7 @@ def _empty(request: e.Requested) -> Answer:
     amount = _amount(text)
     if isinstance(amount, Answer):
         return amount
-    total = e.TotalSet(name=name, amount=amount, by=request.by, why=request.why)
+    total = e.TotalSet(name=name, amount=amount, by=request.by, why=request.why, wish=request.id)
     return Answer(accepted=True, message=f"{name} holds {text} now", totals=[total])
 
 

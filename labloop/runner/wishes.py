@@ -106,8 +106,11 @@ def _write(folder: Path, wish: e.Requested) -> Reply:
         lab = None
         if says.accepted and (says.stock or says.totals or says.effect == "resolved"):
             says, lab = _with_bench(folder, state, says)
+        holds = says.stock or says.totals
+        if lab is not None and holds:  # first: what is answered is true
+            _tell_bench(folder, state, lab, wish, says)
         journal.append(wish, *says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
-        if lab is not None:
+        if lab is not None and not holds:  # last: the bench owes the answer until the run has it
             _tell_bench(folder, state, lab, wish, says)
     return Reply(accepted=says.accepted, message=says.message)
 

@@ -108,9 +108,20 @@ def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
     assert (said.code, said.out) == (0, "refill: accepted: pump_pva holds 9 mL now\n")
     with Journal.open(run / "bench.db") as bench:
         fact = list(bench.records())[-1].event
-    assert fact == e.StockSet(name="pump_pva", amount=e.Amount(9.0, "mL"), by="bob")
+    assert isinstance(fact, e.StockSet) and fact.wish
+    assert fact == e.StockSet(name="pump_pva", amount=e.Amount(9.0, "mL"), by="bob", wish=fact.wish)
     told = [json.loads(path.read_text()) for path in (run / "simulators" / "by-hand").glob("*.json")]
     assert told == [{"instrument": "pump_pva", "refill_ul": 9000.0}]
+
+
+def test_a_refill_that_the_bench_cannot_take_down_is_not_accepted(run: Path, labloop: Any) -> None:
+    with Reader(run / "journal.db") as journal:
+        before = list(journal.records())
+    with Journal.open(run / "bench.db"):
+        said = labloop("request", "run", "refill", "pump_pva", "9 mL")
+    assert said.code == 5 and "accepted" not in said.out and "has a controller already" in said.err
+    with Reader(run / "journal.db") as journal:
+        assert list(journal.records()) == before
 
 
 def test_an_amount_that_is_none_is_refused_and_the_run_goes_on_with_one_that_is(run: Path, labloop: Any) -> None:

@@ -1,6 +1,7 @@
 """What comes from outside: requests taken up in order, an abort before everything else."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.journal import Journal, MemoryBlobs, StoreError, StoreFull, inbox
+from labloop.runner.book import BenchBook
 from labloop.runner.lookout import Lookout
 from labloop.runner.memory import RunMemory
 
@@ -55,6 +57,71 @@ def test_an_abort_that_was_journaled_before_a_crash_is_not_done_again(memory: Ru
     ended: list[tuple[str, str]] = []
     looking(memory, ended).take_requests()
     assert ended == [] and list(tmp_path.glob("*.json")) == []
+    assert memory.state.requests == {id: True}, "and whoever wished it is told"
+
+
+class Killed(BaseException):
+    """The runner is gone at once."""
+
+
+def killed_after(commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the runner is killed after so many commits, of whatever journal."""
+    surely, left = Journal.append_surely, [commits]
+
+    def counted(journal: Journal, *facts: Any) -> list[e.Record]:
+        done = surely(journal, *facts)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return done
+
+    monkeypatch.setattr(Journal, "append_surely", counted)
+
+
+def taken_up(memory: RunMemory) -> RunMemory:
+    """What the next runner remembers: the same journals and inbox."""
+    journal = memory.journal
+    after = RunMemory(journal, memory.blobs, s.fold(journal.records()), inbox=memory.inbox)
+    after.book = BenchBook(memory.book.journal) if memory.book is not None else None
+    return after
+
+
+@pytest.mark.parametrize("commits", range(1, 8))
+def test_a_wish_is_granted_once_and_answered_wherever_its_runner_is_killed(
+    commits: int, memory: RunMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.book = BenchBook.memory("bench", lambda: "2026-01-01T00:00:00Z")
+    ids = [inbox.post(tmp_path, *one, by="ann") for one in (
+        ("note", ["hello"]), ("pause", []), ("refill", ["pump", "50", "mL"]),
+    )]  # fmt: skip
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        killed_after(commits, dying)
+        looking(memory, []).take_requests()
+    after = taken_up(memory)
+    after.record(e.RunStarted(resumed=True))
+    looking(after, []).take_requests()
+    assert after.state.requests == dict.fromkeys(ids, True) and list(tmp_path.glob("*.json")) == []
+    facts = [one.event for one in (*memory.journal.records(), *memory.book.journal.records())]
+    for kind in (e.Requested, e.RequestAnswered):
+        assert Counter(one.id for one in facts if isinstance(one, kind)) == dict.fromkeys(ids, 1)
+    assert Counter(type(one) for one in facts if isinstance(one, e.NoteTaken | e.CampaignPaused | e.StockSet)) == {
+        e.NoteTaken: 1, e.CampaignPaused: 1, e.StockSet: 1,
+    }  # fmt: skip
+
+
+def test_a_refill_that_the_bench_knows_is_not_put_down_again_over_what_was_drawn_since(
+    memory: RunMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.book = BenchBook.memory("bench", lambda: "2026-01-01T00:00:00Z")
+    inbox.post(tmp_path, "refill", ["pump", "50", "mL"], by="ann")
+    with monkeypatch.context() as dying, pytest.raises(Killed):
+        killed_after(2, dying)  # the wish, and what it says of the bench
+        looking(memory, []).take_requests()
+    after = taken_up(memory)
+    assert after.book is not None and list(after.state.requests.values()) == [None]
+    after.book.draw("pump", e.Amount(2.0, "mL"), "an act that was asked after")
+    looking(after, []).take_requests()
+    assert after.book.left("pump") == e.Amount(48.0, "mL") and list(after.state.requests.values()) == [True]
 
 
 def test_a_request_is_found_though_the_folders_stamp_did_not_change(

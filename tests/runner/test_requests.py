@@ -131,7 +131,7 @@ def test_an_interlock_that_is_over_waits_for_a_person_and_does_not_end_their_pau
 )
 def test_a_vessel_is_emptied(arguments: tuple[str, ...], amount: e.Amount) -> None:
     says = answer(running(), wish("empty", *arguments), alive=False, t_s=1.0)
-    assert says.accepted and says.totals == [e.TotalSet(name="vessel", amount=amount, by="ann")]
+    assert says.accepted and says.totals == [e.TotalSet(name="vessel", amount=amount, by="ann", wish="r")]
 
 
 @pytest.mark.parametrize("arguments", [(), ("vessel", "-3", "mL"), ("vessel", "much")])
