@@ -34,7 +34,7 @@ from .search import Effort, Found, maximize
 from .surrogate import Model
 from .threads import one_thread
 
-SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples
+SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples: of one number to improve, of a front
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from labloop.campaign.stopping import Stopping
 from . import molecules
 from .encoding import Array, Column, Encoding, Linear, Settings
 from .goals import Goal
-from .planner import Engine, Problem, plan
+from .planner import SAMPLED, Engine, Problem, plan
 from .proposal import Proposal
 from .search import Effort
 
-_WORDS = {"kernel": ("matern", "rbf"), "acquisition": ("LogEI", "LogEHVI", "qLogNEI", "qLogNEHVI")}
+_WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED}
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 
@@ -127,12 +127,16 @@ def _not_yet(spec: CampaignSpec, space: Space) -> list[str]:
 
 def _engine_faults(spec: CampaignSpec) -> list[str]:
     faults = []
+    single, front = SAMPLED
+    fits = front if Objective(spec).pareto else single
     known = (*_WORDS, *_COUNTS)
     for key, value in spec.engine.items():
         place = ("engine", key)
         if key in _WORDS:
             if value not in _WORDS[key]:
                 faults.append(spec.complaint(place, f"must be one of {', '.join(_WORDS[key])}"))
+            elif value in SAMPLED and value != fits:
+                faults.append(spec.complaint(place, f"is not for these goals. Write {fits}, or leave it out"))
         elif key in _COUNTS:
             low, high = _COUNTS[key]
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:

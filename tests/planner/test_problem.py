@@ -10,6 +10,8 @@ from labloop.campaign.spec import read_spec, spec_from_dict
 from labloop.planner.problem import propose, read_problem
 
 CAMPAIGNS = Path(__file__).parents[2] / "campaigns"
+LINE = {"x": {"range": [0, 1]}}
+FRONT = {"a": {"goal": "maximize"}, "b": {"goal": "minimize"}}
 QUICK = {"raw_samples": 64, "restarts": 2, "iterations": 20, "samples": 16}
 
 
@@ -105,9 +107,20 @@ def test_goals_are_read_whole() -> None:
     [
         (campaign({"x": {"range": [0, 1]}}) | {"engine": {"restart": 3}}, "engine.restart.*Did you mean restarts"),
         (campaign({"x": {"range": [0, 1]}}) | {"engine": {"samples": 1}}, "a whole number from 8 to 4096"),
+        (campaign(LINE, engine={"acquisition": "LogEI"}), "acquisition.*must be one of qLogNEI, qLogNEHVI"),
+        (campaign(LINE, engine={"acquisition": "qLogNEHVI"}), "not for these goals. Write qLogNEI,"),
+        (campaign(LINE, FRONT, engine={"acquisition": "qLogNEI"}), "not for these goals. Write qLogNEHVI,"),
         (campaign({"m": {"mixture": ["A", "B"], "at_most": 1}}), "at_most.*is not planned for yet"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_its_place(written: dict, complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         read_problem(spec_from_dict(written))
+
+
+@pytest.mark.parametrize(("outcomes", "forced"), [(None, "qLogNEI"), (FRONT, "qLogNEHVI")])
+def test_an_acquisition_that_fits_is_forced(outcomes: dict | None, forced: str) -> None:
+    assert (
+        read_problem(spec_from_dict(campaign(LINE, outcomes, engine={"acquisition": forced}))).engine.acquisition
+        == forced
+    )
