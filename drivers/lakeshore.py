@@ -15,11 +15,12 @@ sisters (335, 119-055, p. 122; 350, 119-050, p. 154) and the maker's own client.
   temperature it switches its outputs off.
 
 Not confirmed in a manual, so not relied upon: whether SETP? tells the setpoint on its way or its end while it ramps
-(it is only read back when no ramp is under way), and whether HTRST? clears what it tells (it is asked once, for words).
+(it is only read back when no ramp is under way), where the setpoint stays when a ramp is switched off half-way (it is
+sent before and after), and whether HTRST? clears what it tells (it is asked once, for words).
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from labloop.bench import (
@@ -36,18 +37,16 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
-    SpecError,
     Value,
     Verdict,
     action,
     hold_settings,
-    quantity_of,
-    refuse_unknown,
     twice_alike,
     written,
 )
 
 from .lakeshore_codec import HEATER, REFUSED, SENSOR, Command, LakeShoreCodec, bits
+from .lakeshore_options import INPUTS, RANGES, read_loop
 
 # 100 characters take 18 ms at 57600 baud; it answers within 100 ms.
 ANSWER_S = 1.0
@@ -57,21 +56,11 @@ JUMP_K = 0.5
 AGREE_TRIES = 5
 # Setpoints are sent and told with three decimals below 1000 K.
 READ_BACK_K = 0.002
+# A setpoint on a ramp comes nearer to where it was sent; two looks may be wrong by JUMP_K each, in opposite directions.
+AWAY_K = 2.0 * JUMP_K
 ROOM_K, COLDEST_K = 300.0, 4.0
 # Without a ramp: what a cryostat of some kilograms needs between room temperature and its base.
 WAY_S = 3600.0
-INPUTS, OUTPUTS = ("A", "B", "C", "D"), (1, 2)
-RANGES = {"low": 1, "medium": 2, "high": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """Which input and output, with which range and cut-out, a lab file names."""
-
-    place: str
-    output: int
-    range: str
-    cutoff_k: float
 
 
 # The 336 works from 300 mK to 1505 K; sensor and cryostat set narrower limits.
@@ -103,6 +92,9 @@ class LS336(Driver):
         self._loop = read_loop(options)
         self._codec = LakeShoreCodec()
         self._hold: Hold | None = None
+        self._told = False  # whether the last act's setpoint was sent
+        self._before: tuple[bool, float] | None = None  # whether it ramped and to what it was set then, till that came
+        self._nearest_k = math.inf  # how near the setpoint of a hold came to its end, on a ramp
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -225,13 +217,12 @@ class LS336(Driver):
         if hold is None:
             return Progress(done=True)
         now_k, state, range_, ramping, setpoint, heater = self._look()
-        if int(state):
-            raise InstrumentFault(
-                f"input {self._loop.place} has no temperature: {bits(int(state), SENSOR)}", kind="sensor"
-            )
+        self._sound(state)
         if range_ == "0":
             raise InstrumentFault(f"its heater went off by itself: {self._why_off()}", kind="off")
-        if ramping == "0" and abs(float(setpoint) - hold.wanted) > READ_BACK_K:
+        if ramping == "1":
+            self._nears(hold.wanted, float(setpoint))
+        elif abs(float(setpoint) - hold.wanted) > READ_BACK_K:
             raise InstrumentFault(
                 f"its setpoint is {float(setpoint):g} K where {hold.wanted:g} K was sent", kind="setup"
             )
@@ -253,7 +244,7 @@ class LS336(Driver):
         unwatched_s: float,
     ) -> None:  # fmt: skip
         """A hold that goes on: what it was set to is known, and what happened() read back."""
-        self.act = act
+        self.act, self._told, self._before, self._nearest_k = act, True, None, math.inf
         self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s, unit="K")
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
@@ -262,10 +253,16 @@ class LS336(Driver):
         on = range_ != "0"
         if action == "off":
             return Verdict(state="not_begun" if on else "done", why=f"its heater is {'on' if on else 'off'}")
-        wanted_k = float(self.resolved(action, settings)["temperature_k"])
-        as_set = on and (ramping == "1" or abs(float(setpoint) - wanted_k) <= READ_BACK_K)
-        if self._hold is not None and act == self.act and not self._hold.started:
+        values, moves, ours = self.resolved(action, settings), ramping == "1", act == self.act
+        wanted_k = float(values["temperature_k"])
+        if ours and self._untold(moves, float(setpoint), wanted_k):
+            return Verdict(state="not_begun", why="its setpoint was never sent, or never came")
+        if ours and self._hold is not None and not self._hold.started:
             return Verdict(state="not_begun", why="its heater was never told to go on")
+        strange = on and moves and not ours and not self._ramps_at(values.get("ramp_k_min"))
+        if action == "hold" and strange:
+            return Verdict(state="cannot_tell", why="its setpoint moves, and not as this hold would have it")
+        as_set = on and not strange and (moves or abs(float(setpoint) - wanted_k) <= READ_BACK_K)
         if action == "hold" and not as_set:
             return Verdict(
                 state="partial",
@@ -274,10 +271,8 @@ class LS336(Driver):
             )
         if not as_set:
             return Verdict(state="not_begun", why="setpoint and heater range are not as asked for")
-        if action == "hold" or ramping == "1":
-            return Verdict(
-                state="running", why="its setpoint moves" if ramping == "1" else f"it controls to {wanted_k:g} K"
-            )
+        if action == "hold" or moves:
+            return Verdict(state="running", why="its setpoint moves" if moves else f"it controls to {wanted_k:g} K")
         return Verdict(state="done", why="setpoint and heater range are as asked for")
 
     def stop(self) -> None:
@@ -291,35 +286,73 @@ class LS336(Driver):
     # --- how it is said -----------------------------------------------------------------------------------------
 
     def _control(self, temperature_k: float, ramp_k_min: float | None) -> None:
-        output, rate = self._loop.output, 0.0 if ramp_k_min is None else ramp_k_min
-        self._tell(f"RAMP {output},0,{rate:.1f}")
-        if rate and self._range() == 0:
-            now_k, state, *_ = self._look()
-            if int(state):
-                raise InstrumentFault(
-                    f"input {self._loop.place} has no temperature: {bits(int(state), SENSOR)}", kind="sensor"
-                )
-            self._setpoint(float(now_k))  # a ramp begins where it is now, not where the last setpoint was
-        if rate:
-            self._tell(f"RAMP {output},1,{rate:.1f}")
-            on, said = self._sure(f"RAMP? {output}")[0].split(",")
-            if on != "1" or abs(float(said) - rate) > 0.051:
-                raise ProtocolError(f"its ramp reads back as {on},{said} where {rate:g} K/min was sent")
-            self._tell(f"SETP {output},{temperature_k:.3f}")
+        output = self._loop.output
+        self._told, self._before, self._nearest_k = False, None, math.inf
+        now_k, state, range_, ramping, setpoint, _ = self._look()
+        self._sound(state)
+        before = ramping == "1", float(setpoint)
+        if ramp_k_min is not None:
+            # A ramp begins where it is now, not where the last setpoint was; and an older one has ended for certain.
+            before = False, self._jump(float(now_k), ramp_k_min)
+            self._tell(f"RAMP {output},1,{ramp_k_min:.1f}")
+            if not self._ramps_at(ramp_k_min):
+                raise ProtocolError(f"its ramp does not read back as the {ramp_k_min:g} K/min that were sent")
+        self._told, self._before = True, before
+        if self._hold is not None:
+            self._hold.started = range_ != "0"  # where its heater is on, a setpoint acts at once
+        if ramp_k_min is None:
+            self._jump(temperature_k, 0.0)
         else:
-            self._setpoint(temperature_k)
+            self._tell(f"SETP {output},{temperature_k:.3f}")
+        self._before = None
         if self._hold is not None:
             self._hold.started = True
         self._tell(f"RANGE {output},{RANGES[self._loop.range]}")
         if self._range() != RANGES[self._loop.range]:
             raise InstrumentFault(f"its heater does not go on: {self._why_off()}", kind="setup")
 
-    def _setpoint(self, temperature_k: float) -> None:
-        self._tell(f"SETP {self._loop.output},{temperature_k:.3f}")
-        said_k = float(self._sure(f"SETP? {self._loop.output}")[0])
+    def _jump(self, temperature_k: float, rate: float) -> float:
+        """Set it without a ramp, and give what it reads back. Raises InstrumentFault when that is something else.
+
+        One message, and the setpoint first: a ramp that is switched off half-way would else jump to its own end.
+        """
+        output, sent = self._loop.output, f"SETP {self._loop.output},{temperature_k:.3f}"
+        self._tell(f"{sent};RAMP {output},0,{rate:.1f};{sent}")
+        said_k = float(self._sure(f"SETP? {output}")[0])
         if abs(said_k - temperature_k) > READ_BACK_K:
             self.stop()  # it may be on, towards a temperature that nobody asked for
             raise InstrumentFault(f"its setpoint is {said_k:g} K where {temperature_k:g} K was sent", kind="setup")
+        return said_k
+
+    def _ramps_at(self, rate: Value | None) -> bool:
+        """Whether its ramp is switched on, at a rate in K/min."""
+        on, said = self._sure(f"RAMP? {self._loop.output}")[0].split(",")
+        return rate is not None and on == "1" and abs(float(said) - float(rate)) <= 0.051
+
+    def _untold(self, moves: bool, setpoint_k: float, wanted_k: float) -> bool:
+        """Whether the act that is being begun has set nothing yet: the loop stands as it stood before."""
+        if not self._told or self._before is None:
+            return not self._told
+        moved, before_k = self._before
+        if moves or moved:
+            return moves and moved  # what is sent ends an older ramp
+        return abs(setpoint_k - before_k) <= READ_BACK_K < abs(before_k - wanted_k)
+
+    def _nears(self, wanted_k: float, setpoint_k: float) -> None:
+        """Raise InstrumentFault when a setpoint on its way moves away from where it was sent."""
+        away_k = abs(setpoint_k - wanted_k)
+        if away_k > self._nearest_k + AWAY_K:
+            raise InstrumentFault(
+                f"its setpoint moves away from the {wanted_k:g} K that was sent, and is {setpoint_k:g} K now",
+                kind="setup",
+            )
+        self._nearest_k = min(self._nearest_k, away_k)
+
+    def _sound(self, state: str) -> None:
+        if int(state):
+            raise InstrumentFault(
+                f"input {self._loop.place} has no temperature: {bits(int(state), SENSOR)}", kind="sensor"
+            )
 
     def _look(self) -> tuple[str, ...]:
         """Temperature, sensor, range, ramp, setpoint and heater in one answer, said twice alike but for what moves."""
@@ -328,8 +361,8 @@ class LS336(Driver):
         said = self._ask(question)
         for _ in range(AGREE_TRIES):
             before, said = said, self._ask(question)
-            near = all(abs(float(said[n]) - float(before[n])) <= JUMP_K for n in (0, 4))
-            if near and said[1:4] == before[1:4]:
+            far_k, moved_k = (abs(float(said[n]) - float(before[n])) for n in (0, 4))
+            if said[1:4] == before[1:4] and far_k <= JUMP_K and moved_k <= (JUMP_K if said[3] == "1" else READ_BACK_K):
                 return said
         raise ProtocolError(f"{question} is answered differently each time, last with {said}")
 
@@ -357,19 +390,3 @@ class LS336(Driver):
     def _exchange(self, text: str) -> tuple[Any, ...]:
         said: tuple[str, ...] = self.exchange(self._codec, Command(text), ANSWER_S)
         return (*said[:-1], int(said[-1]))
-
-
-def read_loop(options: Mapping[str, Any]) -> Loop:
-    """Read and check the options. Raises SpecError for what makes no sense."""
-    refuse_unknown(options, ("input", "output", "range", "cutoff"), "LS336")
-    place, output, range_ = str(options.get("input", "A")), options.get("output", 1), str(options.get("range", "high"))
-    if place not in INPUTS:
-        raise SpecError(f"input = {place!r} is none of {', '.join(INPUTS)}")
-    if output not in OUTPUTS or isinstance(output, bool):
-        raise SpecError(f"output = {output!r} is neither 1 nor 2, the outputs that heat")
-    if range_ not in RANGES:
-        raise SpecError(f"range = {range_!r} is none of {', '.join(RANGES)}")
-    cutoff_k = quantity_of(options.get("cutoff", 350.0), "K")
-    if not 0.0 <= cutoff_k <= 1505.0:
-        raise SpecError(f"cutoff = {written(cutoff_k, 'K')} is outside 0 (none) to 1505 K")
-    return Loop(place, int(output), range_, cutoff_k)

@@ -1,5 +1,7 @@
 """Lake Shore controllers: the bytes, from captured traces and manuals; and the driver on the simulated cryostat."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +138,108 @@ def test_a_ramp_begins_where_it_is_and_not_where_the_last_setpoint_was():
     assert it.clock.now_s() - it.began_s > 23.0 / 6.0 * 60.0
 
 
+def slowly(it, seconds=0.6):
+    """Let time pass with each exchange; gives where the setpoint stood before each."""
+    exchange, seen = it.driver.exchange, []
+
+    def slow(*args):
+        it.wait(seconds)
+        it.bench.settle(it.clock.now_s())
+        seen.append(it.device.cryostat.setpoint_k)
+        return exchange(*args)
+
+    it.driver.exchange = slow
+    return seen
+
+
+@pytest.mark.parametrize("ramp", [{"ramp": (2.0, "K/min")}, {}], ids=["with a ramp", "at once"])
+def test_an_older_ramp_ends_where_the_new_one_begins_and_not_at_its_own_end(ramp):
+    it = rig(simulation={"start": "14 K"})
+    it.begin("control", temperature=(300.0, "K"), ramp=(1.0, "K/min"))
+    it.wait(30.0)
+    seen = slowly(it)
+    it.begin("hold", "act-2", **HOLD | {"temperature": (30.0, "K")}, **ramp)
+    it.finish()
+    assert max(seen) <= 30.0 and it.device.cryostat.stage_k < 35.0
+    assert it.device.cryostat.loop.target_k == 30.0
+
+
+def test_a_setpoint_that_lost_a_digit_on_its_way_to_a_ramp_is_found_out():
+    it = rig()
+    do = it.device._do
+    it.device._do = lambda text: do(text.replace("SETP 1,100.000", "SETP 1,10.000"))
+    it.begin("hold", **HOLD, ramp=(6.0, "K/min"))
+    with pytest.raises(InstrumentFault, match=r"moves away from the 100 K that was sent, and is 7\d") as caught:
+        it.finish()
+    assert caught.value.kind == "setup" and it.clock.now_s() - it.began_s < 30.0
+
+
+@pytest.mark.parametrize("lost", ["message", "answer"])
+@pytest.mark.parametrize("ramp", [{"ramp": (1.0, "K/min")}, {}], ids=["with a ramp", "at once"])
+@pytest.mark.parametrize("action", ["hold", "control"])
+def test_whatever_is_lost_while_it_is_begun_an_older_ramp_is_not_taken_for_its_own(action, ramp, lost):
+    found = set()
+    for number in itertools.count():
+        it = rig(simulation={"start": "14 K"})
+        it.begin("control", temperature=(300.0, "K"), ramp=(1.0, "K/min"))
+        it.wait(30.0)
+        receive, heard = it.device.receive, []
+
+        def lossy(data, now_s, receive=receive, heard=heard, number=number):
+            heard.extend([data] * bool(data))
+            hit = data and len(heard) - 1 == number
+            answer = b"" if hit and lost == "message" else receive(data, now_s)
+            return b"" if hit else answer
+
+        it.device.receive = lossy
+        settings = {"temperature": (20.0, "K"), **ramp}
+        settings |= {name: HOLD[name] for name in ("tolerance", "time")} if action == "hold" else {}
+        amounts = {name: Amount(*value) for name, value in settings.items()}
+        try:
+            it.begin(action, "act-2", **settings)
+        except LinkError:
+            verdict = it.happened(action, amounts, {}, "act-2")
+            found.add(verdict.state)
+            assert verdict.state in ("not_begun", "running", "done"), verdict
+            assert verdict.state == "not_begun" or it.device.cryostat.loop.target_k == 20.0, number
+            it.begin(action, "act-2", **settings)
+            assert it.device.cryostat.loop.target_k == 20.0
+        else:
+            break
+    assert number > 5 and "not_begun" in found and len(found) > (lost == "answer")
+
+
+def test_another_processs_ramp_is_not_taken_for_a_holds_own():
+    it = rig(simulation={"start": "14 K"})
+    it.begin("control", temperature=(300.0, "K"), ramp=(1.0, "K/min"))
+    it.wait(30.0)
+    it.restarted().open()
+    at_once = {name: Amount(*value) for name, value in HOLD.items()}
+    assert it.happened("hold", at_once, {}, "act-2").state == "cannot_tell"
+    assert it.happened("hold", at_once | {"ramp": Amount(2.0, "K/min")}, {}, "act-2").state == "cannot_tell"
+    assert it.happened("hold", at_once | {"ramp": Amount(1.0, "K/min")}, {}, "act-2").state == "running"
+    assert it.happened("control", {"temperature": Amount(77.0, "K")}, {}, "act-2").state == "not_begun"
+
+
+def test_a_setpoint_that_acted_at_once_was_begun_though_nothing_came_after_it():
+    it = rig()
+    it.begin("control", temperature=(77.0, "K"))
+    tell = it.driver._tell
+
+    def cut(order):
+        tell(order)
+        if order.startswith("SETP 1,100"):
+            it.port.link.interrupt()
+
+    it.driver._tell = cut
+    with pytest.raises(LinkError):
+        it.begin("hold", "act-2", **HOLD)
+    it.port.link.resume()
+    it.driver.stop()
+    amounts = {name: Amount(*value) for name, value in HOLD.items()}
+    assert it.happened("hold", amounts, {}, "act-2").state == "partial"
+
+
 def test_cooling_waits_for_the_cold_head():
     it = rig(simulation={"start": "120 K"})
     it.begin("hold", **HOLD | {"temperature": (90.0, "K")})
@@ -242,7 +346,7 @@ def test_a_setpoint_that_somebody_changed_is_a_fault():
 def test_what_the_controller_refuses_is_a_fault_with_its_register():
     it = rig()
     it.device.set_target = lambda output, value_k: (_ for _ in ()).throw(refusal())
-    with pytest.raises(InstrumentFault, match=r"'SETP 1,100.000' was refused \(event register 16\)") as caught:
+    with pytest.raises(InstrumentFault, match=r"'SETP 1,100.000;.*' was refused \(event register 16\)") as caught:
         it.begin("hold", **HOLD)
     assert caught.value.kind == "refused" and it.device.range["1"] == "0"
 
