@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount
 from labloop.campaign.rules import readings_in
 from labloop.campaign.units import convert
@@ -102,10 +103,15 @@ class Gate:
             unread = [name for name in names if name not in values]
             if unread:
                 raise SafetyError(f"{needs}, and {unread[0]} cannot be read.")
-            if rule.that.evaluate(values):
+            said = ", ".join(f"{name} is {values[name]}" for name in names)
+            try:
+                there = rule.that.evaluate(values)
+            except SpecError as error:  # a reading that is a word ("OFF") is not what is needed
+                there, said = False, str(error)
+            if there:
                 self._missing_since_s.pop(rule.name, None)
                 continue
-            why = f"{needs}, and {', '.join(f'{name} is {values[name]}' for name in names)}"
+            why = f"{needs}, and {said}"
             waited_s = now_s - self._missing_since_s.setdefault(rule.name, now_s)
             if waited_s < rule.within_s:
                 raise NotYet(f"{why}.", min(AGAIN_S, rule.within_s - waited_s))

@@ -92,6 +92,19 @@ def test_what_cannot_be_read_is_not_there(gate):
         gate.admit([heat(50.0)], {}, 0.0)
 
 
+def test_a_word_is_not_what_is_needed(gate):
+    """A reading that comes as a word, like an instrument's OFF, may still become a number."""
+    said = {**wall(20.0), "fan.wall": "OFF"}
+    with pytest.raises(NotYet, match=r"oven.heat needs fan.wall <= 40 degC \(.*lab.yaml:12:.*'OFF' is a word"):
+        gate.admit([heat(50.0)], said, 0.0)
+    gate.admit([heat(50.0)], wall(20.0), 5.0)
+    with pytest.raises(NotYet):
+        gate.admit([heat(50.0)], said, 6.0)
+    with pytest.raises(SafetyError, match="10 s long") as refused:
+        gate.admit([heat(50.0)], said, 16.0)
+    assert not isinstance(refused.value, NotYet)
+
+
 def test_a_limit_depends_on_what_is_measured_and_on_what_was_achieved(gate):
     gate.admit([heat(100.0)], wall(20.0), 0.0)
     with pytest.raises(SafetyError, match="of 80 degC"):
