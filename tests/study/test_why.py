@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from labloop.api import Campaign
+from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import spec_from_dict
 from labloop.planner.thought import Thought
@@ -110,6 +111,50 @@ def test_before_anything_was_hoped_for_limits_come_first() -> None:
             (proposal,) = campaign.ask()
             campaign.tell(proposal.trial, {"height": height(proposal.settings)})
         assert explain(campaign.spec, records(campaign), 9)["hope"]["kind"] == "feasibility"
+
+
+WISHES: dict[str, Any] = {
+    "more": {"y": {"goal": "maximize"}},
+    "target": {"y": {"goal": {"target": 5, "tolerance": 1}}},
+    "limit": {"y": {"goal": "maximize"}, "z": {"limit": "<= 0"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("wish", "best", "predicted", "kind", "chance"),
+    [
+        ("more", {"y": 1.0}, {"y": (2.0, 1.0)}, "improve", 0.841),
+        ("more", {"y": 1.0}, {"y": (0.0, 2.0)}, "explore", 0.309),
+        ("target", {"y": 8.0}, {"y": (5.0, 4.0)}, "improve", 0.547),  # between 2 and 8, not anywhere below 8
+        ("target", {"y": 8.0}, {"y": (9.0, 1.0)}, "explore", 0.159),
+        ("limit", {"y": 1.0, "z": -1.0}, {"y": (2.0, 1.0), "z": (0.0, 1.0)}, "improve", 0.841 / 2),
+    ],
+)
+def test_the_chance_is_that_of_being_better(
+    wish: str, best: dict[str, float], predicted: dict[str, tuple[float, float]], kind: str, chance: float
+) -> None:
+    hope = hoped(WISHES[wish], best, predicted)
+    assert hope["kind"] == kind and hope["chance"] == pytest.approx(chance, abs=0.01)
+
+
+def test_nothing_is_better_than_within_the_tolerance() -> None:
+    hope = hoped(WISHES["target"], {"y": 4.5}, {"y": (5.0, 0.1)})
+    assert hope["chance"] == 0.0
+    assert hope["words"] == "nothing can be better than within the tolerance, where trial 1 is already"
+
+
+def hoped(outcomes: dict[str, Any], best: dict[str, float], predicted: dict[str, tuple[float, float]]) -> Any:
+    """What a proposal hoped for that expected ``predicted`` (mean, sd) when one trial had given ``best``."""
+    spec = spec_from_dict({**SPEC, "parameters": {"x": {"range": [0, 1]}}, "outcomes": outcomes})
+    expected = {name: e.Prediction(mean, sd) for name, (mean, sd) in predicted.items()}
+    facts = [
+        e.CampaignOpened(campaign="hill", run_id="", version="", mode="told", seed=2, campaign_sha256=""),
+        e.ProposalMade(trial=1, sample="S1", settings={"x": 0.1}, source="told"),
+        e.TrialMeasured(trial=1, outcomes={name: e.Reading(value=one) for name, one in best.items()}, by="ann"),
+        e.ProposalMade(trial=2, sample="S2", settings={"x": 0.6}, source="model", predicted=expected),
+    ]
+    at = "2026-01-01T00:00:00+00:00"
+    return explain(spec, [e.Record(seq=seq, at=at, event=fact) for seq, fact in enumerate(facts, 1)], 2)["hope"]
 
 
 def test_there_is_no_thought_without_data(tmp_path: Path) -> None:
