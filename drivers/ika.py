@@ -7,7 +7,7 @@ Source: operating instructions 20014388a, "Interfaces and outputs" (NAMUR comman
   is everything that is not understood: there are no errors. What was set is only known by reading it back.
 * Channels: 1 medium probe, 2 plate, 3 safety circuit, 4 stirrer.
 * ``STATUS_1`` (``11 1`` heats, ``12 1`` does not) and ``STATUS_4`` are undocumented; firmware without them
-  stays silent, and then the driver goes by the set values alone.
+  stays silent, and then nobody can tell whether it heats: a stop is said more often, and an act in doubt again.
 * Some firmware puts the set temperature back to 0 when the heater starts: set, start, read back.
 * The set temperature cannot come near the safety circuit's dial.
 * The plate's own fail-safe: ``OUT_WD1@s`` (s: 20 to 1500) switches heater and stirrer off unless *this command* comes
@@ -15,9 +15,7 @@ Source: operating instructions 20014388a, "Interfaces and outputs" (NAMUR comman
   values of ``OUT_SP_12@`` and ``OUT_SP_42@`` instead. ``OUT_WD2@0`` ends either.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from labloop.bench import (
@@ -29,7 +27,6 @@ from labloop.bench import (
     Hold,
     Identity,
     InstrumentFault,
-    LineFramer,
     LinkTimeout,
     Progress,
     ProtocolError,
@@ -42,17 +39,17 @@ from labloop.bench import (
     action,
     hold_settings,
     refuse_unknown,
-    shown,
     twice_alike,
     written,
 )
 
+from .ika_codec import Command, IkaCodec
 from .ika_watchdog import read_watchdog
 
 # 80 characters (the longest message) take 83 ms at 9600 baud; the plate answers within 100 ms.
 ANSWER_S = 1.0
-# Firmware without STATUS_n is silent; this is all that finding out costs.
-STATUS_S = 0.4
+# Firmware without STATUS_n is silent, and so is a lost answer, but not three times; this is all that finding out costs.
+STATUS_S, STATUS_TRIES = 0.4, 3
 # OUT_SP_1 takes tenths of a degree, the answers have tenths.
 READ_BACK = 0.11
 AMBIENT_C = 20.0
@@ -64,67 +61,6 @@ STOP_TRIES = 2
 ACTIVE = {1: (11.0, 12.0), 4: (1.0, 0.0)}
 # The plate's ramp, for the expected time of a hold: 250 mL of water on an RCT take about a minute for 5 K.
 RAMP_K_S = 5.0 / 60.0
-
-NUMBER = r"-?\d{1,4}(?:\.\d+)?"
-ECHO = re.compile(rf"({NUMBER})")
-NAME = re.compile(r"[A-Z][ -~]{1,30}")
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One message's text: ``IN_PV_1``, ``OUT_SP_1 40.0``, ``START_1``."""
-
-    text: str
-
-    @property
-    def asks(self) -> bool:
-        """Whether it is answered: questions, and the commands with an @, which are echoed."""
-        return self.text.startswith(("IN_", "STATUS_")) or "@" in self.text
-
-
-class IkaCodec:
-    """Lines of text. A number must carry the channel that was asked for; a name is a word."""
-
-    def __init__(self) -> None:
-        self._lines = LineFramer(b"\r\n", longest=128)
-        self._asked = ""
-
-    def encode(self, command: Command) -> list[bytes]:
-        self._asked = command.text
-        return [command.text.encode("ascii") + b" \r\n"]
-
-    def expects_reply(self, command: Command) -> bool:
-        return command.asks
-
-    def urgent(self, command: Command) -> bool:
-        return command.text.startswith("STOP_")
-
-    def probe(self, command: Command) -> Command:
-        """The name is answered like nothing else; after a lost name, the safety limit's channel is."""
-        return Command("IN_SP_3") if command.text in ("IN_NAME", "IN_TYPE") else Command("IN_NAME")
-
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> str | None:
-        """The answer without its channel and blanks. Raises ProtocolError for what answers another question."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
-        text = line.decode("ascii", "replace").strip()
-        match = self._pattern().fullmatch(text)
-        if match is None:
-            raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
-        return match[1] if match.groups() else match[0]
-
-    def _pattern(self) -> re.Pattern[str]:
-        if self._asked in ("IN_NAME", "IN_TYPE"):
-            return NAME
-        if "@" in self._asked:
-            return ECHO
-        return re.compile(rf"({NUMBER}) {self._asked[-1:]}")
-
 
 TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC", low=0.0, high=310.0)
 EVIDENCE = "the set value and the state of the heater, read back"
@@ -209,10 +145,7 @@ class RCT(Driver):
         name = self._text("IN_NAME")
         if not name.startswith(("RCT", "RET", "C-MAG")):
             raise InstrumentFault(f"{name!r} answers where an IKA RCT was expected", kind="identity")
-        try:
-            self.exchange(self._codec, Command("STATUS_1"), STATUS_S)
-        except LinkTimeout:
-            self._has_status = False
+        self._has_status = self._tells_status()
         return Identity(model=name, first_reply=repr(name))
 
     def configure(self) -> None:
@@ -270,7 +203,7 @@ class RCT(Driver):
         """Stir at a speed in rpm (50 to 1500; 0 stops the stirrer)."""
         self._hold = None
         if speed_rpm == 0.0:
-            self._tell("STOP_4")
+            self._stop((4, "stirs"))
             return
         self.pulse()
         self._tell(f"OUT_SP_4 {speed_rpm:.0f}")
@@ -319,21 +252,25 @@ class RCT(Driver):
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read set value and state back; how long a hold lasted, the plate does not know."""
+        if action == "off":
+            off = [self._active(channel) for channel in ACTIVE] == [False, False]
+            return Verdict(state="done" if off else "not_begun", why=f"it is {'' if off else 'not known to be '}off")
         values = self.resolved(action, settings)
         channel, wanted = (4, values["speed_rpm"]) if action == "stir" else (1, values.get("temperature_c", 0.0))
         as_set = abs(self._set(f"IN_SP_{channel}") - float(wanted)) <= (1.0 if channel == 4 else READ_BACK)
         active = self._active(channel)
-        runs = as_set and active is not False
+        runs = as_set and active is True
         if action != "hold":
             if action == "stir" and wanted == 0.0:
                 runs = active is False
-            why = "set value and state " + ("are as asked for" if runs else "are not as asked for")
+            why = "set value and state " + ("are as asked for" if runs else "are not known to be as asked for")
             return Verdict(state="done" if runs else "not_begun", why=why)
-        ours = self._hold is not None and act == self.act
-        if ours and self._hold is not None and not self._hold.started:
+        if self._hold is not None and act == self.act and not self._hold.started:
             return Verdict(state="not_begun", why="the heater was never told to start")
         if runs:
             return Verdict(state="running", why=f"it heats to {wanted:g} degC")
+        if as_set and active is None:
+            return Verdict(state="cannot_tell", why="its firmware does not say whether it heats")
         medium_c = self._temperature("IN_PV_1")
         return Verdict(
             state="partial",
@@ -351,18 +288,31 @@ class RCT(Driver):
         self._stop(*stopped)
 
     def _stop(self, *channels: tuple[int, str]) -> None:
+        active: list[bool | None] = []
         for _ in range(STOP_TRIES):
             for channel, _what in channels:
                 self._tell(f"STOP_{channel}")
-            still = [what for channel, what in channels if self._active(channel)]
-            if not still:
+            active = [self._active(channel) for channel, _what in channels]
+            if all(one is False for one in active):
                 return
-        raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
+        if still := [what for (_channel, what), one in zip(channels, active, strict=True) if one]:
+            raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
+    def _tells_status(self) -> bool:
+        for _ in range(STATUS_TRIES):
+            try:
+                self.exchange(self._codec, Command("STATUS_1"), STATUS_S)
+            except LinkTimeout:
+                continue
+            return True
+        return False
+
     def _heat(self, temperature_c: float) -> None:
         self.pulse()
+        if self._hold is not None:
+            self._hold.started = self._active(1) is not False  # where it heats, a set value acts at once
         self._tell(f"OUT_SP_1 {temperature_c:.1f}")
         if abs(self._set("IN_SP_1") - temperature_c) > READ_BACK:
             self._tell(f"OUT_SP_1 {temperature_c:.1f}")  # nothing was started: a lost line may be said again

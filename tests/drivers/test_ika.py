@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.ika import RCT, Command, IkaCodec
+from drivers.ika import RCT
+from drivers.ika_codec import Command, IkaCodec
 from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 
@@ -193,8 +194,10 @@ def test_off_switches_both_off():
     it = rig()
     it.begin("hold", **HOLD)
     it.begin("stir", "act-2", speed=(300.0, "rpm"))
+    assert it.happened("off", {}, {}, "act-3").state == "not_begun"
     it.begin("off", "act-3")
     assert it.look().done and not it.device.heats and not it.device.stirs
+    assert it.happened("off", {}, {}, "act-3").state == "done"
 
 
 def test_a_stop_that_does_nothing_is_not_believed():
@@ -247,6 +250,88 @@ def test_firmware_without_status_is_driven_by_its_set_values_alone():
     assert it.finish().done
     it.driver.stop()
     assert not it.device.heats
+
+
+def silent(it, *, times):
+    """STATUS_1 and STATUS_4 stay unanswered so often."""
+    asked, left = it.device._asked, iter(range(times))
+    it.device._asked = lambda line: None if line.startswith("STATUS") and next(left, None) is not None else asked(line)
+
+
+def lost(it, *lines):
+    """Each of these lines is lost once, on its way to the plate."""
+    do, left = it.device._do, list(lines)
+
+    def deaf(line, now_s):
+        if line not in left:
+            return do(line, now_s)
+        left.remove(line)
+        return None
+
+    it.device._do = deaf
+
+
+def test_a_lost_answer_to_the_first_question_does_not_blind_it():
+    it = Rig(RCT)
+    silent(it, times=2)
+    it.ready()
+    amounts = it.begin("heat", temperature=(60.0, "degC"))
+    assert it.happened("heat", amounts, {}).state == "done"
+    lost(it, "STOP_1")
+    it.driver.stop()
+    assert not it.device.heats
+    assert it.happened("heat", amounts, {}).state == "not_begun"
+
+
+def test_what_was_silent_at_one_opening_is_asked_at_the_next():
+    it = Rig(RCT)
+    silent(it, times=3)
+    it.ready()
+    it.ready()
+    amounts = it.begin("heat", temperature=(60.0, "degC"))
+    assert it.happened("heat", amounts, {}).state == "done"
+
+
+def test_where_nobody_can_tell_a_stop_is_said_twice_and_nothing_is_taken_for_done():
+    it = Rig(RCT)
+    silent(it, times=1000)
+    it.ready()
+    hold = it.begin("hold", **HOLD)
+    assert it.happened("hold", hold, {}).state == "cannot_tell"
+    heat = it.begin("heat", "act-2", temperature=(40.0, "degC"))
+    stir = it.begin("stir", "act-3", speed=(300.0, "rpm"))
+    assert it.happened("heat", heat, {}, "act-2").state == it.happened("stir", stir, {}, "act-3").state == "not_begun"
+    lost(it, "STOP_1", "STOP_4")
+    it.driver.stop()
+    assert not it.device.heats and not it.device.stirs
+    assert it.happened("off", {}, {}, "act-4").state == "not_begun"
+
+
+def test_a_stirrer_that_did_not_hear_that_it_is_to_stop_is_told_again():
+    it = rig()
+    it.begin("stir", speed=(300.0, "rpm"))
+    lost(it, "STOP_4")
+    it.begin("stir", "act-2", speed=(0.0, "rpm"))
+    assert not it.device.stirs
+
+
+def test_a_set_value_that_acted_at_once_was_begun_though_nothing_came_after_it():
+    it = rig()
+    it.begin("heat", temperature=(60.0, "degC"))
+    tell = it.driver._tell
+
+    def cut(text):
+        tell(text)
+        if text == "OUT_SP_1 40.0":
+            it.port.link.interrupt()
+
+    it.driver._tell = cut
+    with pytest.raises(LinkError):
+        it.begin("hold", "act-2", **HOLD)
+    it.port.link.resume()
+    it.driver.stop()
+    amounts = {name: Amount(*value) for name, value in HOLD.items()}
+    assert it.happened("hold", amounts, {}, "act-2").state == "partial"
 
 
 def test_a_lost_digit_is_asked_again():
