@@ -32,7 +32,9 @@ class Door(TyperGroup):
         except LabloopError as error:
             words.say(str(error))
             raise typer.Exit(exits.code_of(error)) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            if str(error):
+                words.say(str(error))
             raise typer.Exit(exits.INTERRUPTED) from None
         except BrokenPipeError:  # `labloop trials RUN | head`: the reader has what it wanted
             sys.stderr.close()

@@ -68,13 +68,14 @@ def serve(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Tell what instruments read, and do nothing.")] = False,
 ) -> None:
-    """Offer a lab's instruments to other programs, as actors of LECO over ZMQ, until SIGTERM."""
+    """Offer a lab's instruments to other programs, as actors of LECO over ZMQ, until SIGTERM (Ctrl-C, SIGHUP)."""
     import signal
 
     from labloop.bench import BenchError
     from labloop.campaign.errors import SpecError
     from labloop.campaign.spec import read_lab
     from labloop.runner.serving import serve_bench
+    from labloop.runner.signals import ending
 
     if not 0 <= port < 65536:
         raise SpecError(f"--port {port}: a TCP port is 0 to 65535")
@@ -82,7 +83,7 @@ def serve(
     why: list[str] = []
     before = {
         number: signal.signal(number, lambda number, _: why.append(f"ended by {signal.Signals(number).name}"))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        for number in ending()
     }
     words.say("LIVE" if live else "SIMULATED")
     try:

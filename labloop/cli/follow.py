@@ -20,6 +20,7 @@ from labloop.campaign.text import in_shell
 from labloop.journal import Reader
 from labloop.journal.files import private_folder
 from labloop.journal.locks import last_holder
+from labloop.runner.signals import ending
 
 from . import words
 from .lines import LineView
@@ -122,10 +123,7 @@ class _Signals:
         self.end_dashboard = False
 
     def __enter__(self) -> Self:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                self._before[number] = signal.signal(number, self._send_on)
+        self._before = {number: signal.signal(number, self._send_on) for number in ending()}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -35,6 +35,7 @@ from .clock import VirtualClock, WallClock, utc_stamp
 from .hand_act import HandAct
 from .hand_watch import LOOK_S, HandWatch
 from .lease import fence
+from .signals import Heeded, Interrupted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,31 +121,47 @@ def read_settings(written: list[str]) -> dict[str, e.Amount]:
     return settings
 
 
-def act(
-    bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str, *, stop: bool = False
-) -> e.ByHand:
-    """Do one action on one instrument, to its end; the fact that says what came of it. ``stop``: stop it then.
+def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str) -> e.ByHand:
+    """Do one action on one instrument, to its end; the fact that says what came of it.
 
-    Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError.
+    Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError, Interrupted.
     """
     begun = wish(bench, name, action, settings, by)
-    station = bench.lab.instruments[name]
     with in_hand(bench) as (book, admission):
-        bench.lab.open()
-        watch = HandWatch(bench.lab, admission, bench.clock, name)
-        permit = permitted(begun, admission, watch)
-        station.limit(bench.envelope.fixed(name))
-        station.port.submit(station.driver.configure).result()
+        return do(bench, book, admission, begun)
+
+
+def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand, *, stop: bool = False) -> e.ByHand:
+    """The same on a bench that is in hand; ``stop``: stop the instrument then. Raises as ``act`` does.
+
+    Whatever else is raised, a driver's own mistake too: the bench was made safe, and the act's end is in its book.
+    """
+    name = begun.instrument
+    station = bench.lab.instruments[name]
+    with Heeded() as signals:
+        with signals.at_once():
+            bench.lab.open()
+            watch = HandWatch(bench.lab, admission, bench.clock, name)
+            permit = permitted(begun, admission, watch)
+            station.limit(bench.envelope.fixed(name))
+            station.port.submit(station.driver.configure).result()
         under_way = HandAct(
             station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()
         )  # fmt: skip
         try:
-            while (ended := under_way.turn(wait=True)) is None:
-                bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
-                watch.look()
-        except (BenchError, KeyboardInterrupt) as error:
-            ended = under_way.fail(str(error))
-        finish(bench, book, ended)
+            with signals.at_once():
+                while (ended := under_way.turn(wait=True)) is None:
+                    bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
+                    watch.look()
+        except BaseException as error:
+            ended = under_way.fail(str(error) if isinstance(error, (BenchError, Interrupted)) else repr(error))
+            finish(bench, book, ended)
+            if isinstance(error, Interrupted):
+                raise Interrupted(f"{name}.{begun.action}: {ended.failed}") from error
+            if not isinstance(error, BenchError):
+                raise
+        else:
+            finish(bench, book, ended)
         if stop:
             station.port.submit(station.driver.stop).result()
     return ended
@@ -164,7 +181,8 @@ def wish(
 
 @contextmanager
 def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
-    """Take the bench, so that nobody else writes to its instruments, and give it back at the end.
+    """Take the bench, so that nobody else writes to its instruments; at the end its lines are closed, and it is given
+    back.
 
     Raises StoreLocked (a run holds the bench), BenchOwes.
     """
@@ -181,8 +199,11 @@ def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
             fence(port, book.lease)
         admission = Admission(bench.envelope, bench.clock, book)
         admission.after_others()
-        yield book, admission
-        book.release_lease(BY_HAND, {})
+        try:
+            yield book, admission
+        finally:
+            bench.lab.close()  # while the bench is ours still: a goodbye may end what watches over an instrument
+            book.release_lease(BY_HAND, {})
     finally:
         book.close()
 

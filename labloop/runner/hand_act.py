@@ -77,6 +77,8 @@ class HandAct:
             verdict: Verdict = self._station.port.submit(self._what_happened).result()
         except BenchError:  # the cable is out: an amount that is not known counts in full
             return self._ended(why, {})
+        except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep its act from being ended
+            return self._ended(f"{why}; {error!r}", {})
         return self._ended(why, self._moved(verdict))
 
     def stop(self, why: str) -> None:

@@ -8,7 +8,6 @@ Whatever happens, what was opened is closed in reverse order, and the exit code 
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -35,6 +34,7 @@ from .loop import Loop
 from .memory import RunMemory
 from .parts import USUAL, Parts
 from .propose import Proposer
+from .signals import ending
 from .sources import sources
 from .step import StepHand
 from .stock import StockKeeper
@@ -243,11 +243,10 @@ def _lease(
 def _signals(loop: Loop) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP end the run at the next exchange; a second one at once."""
     running = asyncio.get_running_loop()
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     taken = []
-    for number in numbers:
+    for number in ending():
         try:
-            running.add_signal_handler(number, loop.interrupted, signal.Signals(number).name)
+            running.add_signal_handler(number, loop.interrupted, number.name)
             taken.append(number)
         except (ValueError, RuntimeError, NotImplementedError):  # not the main thread (a notebook), or Windows
             LOG.info("no handler for %s here", number)

@@ -50,12 +50,14 @@ def moves(bench: HandBench) -> list[Move]:
 def walk(bench: HandBench, by: str, which: Callable[[Move], str]) -> list[Saw]:
     """Move each, stop it, and ask ``which`` one it was. Raises as by_hand.act does."""
     saw = []
-    for one in moves(bench):
-        ended = by_hand.act(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?", stop=True)
-        if ended.done:
-            saw.append(Saw(instrument=one.instrument, moved=which(one)))
-        else:
-            saw.append(Saw(instrument=one.instrument, failed=ended.failed))
+    with by_hand.in_hand(bench) as (book, admission):
+        for one in moves(bench):
+            begun = by_hand.wish(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?")
+            ended = by_hand.do(bench, book, admission, begun, stop=True)
+            if ended.done:
+                saw.append(Saw(instrument=one.instrument, moved=which(one)))
+            else:
+                saw.append(Saw(instrument=one.instrument, failed=ended.failed))
     return saw
 
 

@@ -1,0 +1,171 @@
+"""An act by hand ends in the bench's book and with a bench that is safe, whatever ends it."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labloop.bench.lab import Lab
+from labloop.campaign import events as e
+from labloop.campaign.spec import read_lab
+from labloop.runner import by_hand
+from labloop.runner.book import BenchBook
+from labloop.runner.by_hand import HandBench
+from labloop.runner.signals import Interrupted, ending
+from tests.bench.lines import PtyDevice, answers
+from tests.bench.test_rescue import HEATER, SOUND
+
+LAB = Path(__file__).parents[2] / "campaigns" / "lab.yaml"
+SETTINGS = {"rate": e.Amount(100.0, "uL/min"), "volume": e.Amount(200.0, "uL")}
+SIGNALS = [signal.Signals(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Dispensing:
+    """A pump of the shipped lab that is at work when ``meanwhile`` comes."""
+
+    def __init__(self, bench: HandBench, book: BenchBook, admission: Any) -> None:
+        self.bench, self.book, self.admission = bench, book, admission
+        self.driver = bench.lab.instruments["pump_water"]._driver
+
+    def do(self, meanwhile: Callable[[], None]) -> e.ByHand:
+        looks = []
+        progress = self.driver.progress
+
+        def look(elapsed_s: float) -> Any:
+            looks.append(elapsed_s)
+            if len(looks) == 2:
+                meanwhile()
+            return progress(elapsed_s)
+
+        self.driver.progress = look  # type: ignore[method-assign]
+        begun = by_hand.wish(self.bench, "pump_water", "dispense", SETTINGS, "ann")
+        return by_hand.do(self.bench, self.book, self.admission, begun)
+
+    def still(self) -> bool:
+        before = self.driver.counters()
+        self.bench.wait(10.0)
+        return bool(self.driver.counters() == before)
+
+    def ended(self) -> e.ByHand:
+        begun, ended = [one.event for one in self.book.journal.records() if isinstance(one.event, e.ByHand)]
+        assert (begun.failed, begun.done) == ("", False)
+        return ended
+
+
+@pytest.fixture
+def pump() -> Iterator[Dispensing]:
+    with by_hand.hand_bench(read_lab(LAB), live=False) as bench, by_hand.in_hand(bench) as (book, admission):
+        yield Dispensing(bench, book, admission)
+
+
+@pytest.fixture
+def caught() -> Iterator[list[int]]:
+    """The signals that reached whoever listened before the act; nobody's listening ends the tests."""
+    seen: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: seen.append(number)) for number in SIGNALS}
+    yield seen
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def break_down() -> None:
+    raise IndexError("a driver's own mistake")
+
+
+def test_a_drivers_own_mistake_leaves_nothing_running(pump: Dispensing) -> None:
+    with pytest.raises(IndexError):
+        pump.do(break_down)
+    assert pump.still()
+    ended = pump.ended()
+    assert ended.failed == 'IndexError("a driver\'s own mistake")' and 0.0 < ended.achieved["volume"].value < 200.0
+
+
+def test_a_mistake_in_asking_what_happened_ends_the_act_as_well(pump: Dispensing) -> None:
+    pump.driver.happened = lambda *_: break_down()  # type: ignore[method-assign]
+    with pytest.raises(IndexError):
+        pump.do(break_down)
+    assert pump.still() and not pump.ended().done and pump.ended().achieved == {}
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda one: one.name)
+def test_a_signal_breaks_the_act_off_and_makes_the_bench_safe(
+    pump: Dispensing, caught: list[int], number: signal.Signals
+) -> None:
+    with pytest.raises(Interrupted, match=rf"^pump_water.dispense: ended by {number.name}$"):
+        pump.do(lambda: os.kill(os.getpid(), number))
+    assert pump.still() and caught == []
+    assert pump.ended().failed == f"ended by {number.name}" and 0.0 < pump.ended().achieved["volume"].value < 200.0
+    os.kill(os.getpid(), number)
+    assert caught == [number], "afterwards signals are what they were"
+
+
+def test_no_signal_breaks_off_the_way_to_the_safe_state(
+    pump: Dispensing, caught: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe = Lab.safe
+
+    def disturbed(lab: Lab) -> list[str]:
+        for number in SIGNALS:
+            os.kill(os.getpid(), number)
+        return safe(lab)
+
+    monkeypatch.setattr(Lab, "safe", disturbed)
+    with pytest.raises(Interrupted, match="ended by SIGTERM"):
+        pump.do(lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert pump.still() and pump.ended().failed == "ended by SIGTERM" and caught == []
+
+
+def test_a_signal_while_the_end_is_written_waits_for_that(
+    pump: Dispensing, caught: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = by_hand.finish
+
+    def disturbed(*arguments: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(*arguments)
+
+    monkeypatch.setattr(by_hand, "finish", disturbed)
+    with pytest.raises(Interrupted, match=r"^ended by SIGTERM$"):
+        pump.do(lambda: None)
+    assert pump.ended().done and caught == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals to close")
+def test_a_terminal_that_may_be_closed_ends_nothing(caught: list[int]) -> None:
+    assert ending() == SIGNALS
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for what it begins with &
+    assert ending() == [signal.SIGINT, signal.SIGTERM]
+
+
+# --- a real line ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def heater(folder: Path) -> Iterator[tuple[PtyDevice, HandBench]]:
+    device = PtyDevice(answers(**SOUND, bye="yes"))
+    (folder / "drivers").mkdir()
+    (folder / "drivers" / "hot.py").write_text(
+        HEATER.replace("\n    ", "\n") + '\n    def close(self):\n        self.ask("bye?")\n'
+    )
+    (folder / "lab.yaml").write_text(
+        f'labloop: 1\ninstruments: {{a: {{driver: "drivers.hot:Heater", port: "serial://{device.path}"}}}}\n'
+    )
+    try:
+        with by_hand.hand_bench(read_lab(folder / "lab.yaml"), live=True) as bench:
+            yield device, bench
+    finally:
+        device.unplug()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ptys")
+def test_a_goodbye_is_said_while_the_bench_is_ours(tmp_path: Path) -> None:
+    """A driver's goodbye may switch a watchdog off, which would go off when nobody speaks any more."""
+    with heater(tmp_path) as (device, bench):
+        assert by_hand.act(bench, "a", "off", {}, "ann").done
+    assert device.heard == [b"name?", b"set 1", b"value?", b"off?", b"bye?"]
