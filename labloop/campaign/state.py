@@ -68,6 +68,7 @@ class TrialState:
     finished: str | None = None
     started_t_s: float = 0.0
     finished_t_s: float = 0.0
+    finished_seq: int = 0  # the order of ends: two may fall on one instant, and a clock may be set back
     outcomes: dict[str, e.Reading] = field(default_factory=dict)
     steps: list[StepState] = field(default_factory=list)
     reason: str = ""
@@ -284,7 +285,8 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     trial.reason = getattr(fact, "reason", trial.reason)
     if not isinstance(fact, e.TrialMeasured | e.TrialFailed | e.TrialAbandoned):
         return
-    trial.finished, trial.finished_t_s, trial.told_by = record.at, fact.t_s, fact.by
+    trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
+    trial.told_by = fact.by
     if isinstance(fact, e.TrialMeasured):
         trial.outcomes, trial.reason = fact.outcomes, ""
         state.failures_in_a_row = 0

@@ -42,7 +42,7 @@ class Stopping:
         """
         trials = getattr(state, "trials", state)
         trials = list(trials.values()) if isinstance(trials, Mapping) else list(trials)
-        ordered = sorted(self._objective.measured(trials), key=lambda trial: getattr(trial, "finished", None) or "")
+        ordered = sorted(self._objective.measured(trials), key=lambda trial: getattr(trial, "finished_seq", 0))
         for _, seen in self._seen(self._rules, ordered, outlook):
             if seen:
                 return seen

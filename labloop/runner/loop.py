@@ -322,7 +322,8 @@ class Loop:
                 task.result()
         allowed = self.spec.stop_when.failures_in_a_row
         if self.state.failures_in_a_row >= allowed and self.ending is None:
-            last = max(self.state.trials.values(), key=lambda trial: trial.finished or "")
+            failed = [one for one in self.state.trials.values() if one.state in (s.FAILED, s.ABANDONED)]
+            last = max((one for one in failed if not one.told_by), key=lambda trial: trial.finished_seq)
             self.end("lost", f"{allowed} trials in a row came to nothing; the last: {last.reason}", 3)
 
     def _gate_for(self, trial: int) -> Callable[[frozenset[str]], Any]:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from labloop.campaign import events as e
+from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.campaign.objective import Objective
 from labloop.campaign.spec import spec_from_dict
@@ -118,3 +120,14 @@ def test_what_a_trial_costs() -> None:
 def test_a_cost_that_makes_no_sense_is_refused(words: dict[str, Any], word: str) -> None:
     with pytest.raises(SpecError, match=word):
         costed(**words)
+
+
+@pytest.mark.parametrize("at", ["2026-01-01T00:00:00", "2025-12-31T00:00:00"], ids=["one instant", "a clock set back"])
+def test_what_ended_last_is_what_was_recorded_last(at: str) -> None:
+    rule = stopping(ONE, {"no_improvement": 1})
+    state = s.CampaignState()
+    for number in (1, 2):
+        state.apply(e.Record(number, at, e.ProposalMade(trial=number, sample="S", settings={}, source="sobol")))
+    for seq, (number, value, when) in enumerate([(2, 5.0, "2026-01-01T00:00:00"), (1, 1.0, at)], start=3):
+        state.apply(e.Record(seq, when, e.TrialMeasured(trial=number, outcomes={"y": e.Reading(value=value)})))
+    assert rule.reason(state) == "no improvement in 1 trials (asked for: 1); best so far is trial 2"
