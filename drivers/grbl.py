@@ -12,6 +12,8 @@ the source of release 1.1h. What matters of them:
   reach from -$130 to 0.
 * Opening the port pulls DTR, which resets an Arduino, and a reset loses a running motion. A controller that must
   outlive this program needs that line cut (a capacitor at RESET, or a setting of the USB adapter).
+* $H is answered when it has homed. What it was turned into by a bad line is answered at once, and a stage that was Idle
+  before is Idle after it as well: so it counts as homed by its ok, or by a report of the state Home, alone.
 * GRBL counts steps and never sees the stage: a stage that lost steps is where its report does not say. There is no
   checksum: a line that was damaged into another sound one is done. Home often, and look at what the samples say.
 """
@@ -185,7 +187,7 @@ class Stage(Driver):
         words = "".join(f"{axis.upper()}{value:.3f}" for axis, value in given.items())
         self._grbl.order(f"$J=G21G90G53{words}F{feed_mm_min:.0f}")
 
-    @action(act=True, repeatable=True, evidence="whether it is locked")
+    @action(act=True, repeatable=True, evidence="its answer to $H; after a crash, whether it is locked")
     def home(self) -> None:
         """Look for the switches: this gives the position its meaning. Up to some minutes."""
         self._target, self._homes, self._sent, self._silent = {}, True, False, 0
@@ -193,12 +195,10 @@ class Stage(Driver):
         if report.state not in ("Idle", "Alarm"):
             raise self._grbl.stopped_by(report.state)
         self._sent = True
-        self._grbl.order_silently("$H")
+        self._grbl.home()
 
     def progress(self, elapsed_s: float) -> Progress:
         """One look. Raises InstrumentFault: limit, reset, paused, door, stopped, home_failed."""
-        if self._homes and elapsed_s < 1.0:
-            return Progress(done=False, again_in_s=1.0)  # it may not have read the command yet
         try:
             report = self._grbl.report()
         except LinkTimeout:
@@ -208,6 +208,8 @@ class Stage(Driver):
             return Progress(done=False, achieved=_amounts(report), readings=_positions(report), again_in_s=LOOK_S)
         if report.state != "Idle":
             raise self._grbl.stopped_by(report.state)
+        if self._homes and not self._grbl.homed:
+            raise InstrumentFault("it stands still, and never said that it homed: home it again", kind="home_failed")
         if self._homes or self._at_target(report):
             return Progress(done=True, achieved=_amounts(report), readings=_positions(report))
         report = self._grbl.sure()
@@ -222,7 +224,7 @@ class Stage(Driver):
         if act == self.act and not self._sent:
             return Verdict(state="not_begun", why="it was never told to move")
         if action == "home":
-            return self._homed()
+            return self._homed(act == self.act)
         values = self.resolved(action, settings)
         self._target = {axis: float(values[f"{axis}_mm"]) for axis in AXES if f"{axis}_mm" in values}
         report = self._grbl.sure()
@@ -277,7 +279,8 @@ class Stage(Driver):
             kind="limit",
         )
 
-    def _homed(self) -> Verdict:
+    def _homed(self, ours: bool) -> Verdict:
+        """``ours``: it was begun in this process."""
         try:
             report = self._grbl.sure()
         except LinkTimeout:
@@ -286,7 +289,11 @@ class Stage(Driver):
             return Verdict(state="not_begun", why="it is locked: it was not homed, or not to the end")
         if report.state in MOVING:
             return Verdict(state="running", why=f"it is in the state {report.state}")
-        return Verdict(state="done", why="it is not locked", achieved=_amounts(report))
+        if ours and self._grbl.homed:
+            return Verdict(state="done", why="it said that it homed", achieved=_amounts(report))
+        if ours and self._grbl.stood_still:
+            return Verdict(state="not_begun", why="it was told to home and stood still")
+        return Verdict(state="cannot_tell", why="it is not locked, and keeps no record of its homing")
 
     def _at_target(self, report: Report) -> bool:
         where = dict(zip(AXES, report.where, strict=False))

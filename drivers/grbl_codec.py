@@ -5,6 +5,16 @@ Source: gnea/grbl, doc/markdown/interface.md and commands.md, doc/csv; drivers/g
 A line is answered once and in order; reports, messages and alarms are never counted with those answers. Three lines
 have something of their own in their answer ($$, $G, $I); it must have come before their ok is theirs, so an ok that
 was owed to an earlier line is passed over.
+
+$H is answered when it has homed, and nothing else is until then: a report that was asked for meanwhile comes at the
+end, with the state Home. A line that is not $H any more (damage) is answered at once, and so is ``?`` then. So:
+
+    TOLD    $H was said                   no answer to ?        -> SILENT
+    SILENT  it homes, or the line is bad  its ok                -> HOMED
+    any     a report with the state Home                        -> HOMED
+    any     an alarm, a banner, a reset                         -> NOT
+
+HOMED means that $H was taken: when it stands Idle then, it is where its switches are.
 """
 
 import re
@@ -13,6 +23,10 @@ from dataclasses import dataclass
 from labloop.bench import LineFramer, ProtocolError, shown
 
 STATUS, RESET, CANCEL = "?", "\x18", "\x85"
+# Say nothing, and take what it says of its own accord.
+LISTEN = ""
+HOME = "$H"
+NOT, TOLD, SILENT, HOMED = "not", "told", "silent", "homed"
 # What the answer to a line has before its ok; other lines have nothing that could tell them apart.
 OWN = {"$$": "$", "$G": "[GC:", "$I": "[VER:"}
 
@@ -51,7 +65,7 @@ ALARMS = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """``text``: one line (``$J=...``, ``$G``), several that are sent at once, or one of the bytes that act at once.
+    """``text``: one line (``$J=...``, ``$G``), several that are sent at once, a byte that acts at once, or LISTEN.
 
     ``answered`` False: its ok comes later and is not waited for.
     """
@@ -84,22 +98,30 @@ class Reply:
 
 
 class GrblCodec:
-    """``alarm``: the last one that was heard, also unasked (0: none)."""
+    """``alarm``: the last one that was heard, also unasked (0: none). ``homing``: what is known of the last $H."""
 
     def __init__(self) -> None:
         self._framer = LineFramer(b"\n", longest=1024)
         self._asked = Command(STATUS)
         self._lines: list[str] = []
         self.alarm = 0
+        self.homing = NOT
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked, self._lines = command, []
+        if command.text in (HOME, RESET):
+            self.homing = TOLD if command.text == HOME else NOT
+        if command.text == LISTEN:
+            return []
         if command.text in (STATUS, RESET, CANCEL):
             return [command.text.encode("latin-1")]
         return [command.text.encode("ascii") + b"\n"]
 
     def expects_reply(self, command: Command) -> bool:
         return command.answered and command.text != CANCEL
+
+    def listens(self, command: Command) -> bool:
+        return command.text == LISTEN
 
     def urgent(self, command: Command) -> bool:
         return command.text in (RESET, CANCEL)
@@ -132,11 +154,14 @@ class GrblCodec:
             return None
         if text.startswith("<"):
             report = _report(text, line)
+            if report.state == "Home":
+                self.homing = HOMED
             return report if asks == STATUS else None
         if banner := BANNER.fullmatch(text):
+            self.homing = NOT
             return Reply(banner=banner[1]) if asks != STATUS and asks not in OWN else None
         if alarm := ALARM.fullmatch(text):
-            self.alarm = int(alarm[1])
+            self.alarm, self.homing = int(alarm[1]), NOT
             return Reply(alarm=self.alarm) if asks not in (STATUS, RESET) else None
         if answer := ANSWER.fullmatch(text):
             return self._answered(int(answer[1] or 0))
@@ -146,6 +171,8 @@ class GrblCodec:
         return None
 
     def _answered(self, error: int) -> Reply | None:
+        if self.homing == SILENT and not error and self._asked.text in (STATUS, LISTEN):
+            self.homing = HOMED
         if self._asked.text in (STATUS, RESET):
             return None
         own = OWN.get(self._asked.text)

@@ -8,9 +8,10 @@ was reset since (power, its reset button, or the DTR line when the port was open
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from labloop.bench import (
+    BenchError,
     Exchange,
     Identity,
     InstrumentFault,
@@ -19,10 +20,30 @@ from labloop.bench import (
     twice_alike,
 )
 
-from .grbl_codec import ALARMS, ERRORS, RESET, STATUS, Command, GrblCodec, Reply, Report, feed_of, settings_of
+from .grbl_codec import (
+    ALARMS,
+    ERRORS,
+    HOME,
+    HOMED,
+    LISTEN,
+    RESET,
+    SILENT,
+    STATUS,
+    TOLD,
+    Command,
+    GrblCodec,
+    Reply,
+    Report,
+    feed_of,
+    settings_of,
+)
 
 # GRBL reports within 20 ms and takes a line as soon as it has room for it; a second is a loaded machine's worst.
 ANSWER_S = 1.0
+# Homing takes seconds (its debounce of 250 ms alone, eight times): what is answered as soon as this does not home.
+AT_ONCE_S = 0.1
+# What $H can be refused for; any other error is one of a line that was damaged on the way.
+NOT_HOMED_FOR = (5, 8)
 # Opening the port pulls DTR, and an Arduino then listens to its boot loader for up to two seconds.
 BOOT_S = 3.0
 
@@ -83,7 +104,14 @@ class Controller:
 
     def report(self) -> Report:
         """State and position now. Raises LinkTimeout, also while it homes and when a limit switch has locked it."""
-        report: Report = self._exchange(self._codec, Command(STATUS), ANSWER_S)
+        if self._codec.homing == SILENT:  # what it said of its homing since must not be thrown away as stale
+            self._exchange(self._codec, Command(LISTEN), 0.0)
+        try:
+            report: Report = self._exchange(self._codec, Command(STATUS), ANSWER_S)
+        except LinkTimeout:
+            if self._codec.homing == TOLD:
+                self._codec.homing = SILENT
+            raise
         return report
 
     def sure(self) -> Report:
@@ -107,9 +135,40 @@ class Controller:
         """One line (or several at once: then until the first is done). Raises InstrumentFault when it is refused."""
         self._believe(line, self._line(line))
 
-    def order_silently(self, line: str) -> None:
-        """A line whose ok comes much later."""
-        self._exchange(self._codec, Command(line, answered=False), ANSWER_S)
+    def order_whole(self, lines: Sequence[str]) -> None:
+        """Lines that are sent at once: until the first is done. When it is refused, all that it was told is forgotten.
+
+        Raises InstrumentFault, ProtocolError; the others would have been done all the same.
+        """
+        reply = self._line("\n".join(lines))
+        try:
+            self._believe(lines[0], reply)
+        except BenchError:
+            self.reset_surely()
+            raise
+
+    def home(self) -> None:
+        """Begin to home. Raises InstrumentFault when that is refused, ProtocolError when it stands still instead."""
+        self._exchange(self._codec, Command(HOME, answered=False), ANSWER_S)
+        reply: Reply | None = self._exchange(self._codec, Command(LISTEN), AT_ONCE_S)
+        if reply is not None and reply.error in NOT_HOMED_FOR:
+            self._believe(HOME, reply)
+        try:
+            report = self.report()
+        except LinkTimeout:
+            return  # as while it homes
+        if report.state != "Home":
+            raise ProtocolError(f"it was told to home ({HOME}) and reports the state {report.state}")
+
+    @property
+    def homed(self) -> bool:
+        """Whether the last $H was taken, by what it said since: its ok, or that it homes."""
+        return self._codec.homing == HOMED
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether it has answered every question since the last $H, as it does not while it homes."""
+        return self._codec.homing == TOLD
 
     def now(self, byte: str) -> None:
         """A byte that acts at once."""
@@ -118,6 +177,13 @@ class Controller:
     def reset(self) -> None:
         """End everything at once; its banner says that it did. Motion that is cut short loses the position."""
         self.now(RESET)
+
+    def reset_surely(self) -> None:
+        """The same, said again where its banner stays out: one byte may be lost on the line. Raises LinkTimeout."""
+        try:
+            self.reset()
+        except LinkTimeout:
+            self.reset()
 
     def demand_idle(self) -> Report:
         """A report that allows to begin something. Raises InstrumentFault with what keeps it from that."""

@@ -472,11 +472,70 @@ def test_a_position_is_believed_when_it_was_reported_twice():
     assert it.driver.counters()["x"].value == -1.0
 
 
-def test_homing_is_not_asked_after_before_it_can_have_begun():
+def on_its_way(it, *damages):
+    """The first lines ``$H`` are damaged on their way, one by one, into what ``damages`` says (b"": lost)."""
+    receive, left = it.device.receive, list(damages)
+    it.device.receive = lambda data, now_s: receive(left.pop(0) if data == b"$H\n" and left else data, now_s)
+
+
+@pytest.mark.parametrize("damage", [b"", b"$I\n", b"$X\n", b"&H\n", b"$G\n"])
+def test_a_stage_that_stands_still_when_it_is_told_to_home_was_not_homed(damage):
+    it = rig()
+    on_its_way(it, damage)
+    with pytest.raises(ProtocolError, match=r"it was told to home \(\$H\) and reports the state Idle"):
+        it.begin("home")
+    assert it.happened("home", {}, {}).why == "it was told to home and stood still"
+    assert it.happened("home", {}, {}).state == "not_begun" and it.ledger == []
+    it.begin("home")
+    assert it.finish().done and it.happened("home", {}, {}).state == "done"
+    assert [entry.phase for entry in it.ledger] == ["begin", "end"]
+
+
+def test_homing_that_is_refused_is_a_fault():
+    it = rig()
+    it.device.settings.set("22=0")
+    with pytest.raises(InstrumentFault, match=r"homing is not enabled \(\$22\)") as caught:
+        it.begin("home")
+    assert caught.value.kind == "refused"
+
+
+def test_a_stage_that_is_idle_and_never_said_that_it_homed_is_not_believed():
+    """$H is lost, and so is the question behind it."""
+    it = rig()
+    receive, lost = it.device.receive, [b"$H\n", b"?"]
+    it.device.receive = lambda data, now_s: receive(b"" if lost and data == lost[0] and lost.pop(0) else data, now_s)
+    it.begin("home")
+    with pytest.raises(InstrumentFault, match="it stands still, and never said that it homed") as caught:
+        it.look()
+    assert caught.value.kind == "home_failed" and it.ledger == []
+    assert it.happened("home", {}, {}).state == "cannot_tell"
+
+
+@pytest.mark.parametrize("lost", [b"<Home", b"ok"])
+def test_either_sign_of_its_homing_is_enough(lost):
+    it = rig()
+    say = it.device._say
+    it.device._say = lambda *lines: say(*(line for line in lines if not line.encode().startswith(lost)))
+    it.begin("home")
+    assert it.finish().done and it.happened("home", {}, {}).state == "done"
+
+
+def test_what_it_said_between_two_looks_is_not_thrown_away():
     it = rig()
     it.begin("home")
-    sent = len(it.sent)
-    assert it.look().again_in_s == 1.0 and len(it.sent) == sent
+    it.look()
+    it.wait(60.0)
+    it.bench.settle(it.clock.now_s())
+    it.driver.read()  # of a limit, in between
+    assert it.look().done
+
+
+def test_after_a_crash_nobody_can_tell_whether_an_idle_stage_was_homed():
+    it = rig()
+    it.begin("home")
+    it.finish()
+    it.restarted().open()
+    assert it.happened("home", {}, {}).state == "cannot_tell"
 
 
 def test_reports_that_stay_out_now_and_then_are_no_limit_switch():
