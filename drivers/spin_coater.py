@@ -4,12 +4,15 @@ Source: as for drivers/grbl.py, which has what GRBL says and hears. What matters
 
 * M3 S3000 turns, M5 stops, G4 P30 waits in the controller for 30 s; lines behind a G4 wait in a buffer of 128
   characters. So the whole spin is sent at once (turn, wait, stop), and the controller ends it whatever becomes of us.
-  An error in one of its lines would not stop the others: then it is reset.
+  An error in one of its lines would not stop the others: when the first is refused, it is reset.
+* There is no checksum: a line that was damaged into another sound one (G4P3.00) is done. So a spin must be seen to
+  turn, at the speed of its step, and not to end before its time; as near as that can be told from outside (near_s).
 * G4 counts in 50 ms up to 16 bits. It leaves the state Idle: that it spins shows in the speed only.
 * A reset (18) stops the spindle at once; a feed hold does not, it only stops the clock of G4.
 * The speed in a report is what the spindle was told; nothing measures it. S0, $31 and $30 hold it down.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +46,9 @@ LONGEST_S = 3000.0
 LOOK_S = 0.25
 # After its time the spindle gets this long before it is called a runaway.
 LATE_S = 2.0
+# How much sooner than its time a spin may seem to end: our time runs from the answer to its first line, and a second
+# there is a loaded machine's worst; a simulation at 60 times the speed makes 2 s of a thirtieth. A lost digit is more.
+EARLY_S, EARLY_PART = 2.0, 0.1
 
 SPEED = Setting(
     name="speed", argument="speed_rpm", unit="rpm", low=200.0, high=6000.0, resolution=1.0, doc="as commanded"
@@ -60,13 +66,41 @@ SPREAD_TIME = Setting(
 
 @dataclass(slots=True)
 class Spin:
-    """A spin that was begun in this process."""
+    """A spin that was begun in this process: ``steps`` as (rpm, seconds).
 
-    speeds: tuple[float, ...]
-    lasts_s: float
+    ``taken``: its first line was answered, so that its time is known. ``seen``: it was seen to turn.
+    """
+
+    steps: tuple[tuple[float, float], ...]
     start: int
     end: int
     sent: bool = False
+    taken: bool = False
+    seen: bool = False
+
+    @property
+    def lasts_s(self) -> float:
+        return sum(seconds for _, seconds in self.steps)
+
+    @property
+    def near_s(self) -> float:
+        """As near as its time is known from outside."""
+        return max(EARLY_S, EARLY_PART * self.lasts_s)
+
+    def speeds(self, elapsed_s: float) -> set[float]:
+        """The speeds that it may report now; 0.0 when it may be over."""
+        if not self.taken:
+            return {0.0, *(float(round(rpm)) for rpm, _ in self.steps)}
+        may: set[float] = set()
+        begins_s = 0.0
+        for n, (rpm, seconds) in enumerate(self.steps, start=1):
+            ends_s = begins_s + seconds if n < len(self.steps) else math.inf
+            if begins_s - self.near_s <= elapsed_s <= ends_s + self.near_s:
+                may.add(float(round(rpm)))
+            begins_s += seconds
+        if elapsed_s >= self.lasts_s - self.near_s:
+            may.add(0.0)
+        return may
 
 
 class SpinCoater(Driver):
@@ -143,50 +177,64 @@ class SpinCoater(Driver):
         """Spin at a speed in rpm for a time, after a slower step if one is wanted; then stop."""
         steps = [(spread_rpm, spread_s)] if spread_rpm else []
         steps.append((speed_rpm, time_s))
-        begun = Spin(tuple(one for one, _ in steps), sum(one for _, one in steps), *marks(self.act))
+        begun = Spin(tuple(steps), *marks(self.act))
         self._spin = begun
         self._grbl.demand_idle()
         self._grbl.order(f"F{begun.start}")
         turns = [f"{'M3' if n == 0 else ''}S{rpm:.0f}\nG4P{seconds:.2f}" for n, (rpm, seconds) in enumerate(steps)]
         begun.sent = True
-        self._grbl.order("\n".join([*turns, "M5", "M5", f"F{begun.end}"]))
+        self._grbl.order_whole([*turns, "M5", "M5", f"F{begun.end}"])
+        begun.taken = True
 
     def progress(self, elapsed_s: float) -> Progress:
         """One look. Raises InstrumentFault: stopped, paused, reset, setup, runaway."""
         spin, report = self._spin, self._grbl.report()
         if spin is None:
             return Progress(done=True)
-        readings = {"speed": Reading(value=report.speed, unit="rpm")}
         if report.state != "Idle":
             raise self._grbl.stopped_by(report.state)
-        left_s = spin.lasts_s - elapsed_s
-        if report.speed and report.speed not in {float(round(one)) for one in spin.speeds}:
+        left_s, may = spin.lasts_s - elapsed_s, spin.speeds(elapsed_s)
+        if report.speed not in may:
             report = self._grbl.sure()
-            if report.speed and report.speed not in {float(round(one)) for one in spin.speeds}:
+            if report.speed and report.speed not in may:
                 raise InstrumentFault(f"it turns at {written(report.speed, 'rpm')}, not as it was told", kind="setup")
+        readings = {"speed": Reading(value=report.speed, unit="rpm")}
         if report.speed:
+            spin.seen = True
             if left_s < -LATE_S:
                 raise InstrumentFault(f"it turns on, {written(-left_s, 's')} after its time", kind="runaway")
             achieved = {"speed": Amount(report.speed, "rpm")}
             return Progress(done=False, achieved=achieved, readings=readings, again_in_s=min(max(left_s, LOOK_S), 2.0))
-        mark = self._grbl.mark()
-        if mark == spin.end:
-            achieved = {"time": Amount(spin.lasts_s, "s"), "speed": Amount(spin.speeds[-1], "rpm")}
-            return Progress(done=True, achieved=achieved, readings=readings)
+        mark = self._mark(early=0.0 not in may)
         if mark == 0:
             raise InstrumentFault("it was reset (power, button, or DTR) while it spun", kind="reset")
-        raise InstrumentFault("it stopped before its time", kind="stopped")
+        if mark != spin.end or 0.0 not in may:
+            raise InstrumentFault(
+                f"it stopped before its time: it stands after {written(max(elapsed_s, 0.0), 's')} of "
+                f"{written(spin.lasts_s, 's')}",
+                kind="stopped",
+            )
+        if not spin.seen and spin.lasts_s > spin.near_s:
+            raise InstrumentFault("it says that it is done, and was never seen to turn", kind="stopped")
+        achieved = {"time": Amount(spin.lasts_s, "s"), "speed": Amount(spin.steps[-1][0], "rpm")}
+        return Progress(done=True, achieved=achieved, readings=readings)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Ask whether it turns, and which mark stands."""
-        if act == self.act and self._spin is not None and not self._spin.sent:
+        ours = self._spin if act == self.act else None
+        if ours is not None and not ours.sent:
             return Verdict(state="not_begun", why="it was never told to spin")
         start, end = marks(act)
         if self._grbl.sure().speed:
+            if ours is not None:
+                ours.seen = True
             return Verdict(state="running", why="it turns")
         mark = self._grbl.mark()
         if mark == 0:
             return Verdict(state="cannot_tell", why="it was reset since, and its marks are lost")
+        if mark == end and ours is not None and not (ours.seen or ours.taken):
+            why = "the mark of its end stands, but its beginning was not answered and nobody saw it turn"
+            return Verdict(state="cannot_tell", why=why)
         if mark == end:
             return Verdict(state="done", why="the mark of its end stands")
         if mark == start:
@@ -195,9 +243,15 @@ class SpinCoater(Driver):
 
     def stop(self) -> None:
         """Stop the spindle at once and forget what it was told; harmless twice. Raises InstrumentFault: runaway."""
-        try:
-            self._grbl.reset()
-        except LinkTimeout:
-            self._grbl.reset()  # one may be lost on the line
+        self._grbl.reset_surely()
         if (speed := self._grbl.sure().speed) > 0.0:
             raise InstrumentFault(f"it is at {written(speed, 'rpm')} after it was told to stop", kind="runaway")
+
+    def _mark(self, early: bool) -> int:
+        """The mark that stands. ``early``: it should be turning now; a G4 that counts on holds the answer back."""
+        try:
+            return self._grbl.mark()
+        except LinkTimeout as error:
+            if not early:
+                raise
+            raise InstrumentFault("it stands, while it counts the time of its spin", kind="stopped") from error

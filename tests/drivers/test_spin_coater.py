@@ -139,12 +139,110 @@ def test_a_spindle_that_turns_on_after_its_time_is_a_runaway():
     assert caught.value.kind == "runaway"
 
 
-def test_a_line_that_is_refused_begins_nothing_that_is_believed():
+def on_its_way(it, sound, damaged):
+    """What the line makes of a piece of what is said."""
+    receive = it.device.receive
+    it.device.receive = lambda data, now_s: receive(data.replace(sound, damaged), now_s)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "fault", "words"),
+    [
+        (b"M7S3000", InstrumentFault, r"a command that it does not support \(error:20\)"),
+        (b"MsS3000", ProtocolError, r"answered error:2 \(a number that it cannot read\)"),
+    ],
+)
+def test_a_spin_whose_first_line_is_refused_is_forgotten_by_the_controller(damaged, fault, words):
+    """The lines behind it would be done: a wait with the spindle off, and the mark of the end."""
     it = rig()
-    do = it.device._do
-    it.device._do = lambda line, now_s: 20 if line.startswith("M3") else do(line, now_s)
-    with pytest.raises(InstrumentFault, match=r"a command that it does not support \(error:20\)"):
+    on_its_way(it, b"M3S3000", damaged)
+    with pytest.raises(fault, match=words):
         it.begin("spin", **SPIN)
+    it.wait(40.0)
+    verdict = it.happened("spin", {}, {})
+    assert verdict.state == "cannot_tell" and "reset" in verdict.why and spins(it) == []
+
+
+def test_the_reset_after_a_refusal_is_said_again_when_it_is_lost():
+    it = rig()
+    on_its_way(it, b"M3S3000", b"M7S3000")
+    hear, lost = it.device._hear, []
+    it.device._hear = lambda byte, now_s: lost.append(byte) if byte == 0x18 and not lost else hear(byte, now_s)
+    with pytest.raises(InstrumentFault, match="error:20"):
+        it.begin("spin", **SPIN)
+    assert it.sent.count(b"\x18") == 2 and it.device.dwells_until_s is None
+
+
+@pytest.mark.parametrize(
+    ("sound", "damaged", "kind", "words", "spun_s"),
+    [
+        (b"G4P30.00", b"G4Q30.00", "stopped", r"it stands after \d+ s of 35 s", 5.0),
+        (b"G4P30.00", b"G4P3.00", "stopped", r"it stands after \d+ s of 35 s", 8.0),
+        (b"M3S500", b"M3S0", "stopped", "it stands, while it counts the time", 0.0),
+        (b"S3000\n", b"", "setup", "it turns at 500 rpm, not as it was told", 10.0),
+        (b"S3000\n", b"S2000\n", "setup", "it turns at 2000 rpm, not as it was told", 6.0),
+        (b"G4P5.00\nS3000", b"G4P5.00S3000", "setup", "it turns at 3000 rpm, not as it was told", 0.0),
+    ],
+)
+def test_a_spin_that_the_line_made_another_one_of_is_not_believed(sound, damaged, kind, words, spun_s):
+    it = rig()
+    on_its_way(it, sound, damaged)
+    it.begin("spin", **TWO_STEPS)
+    with pytest.raises(InstrumentFault, match=words) as caught:
+        it.finish()
+    assert caught.value.kind == kind
+    assert it.clock.now_s() - it.began_s == pytest.approx(spun_s, abs=3.0), "it is seen soon after it shows"
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_spin_must_be_seen_to_turn(seen):
+    it = rig()
+    it.begin("spin", **SPIN)
+    it.wait(5.0)
+    if seen:
+        it.look()
+    it.wait(30.0)
+    if seen:
+        assert it.look().done
+        return
+    with pytest.raises(InstrumentFault, match="was never seen to turn") as caught:
+        it.look()
+    assert caught.value.kind == "stopped"
+
+
+def test_a_spin_that_is_over_before_anybody_can_look_goes_by_its_mark():
+    it = rig()
+    it.begin("spin", speed=(3000.0, "rpm"), time=(0.1, "s"))
+    it.wait(0.5)
+    assert it.look().achieved == {"time": Amount(0.1, "s"), "speed": Amount(3000.0, "rpm")}
+
+
+def test_one_report_that_the_line_spoilt_is_no_end_and_no_other_speed():
+    it = rig()
+    it.begin("spin", **TWO_STEPS)
+    report, spoilt = it.device.reports.report, iter([",0", "", "", ",900"])  # a look that doubts asks twice more
+    it.device.reports.report = lambda *args: report(*args).replace(",500", next(spoilt, "") or ",500")
+    assert [it.look().readings["speed"].value for _ in range(2)] == [500.0, 500.0]
+    assert next(spoilt, None) is None
+
+
+def test_a_spin_whose_beginning_nobody_answered_nor_saw_cannot_be_told():
+    it = rig()
+    receive = it.device.receive
+    it.device.receive = lambda data, now_s: receive(data, now_s)[: 0 if data.startswith(b"M3") else None]
+    with pytest.raises(LinkError):
+        it.begin("spin", **SPIN)
+    it.device.receive = receive
+    assert it.happened("spin", {}, {}).state == "running"
+    it.wait(40.0)
+    assert it.happened("spin", {}, {}).state == "done"
+    it.device.receive = lambda data, now_s: receive(data, now_s)[: 0 if data.startswith(b"M3") else None]
+    with pytest.raises(LinkError):
+        it.begin("spin", "act-2", **SPIN)
+    it.device.receive = receive
+    it.wait(40.0)
+    verdict = it.happened("spin", {}, {}, "act-2")
+    assert verdict.state == "cannot_tell" and "nobody saw it turn" in verdict.why
 
 
 def test_settings_that_differ_from_the_lab_file_are_refused():
