@@ -16,12 +16,13 @@ from .arithmetic import difference
 from .checks import stage_faults
 from .complaints import Broken, Fault
 from .errors import SpecError
-from .grammar import PHASES, CampaignSpec, Phase
+from .grammar import PHASES, CampaignSpec, Pause, Phase
 from .limits import Limit, by_instrument, read_limits
 from .models import AnyQuantity, Files, Model, Number, Rule, Seconds, Text, Truth, did_you_mean, keys_of, suggest
 from .reading import Document, Path_, path_text
 from .rules import TABLES, Ruled, instruments_of
 from .steps import Stage, read_phase, resolved, steps_of
+from .text import duration
 from .units import Quantity, quote
 from .values import PERSON
 
@@ -125,6 +126,7 @@ class LabSpec(Ruled):
     keep: tuple[str, ...] = ()
     sample: dict[str, Any] = {}
     on_lost: OnLost = OnLost()
+    pause: Pause | None = None
     samples: Literal["one_at_a_time", "pipelined"] = "one_at_a_time"
     simulation: Simulation = Simulation()
     simulated: Truth = False
@@ -302,6 +304,12 @@ def check_against_lab(spec: CampaignSpec, lab: LabSpec) -> list[str]:
         for name in sorted(getattr(spec, table).keys() & getattr(lab, table).keys()):
             rule = f"is a rule of the lab already ({lab.place((table, name), key=True)}). Give yours a name of its own"
             complaints.append(spec.complaint((table, name), rule, key=True))
+    if spec.pause is not None and lab.pause is not None and spec.pause.hold_s > lab.pause.hold_s:
+        rule = (
+            f"is longer than the lab's {duration(lab.pause.hold_s)} ({lab.place(('pause', 'hold'))}). A campaign may "
+            "only shorten it"
+        )
+        complaints.append(spec.complaint(("pause", "hold"), rule))
     for limit in spec.limits:
         if limit.instrument not in lab.instruments:
             rule = f"{limit.instrument} is no instrument of the lab. {did_you_mean(limit.instrument, lab.instruments)}"

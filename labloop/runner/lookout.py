@@ -16,10 +16,11 @@ from labloop.bench import Action
 from labloop.campaign import events as e
 from labloop.campaign.spec import CampaignSpec, LabSpec
 from labloop.campaign.state import PAUSED
+from labloop.campaign.text import duration
 
 from . import requests
 from .memory import RunMemory
-from .watching import HOLD_S
+from .watching import hold_s
 
 # Real seconds between two looks at the folder's stamp. With the link's slice of 20 ms and one exchange this keeps an
 # abort within 250 ms (test_abort); at 50 looks a second the processor spends 0.3 % on it.
@@ -70,11 +71,12 @@ class Lookout:
             tick += LOOK_S
 
     async def keep_looking_in_virtual_time(self) -> None:
-        """The same for a run whose time leaps: nobody can say resume in no time, so a pause ends as a long one does."""
+        """The same for a run whose time leaps: few can say resume in no time, and a pause ends as a long one does."""
         paused = asyncio.Event()
         self._memory.listeners.append(lambda record: paused.set() if self._memory.state.state == PAUSED else None)
         while True:
             await paused.wait()
+            self.take_requests()
             self.end_long_pause()
             await asyncio.sleep(1.0)  # of the run's own time
             if self._memory.state.state != PAUSED:
@@ -88,7 +90,7 @@ class Lookout:
         elif self._rests_since_s is None:
             self._rests_since_s = now_s
         elif now_s - self._rests_since_s >= self._pause_s:
-            why = f"paused for {self._pause_s / 60.0:.0f} min ({state.reason}), and nobody said resume"
+            why = f"paused for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
             self._end("breach", why, 6, "")
 
     def take_requests(self) -> None:
@@ -130,7 +132,7 @@ def lookout_of(
     ``action``: what is declared of an action.
     """
     totals = {**lab.totals, **spec.totals}
-    pause_s = spec.pause.hold_s if spec.pause else HOLD_S
+    pause_s = hold_s(spec, lab)
     return Lookout(memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action))
 
 

@@ -39,7 +39,7 @@ from .rejoin import Opened, Rejoining
 from .schedule import may_start, needs, planned
 from .step import StepHand
 from .walk import End, Walk
-from .watching import HOLD_S, Watcher
+from .watching import Watcher, hold_s
 
 
 class Loop:
@@ -73,7 +73,7 @@ class Loop:
         hand.reach.on_gone = lambda gone: self.end("lost", str(gone), 3)
         hand.reach.on_away = self._away
         hand.on_breach = self._breached
-        self.watcher = Watcher(hand, memory, self.end, spec.pause.hold_s if spec.pause else HOLD_S)
+        self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
         memory.on_failed = self._store_failed
 
     @property

@@ -17,6 +17,7 @@ from typing import Final, Protocol, TypeVar
 
 from labloop.bench import BenchError, LinkInterrupted, SafetyError, Trip
 from labloop.campaign import events as e
+from labloop.campaign.spec import CampaignSpec, LabSpec
 
 from .admission import Admission
 from .clock import Clock
@@ -31,9 +32,14 @@ LOG: Final = logging.getLogger("labloop.run")
 LEAST_S: Final = 0.2
 # A pulse goes out in this part of the time after which the instrument's own watchdog acts: two may be lost.
 PULSE_AT: Final = 0.3
-# A bench does not stay as it is all night because an interlock holds it (lab seconds; a campaign's ``pause: {hold:}``
-# says otherwise).
+# A bench does not stay as it is all night because an interlock holds it (lab seconds; ``pause: {hold:}`` of
+# campaign or lab says otherwise).
 HOLD_S: Final = 1800.0
+
+
+def hold_s(spec: CampaignSpec, lab: LabSpec) -> float:
+    """How long a pause, or an interlock, may hold the bench as it is: the shorter one of what campaign and lab say."""
+    return min((one.hold_s for one in (spec.pause, lab.pause) if one is not None), default=HOLD_S)
 
 
 class Ends(Protocol):

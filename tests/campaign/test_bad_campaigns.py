@@ -198,3 +198,13 @@ def test_a_campaign_that_does_not_fit_its_lab(broken: Callable[..., Path], folde
     assert complaints[0].startswith(f"{path}:19:9: ") and "Did you mean pump_water?" in complaints[0]
     assert "90 degC is looser than the lab's 80 degC" in complaints[1] and "lab.yaml:10:24" in complaints[1]
     assert "hotplat is no instrument of the lab" in complaints[2]
+
+
+def test_a_pause_may_be_shorter_than_the_labs_and_not_longer(broken: Callable[..., Path], folder: Path) -> None:
+    lab = read_lab(broken("lab.yaml", add="pause: {hold: 20 min}\n"))
+    path = broken("campaign.yaml", add="pause: {hold: 2 h, then: safe}\n")
+    (complaint,) = check_against_lab(read_spec(path), lab)
+    assert complaint.startswith(f"{path}:30:15: ")
+    assert "is longer than the lab's 20 min" in complaint and "lab.yaml:16:15" in complaint
+    shorter = broken("campaign.yaml", ("hold: 2 h", "hold: 10 min"))
+    assert check_against_lab(read_spec(shorter), lab) == []

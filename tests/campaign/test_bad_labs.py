@@ -32,6 +32,8 @@ BAD: list[tuple[str, str, str, str, list[str]]] = [
     ("", "", "keep: [stirer]\n", "16:8", ["stirer is no instrument"]),
     ("", "", "samples: piplined\n", "16:10", ["Did you mean pipelined?"]),
     ("", "", "simulated: yes\n", "16:12", ["true or false"]),
+    ("", "", "pause: {hold: 30}\n", "16:15", ["needs a unit"]),
+    ("", "", "pause: {hold: 30 min, then: go}\n", "16:29", ["must be"]),
 ]
 
 
