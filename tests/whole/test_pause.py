@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from reach import Reach
 
-from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.journal import inbox
 
