@@ -134,7 +134,11 @@ def ports(
     ] = None,
     json: Json = False,
 ) -> None:
-    """The serial ports of this machine, as a lab file writes them; with --probe, who is on them."""
+    """The serial ports of this machine, as a lab file writes them; with --probe, who is on them.
+
+    An alarm is told once, to whoever asks first, and is evidence of what became of a run that was killed: with --lab,
+    nobody is asked before such a run on that bench was resumed.
+    """
     from dataclasses import asdict
 
     from labloop.bench.discovery import serial_ports
@@ -155,18 +159,24 @@ def ports(
 
 
 def _probe(places: list[str], lab: Path | None, json: bool) -> None:
+    from contextlib import nullcontext
     from dataclasses import asdict
 
     from labloop.campaign.spec import read_lab
+    from labloop.runner.by_hand import taken
     from labloop.runner.probing import known
     from labloop.runner.probing import probe as ask
 
-    drivers = known(read_lab(lab) if lab is not None else None)
+    spec = read_lab(lab) if lab is not None else None
+    drivers = known(spec)
     heard = []
-    for place in places:
-        for one in ask(place, drivers):
-            words.say(f"{one.address}  {one.driver}  {one.model or 'nobody'}")
-            heard.append(one)
+    if spec is None:
+        words.say("Was a run on one of these instruments killed? Then resume it before anybody asks (see --help).")
+    with taken(spec, live=True, looks=True) if spec is not None else nullcontext():
+        for place in places:
+            for one in ask(place, drivers):
+                words.say(f"{one.address}  {one.driver}  {one.model or 'nobody'}")
+                heard.append(one)
     answered = [one for one in heard if one.model]
     if json:
         words.give_json({"schema": 1, "heard": [asdict(one) for one in heard]})

@@ -28,7 +28,10 @@ def instruments(
     by: By = "",
     why: Why = "",
 ) -> None:
-    """Open, identify and read every instrument, or do one action by hand."""
+    """Open, identify and read every instrument, or do one action by hand.
+
+    With --live, nothing is asked or done while a run has the bench, or before one that was killed there is resumed.
+    """
     from labloop.bench import BenchError
     from labloop.bench.settings import suggest
     from labloop.campaign.errors import SpecError

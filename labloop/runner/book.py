@@ -129,10 +129,13 @@ class BenchBook:
             follower(record.event)
         self.followers.append(follower)
 
-    def take_lease(self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner") -> None:
+    def take_lease(
+        self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner", *, looks: bool = False
+    ) -> None:
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
 
-        From here on nobody else may write to its instruments (see lease).
+        From here on nobody else may write to its instruments (see lease). ``looks``: to ask them and do nothing, which
+        is no harm to a question that is open: they were asked about it.
 
         Raises BenchOwes while another run's question is open, or a run was killed here and never taken up again.
         """
@@ -142,7 +145,7 @@ class BenchBook:
                 f"asked after. Take it up first: `labloop resume {in_shell(self.state.leased_to)}`."
             )
         others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
-        if others:
+        if others and not looks:
             (name, step), text = next(iter(others.items()))
             owing = in_shell(name)
             raise BenchOwes(

@@ -7,7 +7,7 @@ that a run holds, or to which a run still owes an answer, nothing is done by han
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
 from labloop.bench import (
@@ -19,7 +19,7 @@ from labloop.bench import (
     SafetyError,
 )
 from labloop.bench.declared import declare
-from labloop.bench.lab import Lab, open_lab
+from labloop.bench.lab import Lab, Station, open_lab
 from labloop.bench.safety import Envelope
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
@@ -87,22 +87,25 @@ def hand_bench(spec: LabSpec, *, live: bool) -> Iterator[HandBench]:
 
 
 def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
-    """Identify and read every instrument (or the one called ``name``), setting nothing; failures beside their names."""
-    answers = []
-    for one, station in bench.lab.instruments.items():
-        if name not in (None, one):
-            continue
-        answer = Answer(instrument=one, kind=station.declaration.kind, address=bench.spec.instruments[one].port or "")
-        answers.append(answer)
-        try:
-            identity = station.port.submit(station.driver.open).result()
-            answer.identity = {
-                "model": identity.model, "firmware": identity.firmware, "serial": identity.serial
-            }  # fmt: skip
-            answer.readings = station.port.submit(station.driver.read).result()
-        except BenchError as error:
-            answer.error = str(error)
-    return answers
+    """Identify and read every instrument (or the one called ``name``), setting nothing; failures beside their names.
+
+    An alarm is told once, to whoever asks first: so nobody is asked while a run has the bench, or was killed there and
+    is to ask first. Raises StoreLocked, BenchOwes.
+    """
+    with in_hand(bench, looks=True):
+        return [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
+
+
+def _asked(bench: HandBench, station: Station) -> Answer:
+    address = bench.spec.instruments[station.name].port or ""
+    answer = Answer(instrument=station.name, kind=station.declaration.kind, address=address)
+    try:
+        identity = station.port.submit(station.driver.open).result()
+        answer.identity = {"model": identity.model, "firmware": identity.firmware, "serial": identity.serial}
+        answer.readings = station.port.submit(station.driver.read).result()
+    except BenchError as error:
+        answer.error = str(error)
+    return answer
 
 
 def read_settings(written: list[str]) -> dict[str, e.Amount]:
@@ -180,21 +183,13 @@ def wish(
 
 
 @contextmanager
-def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
+def in_hand(bench: HandBench, *, looks: bool = False) -> Iterator[tuple[BenchBook, Admission]]:
     """Take the bench, so that nobody else writes to its instruments; at the end its lines are closed, and it is given
-    back.
+    back. ``looks``: nothing will be done with it.
 
     Raises StoreLocked (a run holds the bench), BenchOwes.
     """
-    mode = "live" if bench.live else "simulated"
-    book = (
-        BenchBook.open(bench.spec.folder, bench.spec.name, utc_stamp)
-        if bench.live
-        else BenchBook.memory(bench.spec.name, utc_stamp)
-    )
-    try:
-        stock = {one: e.Amount(i.stock.value, i.stock.unit) for one, i in bench.spec.instruments.items() if i.stock}
-        book.take_lease(BY_HAND, mode, stock, by=BY_HAND)
+    with taken(bench.spec, live=bench.live, looks=looks) as book:
         for port in bench.lab.ports.values():
             fence(port, book.lease)
         admission = Admission(bench.envelope, bench.clock, book)
@@ -203,9 +198,19 @@ def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
             yield book, admission
         finally:
             bench.lab.close()  # while the bench is ours still: a goodbye may end what watches over an instrument
+
+
+@contextmanager
+def taken(spec: LabSpec, *, live: bool, looks: bool = False) -> Iterator[BenchBook]:
+    """The book of a bench that nobody else has meanwhile. Raises as ``in_hand`` does."""
+    at = (spec.name, utc_stamp)
+    with closing(BenchBook.open(spec.folder, *at) if live else BenchBook.memory(*at)) as book:
+        stock = {name: e.Amount(one.stock.value, one.stock.unit) for name, one in spec.instruments.items() if one.stock}
+        book.take_lease(BY_HAND, "live" if live else "simulated", stock, by=BY_HAND, looks=looks)
+        try:
+            yield book
+        finally:
             book.release_lease(BY_HAND, {})
-    finally:
-        book.close()
 
 
 def permitted(begun: e.ByHand, admission: Admission, watch: HandWatch | None = None) -> Permit:

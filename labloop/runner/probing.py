@@ -2,7 +2,8 @@
 
 Known are the serial instruments of the lab files that are given (labloop's own bench.yaml has every driver it ships),
 each with its line settings. What stands on the port hears questions that are not its own: a driver's open() only asks,
-but nobody can promise what an unknown device makes of it. So it is done when a person asks for it, port by port.
+but nobody can promise what an unknown device makes of it. So it is done when a person asks for it, port by port. And an
+alarm is told once, to whoever asks first: whoever calls this takes the bench before, where it is known which one it is.
 """
 
 from collections.abc import Iterator

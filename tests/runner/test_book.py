@@ -23,6 +23,8 @@ def test_a_bench_that_owes_an_answer_refuses_every_other_run_until_it_is_settled
     book.release_lease("runs/a", QUESTION)
     with pytest.raises(BenchOwes, match=r"Was pump.dispense of trial 7 done.*labloop request runs/a resolve 7"):
         book.take_lease("runs/b", "live", {})
+    book.take_lease("by hand", "live", {}, looks=True)
+    book.release_lease("by hand", {})
     book.take_lease("runs/a", "live", {})
     book.release_lease("runs/a", {})
     book.take_lease("runs/b", "live", {})
@@ -33,8 +35,9 @@ def test_a_run_that_was_killed_is_taken_up_before_another_begins(book: BenchBook
     killed.mkdir()
     (killed / "journal.db").touch()
     book.take_lease(str(killed), "live", {})
-    with pytest.raises(BenchOwes, match=f"labloop resume {killed}"):
-        book.take_lease(str(tmp_path / "b"), "live", {})
+    for looks in (False, True):
+        with pytest.raises(BenchOwes, match=f"labloop resume {killed}"):
+            book.take_lease(str(tmp_path / "b"), "live", {}, looks=looks)
     book.take_lease(str(killed), "live", {})
 
 

@@ -4,21 +4,26 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from labloop.bench.lab import Lab
 from labloop.campaign import events as e
 from labloop.campaign.spec import read_lab
+from labloop.cli.app import app
+from labloop.journal import StoreLocked
 from labloop.runner import by_hand
-from labloop.runner.book import BenchBook
+from labloop.runner.book import BenchBook, BenchOwes
 from labloop.runner.by_hand import HandBench
+from labloop.runner.clock import utc_stamp
 from labloop.runner.signals import Interrupted, ending
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_rescue import HEATER, SOUND
+from tests.runner.test_guard import CAMPAIGN
 
 LAB = Path(__file__).parents[2] / "campaigns" / "lab.yaml"
 SETTINGS = {"rate": e.Amount(100.0, "uL/min"), "volume": e.Amount(200.0, "uL")}
@@ -169,3 +174,43 @@ def test_a_goodbye_is_said_while_the_bench_is_ours(tmp_path: Path) -> None:
     with heater(tmp_path) as (device, bench):
         assert by_hand.act(bench, "a", "off", {}, "ann").done
     assert device.heard == [b"name?", b"set 1", b"value?", b"off?", b"bye?"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ptys")
+def test_nobody_looks_before_the_run_that_was_killed_here_has_asked(tmp_path: Path) -> None:
+    """Its alarm is told once, and is what that run has to know."""
+    killed = tmp_path / "run"
+    killed.mkdir()
+    (killed / "journal.db").touch()
+    with heater(tmp_path) as (device, bench):
+        book = BenchBook.open(tmp_path, "bench", utc_stamp)
+        with pytest.raises(StoreLocked):
+            by_hand.ask_all(bench)
+        book.take_lease(str(killed), "live", {})
+        book.close()
+        with pytest.raises(BenchOwes, match="labloop resume"):
+            by_hand.ask_all(bench)
+        assert device.heard == []
+        book = BenchBook.open(tmp_path, "bench", utc_stamp)
+        book.take_lease(str(killed), "live", {})
+        book.release_lease(str(killed), {"1.trial.0.0.1": "Was a.off of trial 1 done?"})
+        book.close()
+        (answer,) = by_hand.ask_all(bench)
+    assert (answer.identity["model"], answer.readings["warm"].value, answer.error) == ("box", 60.0, "")
+    assert device.heard == [b"name?", b"warm?", b"bye?"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ptys")
+@pytest.mark.parametrize("verb", ["instruments LAB --live", "check CAMPAIGN --live", "ports --at PORT --lab LAB"])
+def test_every_verb_that_asks_real_instruments_waits_for_that_run(tmp_path: Path, verb: str) -> None:
+    killed = tmp_path / "run"
+    killed.mkdir()
+    (killed / "journal.db").touch()
+    (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
+    with heater(tmp_path) as (device, bench):
+        bench.lab.close()
+        with closing(BenchBook.open(tmp_path, "bench", utc_stamp)) as book:
+            book.take_lease(str(killed), "live", {})
+        said = {"LAB": tmp_path / "lab.yaml", "CAMPAIGN": tmp_path / "campaign.yaml", "PORT": f"serial://{device.path}"}
+        found = CliRunner().invoke(app, [str(said.get(word, word)) for word in verb.split()])
+    assert found.exit_code == 6 and f"labloop resume {killed}" in found.output and b"name?" not in device.heard
