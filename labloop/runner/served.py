@@ -23,7 +23,6 @@ rules of the lab file are kept as in a run, between acts too; what breaks one, o
 bench to its safe state, and so does the end of the service.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from labloop.bench.leco_node import Method
@@ -32,7 +31,7 @@ from labloop.campaign import events as e
 from .admission import Admission
 from .book import BenchBook
 from .by_hand import HandBench
-from .served_instrument import PREFIX, ServedInstrument
+from .served_instrument import ServedInstrument, by_leco
 from .served_watch import ServedWatch
 
 # How long a message waits at most for an act to be looked at, in real seconds.
@@ -100,7 +99,7 @@ class ServedBench:
     def _take_up(self) -> None:
         """Remember the acts of earlier services, and ask after those that nobody has seen the end of."""
         begun: dict[str, e.ByHand] = {}
-        for fact in _by_hand(self._book):
+        for fact in by_leco(self._book):
             served = self.instruments.get(fact.instrument)
             if served is None:
                 continue
@@ -112,9 +111,3 @@ class ServedBench:
         for fact in begun.values():
             if fact.action in self.instruments[fact.instrument].station.actions:
                 self.instruments[fact.instrument].settle(fact)
-
-
-def _by_hand(book: BenchBook) -> Iterator[e.ByHand]:
-    for record in book.journal.records():
-        if isinstance(record.event, e.ByHand) and record.event.act.startswith(PREFIX):
-            yield record.event

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -24,8 +24,11 @@ from .served_watch import ServedWatch
 ID: Final = re.compile(r"[0-9a-f]{32}")
 # Acts that came in this way are told apart in the book by this.
 PREFIX: Final = "leco-"
-# An answer of 1000 acts takes no room worth speaking of; arrays of 20 (a spectrum has 5 kB) neither.
+# Reports that are kept at hand: those of 1000 acts take no room worth speaking of; arrays of 20 (a spectrum has 5 kB)
+# neither. What an older act came to is read from the book.
 ACTS_KEPT, ARRAYS_KEPT = 1000, 20
+# Verdicts after which nobody can tell what an act came to.
+UNTOLD: Final = ("cannot_tell", "running")
 # What every actor is asked besides its instrument's own actions.
 OWN: Final = ("last_act", "stop")
 TOLD: Final = ("kind", "identity", "signals", "actions", "state", "act")
@@ -45,6 +48,7 @@ class ServedInstrument:
         self._safe = safe
         self._reading: list[tuple[Future[Any], list[str], Future[Any]]] = []
         self._acts: dict[str, dict[str, Any]] = {}
+        self._did: dict[str, str] = {}  # id -> action, of every act that was ever begun: some 200 bytes each
         self._arrays: dict[str, Mapping[str, bytes]] = {}
         self._running: HandAct | None = None
         self._seen: dict[str, e.Reading] = {}
@@ -104,8 +108,7 @@ class ServedInstrument:
             achieved=dict(verdict.achieved), done=done, failed=failed, by=fact.by,
         )  # fmt: skip
         finish(self._bench, self._book, ended)
-        state = "unknown" if verdict.state in ("cannot_tell", "running") else _state_of(ended)
-        self._keep(_id_of(fact.act), self._report(ended, state, 0.0))
+        self.remember(ended)
 
     def _driver(self, call: Any) -> Any:
         return self.station.port.submit(call).result()
@@ -163,9 +166,9 @@ class ServedInstrument:
     # --- what it does -------------------------------------------------------------------------------------------
 
     def _begin(self, asker: Asker, action: str, given: Mapping[str, Any], act: str) -> dict[str, Any]:
-        if (known := self._acts.get(act)) is not None:
-            if known["action"] != action:
-                raise Refused(INVALID_PARAMS, f"ValueError: act {act} is a {known['action']}")
+        if (did := self._did.get(act)) is not None:
+            if did != action:
+                raise Refused(INVALID_PARAMS, f"ValueError: act {act} is a {did}")
             return self._now(act)
         if self._read_only:
             raise Refused(SERVER_ERROR, "ReadOnly: this service tells and does nothing")
@@ -234,7 +237,7 @@ class ServedInstrument:
     def _last(self, act: str | None) -> dict[str, Any] | None:
         if act is None:
             act = next(reversed(self._acts), None)
-        return self._now(act) if act in self._acts else None
+        return self._now(act) if act in self._did else None
 
     def _array(self, name: str, act: str | None) -> WithFrames:
         arrays = self._arrays.get(act or next(reversed(self._arrays), ""))
@@ -244,14 +247,20 @@ class ServedInstrument:
         return WithFrames({"length": len(data), "sha256": hashlib.sha256(data).hexdigest()}, (data,))
 
     def _now(self, act: str) -> dict[str, Any]:
+        if act not in self._acts:
+            return self._of_book(act)
         report = dict(self._acts[act])
         if report["state"] == "running" and self._running is not None:
             report["elapsed_s"] = round(self._running.elapsed_s, 3)
             report["result"] = _result(self._running.look)
         return report
 
+    def _of_book(self, act: str) -> dict[str, Any]:
+        *_, fact = (one for one in by_leco(self._book) if (_id_of(one.act), one.instrument) == (act, self.station.name))
+        return self._report(fact, _state_of(fact), 0.0)
+
     def _keep(self, act: str, report: dict[str, Any]) -> None:
-        self._acts[act] = report
+        self._acts[act], self._did[act] = report, report["action"]
         while len(self._acts) > ACTS_KEPT:
             self._acts.pop(next(iter(self._acts)))
 
@@ -264,6 +273,13 @@ class ServedInstrument:
             "duration_s": round(duration_s, 3), "result": _result(look) if state != "running" else None,
             "why": fact.failed,
         }  # fmt: skip
+
+
+def by_leco(book: BenchBook) -> Iterator[e.ByHand]:
+    """What the book says of acts that came in this way, in its order."""
+    for record in book.journal.records():
+        if isinstance(record.event, e.ByHand) and record.event.act.startswith(PREFIX):
+            yield record.event
 
 
 def _amount(name: str, value: Any) -> e.Amount:
@@ -286,6 +302,8 @@ def _id_of(act: str) -> str:
 
 
 def _state_of(fact: e.ByHand) -> str:
+    if fact.failed.partition(":")[0] in UNTOLD:  # so it was written down by settle
+        return "unknown"
     return "done" if fact.done else "stopped" if fact.failed else "running"
 
 

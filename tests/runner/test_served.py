@@ -243,6 +243,51 @@ def test_the_book_remembers_acts_of_earlier_services(tmp_path: Path) -> None:
     book.close()
 
 
+def test_an_id_is_known_though_a_thousand_acts_came_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labloop.runner.served_instrument.ACTS_KEPT", 2)
+    book = BenchBook.open(tmp_path, "bench", utc_stamp)
+    ids = [f"{number:032x}" for number in range(4)]
+    with serving(book) as rig:
+        for number, act in enumerate(ids):
+            rig.call("pump_agno3", "dispense", rate=600.0, volume=float(number + 1), act=act)
+            rig.wait(2.0)
+        rig.call("pump_pva", "dispense", rate=600.0, volume=9.0, act=ids[0])  # an id belongs to its instrument
+        rig.wait(2.0)
+        facts = rig.facts()
+        assert len(facts) == 10 and sum(one.done for one in facts) == 5
+        for number, act in enumerate(ids):
+            for report in (
+                rig.call("pump_agno3", "dispense", rate=600.0, volume=float(number + 1), act=act),
+                rig.call("pump_agno3", "last_act", act=act),
+            ):
+                assert (report["act"], report["action"], report["state"]) == (act, "dispense", "done")
+                assert report["result"]["volume"] == pytest.approx(number + 1, abs=0.1)
+        with pytest.raises(Refused, match="is a dispense"):
+            rig.call("pump_agno3", "withdraw", rate=600.0, volume=1.0, act=ids[0])
+    with serving(book) as rig:
+        assert rig.call("pump_agno3", "dispense", rate=600.0, volume=1.0, act=ids[0])["state"] == "done"
+        rig.wait(2.0)
+        assert rig.facts() == facts
+        assert rig.call("pump_agno3", "last_act")["act"] == ids[-1]
+    book.close()
+
+
+def test_what_nobody_can_tell_stays_unknown_whoever_asks_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pump was switched off and on while no service lived: its counters cannot say any more."""
+    book = BenchBook.open(tmp_path, "bench", utc_stamp)
+    settings = {"rate": e.Amount(300.0, "uL/min"), "volume": e.Amount(20.0, "uL")}
+    before = {"infused": e.Amount(5.0, "uL"), "withdrawn": e.Amount(0.0, "uL")}  # and now it says 0
+    book.record(
+        e.ByHand(act=f"leco-{ACT}", instrument="pump_agno3", action="dispense", settings=settings, before=before)
+    )
+    for _ in range(2):  # the service that settles it, and the next one
+        with serving(book) as rig:
+            report = rig.call("pump_agno3", "dispense", **DISPENSE)
+            assert report["state"] == "unknown" and report["why"].startswith("cannot_tell: ")
+            assert len(rig.facts()) == 2
+    book.close()
+
+
 @pytest.mark.parametrize("ran_s, state", [(None, "stopped"), (2.0, "stopped"), (60.0, "done")])
 def test_an_act_whose_service_was_killed_is_asked_about(tmp_path: Path, ran_s: float | None, state: str) -> None:
     """``ran_s``: how long the pump had run, None: its first byte never went out."""
