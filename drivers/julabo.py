@@ -12,7 +12,9 @@ Sources: operating manuals of the SL/HL series (chapter 12, p. 80-87), of FL601 
   is an error: alarms stop heater and pump, warnings do not.
 * After a power cut it stands still (there is no autostart in remote control) and has forgotten what was sent to it.
 * There is no watchdog: what was started goes on when this computer dies.
-* ``out_sp_00`` sets working temperature 1 in the unit that is displayed: choose that one, and degC, at the circulator.
+* ``out_sp_00`` sets working temperature 1, in the unit that is displayed (SL-26 p. 82): choose that one, and degC, at
+  the circulator. ``in_mode_01`` (0: working temperature 1) and ``in_sp_06`` (0: degC, 1: degF) tell which they are,
+  where a model has them: FL601 (p. 40) has neither, and to some ``in_sp_06`` is a temperature.
 * Models differ in what ``in_pv_01`` and ``in_pv_02`` are: heating power and external Pt100 in all manuals above, the
   other way round in an FP50-MH (as ISIS's simulator of it has them). So they are read only where the lab file says so.
 """
@@ -182,8 +184,19 @@ class Circulator(Driver):
         return Identity(model=model, firmware=firmware, first_reply=repr(said))
 
     def configure(self) -> None:
-        """Make sure that it listens: raises InstrumentFault when it is under manual control or in an alarm."""
+        """Make sure that it listens, and means what we mean. Raises InstrumentFault otherwise.
+
+        Otherwise: under manual control, in an alarm, in degF, at another of its working temperatures.
+        """
         self._look_out()
+        if self._perhaps("IN_SP_06") == 1.0:
+            raise InstrumentFault("it counts in degF (in_sp_06 is 1). Set its unit to degC", kind="setup")
+        if chosen := self._perhaps("IN_MODE_01"):
+            raise InstrumentFault(
+                f"it controls to its working temperature {chosen + 1:g} (in_mode_01 is {chosen:g}), where what is sent "
+                "sets 1. Choose working temperature 1 at the circulator",
+                kind="setup",
+            )
 
     def read(self) -> Mapping[str, Reading]:
         """The bath, and what else the lab file names."""
@@ -210,7 +223,7 @@ class Circulator(Driver):
         self._hold = None
         self._run(temperature_c)
 
-    @action(repeatable=True)
+    @action(repeatable=True, stops=True)
     def off(self) -> None:
         """Stop heater, cooler and pump."""
         self._hold = None
@@ -277,6 +290,8 @@ class Circulator(Driver):
     # --- how it is said -----------------------------------------------------------------------------------------
 
     def _run(self, temperature_c: float) -> None:
+        if self._hold is not None:
+            self._hold.started = self._started()  # where it is started, a working temperature acts at once
         for _ in range(TRIES):
             self._tell(f"OUT_SP_00 {temperature_c:.2f}")
             said_c = self._set("IN_SP_00")
@@ -310,6 +325,15 @@ class Circulator(Driver):
 
     def _started(self) -> bool:
         return twice_alike(lambda: self._text("IN_MODE_05"), "IN_MODE_05") != "0"
+
+    def _perhaps(self, text: str) -> float | None:
+        """What it answers to a question that not every model knows; None: silence, whenever it was asked."""
+        for _ in range(TRIES):
+            try:
+                return self._set(text)
+            except LinkTimeout:
+                continue
+        return None
 
     def _set(self, text: str) -> float:
         return twice_alike(lambda: self._number(text), text)

@@ -254,7 +254,8 @@ class MTSICS(Driver):
         now = self._sure(first)
         if now is None:
             return Progress(done=False, again_in_s=LOOK_S)
-        if self._tare_g is not None and abs((tare := self._memory()) - self._tare_g) > 0.5 * now.digit:
+        tare = self._memory()
+        if self._tare_g is not None and abs(tare - self._tare_g) > 0.5 * now.digit:
             raise InstrumentFault(
                 f"its tare is {written(tare, 'g')} where {written(self._tare_g, 'g')} was tared: it was switched off, "
                 "or somebody tared it, and what it weighs is not the net mass",
@@ -264,7 +265,8 @@ class MTSICS(Driver):
         return Progress(
             done=True,
             achieved={"mass": Amount(now.value, "g")},
-            readings={"mass": Reading(value=now.value, unit="g")},
+            # The net mass stands or falls with the tare, which only this process watches: so it is told along.
+            readings={"mass": Reading(value=now.value, unit="g"), "tare": Reading(value=tare, unit="g")},
         )
 
     def _tared(self) -> Progress | None:

@@ -7,7 +7,7 @@ prefix, or another's, is passed over.
     version   -> JULABO HIGHTECH FL HL/SL VERSION 4.0
     status    -> 02 REMOTE STOP, 03 REMOTE START (00 and 01 MANUAL ...), or a negative number and what is wrong
     in_pv_00 bath   in_pv_01 power in %   in_pv_02 external Pt100 (---.-- without one)   in_pv_03, in_pv_04 safety
-    in_sp_00 .. 02 working temperatures 1 to 3   in_sp_03, 04 warning limits   in_sp_06 unit (0: degC)
+    in_sp_00 .. 02 working temperatures 1 to 3   in_sp_03, 04 warning limits   in_sp_06 unit (0 degC, 1 degF)
     in_mode_01 which working temperature is used   in_mode_05 started
     out_sp_00 .. 04 [degC]   out_mode_01 0|1|2   out_mode_05 0|1
 
@@ -21,8 +21,10 @@ answer, cannot be broken at 4800 baud, where the shortest command takes longer t
 a refusal is told once; what is lost is lost whole.
 
 What stands behind it: 10 L of liquid, heated with at most 2 K/min and cooled with at most 1 K/min, on the last stretch
-with a time constant of 60 s; stopped it goes to the room's temperature with 90 min. Option ``remote`` (of the
-simulation alone): false when somebody has left it under manual control.
+with a time constant of 60 s; stopped it goes to the room's temperature with 90 min.
+
+Options of the simulation alone: ``remote``, false when somebody has left it under manual control; ``unit``, degF when
+somebody has chosen that at the keypad: then all temperatures on the line are in it.
 """
 
 import re
@@ -51,7 +53,7 @@ WRONG = {
 
 
 class Circulator:
-    """options: address; of the simulation: remote."""
+    """options: address; of the simulation: remote, unit."""
 
     kind = "serial"
 
@@ -59,6 +61,7 @@ class Circulator:
         self.world, self.name = world, name
         self.address = options.get("address")
         self.remote = bool(options.get("remote", True))
+        self.fahrenheit = options.get("unit", "degC") == "degF"
         self.started, self.chosen = False, 0
         self.working = list(KEYPAD_C)
         self.warning = list(WARNING_C)
@@ -110,20 +113,21 @@ class Circulator:
             return self._status()
         if name == "version":
             return VERSION
-        values = {
+        temperatures_c = {
             "in_pv_00": bath_c,
-            "in_pv_01": self._power(bath_c),
             "in_pv_03": bath_c,
             "in_pv_04": SAFETY_C,
             "in_sp_03": self.warning[1],
             "in_sp_04": self.warning[0],
             **{f"in_sp_{n:02d}": value for n, value in enumerate(self.working)},
         }
-        if name in values:
-            return f"{values[name]:.2f}"
+        if name in temperatures_c:
+            value_c = temperatures_c[name]
+            return f"{value_c * 1.8 + 32.0 if self.fahrenheit else value_c:.2f}"
         words = {
+            "in_pv_01": f"{self._power(bath_c):.2f}",
             "in_pv_02": "---.--",
-            "in_sp_06": "0",
+            "in_sp_06": str(int(self.fahrenheit)),
             "in_mode_01": str(self.chosen),
             "in_mode_05": str(int(self.started)),
         }
@@ -162,7 +166,8 @@ class Circulator:
             self.chosen = int(value)
             self._steer(now_s)
             return 0
-        return self._temperature(int(name[-1]), round(value, 2), now_s)
+        shown = round(value, 2)
+        return self._temperature(int(name[-1]), (shown - 32.0) / 1.8 if self.fahrenheit else shown, now_s)
 
     def _temperature(self, which: int, value_c: float, now_s: float) -> int:
         if value_c < RANGE_C[0]:
@@ -236,4 +241,4 @@ class Circulator:
         self.leg = leg_of(state["leg"])
 
 
-_KEPT = ("remote", "started", "chosen", "working", "warning", "wrong", "alarm")
+_KEPT = ("remote", "fahrenheit", "started", "chosen", "working", "warning", "wrong", "alarm")

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import math
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,13 @@ def test_the_declaration_fits_the_methods(driver):
                 check_unit(signal.unit)
         assert not action.remainder or action.evidence, f"{name}: a remainder needs evidence of what was done"
         assert not action.fills or action.amount, f"{name}: what fills must say how much"
+
+
+@ALL
+def test_what_does_as_stop_does_says_that_it_stops(driver):
+    for name, action in actions_of(driver).items():
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(driver, name)))).body
+        assert action.stops or "self.stop()" not in map(ast.unparse, body.body), f"{driver.__name__}.{name}"
 
 
 @ALL

@@ -261,6 +261,46 @@ def test_what_a_status_means(said, kind):
         assert caught.value.kind == kind and repr(said) in str(caught.value)
 
 
+def test_a_circulator_that_counts_in_fahrenheit_is_refused():
+    """SL-26 manual p. 82: what is sent is taken in the unit that is displayed."""
+    it = Rig(Circulator, simulation={"unit": "degF"})
+    with pytest.raises(InstrumentFault, match=r"counts in degF .* Set its unit to degC") as caught:
+        it.ready()
+    assert caught.value.kind == "setup" and it.ledger == []
+
+
+def test_a_circulator_that_controls_to_another_working_temperature_is_refused():
+    it = Rig(Circulator)
+    it.device.chosen = 1
+    with pytest.raises(InstrumentFault, match=r"working temperature 2 \(in_mode_01 is 1\), where") as caught:
+        it.ready()
+    assert caught.value.kind == "setup"
+
+
+@pytest.mark.parametrize("question", ["in_sp_06", "in_mode_01"])
+def test_a_lost_answer_does_not_hide_what_is_wrong(question):
+    it = Rig(Circulator, simulation={"unit": "degF"} if question == "in_sp_06" else {})
+    it.device.chosen = int(question == "in_mode_01")
+    asked, left = it.device._asked, [question]
+    it.device._asked = lambda name, now_s: None if name in left and not left.remove(name) else asked(name, now_s)
+    with pytest.raises(InstrumentFault):
+        it.ready()
+    assert not left
+
+
+def test_models_that_do_not_know_those_questions_are_driven_all_the_same():
+    """FL601 manual p. 40: neither is in its list; to others in_sp_06 is a temperature."""
+    it = Rig(Circulator)
+    asked = it.device._asked
+    it.device._asked = lambda name, now_s: None if name in ("in_sp_06", "in_mode_01") else asked(name, now_s)
+    it.ready()
+    it.begin("hold", **HOLD)
+    assert it.finish().done
+    other = Rig(Circulator)
+    hear(other.device, lambda name: "14.55" if name == "in_sp_06" else None)
+    other.ready()
+
+
 def test_a_refusal_of_an_earlier_command_does_not_hide_what_is_wrong():
     it = Rig(Circulator, simulation={"remote": False})
     it.device.wrong = -9
@@ -309,6 +349,25 @@ def test_a_hold_that_was_never_started_is_not_begun():
     it.port.link.resume()
     amounts = {name: Amount(*value) for name, value in HOLD.items()}
     assert it.happened("hold", amounts, {}).state == "not_begun"
+
+
+def test_a_working_temperature_that_acted_at_once_was_begun_though_nothing_came_after_it():
+    it = rig()
+    it.begin("control", temperature=(60.0, "degC"))
+    tell = it.driver._tell
+
+    def cut(text):
+        tell(text)
+        if text == "OUT_SP_00 40.00":
+            it.port.link.interrupt()
+
+    it.driver._tell = cut
+    with pytest.raises(LinkInterrupted):
+        it.begin("hold", "act-2", **HOLD)
+    it.port.link.resume()
+    it.driver.stop()
+    amounts = {name: Amount(*value) for name, value in HOLD.items()}
+    assert it.happened("hold", amounts, {}, "act-2").state == "partial"
 
 
 def test_a_stop_that_does_nothing_is_not_believed():

@@ -72,6 +72,17 @@ def test_exchanges(sent, answer, source):
     assert said == answer, source
 
 
+def test_in_fahrenheit_all_temperatures_on_the_line_are():
+    """SL-26 p. 82: "in the selected unit"."""
+    device = bath(unit="degF")
+    assert told(device, b"in_sp_06") == b"1\r\n"
+    assert told(device, b"in_pv_00") == b"71.60\r\n"
+    assert told(device, b"out_sp_00 80", b"in_sp_00", at_s=1.0) == b"80.00\r\n"
+    assert device.working[0] == pytest.approx(26.67, abs=0.01)
+    assert told(device, b"out_sp_00 400", b"status", at_s=2.0) == b"-11 VALUE TOO LARGE\r\n"
+    assert told(device, b"in_pv_01", at_s=3.0) == b"0.00\r\n"
+
+
 def test_what_comes_too_soon_after_a_setting_is_lost():
     """All manuals: at least 250 ms between two commands; 100 ms of them are the computer's, when it is busy."""
     device = bath()
