@@ -32,6 +32,7 @@ from .state import (
 )
 
 SCHEMA: Final = 1
+BREAKS: Final = "breaks a limit"  # what is said of the best trial while none keeps them all
 TRIAL_STATES: Final = (PROPOSED, RUNNING, AWAITING, MEASURED, FAILED, ABANDONED, IN_DOUBT)
 SIMULATED_MODES: Final = frozenset({"simulated", "virtual"})
 _EXIT_CODES: Final[Mapping[str, int]] = {FINISHED: 0, HALTED: 6}  # a stopped campaign carries its own
@@ -175,10 +176,19 @@ def counts(state: CampaignState) -> dict[str, int]:
 
 
 def best(spec: CampaignSpec, state: CampaignState) -> dict[str, Any] | list[dict[str, Any]] | None:
-    """Return the best trial so far, the Pareto set as a list, or None while nothing is measured."""
-    found = best_trials(spec, state)
-    entries = [{"trial": t.trial, "settings": dict(t.settings), "outcomes": outcomes(t)} for t in found]
-    if Objective(spec).pareto:
+    """Return the best trial so far, the Pareto set as a list, or None while nothing is measured.
+
+    While no trial keeps every limit it is the one that breaks them least.
+    """
+    found, objective = best_trials(spec, state), Objective(spec)
+    entries = [
+        {
+            "trial": t.trial, "settings": dict(t.settings), "outcomes": outcomes(t),
+            "keeps_limits": objective.feasible(t),
+        }
+        for t in found
+    ]  # fmt: skip
+    if objective.pareto:
         return entries
     return entries[0] if entries else None
 

@@ -102,7 +102,7 @@ class LineView:
             words.say(_question(self.folder, question))
         best = documents.best_trials(self.spec, state)
         for trial in best[:10]:
-            words.give(f"best: trial {trial.trial}: {self._outcomes(trial)}")
+            words.give(f"best: trial {trial.trial}: {self._outcomes(trial)}{self._lacks(trial, '; ')}")
             for name, value in trial.settings.items():
                 unit = getattr(self.spec.parameters.get(name), "unit", "")
                 words.give(f"    {name} = {words.number(value)} {unit}".rstrip())
@@ -133,10 +133,13 @@ class LineView:
         if not best:
             return "best -"
         if Objective(self.spec).pareto:
-            return f"front of {len(best)}"
+            return f"front of {len(best)}{self._lacks(best[0], ', ')}"
         goals = [name for name in Objective(self.spec).goals if name in best[0].outcomes]
         values = ", ".join(words.number(best[0].outcomes[name].value) for name in goals)
-        return f"best {values} (trial {best[0].trial})"
+        return f"best {values} (trial {best[0].trial}{self._lacks(best[0], ', ')})"
+
+    def _lacks(self, trial: s.TrialState, lead: str) -> str:
+        return "" if Objective(self.spec).feasible(trial) else f"{lead}{documents.BREAKS}"
 
     def _source(self, trial: s.TrialState) -> str:
         return trial.source if trial.role == "candidate" else f"{trial.source} ({trial.role})"

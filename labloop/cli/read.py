@@ -107,12 +107,15 @@ def watch(
 
 
 def _give_best(best: Any) -> None:
+    from labloop.campaign.view import BREAKS
+
     if not best:
         words.give("best: nothing is measured yet")
         return
     for one in best if isinstance(best, list) else [best]:
         values = ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in one["outcomes"].items())
-        words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])})")
+        lacks = "" if one["keeps_limits"] else f"; {BREAKS}"
+        words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])}){lacks}")
 
 
 def _give_trials(spec: Any, entries: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from labloop.campaign import text
 from labloop.campaign.objective import Objective
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import OPEN_STATES, CampaignState, TrialState
+from labloop.campaign.view import BREAKS
 
 from .view import measured
 
@@ -114,7 +115,8 @@ def curve(spec: CampaignSpec, state: CampaignState, outcome: str, course: Course
     best = course.leaders[0] if course.leaders else None
     found = best.outcomes.get(outcome) if best is not None else None
     if best is not None and found is not None:
-        title += f" · best {text.reading(found)} (trial {best.trial})"
+        lacks = "" if course.objective.feasible(best) else f", {BREAKS}"
+        title += f" · best {text.reading(found)} (trial {best.trial}{lacks})"
     return Curve(
         title=title,
         goal=goal_words(spec, outcome),

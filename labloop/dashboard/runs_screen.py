@@ -13,7 +13,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from labloop.campaign import text
 from labloop.campaign.state import PAUSED, RUNNING
-from labloop.campaign.view import best_trials, trials_allowed
+from labloop.campaign.view import trials_allowed
 
 from . import view
 from .dialogs import Help
@@ -116,17 +116,9 @@ class RunsScreen(Screen[None]):
             Text(head.mode, style_of(self, head.mode_tone)),
             Text("reading ..." if more else head.state.lower() + alive, style_of(self, head.state_tone)),
             Text(f"{state.measured}{f'/{allowed}' if allowed is not None else ''}"),
-            Text("" if more else self._best(source)),
+            Text("" if more else view.leaders(spec, state)),
             Text(text.clock(state.at, self._zone), style="dim"),
         ]
-
-    @staticmethod
-    def _best(source: RunSource) -> str:
-        assert source.spec is not None
-        found = best_trials(source.spec, source.state)
-        if len(found) > 1:
-            return f"{len(found)} on the front"
-        return ", ".join(f"{name} {text.reading(one)}" for t in found for name, one in t.outcomes.items()) or "-"
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         """Open the run."""

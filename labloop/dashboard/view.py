@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from labloop.campaign import text
 from labloop.campaign.grammar import PHASES, flat_parameters
-from labloop.campaign.objective import value_of
+from labloop.campaign.objective import Objective, value_of
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import (
     ABANDONED,
@@ -32,7 +32,7 @@ from labloop.campaign.state import (
     StepState,
     TrialState,
 )
-from labloop.campaign.view import elapsed_s, question_of, target, trials_allowed, waiting
+from labloop.campaign.view import BREAKS, best_trials, elapsed_s, question_of, target, trials_allowed, waiting
 
 MODES: Final[Mapping[str, tuple[str, str]]] = {
     "simulated": ("SIMULATED", "simulated"),
@@ -287,6 +287,17 @@ def trial_cells(trial: TrialState, outcomes: Sequence[str], parameters: Sequence
     if len(outcomes) == 1:
         cells += [hoped(trial, outcomes[0]), off(trial, outcomes[0])]
     return [text.plain(c) for c in cells + [text.number(trial.settings.get(name)) for name in parameters]]
+
+
+def leaders(spec: CampaignSpec, state: CampaignState) -> str:
+    """Return what the best trial gave so far, or how many stand on the front."""
+    found = best_trials(spec, state)
+    if not found:
+        return "-"
+    lacks = "" if Objective(spec).feasible(found[0]) else f" · {BREAKS}"
+    if len(found) > 1:
+        return f"{len(found)} on the front{lacks}"
+    return ", ".join(f"{name} {text.reading(one)}" for name, one in found[0].outcomes.items()) + lacks
 
 
 def amounts(values: Mapping[str, Any]) -> str:

@@ -204,6 +204,25 @@ def test_a_bench_that_was_not_made_safe_is_not_called_so(here: Path, capsys: pyt
     assert unsafe == ["LOOK AT THE BENCH: not all of it was made safe (abort by ann)", "    hotplate.stop: no answer"]
 
 
+def test_a_best_that_breaks_its_limit_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "cake.yaml").write_text((here / "cake.yaml").read_text().replace("unit: mm", "unit: mm, limit: <= 10"))
+    view = LineView(here, here / "cake.yaml")
+
+    def tell(trial: int, height: float) -> list[str]:
+        proposal = e.ProposalMade(trial=trial, sample="", settings={"sugar": 20.0}, source="human")
+        told = e.TrialMeasured(trial=trial, outcomes={"height": e.Reading(value=height, unit="mm")}, by="ann")
+        for fact in (proposal, told):
+            record = e.Record(seq=view.state.seq + 1, at="2026-01-01T00:00:00+00:00", event=fact)
+            view(record, s.fold([record], view.state))
+        view.end(0)
+        return capsys.readouterr().out.splitlines()
+
+    line, best, *_ = tell(1, 12.0)
+    assert "best 12 (trial 1, breaks a limit)  sugar=20" in line and best.endswith("height = 12 mm; breaks a limit")
+    line, best, *_ = tell(2, 9.0)
+    assert "best 9 (trial 2)  sugar=20" in line and best.endswith("height = 9 mm")
+
+
 def test_the_last_exchanges_are_shown_byte_by_byte() -> None:
     from typer.testing import CliRunner
 

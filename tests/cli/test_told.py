@@ -89,6 +89,16 @@ def test_ask_tell_and_look(here: Path, labloop: Any) -> None:
     assert "best: trial 2" in labloop("status", "r").out
 
 
+def test_a_best_that_breaks_its_limit_says_so(here: Path, labloop: Any) -> None:
+    (here / "cake.yaml").write_text((here / "cake.yaml").read_text().replace("unit: mm", "unit: mm, limit: <= 10"))
+    labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
+    labloop("tell", "r", "1", "height=12")
+    assert labloop("status", "r").out.count("; breaks a limit") == 1
+    assert labloop("status", "r", "--json").document["best"]["keeps_limits"] is False
+    labloop("tell", "r", "2", "height=9")
+    assert "best: trial 2" in labloop("status", "r").out and "breaks" not in labloop("status", "r").out
+
+
 def test_a_run_is_named_by_its_folder_its_journal_or_its_name(here: Path, labloop: Any) -> None:
     labloop("ask", "cake.yaml", "--run", "runs/monday")
     for name in ("runs/monday", "runs/monday/journal.db", "monday", here / "runs" / "monday"):

@@ -8,6 +8,7 @@ import pytest
 from labloop.campaign import events as e
 from labloop.campaign.events import Amount
 from labloop.campaign.objective import Objective
+from labloop.campaign.outcomes import Limit
 from labloop.dashboard import view
 from labloop.dashboard.curve import MOST_POINTS, Course, course_of, curve
 from labloop.dashboard.plot import nice_ticks
@@ -142,6 +143,17 @@ def test_a_wild_band_does_not_flatten_what_was_measured(read):
     points.bands.append((19.0, -1e6, 0.0, 1e6))
     low, high = points.limits()
     assert -1 < low < 0.18 and 0.8 < high < 2
+
+
+def test_a_best_that_breaks_its_limit_says_so(read):
+    spec, state, _, _ = read(journals.finished)
+    title, leads = curve(spec, state, "spectrum_loss", course_of(spec, state)).title, view.leaders(spec, state)
+    assert "breaks" not in title + leads
+    limit = {"limit": Limit(sense="<=", value=0.001)}
+    hard = spec.model_copy(update={"outcomes": {n: one.model_copy(update=limit) for n, one in spec.outcomes.items()}})
+    broken = curve(hard, state, "spectrum_loss", course_of(hard, state)).title
+    assert broken == title.replace(")", ", breaks a limit)")
+    assert view.leaders(hard, state) == f"{leads} · breaks a limit"
 
 
 def test_a_front_is_a_picture_of_two_outcomes(read):
