@@ -6,7 +6,7 @@ Sources: see drivers/alicat.py, which has what it means for a driver.
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, SpecError, shown
+from labloop.bench import LineCodec, ProtocolError, SpecError, shown
 
 NUMBER = r"[-+](?=[\d.]{6,9}(?: |$))\d+\.\d+"
 FRAME = re.compile(rf"(?:{NUMBER} ?)+ *\S+(?: +[A-Z]{{3}})*")
@@ -60,20 +60,17 @@ class Frame:
     words: tuple[str, ...]
 
 
-class AlicatCodec:
+class AlicatCodec(LineCodec):
     """Lines of one device, told from others by its letter."""
 
     def __init__(self, letter: str) -> None:
         self._letter = letter
-        self._lines = LineFramer(b"\r", longest=256)
+        super().__init__(b"\r", longest=256)
         self._asked = ""
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.name
         return [f"{self._letter}{command.text}\r".encode("ascii")]
-
-    def expects_reply(self, command: Command) -> bool:
-        return True
 
     def urgent(self, command: Command) -> bool:
         return command.name == "HC" or (command.name == "S" and command.value == 0.0)
@@ -82,15 +79,8 @@ class AlicatCodec:
         """A data frame has five numbers and more; everything else has not."""
         return Command("VE") if ANSWERS[command.name] is FRAME else Command("")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> str | None:
+    def reply(self, line: bytes) -> str:
         """The answer without the letter, ``?`` for a refusal. Raises ProtocolError for other answers."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
         text = line.decode("ascii", "replace").strip("\n\0 ")
         if text in ("?", f"{self._letter} ?"):
             return "?"

@@ -8,7 +8,7 @@ readings (continuous mode) and what the circuit says of itself: ``*RS *RE *UV *O
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, shown
+from labloop.bench import LineCodec, ProtocolError, shown
 
 READING = re.compile(r"-?\d{1,2}\.\d{3}")
 SAID = re.compile(r"\?(\*?[A-Za-z]+)((?:,[!-+\--~ ]*)*)")
@@ -41,15 +41,15 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-class EzoCodec:
+class EzoCodec(LineCodec):
     """``codes``: whether the response codes are known to be on. Then a line of an answer counts when ``*OK`` is there.
 
     Until then the line alone counts, and an ``*OK`` that comes behind it is passed over.
     """
 
     def __init__(self) -> None:
+        super().__init__(b"\r", longest=80)
         self.codes = False
-        self._lines = LineFramer(b"\r", longest=80)
         self._asked = Command("i")
         self._values: tuple[str, ...] | None = None
         self._notes: list[str] = []
@@ -59,9 +59,6 @@ class EzoCodec:
         self._asked, self._values, self._notes, self._first = command, None, [], True
         return [command.text.encode("ascii") + b"\r"]
 
-    def expects_reply(self, command: Command) -> bool:
-        return True
-
     def urgent(self, command: Command) -> bool:
         return False
 
@@ -70,19 +67,12 @@ class EzoCodec:
         return Command("Status" if command.text == "i" else "i")
 
     def reset(self) -> None:
-        self._lines.reset()
+        super().reset()
         self._values, self._notes = None, []
 
-    def feed(self, data: bytes | list[bytes]) -> Answer | None:
+    def reply(self, line: bytes) -> Answer | None:
         """The answer. Raises ProtocolError for a line that is none and that it does not say of itself."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        while (line := self._lines.pop()) is not None:
-            answer = self._line(line.decode("ascii", "replace"))
-            if answer is not None:
-                return answer
-        return None
-
-    def _line(self, text: str) -> Answer | None:
+        text = line.decode("ascii", "replace")
         first, self._first = self._first, False
         if first and not READING.fullmatch(text) and TAIL.fullmatch(text):
             return None

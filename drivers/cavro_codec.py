@@ -7,7 +7,7 @@ drivers/cavro.py has what they mean for a driver.
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, SpecError, shown
+from labloop.bench import LineCodec, ProtocolError, SpecError, shown
 
 # The data of an answer, by the question; what does or sets something has none, and neither has Q.
 ANSWERS = {
@@ -58,20 +58,17 @@ class Reply:
     data: str
 
 
-class CavroCodec:
+class CavroCodec(LineCodec):
     """One pump, told from others by its switch (0 to 14)."""
 
     def __init__(self, switch: int) -> None:
         self._address = chr(ord("1") + switch)
-        self._lines = LineFramer(b"\x03\r\n", longest=96)
+        super().__init__(b"\x03\r\n", longest=96)
         self._asked = ""
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
         return [f"/{self._address}{command.text}\r".encode("ascii")]
-
-    def expects_reply(self, command: Command) -> bool:
-        return True
 
     def urgent(self, command: Command) -> bool:
         return command.text == "T"
@@ -80,15 +77,8 @@ class CavroCodec:
         """The version is answered like nothing else; after a lost version, the position is."""
         return Command("?") if command.text == "&" else Command("&")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> Reply | None:
+    def reply(self, line: bytes) -> Reply:
         """The answer. Raises ProtocolError for what is none, or answers another question."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
         match = ANSWER.fullmatch(line)
         if match is None:
             raise ProtocolError(f"{shown(line)} is no answer of a Cavro pump")

@@ -20,7 +20,7 @@ HOMED means that $H was taken: when it stands Idle then, it is where its switche
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, shown
+from labloop.bench import LineCodec, ProtocolError, shown
 
 STATUS, RESET, CANCEL = "?", "\x18", "\x85"
 # Say nothing, and take what it says of its own accord.
@@ -97,11 +97,11 @@ class Reply:
     banner: str = ""
 
 
-class GrblCodec:
+class GrblCodec(LineCodec):
     """``alarm``: the last one that was heard, also unasked (0: none). ``homing``: what is known of the last $H."""
 
     def __init__(self) -> None:
-        self._framer = LineFramer(b"\n", longest=1024)
+        super().__init__(b"\n", longest=1024)
         self._asked = Command(STATUS)
         self._lines: list[str] = []
         self.alarm = 0
@@ -136,18 +136,11 @@ class GrblCodec:
         return Command("$I") if command.text == "$G" else Command("$G")
 
     def reset(self) -> None:
-        self._framer.reset()
+        super().reset()
         self._lines = []
 
-    def feed(self, data: bytes | list[bytes]) -> Report | Reply | None:
+    def reply(self, line: bytes) -> Report | Reply | None:
         """The report, or what the line is answered with. Raises ProtocolError for what GRBL never says."""
-        self._framer.push(data if isinstance(data, bytes) else b"".join(data))
-        while (line := self._framer.pop()) is not None:
-            if (said := self._heard(line)) is not None:
-                return said
-        return None
-
-    def _heard(self, line: bytes) -> Report | Reply | None:
         text = line.decode("ascii", "replace").rstrip("\r")
         asks = self._asked.text
         if not text:

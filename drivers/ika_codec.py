@@ -6,7 +6,7 @@ Source: as drivers/ika.py, which has what it means for a driver.
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, shown
+from labloop.bench import LineCodec, ProtocolError, shown
 
 NUMBER = r"-?\d{1,4}(?:\.\d+)?"
 ECHO = re.compile(rf"({NUMBER})")
@@ -25,11 +25,11 @@ class Command:
         return self.text.startswith(("IN_", "STATUS_")) or "@" in self.text
 
 
-class IkaCodec:
+class IkaCodec(LineCodec):
     """Lines of text. A number must carry the channel that was asked for; a name is a word."""
 
     def __init__(self) -> None:
-        self._lines = LineFramer(b"\r\n", longest=128)
+        super().__init__(b"\r\n", longest=128)
         self._asked = ""
 
     def encode(self, command: Command) -> list[bytes]:
@@ -46,15 +46,8 @@ class IkaCodec:
         """The name is answered like nothing else; after a lost name, the safety limit's channel is."""
         return Command("IN_SP_3") if command.text in ("IN_NAME", "IN_TYPE") else Command("IN_NAME")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> str | None:
+    def reply(self, line: bytes) -> str:
         """The answer without its channel and blanks. Raises ProtocolError for what answers another question."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
         text = line.decode("ascii", "replace").strip()
         match = self._pattern().fullmatch(text)
         if match is None:

@@ -33,7 +33,7 @@ from labloop.bench import (
     Hold,
     Identity,
     InstrumentFault,
-    LineFramer,
+    LineCodec,
     LinkTimeout,
     Progress,
     ProtocolError,
@@ -82,14 +82,14 @@ class Command:
     text: str
 
 
-class JulaboCodec:
+class JulaboCodec(LineCodec):
     """Lines of text. ``address``: of a circulator on RS-485, or None."""
 
     gap_s = 0.25
 
     def __init__(self, address: int | None = None) -> None:
         self._prefix = "" if address is None else f"A{address:03d}_"
-        self._lines = LineFramer(b"\n", longest=128)
+        super().__init__(b"\n", longest=128)
         self._asked = ""
 
     def encode(self, command: Command) -> list[bytes]:
@@ -106,15 +106,8 @@ class JulaboCodec:
         """The version is a text; after a lost text, the mode is a number."""
         return Command("IN_MODE_05") if command.text in ("VERSION", "STATUS") else Command("VERSION")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> str | None:
+    def reply(self, line: bytes) -> str:
         """The answer. Raises ProtocolError for what answers another question."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
         text = line.decode("ascii", "replace").removesuffix("\r")
         pattern = TEXT if self._asked in ("VERSION", "STATUS") else MODE if "_MODE_" in self._asked else NUMBER
         said = text.removeprefix(self._prefix)

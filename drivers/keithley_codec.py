@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import pack
 
-from labloop.bench import InstrumentFault, LineFramer, ProtocolError, Reading, shown, written
+from labloop.bench import InstrumentFault, LineCodec, ProtocolError, Reading, shown, written
 
 NUMBER = r"[-+]?\d\.\d{6}E[-+]\d\d"
 # What answers what. Several numbers look alike; the probe is none of them.
@@ -59,11 +59,11 @@ class Measured:
         return f"{volts} and {amps}"
 
 
-class KeithleyCodec:
+class KeithleyCodec(LineCodec):
     """Lines that end with LF; an answer has the shape that its question asks for."""
 
     def __init__(self) -> None:
-        self._lines = LineFramer(b"\n", longest=512)
+        super().__init__(b"\n", longest=512)
         self._asked = ""
 
     def encode(self, command: Command) -> list[bytes]:
@@ -80,15 +80,8 @@ class KeithleyCodec:
         """The identity is answered like nothing else; after a lost identity, the output's state is."""
         return Command(":OUTP?" if command.text == "*IDN?" else "*IDN?")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> str | None:
+    def reply(self, line: bytes) -> str:
         """The answer, without quotes round a text. Raises ProtocolError for what answers another question."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
         match = ANSWERS.get(self._asked, LEVEL).fullmatch(line.rstrip(b"\r").decode("ascii", "replace"))
         if match is None:
             raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")

@@ -6,7 +6,7 @@ Source: as drivers/lakeshore.py, which has what it means for a driver.
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, shown
+from labloop.bench import LineCodec, ProtocolError, shown
 
 NUMBER = r"[-+]?\d{1,6}(?:\.\d{1,6})?(?:E[-+]\d{1,2})?"
 # The answer to one question, by its first word; every message ends with the event register.
@@ -38,13 +38,13 @@ class Command:
     text: str
 
 
-class LakeShoreCodec:
+class LakeShoreCodec(LineCodec):
     """Lines of answers; each has the shape that its question asks for. ``gap_s``: manual 6.3.5."""
 
     gap_s = 0.05
 
     def __init__(self) -> None:
-        self._lines = LineFramer(b"\r\n", longest=512)
+        super().__init__(b"\r\n", longest=512)
         self._pattern = re.compile("")
         self._asked = ""
 
@@ -54,9 +54,6 @@ class LakeShoreCodec:
         self._pattern = re.compile(";".join(f"({ANSWERS[word]})" for word in words if word.endswith("?")))
         return [self._asked.encode("ascii") + b"\n"]
 
-    def expects_reply(self, command: Command) -> bool:
-        return True
-
     def urgent(self, command: Command) -> bool:
         return command.text.startswith("RANGE ") and command.text.endswith(",0")
 
@@ -64,15 +61,8 @@ class LakeShoreCodec:
         """The identity is answered like nothing else; after a lost identity, two answers in one line are."""
         return Command("HTRST? 1;RANGE? 1") if command.text == "*IDN?" else Command("*IDN?")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> tuple[str, ...] | None:
+    def reply(self, line: bytes) -> tuple[str, ...]:
         """The answers, the event register last. Raises ProtocolError for what answers another message."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        line = self._lines.pop()
-        if line is None:
-            return None
         match = self._pattern.fullmatch(line.decode("ascii", "replace"))
         if match is None:
             raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")

@@ -31,7 +31,7 @@ from labloop.bench import (
     Expected,
     Identity,
     InstrumentFault,
-    LineFramer,
+    LineCodec,
     Progress,
     ProtocolError,
     Reading,
@@ -104,19 +104,16 @@ class Reply:
     text: str = ""
 
 
-class SicsCodec:
+class SicsCodec(LineCodec):
     """Lines of text. A response has the name and the shape that its command asks for; others are passed over."""
 
     def __init__(self) -> None:
-        self._lines = LineFramer(b"\r\n", longest=256)
+        super().__init__(b"\r\n", longest=256)
         self._asked = "I4"
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
         return [command.text.encode("ascii") + b"\r\n"]
-
-    def expects_reply(self, command: Command) -> bool:
-        return True
 
     def urgent(self, command: Command) -> bool:
         return command.text == "@"
@@ -125,18 +122,8 @@ class SicsCodec:
         """The serial number is answered like nothing else; after a lost one, the tare memory is."""
         return Command("TA") if command.text in ("I4", "@") else Command("I4")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> Reply | None:
+    def reply(self, line: bytes) -> Reply | None:
         """The response. Raises ProtocolError for what answers nothing that was asked."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        while (line := self._lines.pop()) is not None:
-            if (reply := self._reply(line)) is not None:
-                return reply
-        return None
-
-    def _reply(self, line: bytes) -> Reply | None:
         text = line.decode("ascii", "replace")
         if text in ERRORS:
             return Reply(text)

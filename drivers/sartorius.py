@@ -31,7 +31,7 @@ from labloop.bench import (
     Expected,
     Identity,
     InstrumentFault,
-    LineFramer,
+    LineCodec,
     LinkTimeout,
     Progress,
     ProtocolError,
@@ -90,11 +90,11 @@ class Line:
     text: str = ""
 
 
-class SbiCodec:
+class SbiCodec(LineCodec):
     """Lines of 22 or 16 characters; questions are answered with words, print with a weight or a special."""
 
     def __init__(self) -> None:
-        self._lines = LineFramer(b"\r\n", longest=128)
+        super().__init__(b"\r\n", longest=128)
         self._asked = "P"
 
     def encode(self, command: Command) -> list[bytes]:
@@ -111,26 +111,16 @@ class SbiCodec:
         """A weight cannot be taken for words, nor words for a weight."""
         return Command("x2_") if command.text == "P" else Command("P")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> Line | None:
+    def reply(self, line: bytes) -> Line | None:
         """The answer. Weights where words were asked for are passed over. Raises ProtocolError."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        while (line := self._lines.pop()) is not None:
-            text = line.decode("ascii", "replace")
-            found = _weight(text, line)
-            if self._asked == "P" and found is not None:
-                return found
-            if (
-                self._asked != "P"
-                and found is None
-                and (words := WORDS.fullmatch(text))
-                and not LIKE_WEIGHT.search(text)
-            ):
-                return Line(text=words["text"])
-            if self._asked == "P" or found is None:
-                raise ProtocolError(f"{shown(line)} is no answer to ESC {self._asked}")
+        text = line.decode("ascii", "replace")
+        found = _weight(text, line)
+        if self._asked == "P" and found is not None:
+            return found
+        if self._asked != "P" and found is None and (words := WORDS.fullmatch(text)) and not LIKE_WEIGHT.search(text):
+            return Line(text=words["text"])
+        if self._asked == "P" or found is None:
+            raise ProtocolError(f"{shown(line)} is no answer to ESC {self._asked}")
         return None
 
 

@@ -6,7 +6,7 @@ Source: EUH/EUD/EUT manual, p. 14 to 19; drivers/vici.py has what it means for a
 import re
 from dataclasses import dataclass
 
-from labloop.bench import LineFramer, ProtocolError, SpecError, shown
+from labloop.bench import LineCodec, ProtocolError, SpecError, shown
 
 # LG0 and LG1: "CP03" and "Position is  = 3", "NP10" and "NP = 10".
 ANSWERS = {
@@ -30,12 +30,12 @@ class Command:
             raise SpecError(f"{self.text!r} is nothing that is said to a VICI actuator")
 
 
-class ViciCodec:
+class ViciCodec(LineCodec):
     """One actuator; ``prefix``: what stands before each command when it was given an ID, else nothing."""
 
     def __init__(self, prefix: str = "") -> None:
+        super().__init__(b"\r", longest=128)
         self._prefix = prefix
-        self._lines = LineFramer(b"\r", longest=128)
         self._asked = ""
 
     def encode(self, command: Command) -> list[bytes]:
@@ -52,20 +52,15 @@ class ViciCodec:
     def probe(self, command: Command) -> Command:
         return Command("CP") if command.text != "CP" else Command("AM")
 
-    def reset(self) -> None:
-        self._lines.reset()
-
-    def feed(self, data: bytes | list[bytes]) -> str | None:
+    def reply(self, line: bytes) -> str | None:
         """What was asked for, a number without leading zeros. Raises ProtocolError for what is no answer to it."""
-        self._lines.push(data if isinstance(data, bytes) else b"".join(data))
-        while (line := self._lines.pop()) is not None:
-            text = line.decode("ascii", "replace").strip("\n ")
-            # Whether an ID is echoed no manual says, and C, A, N, P and G begin answers too: first as it stands.
-            readings = (text, text.removeprefix(self._prefix))
-            if match := self._matched(readings):
-                return match[1].lstrip("0") or "0"
-            if not any(ACTED.fullmatch(one) for one in readings):
-                raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
+        text = line.decode("ascii", "replace").strip("\n ")
+        # Whether an ID is echoed no manual says, and C, A, N, P and G begin answers too: first as it stands.
+        readings = (text, text.removeprefix(self._prefix))
+        if match := self._matched(readings):
+            return match[1].lstrip("0") or "0"
+        if not any(ACTED.fullmatch(one) for one in readings):
+            raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
         return None
 
     def _matched(self, readings: tuple[str, str]) -> re.Match[str] | None:

@@ -17,7 +17,7 @@ from .errors import (
     ProtocolError,
     SafetyError,
 )
-from .framing import EnclosedFramer, FixedFramer, LineFramer, shown
+from .framing import EnclosedFramer, FixedFramer, LineCodec, LineFramer, shown
 from .gate import Gate, NoRoom, NotYet, Wish
 from .holding import Hold, hold_settings
 from .in_process import InProcessLink, InProcessMessageLink
@@ -76,6 +76,7 @@ __all__ = [
     "InstrumentFault",
     "Lab",
     "LeaseLost",
+    "LineCodec",
     "LineFramer",
     "Link",
     "LinkError",

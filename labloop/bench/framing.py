@@ -4,6 +4,8 @@ A framer is fed whatever the line gave, in any portions, and hands out whole fra
 guesses: what cannot become a frame raises ProtocolError and is forgotten, and memory is bounded by ``longest``.
 """
 
+from typing import Any
+
 from .errors import ProtocolError
 
 # Longest frame of any instrument we know is a 2400's five-element reading (70 bytes); text answers such as G-code
@@ -43,6 +45,36 @@ class LineFramer:
     def reset(self) -> None:
         """Forget what was half read."""
         self._rest = b""
+
+
+class LineCodec:
+    """What codecs of lines share: each whole line is given to ``reply`` until one is the answer.
+
+    A subclass has ``encode``, ``urgent``, ``probe`` and ``reply``. Every command is answered, unless it knows better.
+    """
+
+    def __init__(self, terminator: bytes, longest: int = LONGEST) -> None:
+        self._framer = LineFramer(terminator, longest)
+
+    def expects_reply(self, command: Any) -> bool:
+        """Whether the instrument answers this at all."""
+        return True
+
+    def reset(self) -> None:
+        """Forget what was half read."""
+        self._framer.reset()
+
+    def feed(self, data: bytes | list[bytes]) -> Any | None:
+        """The first reply in what came; None: more is needed. Raises ProtocolError."""
+        self._framer.push(data if isinstance(data, bytes) else b"".join(data))
+        while (line := self._framer.pop()) is not None:
+            if (said := self.reply(line)) is not None:
+                return said
+        return None
+
+    def reply(self, line: bytes) -> Any | None:
+        """What a line says in reply; None: it is passed over. Raises ProtocolError for what answers nothing asked."""
+        raise NotImplementedError
 
 
 class EnclosedFramer:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labloop.bench import EnclosedFramer, FixedFramer, LineFramer, ProtocolError, shown
+from labloop.bench import EnclosedFramer, FixedFramer, LineCodec, LineFramer, ProtocolError, shown
 
 BODY = st.binary(max_size=20).map(lambda data: data.translate(None, b"\x02\x03\r\n"))
 
@@ -62,6 +62,38 @@ def test_a_long_burst_of_short_lines_is_no_endless_line():
     framer = LineFramer(b"\n", longest=10)
     framer.push(b"ok\n" * 100)
     assert [framer.pop() for _ in range(100)] == [b"ok"] * 100
+
+
+class Echo(LineCodec):
+    """Lines that begin with ``!`` are passed over, empty ones make no sense."""
+
+    def __init__(self):
+        super().__init__(b"\n", longest=10)
+
+    def reply(self, line):
+        if not line:
+            raise ProtocolError("an empty line")
+        return None if line.startswith(b"!") else line
+
+
+@given(st.lists(BODY.filter(lambda body: 0 < len(body) < 10), max_size=6), st.integers(1, 20))
+def test_a_codec_of_lines_replies_with_the_first_that_is_an_answer(bodies, portion):
+    codec, data = Echo(), b"".join(body + b"\n" for body in bodies)
+    said = [codec.feed(data[at : at + portion]) for at in range(0, len(data), portion)]
+    while (more := codec.feed([])) is not None:
+        said.append(more)
+    assert [one for one in said if one is not None] == [body for body in bodies if not body.startswith(b"!")]
+
+
+def test_a_codec_of_lines_goes_on_behind_what_made_no_sense_unless_it_is_reset():
+    codec = Echo()
+    with pytest.raises(ProtocolError, match="an empty line"):
+        codec.feed([b"\no", b"k\nhal"])
+    assert codec.feed(b"") == b"ok"
+    codec.reset()
+    assert codec.feed(b"late\n") == b"late" and codec.expects_reply(None)
+    with pytest.raises(ProtocolError, match="without the end of a line"):
+        codec.feed(b"x" * 11)
 
 
 def test_noise_before_a_frame_is_named_and_the_frame_kept():

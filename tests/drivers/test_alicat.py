@@ -130,7 +130,7 @@ def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
                 frame_of(said)
         except ProtocolError:
             made.reset()
-        assert len(made._lines._rest) <= 320
+        assert len(made._framer._rest) <= 320
 
 
 @given(st.lists(st.floats(-99, 999), min_size=5, max_size=5), st.sampled_from(["N2", "Air", "A1025"]))

@@ -113,7 +113,7 @@ def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
             made.feed(piece + b"\x03\r\n")
         except ProtocolError:
             made.reset()
-        assert len(made._lines._rest) <= 200
+        assert len(made._framer._rest) <= 200
 
 
 @given(st.integers(0, 15), st.booleans(), st.integers(0, STROKE))

@@ -117,7 +117,7 @@ def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
             made.feed(b"\n")
         except ProtocolError:
             made.reset()
-        assert len(made._lines._rest) <= 128 + 61
+        assert len(made._framer._rest) <= 128 + 61
 
 
 @given(st.floats(-95, 400).map(lambda value: f"{value:.2f}"), st.sampled_from(["IN_PV_00", "IN_SP_00"]))

@@ -59,7 +59,7 @@ def test_what_is_written_anew_keeps_every_rule(examined: Examined) -> None:
         ("kelvin", "read", 'unit="degC")}\n\n    def stop', 'unit="K")}\n\n    def stop'),
         ("forgetful", "asked", "!= str(round(wanted_c * 10))", '!= "no"'),
         ("deaf", "stopped", 'self._ask("H off")', 'self._ask("H?")'),
-        ("greedy", "one byte", "            return None", "            return \"err\""),
+        ("greedy", "one byte", "    def reply", '    feed = lambda self, data: "err"\n\n    def reply'),
         ("trusting", "wrong device", '"ID?": r"DEVICE .*"', '"ID?": r".*"'),
         ("gullible", "faults", "self._steady.read(lambda: float(self._ask(\"T?\")), \"T?\")", 'float(self._ask("T?"))'),
         ("endless", "actions", "done=abs(reached_c - self._wanted / 10) <= WITHIN_K", "done=False"),
