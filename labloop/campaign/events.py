@@ -94,9 +94,13 @@ class CampaignResumed(Fact, frozen=True, kw_only=True):
 
 
 class CampaignFinished(Fact, frozen=True, kw_only=True):
-    """Budget or a stopping rule reached; ``reason`` says which and what it saw."""
+    """Budget or a stopping rule reached; ``reason`` says which and what it saw.
+
+    ``exit_code``: 1 when nothing was ever measured, 3 when the bench could not be made safe then.
+    """
 
     reason: str
+    exit_code: int = 0
 
 
 class CampaignStopped(Fact, frozen=True, kw_only=True):

@@ -143,6 +143,7 @@ class CampaignState:
     # Interlocks that hold the run, by rule. WatchCleared: the condition is over, and a person's word is awaited.
     held: dict[str, e.WatchTripped | e.WatchCleared] = field(default_factory=dict)
     safe: bool = False
+    unsafe: list[str] = field(default_factory=list)  # what went wrong on the way to the last safe state, in words
     # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).
     heard: dict[str, list[str | None]] = field(default_factory=dict)
     replaced: dict[str, int] = field(default_factory=dict)  # instrument -> sequence number of the last replacement
@@ -228,7 +229,7 @@ def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) ->
 
 
 def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
-    state.safe = not fact.errors
+    state.safe, state.unsafe = not fact.errors, list(fact.errors)
     state.phases = {}
     if fact.by:  # somebody else spoke with the instruments first
         for name in state.identities:

@@ -71,7 +71,7 @@ def _step_started(state: "CampaignState", record: e.Record, fact: e.StepStarted)
     state.instruments[fact.instrument] = fact.action
     state.witnesses.pop(fact.instrument, None)
     state.heard.pop(fact.instrument, None)
-    state.safe = False
+    state.safe, state.unsafe = False, []
 
 
 def _step_kept(state: "CampaignState", record: e.Record, fact: e.StepKept) -> None:
@@ -84,7 +84,7 @@ def _step_rejoined(state: "CampaignState", record: e.Record, fact: e.StepRejoine
     step.unwatched_s += fact.unwatched_s
     begun = step.begun
     state.instruments[begun.instrument] = begun.action
-    state.safe = False
+    state.safe, state.unsafe = False, []
 
 
 def _begun(state: "CampaignState", record: e.Record, fact: e.StepKept | e.StepRejoined) -> StepState:

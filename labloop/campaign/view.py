@@ -144,6 +144,7 @@ def status_document(
     """Return how the campaign stands. ``presence``: ``runner`` (alive, gone, hung) and ``guard``, as asked of the
     run's folder; ``now`` is an aware time."""
     runner = presence.get("runner", "gone")
+    safe = state.safe or (runner == "gone" and presence.get("left_unsafe") == 0)
     return {
         "schema": SCHEMA,
         "campaign": spec.campaign,
@@ -162,7 +163,8 @@ def status_document(
         "budget_left": budget_left(spec, state),
         "instruments": dict(state.instruments),
         "questions": [question_entry(step) for step in waiting(state)],
-        "safe": state.safe or (runner == "gone" and presence.get("left_unsafe") == 0),
+        "safe": safe,
+        "unsafe": [] if safe else [{"instrument": instrument_of(state, why), "why": why} for why in state.unsafe],
         "notes": [{"at": at, "text": note.text, "by": note.by} for at, note in state.notes],
         "opened": state.opened_at,
         "last_fact": {"seq": state.seq, "at": state.at},
@@ -204,6 +206,12 @@ def best_trials(spec: CampaignSpec, state: CampaignState) -> list[TrialState]:
 def exit_code(state: CampaignState) -> int | None:
     """Return what the process ended or will end with by the facts, or None while the campaign goes on."""
     return state.exit_code if state.exit_code is not None else _EXIT_CODES.get(state.state)
+
+
+def instrument_of(state: CampaignState, complaint: str) -> str | None:
+    """Return the instrument that a complaint on the way to the safe state begins with; None: it names none."""
+    name = complaint.partition(":")[0].partition(".")[0]
+    return name if name in state.instruments else None
 
 
 def elapsed_s(state: CampaignState, runner: str, now: datetime) -> float:

@@ -5,7 +5,8 @@
 2 usage or an invalid file                6 halted, waits for a person
 3 an instrument was lost or refused     130 interrupted
 
-After 3 the bench is safe, or what is not is named: ``meaning`` says which.
+After 3 the bench is safe, or what is not is named: ``meaning`` says which. A campaign that is done, and whose bench
+could not be made safe, ends with 3; what a person or a question ended keeps its code, and says the same in words.
 """
 
 from collections.abc import Mapping
@@ -41,13 +42,13 @@ MEANINGS: Final[Mapping[int, str]] = {
 
 
 def meaning(code: int, state: "CampaignState") -> str:
-    """What an end means, in words; of one that the bench brought about, whether the bench is safe."""
+    """What an end means, in words, and whether the bench is safe, where it is not or had to do with it."""
     words = MEANINGS.get(code, "ended")
+    if state.unsafe or (code == BENCH and state.steps and not state.safe):
+        return f"{words}, and not all of the bench is known to be safe"
     if code != BENCH:
         return words
-    if state.safe:
-        return f"{words}, the bench is safe"
-    return f"{words}, and not all of the bench is known to be safe" if state.steps else f"{words}, nothing has moved"
+    return f"{words}, the bench is safe" if state.safe else f"{words}, nothing has moved"
 
 
 def code_of(error: BaseException) -> int:

@@ -36,6 +36,8 @@ def status(
     if document["guard"] == "acted":
         safe = "the bench is safe" if document["safe"] else "NOT all of the bench is safe, look at guard.log"
         words.give(f"guard: acted, because the runner was gone or hung; {safe}")
+    for one in document["unsafe"]:
+        words.give(f"NOT SAFE: {words.plain(one['why'])}")
     counts = ", ".join(f"{count} {state}" for state, count in document["trials"].items() if count)
     words.give(f"trials: {counts or 'none yet'}")
     left = ", ".join(f"{value} {what}" for what, value in document["budget_left"].items() if value is not None)

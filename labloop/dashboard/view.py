@@ -160,6 +160,9 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
                 ("ctrl+x ctrl+x: to the safe state now",),
             )
         )
+    if state.unsafe:
+        title = "LOOK AT THE BENCH: not all of it was made safe"
+        found.append(Notice("bad", title, tuple(text.plain(why) for why in state.unsafe)))
     found += [_question(step, run) for step in waiting(state)]
     lost = [name for name, doing in state.instruments.items() if doing == "lost"]
     if lost:

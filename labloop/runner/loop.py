@@ -3,7 +3,8 @@
 One task walks each open trial; the loop itself only fills free places and waits for the next fact. It ends in one of
 these ways, and every one of them passes through the safe state:
 
-    finished     budget or stopping rule                                    exit 0 (1: nothing was ever measured)
+    finished     budget or stopping rule                                    exit 0 (1: nothing was ever measured;
+                                                                            3: the bench could not be made safe)
     stop         a person's wish: after the current steps                   exit 4
     interrupt    a signal: current steps are cut short                      exit 4, a second one 130
     abort        a person's wish: the safe state first, then the rest       exit 4
@@ -214,8 +215,10 @@ class Loop:
             self.memory.record(e.CampaignHalted(reason=reason))
             return 6 if kind not in ("interrupt", "abort") else code
         if kind == "finished":
-            self.memory.record(e.CampaignFinished(reason=reason))
-            return 0 if any(t.state in (s.MEASURED, s.AWAITING) for t in self.state.trials.values()) else 1
+            code = 0 if any(t.state in (s.MEASURED, s.AWAITING) for t in self.state.trials.values()) else 1
+            code = 3 if self.state.unsafe else code
+            self.memory.record(e.CampaignFinished(reason=reason, exit_code=code))
+            return code
         self.memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=self.by))
         return code
 

@@ -205,6 +205,10 @@ def test_setup_is_owed_again_after_a_safe_state() -> None:
 
 def test_a_bench_on_which_something_did_not_stop_is_not_safe() -> None:
     assert not s.fold(records(e.SafeStateReached(why="stop", errors=["hotplate.stop: no answer"]))).safe
+    unsafe = e.SafeStateReached(why="stop", errors=["hotplate.stop: no answer"])
+    begun = e.StepStarted(step="a", phase="setup", stage=0, index=0, instrument="pump", action="dispense", act=True)
+    assert s.fold(records(unsafe)).unsafe == unsafe.errors
+    assert s.fold(records(unsafe, begun)).unsafe == s.fold(records(unsafe, e.SafeStateReached(why="stop"))).unsafe == []
 
 
 def test_lab_time_is_the_latest_that_any_fact_tells() -> None:

@@ -103,6 +103,8 @@ def test_an_end_that_the_bench_brought_about_says_whether_it_is_safe() -> None:
     state.apply(e.Record(1, "", begun))
     state.apply(e.Record(2, "", e.SafeStateReached(why="lost", errors=["pump.stop: no answer"])))
     assert exits.meaning(3, state) == "an instrument was lost or refused, and not all of the bench is known to be safe"
+    assert exits.meaning(4, state) == "stopped by a person, and not all of the bench is known to be safe"
+    assert exits.meaning(6, state).endswith("a person, and not all of the bench is known to be safe")
     state.apply(e.Record(3, "", e.SafeStateReached(why="lost")))
     assert exits.meaning(3, state) == "an instrument was lost or refused, the bench is safe"
     assert exits.meaning(4, state) == "stopped by a person"
