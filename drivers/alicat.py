@@ -45,13 +45,12 @@ from labloop.bench import (
     Value,
     Verdict,
     action,
-    quantity_of,
     refuse_unknown,
     written,
 )
 
 from .alicat_codec import ANSWERS, MODEL, AlicatCodec, Command, Frame, frame_of
-from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, limited
+from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, full_scale_of, limited
 
 # A data frame of 60 characters takes 32 ms at 19200 baud; a controller answers within 50 ms.
 ANSWER_S = 1.0
@@ -335,11 +334,7 @@ class MC(Driver):
 
 
 def _full_scale(options: Mapping[str, Any]) -> float:
-    if "full_scale" not in options:
-        raise SpecError("a mass flow controller needs its full scale: full_scale: 500 mL/min")
-    full = quantity_of(options["full_scale"], "mL/min")
-    if not 0.1 <= full <= 5e6:
-        raise SpecError(f"full_scale = {written(full, 'mL/min')} is no mass flow controller's")
+    full = full_scale_of(options)
     address = options.get("address", "A")
     if not (isinstance(address, str) and re.fullmatch("[A-Z]", address)):
         raise SpecError(f"address = {address!r} is not a letter from A to Z")

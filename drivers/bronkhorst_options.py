@@ -12,6 +12,7 @@ from typing import Any
 from labloop.bench import SpecError, quantity_of, refuse_unknown, written
 
 from .bronkhorst_codec import LOCAL
+from .gas_flow import full_scale_of
 
 REFERENCES = {"normal": "n", "standard": "s"}
 MILLILITRES = {"u": 1e-3, "m": 1.0, "": 1e3, "mm3": 1e-3, "cm3": 1.0, "cc": 1.0, "dm3": 1e3, "m3": 1e6}
@@ -37,11 +38,7 @@ class Options:
 def read_options(options: Mapping[str, Any]) -> Options:
     """The options of a lab file. Raises SpecError for what makes no sense."""
     refuse_unknown(options, ("full_scale", "reference", "node", "gas", "watchdog"), "ELFlow")
-    if "full_scale" not in options:
-        raise SpecError("a mass flow controller needs its full scale: full_scale: 500 mL/min")
-    full = quantity_of(options["full_scale"], "mL/min")
-    if not 0.1 <= full <= 5e6:
-        raise SpecError(f"full_scale = {written(full, 'mL/min')} is no mass flow controller's")
+    full = full_scale_of(options)
     reference = options.get("reference", "normal")
     if reference not in REFERENCES:
         raise SpecError(f"reference = {reference!r} is neither normal (0 degC) nor standard (20 degC)")

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from labloop.bench import Action, Amount, Expected, Setting, Value
+from labloop.bench import Action, Amount, Expected, Setting, SpecError, Value, quantity_of, written
 
 # A flow settles within a second or two; the supply behind it may take longer.
 SETTLE_S = 30.0
@@ -21,6 +22,16 @@ REACH_BY = Setting(
     doc="how long reaching it may take",
 )  # fmt: skip
 TIME = Setting(name="time", argument="time_s", unit="s", low=0.0, high=604_800.0, doc="how long, once reached")
+
+
+def full_scale_of(options: Mapping[str, Any]) -> float:
+    """The full scale that the lab file gives, in mL/min. Raises SpecError."""
+    if "full_scale" not in options:
+        raise SpecError("a mass flow controller needs its full scale: full_scale: 500 mL/min")
+    full = quantity_of(options["full_scale"], "mL/min")
+    if not 0.1 <= full <= 5e6:
+        raise SpecError(f"full_scale = {written(full, 'mL/min')} is no mass flow controller's")
+    return full
 
 
 def limited(actions: Mapping[str, Action], full_ml_min: float, steps: int) -> dict[str, Action]:

@@ -24,11 +24,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labloop.bench import (
-    Action,
     Amount,
-    Driver,
     Exchange,
-    Expected,
     Identity,
     InstrumentFault,
     LineCodec,
@@ -36,7 +33,6 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     Signal,
-    Value,
     action,
     shown,
     twice_alike,
@@ -44,24 +40,22 @@ from labloop.bench import (
 )
 
 from .weighing import (
+    GRAMS,
     LOOK_S,
     MASS,
     MOVES,
     MOVES_G,
-    WATCHDOG,
     WITHIN,
+    Balance,
     alike,
     confirmed,
-    expected,
-    refuse_another,
-    serial_of,
     unstable,
+    weight_number,
 )
 
 # The longest response we ask for (I2) has 60 characters, 65 ms at 9600 baud; a WXS205SDU answers within 0.15 s.
 ANSWER_S = 1.0
 
-GRAMS = {"g": 1.0, "mg": 1e-3, "kg": 1e3}
 WEIGHT = r"(?P<value>(?=.{10} ) *-?\d+\.\d+) (?P<unit>\S{1,5})"
 QUOTED = r'"(?P<text>[ -~]*)"'
 # By command: the name its response has, and the statuses with what follows each of them.
@@ -145,17 +139,15 @@ def _filled(status: str, found: Mapping[str, str], line: bytes) -> Reply:
         return Reply(status, text=found.get("text", ""))
     if found["unit"] not in GRAMS:
         return Reply("unit", text=found["unit"])
-    value, decimals = found["value"].strip(), len(found["value"].partition(".")[2])
-    if not re.fullmatch(r"-?(?:0|[1-9]\d*)\.\d+", value):
-        raise ProtocolError(f"{shown(line)}: {value!r} is not how a balance writes a number")
+    value, digit = weight_number(found["value"].strip(), line)
     in_grams = GRAMS[found["unit"]]
-    return Reply(status, round(float(value) * in_grams, 9), in_grams * 10.0**-decimals)
+    return Reply(status, round(value * in_grams, 9), in_grams * digit)
 
 
 TARE = Signal(name="tare", unit="g", doc="the tare memory")
 
 
-class MTSICS(Driver):
+class MTSICS(Balance):
     """A balance with MT-SICS. Options: ``serial`` (its serial number: another balance is refused)."""
 
     kind = "Mettler-Toledo balance"
@@ -164,25 +156,7 @@ class MTSICS(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._codec = SicsCodec()
-        self._serial = serial_of(options, type(self).__name__)
         self._tare_g: float | None = None  # as tare() left it; None: not known to this process
-        self._begun, self._within_s = "", 0.0
-
-    @classmethod
-    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
-        """The actions. Raises SpecError for a serial number that is none."""
-        serial_of(options, cls.__name__)
-        return super().declare(options)
-
-    @classmethod
-    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
-        """As long as the pan takes to settle on a quiet table."""
-        return expected(values)
-
-    @classmethod
-    def watchdog(cls, options: Mapping[str, Any]) -> str:
-        """A balance moves nothing."""
-        return WATCHDOG
 
     def open(self) -> Identity:
         """Ask for model and serial number. Raises InstrumentFault when something else answers."""
@@ -191,7 +165,7 @@ class MTSICS(Driver):
         if model is None or model["unit"] not in GRAMS:
             raise InstrumentFault(f"{said!r} answers where a balance was expected", kind="identity")
         serial = self._words("I4")
-        refuse_another(self._serial, serial, model["model"])
+        self._refuse_another(serial, model["model"])
         return Identity(model=model["model"], firmware=self._words("I3"), serial=serial, first_reply=repr(said))
 
     def read(self) -> Mapping[str, Reading]:

@@ -24,11 +24,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labloop.bench import (
-    Action,
     Amount,
-    Driver,
     Exchange,
-    Expected,
     Identity,
     InstrumentFault,
     LineCodec,
@@ -37,19 +34,17 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     Signal,
-    Value,
     action,
     shown,
     twice_alike,
     written,
 )
 
-from .weighing import LOOK_S, MASS, WATCHDOG, WITHIN, alike, confirmed, expected, refuse_another, serial_of, unstable
+from .weighing import GRAMS, LOOK_S, MASS, WITHIN, Balance, alike, confirmed, unstable, weight_number
 
 # 22 characters of 11 bits take 25 ms at 9600 baud; balances answer within 0.2 s, their display's own beat.
 ANSWER_S = 1.0
 
-GRAMS = {"g": 1.0, "mg": 1e-3, "kg": 1e3}
 WEIGHT = re.compile(r"(?:(?:N|G#?) {4,5})?(?P<sign>[-+ ])(?P<value>(?=.{9} ) *\d+\.\d+) (?P<unit>\S* *)")
 SPECIAL = re.compile(
     r"(?:Stat  )? +(?P<word>High|Low|H|L|OFF|Cal\.? ?(?:Int|Ext)\.?|(?:[A-Z]{3}\. ?)?E[Rr][Rr](?: \d+)?) *"
@@ -129,11 +124,8 @@ def _weight(text: str, line: bytes) -> Line | None:
     if len(text) not in (14, 20):
         return None
     if match := WEIGHT.fullmatch(text):
-        value, unit = match["value"].strip(), match["unit"].strip()
-        if not re.fullmatch(r"(?:0|[1-9]\d*)\.\d+", value):
-            raise ProtocolError(f"{shown(line)}: {value!r} is not how a balance writes a number")
-        sign = -1.0 if match["sign"] == "-" else 1.0
-        return Line(sign * float(value), 10.0 ** -len(value.partition(".")[2]), unit)
+        value, digit = weight_number(match["value"].strip(), line)
+        return Line(-value if match["sign"] == "-" else value, digit, match["unit"].strip())
     if match := SPECIAL.fullmatch(text):
         return Line(special=match["word"])
     return None
@@ -148,7 +140,7 @@ class Look:
     digit_g: float = 0.0
 
 
-class SBI(Driver):
+class SBI(Balance):
     """A balance with SBI. Options: ``serial`` (its serial number: another balance is refused)."""
 
     kind = "Sartorius balance"
@@ -157,31 +149,13 @@ class SBI(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._codec = SbiCodec()
-        self._serial = serial_of(options, type(self).__name__)
-        self._begun, self._within_s = "", 0.0
         self._told = False  # T or V was sent
         self._in_grams: float | None = None  # of the unit, which is only told of stable weights
-
-    @classmethod
-    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
-        """The actions. Raises SpecError for a serial number that is none."""
-        serial_of(options, cls.__name__)
-        return super().declare(options)
-
-    @classmethod
-    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
-        """As long as the pan takes to settle on a quiet table."""
-        return expected(values)
-
-    @classmethod
-    def watchdog(cls, options: Mapping[str, Any]) -> str:
-        """A balance moves nothing."""
-        return WATCHDOG
 
     def open(self) -> Identity:
         """Ask for model and serial number. Raises InstrumentFault when another balance answers."""
         model, serial = self._words("x1_"), self._words("x2_")
-        refuse_another(self._serial, serial, model)
+        self._refuse_another(serial, model)
         return Identity(model=model, firmware=self._words("x3_"), serial=serial, first_reply=repr(model))
 
     def read(self) -> Mapping[str, Reading]:

@@ -5,10 +5,14 @@ cut short is simply done again. A weight counts when the balance calls it stable
 same, for a line without a checksum turns a digit now and then.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from labloop.bench import (
+    Action,
+    Driver,
+    Exchange,
     Expected,
     InstrumentFault,
     ProtocolError,
@@ -17,6 +21,7 @@ from labloop.bench import (
     SpecError,
     Value,
     refuse_unknown,
+    shown,
     written,
 )
 
@@ -38,10 +43,44 @@ WITHIN = Setting(
     doc="how long the weight may take to be stable",
 )  # fmt: skip
 MASS = Signal(name="mass", unit="g", doc="net: above zero and tare")
-WATCHDOG = "nothing to be made safe: a balance moves nothing"
+GRAMS = {"g": 1.0, "mg": 1e-3, "kg": 1e3}
+NUMBER = re.compile(r"-?(?:0|[1-9]\d*)\.\d+")
 
 
-def serial_of(options: Mapping[str, Any], driver: str) -> str:
+class Balance(Driver):
+    """What balances of all makers are alike in. Options: ``serial`` (its serial number: another one is refused).
+
+    ``_begun``: what was begun last, and how long it may take to be stable.
+    """
+
+    def __init__(self, exchange: Exchange, **options: Any) -> None:
+        super().__init__(exchange, **options)
+        self._serial = _serial_of(options, type(self).__name__)
+        self._begun, self._within_s = "", 0.0
+
+    @classmethod
+    def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
+        """The actions. Raises SpecError for a serial number that is none."""
+        _serial_of(options, cls.__name__)
+        return super().declare(options)
+
+    @classmethod
+    def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
+        """As long as the pan takes to settle on a quiet table."""
+        return Expected(duration_s=min(SETTLES_S, float(values["within_s"])))
+
+    @classmethod
+    def watchdog(cls, options: Mapping[str, Any]) -> str:
+        """A balance moves nothing."""
+        return "nothing to be made safe: a balance moves nothing"
+
+    def _refuse_another(self, serial: str, model: str) -> None:
+        """Raise InstrumentFault when another balance answers than the lab file asks for."""
+        if self._serial and serial != self._serial:
+            raise InstrumentFault(f"balance {serial} ({model}) answers where {self._serial} was expected", "identity")
+
+
+def _serial_of(options: Mapping[str, Any], driver: str) -> str:
     """The serial number that the lab file asks for ("": any). Raises SpecError for options that make no sense."""
     refuse_unknown(options, ("serial",), driver)
     serial = options.get("serial", "")
@@ -50,15 +89,14 @@ def serial_of(options: Mapping[str, Any], driver: str) -> str:
     return str(serial)
 
 
-def expected(values: Mapping[str, Value]) -> Expected:
-    """As long as a pan takes to settle on a quiet table."""
-    return Expected(duration_s=min(SETTLES_S, float(values["within_s"])))
+def weight_number(text: str, line: bytes) -> tuple[float, float]:
+    """A weight as it is written, and one unit of its last digit. Raises ProtocolError for what no balance writes.
 
-
-def refuse_another(wanted: str, serial: str, model: str) -> None:
-    """Raise InstrumentFault when another balance answers than the lab file asks for."""
-    if wanted and serial != wanted:
-        raise InstrumentFault(f"balance {serial} ({model}) answers where {wanted} was expected", kind="identity")
+    A lost or added character mostly leaves a number that none writes: without a digit before its point, or with a 0.
+    """
+    if not NUMBER.fullmatch(text):
+        raise ProtocolError(f"{shown(line)}: {text!r} is not how a balance writes a number")
+    return float(text), 10.0 ** -len(text.partition(".")[2])
 
 
 def alike(first_g: float, again_g: float, digit_g: float) -> bool:

@@ -1,9 +1,28 @@
 """Where a driver stands when it is tested: tests/drivers/stands/ has a file for each module, STANDS by class name."""
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from labloop.bench import Driver
+
+FOLDER = Path(__file__).parents[2] / "drivers"
+MODULES = sorted(path.stem for path in FOLDER.glob("*.py"))
+
+
+def shipped() -> list[type[Driver]]:
+    """Every driver of the folder, by module. What has no kind is what several are made of, and no driver itself."""
+    modules = [importlib.import_module(f"drivers.{name}") for name in MODULES]
+    return [
+        member
+        for module in modules
+        for member in vars(module).values()
+        if inspect.isclass(member) and issubclass(member, Driver) and member.__module__ == module.__name__
+        if member.kind
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,29 +1,18 @@
 """Lines that say hostile things, without end: every driver refuses them in bounded time and memory."""
 
 import contextlib
-import importlib
-import inspect
 import tracemalloc
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from labloop.bench import BenchError, Driver
+from labloop.bench import BenchError
 from tests.drivers.rigs import Rig
+from tests.drivers.stand import shipped
 
-FOLDER = Path(__file__).parents[2] / "drivers"
 CHUNK = 16_384
 BYTES_PER_S = 50_000.0  # faster than any serial line; more only burns the processor, which the deadline bounds
 MEMORY = 30_000_000
-
-
-def drivers():
-    for name in sorted(path.stem for path in FOLDER.glob("*.py")):
-        module = importlib.import_module(f"drivers.{name}")
-        for member in vars(module).values():
-            if inspect.isclass(member) and issubclass(member, Driver) and member.__module__ == module.__name__:
-                yield member
 
 
 def random_bytes():
@@ -76,7 +65,7 @@ class HostileLine:
 @pytest.mark.parametrize(
     "says", [pytest.param(says, id=name, marks=() if name in SOON else pytest.mark.slow) for name, says in SAYS.items()]
 )
-@pytest.mark.parametrize("driver", list(drivers()), ids=lambda driver: driver.__name__)
+@pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)
 def test_a_hostile_line_is_refused_in_bounded_memory(driver, says):
     rig = Rig(driver).ready()
     line = HostileLine(rig.clock, rig.port.link._line.kind, says())

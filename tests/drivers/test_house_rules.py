@@ -1,40 +1,28 @@
 """The rules that every driver keeps, over all of drivers/."""
 
 import ast
-import importlib
 import inspect
 import math
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
-from labloop.bench import Driver, Identity, actions_of
+from labloop.bench import Identity, actions_of
 from labloop.bench.settings import resolve
 from labloop.campaign.spec import lab_from_dict
 from labloop.campaign.units import check_unit
 from labloop.runner.conformance import BROKEN, examine
 from tests.drivers.rigs import Rig
-from tests.drivers.stand import stand_of
+from tests.drivers.stand import FOLDER, MODULES, shipped, stand_of
 
-FOLDER = Path(__file__).parents[2] / "drivers"
-MODULES = sorted(path.stem for path in FOLDER.glob("*.py"))
 ALLOWED = {
     "binascii", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "labloop", "math",
     "pymodbus", "re", "secrets", "struct", "typing", "urllib",
 }  # fmt: skip
 
 
-def drivers():
-    for name in MODULES:
-        module = importlib.import_module(f"drivers.{name}")
-        for member in vars(module).values():
-            if inspect.isclass(member) and issubclass(member, Driver) and member.__module__ == module.__name__:
-                yield member
-
-
-DRIVERS = list(drivers())
+DRIVERS = shipped()
 ALL = pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.__name__)
 
 

@@ -1,27 +1,15 @@
 """The list of instruments says what each driver declares, in the order of their modules."""
 
-import importlib
-import inspect
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from labloop.bench import Driver, actions_of
-from tests.drivers.stand import stand_of
+from tests.drivers.stand import shipped, stand_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "instruments.md").read_text()
-
-
-def drivers() -> list[type[Driver]]:
-    modules = [importlib.import_module(f"drivers.{path.stem}") for path in sorted((ROOT / "drivers").glob("*.py"))]
-    return [
-        member
-        for module in modules
-        for member in vars(module).values()
-        if inspect.isclass(member) and issubclass(member, Driver) and member.__module__ == module.__name__
-    ]
 
 
 def row(driver: type[Driver]) -> str:
@@ -42,7 +30,7 @@ def row(driver: type[Driver]) -> str:
     return f"| {driver.kind} | {name} | {line} | {does} | {reads or 'nothing'} | {safe} |"
 
 
-@pytest.mark.parametrize("driver", drivers(), ids=lambda driver: driver.__name__)
+@pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)
 def test_a_drivers_row_says_what_it_declares(driver: type[Driver]) -> None:
     assert row(driver) in PAGE.splitlines(), f"put this row into docs/instruments.md:\n{row(driver)}"
 
@@ -50,10 +38,10 @@ def test_a_drivers_row_says_what_it_declares(driver: type[Driver]) -> None:
 def test_the_page_names_no_driver_that_is_not_there_and_each_once() -> None:
     table, _, _ = PAGE.partition("## What each pair was proved against")
     named = [line.split("|")[2].strip(" `") for line in table.splitlines() if "`drivers." in line]
-    assert named == [f"{driver.__module__}:{driver.__name__}" for driver in drivers()]
+    assert named == [f"{driver.__module__}:{driver.__name__}" for driver in shipped()]
 
 
-@pytest.mark.parametrize("driver", drivers(), ids=lambda driver: driver.__name__)
+@pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)
 def test_the_page_says_what_a_pair_was_proved_against(driver: type[Driver]) -> None:
     _, _, proofs = PAGE.partition("## What each pair was proved against")
     assert f"`{driver.__module__}`" in proofs
