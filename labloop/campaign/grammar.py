@@ -15,7 +15,7 @@ from .errors import SpecError
 from .events import Value
 from .expression import parse_expression
 from .formula import Expression
-from .limits import Limit, by_instrument, read_limits
+from .limits import Limit, read_limits
 from .models import (
     CUT,
     Condition,
@@ -223,11 +223,6 @@ class CampaignSpec(Ruled):
     def files(self) -> dict[str, Path]:
         """Every file named, by the path as written."""
         return dict(self._files.named)
-
-    @property
-    def limits_by_instrument(self) -> dict[str, dict[str, Limit]]:
-        """The limits that always hold, by instrument and name."""
-        return by_instrument(self.limits)
 
     def made_from(self, document: Document, files: Files) -> "CampaignSpec":
         """Remember the document and the files this was read from."""

@@ -148,11 +148,6 @@ class LabSpec(Ruled):
         return by_instrument(self.limits_written)
 
     @property
-    def dependent_limits(self) -> tuple[Limit, ...]:
-        """The limits that hold under a condition on the trial's settings."""
-        return tuple(limit for limit in self.limits_written if limit.when is not None)
-
-    @property
     def pipelined(self) -> bool:
         """Whether samples move on by themselves, so that an instrument is free after its last step for a trial."""
         return self.samples == "pipelined"

@@ -97,10 +97,6 @@ class GP:
 
         return (self.mean + k @ self.alpha, np.maximum(variance, LEAST_VARIANCE), v[first:].T), pull
 
-    def means(self, points: Array) -> Array:
-        """Posterior means, N."""
-        return np.asarray(self.mean + self.kernel.cross(self.theta, points, self.x) @ self.alpha)
-
     def with_flying(self, points: Array) -> "GP":
         """The same with points in flight, p x d, each to be measured with the learnt noise."""
         if not len(points):
@@ -116,11 +112,6 @@ class GP:
         factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, b.T, corner
         alpha = np.concatenate([self.alpha, np.zeros(p)])
         return replace(self, x=np.concatenate([self.x, points]), factor=factor, alpha=alpha, flying=self.flying + p)
-
-    def leave_one_out(self) -> tuple[Array, Array]:
-        """Mean and variance of each y as the others foretell it, noise included (Sundararajan and Keerthi, 2001)."""
-        variance = 1.0 / np.diag(_inverse(self.factor))
-        return self.data.y - self.alpha * variance, variance
 
 
 def fit(
@@ -187,11 +178,6 @@ def _weights(factor: Array, y: Array) -> tuple[float, Array]:
     both, _ = dpotrs(factor, np.column_stack([y, np.ones(len(y))]), lower=1)
     mean = float(both[:, 0].sum() / both[:, 1].sum())
     return mean, both[:, 0] - mean * both[:, 1]
-
-
-def _inverse(factor: Array) -> Array:
-    inverse, _ = dpotri(factor, lower=1)
-    return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
 
 
 def _solve_lower(factor: Array, b: Array) -> Array:

@@ -4,15 +4,13 @@
                 f: Matern 5/2, (1 + s + s^2/3) exp(-s) with s = sqrt(5) r, or RBF, exp(-r^2/2)
                 D_c: how unlike the levels of an unordered choice are. All alike but itself (Hamming) unless levels are
                 described
-    parts       k = sum over columns of w_j k_j + w_0 k, weights that sum to 1: what each column does by itself, and
-                what they do together. A choice seen once in one company tells then of its effect in another
 
 A kernel's parameters are all logs. ``matrix`` gives K of the points with themselves and a function that takes dL/dK
 (any matrix) to dL/dparameters; ``cross`` gives K between two sets of points; ``watched`` gives it with a function
 that takes dL/dK to dL/da, over the columns that are numbers. Nothing here knows of noise or outcomes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import log, sqrt
 from typing import Protocol
@@ -237,146 +235,3 @@ def _smooth(shape: str, squares: Array) -> tuple[Array, Array]:
     s = ROOT5 * np.sqrt(squares)
     e = np.exp(-s)
     return (1.0 + s + s * s / 3.0) * e, -(5.0 / 6.0) * (1.0 + s) * e
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A weighted sum of kernels; the weights, a softmax of the last parameters, sum to 1.
-
-    The prior of the weights' logs is normal around ``lean`` with sd 1.
-    """
-
-    kernels: tuple[Kernel, ...]
-    lean: tuple[float, ...]
-
-    @property
-    def words(self) -> str:
-        """The kernel in a few words."""
-        return " + ".join(kernel.words for kernel in self.kernels)
-
-    @property
-    def start(self) -> Array:
-        """The parts' starts, and the weights that the prior leans to."""
-        return np.concatenate([*(kernel.start for kernel in self.kernels), self.lean])
-
-    @property
-    def low(self) -> Array:
-        """Least parameters."""
-        return np.concatenate([*(kernel.low for kernel in self.kernels), np.full(len(self.lean), -12.0)])
-
-    @property
-    def high(self) -> Array:
-        """Largest parameters."""
-        return np.concatenate([*(kernel.high for kernel in self.kernels), np.full(len(self.lean), 12.0)])
-
-    def log_prior(self, theta: Array) -> tuple[float, Array]:
-        """Log density of the parts' priors and of the weights', and its gradient."""
-        total, slopes = 0.0, []
-        for kernel, part in zip(self.kernels, self._split(theta), strict=False):
-            value, slope = kernel.log_prior(part)
-            total += value
-            slopes.append(slope)
-        off = theta[-len(self.lean) :] - np.asarray(self.lean)
-        return total - 0.5 * float(off @ off), np.concatenate([*slopes, -off])
-
-    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
-        """K, n x n, and dL/dK -> dL/dtheta."""
-        weights = _softmax(theta[-len(self.lean) :])
-        each = [kernel.matrix(part, x) for kernel, part in zip(self.kernels, self._split(theta), strict=False)]
-        k = np.asarray(sum(w * one for w, (one, _) in zip(weights, each, strict=True)))
-
-        def back(g: Array) -> Array:
-            shares = np.array([float(np.vdot(g, one)) for one, _ in each])
-            slopes = [w * one_back(g) for w, (_, one_back) in zip(weights, each, strict=True)]
-            return np.concatenate([*slopes, weights * (shares - weights @ shares)])
-
-        return k, back
-
-    def cross(self, theta: Array, a: Array, b: Array) -> Array:
-        """K between a (N x d) and b (n x d): N x n."""
-        weights = _softmax(theta[-len(self.lean) :])
-        parts = zip(weights, self.kernels, self._split(theta), strict=False)
-        return np.asarray(sum(float(w) * kernel.cross(part, a, b) for w, kernel, part in parts))
-
-    def variance(self, theta: Array) -> float:
-        """k(x, x)."""
-        weights = _softmax(theta[-len(self.lean) :])
-        parts = zip(weights, self.kernels, self._split(theta), strict=False)
-        return float(sum(w * kernel.variance(part) for w, kernel, part in parts))
-
-    def roughness(self, theta: Array) -> float:
-        """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
-        return max(kernel.roughness(part) for kernel, part in zip(self.kernels, self._split(theta), strict=False))
-
-    def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
-        """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
-        shares = _softmax(theta[-len(self.lean) :])
-        each = [kernel.watched(part, a, b) for kernel, part in zip(self.kernels, self._split(theta), strict=False)]
-        k = np.asarray(sum(w * one for w, (one, _) in zip(shares, each, strict=True)))
-        return k, lambda g: np.asarray(sum(w * back(g) for w, (_, back) in zip(shares, each, strict=True)))
-
-    def _split(self, theta: Array) -> Sequence[Array]:
-        return np.split(theta, np.cumsum([len(kernel.low) for kernel in self.kernels]))
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """Another kernel times a variance of its own, the last parameter, with a LogNormal prior."""
-
-    kernel: Kernel
-    prior: LogNormal
-
-    @property
-    def words(self) -> str:
-        """The kernel in a few words."""
-        return self.kernel.words
-
-    @property
-    def start(self) -> Array:
-        """The kernel's start, and the prior's mode."""
-        return np.append(self.kernel.start, self.prior.mode)
-
-    @property
-    def low(self) -> Array:
-        """Least parameters."""
-        return np.append(self.kernel.low, -6.0)
-
-    @property
-    def high(self) -> Array:
-        """Largest parameters."""
-        return np.append(self.kernel.high, 8.0)
-
-    def log_prior(self, theta: Array) -> tuple[float, Array]:
-        """Log density of the kernel's prior and the variance's, and its gradient."""
-        value, slope = self.kernel.log_prior(theta[:-1])
-        own, own_slope = self.prior.log_density(theta[-1:])
-        return value + own, np.append(slope, own_slope)
-
-    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
-        """K, n x n, and dL/dK -> dL/dtheta."""
-        k, back = self.kernel.matrix(theta[:-1], x)
-        scale = float(np.exp(theta[-1]))
-        return scale * k, lambda g: np.append(scale * back(g), scale * float(np.vdot(g, k)))
-
-    def cross(self, theta: Array, a: Array, b: Array) -> Array:
-        """K between a (N x d) and b (n x d): N x n, in the precision of a."""
-        return float(np.exp(theta[-1])) * self.kernel.cross(theta[:-1], a, b)
-
-    def variance(self, theta: Array) -> float:
-        """k(x, x)."""
-        return float(np.exp(theta[-1])) * self.kernel.variance(theta[:-1])
-
-    def roughness(self, theta: Array) -> float:
-        """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
-        return float(np.exp(theta[-1])) * self.kernel.roughness(theta[:-1])
-
-    def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
-        """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
-        k, back = self.kernel.watched(theta[:-1], a, b)
-        scale = float(np.exp(theta[-1]))
-        return scale * k, lambda g: scale * back(g)
-
-
-def _softmax(logs: Array) -> Array:
-    e = np.exp(logs - logs.max())
-    return np.asarray(e / e.sum())

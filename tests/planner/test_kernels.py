@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labloop.planner.kernels import Kernel, LogNormal, Parts, Scaled, Separable, dimension_scaled, hamming
+from labloop.planner.kernels import Kernel, Separable, dimension_scaled, hamming
 
 RNG = np.random.default_rng(0)
 X = np.column_stack([RNG.random((9, 2)), RNG.integers(0, 3, 9)]).astype(float)
@@ -16,10 +16,7 @@ def mixed(shape: str) -> Separable:
 KERNELS = {
     "matern": mixed("matern"),
     "rbf": mixed("rbf"),
-    "scaled": Scaled(mixed("matern"), LogNormal(np.array([0.5]), np.array([1.0]))),
-    "parts": Parts(
-        (mixed("rbf"), Separable("matern", (1,), number_prior=dimension_scaled(1, 1)), mixed("matern")), (0.5, 0.0, 0.0)
-    ),
+    "of one number": Separable("matern", (1,), number_prior=dimension_scaled(1, 1)),
 }
 
 
