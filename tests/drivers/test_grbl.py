@@ -1,169 +1,15 @@
-"""GRBL controllers: the bytes, from captured traffic and the documents; and the stage on the simulated controller."""
+"""A stage on the simulated GRBL controller; its bytes are in test_grbl_codec.py."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.grbl import Stage
-from drivers.grbl_codec import CANCEL, RESET, STATES, STATUS, Command, GrblCodec, Reply, Report, feed_of, settings_of
+from drivers.grbl_codec import RESET, Report
 from drivers.grbl_controller import marks
 from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 from tests.drivers.stands.grbl import TRAVEL
-
-CAPTURED = "captured from pygrbl-streamer 1.0.5 on a pty"
-DOCUMENTS = "gnea/grbl, doc/markdown/interface.md"
-VERSION = "[VER:1.1h.20190830:]", "[OPT:V,15,128]"
-
-
-def report(state, *where, sub=0, machine=True, feed=0.0, speed=0.0):
-    return Report(state, sub, machine, where or (0.0, 0.0, 0.0), feed, speed, "")
-
-
-# command, sent, received, reply, source
-TABLE = [
-    ("G21", b"G21\n", b"ok\r\n", Reply(), CAPTURED),
-    ("$X", b"$X\n", b"[MSG:Caution: Unlocked]\r\nok\r\n", Reply(lines=("[MSG:Caution: Unlocked]",)), CAPTURED),
-    ("$I", b"$I\n", b"[VER:1.1h.20190830:]\r\n[OPT:V,15,128]\r\nok\r\n", Reply(lines=VERSION), DOCUMENTS),
-    ("$J=G53X5F100", b"$J=G53X5F100\n", b"error:15\r\n", Reply(error=15), DOCUMENTS),
-    ("$J=G53X5F100", b"$J=G53X5F100\n", b"ALARM:1\r\n", Reply(alarm=1), DOCUMENTS),
-    ("G21", b"G21\n", b"\r\nGrbl 1.1h ['$' for help]\r\n", Reply(banner="1.1h"), DOCUMENTS),
-    (RESET, b"\x18", b"\r\nGrbl 1.1h ['$' for help]\r\n", Reply(banner="1.1h"), CAPTURED),
-    (RESET, b"\x18", b"ALARM:3\r\n\r\nGrbl 1.1f ['$' for help]\r\n", Reply(banner="1.1f"), DOCUMENTS),
-    (
-        STATUS, b"?", b"<Idle|MPos:0.000,0.000,0.000|Bf:15,128|FS:0,0|WCO:0.000,0.000,0.000>\r\n",
-        report("Idle"), CAPTURED,
-    ),
-    (
-        STATUS, b"?", b"<Hold:1|WPos:-2.500,0.000,11.000|F:500>\r\n",
-        report("Hold", -2.5, 0.0, 11.0, sub=1, machine=False, feed=500.0), DOCUMENTS,
-    ),
-    (
-        STATUS, b"?", b"<Jog|MPos:1.000,2.000,3.000,4.000|Ln:99999|FS:500,8000|Pn:XYZPDHRS|Ov:100,100,100|A:SFM>\r\n",
-        report("Jog", 1.0, 2.0, 3.0, 4.0, feed=500.0, speed=8000.0), DOCUMENTS,
-    ),
-    (STATUS, b"?", b"<Alarm|MPos:0.000,-10.000,5.000>\r\n", report("Alarm", 0.0, -10.0, 5.0), DOCUMENTS),
-]  # fmt: skip
-IDS = [f"{row[0]!r}-{n}" for n, row in enumerate(TABLE)]
-
-
-def codec(asked):
-    made = GrblCodec()
-    made.encode(Command(asked))
-    return made
-
-
-def plain(said):
-    return said if not isinstance(said, Report) else report(
-        said.state, *said.where, sub=said.sub, machine=said.machine, feed=said.feed, speed=said.speed
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("command, sent, received, reply, source", TABLE, ids=IDS)
-def test_lines(command, sent, received, reply, source):
-    made = GrblCodec()
-    assert made.encode(Command(command)) == [sent] and made.expects_reply(Command(command))
-    assert plain(made.feed(received)) == reply
-
-
-@pytest.mark.parametrize("command, sent, received, reply, source", TABLE, ids=IDS)
-def test_one_byte_at_a_time_is_the_same(command, sent, received, reply, source):
-    made = codec(command)
-    for byte in received[:-1]:
-        assert made.feed(bytes([byte])) is None
-    assert plain(made.feed(received[-1:])) == reply
-
-
-def test_what_has_no_answer():
-    assert GrblCodec().encode(Command(CANCEL)) == [b"\x85"] and not GrblCodec().expects_reply(Command(CANCEL))
-    assert not GrblCodec().expects_reply(Command("$H", answered=False))
-    assert GrblCodec().urgent(Command(CANCEL)) and GrblCodec().urgent(Command(RESET))
-    assert not GrblCodec().urgent(Command(STATUS))
-
-
-def test_the_place_in_the_line_is_found_with_a_question_of_another_kind():
-    made = GrblCodec()
-    assert made.probe(Command("G21")).text == made.probe(Command(RESET)).text == "$G"
-    assert made.probe(Command("$G")).text == "$I"
-    for none in (STATUS, CANCEL, "M3S500\nG4P30\nM5"):
-        assert made.probe(Command(none)) is None
-
-
-def test_reports_messages_and_alarms_are_not_counted_as_answers():
-    made = codec("G21")
-    assert made.feed(b"<Idle|MPos:0.000,0.000,0.000>\r\n[MSG:Check Door]\r\n>G54:ok\r\n[echo: G21]\r\n") is None
-    assert made.feed(b"ok\r\n").error == 0
-    made = codec(STATUS)
-    assert made.feed(b"ok\r\nerror:9\r\n[MSG:Check Door]\r\n\r\nGrbl 1.1h ['$' for help]\r\nALARM:9\r\n") is None
-    assert made.feed(b"<Run|MPos:0.000,0.000,0.000>\r\n").state == "Run" and made.alarm == 9
-
-
-def test_an_ok_that_was_owed_to_an_earlier_line_is_not_taken_for_the_answer():
-    made = codec("$G")
-    late = b"ok\r\n\r\nGrbl 1.1h ['$' for help]\r\n[MSG:Check Door]\r\nok\r\n"
-    assert made.feed(late) is None
-    reply = made.feed(b"[GC:G0 G54 G17 G21 G90 G94 M5 M9 T0 F1234 S0]\r\nok\r\n")
-    assert feed_of(reply) == 1234
-    assert codec("$$").feed(b"ok\r\n") is None and codec("$I").feed(b"ok\r\n") is None
-
-
-@pytest.mark.parametrize("text, feed", [("F0 S0", 0), ("F500.0 S0", 500), ("S0 F81000.0", 81000), ("F7", 7)])
-def test_the_feed_that_stands(text, feed):
-    assert feed_of(Reply(lines=("[MSG:x]", f"[GC:G0 G54 T0 {text}]"))) == feed
-    with pytest.raises(ProtocolError, match="without a feed"):
-        feed_of(Reply(lines=("[GC:G0 G54]",)))
-
-
-def test_settings_are_read_by_number():
-    reply = codec("$$").feed(b"$0=10\r\n$11=0.010\r\n$100=250.000 (x, step/mm)\r\n$N0=G54\r\nok\r\n")
-    assert settings_of(reply) == {0: 10.0, 11: 0.01, 100: 250.0}
-
-
-@pytest.mark.parametrize(
-    "asked, received",
-    [
-        (STATUS, b"<Idle|MPos:0.000,0.00,0.000|FS:0,0>\r\n"),  # a digit was lost
-        (STATUS, b"<Idle|MPos:0.000,0.000|FS:0,0>\r\n"),
-        (STATUS, b"<Idle|MPos:0.000,0.000,0.000|FS:0,0\r\n"),
-        (STATUS, b"<Ilde|MPos:0.000,0.000,0.000>\r\n"),
-        (STATUS, b"<Idle,MPos:0.000,0.000,0.000,WPos:0.000,0.000,0.000>\r\n"),  # GRBL 0.9
-        ("G21", b"k\r\n"),
-        ("G21", b"okok\r\n"),
-        ("G21", b"error:\r\n"),
-        ("G21", b"\x02" + b"00S?\x03\r\n"),
-        ("G21", b"\xef\xeb\r\n"),
-        ("G21", b"9" * 2000),
-    ],
-)
-def test_what_grbl_never_says_is_refused(asked, received):
-    with pytest.raises(ProtocolError):
-        codec(asked).feed(received)
-
-
-@given(st.sampled_from([STATUS, RESET, "$G", "$$", "G21"]), st.lists(st.binary(max_size=60), max_size=12))
-def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
-    made = codec(asked)
-    for piece in pieces:
-        try:
-            made.feed(piece + b"\r\n")
-        except ProtocolError:
-            made.reset()
-
-
-@given(
-    st.sampled_from(["Idle", "Run", "Jog", "Alarm", "Home"]),
-    st.lists(st.integers(-(10**6), 10**6).map(lambda n: n / 1000), min_size=3, max_size=3),
-    st.integers(0, 9999),
-    st.integers(0, 9999),
-    st.permutations(["Bf:15,128", "WCO:0.000,0.000,0.000", "Ov:100,100,100", "Pn:X"]),
-)
-def test_what_a_controller_reports_is_what_is_read(state, where, feed, speed, more):
-    axes = ",".join(f"{value:.3f}" for value in where)
-    said = codec(STATUS).feed(f"<{state}|MPos:{axes}|FS:{feed},{speed}|{'|'.join(more)}>\r\n".encode())
-    assert (said.state, said.where, said.feed, said.speed) == (state, tuple(where), feed, speed)
-
-
-# --- the stage --------------------------------------------------------------------------------------------------------
 
 
 def rig(**more):
@@ -234,57 +80,6 @@ def test_a_move_goes_there_in_machine_coordinates_whatever_the_work_offset_is():
     assert it.device.machine.truly_at(it.clock.now_s()) == pytest.approx((-100.0, -50.0, -1.0))
     assert min(look.again_in_s for look in looks) >= 0.2, "at most five reports a second"
     assert b"$J=G21G90G53X-100.000Y-50.000F600\n" in it.sent
-
-
-def test_a_locked_stage_must_be_homed_first():
-    it = Rig(Stage, simulation={"homed": False})
-    it.ready()
-    with pytest.raises(InstrumentFault, match="home it first") as caught:
-        move(it, x=-10.0)
-    assert caught.value.kind == "not_homed"
-    assert it.happened("home", {}, {}).state == "not_begun"
-    it.begin("home", "act-2")
-    assert it.happened("home", {}, {}, "act-2").state == "running"
-    look = it.finish()
-    assert look.achieved["x"] == Amount(-1.0, "mm") and it.device.condition == "Idle"
-    assert it.happened("home", {}, {}, "act-2").state == "done"
-    move(it, "act-3", x=-10.0)
-    assert it.finish().done
-    assert [entry.act for entry in it.ledger if entry.phase == "end"] == ["home", "move"]
-
-
-def test_a_stage_that_homes_or_moves_is_busy_for_another_homing():
-    it = Rig(Stage, simulation={"homed": False}).ready()
-    it.begin("home")
-    it.clock.advance_to(it.device.homes_until_s - 0.5)  # its one report, held back, comes before the time-out
-    with pytest.raises(InstrumentFault, match="it homes") as caught:
-        it.begin("home", "act-2")
-    assert caught.value.kind == "busy"
-    it.wait(1.0)
-    move(it, "act-3", x=-100.0)
-    with pytest.raises(InstrumentFault, match="it moves") as caught:
-        it.begin("home", "act-4")
-    assert caught.value.kind == "busy"
-
-
-@pytest.mark.parametrize("state", [state for state in STATES if state != "Idle"])
-def test_every_state_says_why_it_does_not_go_on(state):
-    assert rig().driver._grbl.stopped_by(state).kind in ("paused", "door", "off", "setup", "busy", "alarm")
-
-
-def test_homing_that_never_ends_is_a_fault_and_is_reset():
-    it = Rig(Stage, simulation={"homed": False, "settings": {"25": 10.0}}).ready()
-    it.begin("home")
-    with pytest.raises(InstrumentFault, match="had not homed after 180 s") as caught:
-        it.finish()
-    assert caught.value.kind == "home_failed" and it.device.condition == "Alarm"
-
-
-def test_a_stage_without_switches_has_no_home():
-    assert "home" not in Stage.declare({"travel": TRAVEL, "homing": False})
-    it = Rig(Stage, homing=False).ready()
-    move(it, x=-10.0)
-    assert it.finish().done
 
 
 def test_stop_brings_it_to_rest_and_keeps_the_position():
@@ -465,77 +260,11 @@ def test_a_line_that_was_damaged_on_its_way_may_be_said_again_and_a_reset_is_nam
 
 def test_a_position_is_believed_when_it_was_reported_twice():
     it = rig()
-    exchange, spoilt = it.driver._grbl._exchange, iter([report("Idle", -91.0, -1.0, -1.0)])
+    exchange, spoilt = it.driver._grbl._exchange, iter([Report("Idle", 0, True, (-91.0, -1.0, -1.0), 0.0, 0.0, "")])
     it.driver._grbl._exchange = lambda codec, command, deadline_s: (
         next(spoilt, None) or exchange(codec, command, deadline_s)
     )
     assert it.driver.counters()["x"].value == -1.0
-
-
-def on_its_way(it, *damages):
-    """The first lines ``$H`` are damaged on their way, one by one, into what ``damages`` says (b"": lost)."""
-    receive, left = it.device.receive, list(damages)
-    it.device.receive = lambda data, now_s: receive(left.pop(0) if data == b"$H\n" and left else data, now_s)
-
-
-@pytest.mark.parametrize("damage", [b"", b"$I\n", b"$X\n", b"&H\n", b"$G\n"])
-def test_a_stage_that_stands_still_when_it_is_told_to_home_was_not_homed(damage):
-    it = rig()
-    on_its_way(it, damage)
-    with pytest.raises(ProtocolError, match=r"it was told to home \(\$H\) and reports the state Idle"):
-        it.begin("home")
-    assert it.happened("home", {}, {}).why == "it was told to home and stood still"
-    assert it.happened("home", {}, {}).state == "not_begun" and it.ledger == []
-    it.begin("home")
-    assert it.finish().done and it.happened("home", {}, {}).state == "done"
-    assert [entry.phase for entry in it.ledger] == ["begin", "end"]
-
-
-def test_homing_that_is_refused_is_a_fault():
-    it = rig()
-    it.device.settings.set("22=0")
-    with pytest.raises(InstrumentFault, match=r"homing is not enabled \(\$22\)") as caught:
-        it.begin("home")
-    assert caught.value.kind == "refused"
-
-
-def test_a_stage_that_is_idle_and_never_said_that_it_homed_is_not_believed():
-    """$H is lost, and so is the question behind it."""
-    it = rig()
-    receive, lost = it.device.receive, [b"$H\n", b"?"]
-    it.device.receive = lambda data, now_s: receive(b"" if lost and data == lost[0] and lost.pop(0) else data, now_s)
-    it.begin("home")
-    with pytest.raises(InstrumentFault, match="it stands still, and never said that it homed") as caught:
-        it.look()
-    assert caught.value.kind == "home_failed" and it.ledger == []
-    assert it.happened("home", {}, {}).state == "cannot_tell"
-
-
-@pytest.mark.parametrize("lost", [b"<Home", b"ok"])
-def test_either_sign_of_its_homing_is_enough(lost):
-    it = rig()
-    say = it.device._say
-    it.device._say = lambda *lines: say(*(line for line in lines if not line.encode().startswith(lost)))
-    it.begin("home")
-    assert it.finish().done and it.happened("home", {}, {}).state == "done"
-
-
-def test_what_it_said_between_two_looks_is_not_thrown_away():
-    it = rig()
-    it.begin("home")
-    it.look()
-    it.wait(60.0)
-    it.bench.settle(it.clock.now_s())
-    it.driver.read()  # of a limit, in between
-    assert it.look().done
-
-
-def test_after_a_crash_nobody_can_tell_whether_an_idle_stage_was_homed():
-    it = rig()
-    it.begin("home")
-    it.finish()
-    it.restarted().open()
-    assert it.happened("home", {}, {}).state == "cannot_tell"
 
 
 def test_reports_that_stay_out_now_and_then_are_no_limit_switch():

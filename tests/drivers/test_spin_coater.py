@@ -1,4 +1,4 @@
-"""The spin coater on the simulated controller; its bytes are GRBL's (test_grbl.py)."""
+"""The spin coater on the simulated controller; its bytes are GRBL's (test_grbl_codec.py)."""
 
 import pytest
 
