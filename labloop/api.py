@@ -172,12 +172,14 @@ def run(
     virtual: bool = False,
     faults: str | None = None,
     listen: session.Listener | None = None,
+    by: str = "",
 ) -> Run:
     """``labloop run`` from Python: run a campaign file to the end of its budget, and give the run.
 
     run: its folder (default: runs/<campaign>-<n>), resumed when it holds this campaign. lab: another lab file. live:
     real instruments, without a question. speed: simulated time over real time. virtual: in process, reproducible.
-    faults: of the simulators. listen: called with every fact and the state it leads to.
+    faults: of the simulators. listen: called with every fact and the state it leads to. by: who does this; a run
+    that somebody else has paused is theirs to resume.
 
     Raises SpecError (nothing moved), StoreError, BenchOwes.
     """
@@ -187,7 +189,7 @@ def run(
         live=live, seed=seed, trials=trials, speed=speed, virtual=virtual, faults=faults,
     )  # fmt: skip
     folder = session.run_folder(order)
-    code = session.begin(replace(order, run=folder), partial(_heard, folder, listen))
+    code = session.begin(replace(order, run=folder), partial(_heard, folder, listen), by=by)
     return Run(folder=folder, exit_code=code)
 
 

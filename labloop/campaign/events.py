@@ -80,10 +80,21 @@ class RunStarted(Fact, frozen=True, kw_only=True):
 
 
 class CampaignPaused(Fact, frozen=True, kw_only=True):
-    """No new step starts until CampaignResumed."""
+    """No new step starts until CampaignResumed. ``by``: whose hold it is ("": labloop's own, which anybody may end).
+
+    While it is paused, another person may place a hold of their own.
+    """
 
     reason: str
     by: str = ""
+
+
+class HoldReleased(Fact, frozen=True, kw_only=True):
+    """The hold that ``of`` placed is over: ``by`` themselves, or by somebody else by force, who says ``why``."""
+
+    of: str
+    by: str = ""
+    why: str = ""
 
 
 class CampaignResumed(Fact, frozen=True, kw_only=True):
@@ -330,9 +341,9 @@ class TrialClosed(Fact, frozen=True, kw_only=True):
 
 
 CampaignEvent: TypeAlias = (
-    CampaignOpened | RunStarted | CampaignPaused | CampaignResumed | CampaignFinished | CampaignStopped
-    | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped | WatchCleared | GuardStarted | PhaseFinished
-    | NoteTaken | Requested | RequestAnswered
+    CampaignOpened | RunStarted | CampaignPaused | HoldReleased | CampaignResumed | CampaignFinished
+    | CampaignStopped | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped | WatchCleared | GuardStarted
+    | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned

@@ -9,7 +9,8 @@ so a journal cannot say what cannot be.
                proposed --> measured | failed | abandoned (told by a person, or vetoed)
     step       started --> finished | failed | in_doubt;          in_doubt --> finished | failed
 
-``running`` says what the facts say: whether the runner is alive is not a fact, and is asked of the run's folder.
+``running`` says what the facts say: whether the runner is alive is not a fact, and is asked of the run's folder. What
+is paused may be paused by another person as well, and goes on when nobody holds it any more (see holds).
 ``failed`` is chemistry's and teaches the model; ``abandoned`` is the bench's and does not. A trial is *closed* when its
 cleanup is done: until then its sample stands on the bench, whatever its outcome.
 
@@ -37,7 +38,7 @@ OPEN_STATES: Final = frozenset({PROPOSED, RUNNING, AWAITING, IN_DOUBT})
 
 CAMPAIGN: Final[Mapping[tuple[str, type], str]] = {
     **{(state, e.RunStarted): RUNNING for state in (READY, RUNNING, PAUSED, FINISHED, STOPPED, HALTED)},
-    (RUNNING, e.CampaignPaused): PAUSED,
+    **{(state, e.CampaignPaused): PAUSED for state in (RUNNING, PAUSED)},
     (PAUSED, e.CampaignResumed): RUNNING,
     **{(state, e.CampaignFinished): FINISHED for state in (RUNNING, PAUSED)},
     **{(state, e.CampaignStopped): STOPPED for state in (RUNNING, PAUSED, HALTED)},
@@ -142,6 +143,7 @@ class CampaignState:
     exit_code: int | None = None
     # Interlocks that hold the run, by rule. WatchCleared: the condition is over, and a person's word is awaited.
     held: dict[str, e.WatchTripped | e.WatchCleared] = field(default_factory=dict)
+    holds: dict[str, e.CampaignPaused] = field(default_factory=dict)  # by whom it was paused, until they say resume
     safe: bool = False
     unsafe: list[str] = field(default_factory=list)  # what went wrong on the way to the last safe state, in words
     # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).
@@ -210,7 +212,7 @@ def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> 
     state.runs += 1
     state.code = fact.code or state.code
     state.failures_in_a_row = 0
-    state.held = {}  # the bench is looked at anew
+    state.held, state.holds = {}, {}  # the bench is looked at anew
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()
 
@@ -220,8 +222,20 @@ def _ended(state: CampaignState, record: e.Record, fact: Any) -> None:
     state.exit_code = getattr(fact, "exit_code", None)
 
 
-def _reason(state: CampaignState, record: e.Record, fact: Any) -> None:
-    state.reason = getattr(fact, "reason", "")
+def _paused(state: CampaignState, record: e.Record, fact: e.CampaignPaused) -> None:
+    state.reason = fact.reason
+    if fact.by:
+        state.holds[fact.by] = fact
+
+
+def _released(state: CampaignState, record: e.Record, fact: e.HoldReleased) -> None:
+    state.holds.pop(fact.of, None)
+    if state.state == PAUSED and state.holds:
+        state.reason = next(reversed(state.holds.values())).reason
+
+
+def _resumed(state: CampaignState, record: e.Record, fact: e.CampaignResumed) -> None:
+    state.reason, state.holds = "", {}
 
 
 def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) -> None:
@@ -318,8 +332,9 @@ _CAMPAIGN_FACTS: Final = frozenset(kind for _, kind in CAMPAIGN)
 _APPLY: Final[Mapping[type, Any]] = {
     e.CampaignOpened: _opened,
     e.RunStarted: _run_started,
-    e.CampaignPaused: _reason,
-    e.CampaignResumed: _reason,
+    e.CampaignPaused: _paused,
+    e.HoldReleased: _released,
+    e.CampaignResumed: _resumed,
     e.CampaignFinished: _ended,
     e.CampaignStopped: _ended,
     e.CampaignHalted: _ended,

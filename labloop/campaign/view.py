@@ -151,6 +151,7 @@ def status_document(
         "title": spec.title,
         "state": state.state,
         "reason": state.reason,
+        "holds": [{"by": who, "reason": fact.reason} for who, fact in state.holds.items()],
         "exit_code": exit_code(state),
         "runner": runner,
         "guard": presence.get("guard"),

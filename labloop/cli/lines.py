@@ -146,8 +146,10 @@ class LineView:
 
     def _talk(self, fact: e.Fact) -> None:
         match fact:
-            case e.CampaignPaused(reason=reason):
-                words.say(f"paused: {reason}")
+            case e.CampaignPaused(reason=reason, by=by):
+                words.say(f"paused{f' by {by}' if by else ''}: {reason}")
+            case e.HoldReleased(of=of, by=by, why=why) if of != by:
+                words.say(f"the pause of {of} was ended by {by or 'somebody'}: {why}")
             case e.CampaignResumed():
                 words.say("going on")
             case e.InstrumentLost(instrument=name, reason=reason):

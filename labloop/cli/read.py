@@ -33,6 +33,8 @@ def status(
     words.give(f"{words.plain(document['campaign'])}  {document['state']}  {mode}  runner {document['runner']}")
     if document["reason"]:
         words.give(f"reason: {words.plain(document['reason'])}")
+    for hold in document["holds"]:
+        words.give(f"held by {words.plain(hold['by'])}: {words.plain(hold['reason'])}")
     if document["guard"] == "acted":
         safe = "the bench is safe" if document["safe"] else "NOT all of the bench is safe, look at guard.log"
         words.give(f"guard: acted, because the runner was gone or hung; {safe}")

@@ -19,14 +19,18 @@ def request(
         ),
     ],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENTS]")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With resume: though another person paused it; says --why.")
+    ] = False,
     json: Json = False,
     by: By = "",
     why: Why = "",
 ) -> None:
-    """Ask something of a run: pause | resume | stop | abort | approve TRIAL | veto TRIAL | note TEXT |
-    refill NAME AMOUNT | empty NAME [AMOUNT] |
+    """Ask something of a run: pause | resume [--force --why TEXT] | stop | abort | approve TRIAL | veto TRIAL |
+    note TEXT | refill NAME AMOUNT | empty NAME [AMOUNT] |
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
+    from labloop.campaign.holds import FORCE
     from labloop.campaign.models import did_you_mean
     from labloop.runner import wishes
     from labloop.runner.requests import VERBS
@@ -34,7 +38,9 @@ def request(
     folder = run_folder(name)
     if request not in VERBS:
         raise SpecError(f"{request}: is no request. {did_you_mean(request, VERBS)}")
-    reply = wishes.ask(folder, request, arguments or [], by=person(by), why=why)
+    if force and (request != "resume" or not why):
+        raise SpecError("--force ends another person's pause: write it after resume, with a reason (--why TEXT)")
+    reply = wishes.ask(folder, request, [*(arguments or []), *([FORCE] if force else [])], by=person(by), why=why)
     if json:
         words.give_json(
             {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted, "message": reply.message}

@@ -75,7 +75,7 @@ def run(
     if _wants_dashboard(dashboard, json or virtual):
         _under_dashboard(order.run, arguments, verbose)
     view = _view(order.run, campaign, json, verbose, by, why)
-    raise typer.Exit(view.end(begin(order, view)))
+    raise typer.Exit(view.end(begin(order, view, by=person(by))))
 
 
 def resume(
@@ -86,6 +86,7 @@ def resume(
     new_code: Annotated[
         bool, typer.Option("--new-code", help="Accept that the drivers' code was changed since the run began.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Though another person paused it; says --why.")] = False,
     detach: Detach = False,
     dashboard: Dashboard = None,
     json: JsonLines = False,
@@ -103,13 +104,16 @@ def resume(
     arguments = ["resume", str(folder), "--by", person(by), "--why", why]
     if trials is not None:
         arguments += ["--trials", str(trials)]
-    arguments += ["--new-code"] * new_code
+    if force and not why:
+        raise SpecError("--force ends another person's pause, and needs a reason: --why TEXT")
+    arguments += ["--new-code"] * new_code + ["--force"] * force
     if detach:
         _detach(folder, arguments)
     if _wants_dashboard(dashboard, json):
         _under_dashboard(folder, arguments, verbose)
     view = _view(folder, None, json, verbose, "", "")
-    raise typer.Exit(view.end(session.resume(folder, trials, view, by=person(by), why=why, new_code=new_code)))
+    code = session.resume(folder, trials, view, by=person(by), why=why, new_code=new_code, force=force)
+    raise typer.Exit(view.end(code))
 
 
 def _confirm(order: "Order", yes: bool) -> None:

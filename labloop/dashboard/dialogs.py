@@ -19,21 +19,22 @@ class Confirm(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
 
-    def __init__(self, title: str, words: str, yes: str) -> None:
+    def __init__(self, title: str, words: str, yes: str, *, needs_why: bool = False) -> None:
         super().__init__(classes="dialog")
-        self._title, self._words, self._yes = title, words, yes
+        self._title, self._words, self._yes, self._needs_why = title, words, yes, needs_why
 
     def compose(self) -> ComposeResult:
         """Title, what it does, a line for the reason."""
         with Vertical():
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
-            yield Input(placeholder="why? (may be left empty)")
+            yield Input(placeholder="why?" if self._needs_why else "why? (may be left empty)")
             yield Static(Text(f"enter: {self._yes}    esc: leave it", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Yes."""
-        self.dismiss(event.value.strip())
+        if event.value.strip() or not self._needs_why:
+            self.dismiss(event.value.strip())
 
     def action_no(self) -> None:
         """No."""
@@ -94,7 +95,7 @@ class Answer(ModalScreen[tuple[str, str] | None]):
 
 KEYS: Final = (
     ("p", "pause: no new step starts; what runs is finished"),
-    ("r", "resume after a pause"),
+    ("r", "resume after a pause (another person's: asks why)"),
     ("s", "stop after the current steps (asks first)"),
     ("ctrl+x ctrl+x", "abort: to the safe state now, from anywhere"),
     ("a", "answer what waits for you"),

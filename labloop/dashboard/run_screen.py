@@ -14,6 +14,7 @@ from textual.widgets import Footer, Static
 
 from labloop.campaign import text
 from labloop.campaign.errors import LabloopError
+from labloop.campaign.holds import FORCE
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED, RUNNING
 from labloop.campaign.view import question_of, target, waiting
@@ -23,7 +24,7 @@ from .curve import Course, course_of, curve
 from .dialogs import Answer, Confirm, Help
 from .log_page import LogPage
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
-from .source import Change, RunSource, Sent
+from .source import Change, RunSource, Sent, user
 from .table import Row, TrialTable
 from .trial_page import TrialPage
 from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
@@ -254,8 +255,14 @@ class RunScreen(Screen[None]):
             self.set_timer(SENT_SHOWN_S, partial(self._forget, sent))
 
     def action_ask(self, request: str) -> None:
-        """Pause or resume."""
-        self.send(request)
+        """Pause or resume; another person's pause is ended by force, with a reason."""
+        others = " and ".join(who for who in self.source.state.holds if who != user())
+        if request == "pause" or not others:
+            self.send(request)
+            return
+        words = f"It is theirs to say resume: {text.plain(self.source.state.reason)}. By force only with a reason."
+        title = f"Resume, though {text.plain(others)} paused this run?"
+        self.app.push_screen(Confirm(title, words, "resume by force", needs_why=True), self._then("resume", FORCE))
 
     def action_stop(self) -> None:
         """Stop after the current steps, once confirmed."""
@@ -265,10 +272,10 @@ class RunScreen(Screen[None]):
         )
         self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
 
-    def _then(self, request: str) -> Callable[[str | None], None]:
+    def _then(self, request: str, *arguments: str) -> Callable[[str | None], None]:
         def done(why: str | None) -> None:
             if why is not None:
-                self.send(request, why=why)
+                self.send(request, *arguments, why=why)
 
         return done
 

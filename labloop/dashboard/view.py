@@ -207,6 +207,8 @@ def _standstill(state: CampaignState, run: str) -> Notice:
     }
     tone, title, way_on = titles[state.state]
     reason = text.plain(state.reason)
+    if state.holds:
+        way_on = f"held by {text.plain(' and '.join(state.holds))}; {way_on}"
     return Notice(tone, f"{title}: {reason}" if reason else title, (way_on,))
 
 

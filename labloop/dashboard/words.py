@@ -100,6 +100,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.CampaignOpened: ("quiet", _opened),
     e.RunStarted: ("", _run_started),
     e.CampaignPaused: ("warn", lambda f, s: f"paused{_by(f.by)}: {f.reason}"),
+    e.HoldReleased: ("", lambda f, s: f"the pause of {f.of} is over{_by(f.by, f.why)}"),
     e.CampaignResumed: ("", lambda f, s: f"resumed{_by(f.by, f.why)}"),
     e.CampaignFinished: ("good", lambda f, s: f"finished: {f.reason}"),
     e.CampaignStopped: ("bad", lambda f, s: f"stopped{_by(f.by)}: {f.reason}"),

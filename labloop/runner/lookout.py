@@ -90,7 +90,8 @@ class Lookout:
         elif self._rests_since_s is None:
             self._rests_since_s = now_s
         elif now_s - self._rests_since_s >= self._pause_s:
-            why = f"paused for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
+            who = f" by {' and '.join(state.holds)}" if state.holds else ""
+            why = f"paused{who} for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
             self._end("breach", why, 6, "")
 
     def take_requests(self) -> None:

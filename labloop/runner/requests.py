@@ -4,7 +4,7 @@ The runner uses it for what it finds in the inbox; ``labloop request`` uses it i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -17,13 +17,14 @@ from labloop.campaign import view
 from labloop.campaign.asking import answer as answer_of
 from labloop.campaign.asking import asking
 from labloop.campaign.errors import SpecError
+from labloop.campaign.holds import FORCE, others_hold, released
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.rules import Total
 from labloop.campaign.units import convert, parse_quantity
 
 VERBS: Final = {
     "pause": "start no new step until resume",
-    "resume": "go on after a pause",
+    "resume": "go on after a pause of your own; another person's: with --force and --why TEXT",
     "stop": "end after the current steps",
     "abort": "to the safe state now",
     "approve": "TRIAL: let a proposal run",
@@ -61,11 +62,12 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
         case "pause" | "resume" | "stop" | "abort" if not alive:
             return _no(f"no runner lives; the campaign is {state.state}. `labloop resume` takes it up again")
         case "pause":
-            if state.state == s.PAUSED:
+            if request.by in state.holds or (state.state == s.PAUSED and not request.by):
                 return _no("it is paused already")
+            others = "" if state.state != s.PAUSED else "; it was paused already, and now waits for you as well"
             return Answer(
                 accepted=True,
-                message="paused: no new step starts",
+                message=f"paused: no new step starts{others}",
                 facts=[e.CampaignPaused(reason=request.why or "a person's wish", by=request.by)],
                 effect="pause",
             )
@@ -149,7 +151,31 @@ def _amount(text: str) -> e.Amount | Answer:
 
 
 def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
-    """A person's pause is over; an interlock is passed by only when its condition is."""
+    """A person's pause is over by their own word, or by force with a reason.
+
+    An interlock is passed by only when its condition is over, and by nobody while another person holds the run.
+    """
+    forced = request.arguments == [FORCE]
+    if request.arguments and not forced:
+        return _no(f"resume takes no {' '.join(request.arguments)!r}; only {FORCE}, to end another person's pause")
+    if forced and not request.why:
+        return _no("by force only with a reason: --force --why TEXT")
+    others = others_hold(state, request.by)
+    if others and not forced:
+        if request.by in state.holds:
+            mine = e.HoldReleased(of=request.by, by=request.by, why=request.why)
+            return Answer(accepted=True, message=f"your pause is over, but {others}: it stays paused", facts=[mine])
+        return _no(f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT")
+    going = _go_on(state, request, t_s)
+    if not going.accepted or not others:
+        return going
+    return replace(
+        going, message=f"by force, though {others}: {going.message}",
+        facts=[*released(state, request.by, request.why), *going.facts],
+    )  # fmt: skip
+
+
+def _go_on(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     holding = {rule: fact.reason for rule, fact in state.held.items() if isinstance(fact, e.WatchTripped)}
     facts: list[e.Fact] = [
         e.WatchCleared(rule=rule, released=True, by=request.by or "a person", t_s=t_s)

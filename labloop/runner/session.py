@@ -8,7 +8,7 @@ Whatever happens, what was opened is closed in reverse order, and the exit code 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +19,10 @@ from labloop import __version__
 from labloop.bench import BenchError, Envelope, open_lab
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.errors import StateError
+from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.holds import others_hold, released
 from labloop.campaign.spec import CampaignSpec, LabSpec
+from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Journal, Presence, StoreError, begun
 
 from . import folder as run_files
@@ -47,7 +49,9 @@ LOG: Final = logging.getLogger("labloop.run")
 WAIT_S: Final = 10.0
 
 
-def begin(order: Order, listen: Listener = lambda record, state: None, parts: Parts = USUAL) -> int:
+def begin(
+    order: Order, listen: Listener = lambda record, state: None, parts: Parts = USUAL, by: str = ""
+) -> int:  # fmt: skip
     """Run a campaign; in a folder that holds it already, resume it. Gives the exit code.
 
     Raises SpecError (nothing moved), StoreError, BenchOwes.
@@ -55,7 +59,7 @@ def begin(order: Order, listen: Listener = lambda record, state: None, parts: Pa
     path = run_folder(order)
     if begun(path / "journal.db"):
         run_files.refuse_other(path, order)
-        return resume(path, listen=listen, parts=parts)
+        return resume(path, listen=listen, by=by, parts=parts)
     folder, spec, lab_spec, opened = run_files.create(order)
     return _run(folder, spec, lab_spec, listen, parts, opened=opened, trials=order.trials)
 
@@ -68,16 +72,20 @@ def resume(
     why: str = "",
     parts: Parts = USUAL,
     new_code: bool = False,
+    force: bool = False,
 ) -> int:
     """Go on with the run in ``path`` after any stop, crash, halt or end of budget. ``trials``: so many more.
 
-    new_code: a person accepts that the drivers' code was changed. Raises StoreError, SpecError (a file or the code is
-    another than when the run began), StateError (nothing to resume), BenchOwes.
+    new_code: a person accepts that the drivers' code was changed. force: though another person paused it, and ``why``.
+    Raises StoreError, SpecError (a file or the code is another than when the run began, another person's pause),
+    StateError (nothing to resume), BenchOwes.
     """
+    if force and not why:
+        raise SpecError("--force ends another person's pause, and needs a reason: --why TEXT")
     folder, spec, lab_spec = run_files.read(path)
     more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
     accept = e.RunStarted(by=by, why=why) if new_code else None
-    return _run(folder, spec, lab_spec, listen, parts, more=more, accept=accept)
+    return _run(folder, spec, lab_spec, listen, parts, more=more, accept=accept, by=by, force=why if force else "")
 
 
 def _run(
@@ -91,6 +99,8 @@ def _run(
     trials: int | None = None,
     more: e.BudgetExtended | None = None,
     accept: e.RunStarted | None = None,
+    by: str = "",
+    force: str = "",
 ) -> int:
     with ExitStack() as stack:
         presence = stack.enter_context(Presence(folder.path, wait_s=0.0 if opened else WAIT_S))
@@ -105,6 +115,7 @@ def _run(
         if facts is None:
             raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")
         started = _started(folder, lab_spec, state, facts, accept)
+        unheld = _unheld(folder.path, state, by, force)
         clock = parts.clock(facts, state, presence.former)
         if isinstance(clock, WallClock):
             presence.also = clock.note
@@ -130,8 +141,9 @@ def _run(
         memory.book = book
         try:
             return _drive(
-                stack, folder, spec, lab_spec, facts, started, clock, memory, planner, presence, book, guarding, parts
-            )
+                stack, folder, spec, lab_spec, facts, started, unheld, clock, memory, planner, presence, book, guarding,
+                parts,
+            )  # fmt: skip
         except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
             memory.record(e.CampaignStopped(reason=str(error), exit_code=3))
             return 3
@@ -142,12 +154,12 @@ def _run(
 
 def _drive(
     stack: ExitStack, folder: RunFolder, spec: CampaignSpec, lab_spec: LabSpec, opened: e.CampaignOpened,
-    started: e.RunStarted, clock: Clock, memory: RunMemory, planner: Any, presence: Presence, book: BenchBook,
-    guarding: Guarding | None, parts: Parts,
+    started: e.RunStarted, unheld: Sequence[e.HoldReleased], clock: Clock, memory: RunMemory, planner: Any,
+    presence: Presence, book: BenchBook, guarding: Guarding | None, parts: Parts,
 ) -> int:  # fmt: skip
     gap_s = clock.now_s() - memory.state.t_s if clock.virtual else (presence.idle_s or 0.0) * clock.speed
     acted = book.guarded(folder.name, memory.state.guard_epoch)
-    memory.record(msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
+    memory.record(*unheld, msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
     lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
@@ -202,6 +214,17 @@ def _started(
             code = {} if code == state.code else code
     by, why = (accept.by, accept.why) if accept and code else ("", "")
     return e.RunStarted(resumed=again, version=version, code=code, by=by, why=why)
+
+
+def _unheld(path: Path, state: s.CampaignState, by: str, force: str) -> list[e.HoldReleased]:
+    """The holds that end here. Raises SpecError for another person's, unless by force with a reason (``force``)."""
+    others = others_hold(state, by)
+    if others and not force:
+        raise SpecError(
+            f"{others}, and has not said resume since: that is theirs to say. If they cannot: `labloop resume "
+            f"{in_shell(path)} --force --why TEXT`"
+        )
+    return released(state, by, force)
 
 
 def _guarding(folder: RunFolder, opened: e.CampaignOpened, memory: RunMemory) -> Guarding | None:

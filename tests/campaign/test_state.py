@@ -45,6 +45,7 @@ CAMPAIGN = {
     },
     s.PAUSED: {
         e.RunStarted: s.RUNNING,
+        e.CampaignPaused: s.PAUSED,
         e.CampaignResumed: s.RUNNING,
         e.CampaignFinished: s.FINISHED,
         e.CampaignStopped: s.STOPPED,
@@ -219,3 +220,17 @@ def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
 def test_a_fact_with_an_unknown_field_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(b'{"type":"NoteTaken","text":"x","colour":"red"}', type=e.Event)
+
+
+def test_a_hold_lasts_until_its_own_person_says_so_whatever_becomes_of_the_run() -> None:
+    ann, bob = e.CampaignPaused(reason="lunch", by="ann"), e.CampaignPaused(reason="a leak", by="bob")
+    state = s.fold(records(e.RunStarted(), ann, bob))
+    assert list(state.holds) == ["ann", "bob"] and state.reason == "a leak"
+    s.fold(records(e.HoldReleased(of="bob", by="bob"), start=4), state)
+    assert list(state.holds) == ["ann"] and (state.state, state.reason) == (s.PAUSED, "lunch")
+    s.fold(records(e.CampaignHalted(reason="paused too long"), start=5), state)
+    assert list(state.holds) == ["ann"] and state.reason == "paused too long"
+    s.fold(records(e.HoldReleased(of="ann", by="bob", why="she is away"), e.RunStarted(resumed=True), start=6), state)
+    assert state.holds == {} and state.state == s.RUNNING
+    assert s.fold(records(e.RunStarted(), ann, e.CampaignResumed(by="ann"))).holds == {}
+    assert s.fold(records(e.RunStarted(), e.CampaignPaused(reason="it is lost"))).holds == {}, "labloop's own"

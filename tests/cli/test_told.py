@@ -218,6 +218,9 @@ def test_requests_without_a_bench(here: Path, labloop: Any) -> None:
     refused = labloop("request", "r", "pause", "--json")
     assert refused.code == 2 and refused.document["accepted"] is False
     assert "no bench" in labloop("request", "r", "refill", "pump", "3 mL").out
+    for wrong in (("resume", "--force"), ("pause", "--force", "--why", "w")):
+        said = labloop("request", "r", *wrong)
+        assert said.code == 2 and "with a reason (--why TEXT)" in said.err
     said = labloop("request", "r", "pawse")
     assert said.code == 2 and "Did you mean pause?" in said.err
     status = labloop("status", "r", "--json").document

@@ -6,6 +6,7 @@ import pytest
 from textual.widgets import Input
 
 from labloop.campaign import events as e
+from labloop.dashboard import run_screen
 from labloop.dashboard.log_page import LogPage
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.source import user
@@ -48,10 +49,28 @@ def test_p_asks_for_a_pause_in_the_users_name_and_says_so(watch):
     assert (wish.request, wish.arguments, wish.by) == ("pause", [], user())
 
 
-def test_r_asks_to_go_on_after_a_pause(watch):
+def test_r_asks_to_go_on_after_a_pause(watch, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run_screen, "user", lambda: "marie")
     app = watch(journals.paused)
     press(app, "r")
     assert asked(app) == [("resume", [], "")]
+
+
+def test_r_asks_first_where_another_person_paused_it(watch):
+    app = watch(journals.paused)
+    shown = press(app, "r")
+    assert "Resume, though marie paused this run?" in shown and "lunch" in shown and asked(app) == []
+
+
+def test_r_enter_resumes_by_force_and_says_why(watch):
+    app = watch(journals.paused)
+    press(app, "r", *"she is ill", "enter")
+    assert asked(app) == [("resume", ["force"], "she is ill")]
+
+
+def test_by_force_only_with_a_reason(watch):
+    app = watch(journals.paused)
+    assert "Resume, though" in press(app, "r", "enter") and asked(app) == []
 
 
 def test_s_asks_first_and_takes_a_reason(watch):

@@ -18,8 +18,8 @@ def running(*facts: e.Fact) -> s.CampaignState:
     return s.fold(records(e.RunStarted(), *facts))
 
 
-def wish(request: str, *arguments: str, why: str = "") -> e.Requested:
-    return e.Requested(id="r", request=request, arguments=list(arguments), by="ann", why=why)
+def wish(request: str, *arguments: str, why: str = "", by: str = "ann") -> e.Requested:
+    return e.Requested(id="r", request=request, arguments=list(arguments), by=by, why=why)
 
 
 PROPOSAL = e.ProposalMade(trial=1, sample="S1", settings={"x": 1.0}, source="sobol")
@@ -124,6 +124,65 @@ def test_an_interlock_that_is_over_waits_for_a_person_and_does_not_end_their_pau
     ]
     by_itself = running(e.CampaignPaused(reason="r"), TRIPPED, e.WatchCleared(rule="interlocks.door", released=True))
     assert by_itself.held == {} and by_itself.state == s.PAUSED
+
+
+LUNCH = e.CampaignPaused(reason="lunch", by="ann")
+LEAK = e.CampaignPaused(reason="a leak", by="bob")
+
+
+def test_whose_pause_it_is_ends_it() -> None:
+    says = answer(running(LUNCH), wish("resume"), alive=True, t_s=1.0)
+    assert says.accepted and says.facts == [e.CampaignResumed(by="ann")]
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (wish("resume", by="bob"), ["ann paused it (lunch)", "that is theirs", "--force --why"]),
+        (wish("resume", by=""), ["ann paused it (lunch)"]),
+        (wish("resume", "force", by="bob"), ["only with a reason"]),
+        (wish("resume", "now", by="bob", why="w"), ["takes no 'now'"]),
+    ],
+)
+def test_another_persons_pause_is_not_ended(request_: e.Requested, words: list[str]) -> None:
+    says = answer(running(LUNCH, TRIPPED, CLEARED), request_, alive=True, t_s=1.0)
+    assert not says.accepted and not says.facts and not says.effect
+    for word in words:
+        assert word in says.message
+
+
+def test_another_persons_pause_is_ended_by_force_and_a_reason() -> None:
+    state = running(LUNCH)
+    says = answer(state, wish("resume", "force", by="bob", why="ann went home"), alive=True, t_s=1.0)
+    assert says.accepted and "by force, though ann paused it (lunch)" in says.message
+    assert says.facts == [
+        e.HoldReleased(of="ann", by="bob", why="ann went home"), e.CampaignResumed(by="bob", why="ann went home")
+    ]  # fmt: skip
+    after = s.fold(records(e.RunStarted(), LUNCH, *says.facts))
+    assert after.state == s.RUNNING and after.holds == {}
+
+
+def test_force_does_not_pass_an_interlock_that_still_holds() -> None:
+    by_force = wish("resume", "force", by="bob", why="w")
+    says = answer(running(TRIPPED), by_force, alive=True, t_s=1.0)
+    assert not says.accepted and "the door is open" in says.message
+    both = answer(running(TRIPPED, LUNCH), by_force, alive=True, t_s=1.0)
+    assert both.accepted and "goes on when interlocks.door lets it" in both.message
+    assert not any(isinstance(fact, e.WatchCleared) for fact in both.facts)
+
+
+def test_two_people_hold_it_and_it_goes_on_when_both_have_let_go() -> None:
+    second = answer(running(LUNCH), wish("pause", why="a leak", by="bob"), alive=True, t_s=1.0)
+    assert second.accepted and second.facts == [LEAK]
+    assert not answer(running(LUNCH), wish("pause"), alive=True, t_s=1.0).accepted, "once is enough"
+    state = running(LUNCH, LEAK)
+    first = answer(state, wish("resume"), alive=True, t_s=1.0)
+    assert first.accepted and first.effect == "" and "bob paused it (a leak): it stays paused" in first.message
+    assert first.facts == [e.HoldReleased(of="ann", by="ann")]
+    left = running(LUNCH, LEAK, *first.facts)
+    assert left.state == s.PAUSED
+    last = answer(left, wish("resume", by="bob"), alive=True, t_s=1.0)
+    assert last.facts == [e.CampaignResumed(by="bob")]
 
 
 @pytest.mark.parametrize(

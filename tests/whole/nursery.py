@@ -115,7 +115,7 @@ def run(order: dict[str, Any], end: socket.socket) -> int:
         bench=lambda folder, lab, opened, clock: remote_bench(wire, clock),
     )
     if "resume" in order:
-        return session.resume(Path(order["resume"]), parts=parts)
+        return session.resume(Path(order["resume"]), parts=parts, by=order.get("by", ""))
     wanted = session.Order(
         campaign=Path(order["campaign"]), run=Path(order["run"]), virtual=True, seed=order.get("seed"),
         trials=order.get("trials"),

@@ -3,11 +3,12 @@
 A bench lasts as long as a test wants it to: several runs, and acts in between, find it as it was left.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from types import MappingProxyType
 from typing import Any
 
 from labloop.bench import InProcessLink, InProcessMessageLink, Port
@@ -61,15 +62,15 @@ class Reach:
         self.bench: SimulatedBench | None = None
         self.clock: VirtualClock | None = None
 
-    def run(self, name: str = "run", **order: Any) -> int:
-        """Run or resume the campaign to its end; the exit code."""
+    def run(self, name: str = "run", *, again: Mapping[str, Any] = MappingProxyType({}), **order: Any) -> int:
+        """Run the campaign to its end, or resume it (``again``: how); the exit code."""
         parts = Parts(
             planner=lambda spec, folder: Away(),
             bench=lambda folder, lab, opened, clock: self._bench(clock),
         )
         path = self.folder / name
         if (path / "journal.db").exists():
-            return session.resume(path, parts=parts)
+            return session.resume(path, parts=parts, **again)
         order = {"virtual": True, **order}
         return session.begin(session.Order(campaign=self.folder / "one.yaml", run=path, **order), parts=parts)
 

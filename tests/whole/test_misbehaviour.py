@@ -236,7 +236,7 @@ def test_f33_a_sample_that_waited_through_a_pause_is_not_measured_late(
     state = state_of(run)
     assert state.state == s.HALTED and "lunch" in state.reason and state.safe and not state.questions
     bench.pass_time(7200.0)
-    assert bench.run(nursery, {"resume": str(run)}) == 0
+    assert bench.run(nursery, {"resume": str(run), "by": "ann"}) == 0
     state = state_of(run)
     assert state.trials[1].state == s.ABANDONED and "start_within is 20 s" in state.trials[1].reason
     assert wrong_in(bench, state, stage.campaign, whole) == []

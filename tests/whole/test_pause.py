@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from reach import Reach
 
+from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
 
 WARM = """
@@ -47,7 +49,7 @@ def test_a_pause_has_a_limit_and_keeps_what_is_to_be_kept(tmp_path: Path, lab: s
     assert reach.run() == 6
     state = reach.state()
     assert state.state == s.HALTED and state.safe
-    assert state.reason == "paused for 10 min (lunch), and nobody said resume"
+    assert state.reason == "paused by ann for 10 min (lunch), and nobody said resume"
     (one,) = reach.ledger("pump_a")
     assert one.amount == pytest.approx(300.0, abs=0.1), "what ran when it was paused came to its end"
     assert not reach.ledger("pump_b", "begin")
@@ -55,3 +57,37 @@ def test_a_pause_has_a_limit_and_keeps_what_is_to_be_kept(tmp_path: Path, lab: s
     assert reach.clock.now_s() == pytest.approx(rested_s + 600.0, abs=5.0)
     plate = reach.bench.devices["hotplate"]
     assert not plate.heats and plate.stirs
+
+
+def test_whoever_takes_it_up_later_is_whom_it_waits_for(tmp_path: Path) -> None:
+    people = People(tmp_path, (30.0, wish("pause", by="ann", why="lunch")))
+    reach = Reach(tmp_path, f"{WATCHED}pause: {{hold: 10 min}}\n", WARM, people)
+    assert reach.run() == 6
+    before = len(reach.records())
+    for again in ({}, {"by": "bob"}, {"by": "bob", "force": True}):
+        with pytest.raises(SpecError, match=r"ann paused it \(lunch\)|needs a reason"):
+            reach.run(again=again)
+    assert len(reach.records()) == before, "nothing was written, and nothing moved"
+    assert reach.run(again={"by": "ann"}) == 0
+    assert reach.facts(e.HoldReleased) == [e.HoldReleased(of="ann", by="ann")]
+    assert len(reach.facts(e.InstrumentConfigured)) == 8, "everything was set up again"
+
+
+def test_somebody_else_takes_it_up_by_force_and_says_why(tmp_path: Path) -> None:
+    people = People(tmp_path, (30.0, wish("pause", by="ann", why="lunch")))
+    reach = Reach(tmp_path, f"{WATCHED}pause: {{hold: 10 min}}\n", WARM, people)
+    assert reach.run() == 6
+    assert reach.run(again={"by": "bob", "force": True, "why": "ann is ill"}) == 0
+    assert reach.facts(e.HoldReleased) == [e.HoldReleased(of="ann", by="bob", why="ann is ill")]
+
+
+def test_a_pause_ends_when_its_person_says_so_and_nobody_else(tmp_path: Path) -> None:
+    people = People(
+        tmp_path, (30.0, wish("pause", by="ann", why="lunch")), (200.0, wish("resume", by="bob")),
+        (300.0, wish("resume", by="ann")),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, WARM, people)
+    assert reach.run() == 0
+    assert [one.accepted for one in reach.facts(e.RequestAnswered)] == [True, False, True]
+    begun = [one.at_s for one in reach.ledger("pump_b", "begin")]
+    assert begun[0] == pytest.approx(301.0, abs=3.0), "after ann's word"
