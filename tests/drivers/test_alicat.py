@@ -1,6 +1,5 @@
 """The driver of Alicat controllers on the simulated valve; its bytes are in test_alicat_codec.py."""
 
-
 import pytest
 
 from drivers.alicat import MC

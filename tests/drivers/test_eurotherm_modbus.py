@@ -1,6 +1,5 @@
 """Eurotherm controllers: the bytes, captured and computed."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

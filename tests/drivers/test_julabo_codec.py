@@ -1,6 +1,5 @@
 """JULABO circulators: the bytes, from manuals and captured traffic."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
