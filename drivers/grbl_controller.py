@@ -226,7 +226,7 @@ class Controller:
     def _believe(self, line: str, reply: Reply) -> Reply:
         if reply.error:
             why = ERRORS.get(reply.error, "see doc/csv/error_codes of GRBL")
-            if reply.error in (1, 2, 11):  # ours is always sound: it was damaged on the way
+            if reply.error in (1, 2, 3, 11):  # ours is always sound: it was damaged on the way
                 raise ProtocolError(f"{line!r} was answered error:{reply.error} ({why})")
             raise InstrumentFault(f"{line!r} was refused: {why} (error:{reply.error})", kind="refused")
         if reply.alarm:

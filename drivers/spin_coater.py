@@ -49,6 +49,8 @@ LATE_S = 2.0
 # How much sooner than its time a spin may seem to end: our time runs from the answer to its first line, and a second
 # there is a loaded machine's worst; a simulation at 60 times the speed makes 2 s of a thirtieth. A lost digit is more.
 EARLY_S, EARLY_PART = 2.0, 0.1
+# A spin that was seen to last longer or shorter than asked for by more than this is told with the time that was seen.
+AS_ASKED_S = 0.5
 
 SPEED = Setting(
     name="speed", argument="speed_rpm", unit="rpm", low=200.0, high=6000.0, resolution=1.0, doc="as commanded"
@@ -68,7 +70,8 @@ SPREAD_TIME = Setting(
 class Spin:
     """A spin that was begun in this process: ``steps`` as (rpm, seconds).
 
-    ``taken``: its first line was answered, so that its time is known. ``seen``: it was seen to turn.
+    ``taken``: its first line was answered, so that its time is known. ``seen``: it was seen to turn; ``seen_s``: when
+    last.
     """
 
     steps: tuple[tuple[float, float], ...]
@@ -77,6 +80,7 @@ class Spin:
     sent: bool = False
     taken: bool = False
     seen: bool = False
+    seen_s: float = 0.0
 
     @property
     def lasts_s(self) -> float:
@@ -86,6 +90,12 @@ class Spin:
     def near_s(self) -> float:
         """As near as its time is known from outside."""
         return max(EARLY_S, EARLY_PART * self.lasts_s)
+
+    def lasted_s(self, elapsed_s: float) -> float:
+        """How long it turned, when it is over now: what the controller counted, unless something else was seen."""
+        if self.taken and elapsed_s < self.lasts_s - AS_ASKED_S:
+            return elapsed_s
+        return self.lasts_s if self.seen_s <= self.lasts_s + AS_ASKED_S else self.seen_s
 
     def speeds(self, elapsed_s: float) -> set[float]:
         """The speeds that it may report now; 0.0 when it may be over."""
@@ -200,7 +210,7 @@ class SpinCoater(Driver):
                 raise InstrumentFault(f"it turns at {written(report.speed, 'rpm')}, not as it was told", kind="setup")
         readings = {"speed": Reading(value=report.speed, unit="rpm")}
         if report.speed:
-            spin.seen = True
+            spin.seen, spin.seen_s = True, elapsed_s
             if left_s < -LATE_S:
                 raise InstrumentFault(f"it turns on, {written(-left_s, 's')} after its time", kind="runaway")
             achieved = {"speed": Amount(report.speed, "rpm")}
@@ -216,7 +226,7 @@ class SpinCoater(Driver):
             )
         if not spin.seen and spin.lasts_s > spin.near_s:
             raise InstrumentFault("it says that it is done, and was never seen to turn", kind="stopped")
-        achieved = {"time": Amount(spin.lasts_s, "s"), "speed": Amount(spin.steps[-1][0], "rpm")}
+        achieved = {"time": Amount(round(spin.lasted_s(elapsed_s), 2), "s"), "speed": Amount(spin.steps[-1][0], "rpm")}
         return Progress(done=True, achieved=achieved, readings=readings)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:

@@ -1,16 +1,30 @@
 """A driver on its simulator, in process and on a virtual clock."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from labloop.bench import Amount, InProcessLink, InProcessMessageLink, Port, Progress, Verdict
+from labloop.bench import (
+    Amount,
+    InProcessLink,
+    InProcessMessageLink,
+    LinkError,
+    Port,
+    Progress,
+    ProtocolError,
+    Verdict,
+)
 from labloop.simulation.bench import SimulatedBench
 from labloop.simulation.clock import VirtualClock
 from tests.drivers.stand import stand_of
 
 
 class Rig:
-    """One instrument: ``driver``, ``device`` (the simulator), ``clock``, ``port``; ``sent``: what the driver said."""
+    """One instrument: ``driver``, ``device`` (the simulator), ``clock``, ``port``; ``sent``: what the driver said.
+
+    ``again_s``: how long insist() waits before it tries again.
+    """
+
+    again_s = 0.0
 
     def __init__(
         self, driver: type[Any], *, faults: str | None = None, seed: int = 0, stock: str | None = None,
@@ -67,6 +81,15 @@ class Rig:
         while not (look := self.look()).done:
             self.wait(look.again_in_s)
         return look
+
+    def insist(self, call: Callable[..., Any], *args: Any) -> Any:
+        """What a call gives once the line lets it through. Raises AssertionError when it never does."""
+        for _ in range(60):
+            try:
+                return call(*args)
+            except (LinkError, ProtocolError):
+                self.wait(self.again_s)
+        raise AssertionError("no way through in 60 tries")
 
     def happened(self, action: str, settings: dict[str, Amount], before: Any, act: str = "act-1") -> Verdict:
         return self.driver.happened(action, settings, before, act)

@@ -3,7 +3,7 @@
 import pytest
 
 from drivers.alicat import MC
-from labloop.bench import Amount, InstrumentFault, LinkError, LinkInterrupted, ProtocolError, SpecError
+from labloop.bench import Amount, InstrumentFault, LinkInterrupted, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 
 
@@ -307,20 +307,12 @@ def test_nobody_stops_the_gas_when_this_computer_dies():
 def test_on_a_bad_line_a_flow_is_held_and_no_flow_is_wrong(seed):
     it = Rig(MC, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
-    insist(lambda: it.begin("hold", **HOLD))
-    while not (look := insist(it.look)).done:
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
+    it.insist(lambda: it.begin("hold", **HOLD))
+    while not (look := it.insist(it.look)).done:
         assert abs(look.readings["flow"].value - it.device.leg.at(it.clock.now_s())) <= 100.0
         it.wait(look.again_in_s)
     assert it.device.setpoint == 100.0
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)
     assert it.device.held == "closed"

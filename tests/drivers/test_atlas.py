@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drivers.atlas import EzoPh
 from drivers.atlas_codec import Answer, Command, EzoCodec
-from labloop.bench import InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
+from labloop.bench import InstrumentFault, LinkTimeout, ProtocolError, SpecError
 from simulators.atlas import _COMMANDS
 from tests.drivers.rigs import Rig
 
@@ -272,20 +272,12 @@ def test_a_window_longer_than_its_time_is_refused():
 def test_on_a_bad_line_no_ph_is_wrong(seed):
     it = Rig(EzoPh, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
     assert it.device.every_s == 0
-    insist(lambda: it.begin("measure", temperature=(30.0, "degC")))
-    while not (look := insist(it.look)).done:
+    it.insist(lambda: it.begin("measure", temperature=(30.0, "degC")))
+    while not (look := it.insist(it.look)).done:
         it.wait(look.again_in_s)
     truth = it.device.shows_ph(it.device.beaker.mv(it.clock.now_s()))
     assert it.device.temperature_c == 30.0 and look.readings["ph"].value == pytest.approx(truth, abs=0.01)
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)

@@ -274,34 +274,25 @@ def test_what_the_watchdog_would_end_is_refused_before():
     assert ELFlow.watchdog({"full_scale": "500 mL/min"}) == ""
 
 
-def insist(call, *args):
-    for _ in range(60):
-        try:
-            return call(*args)
-        except (LinkError, ProtocolError):
-            continue
-    raise AssertionError("no way through in 60 tries")
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_on_a_bad_line_a_dose_is_given_once_and_whole(seed):
     it = Rig(ELFlow, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
-    insist(it.driver.open)
-    insist(it.driver.configure)
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
     amounts = {name: Amount(*value) for name, value in DOSE.items()}
     for n in range(60):
         try:
             it.begin("dose", f"act-{n}", **DOSE)
             break
         except (LinkError, ProtocolError):
-            if insist(it.happened, "dose", amounts, NOTHING, f"act-{n}").state == "running":
+            if it.insist(it.happened, "dose", amounts, NOTHING, f"act-{n}").state == "running":
                 it.began_s = it.clock.now_s()
                 break
-    while not (look := insist(it.look)).done:
+    while not (look := it.insist(it.look)).done:
         assert look.readings["flow"].value == pytest.approx(it.device.leg.at(it.clock.now_s()), abs=100.0)
         it.wait(look.again_in_s)
     assert look.achieved["volume"].value == pytest.approx(50.0, abs=0.01)
-    assert insist(it.happened, "dose", amounts, NOTHING, "act-0").state in ("done", "not_begun")
-    insist(it.driver.stop)
+    assert it.insist(it.happened, "dose", amounts, NOTHING, "act-0").state in ("done", "not_begun")
+    it.insist(it.driver.stop)
     assert passed(it)[-1] == pytest.approx(50.0, abs=0.01) and sum(passed(it)[:-1]) < 1.0
     assert it.device.setpoint == 0

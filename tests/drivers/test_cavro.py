@@ -359,17 +359,9 @@ def test_expected_times_and_who_stops_it():
 def test_on_a_bad_line_every_volume_is_moved_once_and_told_right(seed):
     it = Rig(XCalibur, faults="drop=0.04,flip=0.04,late=0.04,double=0.04,unsolicited=0.04", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
+    it.insist(it.driver.open)
     for n, action in enumerate(("dispense", "aspirate", "dispense")):
-        before = insist(it.driver.counters)
+        before = it.insist(it.driver.counters)
         settings = {name: Amount(*value) for name, value in DISPENSE.items()}
         act = f"act-{n}"
         while True:
@@ -377,11 +369,11 @@ def test_on_a_bad_line_every_volume_is_moved_once_and_told_right(seed):
                 it.begin(action, act, **DISPENSE)
                 break
             except (LinkError, ProtocolError):
-                state = insist(it.happened, action, settings, before, act).state
+                state = it.insist(it.happened, action, settings, before, act).state
                 assert state in ("not_begun", "running", "done")
                 if state != "not_begun":
                     break
-        while insist(it.happened, action, settings, before, act).state != "done":
+        while it.insist(it.happened, action, settings, before, act).state != "done":
             it.wait(2.0)
     assert it.device.plunger == 6000.0
     assert [entry.amount for entry in it.ledger if entry.phase == "end"] == [250.0, 250.0, 250.0]

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from drivers.emstat import EmStatPico
-from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, SpecError
 from tests.drivers.rigs import Rig
 
 CV = {
@@ -305,18 +305,10 @@ def test_an_interval_longer_than_its_time_is_refused():
 def test_on_a_bad_line_no_point_of_a_voltammogram_is_wrong(seed):
     it = Rig(EmStatPico, faults="drop=0.01,flip=0.01,late=0.002,double=0.01,unsolicited=0.002", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
-    insist(lambda: it.begin("cyclic_voltammogram", **CV))
-    while not (look := insist(it.look)).done:
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
+    it.insist(lambda: it.begin("cyclic_voltammogram", **CV))
+    while not (look := it.insist(it.look)).done:
         it.wait(look.again_in_s)
     alone = rig()
     alone.begin("cyclic_voltammogram", **CV)
@@ -327,5 +319,5 @@ def test_on_a_bad_line_no_point_of_a_voltammogram_is_wrong(seed):
     assert len(found) > 700
     for volts, amps in found:
         assert any(amps == pytest.approx(way.get(round(volts, 6)), abs=1e-12) for way in (forward, back))
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)
     assert not it.device.on

@@ -1,10 +1,12 @@
 """A stage is homed when it says so, and by nothing else."""
 
+from random import Random
+
 import pytest
 
 from drivers.grbl import Stage
 from drivers.grbl_codec import STATES
-from labloop.bench import Amount, InstrumentFault, ProtocolError
+from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError
 from tests.drivers.rigs import Rig
 from tests.drivers.stands.grbl import TRAVEL
 
@@ -132,3 +134,49 @@ def test_after_a_crash_nobody_can_tell_whether_an_idle_stage_was_homed():
     it.finish()
     it.restarted().open()
     assert it.happened("home", {}, {}).state == "cannot_tell"
+
+
+def homes(it, act):
+    """One try of a runner: begun until it is told that it was, then watched to its end."""
+    for _ in range(60):
+        it.began_s = it.clock.now_s()
+        try:
+            it.begin("home", act)
+            break
+        except (LinkError, ProtocolError):
+            if it.insist(it.happened, "home", {}, {}, act).state in ("running", "done"):
+                break
+    while not (look := it.insist(it.look)).done:
+        it.wait(look.again_in_s)
+
+
+def damages(it, chance):
+    """One in four of what is said to it loses a byte, or has a wrong bit, or is lost: three tries are enough mostly."""
+    receive = it.device.receive
+
+    def damaged(data, now_s):
+        if data and chance.random() < 0.25:
+            at = chance.randrange(len(data))
+            wrong = bytes([data[at] ^ (1 << chance.randrange(7))])
+            data = data[:at] + chance.choice((b"", wrong)) + data[at + 1 :] if chance.random() < 0.7 else b""
+        return receive(data, now_s)
+
+    it.device.receive = damaged
+
+
+@pytest.mark.parametrize("homed", [True, False])
+@pytest.mark.parametrize("seed", [12, 14, 18, 21, 23, 27, 28, 30])
+def test_on_a_bad_line_it_is_homed_when_it_is_said_to_be(seed, homed):
+    bad = "drop=0.04,flip=0.04,late=0.04,double=0.04,unsolicited=0.04"
+    it = Rig(Stage, faults=bad, seed=seed, simulation={"homed": homed})
+    it.again_s = 0.3
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
+    damages(it, Random(seed))
+    for n in range(3):  # what may be repeated is tried again, as a runner does
+        try:
+            homes(it, f"act-{n}")
+            break
+        except InstrumentFault as fault:
+            assert fault.kind in ("home_failed", "alarm", "setup", "busy")
+    assert any(entry.amount > 0.0 for entry in it.ledger if entry.phase == "end") and it.device.condition == "Idle"

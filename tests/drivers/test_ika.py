@@ -348,23 +348,15 @@ def test_a_lost_digit_is_asked_again():
 def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
     it = Rig(RCT, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(40):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 40 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
-    insist(lambda: it.begin("hold", **HOLD))
-    while not (look := insist(it.look)).done:
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
+    it.insist(lambda: it.begin("hold", **HOLD))
+    while not (look := it.insist(it.look)).done:
         truth = it.device.bath.medium_c(it.clock.now_s())
         assert abs(look.readings["temperature"].value - truth) < 2.5
         it.wait(look.again_in_s)
     assert it.device.set_c == 40.0
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)
     assert not it.device.heats
 
 

@@ -390,18 +390,10 @@ def test_it_beeps_to_be_seen_and_forgets_what_it_measured_before():
 def test_on_a_bad_line_no_point_of_a_sweep_is_wrong(seed):
     it = Rig(K2400, faults="drop=0.02,flip=0.02,late=0.02,double=0.02,unsolicited=0.02", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
-    insist(lambda: it.begin("sweep_voltage", **SWEEP))
-    while not (look := insist(it.look)).done:
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
+    it.insist(lambda: it.begin("sweep_voltage", **SWEEP))
+    while not (look := it.insist(it.look)).done:
         pass
     found = points(look.arrays["curve"])
     assert len(found) == 11

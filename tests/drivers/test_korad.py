@@ -297,28 +297,21 @@ def test_nobody_watches_over_an_output_that_is_on():
 def test_on_a_bad_line_it_is_applied_once_and_no_value_is_wrong(seed):
     it = Rig(KA3005P, faults="drop=0.03,flip=0.03,late=0.03,double=0.03,unsolicited=0.03", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                it.wait(0.3)
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
+    it.again_s = 0.3
+    it.insist(it.driver.open)
     amounts = {name: Amount(*value) for name, value in APPLY.items()}
     for _ in range(60):
         try:
             it.begin("apply", **APPLY)
             break
         except (LinkError, ProtocolError):
-            if insist(it.happened, "apply", amounts, {}).state == "running":
+            if it.insist(it.happened, "apply", amounts, {}).state == "running":
                 it.began_s = it.clock.now_s()
                 break
-    while not (look := insist(it.look)).done:
+    while not (look := it.insist(it.look)).done:
         assert look.readings["voltage"].value == pytest.approx(5.0, abs=0.21)
         assert look.readings["current"].value == pytest.approx(0.5, abs=0.051)
         it.wait(look.again_in_s)
     assert (it.device.set_v, it.device.set_a, it.device.on) == (5.0, 1.0, False)
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)
     assert len(charges(it)) == 1

@@ -395,19 +395,11 @@ def test_options_that_make_no_sense_are_refused(options, why):
 def test_on_a_bad_line_a_hold_is_held_and_no_temperature_is_wrong(seed):
     it = Rig(LS336, faults="drop=0.02,flip=0.02,late=0.02,double=0.02,unsolicited=0.02", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
-    insist(lambda: it.begin("hold", **HOLD))
-    while not (look := insist(it.look)).done:
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
+    it.insist(lambda: it.begin("hold", **HOLD))
+    while not (look := it.insist(it.look)).done:
         assert abs(look.readings["temperature"].value - it.device.cryostat.stage_k) < 2.0
         it.wait(look.again_in_s)
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)
     assert it.device.range["1"] == "0"

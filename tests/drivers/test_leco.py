@@ -316,24 +316,16 @@ def test_a_number_that_is_none_is_refused(value, why):
 def test_on_a_bad_line_no_film_is_deposited_twice(seed):
     it = Rig(LecoActor, faults="drop=0.05,late=0.05,double=0.05,unsolicited=0.05", seed=seed, **EVAPORATOR)
 
-    def insist(call, *args):
-        for _ in range(40):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                continue
-        raise AssertionError("no way through in 40 tries")
-
-    insist(it.driver.open)
-    before = insist(it.driver.counters)
+    it.insist(it.driver.open)
+    before = it.insist(it.driver.counters)
     wished = {"thickness": Amount(25.0, "nm")}
     try:
         it.begin("deposit", thickness=(25.0, "nm"))
     except (LinkError, ProtocolError):
-        if insist(lambda: it.happened("deposit", wished, before)).state == "not_begun":
-            insist(lambda: it.begin("deposit", thickness=(25.0, "nm")))
+        if it.insist(lambda: it.happened("deposit", wished, before)).state == "not_begun":
+            it.insist(lambda: it.begin("deposit", thickness=(25.0, "nm")))
     it.wait(120.0)
-    assert insist(lambda: it.happened("deposit", wished, before)).state == "done"
+    assert it.insist(lambda: it.happened("deposit", wished, before)).state == "done"
     assert it.device.deposited_nm == 25.0
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.mettler_toledo import MTSICS, Command, Reply, SicsCodec
-from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from labloop.bench import Amount, InstrumentFault, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 
 CAPTURED = "captured from mettler_toledo_device 1.5.0 on a pty"
@@ -316,19 +316,12 @@ def test_options():
 def test_on_a_bad_line_no_mass_is_wrong(seed):
     it = Rig(MTSICS, faults="drop=0.05,flip=0.05,late=0.05,double=0.05,unsolicited=0.05", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                it.wait(0.3)
-        raise AssertionError("no way through in 60 tries")
-
-    assert insist(it.driver.open).serial == "B123456789"
+    it.again_s = 0.3
+    assert it.insist(it.driver.open).serial == "B123456789"
     for mass_g in (1.0, 20.0, -4.0):
         place(it, mass_g)
         it.begin("weigh")
-        while not (look := insist(it.look)).done:
+        while not (look := it.insist(it.look)).done:
             it.wait(look.again_in_s)
         assert look.achieved["mass"] == Amount(pytest.approx(it.device.pan.load_g, abs=1e-3), "g")
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)

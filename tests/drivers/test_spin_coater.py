@@ -210,6 +210,27 @@ def test_a_spin_must_be_seen_to_turn(seen):
     assert caught.value.kind == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("damaged", "looks_s", "time_s"),
+    [
+        (b"G4P30.10", (), 30.0),  # nobody can see that
+        (b"G4P31.00", (), 31.0),
+        (b"G4P28.00", (27.0, 28.5), 28.5),
+        (b"G4P30.00", (29.9, 40.0), 30.0),
+    ],
+)
+def test_a_spin_that_lasts_a_little_longer_or_shorter_is_told_as_it_was_seen(damaged, looks_s, time_s):
+    it = rig()
+    on_its_way(it, b"G4P30.00", damaged)
+    it.begin("spin", **SPIN)
+    it.look()
+    for at_s in looks_s:
+        it.wait(it.began_s + at_s - it.clock.now_s())
+        look = it.look()
+    look = look if looks_s else it.finish()
+    assert look.done and look.achieved["time"].value == pytest.approx(time_s, abs=0.3)
+
+
 def test_a_spin_that_is_over_before_anybody_can_look_goes_by_its_mark():
     it = rig()
     it.begin("spin", speed=(3000.0, "rpm"), time=(0.1, "s"))
@@ -275,26 +296,19 @@ def test_options():
 def test_on_a_bad_line_it_spins_once_and_says_so(seed):
     it = Rig(SpinCoater, faults="drop=0.04,flip=0.04,late=0.04,double=0.04,unsolicited=0.04", seed=seed)
 
-    def insist(call, *args):
-        for _ in range(60):
-            try:
-                return call(*args)
-            except (LinkError, ProtocolError):
-                it.wait(0.3)
-        raise AssertionError("no way through in 60 tries")
-
-    insist(it.driver.open)
-    insist(it.driver.configure)
+    it.again_s = 0.3
+    it.insist(it.driver.open)
+    it.insist(it.driver.configure)
     for _ in range(60):
         try:
             it.begin("spin", **SPIN)
             break
         except (LinkError, ProtocolError):
-            if insist(it.happened, "spin", {}, {}).state in ("running", "done"):
+            if it.insist(it.happened, "spin", {}, {}).state in ("running", "done"):
                 it.began_s = it.clock.now_s()
                 break
-    while not (look := insist(it.look)).done:
+    while not (look := it.insist(it.look)).done:
         it.wait(look.again_in_s)
     assert look.achieved["time"] == Amount(30.0, "s")
     assert [phase for phase, _, _ in spins(it)] == ["begin", "end"] and spins(it)[1][2] == pytest.approx(30.0)
-    insist(it.driver.stop)
+    it.insist(it.driver.stop)
