@@ -353,7 +353,7 @@ CampaignEvent: TypeAlias = (
 BenchEvent: TypeAlias = (
     BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
     | ContentsChanged | ByHand
-    | QuestionOpened | QuestionClosed | CountersCleared
+    | QuestionOpened | QuestionClosed | CountersCleared | InstrumentAsked | InstrumentIdentified
 )  # fmt: skip
 Event: TypeAlias = CampaignEvent | BenchEvent
 

@@ -36,6 +36,9 @@ def check(campaign: Campaign, lab: Lab = None, live: Live = False, json: Json = 
         _give(plan)
         for one in answers:
             words.give(f"identified  {one.instrument}: {one.error or ' '.join(filter(None, one.identity.values()))}")
+    for one in answers:
+        if one.left:
+            words.say(f"{one.instrument}: {one.left}")
     for warning in plan.warnings:
         words.say(f"warning: {warning}")
     if plan.complaints:

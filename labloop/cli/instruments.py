@@ -75,6 +75,9 @@ def instruments(
             for one in answers
         ]
         words.give_table(["instrument", "kind", "identity", "reads", "port"], rows, title=_mode(live))
+    for one in answers:
+        if one.left:
+            words.say(f"{one.instrument}: {one.left}")
     lost = [one for one in answers if one.error]
     if lost:
         raise BenchError("\n".join(f"{one.instrument}: {one.error}" for one in lost))
@@ -147,7 +150,7 @@ def _entry(answer: Any) -> dict[str, Any]:
     readings = {name: msgspec.to_builtins(one) for name, one in answer.readings.items()}
     return {
         "instrument": answer.instrument, "kind": answer.kind, "port": answer.address, **answer.identity,
-        "readings": readings, "error": answer.error,
+        "readings": readings, "error": answer.error, "left": answer.left,
     }  # fmt: skip
 
 

@@ -41,6 +41,8 @@ class BenchState:
     granted: set[str] = field(default_factory=set)  # wishes that said what a stock or a total holds
     contents: dict[str, str] = field(default_factory=dict)
     questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
+    begun: dict[str, e.ByHand] = field(default_factory=dict)  # by instrument: by hand, and no end of it is known
+    heard: dict[str, list[str | None]] = field(default_factory=dict)  # by instrument: who asked after that, was told
     guard_acts: list[tuple[str, e.GuardActed]] = field(default_factory=list)  # when, and what
     guard_began: dict[int, tuple[str, str]] = field(default_factory=dict)  # by epoch: when, for whom; and no end of it
 
@@ -51,6 +53,8 @@ class BenchState:
         match record.event:
             case e.LeaseTaken(epoch=epoch, run=run, mode=mode):
                 self.epoch, self.leased_to, self.had_by = epoch, run, run
+                if run != BY_HAND:  # what an older version let pass: after others nobody can be asked any more
+                    self.begun.clear()
                 if mode == GUARD:
                     self.guard_began[epoch] = record.at, run
             case e.LeaseReleased():
@@ -66,6 +70,15 @@ class BenchState:
                     held = self.stock[name]
                     taken = convert(float(amount.value), amount.unit, held.unit)
                     self.stock[name] = e.Amount(float(held.value) - taken, held.unit)
+            case e.ByHand(instrument=name):
+                self.heard.pop(name, None)
+                self.begun.pop(name, None)
+                if not (record.event.done or record.event.failed):
+                    self.begun[name] = record.event
+            case e.InstrumentAsked(instrument=name):
+                self.heard.setdefault(name, []).append(None)
+            case e.InstrumentIdentified(instrument=name, first_reply=said):
+                self.heard[name] = [*self.heard.get(name, ())[:-1], said]
             case e.ContentsChanged(place=place, sample=sample):
                 self.contents[place] = sample
             case e.QuestionOpened(run=run, step=step, question=question):
@@ -137,12 +150,20 @@ class BenchBook:
         From here on nobody else may write to its instruments (see lease). ``looks``: to ask them and do nothing, which
         is no harm to a question that is open: they were asked about it.
 
-        Raises BenchOwes while another run's question is open, or a run was killed here and never taken up again.
+        Raises BenchOwes while another run's question is open, a run was killed here and never taken up again, or nobody
+        has asked what became of an act by hand that was killed (see left_by_hand).
         """
         if self.state.leased_to not in ("", run) and (Path(self.state.leased_to) / "journal.db").exists():
             raise BenchOwes(
                 f"the run {self.state.leased_to} had this bench and ended without a word: what it had begun was never "
                 f"asked after. Take it up first: `labloop resume {in_shell(self.state.leased_to)}`."
+            )
+        if run != BY_HAND and self.state.begun:
+            left = next(iter(self.state.begun.values()))
+            raise BenchOwes(
+                f"{left.instrument}.{left.action}, begun by hand ({left.by}), ended without a word, and nobody has"
+                " asked what became of it. `labloop instruments LAB --live` asks. What still runs then ends by itself"
+                " (ask again), or is stopped by the next act by hand."
             )
         others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
         if others and not looks:

@@ -35,6 +35,7 @@ from .clock import VirtualClock, WallClock, utc_stamp
 from .hand_act import HandAct
 from .hand_watch import LOOK_S, HandWatch
 from .lease import fence
+from .left_by_hand import finish, take_up
 from .signals import Heeded, Interrupted
 
 
@@ -48,6 +49,7 @@ class Answer:
     identity: Mapping[str, str] = field(default_factory=dict)
     readings: Mapping[str, e.Reading] = field(default_factory=dict)
     error: str = ""
+    left: str = ""  # what became of an act by hand that was cut short here
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,8 +94,19 @@ def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
     An alarm is told once, to whoever asks first: so nobody is asked while a run has the bench, or was killed there and
     is to ask first. Raises StoreLocked, BenchOwes.
     """
-    with in_hand(bench, looks=True):
-        return [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
+    with in_hand(bench, looks=True) as (book, _):
+        ended = take_up(bench.lab, book, looks=True)
+        left = {one.instrument: f"{_whose(one)}: {one.failed or 'done'}" for one in ended}
+        for one in book.state.begun.values():
+            left[one.instrument] = f"{_whose(one)}: it still runs, or does not say what became of it"
+        answers = [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
+    for answer in answers:
+        answer.left = left.get(answer.instrument, "")
+    return answers
+
+
+def _whose(fact: e.ByHand) -> str:
+    return f"{fact.action} by {fact.by} was left alone"
 
 
 def _asked(bench: HandBench, station: Station) -> Answer:
@@ -143,6 +156,7 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
     station = bench.lab.instruments[name]
     with Heeded() as signals:
         with signals.at_once():
+            take_up(bench.lab, book)
             bench.lab.open()
             watch = HandWatch(bench.lab, admission, bench.clock, name)
             permit = permitted(begun, admission, watch)
@@ -158,13 +172,13 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
                     watch.look()
         except BaseException as error:
             ended = under_way.fail(str(error) if isinstance(error, (BenchError, Interrupted)) else repr(error))
-            finish(bench, book, ended)
+            finish(bench.lab, book, ended)
             if isinstance(error, Interrupted):
                 raise Interrupted(f"{name}.{begun.action}: {ended.failed}") from error
             if not isinstance(error, BenchError):
                 raise
         else:
-            finish(bench, book, ended)
+            finish(bench.lab, book, ended)
         if stop:
             station.port.submit(station.driver.stop).result()
     return ended
@@ -226,19 +240,6 @@ def permitted(begun: e.ByHand, admission: Admission, watch: HandWatch | None = N
         return admission.permit(step, None)
     except (SafetyError, OutOfStock) as error:
         raise SpecError(f"{error} Nothing was sent.") from error
-
-
-def finish(bench: HandBench, book: BenchBook, ended: e.ByHand) -> None:
-    """Write down how an act ended, and what it took out of its stock."""
-    book.record(ended)
-    _draw(book, bench, ended)
-
-
-def _draw(book: BenchBook, bench: HandBench, ended: e.ByHand) -> None:
-    action = bench.lab.instruments[ended.instrument].actions[ended.action]
-    taken = ended.achieved.get(action.amount) if action.amount else None
-    if taken is not None and action.act and not action.fills:
-        book.draw(ended.instrument, taken, ended.act)
 
 
 def _simulated(spec: LabSpec, clock: VirtualClock, stack: ExitStack) -> Lab:

@@ -40,6 +40,7 @@ class HandAct:
         self._write, self._make_safe = write, make_safe
         self._clock = admission.clock
         self._why_stopped = ""
+        self._written = False
         self.duration_s = self._station.declaration.expected(begun.action, permit.values).duration_s
         self.began_s = self._again_s = self._clock.now_s()
         self._call: Future[Any] = self._station.port.submit(self._station.driver.counters)
@@ -73,6 +74,8 @@ class HandAct:
 
     def broken_off(self, why: str) -> e.ByHand:
         """The fact that it was broken off, by whoever has made the bench safe."""
+        if not self._written:
+            return self._ended(why, nothing(self._station.actions[self.begun.action]))
         try:
             verdict: Verdict = self._station.port.submit(self._what_happened).result()
         except BenchError:  # the cable is out: an amount that is not known counts in full
@@ -89,6 +92,7 @@ class HandAct:
 
     def _begin(self, counters: Mapping[str, e.Amount]) -> None:
         self.begun = msgspec.structs.replace(self.begun, before=dict(counters))
+        self._written = True
         self._write(self.begun)
         self._call = self._station.port.submit(partial(self._station.begin, self._permit, self.begun.act))
         self._next = self._began_now

@@ -25,12 +25,15 @@ bench to its safe state, and so does the end of the service.
 
 from typing import Final
 
+from msgspec import structs
+
 from labloop.bench.leco_node import Method
 from labloop.campaign import events as e
 
 from .admission import Admission
 from .book import BenchBook
 from .by_hand import HandBench
+from .left_by_hand import take_up
 from .served_instrument import ServedInstrument, by_leco
 from .served_watch import ServedWatch
 
@@ -44,6 +47,7 @@ class ServedBench:
     def __init__(
         self, bench: HandBench, book: BenchBook, admission: Admission, *, read_only: bool = False
     ) -> None:  # fmt: skip
+        take_up(bench.lab, book, looks=read_only)
         bench.lab.open()
         self._bench, self._book, self._admission = bench, book, admission
         self._watch = ServedWatch(bench.lab, admission)
@@ -54,7 +58,7 @@ class ServedBench:
             for name, station in bench.lab.instruments.items()
         }
         if not read_only:
-            self._take_up()
+            self._remember()
             for name, station in bench.lab.instruments.items():
                 station.limit(bench.envelope.fixed(name))
             bench.lab.configure()
@@ -96,18 +100,16 @@ class ServedBench:
                 one.end("; ".join([why, *errors]))
         return errors
 
-    def _take_up(self) -> None:
-        """Remember the acts of earlier services, and ask after those that nobody has seen the end of."""
+    def _remember(self) -> None:
+        """Take in the acts of earlier services, each as it ended."""
         begun: dict[str, e.ByHand] = {}
         for fact in by_leco(self._book):
-            served = self.instruments.get(fact.instrument)
-            if served is None:
-                continue
-            if fact.done or fact.failed:
+            if fact.instrument in self.instruments:
                 begun.pop(fact.act, None)
-                served.remember(fact)
-            else:
-                begun[fact.act] = fact
-        for fact in begun.values():
-            if fact.action in self.instruments[fact.instrument].station.actions:
-                self.instruments[fact.instrument].settle(fact)
+                if fact.done or fact.failed:
+                    self.instruments[fact.instrument].remember(fact)
+                else:
+                    begun[fact.act] = fact
+        for fact in begun.values():  # an older version's: others had the bench before anybody asked
+            untold = structs.replace(fact, failed="cannot_tell: nobody asked in time")
+            self.instruments[fact.instrument].remember(untold)

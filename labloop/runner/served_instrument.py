@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 from labloop.bench import Progress, Setting, Station
@@ -17,13 +16,12 @@ from labloop.campaign.units import parse_quantity
 
 from .admission import Admission
 from .book import BenchBook
-from .by_hand import HandBench, finish, permitted, wish
+from .by_hand import HandBench, permitted, wish
 from .hand_act import HandAct
+from .left_by_hand import SERVED, finish
 from .served_watch import ServedWatch
 
 ID: Final = re.compile(r"[0-9a-f]{32}")
-# Acts that came in this way are told apart in the book by this.
-PREFIX: Final = "leco-"
 # Reports that are kept at hand: those of 1000 acts take no room worth speaking of; arrays of 20 (a spectrum has 5 kB)
 # neither. What an older act came to is read from the book.
 ACTS_KEPT, ARRAYS_KEPT = 1000, 20
@@ -89,29 +87,6 @@ class ServedInstrument:
     def remember(self, fact: e.ByHand) -> None:
         """Take in an act from the book, in the order of the book."""
         self._keep(_id_of(fact.act), self._report(fact, _state_of(fact), 0.0))
-
-    def settle(self, fact: e.ByHand) -> None:
-        """Ask what became of an act whose service was killed, and write it down. A running one is stopped first."""
-        verdict = None
-        for _ in range(2):
-            verdict = self._driver(partial(
-                self.station.driver.happened, fact.action, fact.settings, fact.before, fact.act
-            ))  # fmt: skip
-            if verdict.state != "running":
-                break
-            self._driver(self.station.driver.stop)
-        assert verdict is not None
-        done = verdict.state == "done"
-        failed = "" if done else f"{verdict.state}: the service was killed meanwhile; {verdict.why}"
-        ended = e.ByHand(
-            act=fact.act, instrument=fact.instrument, action=fact.action, settings=fact.settings,
-            achieved=dict(verdict.achieved), done=done, failed=failed, by=fact.by,
-        )  # fmt: skip
-        finish(self._bench, self._book, ended)
-        self.remember(ended)
-
-    def _driver(self, call: Any) -> Any:
-        return self.station.port.submit(call).result()
 
     # --- what it is asked ---------------------------------------------------------------------------------------
 
@@ -179,7 +154,7 @@ class ServedInstrument:
             raise Refused(SERVER_ERROR, f"Busy: act {_id_of(doing.act)} ({doing.action}) is running")
         try:
             settings = {name: _amount(name, value) for name, value in given.items()}
-            begun = wish(self._bench, self.station.name, action, settings, f"LECO {asker}", PREFIX + act)
+            begun = wish(self._bench, self.station.name, action, settings, f"LECO {asker}", SERVED + act)
             permit = permitted(begun, self._admission)
         except SpecError as error:
             raise Refused(INVALID_PARAMS, f"ValueError: {error}") from error
@@ -199,7 +174,7 @@ class ServedInstrument:
     def _end(self, ended: e.ByHand) -> None:
         running, self._running = self._running, None
         assert running is not None
-        finish(self._bench, self._book, ended)
+        finish(self._bench.lab, self._book, ended)
         now_s = self._bench.clock.now_s()
         self._told(
             e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=now_s) if ended.done
@@ -278,7 +253,7 @@ class ServedInstrument:
 def by_leco(book: BenchBook) -> Iterator[e.ByHand]:
     """What the book says of acts that came in this way, in its order."""
     for record in book.journal.records():
-        if isinstance(record.event, e.ByHand) and record.event.act.startswith(PREFIX):
+        if isinstance(record.event, e.ByHand) and record.event.act.startswith(SERVED):
             yield record.event
 
 
@@ -298,11 +273,11 @@ def _amount(name: str, value: Any) -> e.Amount:
 
 
 def _id_of(act: str) -> str:
-    return act.removeprefix(PREFIX)
+    return act.removeprefix(SERVED)
 
 
 def _state_of(fact: e.ByHand) -> str:
-    if fact.failed.partition(":")[0] in UNTOLD:  # so it was written down by settle
+    if fact.failed.partition(":")[0] in UNTOLD:  # see left_by_hand
         return "unknown"
     return "done" if fact.done else "stopped" if fact.failed else "running"
 

@@ -103,6 +103,13 @@ class Bench:
         self.runner.stdin.write(word + "\n")
         self.runner.stdin.flush()
 
+    def left_alone(self) -> None:
+        """The guard is dead, and the runner stands still, so that it begins no other."""
+        os.kill(self.runner.pid, signal.SIGSTOP)
+        os.waitpid(self.runner.pid, os.WUNTRACED)
+        os.kill(self.guard, signal.SIGKILL)
+        self.gone(self.guard)
+
     def gone(self, pid: int) -> None:
         wait_for(lambda: locks.process_started(pid) is None)
 
@@ -168,8 +175,7 @@ def test_a_guard_that_is_gone_is_replaced_and_that_is_a_fact(bench: Any, how: si
 
 def test_both_killed_leave_the_bench_as_it_is_and_the_run_its_claim(bench: Any) -> None:
     it = bench()
-    os.kill(it.runner.pid, signal.SIGSTOP)  # so that no other guard is started in between
-    os.kill(it.guard, signal.SIGKILL)
+    it.left_alone()
     it.runner.kill()
     it.runner.wait(WITHIN_S)
     assert it.device.heard == [] and it.acts() == [] and look_at_guard(it.run) == "gone"
@@ -179,8 +185,7 @@ def test_both_killed_leave_the_bench_as_it_is_and_the_run_its_claim(bench: Any) 
 
 def test_an_abort_where_runner_and_guard_are_gone_does_what_the_guard_does(bench: Any) -> None:
     it = bench()
-    os.kill(it.runner.pid, signal.SIGSTOP)
-    os.kill(it.guard, signal.SIGKILL)
+    it.left_alone()
     assert act_now(it.run, "abort by ann") == "the bench is safe", "a hung one is ended first"
     assert it.runner.wait(WITHIN_S) == -signal.SIGKILL
     assert it.device.heard == STOPPED
@@ -258,8 +263,7 @@ def test_a_bench_that_somebody_holds_is_left_alone_where_its_lock_can_only_be_lo
 def test_a_guard_that_can_say_nothing_watches_and_acts(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own lock takes no beat and no note, its log is on a full disk, and the runner's heart cannot be read."""
     it = bench()
-    os.kill(it.runner.pid, signal.SIGSTOP)
-    os.kill(it.guard, signal.SIGKILL)
+    it.left_alone()
     started = locks.process_started(it.runner.pid) or ""
     guard = Guard(Watched(folder=it.run, pid=it.runner.pid, started=started, hung_after_s=0.0))
     guard._told = True

@@ -1,0 +1,102 @@
+"""What was begun by hand or by a service, and whose end nobody has written down: its process was killed.
+
+Whoever has the bench next asks what became of it, before anything else is said to its instrument; runs are refused
+until somebody has (see book). The first answer is evidence, an alarm is told once: that it is asked for, and what it
+was, are facts before it is judged, so who is killed in asking takes nothing away.
+
+    done, partial, not_begun    as the instrument's counters say; stock and totals go by that
+    cannot_tell                 it counts in full, for good
+    running                     it is stopped, and asked again; who only looks lets it run, and its end stays open
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from labloop.bench import BenchError, Verdict, drawn
+from labloop.bench.lab import Lab, Station
+from labloop.bench.settings import resolve
+from labloop.bench.totals import nothing
+from labloop.campaign import events as e
+
+from .book import BenchBook
+
+# Acts that a service did for others are told apart in the book by this.
+SERVED: Final = "leco-"
+
+
+def take_up(lab: Lab, book: BenchBook, *, looks: bool = False) -> list[e.ByHand]:
+    """Ask what became of every act that was left, and write it down: the facts that end them.
+
+    Raises BenchError when an instrument does not say; who only looks goes on to the next.
+    """
+    ended = []
+    for fact in list(book.state.begun.values()):
+        try:
+            verdict = _became(lab, book, fact, looks)
+        except BenchError:
+            if not looks:
+                raise
+            continue
+        if verdict.state == "running" and looks:
+            continue
+        ended.append(_end(lab, fact, verdict))
+        finish(lab, book, ended[-1])
+    return ended
+
+
+def finish(lab: Lab, book: BenchBook, ended: e.ByHand) -> None:
+    """Write down how an act ended, and what it took out of its stock: all of it, where nobody knows how much."""
+    book.record(ended)
+    held, station = book.left(ended.instrument), lab.instruments.get(ended.instrument)
+    action = station.actions.get(ended.action) if station is not None else None
+    if held is None or station is None or action is None or not (action.act and action.amount):
+        return
+    achieved: Mapping[str, e.Amount] = ended.achieved
+    if action.amount not in achieved:
+        achieved = station.declaration.expected(ended.action, resolve(action, ended.settings)).achieved
+    if (taken := drawn(action, achieved, held.unit)) is not None:
+        book.draw(ended.instrument, taken, ended.act)
+
+
+def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
+    station = lab.instruments.get(fact.instrument)
+    if station is None or fact.action not in station.actions:
+        return Verdict(state="cannot_tell", why="the lab file has it no more")
+    book.record(e.InstrumentAsked(instrument=fact.instrument))
+    now = _call(station, station.driver.open)
+    book.record(
+        e.InstrumentIdentified(
+            instrument=fact.instrument, model=now.model, firmware=now.firmware, serial=now.serial,
+            first_reply=now.first_reply,
+        )
+    )  # fmt: skip
+    for said in book.state.heard[fact.instrument]:
+        station.driver.overheard(said)
+    verdict = _asked(station, fact)
+    if verdict.state == "running" and not looks:
+        _call(station, station.driver.stop)
+        verdict = _asked(station, fact)
+    return verdict
+
+
+def _asked(station: Station, fact: e.ByHand) -> Verdict:
+    verdict: Verdict = _call(
+        station, lambda: station.driver.happened(fact.action, fact.settings, fact.before, fact.act)
+    )
+    return verdict
+
+
+def _call(station: Station, call: Any) -> Any:
+    return station.port.submit(call).result()
+
+
+def _end(lab: Lab, fact: e.ByHand, verdict: Verdict) -> e.ByHand:
+    done = verdict.state == "done"
+    whose = "the service" if fact.act.startswith(SERVED) else "its command"
+    achieved = verdict.achieved
+    if verdict.state == "not_begun":
+        achieved = nothing(lab.instruments[fact.instrument].actions[fact.action])
+    return e.ByHand(
+        act=fact.act, instrument=fact.instrument, action=fact.action, settings=fact.settings, achieved=dict(achieved),
+        done=done, failed="" if done else f"{verdict.state}: {whose} was killed meanwhile; {verdict.why}", by=fact.by,
+    )  # fmt: skip
