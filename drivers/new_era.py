@@ -40,7 +40,7 @@ from labloop.bench import (
 )
 
 from .new_era_codec import ALARMS, MOST, UL, UL_MIN, Volumes, number, rate
-from .new_era_evidence import Act, compared, moved_ul, stands, tolerance_ul, volumes_of
+from .new_era_evidence import NOBODY_KNOWS, Act, compared, moved_ul, shows_nothing, stands, tolerance_ul, volumes_of
 from .new_era_line import PUMPING, Line
 from .new_era_options import read_options
 
@@ -71,8 +71,9 @@ VOLUME = Setting(
     doc="how much, instead of a time",
 )  # fmt: skip
 DIRECTIONS = {"dispense": "INF", "withdraw": "WDR"}
-# As open() says it in the first reply: the alarm that a pump has after it was switched on.
+# As first replies and ``alarm`` say it: the alarm of a pump that was switched on, and that one may have been lost.
 RESET = "A?R"
+MISSED = "an answer was lost"
 EVIDENCE = "the pump's own counters of volume (DIS), unless it was switched off since"
 
 
@@ -280,16 +281,8 @@ class NE1000(Driver):
             return Verdict(state="not_begun", why="it refused to run, and its counters have not moved")
         if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
-        if (
-            self._line.missed
-            and reply.status == "S"
-            and now.infused == now.withdrawn == 0.0
-            and stands(before, now, self._line.reset)
-        ):
-            return Verdict(
-                state="cannot_tell",
-                why="its counters stand at 0 as they did before, and nobody knows whether it was switched off since",
-            )
+        if self._line.missed and reply.status == "S" and shows_nothing(before, now):
+            return NOBODY_KNOWS
         return self._compared(action, settings, before, now, reply.status)
 
     def witnessed(
@@ -299,18 +292,24 @@ class NE1000(Driver):
         """Compare the counters that somebody else read when the pump stood still with those before the act."""
         if RESET in first_reply or not {"infused", "withdrawn"} <= after.keys():
             return Verdict(state="cannot_tell", why="its counters were lost, or not read, when it was stopped")
-        return self._compared(action, settings, before, volumes_of(after), "S")
+        now = volumes_of(after)
+        unheard = self._line.reset or self._line.missed or MISSED in first_reply
+        if unheard and shows_nothing(before, now):
+            return NOBODY_KNOWS
+        return self._compared(action, settings, before, now, "S")
 
     @property
     def alarm(self) -> str:
-        """The alarm of a reset, as long as nothing was configured since."""
-        return RESET if self._line.reset else ""
+        """A reset, as long as nothing was configured since; else an answer that was lost, and may have told of one."""
+        if self.act != self._ran:  # what is told before an act runs says nothing of it
+            return ""
+        return RESET if self._line.reset else MISSED if self._line.missed else ""
 
     def overheard(self, first_reply: str | None) -> None:
-        """A reset that somebody else was told of in our place: the counters are lost all the same."""
-        if first_reply is None:  # asked in our place, by somebody who ended before the answer was written down
+        """A reset that somebody else was told of in our place, or may have been: the counters are lost all the same."""
+        if first_reply is None or MISSED in first_reply:
             self._line.missed = True
-        elif RESET in first_reply:
+        if first_reply is not None and RESET in first_reply:
             self._line.note("R")
 
     def _compared(

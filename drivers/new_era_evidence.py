@@ -12,6 +12,11 @@ from labloop.bench import Amount, Verdict, written
 from .new_era_codec import Volumes
 from .new_era_line import PUMPING
 
+NOBODY_KNOWS = Verdict(
+    state="cannot_tell",
+    why="its counters stand at 0 as they did before, and nobody knows whether it was switched off since",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -59,6 +64,11 @@ def stands(before: Mapping[str, Amount], now: Volumes, reset: bool) -> bool:
     """Whether nothing has moved since ``before``, or since it was switched off and on (``reset``)."""
     then = Volumes(0.0, 0.0, now.resolution) if reset else volumes_of(before)
     return max(abs(moved_ul(way, then, now)) for way in ("INF", "WDR")) <= tolerance_ul(then, now)
+
+
+def shows_nothing(before: Mapping[str, Amount], now: Volumes) -> bool:
+    """Whether a reset that nobody heard of would look just like this: all at 0, as before the act."""
+    return now.infused == now.withdrawn == 0.0 and stands(before, now, reset=False)
 
 
 def moved_ul(direction: str, then: Volumes, now: Volumes) -> float:

@@ -32,15 +32,15 @@ class Line:
         self._codec = NewEraCodec(address)
         self.reset = False
         self.alarm = ""
-        self._missed = False
+        self._missed = self._unheard = False
 
     @property
     def missed(self) -> bool:
-        return self._missed or self._codec.unheard > 0
+        return self._missed or self._unheard
 
     @missed.setter
     def missed(self, missed: bool) -> None:
-        self._missed, self._codec.unheard = missed, 0
+        self._missed, self._unheard, self._codec.unheard = missed, False, 0
 
     @property
     def safe(self) -> bool:
@@ -126,6 +126,7 @@ class Line:
         finally:
             self.note(self._codec.alarm)
             self._codec.alarm = ""
+            self._unheard = self._codec.unheard > 0  # as it stands now: another thread may ask during the next one
         return reply
 
     def note(self, alarm: str) -> None:

@@ -144,11 +144,14 @@ class Driver:
 
     @property
     def alarm(self) -> str:
-        """An alarm that was heard and cleared since configure(), and that spoils the evidence; "": none."""
+        """What was told once and spoils the evidence of what was begun; "": nothing.
+
+        An alarm that was heard, and so cleared, since configure(); or that an answer was lost which may have been one.
+        """
         return ""
 
     def overheard(self, first_reply: str | None) -> None:
-        """Take note of what another process heard first in our place: an alarm that stood, and is gone since.
+        """Take note of what another process heard in our place: a first reply, or what its ``alarm`` said.
 
         None: somebody asked, and ended before the answer was written down.
         """

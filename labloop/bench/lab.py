@@ -123,8 +123,15 @@ class Lab:
 
         Raises LinkError while the port is away, InstrumentFault when something else answers.
         """
+        self.instruments[name].port.reopen()
+        return self.on_line(name)
+
+    def on_line(self, name: str) -> dict[str, Identity]:
+        """Make sure that the same instruments answer on the line of ``name``: who does.
+
+        Raises LinkError when one does not, InstrumentFault when something else answers.
+        """
         port = self.instruments[name].port
-        port.reopen()
         sharing = [one for one, station in self.instruments.items() if station.port is port]
         found = self._everywhere(sharing, lambda station: station.driver.open())
         for one, now in found.items():

@@ -93,6 +93,7 @@ class _Case:
     """One instrument while it is seen to."""
 
     station: Station
+    earlier: str = ""  # what was told, or lost, before the line had to be opened again
     state: str = AWAY
     identity: Identity | None = None
     before: Mapping[str, Amount] = field(default_factory=dict)
@@ -100,14 +101,17 @@ class _Case:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def told(self) -> str:
+        """Its first reply and its alarm; an answer that was lost may have been one."""
+        told = self.earlier
+        for said in (self.identity.first_reply if self.identity else "", getattr(self.station.driver, "alarm", "")):
+            told += f" {said}" if said not in told else ""
+        return told.strip()
+
     def found(self) -> Found:
-        who, first = "", ""
-        if self.identity is not None:
-            who = " ".join(filter(None, (self.identity.model, self.identity.serial)))
-            alarm = getattr(self.station.driver, "alarm", "")
-            first = self.identity.first_reply + (f" {alarm}" if alarm not in self.identity.first_reply else "")
+        who = " ".join(filter(None, (self.identity.model, self.identity.serial))) if self.identity else ""
         return Found(
-            state=self.state, identity=who, first_reply=first, before=self.before, after=self.after,
+            state=self.state, identity=who, first_reply=self.told(), before=self.before, after=self.after,
             readings=self.readings, notes=tuple(self.notes),
         )  # fmt: skip
 
@@ -228,19 +232,23 @@ class _Line:
             except LabloopError as error:
                 self._why_away = str(error)
             else:
-                cases = {name: _Case(station=self._rescue.station(name, port)) for name in self.names}
-                self._look(port, list(cases.values()))
-                if time.monotonic() > until_s or not self._turned_away(cases):
-                    self._port, self._cases = port, cases
+                earlier = {name: case.told() for name, case in self._cases.items()}
+                self._cases = {
+                    name: _Case(station=self._rescue.station(name, port), earlier=earlier.get(name, ""))
+                    for name in self.names
+                }
+                self._look(port, list(self._cases.values()))
+                if time.monotonic() > until_s or not self._turned_away():
+                    self._port = port
                     return True
                 port.close()
             if time.monotonic() > until_s:
                 return False
             time.sleep(AGAIN_S)
 
-    def _turned_away(self, cases: Mapping[str, _Case]) -> bool:
+    def _turned_away(self) -> bool:
         """Whether the line itself was gone before anybody answered: a server that still has its former client."""
-        return self._lost and all(case.identity is None and case.state == AWAY for case in cases.values())
+        return self._lost and all(case.identity is None and case.state == AWAY for case in self._cases.values())
 
     def _look(self, port: Port, cases: list[_Case]) -> None:
         self._lost = False

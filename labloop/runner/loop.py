@@ -134,7 +134,7 @@ class Loop:
             try:
                 self.memory.record(e.SafeStateReached(why=why, errors=list(await errors)))
                 for name in self.hand.stations:
-                    self.hand.heard(name)
+                    self.hand.reach.heard(name)
             finally:
                 self.hand.made_safe.set()
 

@@ -35,10 +35,10 @@ class Opening:
         Raises InstrumentFault, InstrumentGone.
         """
         state, strangers = self.memory.state, []
-        unsettled = {step.begun.instrument for step in state.steps.values() if step.state == s.STARTED}
+        others = self.hand.book is not None and self.hand.book.others_until != ""  # who asked, and left us no answer
         for name, station in self.hand.stations.items():
-            if name in unsettled:
-                self.memory.record(e.InstrumentAsked(instrument=name))
+            if self.hand.reach.unsettled(name):
+                self.memory.record(*[e.InstrumentAsked(instrument=name)] * (2 if others else 1))
             try:
                 now = station.identity = await self.hand.reach.named(name, station.driver.open)
             except InstrumentFault as fault:

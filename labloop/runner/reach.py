@@ -14,7 +14,7 @@ became of the last try (see step).
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
@@ -30,7 +30,7 @@ from labloop.bench import (
 )
 from labloop.campaign import events as e
 from labloop.campaign.lab_spec import OnLost
-from labloop.campaign.state import CampaignState
+from labloop.campaign.state import STARTED, CampaignState
 
 from .clock import Clock
 
@@ -90,15 +90,15 @@ class Memory(Protocol):
     def keep(self, data: bytes) -> str: ...
 
 
-Reopen = Callable[[str], Mapping[str, Identity]]
+OnLine = Callable[[str], Mapping[str, Identity]]
 
 
-def never_again(name: str) -> Mapping[str, Identity]:
-    raise LinkError(f"{name}: this line cannot be opened again")
+def nobody(name: str) -> Mapping[str, Identity]:
+    raise LinkError(f"{name}: nobody knows who is on its line")
 
 
 class Reach:
-    """The way to the instruments of one lab. ``reopen``: open an instrument's line anew and identify all on it.
+    """The way to the instruments of one lab. ``on_line``: identify all that share an instrument's line.
 
     ``halt``: set while the bench is being made safe; nobody is waited for then. ``on_gone``: told of an instrument that
     is given up. ``on_away``: waits, for ``then: pause``, until a person says that it may go on.
@@ -111,7 +111,7 @@ class Reach:
         clock: Clock,
         halt: asyncio.Event,
         on_lost: OnLost,
-        reopen: Reopen = never_again,
+        on_line: OnLine = nobody,
     ) -> None:
         self.stations = stations
         self.unverified: set[str] = set()
@@ -121,19 +121,42 @@ class Reach:
         self._clock = clock
         self._halt = halt
         self._on_lost = on_lost
-        self._reopen = reopen
+        self._on_line = on_line
         self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
         self._returns: Counter[int] = Counter()
         self._given_up: set[int] = set()
         self._recovering: dict[int, asyncio.Task[None]] = {}
 
     async def call(self, instrument: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """One call of a driver on its port's own thread (at once, on an in-process bench)."""
+        """One call of a driver on its port's own thread (at once, on an in-process bench).
+
+        What it was told once meanwhile, or has lost, becomes a fact before anything else is done.
+        """
         future = self.stations[instrument].port.submit(partial(method, *args, **kwargs))
-        if future.done():
-            result: R = future.result()
-            return result
-        return await asyncio.wrap_future(future)
+        try:
+            if future.done():
+                result: R = future.result()
+            else:
+                result = await asyncio.wrap_future(future)
+        except LinkInterrupted:  # its answer may still come, and be heard while the bench is made safe
+            raise
+        except BaseException:
+            self.heard(instrument)
+            raise
+        self.heard(instrument)
+        return result
+
+    def heard(self, name: str) -> None:
+        """Write down what was told once, or lost (see Driver.alarm): after a crash it cannot be heard again."""
+        said, known = self.stations[name].driver.alarm, self._memory.state.heard.get(name, ())
+        if said and self.unsettled(name) and not any(said in (one or "") for one in known):
+            self._memory.record(e.AlarmHeard(instrument=name, said=said))
+
+    def unsettled(self, name: str) -> bool:
+        """Whether something was begun there of which nobody knows yet what it came to."""
+        return any(
+            step.state == STARTED and step.begun.instrument == name for step in self._memory.state.steps.values()
+        )
 
     async def reading(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A call that moves nothing (or is harmless twice), tried again when the line fails it.
@@ -250,9 +273,25 @@ class Reach:
         return False
 
     async def _open_again(self, name: str) -> Mapping[str, Identity]:
-        if self._clock.virtual:
-            return self._reopen(name)
-        return await asyncio.to_thread(self._reopen, name)
+        """Open the line and ask who is on it; each of them may say now what it says once."""
+        port = self.stations[name].port
+        await self._beside(port.reopen)
+        sharing = [one for one, station in self.stations.items() if station.port is port]
+        self._asking(sharing)
+        try:
+            return await self._beside(partial(self._on_line, name))
+        finally:
+            for one in sharing:
+                self.heard(one)
+
+    def _asking(self, names: Sequence[str]) -> None:
+        heard = self._memory.state.heard
+        silent = [one for one in names if self.unsettled(one) and heard.get(one, [])[-1:] != [None]]
+        self._memory.record(*(e.InstrumentAsked(instrument=one) for one in silent))
+
+    async def _beside(self, call: Callable[[], R]) -> R:
+        """What waits for a port, beside everything else."""
+        return call() if self._clock.virtual else await asyncio.to_thread(call)
 
 
 class Trouble:

@@ -179,7 +179,7 @@ def _drive(
 
     async def main() -> int:
         hand = StepHand(
-            lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.reopen
+            lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.on_line
         )  # fmt: skip
         for name, station in lab.instruments.items():
             station.limit(envelope.fixed(name))

@@ -32,14 +32,14 @@ from labloop.campaign import events as e
 from labloop.campaign.flags import array_flag, believed, no_number
 from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
-from labloop.campaign.state import STARTED, StepState
+from labloop.campaign.state import StepState
 
 from .admission import Admission
 from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
 from .questions import Knowledge, question, undone, with_trial
-from .reach import PASSING, InstrumentGone, Memory, Reach, Reopen, Station, never_again
+from .reach import PASSING, InstrumentGone, Memory, OnLine, Reach, Station, nobody
 from .recovery import INSTRUMENT, NOT_DONE, goes_on, needs_asking, settle
 from .start import Beginning, NotBegun, Start
 
@@ -60,7 +60,7 @@ class StepHand:
         teaches: tuple[str, ...] = (),
         book: BenchBook | None = None,
         on_lost: OnLost = OnLost(),  # noqa: B008  it is frozen
-        reopen: Reopen = never_again,
+        on_line: OnLine = nobody,
     ) -> None:
         self.stations = stations
         self.envelope = envelope
@@ -73,7 +73,7 @@ class StepHand:
         self.knows = Knowledge(self.action, stations, envelope, self.admission.totals)
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
-        self.reach = Reach(stations, memory, clock, self.halt, on_lost, reopen)
+        self.reach = Reach(stations, memory, clock, self.halt, on_lost, on_line)
         # A reading left the envelope: whether everything is being made safe for it (else only this instrument is).
         self.on_breach: Callable[[str], bool] = lambda why: False
         self.rejoined: Callable[[Sequence[StepState]], Awaitable[None]] = _nothing_goes_on  # waits for their ends
@@ -167,7 +167,6 @@ class StepHand:
         except _Judged as judged:
             await self._settle(begun, action, start, says, judged.verdict)
         except InstrumentFault as fault:
-            self.heard(name)
             await self._stop(name)
             await self._cut_short(begun, action, start, fault.kind, str(fault))
         except SafetyError as error:
@@ -238,13 +237,6 @@ class StepHand:
         if verdict.state == "cannot_tell" and self.action(begun.instrument, begun.action).holds:
             return Verdict(state="partial", why=verdict.why)  # nobody is asked how long a condition was kept
         return verdict
-
-    def heard(self, name: str) -> None:
-        """Write down an alarm that was told, and so cleared: after a crash it cannot be heard again."""
-        state, said = self.memory.state, self.stations[name].driver.alarm
-        unsettled = any(step.state == STARTED and step.begun.instrument == name for step in state.steps.values())
-        if said and unsettled and not any(said in (known or "") for known in state.heard.get(name, ())):
-            self.memory.record(e.AlarmHeard(instrument=name, said=said))
 
     def act_name(self, step: str) -> str:
         """The name by which an instrument that remembers its acts knows this one: unique among all runs."""

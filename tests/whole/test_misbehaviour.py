@@ -18,6 +18,7 @@ from campaigns import records
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.journal import inbox
+from labloop.runner import wishes
 from labloop.simulation.bench import load_simulator
 
 LINE = "serial:///dev/pumps?baud=19200"
@@ -174,12 +175,13 @@ class Stalled:
 
 
 @pytest.mark.parametrize(
-    ("port", "word"),
-    [(LINE, "before b'0RUN\\r'"), (LINE, "before b'1RUN\\r'"), (SPECTROMETER, '"action": "rinse"')],
+    ("port", "word", "asked"),
+    [(LINE, "before b'0RUN\\r'", ""), (LINE, "before b'1RUN\\r'", "pump_a"), (SPECTROMETER, '"action": "rinse"', "")],
 )
 def test_f16_what_a_network_held_back_for_an_hour_is_nobodys_second_act(
-    stage: Stage, nursery: Nursery, whole: s.CampaignState, bench: Bench, run: Path, port: str, word: str
+    stage: Stage, nursery: Nursery, whole: s.CampaignState, bench: Bench, run: Path, port: str, word: str, asked: str
 ) -> None:
+    """``asked``: whose counters stand at 0, and one of the answers that nobody heard may have told of a power cut."""
     line = bench.bench.lines[port]
 
     def stand_still() -> None:
@@ -190,6 +192,11 @@ def test_f16_what_a_network_held_back_for_an_hour_is_nobodys_second_act(
     bench.pass_time(3600.0)
     bench.bench.lines[port].receive(*((b"",) if port == LINE else (b"", [])), bench.clock.now_s())
     bench.pass_time(60.0)
+    if asked:
+        assert bench.run(nursery, {"resume": str(run)}) == 6
+        (question,) = state_of(run).questions.values()
+        assert question.begun.instrument == asked and "nobody knows whether it was switched off" in question.question
+        assert wishes.ask(run, "resolve", ["1", "discard"], by="ann", why="it is too old").accepted
     assert bench.run(nursery, {"resume": str(run)}) == 0
     assert wrong_in(bench, state_of(run), stage.campaign, whole) == []
 

@@ -4,7 +4,9 @@ A New Era pump that was switched off and on has lost its counters, and says so o
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import accounts
 import pytest
@@ -14,6 +16,8 @@ from test_kill_anywhere import GAPS_S, Stage, memory_folder, wrong_in
 from campaigns import records
 from labloop.campaign import state as s
 from labloop.runner import wishes
+from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.clock import utc_stamp
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,115 @@ def test_an_alarm_that_was_heard_while_the_bench_was_made_safe_is_evidence_too(
     hotplate._silent_until_s = float("-inf")
     assert bench.run(nursery, {"resume": str(run)}) == 6
     assert len(accounts.acts(bench.ledger)["pump_a", "dispense"]) == 1, "it dispensed once more"
+
+
+def deaf_to(device: Any, word: bytes, answers: float = 1) -> Callable[[], None]:
+    """So many answers to ``word`` are lost on the line; call what this gives to end that."""
+    hears = device.receive
+
+    def receive(data: bytes, now_s: float) -> bytes:
+        nonlocal answers
+        said: bytes = hears(data, now_s)
+        if word not in data or answers <= 0:
+            return said
+        answers -= 1
+        return b""
+
+    def mended() -> None:
+        device.receive = hears
+
+    device.receive = receive
+    return mended
+
+
+def asked_about_pump_a(bench: Bench, nursery: Nursery, run: Path) -> None:
+    """A person is asked about pump a at the next start, and nothing is dispensed by it once more."""
+    assert bench.run(nursery, {"resume": str(run)}) == 6
+    assert "pump_a" in {one.begun.instrument for one in s.fold(records(run)).questions.values()}
+    assert len(accounts.acts(bench.ledger)["pump_a", "dispense"]) == 1, "it dispensed once more"
+
+
+def test_an_alarm_that_was_lost_on_the_line_is_not_forgotten_when_the_next_answer_is_well(
+    stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
+) -> None:
+    bench, run = killed_in_the_middle_of_an_act(stage, nursery, request.node.name)
+    deaf_to(bench.bench.devices["pump_a"], b"VER")
+    identified = "commit journal.db: InstrumentIdentified"
+    assert bench.run(nursery, {"resume": str(run)}, at=lambda point: point == identified) == -9
+    asked_about_pump_a(bench, nursery, run)
+
+
+# The step itself looks at once, after 5 s and after 10 s; the watch in between.
+@pytest.mark.parametrize("since_s, until_s", [(4.5, 5.5), (5.5, 9.5)], ids=["step", "watch"])
+def test_an_alarm_that_is_told_in_passing_is_written_down_before_anything_else(
+    nursery: Nursery, request: pytest.FixtureRequest, since_s: float, until_s: float
+) -> None:
+    with memory_folder() as folder:
+        bound = "limits: {pump_a: {infused: {max: 9 mL}}}\n"
+        stage = Stage.set(folder, nursery, trials=1, sobol=1, watched=False, of_lab=bound)
+        bench, run = Bench.of(stage.lab), stage.copy(request.node.name)
+        began_s: list[float] = []
+        looks: list[float] = []
+
+        def meanwhile(point: str) -> None:
+            now_s = bench.clock.now_s()
+            if point == "before b'0RUN\\r'":
+                began_s.append(now_s)
+            elif point == "before b'0DIS\\r'" and began_s and not looks and since_s < now_s - began_s[0] < until_s:
+                looks.append(now_s)
+                bench.bench.devices["pump_a"].power_cycle(now_s)
+
+        def struck(point: str) -> bool:
+            return bool(looks) and "b'0DIS" not in point
+
+        assert bench.run(nursery, {"resume": str(run)}, at=struck, meanwhile=meanwhile) == -9
+        asked_about_pump_a(bench, nursery, run)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "when all are back"])
+def test_what_a_line_that_came_back_was_told_is_not_lost_with_its_runner(
+    stage: Stage, nursery: Nursery, later: bool
+) -> None:
+    """Pump b is away, so its line is opened again and all on it are asked; pump a was switched off meanwhile."""
+    bench, run = Bench.of(stage.lab), stage.copy(f"came-back-{later}")
+    asked: list[str] = []
+    mended: list[Callable[[], None]] = []
+
+    def meanwhile(point: str) -> None:
+        if point == "after b'1RUN\\r'":
+            mended.append(deaf_to(bench.bench.devices["pump_b"], b"", answers=float("inf")))
+        elif point == "before b'0VER\\r'" and mended:
+            asked.append(point)
+            if len(asked) == 1:
+                bench.bench.devices["pump_a"].power_cycle(bench.clock.now_s())
+        elif point.endswith("1VER\\r'") and len(asked) > 2:  # the alarm, and the question asked again, were before
+            mended[0]()
+
+    def struck(point: str) -> bool:
+        return bool(asked) and (point.endswith("InstrumentIdentified") if later else point == "after b'0VER\\r'")
+
+    assert bench.run(nursery, {"resume": str(run)}, at=struck, meanwhile=meanwhile) == -9
+    mended[0]()
+    asked_about_pump_a(bench, nursery, run)
+
+
+def test_what_somebody_else_was_told_who_had_the_bench_meanwhile(
+    stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
+) -> None:
+    bench, run = Bench.of(stage.lab), stage.copy(request.node.name)
+    assert bench.run(nursery, {"resume": str(run)}, at=lambda point: point == "after b'0RUN\\r'") == -9
+    bench.pass_time(3.0)
+    hotplate = next(line for port, line in bench.bench.lines.items() if "plate" in port)
+    hotplate._silent_until_s = float("inf")  # it ends in good order, and nobody has asked what became of the act
+    assert bench.run(nursery, {"resume": str(run)}) == 3
+    hotplate._silent_until_s = float("-inf")
+    pump = bench.bench.devices["pump_a"]
+    pump.power_cycle(bench.clock.now_s())
+    with closing(BenchBook.open(run, "sweep", utc_stamp)) as book:
+        book.take_lease(BY_HAND, "simulated", {}, by=BY_HAND)
+        assert b"A?R" in pump.receive(b"0VER\r", bench.clock.now_s())
+        book.release_lease(BY_HAND, {})
+    asked_about_pump_a(bench, nursery, run)
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["back", "replaced"])
