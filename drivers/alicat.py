@@ -30,10 +30,10 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
-    Driver,
     Exchange,
     Expected,
     Hold,
+    HoldingDriver,
     Identity,
     InstrumentFault,
     Progress,
@@ -50,7 +50,7 @@ from labloop.bench import (
 )
 
 from .alicat_codec import ANSWERS, MODEL, AlicatCodec, Command, Frame, frame_of
-from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, full_scale_of, limited
+from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, full_scale_of, hold_flow, limited
 
 # A data frame of 60 characters takes 32 ms at 19200 baud; a controller answers within 50 ms.
 ANSWER_S = 1.0
@@ -63,7 +63,7 @@ UNITS = {"SCCM": 1.0, "SmL/m": 1.0, "SLPM": 1000.0, "SL/m": 1000.0}
 EVIDENCE = "the setpoint and whether the valve is held, read back"
 
 
-class MC(Driver):
+class MC(HoldingDriver):
     """An Alicat MC. Options: ``full_scale: 500 mL/min``, ``address: A`` (a letter), ``gas: N2`` (must be set there),
     ``unit: SCCM`` or ``SLPM`` (what it counts in, where its firmware does not tell)."""
 
@@ -83,7 +83,6 @@ class MC(Driver):
         self._full_ml_min = _full_scale(options)
         self._gas = str(options["gas"]) if "gas" in options else ""
         self._factor: float | None = None
-        self._hold: Hold | None = None
         self._flows = Steady(self._full_ml_min / 5.0)
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -167,13 +166,7 @@ class MC(Driver):
             return Progress(done=True)
         frame = self._sound(hold)
         flow = self._ml_min(frame.flow)
-        left_s = hold.left_s(flow, elapsed_s)
-        return Progress(
-            done=left_s is not None and left_s <= 0.0,
-            achieved=hold.achieved(flow, elapsed_s),
-            readings={"flow": Reading(value=flow, unit="mL/min")},
-            again_in_s=0.5 if left_s is None else min(max(left_s, 0.0), 2.0),
-        )
+        return hold_flow(hold, flow, elapsed_s)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read setpoint and valve back; how long a flow lasted, it does not know."""
@@ -183,16 +176,7 @@ class MC(Driver):
             return Verdict(state="done" if held else "not_begun", why=f"its valve is {'' if held else 'not '}held")
         wanted = float(self.resolved(action, settings)["rate_ml_min"])
         flows = not held and abs(self._ml_min(frame.setpoint) - wanted) <= self._digit
-        if action == "flow":
-            why = "setpoint and valve " + ("are as asked for" if flows else "are not as asked for")
-            return Verdict(state="done" if flows else "not_begun", why=why)
-        if self._hold is not None and act == self.act and not self._hold.started:
-            return Verdict(state="not_begun", why="no setpoint was ever sent")
-        if flows:
-            return Verdict(state="running", why=f"gas flows at {written(wanted, 'mL/min')}")
-        return Verdict(
-            state="partial", why="it does not let that flow any more, and keeps no record of how long it did"
-        )
+        return self.became(action, act, written(wanted, "mL/min"), flows)
 
     def brake(self) -> None:
         """Close the valve, and look at nothing."""

@@ -26,10 +26,10 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
-    Driver,
     Exchange,
     Expected,
     Hold,
+    HoldingDriver,
     Identity,
     InstrumentFault,
     Progress,
@@ -46,7 +46,7 @@ from . import bronkhorst_codec as propar
 from .bronkhorst_codec import single
 from .bronkhorst_controller import FULL, HARDWARE, LIMIT_REACHED, OURS, Controller, Look
 from .bronkhorst_options import MOST, read_options
-from .gas_flow import RATE, REACH_BY, SETTLE_S, TIME, TOLERANCE, expected_of, limited
+from .gas_flow import RATE, REACH_BY, SETTLE_S, TIME, TOLERANCE, expected_of, hold_flow, limited
 
 # A dose may take this much longer than it should.
 SLOWER = 1.25
@@ -73,7 +73,7 @@ class Dose:
         return self.volume_ml / self.rate_ml_min * 60.0
 
 
-class ELFlow(Driver):
+class ELFlow(HoldingDriver):
     """A Bronkhorst EL-FLOW. Options: ``full_scale: 500 mL/min``, ``reference: normal`` (0 degC) or ``standard`` (20
     degC), ``gas: N2`` (must be set there), ``node: 3`` (on a FLOW-BUS), ``watchdog: 2 L`` (no act lets more flow)."""
 
@@ -90,7 +90,6 @@ class ELFlow(Driver):
         super().__init__(exchange, **options)
         self._lab = read_options(options)
         self._it = Controller(exchange, self._lab)
-        self._hold: Hold | None = None
         self._dose: Dose | None = None
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -208,13 +207,7 @@ class ELFlow(Driver):
         look = self._it.look()
         if wrong := self._wrong(look, hold.wanted):
             raise InstrumentFault(wrong[1], wrong[0])
-        left_s = hold.left_s(look.flow_ml_min, elapsed_s)
-        return Progress(
-            done=left_s is not None and left_s <= 0.0,
-            achieved=hold.achieved(look.flow_ml_min, elapsed_s),
-            readings={"flow": Reading(value=look.flow_ml_min, unit="mL/min")},
-            again_in_s=0.5 if left_s is None else min(max(left_s, 0.0), 2.0),
-        )
+        return hold_flow(hold, look.flow_ml_min, elapsed_s)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read the counter, setpoint and mode back; how long a flow lasted, it does not know."""
@@ -224,23 +217,14 @@ class ELFlow(Driver):
             return Verdict(
                 state="done" if look.closed else "not_begun", why=f"its setpoint is {set_to} ({look.mode_word})"
             )
-        begun = self._dose if action == "dose" else self._hold
-        if begun is not None and act == self.act and not begun.started:
-            return Verdict(state="not_begun", why="no setpoint was ever sent")
         values = self.resolved(action, settings)
         rate_ml_min = float(values["rate_ml_min"])
         flows = look.mode in OURS and look.setpoint == self._it.number(rate_ml_min)
         if action == "dose":
+            if self._dose is not None and act == self.act and not self._dose.started:
+                return Verdict(state="not_begun", why="no setpoint was ever sent")
             return self._what_became(float(values["volume_ml"]), rate_ml_min, flows, look, before)
-        flows = flows and not look.alarms & LIMIT_REACHED
-        if action == "flow":
-            why = "setpoint and mode " + ("are as asked for" if flows else "are not as asked for")
-            return Verdict(state="done" if flows else "not_begun", why=why)
-        if flows:
-            return Verdict(state="running", why=f"gas flows at {written(rate_ml_min, 'mL/min')}")
-        return Verdict(
-            state="partial", why="it does not let that flow any more, and keeps no record of how long it did"
-        )
+        return self.became(action, act, written(rate_ml_min, "mL/min"), flows and not look.alarms & LIMIT_REACHED)
 
     def brake(self) -> None:
         """Say setpoint 0, and look at nothing."""

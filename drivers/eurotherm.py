@@ -26,10 +26,10 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
-    Driver,
     Exchange,
     Expected,
     Hold,
+    HoldingDriver,
     Identity,
     InstrumentFault,
     Progress,
@@ -42,6 +42,7 @@ from labloop.bench import (
     Value,
     Verdict,
     action,
+    hold_expected,
     hold_settings,
     quantity_of,
     refuse_unknown,
@@ -83,7 +84,7 @@ HELD = "the remote setpoint and whether it has failed, read back"
 EVIDENCE = "the state of the controller's own programme"
 
 
-class E3216(Driver):
+class E3216(HoldingDriver):
     """A 3216. Options: ``address`` (1 to 254), ``control: remote`` or ``program``, ``fallback: 50 degC`` at most.
 
     ``remote`` holds temperatures through the remote setpoint; ``program`` runs the programme stored in the controller.
@@ -104,7 +105,6 @@ class E3216(Driver):
         self._fallback_c = _fallback_c(options)
         self._decimals: int | None = None
         self._limits_c = (0.0, 0.0)
-        self._hold: Hold | None = None
         self._running, self._time_s = False, 0.0
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -130,11 +130,7 @@ class E3216(Driver):
             return Expected(duration_s=float(values["time_s"]))
         if action != "hold":
             return Expected()
-        temperature_c = float(values["temperature_c"])
-        way_s = min(abs(temperature_c - AMBIENT_C) / RAMP_K_S + 300.0, float(values["reach_by_s"]))
-        return Expected(
-            duration_s=way_s + float(values["time_s"]), achieved={"temperature": Amount(temperature_c, "degC")}
-        )
+        return hold_expected(values, abs(float(values["temperature_c"]) - AMBIENT_C) / RAMP_K_S + 300.0)
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:
@@ -233,26 +229,19 @@ class E3216(Driver):
         hold = self._hold
         if hold is None:
             return self._programme(seen, elapsed_s)
-        left_s = hold.left_s(seen.temperature_c, elapsed_s)
-        self._steer(hold.wanted)
-        return Progress(
-            done=left_s is not None and left_s <= 0.0,
-            achieved=hold.achieved(seen.temperature_c, elapsed_s),
-            readings=_readings(seen),
-            again_in_s=LOOK_S if left_s is None else min(max(left_s, 0.0), LOOK_S),
-            kept=hold.kept(),
-        )
+        look = hold.look(seen.temperature_c, elapsed_s, _readings(seen), every_s=LOOK_S)
+        self._steer(hold.wanted)  # not once it has failed to get there
+        return look
 
     def rejoin(
         self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
         unwatched_s: float,
     ) -> None:  # fmt: skip
         """A programme runs on by itself; a hold is over some seconds after the last word, and before that goes on."""
-        self.act = act
         if action == "run_program":
-            self._hold, self._running, self._time_s = None, True, float(settings["time_s"])
-            return
-        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s)
+            self.act, self._hold, self._running, self._time_s = act, None, True, float(settings["time_s"])
+        else:
+            super().rejoin(action, settings, act, kept, elapsed_s, unwatched_s)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """A programme tells its state; a hold is over some seconds after the last word."""
@@ -263,17 +252,12 @@ class E3216(Driver):
             return Verdict(state="done" if off else "not_begun", why=f"it is {'off' if off else 'not off'}")
         seen = self._look()
         achieved = {"temperature": Amount(seen.temperature_c, "degC")}
-        ours = act == self.act
         if action == "run_program":
-            return self._programme_happened(achieved, before, ours)
+            return self._programme_happened(achieved, before, act == self.act)
         wanted_c = float(self.resolved(action, settings)["temperature_c"])
-        if ours and self._hold is not None and not self._hold.started:
-            return Verdict(state="not_begun", why="no setpoint was ever sent")
         set_c = self._value(self._ask(REMOTE_SETPOINT))
-        if not seen.status & REMOTE_FAILED and abs(set_c - wanted_c) <= self._digit_c / 2.0:
-            return Verdict(state="running", why=f"its remote setpoint is {wanted_c:g} degC", achieved=achieved)
-        why = "its remote setpoint is another one, or has failed, and it keeps no record of how long it held"
-        return Verdict(state="partial", why=why, achieved=achieved)
+        as_asked = not seen.status & REMOTE_FAILED and abs(set_c - wanted_c) <= self._digit_c / 2.0
+        return self.became(action, act, written(wanted_c, "degC"), as_asked, lambda: achieved)
 
     def stop(self) -> None:
         """Lowest remote setpoint, programme reset; harmless twice. Raises InstrumentFault when a programme goes on.

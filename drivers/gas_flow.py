@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from labloop.bench import Action, Amount, Expected, Setting, SpecError, Value, quantity_of, written
+from labloop.bench import (
+    Action,
+    Amount,
+    Expected,
+    Hold,
+    Progress,
+    Reading,
+    Setting,
+    SpecError,
+    Value,
+    quantity_of,
+    written,
+)
 
 # A flow settles within a second or two; the supply behind it may take longer.
 SETTLE_S = 30.0
@@ -52,3 +64,9 @@ def expected_of(values: Mapping[str, Value]) -> Expected:
         return Expected()
     achieved = {"flow": Amount(float(values["rate_ml_min"]), "mL/min")}
     return Expected(duration_s=3.0 + float(values.get("time_s", 0.0)), achieved=achieved)
+
+
+def hold_flow(hold: Hold, flow_ml_min: float, elapsed_s: float) -> Progress:
+    """One look at a flow: soon until it is there, then every two seconds. Raises InstrumentFault: not reached."""
+    readings = {"flow": Reading(value=flow_ml_min, unit="mL/min")}
+    return hold.look(flow_ml_min, elapsed_s, readings, every_s=2.0, first_s=0.5, remembers=False)

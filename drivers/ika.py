@@ -21,10 +21,10 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
-    Driver,
     Exchange,
     Expected,
     Hold,
+    HoldingDriver,
     Identity,
     InstrumentFault,
     LinkTimeout,
@@ -37,6 +37,7 @@ from labloop.bench import (
     Value,
     Verdict,
     action,
+    hold_expected,
     hold_settings,
     refuse_unknown,
     twice_alike,
@@ -57,6 +58,8 @@ AMBIENT_C = 20.0
 JUMP_K = 2.0
 # A stop is silent: when it was lost, only looking tells, and it is said once more.
 STOP_TRIES = 2
+# A plate moves by some tenths of a degree meanwhile.
+LOOK_S = 2.0
 # STATUS_1 and STATUS_4: on, off.
 ACTIVE = {1: (11.0, 12.0), 4: (1.0, 0.0)}
 # The plate's ramp, for the expected time of a hold: 250 mL of water on an RCT take about a minute for 5 K.
@@ -66,7 +69,7 @@ TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC",
 EVIDENCE = "the set value and the state of the heater, read back"
 
 
-class RCT(Driver):
+class RCT(HoldingDriver):
     """An IKA RCT digital. Options: ``watchdog: 60 s`` (off, if left out) for its own fail-safe.
 
     ``safe_temperature`` and ``safe_speed``: what the watchdog lets it fall to, instead of switching heater and stirrer
@@ -87,7 +90,6 @@ class RCT(Driver):
         self._watchdog = read_watchdog(options)
         self._armed = False
         self._has_status = True
-        self._hold: Hold | None = None
         self._steady = Steady(JUMP_K)
 
     @classmethod
@@ -102,11 +104,7 @@ class RCT(Driver):
         """Heating up from the room's temperature, then the hold."""
         if action != "hold":
             return Expected()
-        temperature_c = float(values["temperature_c"])
-        warm_s = min(max(temperature_c - AMBIENT_C, 0.0) / RAMP_K_S + 120.0, float(values["reach_by_s"]))
-        return Expected(
-            duration_s=warm_s + float(values["time_s"]), achieved={"temperature": Amount(temperature_c, "degC")}
-        )
+        return hold_expected(values, max(float(values["temperature_c"]) - AMBIENT_C, 0.0) / RAMP_K_S + 120.0)
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:
@@ -227,28 +225,13 @@ class RCT(Driver):
             "temperature": Reading(value=medium_c, unit="degC"),
             "plate": Reading(value=self._temperature("IN_PV_2"), unit="degC"),
         }
-        left_s = hold.left_s(medium_c, elapsed_s)
-        done = left_s is not None and left_s <= 0.0
+        look = hold.look(medium_c, elapsed_s, readings, every_s=LOOK_S)
         # Heat lasts: a plate that was switched off half-way is warm still at the end, and has held nothing since.
-        if (left_s is None or done) and self._active(1) is False:
+        if (hold.reached_s is None or look.done) and self._active(1) is False:
             raise InstrumentFault("its heater went off by itself (watchdog, safety circuit or power)", kind="off")
-        if done and abs(self._set("IN_SP_1") - hold.wanted) > READ_BACK:
+        if look.done and abs(self._set("IN_SP_1") - hold.wanted) > READ_BACK:
             raise InstrumentFault("its set value is another one than was sent", kind="off")
-        return Progress(
-            done=done,
-            achieved=hold.achieved(medium_c, elapsed_s),
-            readings=readings,
-            again_in_s=2.0 if left_s is None else min(max(left_s, 0.0), 2.0),
-            kept=hold.kept(),
-        )
-
-    def rejoin(
-        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
-        unwatched_s: float,
-    ) -> None:  # fmt: skip
-        """A hold that goes on: what it was set to is known, and what happened() read back."""
-        self.act = act
-        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s)
+        return look
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read set value and state back; how long a hold lasted, the plate does not know."""
@@ -259,24 +242,13 @@ class RCT(Driver):
         channel, wanted = (4, values["speed_rpm"]) if action == "stir" else (1, values.get("temperature_c", 0.0))
         as_set = abs(self._set(f"IN_SP_{channel}") - float(wanted)) <= (1.0 if channel == 4 else READ_BACK)
         active = self._active(channel)
-        runs = as_set and active is True
-        if action != "hold":
-            if action == "stir" and wanted == 0.0:
-                runs = active is False
-            why = "set value and state " + ("are as asked for" if runs else "are not known to be as asked for")
-            return Verdict(state="done" if runs else "not_begun", why=why)
-        if self._hold is not None and act == self.act and not self._hold.started:
-            return Verdict(state="not_begun", why="the heater was never told to start")
-        if runs:
-            return Verdict(state="running", why=f"it heats to {wanted:g} degC")
-        if as_set and active is None:
-            return Verdict(state="cannot_tell", why="its firmware does not say whether it heats")
-        medium_c = self._temperature("IN_PV_1")
-        return Verdict(
-            state="partial",
-            why=f"it does not heat to {wanted:g} degC any more, and keeps no record of how long it did",
-            achieved={"temperature": Amount(medium_c, "degC")},
-        )
+        as_asked: bool | None = active if as_set else False
+        if action == "stir" and wanted == 0.0:
+            as_asked = active is False
+        return self.became(
+            action, act, written(float(wanted), "rpm" if channel == 4 else "degC"), as_asked,
+            lambda: {"temperature": Amount(self._temperature("IN_PV_1"), "degC")},
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Switch heater and stirrer off; harmless twice. Raises InstrumentFault when one of them goes on."""

@@ -27,10 +27,10 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
-    Driver,
     Exchange,
     Expected,
     Hold,
+    HoldingDriver,
     Identity,
     InstrumentFault,
     LineCodec,
@@ -45,10 +45,12 @@ from labloop.bench import (
     Value,
     Verdict,
     action,
+    hold_expected,
     hold_settings,
     refuse_unknown,
     shown,
     twice_alike,
+    written,
 )
 
 # The longest answer (a status of some 50 characters) takes 0.1 s at 4800 baud.
@@ -60,6 +62,8 @@ AMBIENT_C = 20.0
 JUMP_K = 2.0
 # A command that is never answered may be lost; only looking tells, and it is said once more.
 TRIES = 2
+# Litres of liquid move by some tenths of a degree meanwhile.
+LOOK_S = 5.0
 # A circulator heats some 10 L with 2 kW by 2 to 3 K a minute and cools slower; for the expected time of a hold.
 RAMP_K_S = 1.5 / 60.0
 
@@ -123,7 +127,7 @@ TEMPERATURE = Setting(
 EVIDENCE = "the working temperature and whether it is started, read back"
 
 
-class Circulator(Driver):
+class Circulator(HoldingDriver):
     """A JULABO circulator. Options: ``address`` (RS-485), ``power`` and ``external``: ``in_pv_01`` or ``in_pv_02``."""
 
     kind = "JULABO circulator"
@@ -136,7 +140,6 @@ class Circulator(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._codec = JulaboCodec(options.get("address"))
-        self._hold: Hold | None = None
         self._steady = Steady(JUMP_K)
 
     @classmethod
@@ -159,11 +162,7 @@ class Circulator(Driver):
         """Getting there from the room's temperature, then the hold."""
         if action != "hold":
             return Expected()
-        temperature_c = float(values["temperature_c"])
-        way_s = min(abs(temperature_c - AMBIENT_C) / RAMP_K_S + 300.0, float(values["reach_by_s"]))
-        return Expected(
-            duration_s=way_s + float(values["time_s"]), achieved={"temperature": Amount(temperature_c, "degC")}
-        )
+        return hold_expected(values, abs(float(values["temperature_c"]) - AMBIENT_C) / RAMP_K_S + 300.0)
 
     def open(self) -> Identity:
         """Ask for the version. Raises InstrumentFault when something else answers."""
@@ -231,22 +230,7 @@ class Circulator(Driver):
         self._look_out()
         if not self._started():
             raise InstrumentFault("it was stopped (by hand, or by a power cut)", kind="off")
-        left_s = hold.left_s(bath_c, elapsed_s)
-        return Progress(
-            done=left_s is not None and left_s <= 0.0,
-            achieved=hold.achieved(bath_c, elapsed_s),
-            readings={"temperature": Reading(value=bath_c, unit="degC")},
-            again_in_s=5.0 if left_s is None else min(max(left_s, 0.0), 5.0),
-            kept=hold.kept(),
-        )
-
-    def rejoin(
-        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
-        unwatched_s: float,
-    ) -> None:  # fmt: skip
-        """A hold that goes on: what it was set to is known, and what happened() read back."""
-        self.act = act
-        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s)
+        return hold.look(bath_c, elapsed_s, {"temperature": Reading(value=bath_c, unit="degC")}, every_s=LOOK_S)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read back what it is set to and whether it is started; how long a hold lasted, it does not know."""
@@ -254,19 +238,11 @@ class Circulator(Driver):
         if action == "off":
             return Verdict(state="not_begun" if started else "done", why=f"it is {'' if started else 'not '}started")
         wanted_c = float(self.resolved(action, settings)["temperature_c"])
-        runs = started and abs(self._set("IN_SP_00") - wanted_c) <= READ_BACK
-        if action != "hold":
-            why = "working temperature and mode " + ("are as asked for" if runs else "are not as asked for")
-            return Verdict(state="done" if runs else "not_begun", why=why)
-        if self._hold is not None and act == self.act and not self._hold.started:
-            return Verdict(state="not_begun", why="it was never told to start")
-        if runs:
-            return Verdict(state="running", why=f"it controls to {wanted_c:g} degC")
-        return Verdict(
-            state="partial",
-            why=f"it does not control to {wanted_c:g} degC any more, and keeps no record of how long it did",
-            achieved={"temperature": Amount(self._temperature("IN_PV_00"), "degC")},
-        )
+        as_asked = started and abs(self._set("IN_SP_00") - wanted_c) <= READ_BACK
+        return self.became(
+            action, act, written(wanted_c, "degC"), as_asked,
+            lambda: {"temperature": Amount(self._temperature("IN_PV_00"), "degC")},
+        )  # fmt: skip
 
     def brake(self) -> None:
         """Stop heater, cooler and pump, and look at nothing."""

@@ -26,10 +26,10 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
-    Driver,
     Exchange,
     Expected,
     Hold,
+    HoldingDriver,
     Identity,
     InstrumentFault,
     Progress,
@@ -40,6 +40,7 @@ from labloop.bench import (
     Value,
     Verdict,
     action,
+    hold_expected,
     hold_settings,
     twice_alike,
     written,
@@ -51,6 +52,8 @@ from .lakeshore_options import INPUTS, RANGES, read_loop
 # 100 characters take 18 ms at 57600 baud; it answers within 100 ms.
 ANSWER_S = 1.0
 STOP_TRIES = 2
+# A stage follows its loop within seconds to minutes.
+LOOK_S = 5.0
 # Between two questions 60 ms apart nothing moves so far; a lost digit does.
 JUMP_K = 0.5
 AGREE_TRIES = 5
@@ -76,10 +79,10 @@ RAMP = Setting(
 EVIDENCE = "setpoint and heater range, read back"
 
 
-class LS336(Driver):
+class LS336(HoldingDriver):
     """A Lake Shore 336. Options: ``input`` (A), ``output`` (1), ``range`` (high), ``cutoff`` (350 K; 0 K: none)."""
 
-    kind = "Lake Shore 336 temperature controller"
+    kind, hold_unit = "Lake Shore 336 temperature controller", "K"
     signals = (
         Signal(name="temperature", unit="K", doc="at the control input"),
         Signal(name="heater", unit="percent", doc="of the range's most"),
@@ -91,7 +94,6 @@ class LS336(Driver):
         super().__init__(exchange, **options)
         self._loop = read_loop(options)
         self._codec = LakeShoreCodec()
-        self._hold: Hold | None = None
         self._told = False  # whether the last act's setpoint was sent
         self._before: tuple[bool, float] | None = None  # whether it ramped and to what it was set then, till that came
         self._nearest_k = math.inf  # how near the setpoint of a hold came to its end, on a ramp
@@ -121,15 +123,11 @@ class LS336(Driver):
         """The way there at worst, then the hold."""
         if action != "hold":
             return Expected()
-        temperature_k = float(values["temperature_k"])
-        way_s = WAY_S
+        temperature_k, way_s = float(values["temperature_k"]), WAY_S
         if "ramp_k_min" in values:
             far_k = max(abs(temperature_k - ROOM_K), abs(temperature_k - COLDEST_K))
             way_s = far_k / float(values["ramp_k_min"]) * 60.0 + 600.0
-        return Expected(
-            duration_s=min(way_s, float(values["reach_by_s"])) + float(values["time_s"]),
-            achieved={"temperature": Amount(temperature_k, "K")},
-        )
+        return hold_expected(values, way_s, "temperature_k", "K")
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:
@@ -226,26 +224,20 @@ class LS336(Driver):
             raise InstrumentFault(
                 f"its setpoint is {float(setpoint):g} K where {hold.wanted:g} K was sent", kind="setup"
             )
-        left_s = hold.left_s(float(now_k), elapsed_s)
-        return Progress(
-            done=left_s is not None and left_s <= 0.0,
-            achieved=hold.achieved(float(now_k), elapsed_s),
-            readings={
-                "temperature": Reading(value=float(now_k), unit="K"),
-                "heater": Reading(value=float(heater), unit="percent"),
-                "setpoint": Reading(value=float(setpoint), unit="K"),
-            },
-            again_in_s=5.0 if left_s is None else min(max(left_s, 0.0), 5.0),
-            kept=hold.kept(),
-        )
+        readings = {
+            "temperature": Reading(value=float(now_k), unit="K"),
+            "heater": Reading(value=float(heater), unit="percent"),
+            "setpoint": Reading(value=float(setpoint), unit="K"),
+        }
+        return hold.look(float(now_k), elapsed_s, readings, every_s=LOOK_S)
 
     def rejoin(
         self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
         unwatched_s: float,
     ) -> None:  # fmt: skip
         """A hold that goes on: what it was set to is known, and what happened() read back."""
-        self.act, self._told, self._before, self._nearest_k = act, True, None, math.inf
-        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s, unit="K")
+        super().rejoin(action, settings, act, kept, elapsed_s, unwatched_s)
+        self._told, self._before, self._nearest_k = True, None, math.inf
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read setpoint and heater range back; how long a hold lasted, the controller does not know."""
@@ -257,23 +249,15 @@ class LS336(Driver):
         wanted_k = float(values["temperature_k"])
         if ours and self._untold(moves, float(setpoint), wanted_k):
             return Verdict(state="not_begun", why="its setpoint was never sent, or never came")
-        if ours and self._hold is not None and not self._hold.started:
-            return Verdict(state="not_begun", why="its heater was never told to go on")
         strange = on and moves and not ours and not self._ramps_at(values.get("ramp_k_min"))
         if action == "hold" and strange:
             return Verdict(state="cannot_tell", why="its setpoint moves, and not as this hold would have it")
         as_set = on and not strange and (moves or abs(float(setpoint) - wanted_k) <= READ_BACK_K)
-        if action == "hold" and not as_set:
-            return Verdict(
-                state="partial",
-                why=f"it does not control to {wanted_k:g} K any more, and keeps no record of how long it did",
-                achieved={"temperature": Amount(float(now_k), "K")},
-            )
-        if not as_set:
-            return Verdict(state="not_begun", why="setpoint and heater range are not as asked for")
-        if action == "hold" or moves:
-            return Verdict(state="running", why="its setpoint moves" if moves else f"it controls to {wanted_k:g} K")
-        return Verdict(state="done", why="setpoint and heater range are as asked for")
+        if as_set and moves:
+            return Verdict(state="running", why="its setpoint moves")
+        return self.became(
+            action, act, written(wanted_k, "K"), as_set, lambda: {"temperature": Amount(float(now_k), "K")}
+        )
 
     def stop(self) -> None:
         """Switch the heater off; harmless twice. Raises InstrumentFault when it stays on."""

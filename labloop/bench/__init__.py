@@ -19,7 +19,7 @@ from .errors import (
 )
 from .framing import EnclosedFramer, FixedFramer, LineCodec, LineFramer, shown
 from .gate import Gate, NoRoom, NotYet, Wish
-from .holding import Hold, hold_settings
+from .holding import Hold, HoldingDriver, hold_expected, hold_settings
 from .in_process import InProcessLink, InProcessMessageLink
 from .instrument import (
     Action,
@@ -69,6 +69,7 @@ __all__ = [
     "Expected",
     "FixedFramer",
     "Hold",
+    "HoldingDriver",
     "Identity",
     "InProcessLink",
     "InProcessMessageLink",
@@ -103,6 +104,7 @@ __all__ = [
     "declare",
     "drawn",
     "driver_class",
+    "hold_expected",
     "hold_settings",
     "load_class",
     "open_lab",

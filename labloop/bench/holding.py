@@ -7,14 +7,15 @@ before, and is still within its tolerance now that somebody looks again; how muc
 what it achieved. A hold that was not reached when it was seen last counts from when it is seen to be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
-from labloop.campaign.events import Amount, Value
+from labloop.campaign.events import Amount, Reading, Value
 
+from .driver import Driver
 from .errors import InstrumentFault
-from .instrument import Setting
+from .instrument import Expected, Progress, Setting, Verdict
 from .settings import written
 
 
@@ -32,6 +33,16 @@ def hold_settings(temperature: Setting, reach_by_s: float) -> tuple[Setting, ...
             required=False, doc="how long reaching it may take",
         ),
     )  # fmt: skip
+
+
+def hold_expected(
+    values: Mapping[str, Value], way_s: float, argument: str = "temperature_c", unit: str = "degC"
+) -> Expected:
+    """What a hold will take: the way there, no longer than it may take, and its time."""
+    return Expected(
+        duration_s=min(way_s, float(values["reach_by_s"])) + float(values["time_s"]),
+        achieved={"temperature": Amount(float(values[argument]), unit)},
+    )
 
 
 @dataclass(slots=True)
@@ -69,6 +80,25 @@ class Hold:
             self.reached_s = elapsed_s
         return self.time_s - (elapsed_s - self.reached_s)
 
+    def look(
+        self, now: float, elapsed_s: float, readings: Mapping[str, Reading], every_s: float,
+        first_s: float | None = None, *, remembers: bool = True,
+    ) -> Progress:  # fmt: skip
+        """One look at it, for progress(). Raises InstrumentFault when it is not reached in time.
+
+        ``every_s``: how often it is worth looking; ``first_s``: as long as it is not reached. ``remembers``: whether
+        another process can take it up again.
+        """
+        left_s = self.left_s(now, elapsed_s)
+        unreached_s = every_s if first_s is None else first_s
+        return Progress(
+            done=left_s is not None and left_s <= 0.0,
+            achieved=self.achieved(now, elapsed_s),
+            readings=readings,
+            again_in_s=unreached_s if left_s is None else min(max(left_s, 0.0), every_s),
+            kept=self.kept() if remembers else {},
+        )
+
     def kept(self) -> dict[str, Amount]:
         """What another process needs to know to take it up again."""
         return {} if self.reached_s is None else {"reached": Amount(self.reached_s, "s")}
@@ -97,3 +127,39 @@ class Hold:
             if self.unwatched_s:
                 found["unwatched"] = Amount(self.unwatched_s, "s")
         return found
+
+
+class HoldingDriver(Driver):
+    """A driver that holds something. ``hold_unit``: of the temperature that a hold is rejoined with."""
+
+    hold_unit: ClassVar[str] = "degC"
+    _hold: Hold | None = None
+
+    def rejoin(
+        self, action: str, settings: Mapping[str, Value], act: str, kept: Mapping[str, Amount], elapsed_s: float,
+        unwatched_s: float,
+    ) -> None:  # fmt: skip
+        """A hold that goes on: what it was set to is known, and what happened() read back."""
+        self.act = act
+        self._hold = Hold.again(settings, kept, elapsed_s, unwatched_s, unit=self.hold_unit)
+
+    def became(
+        self, action: str, act: str, what: str, as_asked: bool | None,
+        achieved: Callable[[], Mapping[str, Amount]] = dict,
+    ) -> Verdict:  # fmt: skip
+        """What became of an act, by what was read back; how long a hold lasted, no instrument knows.
+
+        ``what`` it was to keep, in words. ``as_asked``: whether it does; None: it does not say. ``achieved`` is only
+        asked for when a hold was cut short.
+        """
+        if action != "hold":
+            why = f"it is {'' if as_asked else 'not ' if as_asked is False else 'not known to be '}set to {what}"
+            return Verdict(state="done" if as_asked else "not_begun", why=why)
+        if self._hold is not None and act == self.act and not self._hold.started:
+            return Verdict(state="not_begun", why=f"it was never told to keep {what}")
+        if as_asked is None:
+            return Verdict(state="cannot_tell", why=f"it does not say whether it keeps {what}")
+        if as_asked:
+            return Verdict(state="running", why=f"it keeps {what}")
+        why = f"it does not keep {what} any more, and has no record of how long it did"
+        return Verdict(state="partial", why=why, achieved=achieved())

@@ -143,8 +143,7 @@ def _points(spec: CampaignSpec, space: Space) -> Iterator[Settings]:
             for _ in range(min(most, 8)):
                 point: Settings = {name: float(value) for name, value in zip(polytope.names, row, strict=True)}
                 point.update({name: next(cycle) for name, cycle in cycles.items()})
-                active = set(space.active(point))
-                yield {name: value for name, value in point.items() if name in active}
+                yield space.kept(point)
     yield from space.sample(RANDOM_POINTS, _SEED)
 
 
@@ -165,13 +164,22 @@ def _over(
             found = amount(setting, values)
         except SpecError as error:
             at = ", ".join(f"{key} = {value}" for key, value in settings.items())
-            raise SpecError(f"{spec.complaint(step.path_of(name), str(error))} (at {at})") from error
+            rule = _without(space, setting, settings) or str(error)
+            raise SpecError(f"{spec.complaint(step.path_of(name), rule)} (at {at})") from error
         if not isinstance(found.value, float):
             continue
         if seen is None:
             seen = _Seen(found.unit, found.value, found.value, settings, settings)
         seen.see(convert(found.value, found.unit, seen.unit), settings)
     return seen
+
+
+def _without(space: Space, setting: Setting, settings: Settings) -> str:
+    """Say which parameter of a setting is not active here, and what to do; "": that is not it."""
+    for name in sorted(getattr(setting, "names", frozenset()) & set(space.names) - set(settings)):
+        condition = space.parameters[name].active_when
+        return f"{name} has no value where `{condition}` does not hold. Write `when: {condition}` beside the step"
+    return ""
 
 
 def _climb(space: Space, polytope: Polytope, setting: Setting, seen: _Seen) -> None:

@@ -82,6 +82,13 @@ class Space:
                 found.append(name)
         return found
 
+    def kept(self, settings: Mapping[str, Value]) -> Settings:
+        """The settings without those of parameters that are not active, nor of what hangs on these in turn."""
+        left = dict(settings)
+        while len(active := {name for name in self.active(left) if name in left}) < len(left):
+            left = {name: value for name, value in left.items() if name in active}
+        return left
+
     def contains(self, settings: Mapping[str, Value]) -> list[str]:
         """Say why settings are not in the space, one sentence each; empty when they are. Tolerance 1e-9, relative."""
         broken = [
@@ -131,9 +138,7 @@ class Space:
 
     def decode(self, point: Sequence[float]) -> Settings:
         """A point of the unit cube as settings, on the grids, what is not active left out."""
-        settings = {name: self._decoded(name, u) for name, u in zip(self.names, point, strict=True)}
-        active = set(self.active(settings))
-        return {name: value for name, value in settings.items() if name in active}
+        return self.kept({name: self._decoded(name, u) for name, u in zip(self.names, point, strict=True)})
 
     def round(self, settings: Mapping[str, Value]) -> Settings:
         """The nearest settings within bounds, on the grids, and on the mixtures' sums; inactive ones left out."""
@@ -145,8 +150,7 @@ class Space:
                 for name in mixture.mixture:
                     if name in rounded:
                         rounded[name] = float(rounded[name]) * mixture.sum / total
-        active = set(self.active(rounded))
-        return {name: value for name, value in rounded.items() if name in active}
+        return self.kept(rounded)
 
     def _encoded(self, name: str, value: Value) -> float:
         parameter = self.parameters[name]

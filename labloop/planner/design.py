@@ -26,6 +26,7 @@ WORST_ACCEPTANCE = 1 / 50
 # Steps of the walk between two points kept, for each dimension: enough to forget the last point in a simplex of 8.
 WALK_STEPS = 10
 POOL = 512
+WALKS = 16  # ways to choose the components of sparse mixtures in a pool
 # What a space with constraints that no linear form can say may cost before it counts as empty.
 MOST_DRAWS = 200_000
 
@@ -169,7 +170,7 @@ def spread(encoding: Encoding, block: Array) -> Array:
     for index, column in enumerate(encoding.columns):
         if (levels := column.levels) is not None:
             out[:, index] = column.level(np.minimum(np.floor(block[:, index] * levels), levels - 1))
-    return out
+    return encoding.presence.settled(out)
 
 
 def _acceptance(encoding: Encoding, seed: int) -> float:
@@ -184,7 +185,7 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
     round_ = 0
     while True:
         generator = np.random.default_rng([seed, round_])
-        walked = hit_and_run(encoding, POOL, generator)
+        walked = _walked(encoding, generator)
         pool = spread(encoding, generator.random(walked.shape))
         moved = [index for index, column in enumerate(encoding.columns) if column.is_linear]
         pool[:, moved] = walked[:, moved]
@@ -194,13 +195,45 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
         round_ += 1
 
 
-def hit_and_run(encoding: Encoding, count: int, generator: np.random.Generator) -> Array:
-    """``count`` points of {A u <= b, E u = f, 0 <= u <= 1}, near uniform. Raises NothingLeftError when it is empty."""
+def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
+    """POOL points inside the linear constraints; of sparse mixtures by what is in them, each walk with its own."""
+    if not encoding.presence.sparse:
+        return hit_and_run(encoding, POOL, generator)
+    walked: list[Array] = []
+    for _ in range(4 * WALKS):
+        low, high = np.zeros(encoding.dimension), np.ones(encoding.dimension)
+        for mixture in encoding.presence.sparse:
+            few, many = mixture.sizes
+            columns = np.array(mixture.columns)
+            there = generator.choice(columns, generator.integers(few, many + 1), replace=False)
+            high[columns], high[there], low[there] = 0.0, 1.0, mixture.least
+        try:
+            walked.append(hit_and_run(encoding, POOL // WALKS, generator, low, high))
+        except NothingLeftError:
+            continue  # no point has just these components
+        if len(walked) == WALKS:
+            break
+    if not walked:
+        raise NothingLeftError("no settings keep all the linear constraints with so few components: loosen one of them")
+    return np.concatenate(walked)
+
+
+def hit_and_run(
+    encoding: Encoding, count: int, generator: np.random.Generator, low: Array | None = None, high: Array | None = None
+) -> Array:
+    """``count`` points of {A u <= b, E u = f, low <= u <= high}, near uniform; by default the unit cube's.
+
+    Raises NothingLeftError when it is empty.
+    """
     a, b = encoding.halfspaces()
     e, f = encoding.equalities()
     d = encoding.dimension
-    a = np.vstack([a, np.eye(d), -np.eye(d)])
-    b = np.concatenate([b, np.ones(d), np.zeros(d)])
+    low, high = np.zeros(d) if low is None else low, np.ones(d) if high is None else high
+    fixed = np.eye(d)[high <= low]
+    e, f = np.concatenate([e, fixed]), np.concatenate([f, fixed @ low])
+    free = np.eye(d)[high > low]
+    a = np.vstack([a, free, -free])
+    b = np.concatenate([b, free @ high, -(free @ low)])
     basis = null_space(e) if len(e) else np.eye(d)
     # The centre of the largest ball inside (in the flat that the equalities leave) is where all walks start.
     reach = np.linalg.norm(a @ basis, axis=1)

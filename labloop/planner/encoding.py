@@ -5,6 +5,8 @@
     ordered  ranked choices: u = rank/(k - 1)
     label    unordered choices: the index itself, 0 .. k - 1. Models see it through a Hamming kernel, never as a number
 
+A parameter that is not active at a point has no value there, and its coordinate is ``absent`` (see presence.py).
+
 A campaign that brings a table of candidates has its rows as its only points; they are encoded once, as one array, and
 given back exactly as they stand in the table. Linear constraints are kept twice: over values (checked on whole arrays,
 right for every column) and, where all their columns are linear in u, as A u <= b and E u = f for optimizers.
@@ -20,6 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from labloop.campaign.events import Value
 
+from .presence import MIDDLE, Presence
+
 Array = NDArray[np.float64]
 Settings = dict[str, Value]
 
@@ -28,6 +32,8 @@ Settings = dict[str, Value]
 RESOLUTION = 1e-6
 # Relative slack of a linear constraint, a little inside what Space.contains forgives (1e-9).
 SLACK = 5e-10
+# Passes of putting shares on their sum and back above their least ones; each halves what is left over and more.
+PASSES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,7 @@ class Column:
     """One parameter as one number. ``step`` is set for grids, ``values`` for choices.
 
     unlike: what is known of how far apart unordered choices are, k x k each, 1 in the mean; described: by what.
+    optional: it has a value at some points only.
     """
 
     name: str
@@ -47,6 +54,12 @@ class Column:
     values: tuple[Value, ...] = ()
     unlike: tuple[Array, ...] = field(default=(), compare=False, repr=False)
     described: str = ""
+    optional: bool = False
+
+    @property
+    def absent(self) -> float:
+        """The coordinate where it has no value: of unordered choices one more index."""
+        return float(len(self.values)) if self.kind == "label" else MIDDLE
 
     @property
     def levels(self) -> int | None:
@@ -158,6 +171,7 @@ class Encoding:
     constraints: tuple[Linear, ...] = ()
     table: Sequence[Mapping[str, Value]] | None = None
     allowed: Callable[[Settings], bool] | None = None
+    presence: Presence = field(default_factory=Presence)
     rows: Array | None = None
     _weights: Array = field(init=False)
     _order: NDArray[np.intp] | None = field(init=False, default=None)
@@ -207,36 +221,45 @@ class Encoding:
         return float(np.prod([float(column.levels or 1) for column in self.columns]))
 
     def encode(self, settings: Sequence[Mapping[str, Value]]) -> Array:
-        """Settings as points, n x d. Raises KeyError for a parameter or choice that is missing."""
+        """Settings as points, n x d. Raises KeyError for a choice, or a parameter that counts, that is missing."""
         if not settings:
             return np.empty((0, len(self.columns)))
-        return np.column_stack([column.encode([row[column.name] for row in settings]) for column in self.columns])
+        points = np.column_stack([self._encoded(column, settings) for column in self.columns])
+        if self.presence.conditions is None:
+            return points
+        missing = np.array([[column.name not in row for column in self.columns] for row in settings])
+        out = self.presence.conditions.out(points)
+        if np.any(missing & ~out):
+            raise KeyError(next(self.names[column] for column in np.flatnonzero(np.any(missing & ~out, axis=0))))
+        return self.presence.conditions.settled(points)
+
+    def _encoded(self, column: Column, settings: Sequence[Mapping[str, Value]]) -> Array:
+        if not column.optional:
+            return column.encode([row[column.name] for row in settings])
+        has = np.array([column.name in row for row in settings])
+        out = np.full(len(settings), column.absent)
+        out[has] = column.encode([row[column.name] for row in settings if column.name in row])
+        return out
 
     def decode(self, point: Array) -> Settings:
         """A point as plain settings, rounded, with the sums of equality constraints kept exactly."""
         if self.rows is not None and self.table is not None:
             return dict(self.table[self.find(point)[0]])
-        settings = {column.name: column.decode(float(u)) for column, u in zip(self.columns, point, strict=True)}
+        still = self.presence.still(point[None, :])[0]
+        low = self.presence.least(point[None, :])[0]
+        settings: Settings = {}
+        real: dict[str, tuple[float, float]] = {}  # what moves, and how far
+        for column, u, stands, least in zip(self.columns, point, still, low, strict=True):
+            value = column.low if stands and not column.optional else column.decode(float(u))
+            if column.kind == "real" and not stands:
+                real[column.name] = (float(column.to_value(least)) if least else column.low, column.high)
+                value = max(float(value), real[column.name][0])
+            if not (stands and column.optional):
+                settings[column.name] = value
         for constraint in self.constraints:
             if constraint.equality:
-                self._settle(settings, constraint)
+                _settle(settings, constraint, real)
         return settings
-
-    def _settle(self, settings: Settings, constraint: Linear) -> None:
-        """Let the real column with most room take what rounding left over of an equality."""
-        real = {column.name: column for column in self.columns if column.kind == "real"}
-        free = [name for name, factor in constraint.coefficients.items() if factor and name in real]
-        free.sort(key=lambda name: min(float(settings[name]) - real[name].low, real[name].high - float(settings[name])))
-        left = constraint.bound - sum(
-            factor * float(settings[name]) for name, factor in constraint.coefficients.items()
-        )
-        for name in reversed(free):
-            wanted = float(settings[name]) + left / constraint.coefficients[name]
-            taken = float(f"{min(max(wanted, real[name].low), real[name].high):.12g}")
-            left -= (taken - float(settings[name])) * constraint.coefficients[name]
-            settings[name] = taken
-            if abs(left) <= SLACK * max(abs(constraint.bound), 1e-12):
-                return
 
     def find(self, point: Array) -> list[int]:
         """The rows of the table that are this point (the table may hold it more than once)."""
@@ -258,10 +281,23 @@ class Encoding:
     def snap(self, points: Array) -> Array:
         """The nearest points of the columns, n x d; real columns then meet the equalities, as near as can be."""
         out = np.column_stack([column.snap(points[:, index]) for index, column in enumerate(self.columns)])
+        out = self.presence.settled(out)
         e, f = self.equalities()
-        real = [index for index, column in enumerate(self.columns) if column.kind == "real" and column.is_linear]
-        if len(f) and real:
-            out[:, real] = np.clip(out[:, real] + (f - out @ e.T) @ np.linalg.pinv(e[:, real]).T, 0.0, 1.0)
+        real = np.array([column.kind == "real" and column.is_linear for column in self.columns])
+        if not len(f) or not real.any():
+            return out
+        moves = real & ~self.presence.still(out)
+        low = self.presence.least(out)
+        patterns, which = np.unique(moves, axis=0, return_inverse=True)
+        for at, pattern in enumerate(patterns):
+            rows = np.flatnonzero(which == at)
+            back = np.linalg.pinv(e[:, pattern]).T
+            for _ in range(PASSES if self.presence else 1):
+                left = f - out[rows] @ e.T
+                if self.presence and np.all(np.abs(left) <= SLACK):
+                    break
+                moved = out[np.ix_(rows, pattern)] + left @ back
+                out[np.ix_(rows, pattern)] = np.clip(moved, low[np.ix_(rows, pattern)], 1.0)
         return out
 
     def values(self, points: Array) -> Array:
@@ -277,7 +313,7 @@ class Encoding:
 
     def is_inside(self, points: Array, margin: float = 0.0) -> NDArray[np.bool_]:
         """Which points keep the linear constraints, with ``margin`` (share of their scale) to spare on inequalities."""
-        inside = np.ones(len(points), dtype=bool)
+        inside = self.presence.keeps(points)
         if not self.constraints or not len(points):
             return inside
         values = self.values(points)
@@ -324,4 +360,22 @@ class Encoding:
         """Every point of a discrete space that keeps the constraints, N x d, in lexical order."""
         axes = [column.level(np.arange(column.levels or 1)) for column in self.columns]
         points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+        if self.presence.conditions is not None:  # what does not count makes no points of its own
+            points = np.unique(self.presence.settled(points), axis=0)
         return points[self.is_inside(points)]
+
+
+def _settle(settings: Settings, constraint: Linear, real: Mapping[str, tuple[float, float]]) -> None:
+    """Let the real columns with most room take what rounding left over of an equality."""
+    free = [name for name, factor in constraint.coefficients.items() if factor and name in real]
+    free.sort(key=lambda name: min(float(settings[name]) - real[name][0], real[name][1] - float(settings[name])))
+    left = constraint.bound - sum(
+        factor * float(settings[name]) for name, factor in constraint.coefficients.items()
+    )
+    for name in reversed(free):
+        wanted = float(settings[name]) + left / constraint.coefficients[name]
+        taken = float(f"{min(max(wanted, real[name][0]), real[name][1]):.12g}")
+        left -= (taken - float(settings[name])) * constraint.coefficients[name]
+        settings[name] = taken
+        if abs(left) <= SLACK * max(abs(constraint.bound), 1e-12):
+            return

@@ -1,5 +1,7 @@
 """A campaign's spec as the planner needs it: columns, linear constraints, goals, and what ``engine:`` forces."""
 
+from collections.abc import Iterator
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,11 @@ from . import molecules
 from .encoding import Array, Column, Encoding, Linear, Settings
 from .goals import Goal
 from .planner import SAMPLED, Engine, Problem, plan
+from .presence import Conditions, Presence, Sparse
 from .proposal import Proposal
 from .search import Effort
 
+MANY = 2**31
 _WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED}
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
@@ -37,14 +41,16 @@ def propose(spec: CampaignSpec, state: CampaignState, count: int = 1, first: int
 def read_problem(spec: CampaignSpec) -> Problem:
     """Read the planner's part of a campaign. Raises SpecError for what it cannot do (yet), with the way out."""
     space = Space(spec)
-    faults = [*_not_yet(spec, space), *_engine_faults(spec)]
+    faults = [*_not_yet(space), *_engine_faults(spec)]
     if faults:
         raise SpecError(*faults)
+    columns = tuple(_column(name, parameter) for name, parameter in space.parameters.items())
     encoding = Encoding(
-        tuple(_column(name, parameter) for name, parameter in space.parameters.items()),
+        columns,
         tuple(Linear(line.coefficients, line.bound, line.sense == "==") for line in space.linear_constraints()),
         table=space.candidates,
         allowed=_allowed(space) if space.nonlinear else None,
+        presence=Presence(tuple(_sparse(space)), _conditions(space, columns)),
     )
     objective = Objective(spec)
     pareto = objective.pareto
@@ -58,7 +64,34 @@ def read_problem(spec: CampaignSpec) -> Problem:
     )
 
 
+def _sparse(space: Space) -> Iterator[Sparse]:
+    """The mixtures of which not everything may be there, or not in any amount."""
+    for mixture in space.mixtures.values():
+        least = (mixture.at_least or 0.0) / mixture.sum
+        most = min(mixture.at_most or len(mixture.mixture), floor(1.0 / least + 1e-9) if least else MANY)
+        if most < len(mixture.mixture) or least:
+            yield Sparse(tuple(map(space.names.index, mixture.mixture)), min(most, len(mixture.mixture)), least)
+
+
+def _conditions(space: Space, columns: tuple[Column, ...]) -> Conditions | None:
+    """Which parameters count where."""
+    asked = {name: one.active_when for name, one in space.parameters.items() if one.active_when is not None}
+    if not asked:
+        return None
+    spoken = set[str]().union(*(condition.names for condition in asked.values())) & set(space.names)
+    parents = tuple(sorted(map(space.names.index, spoken)))
+    children = tuple(map(space.names.index, asked))
+
+    def inactive(point: Array) -> list[bool]:
+        values = {columns[at].name: columns[at].decode(float(point[at])) for at in parents}
+        active = space.active(space.kept(values))
+        return [columns[at].name not in active for at in children]
+
+    return Conditions(parents, children, tuple(columns[at].absent for at in children), inactive)
+
+
 def _column(name: str, parameter: Parameter) -> Column:
+    optional = parameter.active_when is not None
     if isinstance(parameter, Range):
         return Column(
             name,
@@ -68,11 +101,12 @@ def _column(name: str, parameter: Parameter) -> Column:
             log=parameter.scale == "log",
             step=parameter.stride or 0.0,
             integer=parameter.integer,
+            optional=optional,
         )
     if parameter.ordered:
-        return Column(name, "ordered", values=parameter.values)
+        return Column(name, "ordered", values=parameter.values, optional=optional)
     described, unlike = _described(parameter)
-    return Column(name, "label", values=parameter.values, unlike=unlike, described=described)
+    return Column(name, "label", values=parameter.values, unlike=unlike, described=described, optional=optional)
 
 
 def _described(parameter: Parameter) -> tuple[str, tuple[Array, ...]]:
@@ -109,19 +143,10 @@ def _allowed(space: Space) -> Any:
     return allowed
 
 
-def _not_yet(spec: CampaignSpec, space: Space) -> list[str]:
+def _not_yet(space: Space) -> list[str]:
     faults = []
     if not space.names:
         faults.append("parameters: there are none, so nothing can be proposed. Write at least one")
-    for name, parameter in space.parameters.items():
-        if parameter.active_when is not None:
-            place = ("parameters", name, "active_when")
-            faults.append(spec.complaint(place, "is not planned for yet. Part the campaign, one for each condition"))
-    for name, mixture in space.mixtures.items():
-        for key in ("at_most", "at_least"):
-            if getattr(mixture, key) is not None:
-                rule = "is not planned for yet. Leave it out, or list the mixtures as candidates"
-                faults.append(spec.complaint(("parameters", name, key), rule))
     return faults
 
 

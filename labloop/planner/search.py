@@ -128,11 +128,11 @@ class _Climb:
     def from_starts(self, starts: Array) -> Array:
         """Climb from each start; the ends, free, in the starts' order."""
         points, scores = starts, self.acquisition.of_rows(starts)
-        for _ in range(ROUNDS if self.stepping else 1):
+        for _ in range(ROUNDS if self.stepping or self.encoding.presence.sparse else 1):
             before = scores
             if self.moving:
                 points, scores = self._better(points, scores, self.encoding.snap(self._gradient(points)))
-            if self.stepping:
+            if self.stepping or self.encoding.presence.sparse:
                 points, scores = self._neighbour(points, scores)
             if np.all(scores <= before + 1e-6):
                 break
@@ -178,7 +178,7 @@ class _Climb:
             starts[:, moving].ravel(),
             jac=True,
             method="SLSQP" if constrained else "L-BFGS-B",
-            bounds=[(0.0, 1.0)] * (count * len(moving)),
+            bounds=self._bounds(starts),
             constraints=self._forms(starts) if constrained else (),
             options={"maxiter": self.effort.iterations},
         )
@@ -186,6 +186,16 @@ class _Climb:
         if np.all(np.isfinite(ended.x)):
             ends[:, moving] = np.clip(ended.x.reshape(count, -1), 0.0, 1.0)
         return ends
+
+    def _bounds(self, starts: Array) -> list[tuple[float, float]]:
+        """Of the moving columns of each start; what does not count there stands still."""
+        presence = self.encoding.presence
+        if not presence:
+            return [(0.0, 1.0)] * (len(starts) * len(self.moving))
+        still = presence.still(starts)
+        low = np.where(still, starts, presence.least(starts))[:, self.moving].ravel()
+        high = np.where(still, starts, 1.0)[:, self.moving].ravel()
+        return list(zip(low, high, strict=True))
 
     def _forms(self, starts: Array) -> list[dict[str, object]]:
         """The linear constraints of all starts together, with what the fixed columns take already counted in."""
@@ -220,6 +230,7 @@ class _Climb:
                     other = point.copy()
                     other[index] = column.level(level)
                     out.append(other)
+        out += self.encoding.presence.neighbours(point)
         # Snapped, so that the real columns make up for what a grid's step took from an equality.
         return self.encoding.snap(np.array(out).reshape(-1, self.encoding.dimension))
 

@@ -214,9 +214,17 @@ def unlike(encoding: Encoding) -> tuple[tuple[int, ...], tuple[Array, ...], LogN
     """
     labels, matrices, parts = [], [], []
     for index in encoding.labels:
-        ways = [hamming(len(encoding.columns[index].values)), *encoding.columns[index].unlike]
+        column = encoding.columns[index]
+        ways = [hamming(len(column.values)), *column.unlike]
+        if column.optional:  # one more index, as unlike all others as they are in the mean
+            ways = [np.pad(way, (0, 1), constant_values=1.0) - _corner(len(way)) for way in ways]
         labels += [index] * len(ways)
         matrices += ways
         parts += [len(ways)] * len(ways)
     loc = HAMMING_LOC + 0.5 * np.log(max(len(encoding.labels), 1)) + np.log(np.array(parts, dtype=float))
     return tuple(labels), tuple(matrices), LogNormal(loc, np.full(len(parts), HAMMING_SCALE))
+
+
+def _corner(levels: int) -> Array:
+    """1 in the last place of the diagonal, with one more index than ``levels``."""
+    return np.diag(np.append(np.zeros(levels), 1.0))

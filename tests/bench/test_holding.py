@@ -2,7 +2,7 @@
 
 import pytest
 
-from labloop.bench import Amount, Hold, InstrumentFault, Setting, hold_settings
+from labloop.bench import Amount, Hold, HoldingDriver, InstrumentFault, Reading, Setting, hold_expected, hold_settings
 
 TEMPERATURE = Setting(name="temperature", argument="temperature_c", unit="degC", low=0.0, high=100.0)
 
@@ -81,3 +81,58 @@ def test_a_hold_that_is_found_left_begins_anew():
     it = Hold.again(SETTINGS, {"reached": Amount(10.0, "s")}, 25.0, 12.0)
     assert it.left_s(30.0, 25.0) is None and it.kept() == {}
     assert it.left_s(40.0, 30.0) == 30.0 and "unwatched" not in it.achieved(40.0, 30.0)
+
+
+def test_a_look_says_when_the_next_is_worth_while_and_what_another_process_needs():
+    it, seen = hold(), {"temperature": Reading(value=40.0, unit="degC")}
+    first = it.look(20.0, 1.0, seen, every_s=5.0, first_s=0.5)
+    assert (first.done, first.again_in_s, first.kept) == (False, 0.5, {}) and first.readings == seen
+    assert it.look(20.0, 2.0, seen, every_s=5.0).again_in_s == 5.0
+    assert it.look(40.0, 10.0, seen, every_s=5.0).kept == {"reached": Amount(10.0, "s")}
+    assert it.look(40.0, 37.0, seen, every_s=5.0).again_in_s == 3.0, "no later than its end"
+    assert not it.look(40.0, 37.0, seen, every_s=5.0, remembers=False).kept
+    last = it.look(40.0, 40.0, seen, every_s=5.0)
+    assert last.done and last.achieved == {"temperature": Amount(40.0, "degC"), "time": Amount(30.0, "s")}
+
+
+def test_what_a_hold_will_take():
+    values = {"temperature_k": 77.0, "time_s": 30.0, "reach_by_s": 60.0}
+    found = hold_expected(values, 40.0, "temperature_k", "K")
+    assert found.duration_s == 70.0 and found.achieved == {"temperature": Amount(77.0, "K")}
+    assert hold_expected(values, 80.0, "temperature_k", "K").duration_s == 90.0, "no longer than it may take"
+
+
+def driver(act="act-1", **more):
+    it = HoldingDriver(None)
+    it.act, it._hold = act, hold(**more)
+    return it
+
+
+def test_a_hold_is_taken_up_again_in_the_drivers_unit():
+    it = HoldingDriver(None)
+    it.hold_unit = "K"
+    it.rejoin("hold", SETTINGS, "act-7", {"reached": Amount(10.0, "s")}, 25.0, 12.0)
+    assert it.act == "act-7" and (it._hold.unit, it._hold.reached_s, it._hold.started) == ("K", 10.0, True)
+
+
+@pytest.mark.parametrize(
+    ("action", "started", "act", "as_asked", "state"),
+    [
+        ("control", False, "act-1", True, "done"),
+        ("control", True, "act-1", False, "not_begun"),
+        ("control", True, "act-1", None, "not_begun"),
+        ("hold", False, "act-1", True, "not_begun"),
+        ("hold", False, "act-2", True, "running"),  # begun in another process
+        ("hold", True, "act-1", True, "running"),
+        ("hold", True, "act-1", None, "cannot_tell"),
+        ("hold", True, "act-1", False, "partial"),
+        ("hold", False, "act-2", False, "partial"),
+    ],
+)
+def test_what_became_of_an_act_that_holds(action, started, act, as_asked, state):
+    asked = []
+    found = driver(started=started).became(
+        action, act, "40 degC", as_asked, lambda: asked.append(1) or {"temperature": Amount(39.0, "degC")}
+    )
+    assert found.state == state and "40 degC" in found.why
+    assert bool(asked) == bool(found.achieved) == (state == "partial"), "the instrument is asked no more than it must"

@@ -263,7 +263,8 @@ def test_a_programme_is_reset_though_the_remote_setpoint_is_refused():
     it.device._write = lambda number, value, now_s: write(9999 if number == 26 else number, value, now_s)
     it.driver.stop()
     assert it.device.program.state == 0
-    assert it.happened("off", {}, {}, "act-2").state == "done"
+    it.device.remote_c = 500.0
+    assert it.happened("off", {}, {}, "act-2").state == "done", "nobody follows the remote setpoint"
 
 
 def test_a_driver_that_cannot_be_opened_can_reset_the_programme():

@@ -110,7 +110,6 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, engine={"acquisition": "LogEI"}), "acquisition.*must be one of qLogNEI, qLogNEHVI"),
         (campaign(LINE, engine={"acquisition": "qLogNEHVI"}), "not for these goals. Write qLogNEI,"),
         (campaign(LINE, FRONT, engine={"acquisition": "qLogNEI"}), "not for these goals. Write qLogNEHVI,"),
-        (campaign({"m": {"mixture": ["A", "B"], "at_most": 1}}), "at_most.*is not planned for yet"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_its_place(written: dict, complaint: str) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from campaigns import ROOT, go, records
 from labloop.campaign import state as s
+from labloop.campaign.spec import read_lab, read_spec
+from labloop.runner.check import check
 
 CAMPAIGN = """
 labloop: 1
@@ -171,3 +173,55 @@ def test_ten_kinds_of_instrument_several_on_shared_lines(tmp_path: Path) -> None
     assert acted >= {
         "pump_agno3", "nitrogen", "argon", "quench", "jacket", "hotplate", "balance", "ph", "smu", "spectrometer",
     }  # fmt: skip
+
+
+UNDER = """
+labloop: 1
+campaign: under
+lab: {lab}
+parameters:
+  mode: {{choices: [slow, fast]}}
+  q: {{range: [200, 900], unit: uL/min, active_when: mode == fast}}
+  blend: {{mixture: [A, B, C], sum: 100, unit: percent, at_most: 2, at_least: 10}}
+outcomes:
+  loss: {{goal: minimize, from: spectrum, analysis: distance_to_target, target: {target}}}
+trial:
+  - pump_water.dispense: {{rate: 300 uL/min, time: 20 s}}
+  - pump_seed.dispense: {{rate: $q, time: 20 s}}
+    when: mode == fast
+  - pump_tsc.dispense: {{rate: 500 uL/min * $A, time: 20 s}}
+    when: A > 0
+  - spectrometer.measure: {{integration: 100 ms, save_as: spectrum}}
+cleanup:
+  - spectrometer.rinse: {{}}
+design: {{initial: {{trials: 4}}}}
+budget: {{trials: 7}}
+"""
+
+
+def test_what_does_not_count_is_neither_proposed_nor_done(tmp_path: Path) -> None:
+    campaign = tmp_path / "under.yaml"
+    lab, target = ROOT / "campaigns" / "lab.yaml", ROOT / "campaigns" / "target_spectrum.csv"
+    campaign.write_text(UNDER.format(lab=lab, target=target))
+    run = tmp_path / "run"
+    assert go(run, 7, virtual=True, campaign=campaign) == 0
+    state = s.fold(records(run))
+    done = {
+        number: {(step.begun.instrument, step.begun.action) for step in trial.steps}
+        for number, trial in state.trials.items()
+    }
+    for number, trial in state.trials.items():
+        assert ("q" in trial.settings) == (trial.settings["mode"] == "fast")
+        assert (("pump_seed", "dispense") in done[number]) == (trial.settings["mode"] == "fast")
+        assert (("pump_tsc", "dispense") in done[number]) == (float(trial.settings["A"]) > 0)
+        there = [float(trial.settings[name]) for name in "ABC" if float(trial.settings[name]) > 0]
+        assert len(there) <= 2 and min(there) >= 10 and abs(sum(there) - 100) < 1e-9
+    assert {trial.settings["mode"] for trial in state.trials.values()} == {"slow", "fast"}
+
+
+def test_a_step_without_its_condition_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    campaign = tmp_path / "under.yaml"
+    lab, target = ROOT / "campaigns" / "lab.yaml", ROOT / "campaigns" / "target_spectrum.csv"
+    campaign.write_text(UNDER.format(lab=lab, target=target).replace("    when: mode == fast\n", ""))
+    plan = check(read_spec(campaign), read_lab(lab))
+    assert [one for one in plan.complaints if "q has no value where `mode == fast` does not hold" in one]
