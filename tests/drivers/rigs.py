@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from labloop.bench import (
     Amount,
     InProcessLink,
     InProcessMessageLink,
     LinkError,
+    LinkInterrupted,
     Port,
     Progress,
     ProtocolError,
@@ -72,6 +75,24 @@ class Rig:
         self.driver.begin(action, self.driver.resolved(action, amounts), act)
         self.began_s = self.clock.now_s()
         return amounts
+
+    def begin_and_cut_after(self, said: str, action: str, act: str, **settings: tuple[Any, ...]) -> Verdict:
+        """Begin an action, interrupt the line when a command that starts so was said, stop; what became of it."""
+        exchange, driver = self.driver.exchange, self.driver
+
+        def cutting(codec: Any, command: Any, deadline_s: float) -> Any:
+            answer = exchange(codec, command, deadline_s)
+            if command.text.startswith(said):
+                self.port.link.interrupt()
+            return answer
+
+        driver.exchange = cutting
+        with pytest.raises(LinkInterrupted):
+            self.begin(action, act, **settings)
+        driver.exchange = exchange
+        self.port.link.resume()
+        driver.stop()
+        return self.happened(action, {name: Amount(*value) for name, value in settings.items()}, {}, act)
 
     def look(self) -> Progress:
         return self.driver.progress(self.clock.now_s() - self.began_s)

@@ -318,20 +318,7 @@ def test_a_stirrer_that_did_not_hear_that_it_is_to_stop_is_told_again():
 def test_a_set_value_that_acted_at_once_was_begun_though_nothing_came_after_it():
     it = rig()
     it.begin("heat", temperature=(60.0, "degC"))
-    tell = it.driver._tell
-
-    def cut(text):
-        tell(text)
-        if text == "OUT_SP_1 40.0":
-            it.port.link.interrupt()
-
-    it.driver._tell = cut
-    with pytest.raises(LinkError):
-        it.begin("hold", "act-2", **HOLD)
-    it.port.link.resume()
-    it.driver.stop()
-    amounts = {name: Amount(*value) for name, value in HOLD.items()}
-    assert it.happened("hold", amounts, {}, "act-2").state == "partial"
+    assert it.begin_and_cut_after("OUT_SP_1 40.0", "hold", "act-2", **HOLD).state == "partial"
 
 
 def test_a_lost_digit_is_asked_again():

@@ -235,20 +235,7 @@ def test_a_hold_that_was_never_started_is_not_begun():
 def test_a_working_temperature_that_acted_at_once_was_begun_though_nothing_came_after_it():
     it = rig()
     it.begin("control", temperature=(60.0, "degC"))
-    tell = it.driver._tell
-
-    def cut(text):
-        tell(text)
-        if text == "OUT_SP_00 40.00":
-            it.port.link.interrupt()
-
-    it.driver._tell = cut
-    with pytest.raises(LinkInterrupted):
-        it.begin("hold", "act-2", **HOLD)
-    it.port.link.resume()
-    it.driver.stop()
-    amounts = {name: Amount(*value) for name, value in HOLD.items()}
-    assert it.happened("hold", amounts, {}, "act-2").state == "partial"
+    assert it.begin_and_cut_after("OUT_SP_00 40.00", "hold", "act-2", **HOLD).state == "partial"
 
 
 def test_a_stop_that_does_nothing_is_not_believed():
