@@ -354,6 +354,7 @@ BenchEvent: TypeAlias = (
     BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
     | ContentsChanged | ByHand
     | QuestionOpened | QuestionClosed | CountersCleared | InstrumentAsked | InstrumentIdentified
+    | AlarmHeard
 )  # fmt: skip
 Event: TypeAlias = CampaignEvent | BenchEvent
 

@@ -77,6 +77,8 @@ class BenchState:
                     self.begun[name] = record.event
             case e.InstrumentAsked(instrument=name):
                 self.heard.setdefault(name, []).append(None)
+            case e.AlarmHeard(instrument=name, said=said):
+                self.heard.setdefault(name, []).append(said)
             case e.InstrumentIdentified(instrument=name, first_reply=said):
                 self.heard[name] = [*self.heard.get(name, ())[:-1], said]
             case e.ContentsChanged(place=place, sample=sample):

@@ -31,9 +31,9 @@ class HandAct:
 
     def __init__(
         self, station: Station, admission: Admission, begun: e.ByHand, permit: Permit, *,
-        write: Callable[[e.ByHand], None], make_safe: Callable[[str], list[str]],
+        write: Callable[[e.Fact], None], make_safe: Callable[[str], list[str]],
     ) -> None:  # fmt: skip
-        """``write`` puts the fact into the bench's book; ``make_safe`` says what went wrong on the way there."""
+        """``write`` puts a fact into the bench's book; ``make_safe`` says what went wrong on the way there."""
         self.begun = begun
         self.look = Progress(done=False)
         self._station, self._admission, self._permit = station, admission, permit
@@ -41,6 +41,7 @@ class HandAct:
         self._clock = admission.clock
         self._why_stopped = ""
         self._written = False
+        self._told = ""
         self.duration_s = self._station.declaration.expected(begun.action, permit.values).duration_s
         self.began_s = self._again_s = self._clock.now_s()
         self._call: Future[Any] = self._station.port.submit(self._station.driver.counters)
@@ -58,6 +59,7 @@ class HandAct:
 
     def turn(self, *, wait: bool = False) -> e.ByHand | None:
         """Go on as far as can be; the fact that ends it, once it has ended. ``wait``: for the exchange under way."""
+        self._tell()
         if self._clock.now_s() < self._again_s or not (wait or self._call.done()):
             return None
         try:
@@ -65,6 +67,7 @@ class HandAct:
             step = self._halt if self._why_stopped and self._next != self._halted else self._next
             return step(answer)
         except LabloopError as error:
+            self._tell()
             return self.fail(str(error))
 
     def fail(self, why: str) -> e.ByHand:
@@ -89,6 +92,13 @@ class HandAct:
         self._why_stopped, self._again_s = why, 0.0
 
     # --- one exchange after the other ---------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        """Write down what was told once, or lost (see Driver.alarm), whoever asked: before anything else is done."""
+        said = self._station.driver.alarm
+        if self._written and said and said != self._told:
+            self._told = said
+            self._write(e.AlarmHeard(instrument=self.begun.instrument, said=said))
 
     def _begin(self, counters: Mapping[str, e.Amount]) -> None:
         self.begun = msgspec.structs.replace(self.begun, before=dict(counters))

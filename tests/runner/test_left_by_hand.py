@@ -1,7 +1,8 @@
 """An act by hand whose process was killed is asked after by whoever has the bench next, once, and before all else."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Room:
         envelope = Envelope(self.spec, None, declare(self.spec))
         return HandBench(spec=self.spec, lab=lab, envelope=envelope, live=True, clock=self.clock)
 
-    def dispense(self, ran_s: float) -> None:
+    def dispense(self, ran_s: float) -> HandAct:
         """Begin an act, and leave it after ``ran_s``."""
         bench = self.comes()
         bench.lab.open()
@@ -72,6 +73,7 @@ class Room:
         for _ in range(3):
             assert act.turn() is None
         self.wait(ran_s)
+        return act
 
     def wait(self, seconds: float) -> None:
         self.clock.advance_to(self.clock.now_s() + seconds)
@@ -171,6 +173,51 @@ def test_who_is_killed_before_the_first_answer_is_written_down_has_lost_it(
             take_up(lab, room.book)
     (ended,) = take_up(room.comes().lab, room.book)
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED)
+
+
+def test_a_first_answer_that_is_lost_on_the_line_is_not_forgotten_when_the_next_one_is_well(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.dispense(60.0)
+    room.power_cut()
+    pump: Any = room.devices.devices["pump"]
+    hears = pump.receive
+    with monkeypatch.context() as lossy:
+        lossy.setattr(pump, "receive", lambda data, now_s: hears(data, now_s)[:0])
+        with pytest.raises(LinkError):
+            take_up(room.comes().lab, room.book)
+    (ended,) = take_up(room.comes().lab, room.book)
+    assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED), "it counts in full"
+
+
+@pytest.mark.parametrize("whose", ["its own look", "a look that is waited for", "the watch"])
+def test_an_alarm_that_was_told_while_it_ran_is_written_down_before_anything_else(
+    room: Room, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    act = room.dispense(60.0)
+    room.power_cut()
+    monkeypatch.setattr(act, "fail", lambda why: _killed())
+    if whose == "a look that is waited for":
+        monkeypatch.setattr(act._station.port, "submit", _Waited)
+    elif whose == "the watch":
+        act._station.driver.read()
+        monkeypatch.setattr(act, "_next", lambda _: _killed())
+    with pytest.raises(KeyboardInterrupt):
+        while act.turn(wait=True) is None:
+            room.wait(5.0)
+    (ended,) = take_up(room.comes().lab, room.book)
+    assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED), "it counts in full"
+
+
+class _Waited(Future[Any]):
+    """A call that is made when somebody waits for its answer."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__()
+        self._of = call
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self._of()
 
 
 def _killed() -> None:
