@@ -96,10 +96,13 @@ def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
     """
     with in_hand(bench, looks=True) as (book, _):
         ended = take_up(bench.lab, book, looks=True)
-        left = {one.instrument: f"{_whose(one)}: {one.failed or 'done'}" for one in ended}
-        for one in book.state.begun.values():
-            left[one.instrument] = f"{_whose(one)}: it still runs, or does not say what became of it"
+        left = {fact.instrument: f"{_whose(fact)}: {fact.failed or 'done'}" for fact in ended}
+        for fact in book.state.begun.values():
+            left[fact.instrument] = f"{_whose(fact)}: it still runs, or does not say what became of it"
         answers = [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
+        for open_yet in book.state.begun.keys() & bench.lab.instruments.keys():
+            if said := bench.lab.instruments[open_yet].driver.alarm:  # told to us, and whoever ends it must know
+                book.record(e.AlarmHeard(instrument=open_yet, said=said))
     for answer in answers:
         answer.left = left.get(answer.instrument, "")
     return answers

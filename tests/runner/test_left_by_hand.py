@@ -209,6 +209,19 @@ def test_an_alarm_that_was_told_while_it_ran_is_written_down_before_anything_els
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED), "it counts in full"
 
 
+def test_an_alarm_that_was_told_to_who_only_looked_is_passed_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.dispense(60.0)
+    bench = room.comes()
+    room.book.close()
+    driver = bench.lab.instruments["pump"].driver._driver
+    read = driver.read
+    monkeypatch.setattr(driver, "read", lambda: (room.power_cut(), read())[1])
+    (answer,) = by_hand.ask_all(bench)
+    assert "still runs" in answer.left and answer.readings["infused"].value == 0.0
+    (ended,) = take_up(room.comes().lab, room.book)
+    assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED)
+
+
 class _Waited(Future[Any]):
     """A call that is made when somebody waits for its answer."""
 
