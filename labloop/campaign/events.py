@@ -97,8 +97,28 @@ class HoldReleased(Fact, frozen=True, kw_only=True):
     why: str = ""
 
 
+class SettingsRead(Fact, frozen=True, kw_only=True):
+    """What the instruments say of what was done with them last: when a paused run is at rest, and when it is resumed.
+
+    ``found``: {instrument.action: a word}; ``resumed``: steps may begin again, unless something is ``moved``: another
+    than at rest, {instrument.action: what it says now}.
+    """
+
+    found: dict[str, str] = {}
+    moved: dict[str, str] = {}
+    resumed: bool = False
+    t_s: float = 0.0
+
+
+class MovedAccepted(Fact, frozen=True, kw_only=True):
+    """What somebody moved while the run was paused is right as it is."""
+
+    by: str = ""
+    why: str = ""
+
+
 class CampaignResumed(Fact, frozen=True, kw_only=True):
-    """Steps may start again."""
+    """Steps may start again, once the settings were read again."""
 
     by: str = ""
     why: str = ""
@@ -341,9 +361,9 @@ class TrialClosed(Fact, frozen=True, kw_only=True):
 
 
 CampaignEvent: TypeAlias = (
-    CampaignOpened | RunStarted | CampaignPaused | HoldReleased | CampaignResumed | CampaignFinished
-    | CampaignStopped | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped | WatchCleared | GuardStarted
-    | PhaseFinished | NoteTaken | Requested | RequestAnswered
+    CampaignOpened | RunStarted | CampaignPaused | HoldReleased | SettingsRead | MovedAccepted | CampaignResumed
+    | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped
+    | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned

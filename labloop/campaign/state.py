@@ -144,6 +144,9 @@ class CampaignState:
     # Interlocks that hold the run, by rule. WatchCleared: the condition is over, and a person's word is awaited.
     held: dict[str, e.WatchTripped | e.WatchCleared] = field(default_factory=dict)
     holds: dict[str, e.CampaignPaused] = field(default_factory=dict)  # by whom it was paused, until they say resume
+    unread: bool = False  # it was paused, and the settings were not read again since
+    stood: dict[str, str] | None = None  # what they were found to be at rest (None: not read)
+    moved: dict[str, str] = field(default_factory=dict)  # what is another since, and a person is asked about
     safe: bool = False
     unsafe: list[str] = field(default_factory=list)  # what went wrong on the way to the last safe state, in words
     # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).
@@ -176,6 +179,11 @@ class CampaignState:
     def mode(self) -> str:
         """simulated, virtual, live or told."""
         return self.opened.mode if self.opened else "told"
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether steps may begin: nobody has paused it, no interlock holds it, and all was read again since."""
+        return self.state == RUNNING and not self.held and not self.unread
 
     def next_trial(self) -> int:
         """The number that the next trial will have."""
@@ -213,6 +221,7 @@ def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> 
     state.code = fact.code or state.code
     state.failures_in_a_row = 0
     state.held, state.holds = {}, {}  # the bench is looked at anew
+    state.unread, state.stood, state.moved = False, None, {}
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()
 
@@ -224,6 +233,8 @@ def _ended(state: CampaignState, record: e.Record, fact: Any) -> None:
 
 def _paused(state: CampaignState, record: e.Record, fact: e.CampaignPaused) -> None:
     state.reason = fact.reason
+    if not state.unread:
+        state.unread, state.stood, state.moved = True, None, {}
     if fact.by:
         state.holds[fact.by] = fact
 
@@ -232,6 +243,19 @@ def _released(state: CampaignState, record: e.Record, fact: e.HoldReleased) -> N
     state.holds.pop(fact.of, None)
     if state.state == PAUSED and state.holds:
         state.reason = next(reversed(state.holds.values())).reason
+
+
+def _settings_read(state: CampaignState, record: e.Record, fact: e.SettingsRead) -> None:
+    if not fact.resumed:
+        state.stood = fact.found
+    elif fact.moved:
+        state.moved = fact.moved
+    else:
+        state.unread, state.stood, state.moved = False, None, {}
+
+
+def _accepted(state: CampaignState, record: e.Record, fact: e.MovedAccepted) -> None:
+    state.stood, state.moved = {}, {}
 
 
 def _resumed(state: CampaignState, record: e.Record, fact: e.CampaignResumed) -> None:
@@ -334,6 +358,8 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.RunStarted: _run_started,
     e.CampaignPaused: _paused,
     e.HoldReleased: _released,
+    e.SettingsRead: _settings_read,
+    e.MovedAccepted: _accepted,
     e.CampaignResumed: _resumed,
     e.CampaignFinished: _ended,
     e.CampaignStopped: _ended,

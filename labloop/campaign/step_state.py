@@ -70,6 +70,7 @@ def _step_started(state: "CampaignState", record: e.Record, fact: e.StepStarted)
         return
     state.instruments[fact.instrument] = fact.action
     state.witnesses.pop(fact.instrument, None)
+    state.stood = None
     state.heard.pop(fact.instrument, None)
     state.safe, state.unsafe = False, []
 

@@ -151,7 +151,9 @@ class LineView:
             case e.HoldReleased(of=of, by=by, why=why) if of != by:
                 words.say(f"the pause of {of} was ended by {by or 'somebody'}: {why}")
             case e.CampaignResumed():
-                words.say("going on")
+                words.say("going on, once every instrument was looked at")
+            case e.MovedAccepted(by=by, why=why):
+                words.say(f"what was moved is right as it is, says {by or 'somebody'}: {why}")
             case e.InstrumentLost(instrument=name, reason=reason):
                 words.say(f"{name} is lost: {reason}")
             case e.StepRejoined(step=step, unwatched_s=unwatched_s):

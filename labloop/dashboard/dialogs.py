@@ -95,7 +95,7 @@ class Answer(ModalScreen[tuple[str, str] | None]):
 
 KEYS: Final = (
     ("p", "pause: no new step starts; what runs is finished"),
-    ("r", "resume after a pause (another person's: asks why)"),
+    ("r", "resume after a pause (another's: asks why)"),
     ("s", "stop after the current steps (asks first)"),
     ("ctrl+x ctrl+x", "abort: to the safe state now, from anywhere"),
     ("a", "answer what waits for you"),

@@ -257,8 +257,13 @@ class RunScreen(Screen[None]):
     def action_ask(self, request: str) -> None:
         """Pause or resume; another person's pause is ended by force, with a reason."""
         others = " and ".join(who for who in self.source.state.holds if who != user())
-        if request == "pause" or not others:
+        if request == "pause" or not (others or self.source.state.moved):
             self.send(request)
+            return
+        if not others:
+            what = f"{text.plain(', '.join(self.source.state.moved))}: not as when the run was paused. "
+            words = f"{what}Was it put back, leave this empty. Is it right as it is, say why."
+            self.app.push_screen(Confirm("Is all as it should be?", words, "resume"), self._moved)
             return
         words = f"It is theirs to say resume: {text.plain(self.source.state.reason)}. By force only with a reason."
         title = f"Resume, though {text.plain(others)} paused this run?"
@@ -271,6 +276,10 @@ class RunScreen(Screen[None]):
             "resume: a sample that waited too long is cleaned away then, and its settings are tried again."
         )
         self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
+
+    def _moved(self, why: str | None) -> None:
+        if why is not None:
+            self.send("resume", *([FORCE] if why else []), why=why)
 
     def _then(self, request: str, *arguments: str) -> Callable[[str | None], None]:
         def done(why: str | None) -> None:

@@ -44,6 +44,10 @@ def _run_started(fact: e.RunStarted, state: CampaignState) -> str:
     return "taken up again" if fact.resumed else "run started"
 
 
+def _settings_read(fact: e.SettingsRead, state: CampaignState) -> str:
+    return f"moved while it was paused: {', '.join(fact.moved)}" if fact.moved else ""
+
+
 def _proposed(fact: e.ProposalMade, state: CampaignState) -> str:
     kind = "trial" if fact.role == "candidate" else fact.role
     hoped = ", ".join(f"{name} {text.spread(p.mean, p.sd)}" for name, p in fact.predicted.items())
@@ -101,6 +105,8 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.RunStarted: ("", _run_started),
     e.CampaignPaused: ("warn", lambda f, s: f"paused{_by(f.by)}: {f.reason}"),
     e.HoldReleased: ("", lambda f, s: f"the pause of {f.of} is over{_by(f.by, f.why)}"),
+    e.SettingsRead: ("warn", _settings_read),
+    e.MovedAccepted: ("", lambda f, s: f"what was moved is right as it is{_by(f.by, f.why)}"),
     e.CampaignResumed: ("", lambda f, s: f"resumed{_by(f.by, f.why)}"),
     e.CampaignFinished: ("good", lambda f, s: f"finished: {f.reason}"),
     e.CampaignStopped: ("bad", lambda f, s: f"stopped{_by(f.by)}: {f.reason}"),

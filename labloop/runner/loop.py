@@ -37,6 +37,7 @@ from .propose import Proposer
 from .reach import Ended, InstrumentGone
 from .recovery import made_nothing
 from .rejoin import Opened, Rejoining
+from .rereading import Rereading
 from .schedule import may_start, needs, planned
 from .step import StepHand
 from .walk import End, Walk
@@ -148,8 +149,8 @@ class Loop:
 
     async def run(self) -> int:
         """Recover, set up, fill and wait, tear down; the bench is safe whichever way this returns or raises."""
-        lookout = asyncio.ensure_future(self._keep_looking())
-        watch = asyncio.ensure_future(self._keep_watching())
+        keep = self._keep_looking(), self._keep_watching(), Rereading(self.hand, self.memory, self.end).run()
+        beside = [asyncio.ensure_future(one) for one in keep]
         try:
             try:
                 await self._open()
@@ -175,9 +176,9 @@ class Loop:
                 self._safe_task = self._make_safe(self._why_safe())
             going_on = self.rejoining.all_ended()
             ends = await asyncio.gather(self._safe_task, *self._tasks.values(), going_on, return_exceptions=True)
-            for beside in (lookout, watch):
-                beside.cancel()
-            ends += await asyncio.gather(lookout, watch, return_exceptions=True)
+            for one in beside:
+                one.cancel()
+            ends += await asyncio.gather(*beside, return_exceptions=True)
         self._raise_first(ends)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
@@ -261,9 +262,8 @@ class Loop:
         if not stages or (phase == "setup" and self.state.phases.get("setup")):
             return
         number = self.state.passes.get(phase, 0) + 1
-        end = await Walk(
-            hand=self.hand, stages=stages, phase=phase, number=number, gate=self._gate_for(0)
-        ).run(forgive=True)  # fmt: skip
+        walk = Walk(hand=self.hand, stages=stages, phase=phase, number=number, gate=self._gate_for(0))
+        end = await walk.run(forgive=True)
         if end.verdict == "done":
             self.memory.record(e.PhaseFinished(phase=phase, number=number))
         elif end.verdict == "doubt":
@@ -337,7 +337,7 @@ class Loop:
                     raise Ended
                 earlier = [self._needs(n) for n in self.state.open_trials if n < trial]
                 earlier.append(self.rejoining.busy(trial or None))
-                if self.state.state == s.RUNNING and not self.state.held and may_start(instruments, earlier):
+                if self.state.may_begin and may_start(instruments, earlier):
                     return
                 await changed.wait()
 

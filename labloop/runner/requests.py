@@ -36,6 +36,7 @@ VERBS: Final = {
     "resolve": "TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...] | not-done | discard: answer what is asked",
 }
 
+GOING_ON: Final = "going on, once every instrument was looked at"
 
 _TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
 
@@ -167,6 +168,9 @@ def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
             return Answer(accepted=True, message=f"your pause is over, but {others}: it stays paused", facts=[mine])
         return _no(f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT")
     going = _go_on(state, request, t_s)
+    if going.accepted and forced and state.moved and not others:
+        said = e.MovedAccepted(by=request.by, why=request.why)
+        return replace(going, message=f"right as it is: {going.message}", facts=[said, *going.facts])
     if not going.accepted or not others:
         return going
     return replace(
@@ -191,7 +195,8 @@ def _go_on(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
         return Answer(accepted=True, message=f"goes on when {rule} lets it: {reason}", facts=facts, effect="resume")
     if not facts:
         return _no(f"it is not paused, it is {state.state}")
-    return Answer(accepted=True, message="going on", facts=facts, effect="resume")
+    says = GOING_ON if state.state == s.PAUSED else "going on"
+    return Answer(accepted=True, message=says, facts=facts, effect="resume")
 
 
 def _trial(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:

@@ -119,9 +119,7 @@ def test_an_interlock_that_is_over_waits_for_a_person_and_does_not_end_their_pau
     state = running(TRIPPED, CLEARED)
     assert list(state.held) == ["interlocks.door"]
     says = answer(state, wish("resume"), alive=True, t_s=1.0)
-    assert says.accepted and says.facts == [
-        e.WatchCleared(rule="interlocks.door", released=True, by="ann", t_s=1.0)
-    ]
+    assert says.accepted and says.facts == [e.WatchCleared(rule="interlocks.door", released=True, by="ann", t_s=1.0)]
     by_itself = running(e.CampaignPaused(reason="r"), TRIPPED, e.WatchCleared(rule="interlocks.door", released=True))
     assert by_itself.held == {} and by_itself.state == s.PAUSED
 
@@ -169,6 +167,24 @@ def test_force_does_not_pass_an_interlock_that_still_holds() -> None:
     both = answer(running(TRIPPED, LUNCH), by_force, alive=True, t_s=1.0)
     assert both.accepted and "goes on when interlocks.door lets it" in both.message
     assert not any(isinstance(fact, e.WatchCleared) for fact in both.facts)
+
+
+MOVED = (
+    LUNCH, e.SettingsRead(found={"plate.heat": "as it was done"}), e.CampaignResumed(by="ann"),
+    e.SettingsRead(moved={"plate.heat": "it is off"}, resumed=True), e.CampaignPaused(reason="moved"),
+)  # fmt: skip
+
+
+def test_what_was_moved_is_right_as_it_is_only_by_force_and_nobodys_hold() -> None:
+    state = running(*MOVED)
+    again = answer(state, wish("resume", by="bob"), alive=True, t_s=1.0)
+    assert again.facts == [e.CampaignResumed(by="bob")] and state.moved, "it is looked at again"
+    said = answer(state, wish("resume", "force", why="w", by="bob"), alive=True, t_s=1.0)
+    assert said.facts == [e.MovedAccepted(by="bob", why="w"), e.CampaignResumed(by="bob", why="w")]
+    held = running(*MOVED, LUNCH)
+    assert held.stood == {"plate.heat": "as it was done"}, "compared with what it was before the first pause"
+    only = answer(held, wish("resume", "force", why="w", by="bob"), alive=True, t_s=1.0)
+    assert not any(isinstance(fact, e.MovedAccepted) for fact in only.facts)
 
 
 def test_two_people_hold_it_and_it_goes_on_when_both_have_let_go() -> None:

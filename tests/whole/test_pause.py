@@ -1,7 +1,9 @@
 """A person's pause: how long it may last, who ends it, and what is looked at before anything goes on."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reach import Reach
@@ -10,6 +12,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
+from labloop.runner.rereading import Rereading
 
 WARM = """
     setup:
@@ -23,19 +26,27 @@ WARM = """
 WATCHED = "limits: {hotplate: {plate: {max: 100 degC, stale_after: 5 s}}}\n"
 
 
+Deed = Callable[[Path, Any, float], object]  # inbox, the bench's devices by name, lab seconds
+
+
 class People:
-    """What is asked of a run, each at its time (lab seconds); the bench's devices are theirs as well."""
+    """What people do, each deed at its time (lab seconds): a wish, or a hand on a device, past labloop."""
 
-    def __init__(self, folder: Path, *wishes: tuple[float, Callable[[Path], object]]) -> None:
-        self.inbox, self.wishes = folder / "run" / "requests", list(wishes)
+    def __init__(self, folder: Path, *deeds: tuple[float, Deed]) -> None:
+        self.inbox, self.deeds = folder / "run" / "requests", sorted(deeds, key=lambda one: one[0])
 
-    def __call__(self, bench: object, now_s: float) -> None:
-        while self.wishes and now_s >= self.wishes[0][0]:
-            self.wishes.pop(0)[1](self.inbox)
+    def __call__(self, bench: Any, now_s: float) -> None:
+        while self.deeds and now_s >= self.deeds[0][0]:
+            self.deeds.pop(0)[1](self.inbox, bench.devices, now_s)
 
 
-def wish(request: str, *arguments: str, by: str, why: str = "") -> Callable[[Path], object]:
-    return lambda box: inbox.post(box, request, list(arguments), by=by, why=why)
+def wish(request: str, *arguments: str, by: str, why: str = "") -> Deed:
+    return lambda box, devices, now_s: inbox.post(box, request, list(arguments), by=by, why=why)
+
+
+def hand(name: str, *said: bytes) -> Deed:
+    """The keys of an instrument do what its commands do."""
+    return lambda box, devices, now_s: [devices[name].receive(data, now_s) for data in said]
 
 
 @pytest.mark.parametrize("lab, campaign", [
@@ -91,3 +102,114 @@ def test_a_pause_ends_when_its_person_says_so_and_nobody_else(tmp_path: Path) ->
     assert [one.accepted for one in reach.facts(e.RequestAnswered)] == [True, False, True]
     begun = [one.at_s for one in reach.ledger("pump_b", "begin")]
     assert begun[0] == pytest.approx(301.0, abs=3.0), "after ann's word"
+
+
+# --- what was moved meanwhile ---------------------------------------------------------------------------------------
+
+LUNCH = (30.0, wish("pause", by="ann", why="lunch")), (300.0, wish("resume", by="ann"))
+AT_REST = {
+    "pump_a.dispense": "as it was done, 300 uL",
+    "hotplate.stir": "as it was done",
+    "hotplate.heat": "as it was done",
+}
+
+
+def begun_after(reach: Reach, at_s: float) -> bool:
+    """Nothing was begun after the first act, but after ``at_s`` all of it."""
+    begun = [one.at_s for name in ("pump_a", "pump_b") for one in reach.ledger(name, "begin")]
+    return len(begun) == 4 and sorted(begun)[0] < 30.0 and at_s < sorted(begun)[1] < at_s + 5.0
+
+
+def test_what_nobody_moved_goes_on_after_every_instrument_was_read_and_configured(tmp_path: Path) -> None:
+    reach = Reach(tmp_path, WATCHED, WARM, People(tmp_path, *LUNCH))
+    assert reach.run() == 0
+    at_rest, resumed = reach.facts(e.SettingsRead)
+    assert at_rest.found == AT_REST and 60.0 <= at_rest.t_s < 62.0
+    assert resumed.resumed and resumed.found == AT_REST and not resumed.moved
+    facts = [one.event for one in reach.records()]
+    between = facts[facts.index(at_rest) : facts.index(resumed)]
+    configured = [one.instrument for one in between if isinstance(one, e.InstrumentConfigured)]
+    assert sorted(configured) == ["hotplate", "pump_a", "pump_b", "waste"]
+    assert not any(isinstance(one, e.StepStarted) for one in between) and begun_after(reach, 300.0)
+
+
+def test_nothing_begins_while_the_instruments_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Rereading._found
+
+    async def slowly(self: Rereading, names: Any) -> Any:
+        await asyncio.sleep(20.0)
+        return await found(self, names)
+
+    monkeypatch.setattr(Rereading, "_found", slowly)
+    reach = Reach(tmp_path, WATCHED, WARM, People(tmp_path, *LUNCH))
+    assert reach.run() == 0 and begun_after(reach, 320.0)
+
+
+MOVED = [
+    ("hotplate.heat", hand("hotplate", b"OUT_SP_1 60 \r\n"), hand("hotplate", b"OUT_SP_1 40 \r\n")),
+    ("hotplate.stir", hand("hotplate", b"STOP_4 \r\n"), hand("hotplate", b"START_4 \r\n")),
+    ("pump_a.dispense", hand("pump_a", b"0RUN\r"), None),
+]
+
+
+@pytest.mark.parametrize("name, moved, back", MOVED, ids=[one[0] for one in MOVED])
+def test_what_somebody_moved_is_asked(tmp_path: Path, name: str, moved: Deed, back: Deed | None) -> None:
+    people = People(
+        tmp_path, *LUNCH, (150.0, moved),
+        *([] if back is None else [(400.0, back)]),
+        (500.0, wish("resume", by="bob")),
+        (600.0, wish("resume", "force", by="bob", why="it is meant")),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, WARM, people)
+    assert reach.run() == 0
+    asked = [one.reason for one in reach.facts(e.CampaignPaused)[1:]]
+    assert asked and all(name in one and "not as it was when the run was paused" in one for one in asked)
+    assert {name for one in reach.facts(e.SettingsRead) for name in one.moved} == {name}
+    if back is None:
+        assert len(asked) == 2, "said again as long as it is so"
+        assert reach.facts(e.MovedAccepted) == [e.MovedAccepted(by="bob", why="it is meant")]
+        begun = [one.at_s for one in reach.ledger("pump_b", "begin")]
+        assert 600.0 < begun[0] < 605.0
+    else:
+        assert len(asked) == 1 and not reach.facts(e.MovedAccepted) and begun_after(reach, 500.0)
+
+
+def test_force_against_a_persons_pause_is_no_word_on_what_was_moved(tmp_path: Path) -> None:
+    force = wish("resume", "force", by="bob", why="ann went home")
+    people = People(tmp_path, LUNCH[0], (150.0, MOVED[0][1]), (300.0, force))
+    reach = Reach(tmp_path, WATCHED + "pause: {hold: 10 min}\n", WARM, people)
+    assert reach.run() == 6, "it waits for a word, and not for ever"
+    assert "hotplate.heat" in reach.state().reason and not reach.ledger("pump_b", "begin")
+    assert reach.facts(e.HoldReleased) and not reach.facts(e.MovedAccepted)
+
+
+def test_what_cannot_be_set_up_again_is_asked_as_well(tmp_path: Path) -> None:
+    """pump_b has done nothing yet, and pumps by itself: nothing of ours is another, but nothing may begin."""
+    by_hand = hand("pump_b", b"1RAT60UM\r", b"1VOL0\r", b"1RUN\r")
+    people = People(
+        tmp_path, *LUNCH, (150.0, by_hand), (400.0, hand("pump_b", b"1STP\r", b"1STP\r")),
+        (500.0, wish("resume", by="bob")),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, WARM, people)
+    assert reach.run() == 0
+    (asked,) = [one.reason for one in reach.facts(e.CampaignPaused)[1:]]
+    assert "pump_b" in asked and "stop it before it is set up" in asked
+    assert not any(300.0 < one.at_s < 500.0 for one in reach.ledger("pump_a", "begin"))
+
+
+def test_a_pause_that_is_over_before_anything_rests_reads_all_the_same(tmp_path: Path) -> None:
+    both = """
+    trial:
+      - together:
+          - pump_a.dispense: {rate: 300 uL/min, time: 1 min}
+          - pump_b.dispense: {rate: 300 uL/min, time: 35 s}
+    budget: {trials: 2}
+    """
+    people = People(tmp_path, LUNCH[0], (40.0, wish("resume", by="ann")))
+    reach = Reach(tmp_path, WATCHED, both, people)
+    assert reach.run() == 0
+    (read,) = reach.facts(e.SettingsRead)
+    assert read.resumed and not read.moved and 40.0 <= read.t_s < 42.0
+    assert [one.amount for one in reach.ledger("pump_a")] == pytest.approx([300.0, 300.0], abs=0.1)
+    late = [one.instrument for one in reach.facts(e.InstrumentConfigured)]
+    assert late.count("pump_a") == 2, "configured when it is free, before it begins again"

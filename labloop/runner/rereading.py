@@ -1,0 +1,156 @@
+"""After a pause every setting is read again, and what somebody has moved meanwhile is asked.
+
+    at rest       when nothing runs any more, each instrument is asked, read-only, whether what was done last with it
+                  still stands: set values, positions, counters, as its driver reads them back (happened())
+    resumed       it is asked again. All alike: it is configured once more, and steps may begin
+    moved         another answer than before: the run pauses again and says what is another. Put back, a resume finds it
+                  alike; right as it is, a person says so, by force and with a reason
+
+Compared is what an instrument says before with what it says after, not with what was wished: so nothing but a change
+shows, and time alone is none (a ramp that came to its end). What cannot tell is asked nothing and tells nothing.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from labloop.bench import BenchError, InstrumentFault, LinkInterrupted, Verdict
+from labloop.campaign import events as e
+from labloop.campaign.state import FINISHED, PAUSED, RUNNING, StepState
+
+from .memory import RunMemory
+from .reach import Ended, InstrumentGone
+from .step import StepHand
+from .watching import Ends
+
+AS_DONE: Final = "as it was done"
+# What a driver's verdict says of an act that is over: one that still moves towards its end stands as well.
+STANDS: Final[Mapping[str, str]] = {"done": AS_DONE, "running": AS_DONE}
+
+
+class Rereading:
+    """Reads the instruments of one run again. ``end`` ends the run; ``run`` goes on until it is cancelled."""
+
+    def __init__(self, hand: StepHand, memory: RunMemory, end: Ends) -> None:
+        self._hand = hand
+        self._memory = memory
+        self._end = end
+        self._news = asyncio.Event()
+        memory.listeners.append(lambda record: self._news.set())
+
+    async def run(self) -> None:
+        """Do what is due whenever a fact has come, until cancelled or the run ends. Raises StoreError."""
+        try:
+            while True:
+                self._news.clear()
+                await self._turn()
+                await self._news.wait()
+        except (Ended, InstrumentGone, LinkInterrupted):  # the run is ending, and its end says why
+            return
+        except BenchError as error:
+            self._end("lost", str(error), 3)
+
+    async def _turn(self) -> None:
+        state = self._memory.state
+        if not state.unread:
+            return
+        if state.state == PAUSED and state.stood is None and self._rests():
+            await self._at_rest()
+        elif state.state == RUNNING:
+            await self._resumed()
+
+    def _rests(self) -> bool:
+        return all(does in ("idle", "lost") for does in self._memory.state.instruments.values())
+
+    def _free(self) -> list[str]:
+        """The instruments that can be asked: nothing runs there, and their line is there."""
+        does, stations = self._memory.state.instruments, self._hand.stations
+        return [name for name, one in stations.items() if does.get(name) == "idle" and not one.port.lost]
+
+    async def _at_rest(self) -> None:
+        begun = len(self._memory.state.steps)
+        found, _ = await self._found(self._free())
+        if len(self._memory.state.steps) == begun:  # else it did not rest, and is asked again
+            self._memory.record(e.SettingsRead(found=found, t_s=self._now()))
+
+    async def _resumed(self) -> None:
+        state, free = self._memory.state, self._free()
+        stood = state.stood or {}
+        found, why = await self._found(free)
+        if state.state != RUNNING:  # paused again meanwhile
+            return
+        moved = {name: why[name] for name, said in stood.items() if found.get(name, said) != said}
+        if moved:
+            self._memory.record(
+                e.SettingsRead(found=found, moved=moved, resumed=True, t_s=self._now()),
+                e.CampaignPaused(reason=_asks(moved)),
+            )
+            return
+        for name in free:
+            try:
+                await self._hand.reach.named(name, self._hand.stations[name].driver.configure)
+            except InstrumentFault as fault:
+                if state.state == RUNNING:
+                    self._memory.record(e.CampaignPaused(reason=f"{fault}. See to it, and say resume"))
+                return
+            self._memory.record(e.InstrumentConfigured(instrument=name))
+            self._hand.reach.unverified.discard(name)
+        if state.state == RUNNING:
+            self._hand.reach.unverified |= self._hand.stations.keys() - set(free)  # before they begin anything
+            self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
+
+    async def _found(self, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """What the instruments say of what was done with them: in a word to be compared, and in their own words."""
+        found: dict[str, str] = {}
+        why: dict[str, str] = {}
+        for step, last in self._standing(frozenset(names)):
+            begun, key = step.begun, f"{step.begun.instrument}.{step.begun.action}"
+            driver = self._hand.stations[begun.instrument].driver
+            try:
+                verdict: Verdict = await self._hand.reach.named(
+                    begun.instrument, driver.happened, begun.action, begun.settings, begun.before,
+                    self._hand.act_name(begun.step),
+                )  # fmt: skip
+            except InstrumentFault as fault:
+                found[key] = why[key] = str(fault)
+                continue
+            found[key], why[key] = STANDS.get(verdict.state, verdict.state), verdict.why
+            amount = verdict.achieved.get(self._hand.action(begun.instrument, begun.action).amount)
+            if last and amount is not None:
+                said = f"{float(amount.value):.6g} {amount.unit}"
+                found[key], why[key] = f"{found[key]}, {said}", f"{verdict.why}; it counts {said}"
+        return found, why
+
+    def _standing(self, names: frozenset[str]) -> list[tuple[StepState, bool]]:
+        """Of each action the last act that is over, since its instrument was stopped by one; and whether none came
+        after it there (what a counter says of an earlier one, later ones have changed)."""
+        standing: dict[str, dict[str, StepState]] = {name: {} for name in names}
+        for step in self._memory.state.steps.values():
+            begun = step.begun
+            if begun.instrument not in names or step.state != FINISHED:
+                continue
+            action = self._hand.action(begun.instrument, begun.action)
+            acts = standing[begun.instrument]
+            if action.stops:
+                acts.clear()
+            acts.pop(begun.action, None)
+            if action.evidence and action.act:
+                acts[begun.action] = step
+        return [
+            (step, step is last)
+            for acts in standing.values()
+            for last in [*acts.values()][-1:]
+            for step in acts.values()
+        ]  # fmt: skip
+
+
+    def _now(self) -> float:
+        return round(self._hand.clock.now_s(), 6)
+
+
+def _asks(moved: Mapping[str, str]) -> str:
+    what = "; ".join(f"{name} ({why})" for name, why in moved.items())
+    return (
+        f"not as it was when the run was paused: {what}. Put it back and say resume; or, if it is right as it is, say "
+        "so: resume --force --why TEXT"
+    )
