@@ -113,6 +113,12 @@ class GP:
         alpha = np.concatenate([self.alpha, np.zeros(p)])
         return replace(self, x=np.concatenate([self.x, points]), factor=factor, alpha=alpha, flying=self.flying + p)
 
+    def leave_one_out(self) -> tuple[Array, Array]:
+        """Mean and variance of each y as the others foretell it, noise included (Sundararajan and Keerthi, 2001)."""
+        inverse, _ = dpotri(self.factor, lower=1)
+        variance = 1.0 / np.diag(inverse)
+        return self.data.y - self.alpha * variance, variance
+
 
 def fit(
     kernel: Kernel, data: Data, start: Array | None = None, iterations: int = 200, prior: LogNormal = NOISE_PRIOR

@@ -66,6 +66,7 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
             _stack([measured[index][0] for index in rows], encoding),
             np.array([value for value, _ in numbers]),
             np.array([sd**2 for _, sd in numbers]),
+            np.array([measured[index][1].trial for index in rows], dtype=np.intp),
         )
     points = _stack([point for point, _ in measured], encoding)
     known = Known(points[useful], _stack(pending, encoding), points[useful], _stack(failed, encoding))

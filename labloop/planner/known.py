@@ -10,15 +10,19 @@ from .encoding import Array
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """One outcome's data. points: n x d; values: n; variances: n, of the measurement alone, 0 where not given."""
+    """One outcome's data. points: n x d; values: n; variances: n, of the measurement alone, 0 where not given.
+
+    trials: n, the trials' numbers.
+    """
 
     points: Array
     values: Array
     variances: Array
+    trials: NDArray[np.intp]
 
     def of(self, rows: NDArray[np.intp]) -> "Observations":
         """Some of them."""
-        return Observations(self.points[rows], self.values[rows], self.variances[rows])
+        return Observations(self.points[rows], self.values[rows], self.variances[rows], self.trials[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,14 @@ SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples: of one 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What the campaign's ``engine:`` may force. "" leaves the choice to the planner."""
+    """What the campaign's ``engine:`` may force. "" leaves the choice to the planner. robust: look for outliers."""
 
     kernel: str = ""
     acquisition: str = ""
     samples: int = 128
     effort: Effort = field(default_factory=Effort)
     repeats: bool = False
+    robust: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +131,28 @@ class Believer:
 
     def __call__(self) -> Model:
         if self._model is None:
-            encoding, kernel = self._problem.encoding, self._problem.engine.kernel
-            if _is_sampled(self._problem):
+            encoding, engine = self._problem.encoding, self._problem.engine
+            kernel = engine.kernel or "matern"
+            if is_sampled(self._problem.goals, engine.acquisition):
                 with _room(self._problem, self._seed):
                     torch_models = import_module("labloop.planner.torch_models")
-                    self._model = torch_models.fit(self._data, encoding, kernel or "matern")
+                    self._model = torch_models.fit(self._data, encoding, kernel)
             else:
-                self._model = surrogate.fit_all(self._data, encoding, [kernel or "matern"], self._problem.memory)
+                memory = self._problem.memory
+                self._model = surrogate.fit_all(self._data, encoding, [kernel], memory, robust=engine.robust)
         assert self._model is not None
         return self._model
 
 
-def _is_sampled(problem: Problem) -> bool:
+def is_sampled(goals: Sequence[Goal], acquisition: str) -> bool:
     """Whether BoTorch is asked: where that is forced, and for fronts that the closed form does not reach."""
-    many = is_pareto(problem.goals) and sum(goal.is_wish for goal in problem.goals) > MOST_OUTCOMES
-    return many or problem.engine.acquisition in SAMPLED
+    many = is_pareto(goals) and sum(goal.is_wish for goal in goals) > MOST_OUTCOMES
+    return many or acquisition in SAMPLED
 
 
 def _room(problem: Problem, seed: int) -> AbstractContextManager[None]:
     """Where torch is used: one thread and a random stream of its own."""
-    if not _is_sampled(problem):
+    if not is_sampled(problem.goals, problem.engine.acquisition):
         return nullcontext()
     room: AbstractContextManager[None] = import_module("labloop.planner.torch_scores").alone(seed)
     return room
@@ -157,7 +160,7 @@ def _room(problem: Problem, seed: int) -> AbstractContextManager[None]:
 
 def score_of(problem: Problem, model: Model, history: History, seed: int) -> Score:
     known, encoding = history.known, problem.encoding
-    if _is_sampled(problem):
+    if is_sampled(problem.goals, problem.engine.acquisition):
         build = import_module("labloop.planner.torch_scores").build
         score: Score = build(model, problem.goals, known, encoding, seed, problem.engine.samples)
         return score
@@ -259,4 +262,4 @@ def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict
     return "; ".join(parts)
 
 
-__all__ = ["Believer", "Encoding", "Engine", "Problem", "plan", "score_of", "trial_seed", "turn_of"]
+__all__ = ["Believer", "Encoding", "Engine", "Problem", "is_sampled", "plan", "score_of", "trial_seed", "turn_of"]

@@ -19,13 +19,14 @@ from labloop.campaign.stopping import Stopping
 from . import molecules
 from .encoding import Array, Column, Encoding, Linear, Settings
 from .goals import Goal
-from .planner import SAMPLED, Engine, Problem, plan
+from .planner import SAMPLED, Engine, Problem, is_sampled, plan
 from .presence import Conditions, Presence, Sparse
 from .proposal import Proposal
 from .search import Effort
 
 MANY = 2**31
 _WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED}
+_FLAGS = ("robust",)
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 
@@ -53,10 +54,9 @@ def read_problem(spec: CampaignSpec) -> Problem:
         presence=Presence(tuple(_sparse(space)), _conditions(space, columns)),
     )
     objective = Objective(spec)
-    pareto = objective.pareto
     return Problem(
         encoding=encoding,
-        goals=tuple(_goal(name, outcome, pareto) for name, outcome in spec.outcomes.items()),
+        goals=_goals(spec),
         method=spec.design.initial.method,
         initial=spec.design.initial.trials,
         engine=_engine(spec.engine, space.repeats),
@@ -121,6 +121,11 @@ def _described(parameter: Parameter) -> tuple[str, tuple[Array, ...]]:
     return "", ()
 
 
+def _goals(spec: CampaignSpec) -> tuple[Goal, ...]:
+    pareto = Objective(spec).pareto
+    return tuple(_goal(name, outcome, pareto) for name, outcome in spec.outcomes.items())
+
+
 def _goal(name: str, outcome: OutcomeSpec, pareto: bool) -> Goal:
     goal, limit = outcome.goal, outcome.limit
     target = goal if isinstance(goal, Target) else None
@@ -154,7 +159,8 @@ def _engine_faults(spec: CampaignSpec) -> list[str]:
     faults = []
     single, front = SAMPLED
     fits = front if Objective(spec).pareto else single
-    known = (*_WORDS, *_COUNTS)
+    known = (*_WORDS, *_FLAGS, *_COUNTS)
+    sampled = is_sampled(_goals(spec), spec.engine.get("acquisition", ""))
     for key, value in spec.engine.items():
         place = ("engine", key)
         if key in _WORDS:
@@ -162,6 +168,12 @@ def _engine_faults(spec: CampaignSpec) -> list[str]:
                 faults.append(spec.complaint(place, f"must be one of {', '.join(_WORDS[key])}"))
             elif value in SAMPLED and value != fits:
                 faults.append(spec.complaint(place, f"is not for these goals. Write {fits}, or leave it out"))
+        elif key in _FLAGS:
+            if not isinstance(value, bool):
+                faults.append(spec.complaint(place, "must be true or false"))
+            elif value and sampled:
+                rule = "is not for what BoTorch samples: a forced acquisition, or a front of more than three goals"
+                faults.append(spec.complaint(place, f"{rule}. Leave one of them out"))
         elif key in _COUNTS:
             low, high = _COUNTS[key]
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -173,5 +185,5 @@ def _engine_faults(spec: CampaignSpec) -> list[str]:
 
 def _engine(written: dict[str, Any], repeats: bool) -> Engine:
     effort = Effort(**{key: written[key] for key in ("raw_samples", "restarts", "iterations") if key in written})
-    rest = {key: written[key] for key in ("kernel", "acquisition", "samples") if key in written}
+    rest = {key: written[key] for key in ("kernel", "acquisition", "samples", *_FLAGS) if key in written}
     return Engine(effort=effort, repeats=repeats, **rest)

@@ -8,6 +8,7 @@
     outcomes  standardized; one independent belief an outcome, each from the trials that have it
     noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
               carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
+    outliers  where the campaign asks, they are found and believed less (robust.py)
 
 A fit that fails raises SurrogateError: never a silent second best.
 """
@@ -25,6 +26,7 @@ from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
 from .kernels import Kernel, LogNormal, Separable, dimension_scaled, hamming
 from .known import Observations
+from .robust import Learnt, pursue
 
 # Prior of the lengthscales: narrower and with a longer mode than BoTorch's (sqrt 2, sqrt 3), 0.74 sqrt(d) instead of
 # 0.2 sqrt(d). With a handful of trials a fit stays near the mode, and a function that is taken for rough is searched
@@ -62,12 +64,16 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """One outcome: members of one weight sum, in standardized units; value = shift + scale * standardized."""
+    """One outcome: members of one weight sum, in standardized units; value = shift + scale * standardized.
+
+    outliers: the trials whose measurements are believed less.
+    """
 
     members: tuple[GP, ...]
     weights: Array
     shift: float
     scale: float
+    outliers: tuple[int, ...] = ()
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Mean and sd of the noiseless outcome in its own units, each N: those of the members' mixture."""
@@ -119,21 +125,37 @@ Memory = MutableMapping[tuple[str, bytes], Array]
 
 
 def fit_all(
-    data: Mapping[str, Observations], encoding: Encoding, shapes: Sequence[str], memory: Memory | None = None
+    data: Mapping[str, Observations],
+    encoding: Encoding,
+    shapes: Sequence[str],
+    memory: Memory | None = None,
+    robust: bool = False,
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
+
+    robust: outliers are looked for, with the first shape's kernel.
 
     Raises SurrogateError, which names the outcome.
     """
     beliefs = []
     for outcome, observations in data.items():
         try:
-            beliefs.append(_believe(observations, encoding, shapes, memory if memory is not None else {}))
+            memory = memory if memory is not None else {}
+            if robust:
+                beliefs.append(_believe_few(observations, kernels(encoding, shapes)[0], memory))
+            else:
+                beliefs.append(_believe(observations, encoding, shapes, memory))
         except (SurrogateError, ValueError, ArithmeticError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
     noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
     kernel = " and ".join(member.kernel.words for member in beliefs[0].members)
     told = "".join(f"; {column.name} by {column.described}" for column in encoding.columns if column.described)
+    wrong = "; ".join(
+        f"outliers of {name}: {', '.join(map(str, belief.outliers))}"
+        for name, belief in zip(data, beliefs, strict=True)
+        if belief.outliers
+    )
+    told += f"; {wrong or 'no outliers'}" if robust else ""
     return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}{told}; learnt noise sd {noise}")
 
 
@@ -147,22 +169,62 @@ def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[st
             continue
         # Standardized by themselves, so that what they teach does not depend on when it was asked.
         part, _, _ = _standardized(observations.of(chosen))
-        key = (kernel.words, sha256(part.x.tobytes() + part.y.tobytes() + part.known.tobytes()).digest())
+        key = _key(kernel.words, part.x, part.y, part.known)
         if key not in memory:
-            if len(memory) >= MOST_REMEMBERED:
-                memory.clear()
-            memory[key] = fit(kernel, part).parameters
+            _remember(memory, key, fit(kernel, part).parameters)
         members.append(condition(kernel, data, memory[key]))
     return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
 
 
-def _standardized(observations: Observations) -> tuple[Data, float, float]:
-    """The data with outcomes of mean 0 and sd 1, and the shift and scale that were taken out."""
+def _believe_few(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
+    """One member, from the trials that are no outliers above all."""
+    few = _pursued(observations, kernel, memory)
+    outliers = tuple(int(trial) for trial in observations.trials[few.rho > 0.0])
+    return Belief((few.gp,), np.ones(1), few.shift, few.scale, outliers)
+
+
+def _pursued(observations: Observations, kernel: Kernel, memory: Memory) -> Learnt:
+    n = len(observations.values)
+    chosen = learnt_from(n)
+    known: Array | None = None
+    if len(chosen) < n:
+        part = observations.of(chosen)
+        key = _key(f"robust {kernel.words}", part.points, part.values, part.variances)
+        if key not in memory:
+            _remember(memory, key, _pursued(part, kernel, memory).gp.parameters)
+        known = memory[key]
+
+    def learn(rho: Array, before: Learnt | None) -> Learnt:
+        noisy = replace(observations, variances=observations.variances + rho)
+        data, shift, scale = _standardized(noisy, rho == 0.0)
+        start = before.gp.parameters if before else None
+        gp = fit(kernel, data, start) if known is None else condition(kernel, data, known)
+        return Learnt(gp, shift, scale, rho)
+
+    return pursue(n, learn, held=known is not None)
+
+
+def _key(words: str, *arrays: Array) -> tuple[str, bytes]:
+    return words, sha256(b"".join(array.tobytes() for array in arrays)).digest()
+
+
+def _remember(memory: Memory, key: tuple[str, bytes], parameters: Array) -> None:
+    if len(memory) >= MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = parameters
+
+
+def _standardized(observations: Observations, ruling: NDArray[np.bool_] | None = None) -> tuple[Data, float, float]:
+    """The data with outcomes of mean 0 and sd 1, and the shift and scale that were taken out.
+
+    ruling: the rows that mean and sd are of (default: all).
+    """
     values = observations.values
     # By their own size first: squares of 1e300 are no numbers any more.
     unit = float(np.max(np.abs(values))) or 1.0
-    shift = float(np.mean(values / unit))
-    spread = float(np.std(values / unit, ddof=1)) if len(values) > 1 else 0.0
+    rule = values / unit if ruling is None else values[ruling] / unit
+    shift = float(np.mean(rule))
+    spread = float(np.std(rule, ddof=1)) if len(rule) > 1 else 0.0
     flat = spread <= 1e-8 * abs(shift) or spread < 1e-300
     scale = 1.0 / unit if flat else spread
     y = (values / unit - shift) / scale

@@ -22,7 +22,7 @@ def fit(data: dict[str, Observations], encoding: Encoding) -> Surrogate:
 
 
 def observed(x: np.ndarray, y: np.ndarray, sd: np.ndarray | None = None) -> Observations:
-    return Observations(x, y, np.zeros(len(y)) if sd is None else sd**2)
+    return Observations(x, y, np.zeros(len(y)) if sd is None else sd**2, np.arange(1, len(y) + 1))
 
 
 def test_hypervolume_needs_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def told(encoding: Encoding, n: int, seed: int = 0) -> Observations:
     if encoding.labels:
         x[:, 3] = rng.integers(0, 3, n)
     y = 5.0 + 2.0 * np.sin(5 * x[:, 0]) + x[:, 1] ** 2 + (x[:, -1] if encoding.labels else 0.0)
-    return Observations(x, y + 0.1 * rng.standard_normal(n), np.zeros(n))
+    return Observations(x, y + 0.1 * rng.standard_normal(n), np.zeros(n), np.arange(1, n + 1))
 
 
 @pytest.mark.parametrize("shape", ["matern", "rbf"])

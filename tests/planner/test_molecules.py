@@ -44,7 +44,7 @@ def test_what_is_described_is_foretold_from_its_like(kind: str, tmp_path) -> Non
     seen = [0, 1, 3, 4]
     points = np.array([[level, t] for level in seen for t in (0.1, 0.5, 0.9)])
     y = np.where(points[:, 0] < 3, 1.0, -1.0) + 0.1 * points[:, 1]
-    data = {"y": Observations(points, y, np.zeros(len(y)))}
+    data = {"y": Observations(points, y, np.zeros(len(y)), np.arange(len(y)))}
     unseen = np.array([[2.0, 0.5], [5.0, 0.5]])
     by_likeness = fit_all(data, described, ["matern"])
     mean = by_likeness.predict(unseen)[0][:, 0]
@@ -64,5 +64,5 @@ def test_without_rdkit_molecules_are_names_and_the_model_says_so(tmp_path, monke
     monkeypatch.setattr(molecules, "is_known", lambda: False)
     encoding = problem({"molecules": list(SOLVENTS)}, tmp_path).encoding
     points = np.array([[0.0, 0.1], [1.0, 0.5], [2.0, 0.3]])
-    words = fit_all({"y": Observations(points, points[:, 0], np.zeros(3))}, encoding, ["matern"]).words
+    words = fit_all({"y": Observations(points, points[:, 0], np.zeros(3), np.arange(3))}, encoding, ["matern"]).words
     assert "solvent by name alone (RDKit is not installed: pip install labloop[chem])" in words

@@ -27,7 +27,9 @@ def score(goals: tuple[Goal, ...], flying: int, failed: int, noise: float) -> Ac
     x = ROWS[:40]
     values = {"a": x[:, 0] - x[:, 1] ** 2 + 0.2 * x[:, 3], "b": np.sin(4 * x[:, 0]) * x[:, 1]}
     data = {
-        goal.outcome: Observations(x, values[goal.outcome] + noise * RNG.standard_normal(40), np.zeros(40))
+        goal.outcome: Observations(
+            x, values[goal.outcome] + noise * RNG.standard_normal(40), np.zeros(40), np.arange(1, 41)
+        )
         for goal in goals
     }
     surrogate = fit_all(data, MIXED, ["matern", "rbf"])

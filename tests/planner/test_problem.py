@@ -110,6 +110,8 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, engine={"acquisition": "LogEI"}), "acquisition.*must be one of qLogNEI, qLogNEHVI"),
         (campaign(LINE, engine={"acquisition": "qLogNEHVI"}), "not for these goals. Write qLogNEI,"),
         (campaign(LINE, FRONT, engine={"acquisition": "qLogNEI"}), "not for these goals. Write qLogNEHVI,"),
+        (campaign(LINE, engine={"robust": 1}), "robust.*must be true or false"),
+        (campaign(LINE, engine={"robust": True, "acquisition": "qLogNEI"}), "robust.*not for what BoTorch samples"),
     ],
 )
 def test_what_cannot_be_planned_is_refused_with_its_place(written: dict, complaint: str) -> None:

@@ -14,7 +14,8 @@ PLANE = Encoding((Column("x", "real"), Column("y", "real")))
 def told(n: int, size: float = 1.0) -> Observations:
     rng = np.random.default_rng(0)
     x = rng.random((5000, 2))[:n]
-    return Observations(x, size * (np.sin(5 * x[:, 0]) + x[:, 1] + 0.1 * rng.standard_normal(n)), np.zeros(n))
+    y = size * (np.sin(5 * x[:, 0]) + x[:, 1] + 0.1 * rng.standard_normal(n))
+    return Observations(x, y, np.zeros(n), np.arange(1, n + 1))
 
 
 def test_few_trials_are_all_learnt_from_and_many_at_intervals() -> None:
