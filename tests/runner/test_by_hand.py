@@ -155,11 +155,11 @@ def test_a_terminal_that_may_be_closed_ends_nothing(caught: list[int]) -> None:
 def heater(folder: Path) -> Iterator[tuple[PtyDevice, HandBench]]:
     device = PtyDevice(answers(**SOUND, bye="yes"))
     (folder / "drivers").mkdir()
-    (folder / "drivers" / "hot.py").write_text(
+    (folder / "drivers" / "polite.py").write_text(  # not "hot": a module is loaded once, and others have that one
         HEATER.replace("\n    ", "\n") + '\n    def close(self):\n        self.ask("bye?")\n'
     )
     (folder / "lab.yaml").write_text(
-        f'labloop: 1\ninstruments: {{a: {{driver: "drivers.hot:Heater", port: "serial://{device.path}"}}}}\n'
+        f'labloop: 1\ninstruments: {{a: {{driver: "drivers.polite:Heater", port: "serial://{device.path}"}}}}\n'
     )
     try:
         with by_hand.hand_bench(read_lab(folder / "lab.yaml"), live=True) as bench:
