@@ -45,7 +45,7 @@ from labloop.bench import (
 
 from .grbl_codec import CANCEL, Report
 from .grbl_controller import MOVING, Controller, marks
-from .grbl_options import AXES, fastest_of, name_of, travel_of
+from .grbl_options import AXES, fastest_of, homing_of, name_of, travel_of
 
 # A belt with 80 steps/mm, the coarsest that is common; configure() reads the stage's own.
 STEP_MM = 0.0125
@@ -73,7 +73,7 @@ FEED = Setting(
 
 
 class Stage(Driver):
-    """A stage. Options: ``travel: {x: [-200 mm, 0 mm]}``, ``fastest: 3000 mm/min``, ``homing: no``, ``name``."""
+    """A stage. Options: ``travel: {x: [-200 mm, 0 mm]}``, ``fastest: 3000 mm/min``, ``homing: false``, ``name``."""
 
     kind = "GRBL stage"
     signals = (
@@ -84,8 +84,8 @@ class Stage(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._travel = travel_of(options)
-        self._homing = bool(options.get("homing", True))
-        self._grbl = Controller(exchange, name_of(options))
+        self._homing = homing_of(options)
+        self._grbl = Controller(exchange, name_of(options), "home it first" if self._homing else "unlock it ($X)")
         self._step_mm = STEP_MM
         self._target: dict[str, float] = {}
         self._sent = self._homes = False
@@ -102,7 +102,7 @@ class Stage(Driver):
         limited = {axis: replace(_axis(axis), low=low, high=high) for axis, (low, high) in travel.items()}
         declared = dict(super().declare(options))
         declared["move"] = replace(declared["move"], settings=(*limited.values(), feed))
-        if not options.get("homing", True):
+        if not homing_of(options):
             del declared["home"]
         return declared
 

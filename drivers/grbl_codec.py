@@ -98,19 +98,20 @@ class Reply:
 
 
 class GrblCodec(LineCodec):
-    """``alarm``: the last one that was heard, also unasked (0: none). ``homing``: what is known of the last $H."""
+    """``alarm``: the last one that was heard, also unasked (0: none). ``homing``: what is known of the last $H;
+    ``refused``: the error that it was answered with (0: none)."""
 
     def __init__(self) -> None:
         super().__init__(b"\n", longest=1024)
         self._asked = Command(STATUS)
         self._lines: list[str] = []
-        self.alarm = 0
+        self.alarm = self.refused = 0
         self.homing = NOT
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked, self._lines = command, []
         if command.text in (HOME, RESET):
-            self.homing = TOLD if command.text == HOME else NOT
+            self.homing, self.refused = TOLD if command.text == HOME else NOT, 0
         if command.text == LISTEN:
             return []
         if command.text in (STATUS, RESET, CANCEL):
@@ -166,6 +167,8 @@ class GrblCodec(LineCodec):
     def _answered(self, error: int) -> Reply | None:
         if self.homing == SILENT and not error and self._asked.text in (STATUS, LISTEN):
             self.homing = HOMED
+        if self.homing == TOLD and self._asked.text in (STATUS, LISTEN):
+            self.refused = error
         if self._asked.text in (STATUS, RESET):
             return None
         own = OWN.get(self._asked.text)

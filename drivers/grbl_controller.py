@@ -40,8 +40,6 @@ from .grbl_codec import (
 
 # GRBL reports within 20 ms and takes a line as soon as it has room for it; a second is a loaded machine's worst.
 ANSWER_S = 1.0
-# Homing takes seconds (its debounce of 250 ms alone, eight times): what is answered as soon as this does not home.
-AT_ONCE_S = 0.1
 # What $H can be refused for; any other error is one of a line that was damaged on the way.
 NOT_HOMED_FOR = (5, 8)
 # Opening the port pulls DTR, and an Arduino then listens to its boot loader for up to two seconds.
@@ -63,12 +61,16 @@ STOPPED_BY = {
 
 
 class Controller:
-    """One GRBL on its port. ``name``: what it must call itself ($I=...), or "" for any."""
+    """One GRBL on its port.
 
-    def __init__(self, exchange: Exchange, name: str) -> None:
+    ``name``: what it must call itself ($I=...), or "" for any. ``unlock``: what a person does when it is locked.
+    """
+
+    def __init__(self, exchange: Exchange, name: str, unlock: str) -> None:
         self._exchange = exchange
         self._codec = GrblCodec()
         self._name = name
+        self._unlock = unlock
 
     # --- questions ----------------------------------------------------------------------------------------------
 
@@ -150,13 +152,13 @@ class Controller:
     def home(self) -> None:
         """Begin to home. Raises InstrumentFault when that is refused, ProtocolError when it stands still instead."""
         self._exchange(self._codec, Command(HOME, answered=False), ANSWER_S)
-        reply: Reply | None = self._exchange(self._codec, Command(LISTEN), AT_ONCE_S)
-        if reply is not None and reply.error in NOT_HOMED_FOR:
-            self._believe(HOME, reply)
+        self._exchange(self._codec, Command(LISTEN), 0.0)  # a refusal that is there already is not thrown away
         try:
             report = self.report()
         except LinkTimeout:
             return  # as while it homes
+        if self._codec.refused in NOT_HOMED_FOR:
+            self._believe(HOME, Reply(error=self._codec.refused))
         if report.state != "Home":
             raise ProtocolError(f"it was told to home ({HOME}) and reports the state {report.state}")
 
@@ -189,7 +191,7 @@ class Controller:
         """A report that allows to begin something. Raises InstrumentFault with what keeps it from that."""
         report = self.sure()
         if report.state == "Alarm":
-            raise InstrumentFault("it is locked after an alarm or a power-up: home it first", kind="not_homed")
+            raise InstrumentFault(f"it is locked after an alarm or a power-up: {self._unlock}", kind="not_homed")
         if report.state in ("Jog", "Home") or report.speed:
             raise InstrumentFault("it is at something already", kind="busy")
         if report.state != "Idle":
@@ -202,7 +204,7 @@ class Controller:
         """Why it does not go on."""
         if state == "Alarm":
             kind, why = ALARMS.get(self._codec.alarm, ("alarm", "it is locked by an alarm"))
-            return InstrumentFault(f"{why}. Home it before it moves again", kind=kind)
+            return InstrumentFault(f"{why}: {self._unlock}", kind=kind)
         kind, why = STOPPED_BY[state]
         return InstrumentFault(why, kind=kind)
 

@@ -13,6 +13,14 @@ def name_of(options: Mapping[str, Any]) -> str:
     return str(options.get("name", "")).upper().replace(" ", "")
 
 
+def homing_of(options: Mapping[str, Any]) -> bool:
+    """Whether the stage has switches to home to."""
+    homing = options.get("homing", True)
+    if not isinstance(homing, bool):
+        raise SpecError(f"homing = {homing!r} is neither true nor false")
+    return homing
+
+
 def travel_of(options: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """By axis: from where to where, in mm."""
     given = options.get("travel")

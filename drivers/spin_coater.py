@@ -6,15 +6,14 @@ Source: as for drivers/grbl.py, which has what GRBL says and hears. What matters
   characters. So the whole spin is sent at once (turn, wait, stop), and the controller ends it whatever becomes of us.
   An error in one of its lines would not stop the others: when the first is refused, it is reset.
 * There is no checksum: a line that was damaged into another sound one (G4P3.00) is done. So a spin must be seen to
-  turn, at the speed of its step, and not to end before its time; as near as that can be told from outside (near_s).
+  turn, at the speed of each step, and not to end before its time; as near as that can be told from outside (near_s).
 * G4 counts in 50 ms up to 16 bits. It leaves the state Idle: that it spins shows in the speed only.
 * A reset (18) stops the spindle at once; a feed hold does not, it only stops the clock of G4.
 * The speed in a report is what the spindle was told; nothing measures it. S0, $31 and $30 hold it down.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labloop.bench import (
@@ -46,9 +45,12 @@ LONGEST_S = 3000.0
 LOOK_S = 0.25
 # After its time the spindle gets this long before it is called a runaway.
 LATE_S = 2.0
-# How much sooner than its time a spin may seem to end: our time runs from the answer to its first line, and a second
-# there is a loaded machine's worst; a simulation at 60 times the speed makes 2 s of a thirtieth. A lost digit is more.
-EARLY_S, EARLY_PART = 2.0, 0.1
+# It has no axes, so that it cannot be homed.
+UNLOCK = "unlock it ($X); with $22=0 it is not locked at power-up"
+# How much sooner than its time a spin may seem to end, for ours runs from the answer to its first line: a second there
+# is a loaded machine's worst. Where looks come late (a bad line; a simulation much faster than its machine), so did
+# that answer, and nothing can be told so nearly. A lost digit takes off a half at least.
+EARLY_S, EARLY_PART, LATES = 2.0, 0.25, 3.0
 # A spin that was seen to last longer or shorter than asked for by more than this is told with the time that was seen.
 AS_ASKED_S = 0.5
 
@@ -70,8 +72,8 @@ SPREAD_TIME = Setting(
 class Spin:
     """A spin that was begun in this process: ``steps`` as (rpm, seconds).
 
-    ``taken``: its first line was answered, so that its time is known. ``seen``: it was seen to turn; ``seen_s``: when
-    last.
+    ``taken``: its first line was answered, so that its time is known. ``seen``: at what speeds it was seen; ``seen_s``:
+    when last. ``due_s``: when it is to be looked at again; ``late_s``: the latest that this was ever done.
     """
 
     steps: tuple[tuple[float, float], ...]
@@ -79,8 +81,10 @@ class Spin:
     end: int
     sent: bool = False
     taken: bool = False
-    seen: bool = False
+    seen: set[float] = field(default_factory=set)
     seen_s: float = 0.0
+    due_s: float = 0.0
+    late_s: float = 0.0
 
     @property
     def lasts_s(self) -> float:
@@ -89,28 +93,33 @@ class Spin:
     @property
     def near_s(self) -> float:
         """As near as its time is known from outside."""
-        return max(EARLY_S, EARLY_PART * self.lasts_s)
+        return max(EARLY_S, EARLY_PART * self.lasts_s) + LATES * self.late_s
+
+    def looked_at(self, elapsed_s: float) -> None:
+        self.late_s = max(self.late_s, elapsed_s - self.due_s)
+
+    def missed(self) -> list[float]:
+        """The speeds that nobody saw of steps that are too long for that."""
+        return [rpm for rpm, seconds in self.steps if seconds > self.near_s and float(round(rpm)) not in self.seen]
+
+    def may_be_over(self, elapsed_s: float) -> bool:
+        return not self.taken or elapsed_s >= self.lasts_s - self.near_s
+
+    def may_turn_at(self, rpm: float, elapsed_s: float) -> bool:
+        """Whether that is the speed of a step, and not of one that ended long ago."""
+        until_s = 0.0
+        for n, (speed_rpm, seconds) in enumerate(self.steps, start=1):
+            until_s += seconds
+            ended = self.taken and n < len(self.steps) and elapsed_s > until_s + self.near_s
+            if rpm == float(round(speed_rpm)) and not ended:
+                return True
+        return False
 
     def lasted_s(self, elapsed_s: float) -> float:
         """How long it turned, when it is over now: what the controller counted, unless something else was seen."""
-        if self.taken and elapsed_s < self.lasts_s - AS_ASKED_S:
+        if self.taken and elapsed_s < self.lasts_s - AS_ASKED_S - LATES * self.late_s:
             return elapsed_s
         return self.lasts_s if self.seen_s <= self.lasts_s + AS_ASKED_S else self.seen_s
-
-    def speeds(self, elapsed_s: float) -> set[float]:
-        """The speeds that it may report now; 0.0 when it may be over."""
-        if not self.taken:
-            return {0.0, *(float(round(rpm)) for rpm, _ in self.steps)}
-        may: set[float] = set()
-        begins_s = 0.0
-        for n, (rpm, seconds) in enumerate(self.steps, start=1):
-            ends_s = begins_s + seconds if n < len(self.steps) else math.inf
-            if begins_s - self.near_s <= elapsed_s <= ends_s + self.near_s:
-                may.add(float(round(rpm)))
-            begins_s += seconds
-        if elapsed_s >= self.lasts_s - self.near_s:
-            may.add(0.0)
-        return may
 
 
 class SpinCoater(Driver):
@@ -129,7 +138,7 @@ class SpinCoater(Driver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._limits = speeds_of(options)
-        self._grbl = Controller(exchange, name_of(options))
+        self._grbl = Controller(exchange, name_of(options), UNLOCK)
         self._spin: Spin | None = None
 
     @classmethod
@@ -203,29 +212,33 @@ class SpinCoater(Driver):
             return Progress(done=True)
         if report.state != "Idle":
             raise self._grbl.stopped_by(report.state)
-        left_s, may = spin.lasts_s - elapsed_s, spin.speeds(elapsed_s)
-        if report.speed not in may:
+        left_s = spin.lasts_s - elapsed_s
+        spin.looked_at(elapsed_s)
+        over = spin.may_be_over(elapsed_s)
+        if not (spin.may_turn_at(report.speed, elapsed_s) if report.speed else over):
             report = self._grbl.sure()
-            if report.speed and report.speed not in may:
+            if report.speed and not spin.may_turn_at(report.speed, elapsed_s):
                 raise InstrumentFault(f"it turns at {written(report.speed, 'rpm')}, not as it was told", kind="setup")
         readings = {"speed": Reading(value=report.speed, unit="rpm")}
         if report.speed:
-            spin.seen, spin.seen_s = True, elapsed_s
+            spin.seen_s = elapsed_s
+            spin.seen.add(report.speed)
             if left_s < -LATE_S:
                 raise InstrumentFault(f"it turns on, {written(-left_s, 's')} after its time", kind="runaway")
-            achieved = {"speed": Amount(report.speed, "rpm")}
-            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=min(max(left_s, LOOK_S), 2.0))
-        mark = self._mark(early=0.0 not in may)
+            achieved, again_in_s = {"speed": Amount(report.speed, "rpm")}, min(max(left_s, LOOK_S), 2.0)
+            spin.due_s = elapsed_s + again_in_s
+            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=again_in_s)
+        mark = self._mark(early=not over)
         if mark == 0:
             raise InstrumentFault("it was reset (power, button, or DTR) while it spun", kind="reset")
-        if mark != spin.end or 0.0 not in may:
+        if mark != spin.end or not over:
             raise InstrumentFault(
                 f"it stopped before its time: it stands after {written(max(elapsed_s, 0.0), 's')} of "
                 f"{written(spin.lasts_s, 's')}",
                 kind="stopped",
             )
-        if not spin.seen and spin.lasts_s > spin.near_s:
-            raise InstrumentFault("it says that it is done, and was never seen to turn", kind="stopped")
+        if missed := spin.missed():
+            raise InstrumentFault(f"it was never seen to turn at {written(missed[0], 'rpm')}", kind="stopped")
         achieved = {"time": Amount(round(spin.lasted_s(elapsed_s), 2), "s"), "speed": Amount(spin.steps[-1][0], "rpm")}
         return Progress(done=True, achieved=achieved, readings=readings)
 
@@ -235,9 +248,9 @@ class SpinCoater(Driver):
         if ours is not None and not ours.sent:
             return Verdict(state="not_begun", why="it was never told to spin")
         start, end = marks(act)
-        if self._grbl.sure().speed:
+        if speed := self._grbl.sure().speed:
             if ours is not None:
-                ours.seen = True
+                ours.seen.add(speed)
             return Verdict(state="running", why="it turns")
         mark = self._grbl.mark()
         if mark == 0:

@@ -40,8 +40,8 @@ UNLOCK = "[MSG:'$H'|'$X' to unlock]"
 
 
 class Grbl:
-    """options: ``travel: {x: [-200 mm, 0 mm]}``, ``speed: [200 rpm, 6000 rpm]``, ``homing``, ``name``, ``settings``
-    (GRBL's own numbers: ``{"120": 500}``), ``at: {x: -30 mm}`` (where it really stands at power-up), ``homed: yes``."""
+    """options: ``travel: {x: [-200 mm, 0 mm]}``, ``speed: [200 rpm, 6000 rpm]``, ``name``, ``homing`` (else: a travel),
+    ``settings`` (GRBL's: ``{"120": 500}``), ``at: {x: -30 mm}`` (where it really is at power-up), ``homed: true``."""
 
     kind = "serial"
 

@@ -27,7 +27,7 @@ class Settings:
         if "speed" in options:
             slowest, fastest = options["speed"]
             self._values[31], self._values[30] = amount(slowest, "rpm"), amount(fastest, "rpm")
-        if not options.get("homing", True):
+        if not options.get("homing", "travel" in options):  # a spindle alone has none
             self._values |= {20: 0, 21: 0, 22: 0}
         for number, value in (options.get("settings") or {}).items():
             self._values[int(number)] = float(value)

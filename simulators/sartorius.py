@@ -13,8 +13,8 @@ and the questions answer; everything else is silent, and so is what is not known
     O, R  key lock      K, L, M, N  filter      s3_ ends an adjustment
 
 Overload is "Stat       High     ", underload "Stat       Low      ". With ``print: stable`` (a setting of its menu) P
-waits for a stable weight. With ``autoprint: yes`` it prints by itself all the time; P ends that, T and V begin it anew.
-At power-up it takes what stands on the pan as its zero.
+waits for a stable weight. With ``autoprint: true`` it prints by itself all the time; P ends that, T and V begin it
+anew. At power-up it takes what stands on the pan as its zero.
 
 Our readings, not the manual's: a zero range of 2 % of the capacity, ADJUSTS_S, five lines a second of autoprint.
 """

@@ -325,6 +325,7 @@ def test_options_and_what_follows_from_them():
         ({"travel": {"x": "20 mm"}}, "is no range"),
         ({"travel": {"x": ["0 mm", "-20 mm"]}}, "0 mm is not below -20 mm"),
         ({"travel": TRAVEL, "fastest": "0 mm/min"}, "is no speed of a stage"),
+        ({"travel": TRAVEL, "homing": "no"}, "homing = 'no' is neither true nor false"),  # YAML 1.2: a word
     ):
         with pytest.raises(SpecError, match=words):
             Stage.declare(options)

@@ -20,7 +20,7 @@ UNLOCK = b"[MSG:'$H'|'$X' to unlock]\r\n"
 
 
 def grbl(**options: Any) -> Grbl:
-    return Grbl(World(), "stage", {"homed": True} | options)
+    return Grbl(World(), "stage", {"homing": True, "homed": True} | options)
 
 
 def free(**options: Any) -> Grbl:
@@ -254,7 +254,7 @@ def test_a_jog_to_where_it_stands_is_over_at_once() -> None:
 
 
 def test_power_up_with_homing_is_locked_until_homed_or_unlocked() -> None:
-    device = Grbl(World(), "stage", {"at": {"x": "-80 mm", "y": "-20 mm", "z": "-5 mm"}})
+    device = Grbl(World(), "stage", {"homing": True, "at": {"x": "-80 mm", "y": "-20 mm", "z": "-5 mm"}})
     assert state(device, 0.0) == "Alarm"
     assert device.receive(b"G21\n", 0.0) == b"error:9\r\n" and device.receive(b"$J=X1F1\n", 0.0) == b"error:8\r\n"
     assert device.receive(b"$H\n", 1.0) == b""
@@ -266,7 +266,7 @@ def test_power_up_with_homing_is_locked_until_homed_or_unlocked() -> None:
     assert answer.count(b"<") == 1
     assert device.machine.truly_at(due_s) == (-1.0, -1.0, -1.0)
     assert [one[0:2] for one in ledger(device)] == [("home", "begin"), ("home", "end")]
-    locked = Grbl(World(), "stage", {})
+    locked = Grbl(World(), "stage", {"homing": True})
     assert locked.receive(b"$X\n", 0.0) == b"[MSG:Caution: Unlocked]\r\nok\r\n"
     assert state(locked, 0.0) == "Idle"
 
@@ -283,7 +283,7 @@ def test_a_reset_in_motion_loses_the_position_and_says_so() -> None:
 
 
 def test_a_reset_while_it_homes_or_after_a_hold() -> None:
-    device = Grbl(World(), "stage", {})
+    device = Grbl(World(), "stage", {"homing": True})
     device.receive(b"$H\n", 0.0)
     assert device.receive(b"\x18", 1.0) == b"ALARM:6\r\n" + WELCOME + UNLOCK
     device = grbl()
