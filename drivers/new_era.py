@@ -260,7 +260,7 @@ class NE1000(Driver):
         moved = moved_ul(begun.direction, begun.before, now)
         if alarm := alarm or self._line.alarm:
             kind, why = ALARMS[alarm]
-            if moved >= 0.0:  # less than 0: the counters began anew and say nothing of this act
+            if alarm != "R" and moved >= 0.0:  # else the counters began anew and say nothing of this act
                 why += f" (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})"
             raise InstrumentFault(why, kind)
         achieved = {"volume": Amount(moved, "uL"), "rate": Amount(begun.rate_ul_min, "uL/min")}
