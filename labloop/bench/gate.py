@@ -96,6 +96,14 @@ class Gate:
         self.admit([wish], values, now_s)
         return self.envelope.permit(wish.instrument, wish.action, wish.settings, values)
 
+    def permit_again(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> Permit:
+        """A new permit for an act that has one, and has not begun: what is measured now decides again.
+
+        Totals and pace count it already. Raises SafetyError, NotYet.
+        """
+        self._check_requirements(wish, values, now_s)
+        return self.envelope.permit(wish.instrument, wish.action, wish.settings, values)
+
     def _check_requirements(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> None:
         for rule in self.envelope.rules.needs(wish.instrument, wish.action):
             needs = f"{wish.instrument}.{wish.action} needs {rule.that} ({rule.place})"

@@ -120,6 +120,10 @@ class Admission:
         """The permit for one step. Raises SafetyError."""
         return self.gate.permit(_wish(step), self.values(trial), self.clock.now_s())
 
+    def permit_again(self, step: Wished, trial: int | None) -> Permit:
+        """A new permit for a step that has one, and has not begun. Raises SafetyError."""
+        return self.gate.permit_again(_wish(step), self.values(trial), self.clock.now_s())
+
     def _check_stock(self, wish: Wish) -> None:
         action = self.envelope.action(wish.instrument, wish.action)
         held = self.book.left(wish.instrument) if self.book is not None and action.amount else None

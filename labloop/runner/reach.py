@@ -14,7 +14,7 @@ became of the last try (see step).
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
@@ -226,6 +226,10 @@ class Reach:
             self._given_up.discard(port)
             self._returns[port] += 1
             return self._returns[port]
+
+    def returns(self, names: Iterable[str]) -> int:
+        """How often the lines of these instruments were lost and have come back."""
+        return sum(self._returns[port] for port in {id(self.stations[name].port) for name in names})
 
     def recover(self, name: str, error: Exception) -> None:
         """Win a lost line back beside everything else, for who only looks in passing (once at a time for each line)."""

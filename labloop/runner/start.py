@@ -1,6 +1,7 @@
 """Steps of one stage that begin at the same moment: each is prepared, and waits here until all of them are."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from labloop.campaign.events import StepFailed, StepStarted
@@ -23,9 +24,14 @@ class NotBegun(Exception):
 
 
 class Start:
-    """Where the steps of a stage wait for each other. ``undone``: those that turned out not to have begun."""
+    """Where the steps of a stage wait for each other. ``undone``: those that turned out not to have begun.
 
-    def __init__(self, steps: int) -> None:
+    ``alone``: it is all that the stage does. ``was_away``: whether a line was lost since they were permitted.
+    """
+
+    def __init__(self, steps: int, alone: bool = True, was_away: Callable[[], bool] = lambda: False) -> None:
+        self.alone = alone
+        self.was_away = was_away
         self.undone: list[StepFailed] = []
         self._missing = steps
         self._why_not = ""

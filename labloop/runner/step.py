@@ -34,7 +34,7 @@ from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import StepState
 
-from .admission import Admission
+from .admission import Admission, Wished
 from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
@@ -89,35 +89,57 @@ class StepHand:
         (nothing of a stage starts then), OutOfStock when a person must see to something first.
         """
         mine = [one for one in steps if one.instrument != e.PERSON]
-        for name in sorted(self.admission.asks(mine)):
-            self.admission.see(name, await self.reach.named(name, self.stations[name].driver.read))
+        await self._look(mine)
         try:
             self.admission.stage(mine, trial)
         except NotYet as early:
             return early.wait_s
         return 0.0
 
-    async def run_stage(self, steps: Sequence[Beginning], says: str, not_after_s: float = math.inf) -> None:
+    def returns(self, steps: Iterable[Wished]) -> int:
+        """How often a line that ``steps`` need, or that decides about them, was lost and has come back."""
+        mine = [one for one in steps if one.instrument != e.PERSON]
+        return self.reach.returns({one.instrument for one in mine} | self.admission.asks(mine))
+
+    async def _look(self, steps: Sequence[Wished]) -> None:
+        """Read what is measured and decides about ``steps``. Raises SafetyError when it breaks a limit."""
+        for name in sorted(self.admission.asks(steps)):
+            self.admission.see(name, await self.reach.named(name, self.stations[name].driver.read))
+
+    async def run_stage(
+        self, steps: Sequence[Beginning], says: str, returns: int, not_after_s: float = math.inf
+    ) -> bool:
         """Run the steps of one stage to their ends: prepared one by one, begun together, each end a fact.
+
+        False: no fact says anything of them. It is for whoever walks to look at everything anew, because something has
+        changed since they were admitted: a line came back (``returns``: how often it had, when nothing stood in the
+        way of them), which may have taken hours; an interlock holds the run; it is too early again.
 
         ``says``: the stage's ``if_interrupted``. After ``not_after_s`` nothing is begun any more: the sample has become
         too old while an instrument was waited for. When one cannot be prepared, none of the others is begun.
 
-        Raises InstrumentFault, InstrumentGone, LinkInterrupted, when nothing else of the stage runs any more.
+        Raises SafetyError when what is measured right before breaks a limit; InstrumentFault, InstrumentGone,
+        LinkInterrupted, when nothing else of the stage runs any more.
         """
         mine = [one for one in steps if one.begun.instrument != e.PERSON]
-        permits = [self._permit(one.begun) for one in mine]
+        wished = [one.begun for one in mine]
+        before = await _all(self._evidence(one) for one in wished)
+        await self._look(wished)
+        late = self.halt.is_set() or self.clock.now_s() > not_after_s
+        if late or self.memory.state.held or self.returns(wished) != returns:
+            return False
+        try:
+            permits = [self._permit(one) for one in wished]
+        except NotYet:
+            return False
         if None in permits:
-            return
-        before = await _all(self._evidence(one.begun) for one in mine)
-        if self.halt.is_set() or self.clock.now_s() > not_after_s:
-            return
+            return True
         begun = [
             replace(one.begun, before=dict(counters), t_s=self._now())
             for one, counters in zip(mine, before, strict=True)
         ]
         self.memory.record(*begun)
-        start = Start(len(mine))
+        start = Start(len(mine), len(steps) == 1, lambda: self.returns(wished) != returns)
         runs = [
             self._run(fact, permit, one, start, says, not_after_s)
             for fact, permit, one in zip(begun, permits, mine, strict=True)
@@ -125,11 +147,14 @@ class StepHand:
         ]  # fmt: skip
         await _all([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
         self.settled(*undone(self.memory.state, start.undone, says, self.knows))
+        return True
 
     def _permit(self, begun: e.StepStarted) -> Permit | None:
-        """What opens the way to the wire; None: the envelope refuses it, which is a fact."""
+        """What opens the way to the wire; None: the envelope refuses it, which is a fact. Raises NotYet."""
         try:
             return self.admission.permit(begun, begun.trial)
+        except NotYet:
+            raise
         except SafetyError as error:
             failed = e.StepFailed(step=begun.step, fault="safety", reason=str(error), t_s=self._now())
             self.memory.record(replace(begun, act=False, t_s=self._now()), failed)
@@ -146,8 +171,10 @@ class StepHand:
             except BaseException as error:
                 start.off(f"{name} could not: {error}")
                 raise
+            if start.was_away():  # for hours, maybe: what permitted it is not true any more
+                start.off(f"a line was lost while {name} was set up")
             await start.ready()
-            await self._begin(begun, action, permit, not_after_s)
+            await self._begin(begun, action, permit, not_after_s, start)
             await self.watch(begun, action, permit.values, self.clock.now_s(), one.save_as)
 
         await self.to_its_end(doing(), begun, action, start, says)
@@ -259,8 +286,14 @@ class StepHand:
             else:
                 return
 
-    async def _begin(self, begun: e.StepStarted, action: Action, permit: Permit, not_after_s: float) -> None:
-        """Begin it, once: when its beginning was lost on the wire, the instrument is asked what became of it."""
+    async def _begin(
+        self, begun: e.StepStarted, action: Action, permit: Permit, not_after_s: float, start: Start
+    ) -> None:
+        """Begin it, once: when its beginning was lost on the wire, the instrument is asked what became of it.
+
+        Where its line was away, for hours maybe, its permit is worth nothing any more: alone, it has not begun, and all
+        is looked at anew; what was to begin together with others gets a new one, or does not begin.
+        """
         name, act = begun.instrument, self.act_name(begun.step)
         trouble = self.reach.trouble(name)
         while True:
@@ -275,14 +308,29 @@ class StepHand:
                 raise
             except (LinkError, ProtocolError) as error:
                 await trouble.met(error)
-                if not action.act:
-                    continue
-                verdict = await self.ask(self.memory.state.steps[begun.step])
-                if verdict.state in ("done", "running"):
-                    return
-                if verdict.state != "not_begun":
-                    why = f"{error}. Asked again, it said: {verdict.why}"
-                    raise _Judged(dataclasses.replace(verdict, why=why)) from error
+                if action.act:
+                    verdict = await self.ask(self.memory.state.steps[begun.step])
+                    if verdict.state in ("done", "running"):
+                        return
+                    if verdict.state != "not_begun":
+                        why = f"{error}. Asked again, it said: {verdict.why}"
+                        raise _Judged(dataclasses.replace(verdict, why=why)) from error
+                if start.was_away():
+                    if start.alone:
+                        raise NotBegun(f"its line was lost before it began: {error}") from error
+                    permit = await self._permit_again(begun)
+
+    async def _permit_again(self, begun: e.StepStarted) -> Permit:
+        """A permit for now, and the step set up again, when its line was away. Raises NotBegun."""
+        try:
+            await self._look([begun])
+            if self.memory.state.held:
+                raise NotBegun(f"its line was lost before it began, and {next(iter(self.memory.state.held))} holds it")
+            permit = self.admission.permit_again(begun, begun.trial)
+        except SafetyError as error:
+            raise NotBegun(f"its line was lost before it began, and now {error}") from error
+        await self._prepare(begun, permit)
+        return permit
 
     async def watch(
         self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value], since_s: float, save_as: str

@@ -13,7 +13,7 @@ from labloop.campaign import state as s
 from labloop.campaign.recipe import PlannedStage
 
 from . import recovery
-from .reach import Ended
+from .reach import MOST_OUTAGES, Ended
 from .schedule import NextStage, next_stage
 from .start import Beginning
 from .step import StepHand
@@ -57,6 +57,7 @@ class Walk:
 
         Raises InstrumentGone, OutOfStock, Ended.
         """
+        outages = 0
         while True:
             steps = self.steps()
             if any(step.state == s.IN_DOUBT for step in steps):
@@ -72,25 +73,33 @@ class Walk:
             judgement = recovery.Judgement(verdict="run")
             if not forgive:
                 judgement = recovery.judge(ahead, steps, self.phase, self._actions(ahead), self.hand.teaches)
-            forgive = False
             if judgement.verdict != "run":
                 return End(verdict=judgement.verdict, why=judgement.why)
+            planned = list(ahead.steps.values())
             await self.gate(frozenset(step.instrument for step in ahead.stage.steps))
+            returns = self.hand.returns(planned)
             stale = self._stale(ahead)
             if stale:
                 return End(verdict="stale", why=stale)
             try:
-                early_s = await self.hand.admit(list(ahead.steps.values()), self.trial)
+                early_s = await self.hand.admit(planned, self.trial)
+                if early_s > 0.0:
+                    await self.hand.clock.wait(self.hand.halt, early_s)
+                    continue
+                if judgement.wait_s:
+                    await self.hand.reach.wait(judgement.wait_s)
+                if await self._run_stage(ahead, judgement, returns):
+                    forgive, outages = False, 0
+                    continue
             except SafetyError as error:
                 return End(verdict="refuse", why=str(error))
-            if early_s > 0.0:
-                await self.hand.clock.wait(self.hand.halt, early_s)
-                continue
-            if judgement.wait_s:
-                await self.hand.reach.wait(judgement.wait_s)
-            await self._run_stage(ahead, judgement)
+            if self.hand.returns(planned) != returns:
+                outages += 1
+            if outages > MOST_OUTAGES:
+                name = next(one.instrument for one in planned if one.instrument != e.PERSON)
+                raise self.hand.reach.give_up(name, "a line that it needs comes and goes")
 
-    async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement) -> None:
+    async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement, returns: int) -> bool:
         actions = self._actions(ahead)
         says = recovery.policy(ahead.stage.if_interrupted, actions.values())
         where = str(self.trial) if self.trial is not None else f"{self.phase}-{self.number}"
@@ -107,7 +116,7 @@ class Walk:
             )
             for index, planned in ahead.steps.items()
         ]  # fmt: skip
-        await self.hand.run_stage(steps, says, self._not_after_s(ahead))
+        return await self.hand.run_stage(steps, says, returns, self._not_after_s(ahead))
 
     def _attempts(self, stage: int, index: int) -> int:
         return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())

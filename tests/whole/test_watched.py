@@ -240,6 +240,28 @@ def test_what_a_setting_rests_is_waited_for(tmp_path: Path) -> None:
     assert len(rests) == 2 and all(90.0 <= rest < 92.0 for rest in rests)
 
 
+def test_what_is_forgiven_may_be_too_early_and_is_done_in_its_time(tmp_path: Path) -> None:
+    """A setup that failed in an earlier run is done again, and its instrument rests for a while before."""
+
+    def stalls(bench, now_s):
+        pump = bench.devices["pump_a"]
+        if now_s > 10.0 and pump.drive.moves and not stalled:
+            stalled.append(pump.stall(now_s))
+
+    stalled: list[None] = []
+    lab = "limits: {pump_a: {dispense: {dwell: 90 s}}}\n"
+    campaign = """
+        setup: [{pump_a.dispense: {rate: 60 uL/min, time: 30 s}}]
+        trial: [{pump_b.dispense: {rate: $q, time: 30 s}}]
+        budget: {trials: 1}
+    """
+    reach = Reach(tmp_path, lab, campaign, stalls)
+    assert reach.run() == 3 and stalled and "setup" in reach.state().reason
+    failed_s = reach.clock.now_s()
+    assert reach.run() == 0
+    assert len(reach.ledger("pump_a", "begin")) == 2 and reach.ledger("pump_a", "begin")[1].at_s > failed_s + 80.0
+
+
 def bench_records(reach: Reach) -> list[e.Record]:
     with Reader(reach.folder / "run" / "bench.db") as reader:
         return list(reader.records())
