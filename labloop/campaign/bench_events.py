@@ -25,6 +25,18 @@ class LeaseReleased(Fact, frozen=True, kw_only=True):
     owes: str = ""
 
 
+class JournalNoted(Fact, frozen=True, kw_only=True):
+    """How far the journal of a run had come: its row ``seq`` ended the chain of all before it with ``chain`` (hex).
+
+    Written when the run takes the bench and when it gives it back: outside the run's folder somebody remembers it.
+    """
+
+    run: str
+    run_id: str
+    seq: int
+    chain: str
+
+
 class GuardActed(Fact, frozen=True, kw_only=True):
     """The runner of ``run`` was gone or hung, and the guard made the bench safe. ``errors``: why it is not safe.
 

@@ -18,6 +18,7 @@ from .bench_events import BenchOpened as BenchOpened
 from .bench_events import ByHand as ByHand
 from .bench_events import ContentsChanged as ContentsChanged
 from .bench_events import GuardActed as GuardActed
+from .bench_events import JournalNoted as JournalNoted
 from .bench_events import LeaseReleased as LeaseReleased
 from .bench_events import LeaseTaken as LeaseTaken
 from .bench_events import QuestionClosed as QuestionClosed
@@ -371,7 +372,7 @@ CampaignEvent: TypeAlias = (
     | StepStarted | StepKept | StepRejoined | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip
 BenchEvent: TypeAlias = (
-    BenchOpened | LeaseTaken | LeaseReleased | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
+    BenchOpened | LeaseTaken | LeaseReleased | JournalNoted | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
     | ContentsChanged | ByHand
     | QuestionOpened | QuestionClosed | CountersCleared | InstrumentAsked | InstrumentIdentified
     | AlarmHeard

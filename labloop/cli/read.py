@@ -17,15 +17,18 @@ def status(
     json: Json = False,
 ) -> None:
     """How a run stands: state, runner, trials, best, questions."""
+    from dataclasses import asdict
+
     from labloop.campaign import text
     from labloop.runner.look import see
     from labloop.runner.look import verify as hold_against_hashes
+    from labloop.runner.notes import hold_against
 
     folder = run_folder(name)
     verified = hold_against_hashes(folder) if verify else None
     document = see(folder).status()
     if verified:
-        document["verified"] = verified
+        document |= {"verified": verified, "noted": asdict(hold_against(folder))}
     if json:
         words.give_json(document)
         return
@@ -58,6 +61,13 @@ def status(
     if verify:
         found = document["verified"]
         words.give(f"verified: {', '.join(f'{count} {what}' for what, count in found.items())} as they were written")
+        noted = document["noted"]
+        if noted["rows"]:
+            later = f"; {noted['later']} came after" if noted["later"] else ""
+            bench = words.plain(noted["bench"])
+            words.give(f"noted: rows 1 to {noted['rows']}, at {noted['at'][:19]}, in {bench}{later}")
+        else:
+            words.give(f"NOT noted outside the run: {words.plain(noted['why'])}")
 
 
 def trials(

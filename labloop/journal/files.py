@@ -36,6 +36,22 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def sync_file(path: Path) -> None:
+    """Make durable what was written to a file, by whomever; one that is not there is. Raises StoreError."""
+    try:
+        handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os(error, path, "open this file") from error
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise from_os(error, path, "sync this file") from error
+    finally:
+        os.close(handle)
+
+
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Put ``data`` under ``path`` so that a reader, or a crash, sees the old file or the new one. Raises StoreError.
 

@@ -34,6 +34,19 @@ class Rows(ABC):
             event = self._codec.decode(row.body, row.format, f"{self.path}: row {row.seq}")
             yield Record(row.seq, row.at.decode(), event)
 
+    def head(self) -> tuple[int, str]:
+        """Give sequence number and chain (hex) of the last row (0: there is none). Raises StoreError."""
+        seq, last = chain.head(self._query, self.path)
+        return seq, last.hex()
+
+    def chain_at(self, seq: int) -> str:
+        """Give the chain (hex) that ends with row ``seq``, as the row has it ("": there is no such row).
+
+        Raises StoreError.
+        """
+        found = self._query("SELECT chain FROM events WHERE seq = ?", seq)
+        return bytes(found[0][0]).hex() if found else ""
+
     def verify(self) -> int:
         """Hold every row against the chain and let SQLite check its pages and indexes; give the number of rows.
 

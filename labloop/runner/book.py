@@ -4,7 +4,7 @@
 locked by the one controller the bench has. Its facts add up here as a run's do in campaign.state.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,7 @@ class BenchState:
     questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
     begun: dict[str, e.ByHand] = field(default_factory=dict)  # by instrument: by hand, and no end of it is known
     heard: dict[str, list[str | None]] = field(default_factory=dict)  # by instrument: who asked after that, was told
+    noted: list[tuple[str, e.JournalNoted]] = field(default_factory=list)  # when, and what
     guard_acts: list[tuple[str, e.GuardActed]] = field(default_factory=list)  # when, and what
     guard_began: dict[int, tuple[str, str]] = field(default_factory=dict)  # by epoch: when, for whom; and no end of it
 
@@ -59,6 +60,8 @@ class BenchState:
                     self.guard_began[epoch] = record.at, run
             case e.LeaseReleased():
                 self.leased_to, self.left_at = "", record.at
+            case e.JournalNoted():
+                self.noted.append((record.at, record.event))
             case e.GuardActed():
                 self.guard_acts.append((record.at, record.event))
                 self.guard_began.pop(record.event.epoch, None)
@@ -145,12 +148,13 @@ class BenchBook:
         self.followers.append(follower)
 
     def take_lease(
-        self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner", *, looks: bool = False
-    ) -> None:
+        self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner", *, looks: bool = False,
+        noted: Sequence[e.JournalNoted] = (),
+    ) -> None:  # fmt: skip
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
 
         From here on nobody else may write to its instruments (see lease). ``looks``: to ask them and do nothing, which
-        is no harm to a question that is open: they were asked about it.
+        is no harm to a question that is open: they were asked about it. ``noted``: how far the run's journal has come.
 
         Raises BenchOwes while another run's question is open, a run was killed here and never taken up again, or nobody
         has asked what became of an act by hand that was killed (see left_by_hand).
@@ -182,7 +186,7 @@ class BenchBook:
         if self.journal.path is not None:
             self.lease = Lease.take(self.journal.path.parent, run, by, at_least=epoch)
             epoch = self.lease.epoch
-        facts: list[e.Fact] = [e.LeaseTaken(epoch=epoch, run=run, mode=mode)]
+        facts: list[e.Fact] = [e.LeaseTaken(epoch=epoch, run=run, mode=mode), *noted]
         facts += [
             e.StockSet(name=name, amount=amount, by="lab file")
             for name, amount in stock.items()
@@ -190,9 +194,10 @@ class BenchBook:
         ]
         self.record(*facts)
 
-    def release_lease(self, run: str, questions: Mapping[str, str]) -> None:
+    def release_lease(self, run: str, questions: Mapping[str, str], noted: Sequence[e.JournalNoted] = ()) -> None:
         """Give the bench back; what the run left in doubt ({step: question}) keeps its claim.
 
+        ``noted``: how far the run's journal has come.
         A bench that somebody else has taken meanwhile is not ours to give back. Raises StoreError.
         """
         if self.lease is not None and not self.lease.holds():
@@ -203,7 +208,7 @@ class BenchBook:
         ]
         facts += [e.QuestionClosed(run=run, step=step, answer="settled") for step in sorted(known - questions.keys())]
         try:
-            self.record(*facts, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
+            self.record(*facts, *noted, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
         finally:
             if self.lease is not None:
                 self.lease.release()

@@ -55,6 +55,7 @@ from .book import GUARD, BenchBook
 from .clock import utc_stamp
 from .lease import Lease, fenced
 from .lease import holder as leaseholder
+from .notes import note_of
 
 # Two looks at the runner. Death comes by the pipe at once; this is for the heartbeat, and where there is no pipe.
 LOOK_S: Final = 0.1
@@ -110,6 +111,7 @@ class Guard:
         with Reader(watched.folder / "journal.db") as reader:
             opened = next((record.event for record in reader.records()), None)
         assert isinstance(opened, e.CampaignOpened)
+        self.opened = opened
         self.lab: LabSpec = kept.kept_lab(watched.folder, opened, kept.lab_folder(watched.folder))
         self.bench = self.lab.folder
         self.rescue = Rescue(self.lab, partial(connect_real, folder=self.lab.folder))
@@ -257,7 +259,7 @@ class Guard:
         unwritten = ""
         try:
             with closing(recording.result()) as book:
-                book.record(fact_of(book.state.epoch, self.watched.name, why, rescued, took_s))
+                book.record(*self._noted(), fact_of(book.state.epoch, self.watched.name, why, rescued, took_s))
         except (StoreError, OSError) as error:
             unwritten = str(error)
             say(f"could not journal what it did: {error}")
@@ -268,6 +270,15 @@ class Guard:
                 say(f"could not give the lease back: {error}")
             lease.close()
         return unwritten
+
+    def _noted(self) -> list[e.JournalNoted]:
+        """How far the journal came that the dead runner left; nothing where it cannot be read."""
+        try:
+            with Reader(self.watched.folder / "journal.db") as journal:
+                return [note_of(self.watched.name, self.opened, journal)]
+        except StoreError as error:
+            say(f"could not note how far the run's journal came: {error}")
+            return []
 
 
 def act_now(folder: Path, why: str) -> str:

@@ -32,8 +32,10 @@ from .folder import Order, RunFolder, run_folder
 from .guarding import Guarding
 from .kept import refuse_other_code
 from .lease import fenced
+from .look import BENCH, JOURNAL
 from .loop import Loop
 from .memory import RunMemory
+from .notes import note_of, refuse_cut
 from .parts import USUAL, Parts
 from .propose import Proposer
 from .signals import ending
@@ -254,12 +256,20 @@ def _lease(
             for name, instrument in lab_spec.instruments.items()
             if instrument.stock is not None
         }
-        book.take_lease(folder.name, opened.mode, stock)  # refused, it is not ours to give back
+        if memory.state.runs:  # what it does not know any more it would do again
+            refuse_cut(folder.path / JOURNAL, opened.run_id, book.state.noted, memory.journal, where / BENCH)
+        noted = [note_of(folder.name, opened, memory.journal)]
+        book.take_lease(folder.name, opened.mode, stock, noted=noted)  # refused, it is not ours to give back
         try:
             yield book
         finally:
             asked = {name: step.question for name, step in memory.state.questions.items()}
-            book.release_lease(folder.name, asked)
+            try:
+                noted = [note_of(folder.name, opened, memory.journal)]
+            except StoreError:
+                LOG.exception("how far the journal has come is not noted in the bench's")
+                noted = []
+            book.release_lease(folder.name, asked, noted)
 
 
 @contextmanager

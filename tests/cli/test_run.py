@@ -70,6 +70,30 @@ def test_resume_goes_on_and_says_how_it_went(run: Path, labloop: Any) -> None:
     assert status["simulated"] is True
 
 
+def test_the_bench_notes_how_far_the_journal_came_and_notices_a_shorter_one(
+    run: Path, here: Path, labloop: Any
+) -> None:
+    shutil.copy(run / "journal.db", here / "older.db")
+    assert labloop("resume", "run", "--trials", "+1").code == 0
+    with Reader(run / "journal.db") as journal:
+        rows = journal.last_seq
+    with Reader(run / "bench.db") as bench:
+        notes = [one.event.seq for one in bench.records() if isinstance(one.event, e.JournalNoted)]
+    assert len(notes) == 4 and notes == sorted(notes) and notes[-1] == rows, "when it begins and when it ends, twice"
+    noted = labloop("status", "run", "--verify", "--json").document["noted"]
+    assert (noted["rows"], noted["later"], noted["why"]) == (rows, 0, "")
+    assert labloop("request", "run", "note", "all", "clean").code == 0
+    assert f"\nnoted: rows 1 to {rows}, at 2000-01-0" in (said := labloop("status", "run", "--verify").out)
+    assert said.endswith("/bench.db; 3 came after\n")
+    (run / "journal.db").write_bytes((here / "older.db").read_bytes())
+    said = labloop("status", "run", "--verify")
+    assert said.code == 5 and "run/journal.db: ends at row " in said.err and f"noted its row {notes[2]}" in said.err
+    before = (run / "bench.db").read_bytes()
+    said = labloop("resume", "run", "--trials", "+1")
+    assert said.code == 5 and "an older copy was put in its place" in said.err
+    assert (run / "bench.db").read_bytes() == before, "nobody took the bench"
+
+
 def test_run_on_the_same_folder_resumes(run: Path, labloop: Any) -> None:
     said = labloop("run", QUICKSTART, "--virtual", "--run", "run")
     assert said.code == 0

@@ -204,6 +204,8 @@ def test_verify_finds_a_damaged_blob(here: Path, labloop: Any) -> None:
     (here / "cake.yaml").write_text(text)
     labloop("ask", "cake.yaml", "--run", "r")
     assert labloop("status", "r", "--verify", "--json").document["verified"] == {"rows": 2, "blobs": 1, "files": 1}
+    said = labloop("status", "r", "--verify").out
+    assert "NOT noted outside the run: a campaign that is asked and told has no bench that notes it" in said
     next((here / "r" / "blobs").iterdir()).write_text("name,protein\nwheat,13\nrye,9\n")
     said = labloop("status", "r", "--verify")
     assert said.code == 5 and "damaged" in said.err

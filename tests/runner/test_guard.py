@@ -20,6 +20,7 @@ from labloop.runner.book import BenchBook
 from labloop.runner.clock import utc_stamp
 from labloop.runner.guard import Guard, Watched, act_now, end_process
 from labloop.runner.lease import holder
+from labloop.runner.notes import hold_against
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_rescue import HEATER, SOUND
 
@@ -137,7 +138,9 @@ def test_it_makes_the_bench_safe_when_its_runner_is_gone_or_hangs(bench: Any, ho
     seen = acted.found["a"]
     assert (seen.state, seen.before["moved"].value, seen.after["moved"].value) == ("stopped", 1.5, 2.5)
     kinds = [type(record.event).__name__ for record in it.records()]
-    assert kinds[-2:] == ["LeaseTaken", "GuardActed"], "its intent is journaled before it acts"
+    assert kinds[-3:] == ["LeaseTaken", "JournalNoted", "GuardActed"], "its intent is journaled before it acts"
+    with Reader(it.run / "journal.db") as journal:
+        assert hold_against(it.run).rows == journal.last_seq, "how far the dead runner came is noted"
     assert look_at_guard(it.run) == "acted"
     held = holder(it.folder)
     assert held is not None and (held.epoch, held.by, held.released) == (acted.epoch, "guard", True)

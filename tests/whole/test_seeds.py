@@ -82,7 +82,8 @@ def wrong_under(stage: Stage, whole: s.CampaignState, faults: str) -> tuple[list
     code, state, bench, log = run(stage, faults)
     wrong = accounts.disagreements(bench.ledger.entries, state, bench.faults.happened["power_cycle"])
     wrong += accounts.wrong_outcomes(state, whole, OUTCOME) + accounts.not_as_wished(state) + accounts.done_twice(state)
-    if code != {s.FINISHED: 0 if state.measured else 1, s.STOPPED: 3, s.HALTED: 6}.get(state.state):
+    done = 3 if state.unsafe else 0 if state.measured else 1
+    if code != {s.FINISHED: done, s.STOPPED: 3, s.HALTED: 6}.get(state.state):
         wrong.append(f"exit {code} of a campaign that is {state.state}: {state.reason}")
     if state.state == s.FINISHED:
         wrong += accounts.lost_trials(state)
