@@ -39,7 +39,10 @@ SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples: of one 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What the campaign's ``engine:`` may force. "" leaves the choice to the planner. robust: look for outliers."""
+    """What the campaign's ``engine:`` may force. "" leaves the choice to the planner.
+
+    robust: look for outliers. transform: the outcome that may be seen through a transform.
+    """
 
     kernel: str = ""
     acquisition: str = ""
@@ -47,6 +50,7 @@ class Engine:
     effort: Effort = field(default_factory=Effort)
     repeats: bool = False
     robust: bool = False
+    transform: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,9 @@ class Believer:
                     self._model = torch_models.fit(self._data, encoding, kernel)
             else:
                 memory = self._problem.memory
-                self._model = surrogate.fit_all(self._data, encoding, [kernel], memory, robust=engine.robust)
+                self._model = surrogate.fit_all(
+                    self._data, encoding, [kernel], memory, robust=engine.robust, transformed=engine.transform
+                )
         assert self._model is not None
         return self._model
 

@@ -25,8 +25,9 @@ from .proposal import Proposal
 from .search import Effort
 
 MANY = 2**31
-_WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED}
+_WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED, "transform": ("auto", "none")}
 _FLAGS = ("robust",)
+_MODELS = ("robust", "transform")  # each asks for a model other than the plain one
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 
@@ -59,7 +60,7 @@ def read_problem(spec: CampaignSpec) -> Problem:
         goals=_goals(spec),
         method=spec.design.initial.method,
         initial=spec.design.initial.trials,
-        engine=_engine(spec.engine, space.repeats),
+        engine=_engine(spec, space.repeats),
         outlook=Stopping(spec, objective).asks_planner and not objective.pareto,
     )
 
@@ -160,7 +161,6 @@ def _engine_faults(spec: CampaignSpec) -> list[str]:
     single, front = SAMPLED
     fits = front if Objective(spec).pareto else single
     known = (*_WORDS, *_FLAGS, *_COUNTS)
-    sampled = is_sampled(_goals(spec), spec.engine.get("acquisition", ""))
     for key, value in spec.engine.items():
         place = ("engine", key)
         if key in _WORDS:
@@ -171,19 +171,40 @@ def _engine_faults(spec: CampaignSpec) -> list[str]:
         elif key in _FLAGS:
             if not isinstance(value, bool):
                 faults.append(spec.complaint(place, "must be true or false"))
-            elif value and sampled:
-                rule = "is not for what BoTorch samples: a forced acquisition, or a front of more than three goals"
-                faults.append(spec.complaint(place, f"{rule}. Leave one of them out"))
         elif key in _COUNTS:
             low, high = _COUNTS[key]
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 faults.append(spec.complaint(place, f"must be a whole number from {low} to {high}"))
         else:
             faults.append(spec.complaint(place, f"unknown key. {did_you_mean(str(key), known)}"))
-    return faults
+    return faults or _model_faults(spec)
 
 
-def _engine(written: dict[str, Any], repeats: bool) -> Engine:
+def _model_faults(spec: CampaignSpec) -> list[str]:
+    asked = [key for key in _MODELS if spec.engine.get(key, False) not in (False, "none")]
+    goals = _goals(spec)
+    rules = []
+    if asked and is_sampled(goals, spec.engine.get("acquisition", "")):
+        rules.append("is not for what BoTorch samples: a forced acquisition, or a front of more than three goals")
+    if len(asked) > 1:
+        rules.append(f"does not go together with {asked[1]}")
+    if "transform" in asked and not _transformed(goals):
+        rules.append("is for one outcome to maximize or minimize that has no limit of its own")
+    if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
+        rules.append("does not go together with regret_below and chance_below")
+    return [spec.complaint(("engine", asked[0]), f"{rule}. Leave one of them out") for rule in rules]
+
+
+def _transformed(goals: tuple[Goal, ...]) -> str:
+    """The outcome that may be seen through a rising function without any wish meaning something else; "": none."""
+    wishes = [goal for goal in goals if goal.is_wish]
+    free = len(wishes) == 1 and wishes[0].sense != 0 and wishes[0].lower is None and wishes[0].upper is None
+    return wishes[0].outcome if free else ""
+
+
+def _engine(spec: CampaignSpec, repeats: bool) -> Engine:
+    written = spec.engine
     effort = Effort(**{key: written[key] for key in ("raw_samples", "restarts", "iterations") if key in written})
     rest = {key: written[key] for key in ("kernel", "acquisition", "samples", *_FLAGS) if key in written}
-    return Engine(effort=effort, repeats=repeats, **rest)
+    transform = _transformed(_goals(spec)) if written.get("transform") == "auto" else ""
+    return Engine(effort=effort, repeats=repeats, transform=transform, **rest)

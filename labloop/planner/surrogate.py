@@ -8,6 +8,7 @@
     outcomes  standardized; one independent belief an outcome, each from the trials that have it
     noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
               carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
+    transform where the campaign asks, an outcome may be seen by its logarithm or a power (transform.py)
     outliers  where the campaign asks, they are found and believed less (robust.py)
 
 A fit that fails raises SurrogateError: never a silent second best.
@@ -21,12 +22,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from . import transform
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
 from .kernels import Kernel, LogNormal, Separable, dimension_scaled, hamming
 from .known import Observations
 from .robust import Learnt, pursue
+from .transform import PLAIN, Transform
 
 # Prior of the lengthscales: narrower and with a longer mode than BoTorch's (sqrt 2, sqrt 3), 0.74 sqrt(d) instead of
 # 0.2 sqrt(d). With a handful of trials a fit stays near the mode, and a function that is taken for rough is searched
@@ -64,7 +67,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """One outcome: members of one weight sum, in standardized units; value = shift + scale * standardized.
+    """One outcome: members of one weight sum, in standardized units; transformed value = shift + scale * standardized.
 
     outliers: the trials whose measurements are believed less.
     """
@@ -74,19 +77,31 @@ class Belief:
     shift: float
     scale: float
     outliers: tuple[int, ...] = ()
+    transform: Transform = PLAIN
 
     def predict(self, points: Array) -> tuple[Array, Array]:
-        """Mean and sd of the noiseless outcome in its own units, each N: those of the members' mixture."""
+        """Mean and sd of the noiseless outcome in its own units, each N: those of the members' mixture.
+
+        Of a transformed outcome the median, and half of what lies between the 16th and the 84th percentile: a mean may
+        be nowhere near what is likely there.
+        """
         each = [member.posterior(points)[:2] for member in self.members]
         means, variances = np.array([m for m, _ in each]), np.array([v for _, v in each])
         mean = self.weights @ means
         variance = self.weights @ (variances + (means - mean) ** 2)
-        return self.shift + self.scale * mean, self.scale * np.sqrt(variance)
+        return self._own(mean, np.sqrt(variance))
 
     @property
     def noise_sd(self) -> float:
-        """The learnt noise of one measurement in the outcome's own units."""
-        return self.scale * float(np.sqrt(self.weights @ np.array([member.noise for member in self.members])))
+        """The learnt noise of one measurement in the outcome's own units; of a transformed one, of a middling one."""
+        noise = np.sqrt(self.weights @ np.array([member.noise for member in self.members]))
+        return float(self._own(np.zeros(1), np.array([noise]))[1][0])
+
+    def _own(self, mean: Array, sd: Array) -> tuple[Array, Array]:
+        if self.transform is PLAIN:
+            return self.shift + self.scale * mean, self.scale * sd
+        low, middle, high = (self.transform.backward(self.shift + self.scale * (mean + k * sd)) for k in (-1, 0, 1))
+        return middle, 0.5 * (high - low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +145,11 @@ def fit_all(
     shapes: Sequence[str],
     memory: Memory | None = None,
     robust: bool = False,
+    transformed: str = "",
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
 
-    robust: outliers are looked for, with the first shape's kernel.
+    robust: outliers are looked for. transformed: the outcome whose transform is chosen. Both take the first kernel.
 
     Raises SurrogateError, which names the outcome.
     """
@@ -143,8 +159,10 @@ def fit_all(
             memory = memory if memory is not None else {}
             if robust:
                 beliefs.append(_believe_few(observations, kernels(encoding, shapes)[0], memory))
+            elif outcome == transformed:
+                beliefs.append(_believe_seen(observations, kernels(encoding, shapes)[0], memory))
             else:
-                beliefs.append(_believe(observations, encoding, shapes, memory))
+                beliefs.append(_believe(observations, kernels(encoding, shapes), memory))
         except (SurrogateError, ValueError, ArithmeticError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
     noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
@@ -156,15 +174,20 @@ def fit_all(
         if belief.outliers
     )
     told += f"; {wrong or 'no outliers'}" if robust else ""
+    told += "".join(
+        f"; {name} {belief.transform.words or 'as it is'}"
+        for name, belief in zip(data, beliefs, strict=True)
+        if name == transformed
+    )
     return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}{told}; learnt noise sd {noise}")
 
 
-def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[str], memory: Memory) -> Belief:
+def _believe(observations: Observations, every: Sequence[Kernel], memory: Memory) -> Belief:
     data, shift, scale = _standardized(observations)
     chosen = learnt_from(len(data.y))
     members = []
-    for kernel in kernels(encoding, shapes):
-        if len(chosen) == len(data.y):
+    for kernel in every:
+        if len(data.y) <= ALL_LEARNT:
             members.append(fit(kernel, data))
             continue
         # Standardized by themselves, so that what they teach does not depend on when it was asked.
@@ -174,6 +197,26 @@ def _believe(observations: Observations, encoding: Encoding, shapes: Sequence[st
             _remember(memory, key, fit(kernel, part).parameters)
         members.append(condition(kernel, data, memory[key]))
     return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
+
+
+def _believe_seen(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
+    """One member, that sees the outcomes as foretells them best."""
+    part = observations.of(learnt_from(len(observations.values)))
+    tries = transform.candidates(part.values, bool(observations.values.min() > 0.0))
+    heights = []
+    for one in tries:
+        belief = _believe(_seen(part, one), [kernel], memory)
+        heights.append(transform.evidence(belief.members[0], belief.scale, one, part.values))
+    taken = tries[transform.best(heights)]
+    return replace(_believe(_seen(observations, taken), [kernel], memory), transform=taken)
+
+
+def _seen(observations: Observations, by: Transform) -> Observations:
+    """Observations through a transform, their variances to first order."""
+    seen = by.forward(observations.values)
+    return replace(
+        observations, values=seen, variances=observations.variances * np.exp(2.0 * by.log_slopes(observations.values))
+    )
 
 
 def _believe_few(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
