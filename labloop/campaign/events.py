@@ -118,6 +118,17 @@ class MovedAccepted(Fact, frozen=True, kw_only=True):
     why: str = ""
 
 
+class ByHandSeen(Fact, frozen=True, kw_only=True):
+    """What was done by hand on the bench while this run stood still: {act: in words}.
+
+    ``by`` and ``why``: who says that a sample that stood there meanwhile may go on.
+    """
+
+    acts: dict[str, str]
+    by: str = ""
+    why: str = ""
+
+
 class CampaignResumed(Fact, frozen=True, kw_only=True):
     """Steps may start again, once the settings were read again."""
 
@@ -363,8 +374,8 @@ class TrialClosed(Fact, frozen=True, kw_only=True):
 
 CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | HoldReleased | SettingsRead | MovedAccepted | CampaignResumed
-    | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | SafeStateReached | WatchTripped
-    | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
+    | ByHandSeen | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | SafeStateReached
+    | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned

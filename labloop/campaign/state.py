@@ -144,6 +144,7 @@ class CampaignState:
     # Interlocks that hold the run, by rule. WatchCleared: the condition is over, and a person's word is awaited.
     held: dict[str, e.WatchTripped | e.WatchCleared] = field(default_factory=dict)
     holds: dict[str, e.CampaignPaused] = field(default_factory=dict)  # by whom it was paused, until they say resume
+    hands: set[str] = field(default_factory=set)  # acts by hand on its bench that it knows of
     unread: bool = False  # it was paused, and the settings were not read again since
     stood: dict[str, str] | None = None  # what they were found to be at rest (None: not read)
     moved: dict[str, str] = field(default_factory=dict)  # what is another since, and a person is asked about
@@ -254,6 +255,10 @@ def _settings_read(state: CampaignState, record: e.Record, fact: e.SettingsRead)
         state.unread, state.stood, state.moved = False, None, {}
 
 
+def _by_hand(state: CampaignState, record: e.Record, fact: e.ByHandSeen) -> None:
+    state.hands |= fact.acts.keys()
+
+
 def _accepted(state: CampaignState, record: e.Record, fact: e.MovedAccepted) -> None:
     state.stood, state.moved = {}, {}
 
@@ -360,6 +365,7 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.HoldReleased: _released,
     e.SettingsRead: _settings_read,
     e.MovedAccepted: _accepted,
+    e.ByHandSeen: _by_hand,
     e.CampaignResumed: _resumed,
     e.CampaignFinished: _ended,
     e.CampaignStopped: _ended,

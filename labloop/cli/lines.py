@@ -152,6 +152,8 @@ class LineView:
                 words.say(f"the pause of {of} was ended by {by or 'somebody'}: {why}")
             case e.CampaignResumed():
                 words.say("going on, once every instrument was looked at")
+            case e.ByHandSeen(acts=acts):
+                words.say(f"done by hand meanwhile: {', '.join(acts.values())}")
             case e.MovedAccepted(by=by, why=why):
                 words.say(f"what was moved is right as it is, says {by or 'somebody'}: {why}")
             case e.InstrumentLost(instrument=name, reason=reason):

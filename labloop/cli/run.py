@@ -87,6 +87,10 @@ def resume(
         bool, typer.Option("--new-code", help="Accept that the drivers' code was changed since the run began.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Though another person paused it; says --why.")] = False,
+    as_it_is: Annotated[
+        bool,
+        typer.Option("--as-it-is", help="A sample may go on, though something was done by hand there; says --why."),
+    ] = False,
     detach: Detach = False,
     dashboard: Dashboard = None,
     json: JsonLines = False,
@@ -104,15 +108,17 @@ def resume(
     arguments = ["resume", str(folder), "--by", person(by), "--why", why]
     if trials is not None:
         arguments += ["--trials", str(trials)]
-    if force and not why:
-        raise SpecError("--force ends another person's pause, and needs a reason: --why TEXT")
-    arguments += ["--new-code"] * new_code + ["--force"] * force
+    if (force or as_it_is) and not why:
+        raise SpecError("--force and --as-it-is need a reason: --why TEXT")
+    arguments += ["--new-code"] * new_code + ["--force"] * force + ["--as-it-is"] * as_it_is
     if detach:
         _detach(folder, arguments)
     if _wants_dashboard(dashboard, json):
         _under_dashboard(folder, arguments, verbose)
     view = _view(folder, None, json, verbose, "", "")
-    code = session.resume(folder, trials, view, by=person(by), why=why, new_code=new_code, force=force)
+    code = session.resume(
+        folder, trials, view, by=person(by), why=why, new_code=new_code, force=force, as_it_is=as_it_is
+    )  # fmt: skip
     raise typer.Exit(view.end(code))
 
 

@@ -4,7 +4,7 @@
 locked by the one controller the bench has. Its facts add up here as a run's do in campaign.state.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -226,6 +226,17 @@ class BenchBook:
             for epoch, (at, whose) in self.state.guard_began.items()
             if whose == run and epoch > known
         ]
+
+    def by_hand_since(self, run: str, known: Container[str]) -> list[e.ByHand]:
+        """The acts by hand after ``run`` had this bench first, but for those that it knows of."""
+        acts: dict[str, e.ByHand] = {}
+        had = False
+        for record in self.journal.records():
+            fact = record.event
+            had = had or (isinstance(fact, e.LeaseTaken) and fact.run == run)
+            if had and isinstance(fact, e.ByHand) and fact.act not in known:
+                acts[fact.act] = fact
+        return list(acts.values())
 
     def left(self, name: str) -> e.Amount | None:
         """What is left of a stock; None: nobody keeps count of it."""

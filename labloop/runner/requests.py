@@ -28,7 +28,7 @@ VERBS: Final = {
     "stop": "end after the current steps",
     "abort": "to the safe state now",
     "approve": "TRIAL: let a proposal run",
-    "veto": "TRIAL: drop a proposal that has not begun",
+    "veto": "TRIAL: drop a proposal that has not begun, or the sample that waits for a stopped run",
     "note": "TEXT: a note for the next shift",
     "refill": "NAME AMOUNT: what a stock holds now",
     "replaced": "NAME: another instrument stands in its place on purpose",
@@ -81,7 +81,7 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
         case "approve":
             return _approve(state, request)
         case "veto":
-            return _veto(state, request, t_s)
+            return _veto(state, request, t_s, alive)
         case "note":
             text = " ".join(arguments) or request.why
             if not text:
@@ -218,16 +218,22 @@ def _approve(state: s.CampaignState, request: e.Requested) -> Answer:
     return Answer(accepted=True, message=f"trial {trial.trial} may run", facts=[fact])
 
 
-def _veto(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+def _veto(state: s.CampaignState, request: e.Requested, t_s: float, alive: bool) -> Answer:
     trial = _trial(state, request.arguments, "veto TRIAL")
     if isinstance(trial, Answer):
         return trial
-    if trial.state != s.PROPOSED:
-        return _no(f"trial {trial.trial} is {trial.state}; only a proposal that has not begun can be vetoed")
+    waits = trial.state == s.RUNNING and not alive and all(step.state != s.STARTED for step in trial.steps)
+    if trial.state != s.PROPOSED and not waits:
+        return _no(
+            f"trial {trial.trial} is {trial.state}; only a proposal that has not begun can be vetoed, or a sample that "
+            "waits for a stopped run"
+        )
     fact = e.TrialAbandoned(
-        trial=trial.trial, reason=f"vetoed: {request.why or 'no reason given'}", t_s=t_s, by=request.by or "a person"
-    )
-    return Answer(accepted=True, message=f"trial {trial.trial} will not run", facts=[fact])
+        trial=trial.trial, reason=f"vetoed: {request.why or 'no reason given'}", t_s=t_s, by=request.by or "a person",
+        again=waits,
+    )  # fmt: skip
+    then = "is cleaned away when the run is resumed, and its settings are tried again" if waits else "will not run"
+    return Answer(accepted=True, message=f"trial {trial.trial} {then}", facts=[fact])
 
 
 def _tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:

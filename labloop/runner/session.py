@@ -34,6 +34,7 @@ from .kept import refuse_other_code
 from .lease import fenced
 from .look import BENCH, JOURNAL
 from .loop import Loop
+from .meanwhile import by_hand
 from .memory import RunMemory
 from .notes import note_of, refuse_cut
 from .parts import USUAL, Parts
@@ -75,19 +76,25 @@ def resume(
     parts: Parts = USUAL,
     new_code: bool = False,
     force: bool = False,
+    as_it_is: bool = False,
 ) -> int:
     """Go on with the run in ``path`` after any stop, crash, halt or end of budget. ``trials``: so many more.
 
-    new_code: a person accepts that the drivers' code was changed. force: though another person paused it, and ``why``.
-    Raises StoreError, SpecError (a file or the code is another than when the run began, another person's pause),
-    StateError (nothing to resume), BenchOwes.
+    new_code: a person accepts that the drivers' code was changed. force: though another person paused it. as_it_is:
+    a sample that stood on the bench while something was done by hand there may go on. The last two say ``why``.
+
+    Raises StoreError, SpecError (a file or the code is another than when the run began, another person's pause, a
+    sample that is to be asked about), StateError (nothing to resume), BenchOwes.
     """
-    if force and not why:
-        raise SpecError("--force ends another person's pause, and needs a reason: --why TEXT")
+    if (force or as_it_is) and not why:
+        raise SpecError("--force and --as-it-is need a reason: --why TEXT")
     folder, spec, lab_spec = run_files.read(path)
     more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
     accept = e.RunStarted(by=by, why=why) if new_code else None
-    return _run(folder, spec, lab_spec, listen, parts, more=more, accept=accept, by=by, force=why if force else "")
+    return _run(
+        folder, spec, lab_spec, listen, parts, more=more, accept=accept, by=by, force=why * force,
+        kept=why * as_it_is,
+    )  # fmt: skip
 
 
 def _run(
@@ -103,6 +110,7 @@ def _run(
     accept: e.RunStarted | None = None,
     by: str = "",
     force: str = "",
+    kept: str = "",
 ) -> int:
     with ExitStack() as stack:
         presence = stack.enter_context(Presence(folder.path, wait_s=0.0 if opened else WAIT_S))
@@ -117,7 +125,7 @@ def _run(
         if facts is None:
             raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")
         started = _started(folder, lab_spec, state, facts, accept)
-        unheld = _unheld(folder.path, state, by, force)
+        first: list[e.Fact] = [*_unheld(folder.path, state, by, force), *([more] if more else [])]
         clock = parts.clock(facts, state, presence.former)
         if isinstance(clock, WallClock):
             presence.also = clock.note
@@ -129,8 +137,6 @@ def _run(
             if trials is not None and trials != spec.budget.trials:
                 asked = [e.BudgetExtended(trials=trials - (spec.budget.trials or 0), why=f"--trials {trials}")]
             memory.record(opened, *asked)  # in one commit: a crash in between would run another budget than was asked
-        if more:
-            memory.record(more)
         guarding = _guarding(folder, facts, memory)
         if guarding is not None:
             guarding.start()
@@ -141,9 +147,10 @@ def _run(
         memory.listeners.append(lambda record: planner.send_facts([record]))
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
         memory.book = book
+        first += by_hand(book, folder.name, folder.path, state, by, kept)
         try:
             return _drive(
-                stack, folder, spec, lab_spec, facts, started, unheld, clock, memory, planner, presence, book, guarding,
+                stack, folder, spec, lab_spec, facts, started, first, clock, memory, planner, presence, book, guarding,
                 parts,
             )  # fmt: skip
         except BenchError as error:  # a port that is not there, or is somebody else's: nothing has moved
@@ -156,12 +163,12 @@ def _run(
 
 def _drive(
     stack: ExitStack, folder: RunFolder, spec: CampaignSpec, lab_spec: LabSpec, opened: e.CampaignOpened,
-    started: e.RunStarted, unheld: Sequence[e.HoldReleased], clock: Clock, memory: RunMemory, planner: Any,
+    started: e.RunStarted, first: Sequence[e.Fact], clock: Clock, memory: RunMemory, planner: Any,
     presence: Presence, book: BenchBook, guarding: Guarding | None, parts: Parts,
 ) -> int:  # fmt: skip
     gap_s = clock.now_s() - memory.state.t_s if clock.virtual else (presence.idle_s or 0.0) * clock.speed
     acted = book.guarded(folder.name, memory.state.guard_epoch)
-    memory.record(*unheld, msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
+    memory.record(*first, msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
     lab = open_lab(lab_spec, fenced(bench.connect, book.lease))

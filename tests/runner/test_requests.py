@@ -187,6 +187,23 @@ def test_what_was_moved_is_right_as_it_is_only_by_force_and_nobodys_hold() -> No
     assert not any(isinstance(fact, e.MovedAccepted) for fact in only.facts)
 
 
+def test_a_sample_is_vetoed_only_where_nothing_runs_and_nothing_is_in_doubt() -> None:
+    stands = (
+        PROPOSAL,
+        e.TrialStarted(trial=1),
+        STARTED,
+        e.StepFinished(step="a"),
+        e.CampaignStopped(reason="r", exit_code=4),
+    )
+    said = answer(running(*stands), wish("veto", "1", why="spoiled"), alive=False, t_s=2.0)
+    assert said.accepted and said.facts == [
+        e.TrialAbandoned(trial=1, reason="vetoed: spoiled", by="ann", again=True, t_s=2.0)
+    ]
+    assert not answer(running(*stands), wish("veto", "1"), alive=True, t_s=2.0).accepted
+    assert not answer(running(*stands[:3]), wish("veto", "1"), alive=False, t_s=2.0).accepted, "its act is asked first"
+    assert not answer(running(*DOUBT), wish("veto", "1"), alive=False, t_s=2.0).accepted
+
+
 def test_two_people_hold_it_and_it_goes_on_when_both_have_let_go() -> None:
     second = answer(running(LUNCH), wish("pause", why="a leak", by="bob"), alive=True, t_s=1.0)
     assert second.accepted and second.facts == [LEAK]

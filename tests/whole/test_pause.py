@@ -11,7 +11,9 @@ from reach import Reach
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
-from labloop.journal import inbox
+from labloop.journal import inbox, utc_now
+from labloop.runner import wishes
+from labloop.runner.book import BY_HAND, BenchBook
 from labloop.runner.rereading import Rereading
 
 WARM = """
@@ -213,3 +215,70 @@ def test_a_pause_that_is_over_before_anything_rests_reads_all_the_same(tmp_path:
     assert [one.amount for one in reach.ledger("pump_a")] == pytest.approx([300.0, 300.0], abs=0.1)
     late = [one.instrument for one in reach.facts(e.InstrumentConfigured)]
     assert late.count("pump_a") == 2, "configured when it is free, before it begins again"
+
+
+# --- what was done by hand while the run stood still ----------------------------------------------------------------
+
+CLEANED = WARM.replace(
+    "    budget:", "    cleanup:\n      - waste.withdraw: {rate: 300 uL/min, time: 10 s}\n    budget:"
+)
+ASKED = r"pump_a.dispense by ann.*the sample of trial 1 stands there.*--as-it-is --why.*veto 1 --why"
+
+
+def stopped(tmp_path: Path, at_s: float = 30.0) -> Reach:
+    """A run that was stopped with the sample of trial 1 on the bench; then ann pumps by hand."""
+    reach = Reach(tmp_path, WATCHED, CLEANED, People(tmp_path, (at_s, wish("stop", by="ann"))))
+    assert reach.run() == 4 and reach.state().trials[1].state == s.RUNNING
+    by_hand(tmp_path / "run", "h1")
+    return reach
+
+
+def by_hand(run: Path, act: str) -> None:
+    book = BenchBook.open(run, "lab", utc_now)
+    book.take_lease(BY_HAND, "simulated", {})
+    book.record(e.ByHand(act=act, instrument="pump_a", action="dispense", by="ann"))
+    book.record(e.ByHand(act=act, instrument="pump_a", action="dispense", by="ann", done=True))
+    book.release_lease(BY_HAND, {})
+    book.close()
+
+
+def test_a_sample_that_may_go_on_after_an_act_by_hand_goes_on_and_is_not_asked_about_twice(tmp_path: Path) -> None:
+    reach = stopped(tmp_path)
+    before = len(reach.records())
+    for again in ({}, {"by": "bob", "force": True, "why": "w"}, {"as_it_is": True}):
+        with pytest.raises(SpecError, match=f"{ASKED}|need a reason"):
+            reach.run(again=again)
+    assert len([one for one in reach.records() if isinstance(one.event, e.RunStarted | e.StepStarted)]) == len(
+        [one for one in reach.records()[:before] if isinstance(one.event, e.RunStarted | e.StepStarted)]
+    )
+    people = People(tmp_path, (reach.clock.now_s() + 30.0, wish("stop", by="ann")))
+    reach.meddle = people
+    assert reach.run(again={"by": "bob", "as_it_is": True, "why": "it was water"}) == 4
+    (seen,) = reach.facts(e.ByHandSeen)
+    assert seen == e.ByHandSeen(acts={"h1": "pump_a.dispense by ann"}, by="bob", why="it was water")
+    assert reach.run() == 0, "what is known is not asked again"
+    assert len(reach.facts(e.ByHandSeen)) == 1 and reach.state().trials[1].state == s.AWAITING
+
+
+def test_a_sample_that_was_spoiled_by_hand_is_cleaned_away_and_made_again(tmp_path: Path) -> None:
+    reach = stopped(tmp_path)
+    with pytest.raises(SpecError, match=ASKED):
+        reach.run()
+    said = wishes.ask(tmp_path / "run", "veto", ["1"], by="ann", why="I rinsed it")
+    assert said.accepted and "cleaned away when the run is resumed" in said.message
+    assert reach.run() == 0
+    state = reach.state()
+    assert state.trials[1].state == s.ABANDONED and state.trials[1].closed and "I rinsed it" in state.trials[1].reason
+    assert [step.begun.phase for step in state.trials[1].steps] == ["trial", "cleanup"]
+    assert state.trials[2].settings == state.trials[1].settings and state.trials[2].proposal.again_of == 1
+    (seen,) = reach.facts(e.ByHandSeen)
+    assert seen.why == ""
+
+
+def test_an_act_by_hand_on_a_bench_without_a_sample_is_written_down_and_not_asked(tmp_path: Path) -> None:
+    reach = Reach(tmp_path, WATCHED, CLEANED)
+    assert reach.run() == 0
+    by_hand(tmp_path / "run", "h1")
+    assert reach.run(again={"trials": 1}) == 0
+    assert [one.acts for one in reach.facts(e.ByHandSeen)] == [{"h1": "pump_a.dispense by ann"}]
+    assert len(reach.facts(e.BudgetExtended)) == 1
