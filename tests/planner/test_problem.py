@@ -113,16 +113,25 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, engine={"robust": 1}), "robust.*must be true or false"),
         (campaign(LINE, engine={"robust": True, "acquisition": "qLogNEI"}), "robust.*not for what BoTorch samples"),
         (campaign(LINE, engine={"transform": "log"}), "transform.*must be one of auto, none"),
-        (campaign(LINE, engine={"transform": "auto", "robust": True}), "robust does not go together with transform"),
-        (campaign(LINE, FRONT, engine={"transform": "auto"}), "transform is for one outcome to maximize or minimize"),
-        (campaign(LINE, {"E": {"goal": {"target": 1}}}, engine={"transform": "auto"}), "transform is for one outcome"),
+        (
+            campaign(LINE, engine={"transform": "auto", "robust": True}),
+            "robust = true: does not go together with transform",
+        ),
+        (
+            campaign(LINE, FRONT, engine={"transform": "auto"}),
+            "transform = auto: is for one outcome to maximize or minimize",
+        ),
+        (
+            campaign(LINE, {"E": {"goal": {"target": 1}}}, engine={"transform": "auto"}),
+            "transform = auto: is for one outcome",
+        ),
         (
             campaign(LINE, {"E": {"goal": "maximize", "limit": "<= 9"}}, engine={"transform": "auto"}),
-            "transform is for one outcome",
+            "transform = auto: is for one outcome",
         ),
         (
             campaign(LINE, stop_when={"chance_below": 0.01}, engine={"transform": "auto"}),
-            "transform does not go together with regret_below and chance_below",
+            "transform = auto: does not go together with regret_below and chance_below",
         ),
     ],
 )
