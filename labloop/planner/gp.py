@@ -47,6 +47,8 @@ class GP:
     x: what it is conditioned on, the data's points and then ``flying`` points whose outcome is still unknown. They
     narrow the variance as measured ones do; alpha is 0 there, so the mean stays, and moves with their outcomes by
     ``lifts``: if the flying outcomes are their means plus C z (C C' their covariance), the mean here moves by lifts z.
+
+    now: coordinates that every point which is asked for has after its own, as x has them: those of the present.
     """
 
     kernel: Kernel
@@ -58,6 +60,7 @@ class GP:
     alpha: Array
     value: float  # log p(y) + log prior
     flying: int = 0
+    now: tuple[float, ...] = ()
 
     @property
     def theta(self) -> Array:
@@ -74,16 +77,20 @@ class GP:
         """Variance of f before anything was seen."""
         return self.kernel.variance(self.theta)
 
+    def at(self, points: Array) -> Array:
+        """Points as the kernel sees them."""
+        return np.column_stack([points, np.tile(self.now, (len(points), 1))]) if self.now else points
+
     def posterior(self, points: Array) -> tuple[Array, Array, Array]:
         """Mean and variance of f, each N, and lifts, N x flying."""
-        k = self.kernel.cross(self.theta, points, self.x)
+        k = self.kernel.cross(self.theta, self.at(points), self.x)
         v = _solve_lower(self.factor, k.T)
         variance = np.maximum(self.prior - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
         return self.mean + k @ self.alpha, variance, v[len(self.x) - self.flying :].T
 
     def watched(self, points: Array) -> tuple[tuple[Array, Array, Array], Pull]:
         """``posterior``, and a function from something's derivatives by its three to those by the points, N x d."""
-        k, back = self.kernel.watched(self.theta, points, self.x)
+        k, back = self.kernel.watched(self.theta, self.at(points), self.x)
         v = _solve_lower(self.factor, k.T)
         variance = self.prior - np.einsum("ij,ij->j", v, v)
         inside = variance > LEAST_VARIANCE
@@ -93,7 +100,8 @@ class GP:
             by_v = v * (-2.0 * by_variance * inside)
             if self.flying:
                 by_v[first:] += by_lifts.T
-            return back(np.outer(by_mean, self.alpha) + _solve_lower_transposed(self.factor, by_v).T)
+            by_points = back(np.outer(by_mean, self.alpha) + _solve_lower_transposed(self.factor, by_v).T)
+            return by_points[:, : points.shape[1]]
 
         return (self.mean + k @ self.alpha, np.maximum(variance, LEAST_VARIANCE), v[first:].T), pull
 
@@ -102,6 +110,7 @@ class GP:
         if not len(points):
             return self
         n, p = len(self.x), len(points)
+        points = self.at(points)
         b = _solve_lower(self.factor, self.kernel.cross(self.theta, self.x, points))
         own, _ = self.kernel.matrix(self.theta, points)
         own.flat[:: p + 1] += self.noise

@@ -41,7 +41,7 @@ SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples: of one 
 class Engine:
     """What the campaign's ``engine:`` may force. "" leaves the choice to the planner.
 
-    robust: look for outliers. transform: the outcome that may be seen through a transform.
+    robust: look for outliers. transform: the outcome that may be seen through a transform. drift: trials age.
     """
 
     kernel: str = ""
@@ -51,6 +51,7 @@ class Engine:
     repeats: bool = False
     robust: bool = False
     transform: str = ""
+    drift: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,13 @@ class Believer:
             else:
                 memory = self._problem.memory
                 self._model = surrogate.fit_all(
-                    self._data, encoding, [kernel], memory, robust=engine.robust, transformed=engine.transform
+                    self._data,
+                    encoding,
+                    [kernel],
+                    memory,
+                    robust=engine.robust,
+                    transformed=engine.transform,
+                    drifting=engine.drift,
                 )
         assert self._model is not None
         return self._model

@@ -133,5 +133,5 @@ def _lifting(member: GP) -> Array:
 
 def _single(member: GP, rows: Array) -> tuple[NDArray[np.float32], float]:
     """k of rows with what was seen, in single precision, and how far off it may be."""
-    k = member.kernel.cross(member.theta, rows.astype(np.float32), member.x.astype(np.float32))
+    k = member.kernel.cross(member.theta, member.at(rows).astype(np.float32), member.x.astype(np.float32))
     return k.astype(np.float32, copy=False), member.kernel.roughness(member.theta) * ERRORS

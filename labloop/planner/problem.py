@@ -26,8 +26,8 @@ from .search import Effort
 
 MANY = 2**31
 _WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED, "transform": ("auto", "none")}
-_FLAGS = ("robust",)
-_MODELS = ("robust", "transform")  # each asks for a model other than the plain one
+_FLAGS = ("robust", "drift")
+_MODELS = ("robust", "transform", "drift")  # each asks for a model other than the plain one
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 

@@ -9,6 +9,7 @@
     noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
               carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
     transform where the campaign asks, an outcome may be seen by its logarithm or a power (transform.py)
+    drift     where the campaign asks, trials that are long ago count less (drift.py)
     outliers  where the campaign asks, they are found and believed less (robust.py)
 
 A fit that fails raises SurrogateError: never a silent second best.
@@ -22,7 +23,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import transform
+from . import drift, transform
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
@@ -146,19 +147,24 @@ def fit_all(
     memory: Memory | None = None,
     robust: bool = False,
     transformed: str = "",
+    drifting: bool = False,
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
 
-    robust: outliers are looked for. transformed: the outcome whose transform is chosen. Both take the first kernel.
+    robust: outliers are looked for. transformed: the outcome whose transform is chosen. drifting: what is learnt holds
+    for the trial after the last one that is known. Each takes the first kernel alone.
 
     Raises SurrogateError, which names the outcome.
     """
     beliefs = []
+    last = max((int(one.trials.max()) for one in data.values() if len(one.trials)), default=0)
     for outcome, observations in data.items():
         try:
             memory = memory if memory is not None else {}
             if robust:
                 beliefs.append(_believe_few(observations, kernels(encoding, shapes)[0], memory))
+            elif drifting:
+                beliefs.append(_believe_now(observations, drift.over_time(kernels(encoding, shapes)[0]), last, memory))
             elif outcome == transformed:
                 beliefs.append(_believe_seen(observations, kernels(encoding, shapes)[0], memory))
             else:
@@ -179,6 +185,11 @@ def fit_all(
         for name, belief in zip(data, beliefs, strict=True)
         if name == transformed
     )
+    if drifting:
+        told += "".join(
+            f"; {name} drifts over about {drift.lasts(belief.members[0]):.2g} trials"
+            for name, belief in zip(data, beliefs, strict=True)
+        )
     return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}{told}; learnt noise sd {noise}")
 
 
@@ -197,6 +208,13 @@ def _believe(observations: Observations, every: Sequence[Kernel], memory: Memory
             _remember(memory, key, fit(kernel, part).parameters)
         members.append(condition(kernel, data, memory[key]))
     return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
+
+
+def _believe_now(observations: Observations, kernel: Kernel, last: int, memory: Memory) -> Belief:
+    """One member, that knows when each trial was and is asked for the next one."""
+    timed = replace(observations, points=drift.timed(observations.points, observations.trials))
+    belief = _believe(timed, [kernel], memory)
+    return replace(belief, members=(replace(belief.members[0], now=(drift.time(last + 1),)),))
 
 
 def _believe_seen(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
@@ -295,7 +313,7 @@ def _step(n: int) -> int:
     return 1 << max(n.bit_length() - 5, 0)
 
 
-def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Kernel]:
+def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Separable]:
     """One kernel a shape (matern, rbf) over the encoding's columns."""
     numbers = tuple(index for index in range(encoding.dimension) if index not in encoding.labels)
     labels, matrices, prior = unlike(encoding)

@@ -112,6 +112,8 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, FRONT, engine={"acquisition": "qLogNEI"}), "not for these goals. Write qLogNEHVI,"),
         (campaign(LINE, engine={"robust": 1}), "robust.*must be true or false"),
         (campaign(LINE, engine={"robust": True, "acquisition": "qLogNEI"}), "robust.*not for what BoTorch samples"),
+        (campaign(LINE, engine={"drift": "yes"}), "drift = yes: must be true or false"),
+        (campaign(LINE, engine={"drift": True, "robust": True}), "robust = true: does not go together with drift"),
         (campaign(LINE, engine={"transform": "log"}), "transform.*must be one of auto, none"),
         (
             campaign(LINE, engine={"transform": "auto", "robust": True}),
