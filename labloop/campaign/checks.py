@@ -155,7 +155,7 @@ def _saved(spec: CampaignSpec) -> Iterator[Fault]:
 
 def _outcomes(spec: CampaignSpec, broken: Broken) -> Iterator[Fault]:
     saved = {word for step in steps_of(spec.trial) for word in step.saves}
-    goals = [name for name, outcome in spec.outcomes.items() if outcome.goal is not None]
+    goals = [name for name, outcome in spec.outcomes.items() if outcome.is_wish]
     if spec.outcomes and not goals and not broken.touches("outcomes"):
         yield ("outcomes",), "none has a goal. Give one of them goal: minimize or maximize", False
     weighed = [name for name in goals if spec.outcomes[name].weight is not None]

@@ -46,7 +46,7 @@ class Objective:
 
     def __init__(self, spec: CampaignSpec) -> None:
         self.outcomes: dict[str, OutcomeSpec] = dict(spec.outcomes)
-        self.goals: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.goal is not None}
+        self.goals: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.is_wish}
         self.limits: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.limit is not None}
         self.pareto: bool = len(self.goals) > 1 and all(one.weight is None for one in self.goals.values())
 

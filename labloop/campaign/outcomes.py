@@ -12,6 +12,9 @@ from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, files_of, in_
 from .units import NUMBER, parse_quantity
 
 TOLD = "told"
+PASS = "pass"
+_PASSED = {"pass": 1.0, "passed": 1.0, "yes": 1.0, "true": 1.0, "1": 1.0}
+_FAILED = {"fail": 0.0, "failed": 0.0, "no": 0.0, "false": 0.0, "0": 0.0}
 _LIMIT = re.compile(r"\s*(<=|>=)\s*(.+)")
 _QUANTITY = {"type": ["number", "string"]}
 
@@ -39,11 +42,11 @@ class OutcomeSpec(Model):
 
     unit: Unit = ""
     goal: Annotated[
-        Literal["minimize", "maximize"] | Target | None,
+        Literal["minimize", "maximize", "pass"] | Target | None,
         WithJsonSchema(
             {
                 "anyOf": [
-                    {"enum": ["minimize", "maximize"]},
+                    {"enum": ["minimize", "maximize", "pass"]},
                     {
                         "type": "object",
                         "properties": {"target": _QUANTITY, "tolerance": _QUANTITY},
@@ -67,6 +70,16 @@ class OutcomeSpec(Model):
     weight: Number | None = None
     reference: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
     expect_within_s: Annotated[Seconds | None, Field(alias="expect_within")] = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether it is a verdict, 1 (pass) or 0 (fail): a good trial passes."""
+        return self.goal == PASS
+
+    @property
+    def is_wish(self) -> bool:
+        """Whether more of it, or less, or a target is wanted: not only that a limit is kept, or that it passes."""
+        return self.goal is not None and not self.passes
 
     @property
     def told(self) -> bool:
@@ -100,9 +113,10 @@ class OutcomeSpec(Model):
             if numbers.get("tolerance", 0.0) < 0:
                 raise located([(("tolerance",), "must not be below 0", raw["tolerance"])], "goal")
             return Target(**numbers)
-        if raw not in ("minimize", "maximize"):
+        if raw not in ("minimize", "maximize", PASS):
             hint = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}.get(str(raw))
-            raise Rule(f"must be minimize, maximize or {{target: ...}}.{f' Did you mean {hint}?' if hint else ''}")
+            meant = f" Did you mean {hint}?" if hint else ""
+            raise Rule(f"must be minimize, maximize, pass or {{target: ...}}.{meant}")
         return raw
 
     @field_validator("sources", mode="plain")
@@ -180,10 +194,15 @@ class OutcomeSpec(Model):
     def _agree(self) -> "OutcomeSpec":
         faults: list[tuple[tuple[str, ...], str, Any]] = []
         if self.goal is None and self.limit is None:
-            raise Rule("goal is missing. Write goal: minimize, maximize or {target: ...}, or a limit")
+            raise Rule("goal is missing. Write goal: minimize, maximize, pass or {target: ...}, or a limit")
         if self.weight is not None and (self.weight <= 0 or not math.isfinite(self.weight)):
             faults.append((("weight",), "must be above 0. The goal says the direction", self.weight))
-        if self.weight is not None and self.goal is None:
+        if self.passes:
+            for key in ("unit", "limit", "weight", "reference", "detects", "analysis", "target", "window"):
+                if key in self.model_fields_set:
+                    faults.append(((key,), "is for numbers. A trial passes or it does not: leave it out", None))
+            self.__dict__["limit"] = Limit(sense=">=", value=0.5)
+        elif self.weight is not None and self.goal is None:
             faults.append((("weight",), "has no goal to weigh. Write a goal, or leave the weight out", self.weight))
         if not self.sources and {"analysis", "target"} & self.model_fields_set:
             raise Rule("from is missing. Write from: READING (a step's save_as)")
@@ -198,3 +217,12 @@ class OutcomeSpec(Model):
         if faults:
             raise located(faults, "outcome")
         return self
+
+
+def verdict_of(written: Any) -> float:
+    """1 of a pass, 0 of a fail, however it is said: a word, a boolean or the number. Raises SpecError."""
+    plain = f"{written:g}" if isinstance(written, float) else str(written).strip().lower()
+    for table in (_PASSED, _FAILED):
+        if plain in table:
+            return table[plain]
+    raise SpecError(f"{str(written)[:40]!r} is neither pass nor fail. Write one of the two")

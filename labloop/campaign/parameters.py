@@ -6,15 +6,16 @@ are the components' amounts.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import Discriminator, Tag, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from .errors import SpecError
 from .events import Value
 from .models import (
+    KEY,
     Condition,
     Model,
     Positive,
@@ -40,6 +41,11 @@ MOST_CHOICES = 100_000
 TAGS = ("<range>", "<choices>", "<molecules>", "<mixture>")  # kinds of parameters, in a path of pydantic's
 
 
+FAVOURED = 5.0  # how much likelier a choice is that is named without a weight
+# Weights of the choices in the order written, where a person expects the optimum.
+Likelier = Annotated[tuple[float, ...] | None, WithJsonSchema({"type": ["object", "array", "string", "number"]})]
+
+
 class Choice(NamedTuple):
     """One value to choose, with the numbers that describe it."""
 
@@ -55,6 +61,8 @@ class Choices(Model):
     choices: Annotated[tuple[Choice, ...], WithJsonSchema({"type": ["array", "string"]})]
     ordered: Truth = False
     active_when: Condition | None = None
+    shared: Literal["batch"] | None = None
+    likely: Likelier = None
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -72,6 +80,11 @@ class Choices(Model):
         if not isinstance(raw, (list, tuple)) or not all(isinstance(name, str) for name in raw):
             raise Rule("must be a list of column names")
         return tuple(raw)
+
+    @field_validator("likely", mode="plain")
+    @classmethod
+    def _likely(cls, raw: Any, info: ValidationInfo) -> tuple[float, ...] | None:
+        return _weights(raw, [choice.value for choice in info.data.get("choices", ())])
 
     @field_validator("choices", mode="plain")
     @classmethod
@@ -126,6 +139,8 @@ class Molecules(Model):
 
     molecules: Annotated[tuple[Molecule, ...], WithJsonSchema({"type": ["array", "string"]})]
     active_when: Condition | None = None
+    shared: Literal["batch"] | None = None
+    likely: Likelier = None
     unit: ClassVar[str] = ""
     ordered: ClassVar[bool] = False
 
@@ -138,6 +153,11 @@ class Molecules(Model):
     def smiles(self) -> tuple[str, ...]:
         """The SMILES, in the same order."""
         return tuple(molecule.smiles for molecule in self.molecules)
+
+    @field_validator("likely", mode="plain")
+    @classmethod
+    def _likely(cls, raw: Any, info: ValidationInfo) -> tuple[float, ...] | None:
+        return _weights(raw, [molecule.name for molecule in info.data.get("molecules", ())])
 
     @field_validator("molecules", mode="plain")
     @classmethod
@@ -187,6 +207,7 @@ class Mixture(Model):
     at_most: Positive | None = None
     at_least: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
     active_when: ClassVar[None] = None
+    shared: Literal["batch"] | None = None
 
     @field_validator("mixture", mode="plain")
     @classmethod
@@ -222,7 +243,24 @@ class Mixture(Model):
 
     def component(self) -> Range:
         """The range that each component has by itself."""
-        return Range.model_validate({"range": [0.0, self.sum], "unit": self.unit})
+        return Range.model_validate({"range": [0.0, self.sum], "unit": self.unit, "shared": self.shared})
+
+
+def _weights(raw: Any, values: Sequence[Value]) -> tuple[float, ...] | None:
+    """How likely each value is to be the best, as weights: a name or several, or names with numbers. Raises Rule."""
+    if raw is None or not values:
+        return None
+    several = raw if isinstance(raw, (list, tuple)) else [raw]
+    named = raw if isinstance(raw, Mapping) else dict.fromkeys(several, FAVOURED)
+    places = {str(value): at for at, value in enumerate(values)}
+    weights = [1.0] * len(values)
+    for name, weight in named.items():
+        if str(name) not in places:
+            raise located([((str(name),), f"is none of the choices. {did_you_mean(str(name), places)}", KEY)], "likely")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0.0 < weight < math.inf:
+            raise located([((str(name),), "must be a number above 0: the others have 1", weight)], "likely")
+        weights[places[str(name)]] = float(weight)
+    return tuple(weights)
 
 
 def _kind(data: Any) -> str:

@@ -14,6 +14,13 @@ _QUANTITY = {"type": ["number", "string"]}
 MOST_STEPS = 1_000_000_000  # a micrometre on a kilometre; and a number of steps that a float still counts one by one
 
 
+class Likely(Model):
+    """Where a person expects the optimum: ``value``, give or take ``within`` (one standard deviation)."""
+
+    value: Annotated[float, WithJsonSchema(_QUANTITY)]
+    within: Annotated[float, WithJsonSchema(_QUANTITY)]
+
+
 class Range(Model):
     """A number between two bounds, both included: ``{range: [1, 60], unit: min, scale: log}``."""
 
@@ -23,6 +30,8 @@ class Range(Model):
     scale: Literal["linear", "log"] = "linear"
     step: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
     active_when: Condition | None = None
+    shared: Literal["batch"] | None = None
+    likely: Likely | None = None
 
     @property
     def low(self) -> float:
@@ -87,12 +96,7 @@ class Range(Model):
     def _step(cls, raw: Any, info: ValidationInfo) -> float | None:
         if raw is None:
             return None
-        try:  # a step is a difference: 5 K in a range of degC
-            unit = info.data.get("unit")
-            quantity = parse_quantity(raw)
-            step = quantity.value if unit is None or not quantity.unit else quantity.to(unit, difference=True).value
-        except SpecError as error:
-            raise Rule(str(error)) from error
+        step = _difference(raw, info)
         if step <= 0:
             raise Rule("must be above 0")
         bounds = info.data.get("range")
@@ -101,6 +105,21 @@ class Range(Model):
         if bounds and (bounds[1] - bounds[0]) / step > MOST_STEPS:
             raise Rule(f"makes more than {MOST_STEPS:,} values. Leave it out: so fine a grid is none")
         return step
+
+    @field_validator("likely", mode="plain")
+    @classmethod
+    def _likely(cls, raw: Any, info: ValidationInfo) -> Likely | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, dict) or set(raw) != {"value", "within"}:
+            raise Rule("must say where and how surely. Write {value: 60 degC, within: 10 K}")
+        value, within = in_unit(raw["value"], info), _difference(raw["within"], info)
+        if within <= 0:
+            raise located([(("within",), "must be above 0: one standard deviation", raw["within"])], "likely")
+        bounds = info.data.get("range")
+        if bounds and not bounds[0] <= value <= bounds[1]:
+            raise located([(("value",), "is outside the range. Widen the range, or move it", raw["value"])], "likely")
+        return Likely(value=value, within=within)
 
     @model_validator(mode="after")
     def _agree(self) -> "Range":
@@ -138,3 +157,13 @@ class Range(Model):
                 grid = f"{number_text(self.stride)} from {number_text(self.low)}"
                 return f"{number_text(float(value))}{unit} is not a whole number of steps of {grid}"
         return None
+
+
+def _difference(raw: Any, info: ValidationInfo) -> float:
+    """A difference in the declared unit: 5 K in a range of degC. Raises Rule."""
+    try:
+        unit = info.data.get("unit")
+        quantity = parse_quantity(raw)
+        return quantity.value if unit is None or not quantity.unit else quantity.to(unit, difference=True).value
+    except SpecError as error:
+        raise Rule(str(error)) from error

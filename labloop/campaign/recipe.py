@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .analysis import ANALYSES, SavedReading, Wanted, bounded, number_of, read_target
 from .constraints import meanings
@@ -12,7 +12,7 @@ from .events import Amount, Reading, Value
 from .expression import parse_expression
 from .formula import Expression, Meaning, condition_of, quantity_of
 from .grammar import CampaignSpec, flat_parameters
-from .outcomes import OutcomeSpec
+from .outcomes import OutcomeSpec, verdict_of
 from .steps import Setting, Stage, Step, Text
 from .units import Quantity, convert, number_text
 
@@ -167,6 +167,8 @@ def _seen(outcome: OutcomeSpec, found: Reading) -> Reading:
 
 def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
     analysis = ANALYSES.get(outcome.analysis)
+    if outcome.passes:
+        readings = [replace(one, value=verdict_of(one.value), unit="") for one in readings]
     side = bounded(readings, rises=analysis is not None and analysis.rises)
     if analysis is not None:
         found = analysis.work(readings, wanted)

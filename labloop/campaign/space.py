@@ -39,6 +39,8 @@ class Space:
             name: one for name, one in spec.parameters.items() if isinstance(one, Mixture)
         }
         self.names: tuple[str, ...] = tuple(self.parameters)
+        # What all trials of a batch have in common.
+        self.shared: tuple[str, ...] = tuple(name for name, one in self.parameters.items() if one.shared)
         self.repeats = spec.candidates.repeats if spec.candidates else False
         self._rows = spec.candidates.rows if spec.candidates else None
         self.nonlinear: tuple[Expression, ...] = ()

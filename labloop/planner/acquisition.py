@@ -5,6 +5,7 @@
     a Pareto front            EHVI over a reference point, given or inferred (hypervolume.py)
     limits                    times the chance that each is kept; the best is the best of what keeps them
     failed trials             times the chance that the point works (feasibility.py)
+    what a person expects     times that belief, which fades (prior.py)
 
 A surrogate has several members; each gives its own EI, against its own best, and the weighted mean of these counts:
 a point is worth trying when it might be good under any model that is believed.
@@ -24,7 +25,7 @@ from scipy.stats import qmc
 
 from .encoding import Array, Encoding
 from .errors import SurrogateError
-from .feasibility import Chance, chance_to_work
+from .feasibility import Factor, factors
 from .goals import Goal, Standing, is_pareto, non_dominated, reference_point, standing
 from .gp import GP
 from .hypervolume import Boxes
@@ -92,12 +93,12 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """The mean of the teams' worths, times the chance to work, as a logarithm."""
+    """The mean of the teams' worths, times every factor, as a logarithm."""
 
     name: str
     teams: tuple[Team, ...]
     log_weights: Array
-    chance: Chance | None = None
+    factors: tuple[Factor, ...] = ()
 
     def of_rows(self, rows: Array) -> Array:
         """Log values of N points, N x d, in chunks."""
@@ -107,7 +108,9 @@ class Acquisition:
     def _score(self, points: Array) -> Array:
         each = [_pooled(team.values(points)) + w for team, w in zip(self.teams, self.log_weights, strict=True)]
         value = log_sum(each)
-        return value if self.chance is None else value + self.chance.log(points)
+        for factor in self.factors:
+            value = value + factor.log(points)
+        return value
 
     def slopes(self, points: Array) -> tuple[Array, Array]:
         """Log values and their gradients by the points, N x d (zero in columns of choices)."""
@@ -120,9 +123,9 @@ class Acquisition:
         gradient = np.zeros(points.shape)
         for one, slope in zip(values, gradients, strict=True):
             gradient += np.exp(one - value)[:, None] * slope
-        if self.chance is not None:
-            log_chance, slope = self.chance.log_slopes(points)
-            value, gradient = value + log_chance, gradient + slope
+        for factor in self.factors:
+            log_factor, slope = factor.log_slopes(points)
+            value, gradient = value + log_factor, gradient + slope
         return value, gradient
 
 
@@ -148,10 +151,9 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
         standings = [standing(goals, flying.outcomes, flying.scales, values) for values in means]
         merit = _merit(goals, surrogate.outcomes, standings)
         teams.append(Team(members, shifts, scales, draws, merit))
-    chance = chance_to_work(known, encoding)
-    name = "LogEHVI" if is_pareto(goals) else "LogEI"
-    name += " x chance to work" if chance else ""
-    return Acquisition(name, tuple(teams), log_weights - log_sum(log_weights), chance)
+    times = factors(known, encoding)
+    name = " x ".join(["LogEHVI" if is_pareto(goals) else "LogEI", *(one.words for one in times)])
+    return Acquisition(name, tuple(teams), log_weights - log_sum(log_weights), times)
 
 
 def _draws(pending: int, outcomes: int, seed: int) -> Array:

@@ -99,6 +99,13 @@ def free_grid(encoding: Encoding, taken: Array) -> Array:
     return points
 
 
+def is_open(encoding: Encoding, point: Array, taken: Array) -> bool:
+    """Whether a point keeps all constraints, and may still be proposed."""
+    inside = bool(encoding.is_inside(point[None, :])[0])
+    allowed = inside and (encoding.allowed is None or encoding.allowed(encoding.decode(point)))
+    return allowed and not (encoding.is_discrete and _is_among(point, taken))
+
+
 def _is_among(point: Array, points: Array) -> bool:
     return bool(len(points)) and bool(np.any(np.all(np.abs(points - point) <= 1e-9, axis=1)))
 
@@ -197,16 +204,20 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
 
 def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
     """POOL points inside the linear constraints; of sparse mixtures by what is in them, each walk with its own."""
-    if not encoding.presence.sparse:
+    presence = encoding.presence
+    if not presence.sparse and not presence.held:
         return hit_and_run(encoding, POOL, generator)
     walked: list[Array] = []
     for _ in range(4 * WALKS):
         low, high = np.zeros(encoding.dimension), np.ones(encoding.dimension)
-        for mixture in encoding.presence.sparse:
+        for mixture in presence.sparse:
             few, many = mixture.sizes
             columns = np.array(mixture.columns)
             there = generator.choice(columns, generator.integers(few, many + 1), replace=False)
             high[columns], high[there], low[there] = 0.0, 1.0, mixture.least
+        for column, value in presence.held:
+            if encoding.columns[column].kind != "label":
+                low[column] = high[column] = value
         try:
             walked.append(hit_and_run(encoding, POOL // WALKS, generator, low, high))
         except NothingLeftError:

@@ -13,7 +13,8 @@ right for every column) and, where all their columns are linear in u, as A u <= 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from math import floor, log, log10
 from typing import Any, Literal
 
@@ -41,7 +42,8 @@ class Column:
     """One parameter as one number. ``step`` is set for grids, ``values`` for choices.
 
     unlike: what is known of how far apart unordered choices are, k x k each, 1 in the mean; described: by what.
-    optional: it has a value at some points only.
+    optional: it has a value at some points only; shared: all trials of a batch have the same.
+    likely: where a person expects the optimum: of numbers centre and width, of choices weights (see prior.py).
     """
 
     name: str
@@ -55,6 +57,8 @@ class Column:
     unlike: tuple[Array, ...] = field(default=(), compare=False, repr=False)
     described: str = ""
     optional: bool = False
+    shared: bool = False
+    likely: tuple[float, ...] | None = None
 
     @property
     def absent(self) -> float:
@@ -220,6 +224,15 @@ class Encoding:
             return float("inf")
         return float(np.prod([float(column.levels or 1) for column in self.columns]))
 
+    def held(self, point: Array) -> "Encoding":
+        """The same space where what a batch shares is as at this point."""
+        where = tuple((at, float(point[at])) for at, column in enumerate(self.columns) if column.shared)
+        if not where:
+            return self
+        other = copy(self)
+        other.presence = replace(self.presence, held=where)
+        return other
+
     def encode(self, settings: Sequence[Mapping[str, Value]]) -> Array:
         """Settings as points, n x d. Raises KeyError for a choice, or a parameter that counts, that is missing."""
         if not settings:
@@ -245,17 +258,19 @@ class Encoding:
         """A point as plain settings, rounded, with the sums of equality constraints kept exactly."""
         if self.rows is not None and self.table is not None:
             return dict(self.table[self.find(point)[0]])
-        still = self.presence.still(point[None, :])[0]
-        low = self.presence.least(point[None, :])[0]
+        row, conditions = point[None, :], self.presence.conditions
+        still, low = self.presence.still(row)[0], self.presence.least(row)[0]
+        out = conditions.out(row)[0] if conditions is not None else np.zeros(len(point), dtype=bool)
         settings: Settings = {}
         real: dict[str, tuple[float, float]] = {}  # what moves, and how far
-        for column, u, stands, least in zip(self.columns, point, still, low, strict=True):
-            value = column.low if stands and not column.optional else column.decode(float(u))
+        for column, u, stands, least, gone in zip(self.columns, point, still, low, out, strict=True):
+            if gone:
+                continue
+            value = column.decode(float(u))
             if column.kind == "real" and not stands:
                 real[column.name] = (float(column.to_value(least)) if least else column.low, column.high)
                 value = max(float(value), real[column.name][0])
-            if not (stands and column.optional):
-                settings[column.name] = value
+            settings[column.name] = value
         for constraint in self.constraints:
             if constraint.equality:
                 _settle(settings, constraint, real)
@@ -360,7 +375,7 @@ class Encoding:
         """Every point of a discrete space that keeps the constraints, N x d, in lexical order."""
         axes = [column.level(np.arange(column.levels or 1)) for column in self.columns]
         points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
-        if self.presence.conditions is not None:  # what does not count makes no points of its own
+        if self.presence:  # what does not count makes no points of its own
             points = np.unique(self.presence.settled(points), axis=0)
         return points[self.is_inside(points)]
 

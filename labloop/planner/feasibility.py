@@ -9,15 +9,31 @@ own: two failures among forty trials are enough for it.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from .encoding import Array, Encoding
 from .known import Known
+from .prior import prior_of
 
 # Reach in the unit cube for each sqrt(dimension), and the weight of the prior belief that a point works (a of a + b).
 FAILURE_REACH = 0.15
 PRIOR_WORKS, PRIOR_FAILS = 0.45, 0.05
+
+
+class Factor(Protocol):
+    """What a score is multiplied by: logs, 0 at most."""
+
+    @property
+    def words(self) -> str:
+        """What it is called in the score's name."""
+
+    def log(self, points: Array) -> Array:
+        """Logs of N points, N x d."""
+
+    def log_slopes(self, points: Array) -> tuple[Array, Array]:
+        """Logs, and their gradients by the point, N x d."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +45,11 @@ class Chance:
     numbers: tuple[int, ...]
     labels: tuple[int, ...]
     reach: float
+
+    @property
+    def words(self) -> str:
+        """What it is called in a score's name."""
+        return "chance to work"
 
     def log(self, points: Array) -> Array:
         """Log chances of N points."""
@@ -74,3 +95,9 @@ def chance_to_work(known: Known, encoding: Encoding) -> Chance | None:
         labels=labels,
         reach=FAILURE_REACH * encoding.dimension**0.5,
     )
+
+
+def factors(known: Known, encoding: Encoding) -> tuple[Factor, ...]:
+    """All that a score is multiplied by."""
+    found = (chance_to_work(known, encoding), prior_of(encoding, len(known.observed)))
+    return tuple(one for one in found if one is not None)

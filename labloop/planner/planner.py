@@ -11,7 +11,7 @@ before it as trials in flight: so the first of two is the same as the only one.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 
 import numpy as np
@@ -21,14 +21,15 @@ from labloop.campaign.state import CampaignState
 
 from . import acquisition, surrogate
 from .acquisition import Score
-from .design import design_point
+from .design import design_point, is_open
 from .encoding import Array, Encoding
-from .errors import SurrogateError
+from .errors import NothingLeftError, SurrogateError
 from .goals import Goal, best_rows, is_pareto, standing
 from .history import History, read
 from .hypervolume import MOST_OUTCOMES
 from .known import Observations
 from .outlook import outlook
+from .prior import expected
 from .proposal import Proposal
 from .search import Effort, Found, maximize
 from .surrogate import Model
@@ -64,7 +65,13 @@ class Problem:
     initial: int = 8
     engine: Engine = field(default_factory=Engine)
     outlook: bool = False  # a stopping rule wants to know what can still be gained
+    batch: int = 1
     memory: dict[tuple[str, bytes], Array] = field(default_factory=dict, compare=False, repr=False)
+
+    def held(self, point: Array) -> "Problem":
+        """The same where what a batch shares is as at this point."""
+        encoding = self.encoding.held(point)
+        return self if encoding is self.encoding else replace(self, encoding=encoding)
 
 
 def trial_seed(seed: int, turn: int) -> int:
@@ -99,12 +106,24 @@ def _plan(problem: Problem, state: CampaignState, count: int, first: int | None,
     history = read(state, problem.encoding, problem.goals)
     first = state.next_trial() if first is None else first
     believe = Believer(problem, history.data, trial_seed(state.seed, 0))
-    proposals = []
+    proposals: list[Proposal] = []
     turn = turn_of(state, first)
+    # What a batch shares is as it is in flight; a batch that is full, or nothing in flight, leaves it free.
+    flying = history.known.pending
+    together = problem.held(flying[-1]) if 0 < len(flying) < problem.batch else problem
     for ahead in range(count):
         with _room(problem, trial_seed(state.seed, turn + ahead)):
             turns = _Turn(seed=state.seed, trial=first + ahead, turn=turn + ahead)
-            proposal, point = _plan_one(problem, history, believe, turns, design_only)
+            try:
+                proposal, point = _plan_one(together, history, believe, turns, design_only)
+            except NothingLeftError:
+                if proposals:
+                    break  # the rest of a table, or all that shares what the first has
+                if together is problem:
+                    raise
+                proposal, point = _plan_one(problem, history, believe, turns, design_only)
+        if not proposals:
+            together = problem.held(point)
         proposals.append(proposal)
         history = history.and_pending(point)
     return proposals
@@ -209,6 +228,9 @@ def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> 
     encoding = problem.encoding
     taken = _taken(problem, history)
     point = design_point(encoding, problem.method, abs(turn.seed), turn.turn, problem.initial, taken)
+    hoped = expected(encoding, point) if turn.turn == 1 and encoding.rows is None else None
+    if hoped is not None and is_open(encoding, hoped, taken):
+        point, reason = hoped, f"{reason}, where the optimum is expected"
     settings = encoding.decode(point)
     proposal = Proposal(trial=turn.trial, settings=settings, source=problem.method, seed=turn.mixed, reason=reason)
     return proposal, encoding.encode([settings])[0]

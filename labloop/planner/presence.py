@@ -3,6 +3,7 @@
     a condition does not hold   the parameter has no value. Its coordinate stays in the middle (of unordered choices: at
                                 a level of its own), so that such points differ by what they do have
     a sparse mixture            at most so many components are above 0, each of these with a least share
+    shared by a batch           what the others in flight have is held
 
 A column that does not count stands still in a search; a point is settled when what does not count is where it belongs.
 """
@@ -18,6 +19,7 @@ Mask = NDArray[np.bool_]
 
 MIDDLE = 0.5
 ABSENT = 1e-6  # a share of a mixture below it is none: what a proposal is rounded to
+SAME = 1e-9
 _REMEMBERED = 4096
 
 
@@ -111,19 +113,22 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What of a space counts at a point."""
+    """What of a space counts at a point. ``held``: columns that may not move at all, and where they are."""
 
     sparse: tuple[Sparse, ...] = ()
     conditions: Conditions | None = None
+    held: tuple[tuple[int, float], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.sparse) or self.conditions is not None
+        return bool(self.sparse or self.held) or self.conditions is not None
 
     def still(self, points: Array) -> Mask:
-        """Which coordinates stand still at each point, N x d: those that do not count there."""
+        """Which coordinates stand still at each point, N x d: those that are held, and that do not count there."""
         out = np.zeros(points.shape, dtype=bool) if self.conditions is None else self.conditions.out(points)
         for one in self.sparse:
             out[:, one.columns] |= ~one.present(points)
+        for column, _ in self.held:
+            out[:, column] = True
         return out
 
     def least(self, points: Array) -> Array:
@@ -134,8 +139,10 @@ class Presence:
         return low
 
     def keeps(self, points: Array) -> Mask:
-        """Which points every mixture holds."""
+        """Which points have what is held, and few enough components."""
         kept = np.ones(len(points), dtype=bool)
+        for column, value in self.held:
+            kept &= np.abs(points[:, column] - value) <= SAME
         for one in self.sparse:
             kept &= one.keeps(points)
         return kept
@@ -144,6 +151,9 @@ class Presence:
         """The nearest points of which only what counts is said."""
         for one in self.sparse:
             points = one.settled(points)
+        if self.held:
+            points = points.copy()
+            points[:, [column for column, _ in self.held]] = [value for _, value in self.held]
         return points if self.conditions is None else self.conditions.settled(points)
 
     def neighbours(self, point: Array) -> list[Array]:

@@ -1,7 +1,7 @@
 """A campaign's spec as the planner needs it: columns, linear constraints, goals, and what ``engine:`` forces."""
 
 from collections.abc import Iterator
-from math import floor
+from math import floor, log
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,7 @@ def read_problem(spec: CampaignSpec) -> Problem:
         goals=_goals(spec),
         method=spec.design.initial.method,
         initial=spec.design.initial.trials,
+        batch=spec.design.batch,
         engine=_engine(spec, space.repeats),
         outlook=Stopping(spec, objective).asks_planner and not objective.pareto,
     )
@@ -92,8 +93,9 @@ def _conditions(space: Space, columns: tuple[Column, ...]) -> Conditions | None:
 
 
 def _column(name: str, parameter: Parameter) -> Column:
-    optional = parameter.active_when is not None
+    words: dict[str, Any] = {"optional": parameter.active_when is not None, "shared": parameter.shared is not None}
     if isinstance(parameter, Range):
+        words["likely"] = _expected(parameter)
         return Column(
             name,
             "real" if parameter.stride is None else "grid",
@@ -102,12 +104,24 @@ def _column(name: str, parameter: Parameter) -> Column:
             log=parameter.scale == "log",
             step=parameter.stride or 0.0,
             integer=parameter.integer,
-            optional=optional,
+            **words,
         )
+    words["likely"] = parameter.likely
     if parameter.ordered:
-        return Column(name, "ordered", values=parameter.values, optional=optional)
+        return Column(name, "ordered", values=parameter.values, **words)
     described, unlike = _described(parameter)
-    return Column(name, "label", values=parameter.values, unlike=unlike, described=described, optional=optional)
+    return Column(name, "label", values=parameter.values, unlike=unlike, described=described, **words)
+
+
+def _expected(parameter: Range) -> tuple[float, float] | None:
+    """Centre and width in the unit cube of where the optimum is expected."""
+    if parameter.likely is None:
+        return None
+    value, within = parameter.likely.value, parameter.likely.within
+    if parameter.scale == "log":
+        whole = log(parameter.high / parameter.low)
+        return log(value / parameter.low) / whole, within / value / whole
+    return (value - parameter.low) / (parameter.high - parameter.low), within / (parameter.high - parameter.low)
 
 
 def _described(parameter: Parameter) -> tuple[str, tuple[Array, ...]]:

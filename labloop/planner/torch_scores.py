@@ -26,7 +26,7 @@ from torch import Tensor
 
 from .encoding import Array, Encoding
 from .errors import SurrogateError
-from .feasibility import Chance, chance_to_work
+from .feasibility import Factor, factors
 from .goals import Goal, is_pareto, reference_point, standing
 from .known import Known
 from .torch_models import Surrogate
@@ -46,7 +46,7 @@ class Acquisition:
 
     name: str
     score: Callable[[Tensor], Tensor]
-    chance: Chance | None = None
+    factors: tuple[Factor, ...] = ()
 
     def of_rows(self, rows: Array) -> Array:
         """Log values of N points, N x d, in chunks that fit a processor's cache."""
@@ -55,7 +55,9 @@ class Acquisition:
             for start in range(0, len(rows), ROW_CHUNK):
                 chunk = torch.as_tensor(rows[start : start + ROW_CHUNK], dtype=torch.float64)
                 scores[start : start + ROW_CHUNK] = self.score(chunk.unsqueeze(-2)).numpy()
-        return scores if self.chance is None else scores + self.chance.log(rows)
+        for factor in self.factors:
+            scores += factor.log(rows)
+        return scores
 
     def slopes(self, points: Array) -> tuple[Array, Array]:
         """Log values and their gradients by the points, N x d."""
@@ -63,10 +65,10 @@ class Acquisition:
         values = self.score(x.unsqueeze(-2))
         (gradient,) = torch.autograd.grad(values.sum(), x)
         value, slope = values.detach().numpy(), gradient.numpy()
-        if self.chance is None:
-            return value, slope
-        log_chance, chance_slope = self.chance.log_slopes(points)
-        return value + log_chance, slope + chance_slope
+        for factor in self.factors:
+            log_factor, factor_slope = factor.log_slopes(points)
+            value, slope = value + log_factor, slope + factor_slope
+        return value, slope
 
 
 @contextmanager
@@ -93,9 +95,8 @@ def build(
         raise SurrogateError("no outcome has a goal, so no point is better than another")
     pareto = is_pareto(goals)
     base = (_hypervolume if pareto else _noisy)(surrogate, goals, wishes, known, seed, samples)
-    chance = chance_to_work(known, encoding)
-    name = "qLogNEHVI" if pareto else "qLogNEI"
-    return Acquisition(f"{name} x chance to work" if chance else name, base, chance)
+    times = factors(known, encoding)
+    return Acquisition(" x ".join(["qLogNEHVI" if pareto else "qLogNEI", *(one.words for one in times)]), base, times)
 
 
 def _noisy(

@@ -60,7 +60,7 @@ class Proposer:
         if attempts is not None:
             waiting = sum(state.trials[n].state == s.PROPOSED for n in state.open_trials)
             free = min(free, attempts - state.attempts - waiting)
-        if self.spec.each_batch and busy and free > 0:
+        if (self.spec.each_batch or self.space.shared) and busy and free > 0:
             return 0  # a batch starts together
         return max(free, 0)
 
@@ -80,7 +80,7 @@ class Proposer:
         first = state.next_trial()
         owed = self._owed(state, first, count)
         if owed:
-            return owed
+            return [one for one in owed if self._common(one.settings) == self._common(owed[0].settings)]
         last_result = state.last_result
         try:
             future = self.planner.request(count, based_on=state.seq, first=first)
@@ -108,6 +108,7 @@ class Proposer:
     def _blind(self, state: s.CampaignState, first: int, count: int, why: str) -> list[e.ProposalMade]:
         """Without a planner the instruments need not wait: random points of the space, and the reason recorded."""
         points = self.space.sample(count, seed=(state.seed << 20) + first)
+        points = [point for point in points if self._common(point) == self._common(points[0])]
         return [
             e.ProposalMade(
                 trial=first + i, sample=f"S{first + i}", settings=point, source="random", seed=state.seed,
@@ -115,6 +116,10 @@ class Proposer:
             )
             for i, point in enumerate(points)
         ]  # fmt: skip
+
+    def _common(self, settings: dict[str, e.Value]) -> list[e.Value | None]:
+        """What all trials of a batch must have in common."""
+        return [settings.get(name) for name in self.space.shared]
 
     def _awaiting(self, state: s.CampaignState) -> int:
         """Trials that are made, and whose result is to be told."""

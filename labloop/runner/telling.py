@@ -15,6 +15,7 @@ from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.flags import NO_READING
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
+from labloop.campaign.outcomes import verdict_of
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.text import bound
@@ -22,6 +23,7 @@ from labloop.campaign.units import parse_measurement
 
 OPEN: Final = (s.PROPOSED, s.AWAITING)
 
+MISSING: Final = "missing"
 SIDES: Final[Mapping[str, str]] = {">": "above", "<": "below"}
 
 Written = Mapping[str, Any]
@@ -131,14 +133,20 @@ class Telling:
         if not complaints and trial is not None and trial.acted:
             readings |= recipe.outcomes(self.spec, self._saved(trial.trial))
         for name, written in outcomes.items():
-            if name in known:
+            if name in known and not _is_missing(written):
                 try:
-                    readings[name] = _reading(written, known[name].unit)
+                    passes = known[name].passes
+                    readings[name] = (
+                        e.Reading(value=verdict_of(written)) if passes else _reading(written, known[name].unit)
+                    )
                 except SpecError as error:
                     complaints.append(f"{name}: {error}")
         missing = [name for name in known if name not in readings and name not in outcomes]
         if missing and not complaints:
-            complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once")
+            word = f"{missing[0]}=missing"
+            complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once; {word}: it will not come")
+        if outcomes and not readings and not complaints:
+            complaints.append("nothing is left to learn from. Tell it void, and why")
         if complaints:
             raise SpecError(*complaints)
         return readings
@@ -155,6 +163,11 @@ def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -
     return ResultKept(
         f"trial {trial.trial} is {trial.state} already ({had}); the first result is kept, and {came} was refused", note
     )
+
+
+def _is_missing(written: Any) -> bool:
+    """Whether an outcome is told as one that will not come: None, or the word."""
+    return written is None or (isinstance(written, str) and written.strip().lower() == MISSING)
 
 
 def _reading(written: Any, unit: str) -> e.Reading:

@@ -181,7 +181,8 @@ campaign: under
 lab: {lab}
 parameters:
   mode: {{choices: [slow, fast]}}
-  q: {{range: [200, 900], unit: uL/min, active_when: mode == fast}}
+  q: {{range: [200, 900], unit: uL/min, active_when: mode == fast, likely: {{value: 700, within: 100}}}}
+  T: {{range: [38, 42], unit: degC, shared: batch}}
   blend: {{mixture: [A, B, C], sum: 100, unit: percent, at_most: 2, at_least: 10}}
 outcomes:
   loss: {{goal: minimize, from: spectrum, analysis: distance_to_target, target: {target}}}
@@ -191,10 +192,11 @@ trial:
     when: mode == fast
   - pump_tsc.dispense: {{rate: 500 uL/min * $A, time: 20 s}}
     when: A > 0
+  - hotplate.hold: {{temperature: $T, tolerance: 1 K, time: 30 s, reach_by: 15 min}}
   - spectrometer.measure: {{integration: 100 ms, save_as: spectrum}}
 cleanup:
   - spectrometer.rinse: {{}}
-design: {{initial: {{trials: 4}}}}
+design: {{initial: {{trials: 4}}, batch: 2}}
 budget: {{trials: 7}}
 """
 
@@ -217,6 +219,8 @@ def test_what_does_not_count_is_neither_proposed_nor_done(tmp_path: Path) -> Non
         there = [float(trial.settings[name]) for name in "ABC" if float(trial.settings[name]) > 0]
         assert len(there) <= 2 and min(there) >= 10 and abs(sum(there) - 100) < 1e-9
     assert {trial.settings["mode"] for trial in state.trials.values()} == {"slow", "fast"}
+    shared = [trial.settings["T"] for _, trial in sorted(state.trials.items())]
+    assert shared[0::2][:3] == shared[1::2] and len(set(shared)) == 4, "two by two"
 
 
 def test_a_step_without_its_condition_is_refused_with_the_way_out(tmp_path: Path) -> None:
