@@ -71,7 +71,7 @@ class Campaign:
     def ask(self, n: int = 1) -> list[Proposal]:
         """Propose ``n`` trials. Open proposals are pending points, so asking again before telling is fine.
 
-        Raises SpecError, NothingLeftError (every point that may be proposed has been), PlannerError.
+        Fewer where no more may be proposed. Raises SpecError, NothingLeftError (none may), PlannerError.
         """
         return [
             Proposal(

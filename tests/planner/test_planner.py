@@ -183,8 +183,11 @@ def test_no_duplicate_of_an_open_trial_in_a_discrete_space(journal) -> None:
     proposed = plan(problem, facts.state, 14)
     assert len({tuple(p.settings.values()) for p in proposed} | {("u", 1), ("v", 2), ("w", 3), ("z", 3)}) == 18
     assert {p.source for p in proposed} == {"model"}
+    assert [p.settings for p in plan(problem, facts.state, 15)] == [p.settings for p in proposed], "there are no more"
+    for proposal in proposed:
+        facts.propose(proposal.settings)
     with pytest.raises(NothingLeftError):
-        plan(problem, facts.state, 15)
+        plan(problem, facts.state, 1)
 
 
 def test_failed_settings_are_kept_away_from(journal) -> None:
