@@ -12,6 +12,8 @@ use on a 3216 (A-Lab's alab_control, nupylab). What matters of them:
   controller falls back to SP1 or SP2 (15 says which): its own watchdog. That this takes about 5 s is from memory: it
   stands in a part of the manual that we could not read. So whoever holds a temperature must go on writing it, and SP1
   and SP2 must stand at something harmless.
+* The highest and the lowest setpoint (111 and 112, SP.HI and SP.LO at the panel) outlive a power cut. No page that we
+  could read takes them out of the warning, so they are read and compared, and never written.
 * The programme that is stored in the controller (ramps and dwells) runs by itself: 23 is its state, 0 reset, 1 run,
   2 hold, 3 end. It goes on when this computer dies, and can be joined again.
 * Status (75): bit 4 manual, 5 sensor break, 6 loop break, 9 programme ended, 13 ramp or timer running, 14 remote
@@ -85,10 +87,12 @@ EVIDENCE = "the state of the controller's own programme"
 
 
 class E3216(HoldingDriver):
-    """A 3216. Options: ``address`` (1 to 254), ``control: remote`` or ``program``, ``fallback: 50 degC`` at most.
+    """A 3216. Options: ``address`` (1 to 254), ``control: remote`` or ``program``, ``fallback: 50 degC`` at most,
+    ``setpoint_limits: checked`` or ``own``.
 
     ``remote`` holds temperatures through the remote setpoint; ``program`` runs the programme stored in the controller.
     ``fallback`` is what SP1 and SP2 may be set to, where the controller goes when nobody speaks to it.
+    ``checked``: its own setpoint limits must let through no temperature that lab or campaign forbid; ``own``: they may.
     """
 
     kind = "Eurotherm 3216 temperature controller"
@@ -103,6 +107,7 @@ class E3216(HoldingDriver):
         self._codec = ModbusCodec(int(options.get("address", 1)))
         self._remote = options.get("control", "remote") == "remote"
         self._fallback_c = _fallback_c(options)
+        self._checked = options.get("setpoint_limits", "checked") == "checked"
         self._decimals: int | None = None
         self._limits_c = (0.0, 0.0)
         self._running, self._time_s = False, 0.0
@@ -112,13 +117,15 @@ class E3216(HoldingDriver):
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions of this way of control. Raises SpecError for options that make no sense."""
-        refuse_unknown(options, ("address", "control", "fallback"), cls.__name__)
+        refuse_unknown(options, ("address", "control", "fallback", "setpoint_limits"), cls.__name__)
         address = options.get("address", 1)
         if not isinstance(address, int) or isinstance(address, bool) or not 1 <= address <= 254:
             raise SpecError(f"address = {address!r} is not a whole number from 1 to 254")
         control = options.get("control", "remote")
         if control not in ("remote", "program"):
             raise SpecError(f"control = {control!r} is neither remote nor program")
+        if (limits := options.get("setpoint_limits", "checked")) not in ("checked", "own"):
+            raise SpecError(f"setpoint_limits = {limits!r} is neither checked nor own")
         _fallback_c(options)
         other = "run_program" if control == "remote" else "hold"
         return {name: one for name, one in super().declare(options).items() if name != other}
@@ -151,8 +158,7 @@ class E3216(HoldingDriver):
         if found[UNITS] != 0:
             raise InstrumentFault("it does not count in degC (register 516). Set its units to degC", kind="setup")
         self._decimals = found[DECIMALS]
-        high, low = self._read(HIGH, 2)
-        self._limits_c = (self._value(low), self._value(high))
+        self._limits_c = self._own_limits_c()
         return Identity(
             model=f"Eurotherm 3200 series, type {found[TYPE] & 0xFFFF:04X}",
             firmware=f"{found[VERSION] & 0xFFFF:04X}",
@@ -160,8 +166,12 @@ class E3216(HoldingDriver):
         )
 
     def configure(self) -> None:
-        """Make sure that it obeys, and that what it falls back to is harmless; raises InstrumentFault otherwise."""
+        """Make sure that it obeys, is bounded by its own limits too, and falls back to something harmless.
+
+        Raises InstrumentFault otherwise; nothing is written.
+        """
         self._obedient()
+        self._bounded()
 
     def read(self) -> Mapping[str, Reading]:
         """Temperature, setpoint and output now."""
@@ -319,6 +329,29 @@ class E3216(HoldingDriver):
                 f"{written(self._fallback_c, 'degC')} of its option fallback. Turn {name} down",
                 kind="setup",
             )
+
+    def _own_limits_c(self) -> tuple[float, float]:
+        """Its lowest and its highest setpoint."""
+        high, low = self._read(HIGH, 2)
+        return self._value(low), self._value(high)
+
+    def _bounded(self) -> None:
+        """Raise InstrumentFault where its own setpoint limits let through what lab or campaign forbid."""
+        least_c, most_c = self.limits.get("temperature", (None, None))
+        if not self._checked or (least_c is None and most_c is None):
+            return
+        low_c, high_c = self._limits_c = self._own_limits_c()
+        if most_c is not None and high_c > most_c:
+            said = f"SP.HI (register {HIGH}) = {written(high_c, 'degC')} is above the {written(most_c, 'degC')}"
+        elif least_c is not None and low_c < least_c:
+            said = f"SP.LO (register {HIGH + 1}) = {written(low_c, 'degC')} is below the {written(least_c, 'degC')}"
+        else:
+            return
+        raise InstrumentFault(
+            f"its own limit {said} that lab and campaign allow, so it would not hold a wrong setpoint back. Set it at "
+            "the controller (labloop never writes it), or write setpoint_limits: own in the lab file",
+            kind="setup",
+        )
 
     def _programme(self, seen: Seen, elapsed_s: float) -> Progress:
         state = self._ask(PROGRAM_STATUS)

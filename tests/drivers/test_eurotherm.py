@@ -1,13 +1,20 @@
 """The driver of Eurotherm controllers on the simulated furnace; its bytes are in test_eurotherm_modbus.py."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from drivers.eurotherm import E3216
 from drivers.eurotherm_modbus import ModbusCodec, Write
 from labloop.bench import Amount, InstrumentFault, LinkTimeout, SafetyError, SpecError
+from labloop.planner.inline import InlinePlanner
+from labloop.runner import session
+from labloop.runner.look import see
+from labloop.runner.parts import Parts
 from tests.drivers.rigs import Rig
+
+HOUSE = Path(__file__).parents[2]
 
 # --- the driver, through the remote setpoint --------------------------------------------------------------------------
 
@@ -151,6 +158,84 @@ def test_a_driver_that_was_never_opened_can_stop_it():
     it.device._read = lambda number, now_s: 150 if number == 112 else read(number, now_s)
     it.restarted().stop()
     assert it.device.remote_c == 15.0, "the controller's own lowest setpoint"
+
+
+# --- its own limits, beside those of lab and campaign -----------------------------------------------------------------
+
+
+def bounded(low, high, *, own=(0, 1200), **more):
+    """An open controller with limits of its own, told what lab and campaign allow."""
+    it = Rig(E3216, **{"control": "remote"} | more)
+    read = it.device._read
+    it.device._read = lambda number, now_s: {112: 10 * own[0], 111: 10 * own[1]}.get(number) or read(number, now_s)
+    it.driver.open()
+    it.driver.limits = {"temperature": (low, high)}
+    return it
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "own", "said"),
+    [
+        (None, 900.0, (0, 1200), r"SP\.HI \(register 111\) = 1200 degC is above the 900 degC that lab and campaign"),
+        (20.0, 900.0, (15, 900), r"SP\.LO \(register 112\) = 15 degC is below the 20 degC that lab and campaign"),
+        (None, 899.9, (0, 900), r"= 900 degC is above the 899\.9 degC .*setpoint_limits: own in the lab file"),
+    ],
+)
+def test_own_limits_that_are_wider_are_refused_and_never_written(low, high, own, said):
+    it = bounded(low, high, own=own)
+    with pytest.raises(InstrumentFault, match=said) as caught:
+        it.driver.configure()
+    assert caught.value.kind == "setup"
+    assert {one.data[1] for one in it.port.traffic if one.kind == "sent"} == {3}, "it is read, and never written"
+    bounded(low, high, own=own, setpoint_limits="own").driver.configure()
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (None, 900.0), (15.0, 900.0), (10.0, 1000.0)])
+def test_own_limits_as_narrow_or_narrower_are_well(low, high):
+    it = bounded(low, high, own=(15, 900))
+    it.driver.configure()
+    assert {one.data[1] for one in it.port.traffic if one.kind == "sent"} == {3}
+
+
+def test_limits_that_were_widened_at_the_panel_are_seen_at_the_next_start():
+    own = [0, 900]
+    it = bounded(None, 900.0, own=own)
+    it.driver.configure()
+    own[1] = 1200
+    with pytest.raises(InstrumentFault, match=r"SP\.HI"):
+        it.driver.configure()
+
+
+@pytest.mark.parametrize(("limits", "code"), [("checked", 3), ("own", 0)])
+def test_a_run_does_not_begin_on_a_controller_with_wider_limits(tmp_path, limits, code):
+    (tmp_path / "lab.yaml").write_text(f"""
+labloop: 1
+root: {HOUSE}
+instruments:
+  furnace:
+    driver: "drivers.eurotherm:E3216"
+    simulator: "simulators.eurotherm:E3216"
+    port: "serial:///dev/furnace?baud=9600"
+    control: remote
+    setpoint_limits: {limits}
+limits: {{furnace: {{temperature: {{max: 900 degC}}}}}}
+""")
+    (tmp_path / "plan.yaml").write_text("""
+labloop: 1
+campaign: warm
+lab: lab.yaml
+parameters: {x: {range: [50, 60], unit: degC}}
+outcomes: {y: {goal: maximize, from: told}}
+trial: [furnace.hold: {temperature: $x, tolerance: 2 K, time: 10 s}]
+design: {initial: {method: random, trials: 1}}
+budget: {trials: 1}
+""")
+    parts = Parts(planner=lambda spec, path: InlinePlanner(spec, path))
+    order = session.Order(campaign=tmp_path / "plan.yaml", run=tmp_path / "run", virtual=True)
+    assert session.begin(order, parts=parts) == code
+    state = see(tmp_path / "run").state
+    assert ("SP.HI (register 111) = 1200 degC is above the 900 degC" in state.reason) == (code == 3), state.reason
+    assert bool(state.steps) == (code == 0) and state.safe
 
 
 # --- the driver, running the controller's own programme ---------------------------------------------------------------
@@ -322,7 +407,10 @@ def test_two_on_one_line_are_told_apart_and_a_third_is_silent():
         it.driver.read()
 
 
-@pytest.mark.parametrize("options", [{"address": 0}, {"address": 255}, {"control": "local"}, {"fallback": "500 degC"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"address": 0}, {"address": 255}, {"control": "local"}, {"fallback": "500 degC"}, {"setpoint_limits": "no"}],
+)
 def test_options_that_cannot_be(options):
     with pytest.raises(SpecError):
         E3216.declare(options)
