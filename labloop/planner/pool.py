@@ -9,22 +9,29 @@ bound is left above the worst score that is kept: the answer is that of scoring 
 the mean is linear in k as well; of the fantasies the kindest bounds the mean over them, and a chance is at most 1.
 
 The pass is done in single precision, and its rounding is added to the bound: a squared distance is off by at most
-ERRORS * (|a|^2 + |b|^2), f changes by 5/6 of that at most, and the mean by that times sum |alpha|.
+ERRORS * (|a|^2 + |b|^2), f changes by 5/6 of that at most, and the mean by that times sum |alpha|. Of a large table
+it is done on a GPU where there is one (gpu.py); the scores, and so the answer, are those without.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtri
 
+from . import gpu
 from .acquisition import Acquisition, Improvement, Limited, Score, Team
 from .encoding import Array
 from .gp import GP
 from .improvement import log_ei, log_sum
+from .kernels import Separable
 
+Work = Callable[[Array], tuple[NDArray[np.float32], NDArray[np.float32]]]
 SMALL = 4096  # rows that are simply all scored
 CHUNK = 8192
+GPU_ROWS, GPU_CHUNK = 50_000, 65_536  # below it a processor is done before torch is imported
 FIRST = 512  # rows scored before bounds are looked at again
 ERRORS = 16 * 2.0**-24
 
@@ -36,11 +43,13 @@ def top(acquisition: Score, rows: Array, count: int) -> tuple[NDArray[np.intp], 
         best = _leaders(scores, np.arange(len(rows)), count)
         return best, scores[best]
     bounds = np.empty(len(rows))
-    passes = [_Pass.of(team) for team in acquisition.teams]
-    for start in range(0, len(rows), CHUNK):
-        chunk = rows[start : start + CHUNK]
+    where = gpu.device() if len(rows) >= GPU_ROWS else ""
+    passes = [_Pass.of(team, where) for team in acquisition.teams]
+    at_once = GPU_CHUNK if where else CHUNK
+    for start in range(0, len(rows), at_once):
+        chunk = rows[start : start + at_once]
         each = [one.bound(chunk) + w for one, w in zip(passes, acquisition.log_weights, strict=True)]
-        bounds[start : start + CHUNK] = log_sum(each)
+        bounds[start : start + at_once] = log_sum(each)
     kept, scores = np.empty(0, dtype=np.intp), np.empty(0)
     left = np.ones(len(rows), dtype=bool)
     size = FIRST
@@ -79,17 +88,19 @@ class _Pass:
 
     team: Team
     merit: Improvement
-    weights: tuple[NDArray[np.float32], ...]  # alpha and the rows that give lifts, n x (1 + p), one a member
+    works: tuple[Work, ...]  # one a member
     reach: tuple[float, ...]  # sum |weights|
 
     @classmethod
-    def of(cls, team: Team) -> "_Pass":
-        """Prepare a team."""
+    def of(cls, team: Team, where: str) -> "_Pass":
+        """Prepare a team, to be worked out on ``where`` ("": here)."""
         merit = team.merit.base if isinstance(team.merit, Limited) else team.merit
         assert isinstance(merit, Improvement)
+        # alpha and the rows that give lifts, n x (1 + p)
         weights = [np.column_stack([member.alpha, _lifting(member).T]) for member in team.members]
         reach = tuple(float(np.abs(one).sum(0).max()) for one in weights)
-        return cls(team, merit, tuple(one.astype(np.float32) for one in weights), reach)
+        works = [_work(member, one, where) for member, one in zip(team.members, weights, strict=True)]
+        return cls(team, merit, tuple(works), reach)
 
     def bound(self, rows: Array) -> Array:
         """No log worth of these rows is above this."""
@@ -101,26 +112,19 @@ class _Pass:
                 continue
             j = merit.outcomes.index(goal.outcome)
             member, scale = team.members[j], float(team.scales[j])
-            k, error = _single(member, rows)
-            both = (k @ self.weights[j]).astype(float)
+            both, told = (one.astype(float) for one in self.works[j](member.at(rows)))
+            error = member.kernel.roughness(member.theta) * ERRORS
             slack = (error + len(member.x) * 2.0**-24) * self.reach[j]
             means = member.mean + both[:, 0] + team.draws[:, :, j] @ both[:, 1:].T
             factor = goal.factor * goal.sense
             total += factor * (team.shifts[j] + scale * means)
             total += abs(factor) * scale * slack * (1.0 + np.abs(team.draws[:, :, j]).sum(1)[:, None])
             prior, root = member.prior, member.prior**0.5
-            rates = (1.0 / np.sqrt(prior + self._noise(member))).astype(np.float32)
-            told = np.max(k * rates, axis=1).astype(float)
             left = prior - np.maximum(told - error / root - 1e-6 * root, 0.0) ** 2
             variance += (factor * scale) ** 2 * np.clip(left, 1e-12, prior)
         best = float(merit.best.min()) if len(merit.best) == 1 else 0.0
         highest = total[0] if len(total) == 1 else (total - merit.best[:, None]).max(0)
         return log_ei(highest, np.sqrt(variance), best) + 1e-9
-
-    @staticmethod
-    def _noise(member: GP) -> Array:
-        known = np.concatenate([member.data.known, np.zeros(member.flying)])
-        return member.noise + known
 
 
 def _lifting(member: GP) -> Array:
@@ -131,7 +135,18 @@ def _lifting(member: GP) -> Array:
     return np.asarray(np.tril(inverse)[len(member.x) - member.flying :])
 
 
-def _single(member: GP, rows: Array) -> tuple[NDArray[np.float32], float]:
-    """k of rows with what was seen, in single precision, and how far off it may be."""
-    k = member.kernel.cross(member.theta, member.at(rows).astype(np.float32), member.x.astype(np.float32))
-    return k.astype(np.float32, copy=False), member.kernel.roughness(member.theta) * ERRORS
+def _work(member: GP, weights: Array, where: str) -> Work:
+    """From rows to k weights and the most that one observation tells of each, in single precision."""
+    known = np.concatenate([member.data.known, np.zeros(member.flying)])
+    rates = (1.0 / np.sqrt(member.prior + member.noise + known)).astype(np.float32)
+    short = weights.astype(np.float32)
+    if where and isinstance(member.kernel, Separable):
+        return gpu.pass_over(member.kernel, member.theta, member.x, short, rates, where)
+    x = member.x.astype(np.float32)
+
+    def here(rows: Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        k: Any = member.kernel.cross(member.theta, np.asarray(rows, dtype=np.float32), x)  # type: ignore[arg-type]
+        k = k.astype(np.float32, copy=False)
+        return k @ short, np.max(k * rates, axis=1)
+
+    return here

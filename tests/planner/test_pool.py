@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labloop.planner import pool
+from labloop.planner import gpu, pool
 from labloop.planner.acquisition import Acquisition, build
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.goals import Goal
@@ -23,7 +23,9 @@ WISHES = {
 }
 
 
-def score(goals: tuple[Goal, ...], flying: int, failed: int, noise: float) -> Acquisition:
+def score(
+    goals: tuple[Goal, ...], flying: int, failed: int, noise: float, shapes: tuple[str, ...] = ("matern", "rbf")
+) -> Acquisition:
     x = ROWS[:40]
     values = {"a": x[:, 0] - x[:, 1] ** 2 + 0.2 * x[:, 3], "b": np.sin(4 * x[:, 0]) * x[:, 1]}
     data = {
@@ -32,7 +34,7 @@ def score(goals: tuple[Goal, ...], flying: int, failed: int, noise: float) -> Ac
         )
         for goal in goals
     }
-    surrogate = fit_all(data, MIXED, ["matern", "rbf"])
+    surrogate = fit_all(data, MIXED, shapes)
     return build(surrogate, goals, Known(x, ROWS[40 : 40 + flying], x, ROWS[50 : 50 + failed]), MIXED, 0)
 
 
@@ -60,10 +62,44 @@ def test_few_rows_are_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_score_is_above_its_bound(flying: int) -> None:
     acquisition = score(WISHES["weights"], flying, 0, 0.05)
     for team in acquisition.teams:
-        bound = pool._Pass.of(team).bound(ROWS)
+        bound = pool._Pass.of(team, "").bound(ROWS)
         values = team.values(ROWS)
         assert np.all(values.max(0) - np.log(len(values)) <= bound)
         assert np.all(np.logaddexp.reduce(values, axis=0) - np.log(len(values)) <= bound)
+
+
+# Where there is a GPU it is tried too: the same code with other hands.
+DEVICES = ["cpu", *([gpu.device()] if gpu.device() else [])]
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("shapes", [("matern",), ("rbf",)])
+def test_torch_works_out_the_same_pass(where: str, shapes: tuple[str, ...]) -> None:
+    acquisition = score(WISHES["weights"], 3, 0, 0.05, shapes)
+    for team in acquisition.teams:
+        for member, here, there in zip(
+            team.members, pool._Pass.of(team, "").works, pool._Pass.of(team, where).works, strict=True
+        ):
+            error = member.kernel.roughness(member.theta) * pool.ERRORS
+            reach = np.abs(member.alpha).sum() + len(member.x)
+            for mine, torchs in zip(here(ROWS), there(ROWS), strict=True):
+                assert torchs.shape == mine.shape and torchs.dtype == np.float32
+                assert np.abs(torchs - mine).max() <= 2 * error * reach
+
+
+@pytest.mark.parametrize("where", DEVICES)
+@pytest.mark.parametrize("goals", WISHES.values(), ids=WISHES)
+def test_a_large_table_has_the_same_best_rows_whoever_passes_over_it(
+    goals: tuple[Goal, ...], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquisition = score(goals, 3, 2, 0.3)
+    rows = np.column_stack([np.random.default_rng(1).random((60_000, 3)), np.arange(60_000) % 3]).astype(float)
+    monkeypatch.setattr(gpu, "device", lambda: "")
+    found, scores = pool.top(acquisition, rows, 4)
+    monkeypatch.setattr(gpu, "device", lambda: where)
+    monkeypatch.setattr(gpu, "ELEMENTS", 1 << 20)
+    others, again = pool.top(acquisition, rows, 4)
+    assert others.tolist() == found.tolist() and again == pytest.approx(scores, abs=1e-12)
 
 
 def test_the_first_of_equal_rows_is_taken() -> None:
