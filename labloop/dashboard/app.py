@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
 
 from labloop.journal import presence
 
@@ -25,7 +26,6 @@ class DashboardApp(App[None]):
     """Shows ``run_folder``, or (None) the list of all runs below ``below``."""
 
     CSS_PATH = "dashboard.tcss"
-    ENABLE_COMMAND_PALETTE = False
     TITLE = "labloop"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-middle"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (36, "-high")]
@@ -68,9 +68,26 @@ class DashboardApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Abort is there wherever a run is shown."""
+        if action == "command_palette" and isinstance(self.screen, ModalScreen):
+            return False  # a question is answered first
         if action == "abort":
             return not self._read_only and self._run_screen() is not None
         return super().check_action(action, parameters)
+
+    def action_go(self, name: str) -> None:
+        """To another screen of the run that is shown."""
+        screen = self._run_screen()
+        if screen is not None:
+            screen.go(name)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer in the palette what can be looked at and done now."""
+        run = self._run_screen()
+        if run is not None:
+            yield from run.commands()
+            if self.check_action("abort", ()):
+                yield SystemCommand("Abort", "to the safe state now; or ctrl+x twice, from anywhere", self.action_abort)
+        yield SystemCommand("Quit", "the dashboard; the run goes on", self.exit)
 
     def action_abort(self) -> None:
         """Abort at the second ctrl+x."""

@@ -102,7 +102,8 @@ KEYS: Final = (
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
     ("enter", "the trial's own page"),
     ("o", "plot another outcome"),
-    ("l", "the whole log"),
+    ("1 4 5", "overview, timeline, log (l)"),
+    ("ctrl+p", "palette: every screen and act by its name"),
     ("esc", "back"),
     ("q", "quit the dashboard; the run goes on"),
 )

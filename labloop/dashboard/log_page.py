@@ -7,42 +7,44 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
-from textual.widgets import Footer, RichLog
+from textual.widgets import RichLog
 
-from .source import RunSource
+from .page import Page
+from .source import Change, RunSource
 from .widgets import log_cells
 from .words import LogLine
 
 
-class LogPage(Screen[None]):
+class LogPage(Page):
     """Follows the run while it stands at its end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,l", "back", "Back", key_display="esc"),
         Binding("home", "edge(True)", "First", show=False),
         Binding("end", "edge(False)", "Follow"),
-        Binding("q", "app.quit", "Quit"),
     ]
 
     def __init__(self, source: RunSource, zone: tzinfo | None) -> None:
         super().__init__()
         self._source, self._zone = source, zone
+        self._written: int | None = None  # the last fact that is shown
 
-    def compose(self) -> ComposeResult:
+    def parts(self) -> ComposeResult:
         """One list of lines."""
         log = RichLog(wrap=True, min_width=0, markup=False, max_lines=4000)
         log.border_title = Text("Log")
         yield log
-        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Write what there is."""
-        self.add(list(self._source.log))
+        self._write(list(self._source.log))
         self.query_one(RichLog).focus()
 
-    def add(self, lines: list[LogLine]) -> None:
-        """Write ``lines`` at the end."""
+    def follow(self, change: Change) -> None:
+        """Write what is new; what came while the page was being made is there already."""
+        if self._written is not None:
+            self._write([line for line in change.lines if line.seq > self._written])
+
+    def _write(self, lines: list[LogLine]) -> None:
         log = self.query_one(RichLog)
         for line in lines:
             row = Table.grid(padding=(0, 1))
@@ -50,10 +52,7 @@ class LogPage(Screen[None]):
             row.add_column(overflow="fold")
             row.add_row(*log_cells(self, line, self._zone))
             log.write(row, expand=True)
-
-    def action_back(self) -> None:
-        """To the overview."""
-        self.dismiss(None)
+        self._written = max([self._written or 0, *(line.seq for line in lines)])
 
     def action_edge(self, first: bool) -> None:
         """To the first line, or to the last and on with it."""

@@ -1,12 +1,12 @@
 """The overview of one run: is it safe, is it working, is it getting anywhere, what does it want from me."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import tzinfo
 from functools import partial
 from typing import ClassVar, Final
 
 from rich.text import Text
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
@@ -23,9 +23,11 @@ from . import view
 from .curve import Course, course_of, curve
 from .dialogs import Answer, Confirm, Help
 from .log_page import LogPage
+from .page import GO, SCREENS, Page, names_of_screens
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
 from .source import Change, RunSource, Sent, user
 from .table import Row, TrialTable
+from .timeline_page import TimelinePage
 from .trial_page import TrialPage
 from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
 
@@ -33,18 +35,26 @@ POLL_S: Final = 0.25
 # A run that cannot be read is looked at again, but not four times a second: its journal may be long.
 TROUBLE_S: Final = 2.0
 SENT_SHOWN_S: Final = 15.0
+# What a person may ask of the run: (name, what it does, action, its parameters).
+ACTS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
+    ("Pause", "no new step starts; what runs is finished", "ask", ("pause",)),
+    ("Resume", "go on after a pause", "ask", ("resume",)),
+    ("Stop", "after the current steps; asks first", "stop", ()),
+    ("Answer", "what waits for you", "answer", ()),
+    ("Keys", "all keys, and what the marks mean", "help", ()),
+)
 
 
 class RunScreen(Screen[None]):
     """Polls its source and shows it. The one thing that it writes is a request."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        *GO,
         Binding("p", "ask('pause')", "Pause"),
         Binding("r", "ask('resume')", "Resume"),
         Binding("s", "stop", "Stop"),
         Binding("a", "answer", "Answer"),
         Binding("o", "outcome", "Outcome", show=False),
-        Binding("l", "log", "Log"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("escape", "back", "Runs"),
         Binding("q", "app.quit", "Quit"),
@@ -59,6 +69,7 @@ class RunScreen(Screen[None]):
         self._best: set[int] = set()
         self._outcome = 0
         self._loaded = False
+        self._head: view.Headline | None = None
         self._sent: Sent | None = None
         self._allowed: tuple[bool | None, ...] = ()
 
@@ -78,7 +89,8 @@ class RunScreen(Screen[None]):
                 yield LogTail(self._zone, id="log")
         yield Static(id="trouble")
         yield Static(id="sent")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Static(Text(names_of_screens(), "dim"), id="screens")
+        yield Footer(compact=True)
 
     def on_mount(self) -> None:
         """Read from now on."""
@@ -118,7 +130,7 @@ class RunScreen(Screen[None]):
         if spec is None or not source.state.opened:
             return
         now = source.now()
-        self.query_one(HeadLine).show(view.headline(spec, source.state, source.runner, now), self.run_name)
+        self._show_head(view.headline(spec, source.state, source.runner, now))
         if change.more:
             return  # a long journal is still being read: its pictures would be drawn for nothing
         first = not self._loaded
@@ -136,6 +148,14 @@ class RunScreen(Screen[None]):
             self.query_one(LogTail).show(list(source.log)[-200:])
         self._show_sent()
         self._follow_up(change)
+
+    def _show_head(self, head: view.Headline) -> None:
+        """On this screen and on those above it."""
+        self._head = head
+        self.query_one(HeadLine).show(head, self.run_name)
+        for screen in self.app.screen_stack:
+            if isinstance(screen, Page):
+                screen.show_head(head, self.run_name)
 
     def _show_trouble(self) -> None:
         """A run of which nothing can be read has nothing else to show."""
@@ -212,10 +232,8 @@ class RunScreen(Screen[None]):
             self._allowed = allowed
             self.refresh_bindings()
         for screen in self.app.screen_stack:
-            if isinstance(screen, TrialPage):
-                screen.update_trials(change.trials)
-            elif isinstance(screen, LogPage):
-                screen.add(change.lines)
+            if isinstance(screen, Page):
+                screen.follow(change)
 
     # --- keys -----------------------------------------------------------------------------------------------------
 
@@ -316,11 +334,34 @@ class RunScreen(Screen[None]):
 
     def on_trial_table_opened(self, message: TrialTable.Opened) -> None:
         """Open a trial's page."""
-        self.app.push_screen(TrialPage(self.source, message.trial, self._zone))
+        self._open(TrialPage(self.source, message.trial, self._zone))
 
-    def action_log(self) -> None:
-        """Open the log."""
-        self.app.push_screen(LogPage(self.source, self._zone))
+    def _open(self, page: Page) -> None:
+        if self._head is not None:
+            page.show_head(self._head, self.run_name)
+        self.app.push_screen(page)
+
+    def go(self, name: str) -> None:
+        """To another screen of this run, from wherever one stands; a question on top is answered first."""
+        above = self.app.screen_stack[self.app.screen_stack.index(self) + 1 :]
+        if any(not isinstance(screen, Page) for screen in above):
+            return
+        for screen in reversed(above):
+            screen.dismiss(None)
+        made: dict[str, Callable[[], Page]] = {
+            "timeline": lambda: TimelinePage(self.source),
+            "log": lambda: LogPage(self.source, self._zone),
+        }
+        if name in made:
+            self._open(made[name]())
+
+    def commands(self) -> Iterator[SystemCommand]:
+        """What the palette offers on this run."""
+        for key, name, title in SCREENS:
+            yield SystemCommand(title, f"screen, key {key}", partial(self.go, name))
+        for title, words, action, parameters in ACTS:
+            if self.check_action(action, parameters):
+                yield SystemCommand(title, words, partial(getattr(self, f"action_{action}"), *parameters))
 
     def action_help(self) -> None:
         """Open the keys."""

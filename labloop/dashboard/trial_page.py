@@ -9,9 +9,8 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from labloop.campaign import text
 from labloop.campaign.spec import CampaignSpec
@@ -19,37 +18,39 @@ from labloop.campaign.state import StepState, TrialState
 from labloop.campaign.view import duration_s
 
 from . import view
-from .source import RunSource
+from .page import Page
+from .source import Change, RunSource
 from .widgets import style_of
 
 WIDE: Final = 110  # below this what was asked and what was achieved stand under each other
 STEP_TONES: Final = {"started": "", "finished": "good", "failed": "bad", "in_doubt": "bad"}
 
 
-class TrialPage(Screen[None]):
+class TrialPage(Page):
     """Follows its trial while it runs; left and right go to its neighbours."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back"),
         Binding("left", "neighbour(-1)", "Older", priority=True),
         Binding("right", "neighbour(1)", "Newer", priority=True),
-        Binding("q", "app.quit", "Quit"),
     ]
 
     def __init__(self, source: RunSource, trial: int, zone: tzinfo | None) -> None:
         super().__init__()
         self._source, self._trial, self._zone = source, trial, zone
 
-    def compose(self) -> ComposeResult:
+    def parts(self) -> ComposeResult:
         """All in one scrolling page."""
         with VerticalScroll(id="page"):
             yield Static(id="trial")
-        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Show it."""
         self.update_trials({self._trial})
         self.query_one("#page").focus()
+
+    def follow(self, change: Change) -> None:
+        """Draw anew if something happened to this trial."""
+        self.update_trials(change.trials)
 
     def update_trials(self, trials: set[int]) -> None:
         """Draw anew if this trial is among ``trials``."""
@@ -63,10 +64,6 @@ class TrialPage(Screen[None]):
     def on_resize(self) -> None:
         """Another layout may fit."""
         self.update_trials({self._trial})
-
-    def action_back(self) -> None:
-        """To the overview."""
-        self.dismiss(None)
 
     def action_neighbour(self, by: int) -> None:
         """To the trial before or after this one."""

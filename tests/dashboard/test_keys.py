@@ -11,6 +11,7 @@ from labloop.dashboard.log_page import LogPage
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.source import user
 from labloop.dashboard.table import TrialTable
+from labloop.dashboard.timeline_page import TimelinePage
 from labloop.dashboard.trial_page import TrialPage
 from labloop.journal import Journal, inbox
 
@@ -232,6 +233,73 @@ def test_l_opens_the_log_and_escape_leaves_it(watch):
         assert "trial 17 measured" in screen_text(app)
         await pilot.press("escape")
         assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        for key, kind in (("4", TimelinePage), ("5", LogPage), ("4", TimelinePage), ("1", RunScreen)):
+            await pilot.press(key)
+            await pilot.pause()
+            assert isinstance(app.screen, kind)
+            assert len(app.screen_stack) <= 3
+
+    drive(app, script)
+
+
+def test_a_digit_leaves_no_question_behind(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("s", "4")
+        assert app.screen.query_one(Input).value == "4"
+        await pilot.press("ctrl+p")
+        assert app.screen.query_one(Input).value == "4"
+
+    drive(app, script)
+
+
+def test_the_palette_offers_what_can_be_done_now_by_name(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert "Pause" in titles and "Resume" not in titles and "Timeline" in titles
+        await pilot.press("ctrl+p", *"pause")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause()
+
+    drive(app, script)
+    assert asked(app) == [("pause", [], "")]
+
+
+def test_read_only_offers_no_act_in_the_palette_either(watch):
+    app = watch(journals.running, read_only=True)
+
+    async def script(pilot):
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert titles == {"Overview", "Timeline", "Log", "Keys", "Quit"}
+
+    drive(app, script)
+
+
+def test_the_timeline_goes_back_and_follows_again(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("4")
+        await pilot.pause()
+        assert "the last 1 h" in screen_text(app)
+        await pilot.press("plus", "left")
+        await pilot.pause()
+        assert "until 5 min 00 s ago: 10 min" in screen_text(app)
+        await pilot.press("end", "minus")
+        await pilot.pause()
+        assert "the last 1 h" in screen_text(app)
 
     drive(app, script)
 

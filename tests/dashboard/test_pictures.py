@@ -54,6 +54,17 @@ def test_other_screens_at_80x24(watch, snap_compare, tell, keys):
     assert snap_compare(watch(tell), terminal_size=(80, 24), run_before=before)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x48"])
+@pytest.mark.parametrize("keys", [["4"], ["4", "plus"]], ids=["timeline", "timeline-10-min"])
+def test_screens(watch, snap_compare, keys, size):
+    async def before(pilot):
+        await settled(pilot)
+        await pilot.press(*keys)
+        await pilot.pause()
+
+    assert snap_compare(watch(journals.running), terminal_size=size, run_before=before)
+
+
 def test_without_colour(watch, snap_compare, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert snap_compare(watch(journals.running, "gone"), terminal_size=(80, 24), run_before=settled)

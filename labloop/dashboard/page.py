@@ -1,0 +1,74 @@
+"""A screen beside the overview: the same keys lead to the others from each of them."""
+
+from typing import ClassVar, Final
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from .source import Change
+from .view import Headline
+from .widgets import HeadLine
+
+# One key each, the same on every screen: key, name, what it shows. The first is the overview itself.
+SCREENS: Final = (
+    ("1", "overview", "Overview"),
+    ("4", "timeline", "Timeline"),
+    ("5", "log", "Log"),
+)
+GO: Final[list[BindingType]] = [
+    Binding(f"{key},l" if name == "log" else key, f"app.go('{name}')", title, show=False)
+    for key, name, title in SCREENS
+]
+
+
+def names_of_screens() -> str:
+    """Return the keys and names in a line."""
+    return "  ".join(f"{key} {title}" for key, _, title in SCREENS)
+
+
+class Page(Screen[None]):
+    """A screen on top of a run's overview; the overview reads the journal and says what is new.
+
+    Its first lines are the overview's: simulated or live, and whether the runner is gone, are seen everywhere.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *GO,
+        Binding("escape", "back", "Back"),
+        Binding("q", "app.quit", "Quit"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: tuple[Headline, str] | None = None
+
+    def compose(self) -> ComposeResult:
+        """The headline, the page's own parts, the keys."""
+        head = HeadLine(id="head")
+        if self._told is not None:
+            head.show(*self._told)
+        yield head
+        yield from self.parts()
+        yield Static(Text(names_of_screens(), "dim"), id="screens")
+        yield Footer(compact=True)
+
+    def parts(self) -> ComposeResult:
+        """What stands between headline and keys."""
+        raise NotImplementedError
+
+    def show_head(self, head: Headline, run: str) -> None:
+        """Bring the headline up to date."""
+        self._told = head, run
+        for shown in self.query(HeadLine):  # none yet while the screen is being made
+            shown.show(head, run)
+
+    def follow(self, change: Change) -> None:
+        """Show what is new."""
+        raise NotImplementedError
+
+    def action_back(self) -> None:
+        """To the overview."""
+        self.dismiss(None)
