@@ -34,6 +34,7 @@ def timed(points: Array, trials: NDArray[np.intp]) -> Array:
 def over_time(kernel: Separable) -> Separable:
     """The kernel over one column more."""
     prior = kernel.number_prior
+    assert isinstance(prior, LogNormal)
     column = 1 + max((*kernel.numbers, *kernel.labels), default=-1)
     more = LogNormal(np.append(prior.loc, TIME_LOC), np.append(prior.scale, TIME_SCALE))
     return replace(kernel, numbers=(*kernel.numbers, column), number_prior=more)

@@ -62,6 +62,17 @@ class Kernel(Protocol):
         """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
 
 
+class Prior(Protocol):
+    """A prior on a few positive numbers, seen at their logs."""
+
+    @property
+    def mode(self) -> Array:
+        """Logs of the numbers where a fit starts."""
+
+    def log_density(self, logs: Array) -> tuple[float, Array]:
+        """Log density at exp(logs) and its gradient by logs."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogNormal:
     """A prior on a positive number, seen at its log: density of the number itself, as BoTorch counts it."""
@@ -98,7 +109,7 @@ class Separable:
     numbers: tuple[int, ...]
     labels: tuple[int, ...] = ()
     unlike: tuple[Array, ...] = ()
-    number_prior: LogNormal = field(default_factory=lambda: dimension_scaled(1, 0))
+    number_prior: Prior = field(default_factory=lambda: dimension_scaled(1, 0))
     label_prior: LogNormal = field(default_factory=lambda: dimension_scaled(1, 0))
 
     @property

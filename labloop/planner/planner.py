@@ -43,6 +43,7 @@ class Engine:
     """What the campaign's ``engine:`` may force. "" leaves the choice to the planner.
 
     robust: look for outliers. transform: the outcome that may be seen through a transform. drift: trials age.
+    model: plain, or saas.
     """
 
     kernel: str = ""
@@ -53,6 +54,7 @@ class Engine:
     robust: bool = False
     transform: str = ""
     drift: bool = False
+    model: str = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,7 @@ class Believer:
                     robust=engine.robust,
                     transformed=engine.transform,
                     drifting=engine.drift,
+                    few=engine.model == "saas",
                 )
         assert self._model is not None
         return self._model

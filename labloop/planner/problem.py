@@ -25,9 +25,14 @@ from .proposal import Proposal
 from .search import Effort
 
 MANY = 2**31
-_WORDS = {"kernel": ("matern", "rbf"), "acquisition": SAMPLED, "transform": ("auto", "none")}
+_WORDS = {
+    "kernel": ("matern", "rbf"),
+    "acquisition": SAMPLED,
+    "transform": ("auto", "none"),
+    "model": ("plain", "saas"),
+}
 _FLAGS = ("robust", "drift")
-_MODELS = ("robust", "transform", "drift")  # each asks for a model other than the plain one
+_MODELS = ("robust", "transform", "drift", "model")  # each asks for a model other than the plain one
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 
@@ -43,7 +48,7 @@ def propose(spec: CampaignSpec, state: CampaignState, count: int = 1, first: int
 def read_problem(spec: CampaignSpec) -> Problem:
     """Read the planner's part of a campaign. Raises SpecError for what it cannot do (yet), with the way out."""
     space = Space(spec)
-    faults = [*_not_yet(space), *_engine_faults(spec)]
+    faults = [*_not_yet(space), *_engine_faults(spec, space)]
     if faults:
         raise SpecError(*faults)
     columns = tuple(_column(name, parameter) for name, parameter in space.parameters.items())
@@ -170,7 +175,7 @@ def _not_yet(space: Space) -> list[str]:
     return faults
 
 
-def _engine_faults(spec: CampaignSpec) -> list[str]:
+def _engine_faults(spec: CampaignSpec, space: Space) -> list[str]:
     faults = []
     single, front = SAMPLED
     fits = front if Objective(spec).pareto else single
@@ -191,11 +196,11 @@ def _engine_faults(spec: CampaignSpec) -> list[str]:
                 faults.append(spec.complaint(place, f"must be a whole number from {low} to {high}"))
         else:
             faults.append(spec.complaint(place, f"unknown key. {did_you_mean(str(key), known)}"))
-    return faults or _model_faults(spec)
+    return faults or _model_faults(spec, space)
 
 
-def _model_faults(spec: CampaignSpec) -> list[str]:
-    asked = [key for key in _MODELS if spec.engine.get(key, False) not in (False, "none")]
+def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
+    asked = [key for key in _MODELS if spec.engine.get(key, False) not in (False, "none", "plain")]
     goals = _goals(spec)
     rules = []
     if asked and is_sampled(goals, spec.engine.get("acquisition", "")):
@@ -206,6 +211,8 @@ def _model_faults(spec: CampaignSpec) -> list[str]:
         rules.append("is for one outcome to maximize or minimize that has no limit of its own")
     if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
         rules.append("does not go together with regret_below and chance_below")
+    if "model" in asked and not any(isinstance(one, Range) or one.ordered for one in space.parameters.values()):
+        rules.append("is for parameters that are numbers")
     return [spec.complaint(("engine", asked[0]), f"{rule}. Leave one of them out") for rule in rules]
 
 
@@ -219,6 +226,6 @@ def _transformed(goals: tuple[Goal, ...]) -> str:
 def _engine(spec: CampaignSpec, repeats: bool) -> Engine:
     written = spec.engine
     effort = Effort(**{key: written[key] for key in ("raw_samples", "restarts", "iterations") if key in written})
-    rest = {key: written[key] for key in ("kernel", "acquisition", "samples", *_FLAGS) if key in written}
+    rest = {key: written[key] for key in ("kernel", "acquisition", "samples", "model", *_FLAGS) if key in written}
     transform = _transformed(_goals(spec)) if written.get("transform") == "auto" else ""
     return Engine(effort=effort, repeats=repeats, transform=transform, **rest)

@@ -9,6 +9,7 @@
     noise     learnt: repeats stay separate rows, so the likelihood itself learns from their scatter. Where measurements
               carry an sd, its square is that row's own noise, and what is learnt comes on top (sample to sample)
     transform where the campaign asks, an outcome may be seen by its logarithm or a power (transform.py)
+    saas      where the campaign asks, few of many parameters are taken to matter (sparse.py)
     drift     where the campaign asks, trials that are long ago count less (drift.py)
     outliers  where the campaign asks, they are found and believed less (robust.py)
 
@@ -23,7 +24,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drift, transform
+from . import drift, sparse, transform
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
@@ -148,11 +149,13 @@ def fit_all(
     robust: bool = False,
     transformed: str = "",
     drifting: bool = False,
+    few: bool = False,
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
 
     robust: outliers are looked for. transformed: the outcome whose transform is chosen. drifting: what is learnt holds
-    for the trial after the last one that is known. Each takes the first kernel alone.
+    for the trial after the last one that is known. few: few parameters are taken to matter. Each takes the first kernel
+    alone.
 
     Raises SurrogateError, which names the outcome.
     """
@@ -163,6 +166,8 @@ def fit_all(
             memory = memory if memory is not None else {}
             if robust:
                 beliefs.append(_believe_few(observations, kernels(encoding, shapes)[0], memory))
+            elif few:
+                beliefs.append(_believe_sparse(observations, kernels(encoding, shapes)[0], memory))
             elif drifting:
                 beliefs.append(_believe_now(observations, drift.over_time(kernels(encoding, shapes)[0]), last, memory))
             elif outcome == transformed:
@@ -172,7 +177,7 @@ def fit_all(
         except (SurrogateError, ValueError, ArithmeticError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
     noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
-    kernel = " and ".join(member.kernel.words for member in beliefs[0].members)
+    kernel = " and ".join(dict.fromkeys(member.kernel.words for member in beliefs[0].members))
     told = "".join(f"; {column.name} by {column.described}" for column in encoding.columns if column.described)
     wrong = "; ".join(
         f"outliers of {name}: {', '.join(map(str, belief.outliers))}"
@@ -185,6 +190,10 @@ def fit_all(
         for name, belief in zip(data, beliefs, strict=True)
         if name == transformed
     )
+    if few:
+        for name, belief in zip(data, beliefs, strict=True):
+            matter = [encoding.names[column] for column in sparse.mattering(belief.members[-1])]
+            told += f"; {name} by {', '.join(matter) or 'none'} of {len(encoding.columns)}"
     if drifting:
         told += "".join(
             f"; {name} drifts over about {drift.lasts(belief.members[0]):.2g} trials"
@@ -195,19 +204,33 @@ def fit_all(
 
 def _believe(observations: Observations, every: Sequence[Kernel], memory: Memory) -> Belief:
     data, shift, scale = _standardized(observations)
-    chosen = learnt_from(len(data.y))
-    members = []
-    for kernel in every:
-        if len(data.y) <= ALL_LEARNT:
-            members.append(fit(kernel, data))
-            continue
-        # Standardized by themselves, so that what they teach does not depend on when it was asked.
-        part, _, _ = _standardized(observations.of(chosen))
-        key = _key(kernel.words, part.x, part.y, part.known)
-        if key not in memory:
-            _remember(memory, key, fit(kernel, part).parameters)
-        members.append(condition(kernel, data, memory[key]))
+    members = [_fitted(kernel, observations, data, memory, kernel.words) for kernel in every]
     return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
+
+
+def _fitted(
+    kernel: Kernel, observations: Observations, data: Data, memory: Memory, words: str, start: Array | None = None
+) -> GP:
+    """The process that has learnt from ``data``, or of many from some. words: what its parameters are remembered by."""
+    if len(data.y) <= ALL_LEARNT:
+        return fit(kernel, data, start)
+    # Standardized by themselves, so that what they teach does not depend on when it was asked.
+    part, _, _ = _standardized(observations.of(learnt_from(len(data.y))))
+    key = _key(words, part.x, part.y, part.known)
+    if key not in memory:
+        _remember(memory, key, fit(kernel, part, start).parameters)
+    return condition(kernel, data, memory[key])
+
+
+def _believe_sparse(observations: Observations, kernel: Separable, memory: Memory) -> Belief:
+    """A member for each tau, each begun where the one before ended."""
+    data, shift, scale = _standardized(observations)
+    members = [_fitted(kernel, observations, data, memory, kernel.words)]
+    for tau, tight in zip(sparse.TAUS, sparse.tightened(kernel), strict=True):
+        words = f"{kernel.words}, tau {tau}"
+        members.append(_fitted(tight, observations, data, memory, words, members[-1].parameters))
+    count = len(sparse.TAUS)
+    return Belief(tuple(members[1:]), np.full(count, 1.0 / count), shift, scale)
 
 
 def _believe_now(observations: Observations, kernel: Kernel, last: int, memory: Memory) -> Belief:

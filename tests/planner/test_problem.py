@@ -114,6 +114,12 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, engine={"robust": True, "acquisition": "qLogNEI"}), "robust.*not for what BoTorch samples"),
         (campaign(LINE, engine={"drift": "yes"}), "drift = yes: must be true or false"),
         (campaign(LINE, engine={"drift": True, "robust": True}), "robust = true: does not go together with drift"),
+        (campaign(LINE, engine={"model": "sas"}), "model = sas: must be one of plain, saas"),
+        (
+            campaign({"c": {"choices": ["a", "b"]}}, engine={"model": "saas"}),
+            "saas: is for parameters that are numbers",
+        ),
+        (campaign(LINE, engine={"model": "saas", "drift": True}), "drift = true: does not go together with model"),
         (campaign(LINE, engine={"transform": "log"}), "transform.*must be one of auto, none"),
         (
             campaign(LINE, engine={"transform": "auto", "robust": True}),
