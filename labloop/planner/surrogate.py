@@ -41,6 +41,7 @@ LENGTH_LOC, LENGTH_SCALE = 0.7, 1.0
 # tables of chemistry and a synthetic reaction narrower and wider priors were better on one and worse on another.
 HAMMING_LOC, HAMMING_SCALE = 1.4142, 1.3
 ALL_LEARNT, MOST_LEARNT = 128, 512
+TOO_LARGE = "the outcomes are too large for a model to reach beyond them"
 MOST_REMEMBERED = 64  # fits; a campaign needs a few at a time
 
 
@@ -262,9 +263,13 @@ def _seen(observations: Observations, by: Transform) -> Observations:
 
 def _believe_few(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
     """One member, from the trials that are no outliers above all."""
-    few = _pursued(observations, kernel, memory)
+    unit = float(np.max(np.abs(observations.values))) or 1.0  # squares of 1e300 are no numbers any more
+    sized = replace(observations, values=observations.values / unit, variances=observations.variances / unit / unit)
+    few = _pursued(sized, kernel, memory)
+    if not np.isfinite(1e3 * unit * few.scale):
+        raise SurrogateError(TOO_LARGE)
     outliers = tuple(int(trial) for trial in observations.trials[few.rho > 0.0])
-    return Belief((few.gp,), np.ones(1), few.shift, few.scale, outliers)
+    return Belief((few.gp,), np.ones(1), few.shift * unit, few.scale * unit, outliers)
 
 
 def _pursued(observations: Observations, kernel: Kernel, memory: Memory) -> Learnt:
@@ -313,7 +318,7 @@ def _standardized(observations: Observations, ruling: NDArray[np.bool_] | None =
     scale = 1.0 / unit if flat else spread
     y = (values / unit - shift) / scale
     if not np.all(np.isfinite(y)) or not np.isfinite(1e3 * unit * scale):
-        raise SurrogateError("the outcomes are too large for a model to reach beyond them")
+        raise SurrogateError(TOO_LARGE)
     shift, scale = shift * unit, scale * unit
     return Data(observations.points, y, (np.sqrt(observations.variances) / scale) ** 2), shift, scale
 

@@ -27,6 +27,7 @@ from .improvement import LOG_ROOT_2PI
 
 MARGIN = 2.0  # nats: of noise alone the best of two transforms gains that in one case of twenty (test_transform)
 MOST_LOG = 600.0  # exp of more leaves no room for an sd beside it
+SMALLEST, LARGEST = 1e-100, 1e100  # outcomes beyond, that no instrument gives, are left as they are
 _LINEAR = 1e-8  # exponents that near to 0 are 0
 
 
@@ -131,8 +132,8 @@ def _unpower(seen: Array, p: float) -> Array:
 
 def candidates(values: Array, positive: bool) -> list[Transform]:
     """The transforms that may be tried on these outcomes, the plain one first. positive: every outcome is."""
-    spread = float(np.std(values, ddof=1)) if len(values) > 2 else 0.0
-    if not spread > 1e-8 * float(np.max(np.abs(values))):
+    size = float(np.max(np.abs(values)))
+    if len(values) < 3 or not SMALLEST < size < LARGEST or np.std(values) <= 1e-8 * size:
         return [PLAIN]
     tries: list[Transform] = [PLAIN, most_normal(values)]
     return [*tries, Logarithm()] if positive else tries

@@ -1,6 +1,7 @@
 """Proposals: better than chance on what can be solved, legal on everything, the same for the same facts and seed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -216,13 +217,15 @@ def test_failed_settings_are_kept_away_from(journal) -> None:
         pytest.param([({"yield": 0.1 * i, "N": 5.0}, [float("nan"), 1.0][i % 2]) for i in range(6)], id="some NaN"),
     ],
 )
-def test_always_an_answer(journal, told: list[tuple[dict, float]]) -> None:
+@pytest.mark.parametrize("asked", [{}, {"robust": True}, {"transform": "y"}, {"drift": True}, {"model": "saas"}])
+def test_always_an_answer(journal, asked: dict, told: list[tuple[dict, float]]) -> None:
     facts = journal(1)
     for settings, y in told:
         facts.measure(settings, y=y)
-    proposal = plan(Problem(CUBE, (Goal("y", 1),), initial=1, engine=QUICK), facts.state, 1)[0]
+    engine = replace(QUICK, **asked)
+    proposal = plan(Problem(CUBE, (Goal("y", 1),), initial=1, engine=engine), facts.state, 1)[0]
     assert -1.0 <= proposal.settings["yield"] <= 1.0 and 0.0 <= proposal.settings["N"] <= 10.0
-    assert proposal.source == "model" or proposal.reason.startswith("surrogate failed: ")
+    assert proposal.source == "model" or (not asked and proposal.reason.startswith("surrogate failed: "))
 
 
 def test_all_nan_is_no_knowledge(journal) -> None:
