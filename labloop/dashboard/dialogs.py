@@ -93,12 +93,41 @@ class Answer(ModalScreen[tuple[str, str] | None]):
         self.dismiss(None)
 
 
+class Line(ModalScreen[str | None]):
+    """Asks for one line of words; gives it, or None for never mind."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
+
+    def __init__(self, title: str, words: str, example: str) -> None:
+        super().__init__(classes="dialog")
+        self._title, self._words, self._example = title, words, example
+
+    def compose(self) -> ComposeResult:
+        """Title, what is asked for, the line."""
+        with Vertical():
+            yield Static(Text(self._title, style="bold"))
+            yield Static(Text(self._words))
+            yield Input(placeholder=self._example)
+            yield Static(Text("enter: send it    esc: leave it", style="dim"))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """That is it."""
+        if event.value.strip():
+            self.dismiss(event.value.strip())
+
+    def action_no(self) -> None:
+        """Never mind."""
+        self.dismiss(None)
+
+
 KEYS: Final = (
     ("p", "pause: no new step starts; what runs is finished"),
     ("r", "resume after a pause (another's: asks why)"),
     ("s", "stop after the current steps (asks first)"),
     ("ctrl+x ctrl+x", "abort: to the safe state now, from anywhere"),
     ("a", "answer what waits for you"),
+    ("y  v", "approve, veto a proposal (asks first)"),
+    ("n  f", "note for the next shift; a stock was refilled"),
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
     ("enter", "the trial's own page"),
     ("o", "plot another outcome"),

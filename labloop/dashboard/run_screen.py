@@ -9,23 +9,20 @@ from rich.text import Text
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from labloop.campaign import text
-from labloop.campaign.errors import LabloopError
-from labloop.campaign.holds import FORCE
 from labloop.campaign.spec import CampaignSpec
-from labloop.campaign.state import PAUSED, RUNNING
-from labloop.campaign.view import question_of, target, waiting
+from labloop.campaign.state import PAUSED
 
 from . import view
+from .acts import ActingScreen
 from .curve import Course, course_of, curve
-from .dialogs import Answer, Confirm, Help
+from .dialogs import Help
 from .log_page import LogPage
 from .page import GO, SCREENS, Page, names_of_screens
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
-from .source import Change, RunSource, Sent, user
+from .source import Change, RunSource
 from .table import Row, TrialTable
 from .timeline_page import TimelinePage
 from .trial_page import TrialPage
@@ -34,18 +31,9 @@ from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
 POLL_S: Final = 0.25
 # A run that cannot be read is looked at again, but not four times a second: its journal may be long.
 TROUBLE_S: Final = 2.0
-SENT_SHOWN_S: Final = 15.0
-# What a person may ask of the run: (name, what it does, action, its parameters).
-ACTS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
-    ("Pause", "no new step starts; what runs is finished", "ask", ("pause",)),
-    ("Resume", "go on after a pause", "ask", ("resume",)),
-    ("Stop", "after the current steps; asks first", "stop", ()),
-    ("Answer", "what waits for you", "answer", ()),
-    ("Keys", "all keys, and what the marks mean", "help", ()),
-)
 
 
-class RunScreen(Screen[None]):
+class RunScreen(ActingScreen):
     """Polls its source and shows it. The one thing that it writes is a request."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -54,6 +42,10 @@ class RunScreen(Screen[None]):
         Binding("r", "ask('resume')", "Resume"),
         Binding("s", "stop", "Stop"),
         Binding("a", "answer", "Answer"),
+        Binding("y", "approve", "Approve", show=False),
+        Binding("v", "veto", "Veto", show=False),
+        Binding("n", "note", "Note", show=False),
+        Binding("f", "refill", "Refill", show=False),
         Binding("o", "outcome", "Outcome", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("escape", "back", "Runs"),
@@ -61,16 +53,14 @@ class RunScreen(Screen[None]):
     ]
 
     def __init__(self, source: RunSource, name: str, zone: tzinfo | None, read_only: bool, listed: bool) -> None:
-        super().__init__()
-        self.source = source
+        super().__init__(source, read_only)
         self.run_name = name
-        self._zone, self._read_only, self._listed = zone, read_only, listed
+        self._zone, self._listed = zone, listed
         self._course: Course | None = None
         self._best: set[int] = set()
         self._outcome = 0
         self._loaded = False
         self._head: view.Headline | None = None
-        self._sent: Sent | None = None
         self._allowed: tuple[bool | None, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -146,7 +136,7 @@ class RunScreen(Screen[None]):
             self._show_trials(spec, set(source.state.trials) if first else change.trials)
         if first or change.lines:
             self.query_one(LogTail).show(list(source.log)[-200:])
-        self._show_sent()
+        self.show_sent()
         self._follow_up(change)
 
     def _show_head(self, head: view.Headline) -> None:
@@ -210,23 +200,8 @@ class RunScreen(Screen[None]):
         self.query_one("#legend", Static).update(Text(f"{points.goal}    {FRONT_LEGEND if points.front else LEGEND}"))
         plot.show(points)
 
-    def _show_sent(self) -> None:
-        panel, sent = self.query_one("#sent", Static), self._sent
-        panel.display = sent is not None
-        if sent is None:
-            return
-        asked = " ".join([sent.request, *sent.arguments])
-        if sent.answer is not None:
-            word = "done" if sent.answer.accepted else "refused"
-            message = f": {text.plain(sent.answer.message)}" if sent.answer.message else ""
-            panel.update(Text(f"{asked}: {word}{message}"))
-        elif self.source.runner == "gone":
-            panel.update(Text(f"{asked}: sent; no runner lives, so it is read when the run is resumed"))
-        else:
-            panel.update(Text(f"{asked}: sent; waiting for the runner"))
-
     def _follow_up(self, change: Change) -> None:
-        allowed = tuple(self.check_action(action, ()) for action in ("ask", "stop", "answer"))
+        allowed = tuple(self.check_action(action, ()) for action in ("ask", "stop", "answer", "approve"))
         allowed += (self.source.state.state == PAUSED,)
         if allowed != self._allowed:
             self._allowed = allowed
@@ -239,92 +214,12 @@ class RunScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Say which keys do something now: None shows a key greyed, False hides it."""
-        if action == "back":
-            return self._listed
-        if action not in ("ask", "stop", "answer"):
-            return True
-        if self._read_only:
-            return False
-        state = self.source.state
-        if action == "answer":
-            return True if waiting(state) else None
-        if self.source.runner == "gone" or state.state not in (RUNNING, PAUSED):
-            return None
-        if action == "ask" and parameters:
-            return True if state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])] else None
-        return True
+        return self._listed if action == "back" else super().check_action(action, parameters)
 
-    def send(self, request: str, *arguments: str, why: str = "") -> None:
-        """Post a request and show what becomes of it."""
-        try:
-            self._sent = self.source.post(request, *arguments, why=why)
-        except LabloopError as error:
-            self.notify(text.plain(str(error)), title="Not sent", severity="error", markup=False)
-            return
-        self._show_sent()
-        self.set_timer(SENT_SHOWN_S, partial(self._forget, self._sent))
-
-    def _forget(self, sent: Sent) -> None:
-        """Take an answered request off the screen; one that is not answered stays."""
-        if self._sent is sent and sent.answer is not None:
-            self._sent = None
-            self._show_sent()
-        elif self._sent is sent:
-            self.set_timer(SENT_SHOWN_S, partial(self._forget, sent))
-
-    def action_ask(self, request: str) -> None:
-        """Pause or resume; another person's pause is ended by force, with a reason."""
-        others = " and ".join(who for who in self.source.state.holds if who != user())
-        if request == "pause" or not (others or self.source.state.moved):
-            self.send(request)
-            return
-        if not others:
-            what = f"{text.plain(', '.join(self.source.state.moved))}: not as when the run was paused. "
-            words = f"{what}Was it put back, leave this empty. Is it right as it is, say why."
-            self.app.push_screen(Confirm("Is all as it should be?", words, "resume"), self._moved)
-            return
-        words = f"It is theirs to say resume: {text.plain(self.source.state.reason)}. By force only with a reason."
-        title = f"Resume, though {text.plain(others)} paused this run?"
-        self.app.push_screen(Confirm(title, words, "resume by force", needs_why=True), self._then("resume", FORCE))
-
-    def action_stop(self) -> None:
-        """Stop after the current steps, once confirmed."""
-        words = (
-            "The steps that run now are finished; then the bench goes to its safe state. Go on later with labloop "
-            "resume: a sample that waited too long is cleaned away then, and its settings are tried again."
-        )
-        self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
-
-    def _moved(self, why: str | None) -> None:
-        if why is not None:
-            self.send("resume", *([FORCE] if why else []), why=why)
-
-    def _then(self, request: str, *arguments: str) -> Callable[[str | None], None]:
-        def done(why: str | None) -> None:
-            if why is not None:
-                self.send(request, *arguments, why=why)
-
-        return done
-
-    def action_answer(self) -> None:
-        """Answer the first open question."""
-        step = next(iter(waiting(self.source.state)), None)
-        if step is None:
-            return
-        begun = step.begun
-        question, answers = question_of(step)
-        title = f"Trial {begun.trial}: " if begun.trial is not None else ""
-
-        def done(answer: tuple[str, str] | None) -> None:
-            if answer is not None:
-                self.send("resolve", target(step), *(part for part in answer if part))
-
-        dialog = Answer(
-            f"{title}{begun.instrument}.{begun.action}",
-            text.plain(question),
-            {answer: text.plain(effect) for answer, effect in answers.items()},
-        )
-        self.app.push_screen(dialog, done)
+    def trial_in_hand(self) -> int | None:
+        """The trial whose page is open, or under the cursor."""
+        pages = [screen for screen in self.app.screen_stack if isinstance(screen, TrialPage)]
+        return pages[-1].trial if pages else self.query_one(TrialTable).trial
 
     def action_outcome(self) -> None:
         """Plot another outcome."""
@@ -359,9 +254,8 @@ class RunScreen(Screen[None]):
         """What the palette offers on this run."""
         for key, name, title in SCREENS:
             yield SystemCommand(title, f"screen, key {key}", partial(self.go, name))
-        for title, words, action, parameters in ACTS:
-            if self.check_action(action, parameters):
-                yield SystemCommand(title, words, partial(getattr(self, f"action_{action}"), *parameters))
+        yield from self.acts()
+        yield SystemCommand("Keys", "all keys, and what the marks mean", self.action_help)
 
     def action_help(self) -> None:
         """Open the keys."""

@@ -38,6 +38,11 @@ class TrialPage(Page):
         super().__init__()
         self._source, self._trial, self._zone = source, trial, zone
 
+    @property
+    def trial(self) -> int:
+        """The trial that is shown."""
+        return self._trial
+
     def parts(self) -> ComposeResult:
         """All in one scrolling page."""
         with VerticalScroll(id="page"):

@@ -164,6 +164,8 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
         title = "LOOK AT THE BENCH: not all of it was made safe"
         found.append(Notice("bad", title, tuple(text.plain(why) for why in state.unsafe)))
     found += [_question(step, run) for step in waiting(state)]
+    if spec.approval == "human" and acting:
+        found += [_approval(spec, trial, run) for trial in proposals(state) if trial.approved_by is None]
     lost = [name for name, doing in state.instruments.items() if doing == "lost"]
     if lost:
         found.append(Notice("bad", f"LOST: {', '.join(lost)}", ("Check cable and power, then resume.",)))
@@ -196,6 +198,21 @@ def _question(step: StepState, run: str) -> Notice:
         (text.plain(question), verbs),
         tuple(f"{answer}: {text.plain(effect)}" for answer, effect in answers.items()),
     )
+
+
+def _approval(spec: CampaignSpec, trial: TrialState, run: str) -> Notice:
+    wished = text.plain(text.settings(trial.settings, units(spec)))
+    hopes = [f"{name} {text.spread(one.mean, one.sd)}" for name, one in trial.proposal.predicted.items()]
+    verbs = f"y approves, v vetoes the one under the cursor; in a shell: labloop request {run} approve {trial.trial}"
+    return Notice(
+        "warn", f"WAITS FOR YOU: may trial {trial.trial} run?", (wished, verbs),
+        (f"hopes for {', '.join(hopes)}",) if hopes else (),
+    )  # fmt: skip
+
+
+def proposals(state: CampaignState) -> list[TrialState]:
+    """Return the proposals that have not begun, the oldest first."""
+    return [trial for trial in _open(state) if trial.state == PROPOSED]
 
 
 def _standstill(state: CampaignState, run: str) -> Notice:

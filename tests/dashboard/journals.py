@@ -252,6 +252,17 @@ def paused(folder: Path) -> Story:
     return story
 
 
+def asking(folder: Path) -> Story:
+    """Two proposals wait for a person's approval."""
+    story = Story(folder, campaign=CAMPAIGN + "approval: human\n")
+    story.start()
+    for number in (1, 2, 3):
+        story.trial(number)
+    story.propose(4)
+    story.propose(5)
+    return story
+
+
 def halted(folder: Path) -> Story:
     """A crash left a pump's act in doubt; nobody can tell whether it happened."""
     story = running(folder, 9, mode="live")

@@ -6,7 +6,7 @@ import pytest
 from textual.widgets import Input
 
 from labloop.campaign import events as e
-from labloop.dashboard import run_screen
+from labloop.dashboard import acts
 from labloop.dashboard.log_page import LogPage
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.source import user
@@ -51,7 +51,7 @@ def test_p_asks_for_a_pause_in_the_users_name_and_says_so(watch):
 
 
 def test_r_asks_to_go_on_after_a_pause(watch, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(run_screen, "user", lambda: "marie")
+    monkeypatch.setattr(acts, "user", lambda: "marie")
     app = watch(journals.paused)
     press(app, "r")
     assert asked(app) == [("resume", [], "")]
@@ -143,7 +143,7 @@ def test_keys_that_can_do_nothing_do_nothing(watch, key):
     assert asked(app) == [] and len(app.screen_stack) == 0
 
 
-@pytest.mark.parametrize("key", ["p", "s", "ctrl+x"])
+@pytest.mark.parametrize("key", ["p", "s", "n", "f", "ctrl+x"])
 def test_read_only_posts_nothing_and_offers_nothing(watch, key):
     app = watch(journals.running, read_only=True)
     shown = press(app, key, key)
@@ -167,6 +167,65 @@ def test_a_done_takes_the_amount(watch):
 def test_a_escape_leaves_the_question_open(watch):
     app = watch(journals.halted, "gone")
     press(app, "a", "escape")
+    assert asked(app) == []
+
+
+def test_y_shows_what_would_be_done_and_enter_approves_it(watch):
+    app = watch(journals.asking)
+    shown = press(app, "y")
+    assert "Let trial 5 run?" in shown and "q_agno3" in shown and asked(app) == []
+
+
+def test_y_enter_approves_it(watch):
+    app = watch(journals.asking)
+    press(app, "down", "y", "enter")
+    assert asked(app) == [("approve", ["4"], "")]
+
+
+def test_v_drops_a_proposal_with_a_reason_and_never_without(watch):
+    app = watch(journals.asking)
+    press(app, "v", "enter", *"too hot", "enter")
+    assert asked(app) == [("veto", ["5"], "too hot")]
+
+
+def test_v_escape_leaves_the_proposal(watch):
+    app = watch(journals.asking)
+    press(app, "v", *"why", "escape")
+    assert asked(app) == []
+
+
+def test_v_means_the_proposal_under_the_cursor(watch):
+    app = watch(journals.asking)
+    assert "Drop trial 4?" in press(app, "down", "v")
+
+
+def test_y_is_dead_where_nobody_has_to_approve_and_v_where_nothing_waits(watch):
+    app = watch(journals.running)
+    press(app, "y", "v")
+    assert asked(app) == []
+
+
+def test_a_proposal_that_waits_for_approval_is_said_on_top(watch):
+    shown = press(watch(journals.asking))
+    assert "WAITS FOR YOU: may trial 4 run?" in shown and "y approves" in shown
+
+
+def test_n_takes_a_note(watch):
+    app = watch(journals.running)
+    press(app, "n", "enter", *"new seeds", "enter")
+    assert asked(app) == [("note", ["new seeds"], "")]
+
+
+def test_f_says_what_a_stock_holds_now(watch):
+    app = watch(journals.running)
+    press(app, "f", *"pump_water 50 mL", "enter")
+    assert asked(app) == [("refill", ["pump_water", "50 mL"], "")]
+
+
+@pytest.mark.parametrize("key", ["n", "f", "v"])
+def test_where_people_do_the_work_no_inbox_is_written_to(watch, key):
+    app = watch(journals.told, "gone")
+    press(app, key, *"x 1 mL", "enter")
     assert asked(app) == []
 
 

@@ -21,12 +21,13 @@ PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "dashboard.svg"
         (journals.running, "gone"),
         (journals.paused, "alive"),
         (journals.halted, "gone"),
+        (journals.asking, "alive"),
         (journals.finished, "gone"),
         (journals.begun, "gone"),
         (journals.told, "gone"),
         (journals.hostile, "alive"),
     ],
-    ids=["running", "runner-gone", "paused", "halted", "finished", "begun", "told", "hostile"],
+    ids=["running", "runner-gone", "paused", "halted", "asking", "finished", "begun", "told", "hostile"],
 )
 def test_overview(watch, snap_compare, tell, runner, size):
     assert snap_compare(watch(tell, runner), terminal_size=size, run_before=settled)
@@ -40,10 +41,12 @@ def test_overview(watch, snap_compare, tell, runner, size):
         (journals.running, ["l"]),
         (journals.running, ["question_mark"]),
         (journals.running, ["s"]),
+        (journals.asking, ["v"]),
+        (journals.running, ["f"]),
         (journals.halted, ["a"]),
         (journals.running, ["right", "right", "right"]),
     ],
-    ids=["trial", "failed-trial", "log", "help", "stop", "answer", "more-columns"],
+    ids=["trial", "failed-trial", "log", "help", "stop", "veto", "refill", "answer", "more-columns"],
 )
 def test_other_screens_at_80x24(watch, snap_compare, tell, keys):
     async def before(pilot):

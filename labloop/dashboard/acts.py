@@ -1,0 +1,210 @@
+"""What a person may ask of a run: a request in the inbox, with name and reason, confirmed where it hurts."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from rich.text import Text
+from textual.app import SystemCommand
+from textual.screen import Screen
+from textual.widgets import Static
+
+from labloop.campaign import text
+from labloop.campaign.errors import LabloopError
+from labloop.campaign.holds import FORCE
+from labloop.campaign.state import PAUSED, RUNNING
+from labloop.campaign.view import question_of, target, waiting
+
+from . import view
+from .dialogs import Answer, Confirm, Line
+from .source import RunSource, Sent, user
+
+SENT_SHOWN_S: Final = 15.0
+# (name, what it does, action, its parameters)
+ACTS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
+    ("Pause", "no new step starts; what runs is finished", "ask", ("pause",)),
+    ("Resume", "go on after a pause", "ask", ("resume",)),
+    ("Stop", "after the current steps; asks first", "stop", ()),
+    ("Answer", "what waits for you", "answer", ()),
+    ("Approve", "let a proposal run", "approve", ()),
+    ("Veto", "drop a proposal that has not begun", "veto", ()),
+    ("Note", "for the next shift", "note", ()),
+    ("Refill", "what a stock holds now", "refill", ()),
+)
+ACTIONS: Final = frozenset(action for _, _, action, _ in ACTS)
+
+
+class ActingScreen(Screen[None]):
+    """Sends what a person asks and shows in ``#sent`` what became of it."""
+
+    def __init__(self, source: RunSource, read_only: bool) -> None:
+        super().__init__()
+        self.source, self._read_only = source, read_only
+        self._sent: Sent | None = None
+
+    def show_sent(self) -> None:
+        panel, sent = self.query_one("#sent", Static), self._sent
+        panel.display = sent is not None
+        if sent is None:
+            return
+        asked = " ".join([sent.request, *sent.arguments])
+        if sent.answer is not None:
+            word = "done" if sent.answer.accepted else "refused"
+            message = f": {text.plain(sent.answer.message)}" if sent.answer.message else ""
+            panel.update(Text(f"{asked}: {word}{message}"))
+        elif self.source.runner == "gone":
+            panel.update(Text(f"{asked}: sent; no runner lives, so it is read when the run is resumed"))
+        else:
+            panel.update(Text(f"{asked}: sent; waiting for the runner"))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Say which keys do something now: None shows a key greyed, False hides it."""
+        if action not in ACTIONS:
+            return True
+        if self._read_only:
+            return False
+        source, state = self.source, self.source.state
+        if action == "answer":
+            return True if waiting(state) else None
+        if state.mode == "told" or not state.opened:
+            return None  # people do the work: no runner reads the inbox
+        if action in ("note", "refill"):
+            return True
+        if action in ("approve", "veto"):
+            return True if self._proposal(approve=action == "approve") is not None else None
+        if source.runner == "gone" or state.state not in (RUNNING, PAUSED):
+            return None
+        if action == "ask" and parameters:
+            return True if state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])] else None
+        return True
+
+    def acts(self) -> Iterator[SystemCommand]:
+        """What can be asked now, for the palette."""
+        for title, words, action, parameters in ACTS:
+            if self.check_action(action, parameters):
+                yield SystemCommand(title, words, partial(getattr(self, f"action_{action}"), *parameters))
+
+    def trial_in_hand(self) -> int | None:
+        """The trial that a person is looking at."""
+        raise NotImplementedError
+
+    def _proposal(self, approve: bool) -> int | None:
+        """The proposal that is meant: the one that is looked at, else the first that waits."""
+        source = self.source
+        waits = [trial for trial in view.proposals(source.state) if not approve or trial.approved_by is None]
+        if approve and (source.spec is None or source.spec.approval != "human"):
+            return None
+        numbers = [trial.trial for trial in waits]
+        looked_at = self.trial_in_hand()
+        return looked_at if looked_at in numbers else next(iter(numbers), None)
+
+    def send(self, request: str, *arguments: str, why: str = "") -> None:
+        """Post a request and show what becomes of it."""
+        try:
+            self._sent = self.source.post(request, *arguments, why=why)
+        except LabloopError as error:
+            self.notify(text.plain(str(error)), title="Not sent", severity="error", markup=False)
+            return
+        self.show_sent()
+        self.set_timer(SENT_SHOWN_S, partial(self._forget, self._sent))
+
+    def _forget(self, sent: Sent) -> None:
+        """Take an answered request off the screen; one that is not answered stays."""
+        if self._sent is sent and sent.answer is not None:
+            self._sent = None
+            self.show_sent()
+        elif self._sent is sent:
+            self.set_timer(SENT_SHOWN_S, partial(self._forget, sent))
+
+    def action_ask(self, request: str) -> None:
+        """Pause or resume; another person's pause is ended by force, with a reason."""
+        others = " and ".join(who for who in self.source.state.holds if who != user())
+        if request == "pause" or not (others or self.source.state.moved):
+            self.send(request)
+            return
+        if not others:
+            what = f"{text.plain(', '.join(self.source.state.moved))}: not as when the run was paused. "
+            words = f"{what}Was it put back, leave this empty. Is it right as it is, say why."
+            self.app.push_screen(Confirm("Is all as it should be?", words, "resume"), self._moved)
+            return
+        words = f"It is theirs to say resume: {text.plain(self.source.state.reason)}. By force only with a reason."
+        title = f"Resume, though {text.plain(others)} paused this run?"
+        self.app.push_screen(Confirm(title, words, "resume by force", needs_why=True), self._then("resume", FORCE))
+
+    def action_stop(self) -> None:
+        """Stop after the current steps, once confirmed."""
+        words = (
+            "The steps that run now are finished; then the bench goes to its safe state. Go on later with labloop "
+            "resume: a sample that waited too long is cleaned away then, and its settings are tried again."
+        )
+        self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
+
+    def _moved(self, why: str | None) -> None:
+        if why is not None:
+            self.send("resume", *([FORCE] if why else []), why=why)
+
+    def _then(self, request: str, *arguments: str) -> Callable[[str | None], None]:
+        def done(why: str | None) -> None:
+            if why is not None:
+                self.send(request, *arguments, why=why)
+
+        return done
+
+    def action_answer(self) -> None:
+        """Answer the first open question."""
+        step = next(iter(waiting(self.source.state)), None)
+        if step is None:
+            return
+        begun = step.begun
+        question, answers = question_of(step)
+        title = f"Trial {begun.trial}: " if begun.trial is not None else ""
+
+        def done(answer: tuple[str, str] | None) -> None:
+            if answer is not None:
+                self.send("resolve", target(step), *(part for part in answer if part))
+
+        dialog = Answer(
+            f"{title}{begun.instrument}.{begun.action}",
+            text.plain(question),
+            {answer: text.plain(effect) for answer, effect in answers.items()},
+        )
+        self.app.push_screen(dialog, done)
+
+    def action_approve(self) -> None:
+        """Let a proposal run, once confirmed: what will be done is shown."""
+        number = self._proposal(approve=True)
+        if number is not None:
+            dialog = Confirm(f"Let trial {number} run?", self._wished(number), "approve")
+            self.app.push_screen(dialog, self._then("approve", str(number)))
+
+    def action_veto(self) -> None:
+        """Drop a proposal that has not begun, once confirmed; a reason is asked for."""
+        number = self._proposal(approve=False)
+        if number is not None:
+            words = f"{self._wished(number)}. It will not run; the planner proposes another."
+            self.app.push_screen(
+                Confirm(f"Drop trial {number}?", words, "veto", needs_why=True), self._then("veto", str(number))
+            )
+
+    def _wished(self, number: int) -> str:
+        spec = self.source.spec
+        assert spec is not None
+        return text.plain(text.settings(self.source.state.trials[number].settings, view.units(spec)))
+
+    def action_note(self) -> None:
+        """A note for the next shift."""
+        dialog = Line("A note for the next shift", "It is kept in the journal with your name.", "what is to be known?")
+        self.app.push_screen(dialog, self._noted)
+
+    def _noted(self, line: str | None) -> None:
+        if line is not None:
+            self.send("note", line)
+
+    def action_refill(self) -> None:
+        """What a stock holds now."""
+        words = "Which instrument's stock holds how much now? The name, then the amount with its unit."
+        self.app.push_screen(Line("Refilled", words, "pump_water 50 mL"), self._refilled)
+
+    def _refilled(self, line: str | None) -> None:
+        if line is not None:
+            self.send("refill", *line.split(maxsplit=1))
