@@ -241,7 +241,7 @@ def test_a_fit_that_fails_is_said_and_the_design_answers(journal, monkeypatch: p
     def broken(*_: object, **__: object) -> None:
         raise SurrogateError("matrix is singular")
 
-    monkeypatch.setattr("labloop.planner.surrogate.fit", broken)
+    monkeypatch.setattr("labloop.planner.belief.fit", broken)
     facts = journal(1)
     for i in range(6):
         facts.measure({"yield": 0.1 * i, "N": 5.0}, y=float(i))

@@ -7,12 +7,13 @@ import pytest
 from scipy.stats import halfcauchy
 
 from labloop.campaign.spec import spec_from_dict
+from labloop.planner.belief import ALL_LEARNT, Memory
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.gp import Data, fit
 from labloop.planner.known import Observations
 from labloop.planner.problem import propose
 from labloop.planner.sparse import TAUS, HalfCauchy, mattering, tightened
-from labloop.planner.surrogate import ALL_LEARNT, Memory, fit_all, kernels
+from labloop.planner.surrogate import fit_all, kernels
 
 MANY = Encoding(tuple(Column(f"x{i}", "real") for i in range(30)))
 POINTS = np.random.default_rng(99).random((300, 30))

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from labloop.planner.belief import ALL_LEARNT, MOST_LEARNT, Memory, learnt_from
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.errors import SurrogateError
 from labloop.planner.known import Observations
-from labloop.planner.surrogate import ALL_LEARNT, MOST_LEARNT, Memory, fit_all, learnt_from
+from labloop.planner.surrogate import fit_all
 
 PLANE = Encoding((Column("x", "real"), Column("y", "real")))
 

@@ -8,12 +8,13 @@ from scipy.stats import yeojohnson
 
 from labloop.campaign.spec import spec_from_dict
 from labloop.planner.acquisition import build
+from labloop.planner.belief import ALL_LEARNT, Memory
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.goals import Goal
 from labloop.planner.gp import condition
 from labloop.planner.known import Known, Observations
 from labloop.planner.problem import propose
-from labloop.planner.surrogate import ALL_LEARNT, Memory, fit_all
+from labloop.planner.surrogate import fit_all
 from labloop.planner.transform import PLAIN, Logarithm, Transform, YeoJohnson, candidates, evidence, most_normal
 
 PLANE = Encoding((Column("x", "real"), Column("y", "real")))
