@@ -214,6 +214,10 @@ class XCalibur(Driver):
             return Progress(done=False, achieved=achieved, again_in_s=0.5)
         if abs(place - begun.target) <= NEAR:  # whatever a bad line made of the status
             return Progress(done=True, achieved=achieved)
+        if not self._marked():  # after a power-up it says 0, wherever its plunger stands
+            raise InstrumentFault(
+                "it was switched off and on while it moved, and where its plunger stands is not known", kind="reset"
+            )
         done, wanted = (written(self._ul(abs(end - begun.start)), "uL") for end in (place, begun.target))
         if self._error:
             raise self._fault(self._error, f", after {done} of {wanted}")

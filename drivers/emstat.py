@@ -129,7 +129,7 @@ class EmStatPico(Driver):
         """Listen, and ask who it is when it is idle. Raises InstrumentFault when another instrument answers."""
         if said := [line for line in self._listen(QUIET_S) if line]:
             # A script runs, and must not be disturbed: it may be the act that is asked about next.
-            return self._identity or Identity(model="EmStat Pico", first_reply=repr(said[0]))
+            return self._identity or Identity(model="EmStat Pico", first_reply=repr(said[0]), busy=True)
         firmware = " ".join(self._ask("t").lines).removeprefix("t")
         if not firmware.startswith("espico"):
             raise InstrumentFault(f"{firmware!r} answers where an EmStat Pico was expected", kind="identity")
@@ -203,7 +203,7 @@ class EmStatPico(Driver):
         if run.wrong:
             raise InstrumentFault(f"its script failed: {run.wrong}", kind="script")
         if not run.ended and elapsed_s > 1.2 * self._lasts_s + OVERDUE_S:
-            run.ended = self._idle()  # its last line was lost
+            run.ended = run.unheard = self._idle()  # its last line was lost, or it was switched off and on
         if not run.ended:
             return Progress(done=False, again_in_s=LOOK_S)
         return run.progress()

@@ -29,13 +29,17 @@ class Point:
 
 @dataclass(slots=True)
 class Run:
-    """A script that was begun in this process, and what it said so far. ``scan_at``: where the last scan begins."""
+    """A script that was begun in this process, and what it said so far. ``scan_at``: where the last scan begins.
+
+    ``unheard``: it is over, and nobody heard it end.
+    """
 
     technique: Technique
     points: list[Point] = field(default_factory=list)
     scan_at: int = 0
     lost: int = 0
     ended: bool = False
+    unheard: bool = False
     wrong: str = ""
     _last: str = ""
 
@@ -71,7 +75,14 @@ class Run:
 
     def progress(self) -> Progress:
         """What it came to. Raises InstrumentFault when too much was lost, or nothing is left but bounds."""
-        missing = self.lost + max(0, self.technique.points - len(self.points) - self.lost - self.technique.scans)
+        behind = max(0, self.technique.points - len(self.points) - self.lost - self.technique.scans)
+        if self.unheard and behind:
+            raise InstrumentFault(
+                f"the last {behind} of {self.technique.points} points did not come, nor did its end: it was switched "
+                "off or aborted, or they were lost on the line",
+                kind="line",
+            )
+        missing = self.lost + behind
         if missing > LOST_SHARE * self.technique.points:
             raise InstrumentFault(f"{missing} of {self.technique.points} points were lost on the line", kind="line")
         sure = [point for point in self.points if not point.bound]

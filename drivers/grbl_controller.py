@@ -45,6 +45,8 @@ NOT_HOMED_FOR = (5, 8)
 # Opening the port pulls DTR, and an Arduino then listens to its boot loader for up to two seconds.
 BOOT_S = 3.0
 
+# While it moves or spins no more can be told than this, so no more of it may be the model's name.
+MODEL = "Grbl 1.1"
 VERSION = re.compile(r"\[VER:(1\.1[a-z]?)\.(\d{8}):(.*)\]")
 # States in which it moves, or will when somebody lets it.
 MOVING = ("Run", "Jog", "Home", "Hold", "Door")
@@ -82,7 +84,7 @@ class Controller:
             report = self._report_after_boot()
         if report.state in MOVING or report.speed:
             # Lines wait until a motion or a spin is over: all that can be told is that a GRBL 1.1 reports.
-            return Identity(model="Grbl 1.1", first_reply=repr(report.text))
+            return Identity(model=MODEL, first_reply=repr(report.text), busy=True)
         version = twice_alike(lambda: self._answered("$I"), "$I").lines[0]
         match = VERSION.fullmatch(version)
         if match is None:
@@ -92,7 +94,8 @@ class Controller:
                 f"the GRBL that calls itself {match[3]!r} ($I) answers where {self._name!r} was expected",
                 kind="identity",
             )
-        return Identity(model=f"Grbl {match[1]}", firmware=match[2], serial=match[3], first_reply=repr(report.text))
+        firmware = f"{match[1]}.{match[2]}"
+        return Identity(model=MODEL, firmware=firmware, serial=match[3], first_reply=repr(report.text))
 
     def _report_after_boot(self) -> Report:
         try:

@@ -162,6 +162,7 @@ class LecoActor(Driver):
         if not done:
             left_s = doing.lasts_s - elapsed_s
             return Progress(done=False, achieved=achieved, kept=kept, again_in_s=min(max(left_s, LOOK_S), 5.0))
+        self._refuse_less(doing, achieved)
         return self._given(doing, achieved, self._answer.value)
 
     def rejoin(
@@ -235,6 +236,15 @@ class LecoActor(Driver):
         if until.near:
             return abs(finite(said) - float(values[until.near])) <= until.within
         return str(said) in until.words
+
+    def _refuse_less(self, doing: Doing, achieved: Mapping[str, Amount]) -> None:
+        """Raise InstrumentFault when it is over, and its counter shows less than was asked for."""
+        for name, got in achieved.items():
+            wanted, done = float(self._values[name]), float(got.value)
+            if done < wanted - COUNTED * abs(wanted):
+                unit = _unit(doing)
+                why = f"it ended after {written(done, unit)} of {written(wanted, unit)}"
+                raise InstrumentFault(f"{why} (stopped by hand, or switched off and on)", kind="stopped")
 
     def _count(self, doing: Doing) -> float:
         assert doing.counts is not None

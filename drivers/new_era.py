@@ -56,6 +56,7 @@ class Begun:
     rate_ul_min: float
     volume_ul: float
     before: Volumes
+    seen_ul: float = 0.0  # moved, at the last look
 
 
 RATE = Setting(
@@ -260,9 +261,13 @@ class NE1000(Driver):
         moved = moved_ul(begun.direction, begun.before, now)
         if alarm := alarm or self._line.alarm:
             kind, why = ALARMS[alarm]
-            if alarm != "R" and moved >= 0.0:  # else the counters began anew and say nothing of this act
+            if kind == "reset":  # the counters began anew and say nothing of this act
+                seen, wanted = written(begun.seen_ul, "uL"), written(begun.volume_ul, "uL")
+                why += f" (at the last look before it had moved {seen} of {wanted})"
+            elif moved >= 0.0:
                 why += f" (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})"
             raise InstrumentFault(why, kind)
+        begun.seen_ul = moved
         achieved = {"volume": Amount(moved, "uL"), "rate": Amount(begun.rate_ul_min, "uL/min")}
         if reply.status in PUMPING:
             left_s = (begun.volume_ul - moved) / begun.rate_ul_min * 60.0

@@ -155,8 +155,15 @@ class SBI(Balance):
     def open(self) -> Identity:
         """Ask for model and serial number. Raises InstrumentFault when another balance answers."""
         model, serial = self._words("x1_"), self._words("x2_")
+        firmware = self._words("x3_")
+        if model == serial == firmware:  # something that says one thing whatever it hears
+            raise InstrumentFault(
+                f"{model!r} is answered to each question, where model, serial number and software of a Sartorius "
+                "balance were expected",
+                kind="identity",
+            )
         self._refuse_another(serial, model)
-        return Identity(model=model, firmware=self._words("x3_"), serial=serial, first_reply=repr(model))
+        return Identity(model=model, firmware=firmware, serial=serial, first_reply=repr(model))
 
     def read(self) -> Mapping[str, Reading]:
         """The mass now, left out as long as its unit is not known. Raises InstrumentFault: overload, underload."""

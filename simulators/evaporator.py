@@ -32,7 +32,7 @@ SETTLES_S = 60.0
 ROOM_C = 22.0
 SETPOINTS_C, THICKNESS_NM = (20.0, 300.0), (1.0, 500.0)
 _READ_ONLY = ("idn", "serial_number", "temperature_c", "state", "rate_nm_s", "deposited_nm", "shutter.open")
-_KEPT = ("setpoint_c", "heater", "deposited_nm", "left_nm", "now_s", "_from_c", "_since_s", "broken")
+_KEPT = ("setpoint_c", "heater", "deposited_nm", "before_nm", "left_nm", "now_s", "_from_c", "_since_s", "broken")
 
 
 class Evaporator:
@@ -44,7 +44,7 @@ class Evaporator:
         self.world, self.name = world, name
         self.setpoint_c, self.heater = ROOM_C, False
         self._from_c, self._since_s = amount(options.get("start", ROOM_C), "degC"), 0.0
-        self.deposited_nm = self.left_nm = 0.0
+        self.deposited_nm = self.left_nm = self.before_nm = 0.0
         self.broken = False
         self.now_s = 0.0
         methods = {
@@ -113,6 +113,7 @@ class Evaporator:
         elif action == "stop":
             self._shut()
         elif action == "clear":
+            self.before_nm -= self.deposited_nm
             self.deposited_nm = 0.0
         else:
             return self._spectrum(kwargs["points"])
@@ -123,13 +124,13 @@ class Evaporator:
             raise Refused(INTERNAL_ERROR, f"ValueError: thickness_nm = {thickness_nm!r}")
         if self.left_nm > 0 or self.broken:
             raise Refused(INTERNAL_ERROR, f"RuntimeError: it is {self._values()['state']}")
-        self.left_nm = float(thickness_nm)
+        self.left_nm, self.before_nm = float(thickness_nm), self.deposited_nm
         self.world.ledger.begin(self.now_s, self.name, "deposit", 0.0, "nm")
 
     def _shut(self) -> None:
         if self.left_nm > 0:
             self.left_nm = 0.0
-            self.world.ledger.end(self.now_s, self.name, "deposit", self.deposited_nm, "nm")
+            self.world.ledger.end(self.now_s, self.name, "deposit", self.deposited_nm - self.before_nm, "nm")
 
     def _spectrum(self, points: object) -> list[float]:
         """Absorption over the film's thickness (20 nm to 1/e), and the fringes of its two faces."""
@@ -162,7 +163,7 @@ class Evaporator:
             if ends_s <= now_s:
                 self.left_nm = 0.0
                 self.now_s = ends_s
-                self.world.ledger.end(ends_s, self.name, "deposit", self.deposited_nm, "nm")
+                self.world.ledger.end(ends_s, self.name, "deposit", self.deposited_nm - self.before_nm, "nm")
         self.now_s = max(self.now_s, now_s)
 
     def power_cycle(self, now_s: float) -> None:

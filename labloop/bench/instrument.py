@@ -20,7 +20,7 @@ dashboard and the docs read without opening a port.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from labloop.campaign.events import Amount, Reading, Value
@@ -90,12 +90,24 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who answered, and the first thing it said (repr of the bytes)."""
+    """Who answered, and the first thing it said (repr of the bytes).
+
+    ``busy``: it is at something and could not be asked for more than its model; what is empty here is not known.
+    """
 
     model: str
     firmware: str = ""
     serial: str = ""
     first_reply: str = ""
+    busy: bool = False
+
+    def is_still(self, model: str, serial: str) -> bool:
+        """Whether it is the one that called itself so before, by all that was told then and now."""
+        return self.model == model and (serial in ("", self.serial) or (self.busy and not self.serial))
+
+    def completed(self, firmware: str, serial: str) -> "Identity":
+        """The same, with what it told before it was busy."""
+        return replace(self, firmware=firmware, serial=serial) if self.busy else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ from labloop.campaign.units import Quantity
 from .declared import Declaration, declare, port_keys
 from .errors import BenchError, InstrumentFault, LinkInterrupted, LinkTimeout, ProtocolError, SafetyError
 from .instrument import Action, Identity, Instrument, Signal
+from .link import told
 from .permit import Fenced, Permit
 from .port import Port
 from .safety import Envelope
@@ -46,6 +47,8 @@ SAFE_S = 10.0
 LIST_AFTER_S = 2.0
 # Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
 CLOSE_S = 1.0
+# Of a stranger's answers so many are quoted: three questions tell of every shipped driver who is there.
+QUOTED: Final = 3
 # In keep: an instrument named without an action.
 EVERYTHING: Final = frozenset({"*"})
 
@@ -72,6 +75,24 @@ class Station:
     def limit(self, limits: Mapping[str, tuple[float | None, float | None]]) -> None:
         """Tell the driver what is allowed, for an instrument that can hold limits of its own."""
         self._driver.limits = limits
+
+    def identify(self) -> Identity:
+        """Ask who it is, setting nothing; on the port's own thread, as every call.
+
+        Raises InstrumentFault, which says of something else what it was asked, and what it answered.
+        """
+        heard = self.port.traffic
+        try:
+            return self._driver.open()
+        except InstrumentFault as fault:
+            if fault.kind != "identity":
+                raise
+            since = [one for one in self.port.traffic if not any(one is old for old in heard)]
+            raise InstrumentFault(
+                f"{fault}. On {self.port.address} {told(since, QUOTED)}. Connect what belongs there, or correct its "
+                "driver, its port or the port's line settings in the lab file",
+                fault.kind,
+            ) from fault
 
     def prepare(self, permit: Permit, act: str) -> None:
         """Get everything ready for what the envelope permits, and begin nothing. Raises as ``begin`` does."""
@@ -110,7 +131,7 @@ class Lab:
 
     def open(self) -> dict[str, Identity]:
         """Identify every instrument, setting nothing; every port at once. Raises the first complaint."""
-        for name, identity in self._everywhere(self.instruments, lambda station: station.driver.open()).items():
+        for name, identity in self._everywhere(self.instruments, Station.identify).items():
             self.instruments[name].identity = identity
         return {name: station.identity for name, station in self.instruments.items() if station.identity}
 
@@ -133,16 +154,18 @@ class Lab:
         """
         port = self.instruments[name].port
         sharing = [one for one, station in self.instruments.items() if station.port is port]
-        found = self._everywhere(sharing, lambda station: station.driver.open())
+        found = self._everywhere(sharing, Station.identify)
         for one, now in found.items():
             before = self.instruments[one].identity
-            if before is not None and (before.model, before.serial) != (now.model, now.serial):
+            if before is not None and not now.is_still(before.model, before.serial):
                 why = f"{now.model} {now.serial} answers where {before.model} {before.serial} was"
                 self.instruments[one].stranger = why
                 raise InstrumentFault(
                     f"{one} on {port.address}: {why}. Put the cables back, or begin a new run", kind="identity"
                 )
-            self.instruments[one].identity = now
+            found[one] = self.instruments[one].identity = (
+                now if before is None else now.completed(before.firmware, before.serial)
+            )
         return found
 
     def safe(self) -> list[str]:

@@ -27,7 +27,7 @@ being thrown away, nothing is sent, and when nothing whole came by the deadline 
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -136,6 +136,11 @@ class BaseLink:
     def lost(self) -> bool:
         """Whether the line is gone until reopen() finds it again."""
         return bool(self._lost)
+
+    @property
+    def last_said(self) -> str:
+        """What was sent last and what has come back since, in words ("": nothing was sent yet)."""
+        return told(self.traffic)
 
     def interrupt(self) -> None:
         """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""
@@ -299,7 +304,9 @@ class BaseLink:
 
     def _gone(self, error: Exception) -> LinkError:
         """The line broke: every later exchange says so until the port is opened again."""
-        self._lost = f"{self.address} was lost ({error}). Look at the cable and the power, then open it again."
+        said = self.last_said
+        last = f" when {said}" if said else ""
+        self._lost = f"{self.address} was lost ({error}){last}. Look at the cable and the power, then open it again."
         self._close()
         return LinkError(self._lost)
 
@@ -315,6 +322,20 @@ def _beginning(data: bytes | list[bytes], most: int) -> bytes | list[bytes]:
         kept.append(frame[:most])
         most -= len(frame)
     return kept
+
+
+def told(traffic: Sequence[Traffic], most: int = 1) -> str:
+    """The last questions and what came back on each, in words; those said again in the same words once."""
+    asked: list[tuple[Any, list[Any]]] = []
+    for one in traffic:
+        if one.kind == "sent":
+            asked.append((one.data, []))
+        elif one.kind == "received" and asked and len(asked[-1][1]) < SHOWN:
+            asked[-1][1].append(one.data)
+    words = dict.fromkeys(
+        f"{shown(sent)} was sent and {f'{_text(got)} came back' if got else 'nothing came back'}" for sent, got in asked
+    )
+    return "; ".join(list(words)[-most:])
 
 
 def _first_that_fits(codec: Codec, data: bytes | list[bytes]) -> Any | None:

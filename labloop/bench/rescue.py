@@ -262,7 +262,7 @@ class _Line:
 
     def _identify(self, case: _Case) -> None:
         try:
-            case.identity = case.station.driver.open()
+            case.identity = case.station.identify()
         except InstrumentFault as fault:
             if fault.kind == "identity":
                 case.state = OTHER
@@ -273,7 +273,7 @@ class _Line:
             self._lost = True
             raise
         before = self._rescue.known.get(case.station.name)
-        if before is not None and before != (case.identity.model, case.identity.serial):
+        if before is not None and not case.identity.is_still(*before):
             case.notes.append(
                 f"{case.station.name}: {case.identity.model} {case.identity.serial} answers where {before[0]} "
                 f"{before[1]} was, and was stopped all the same"

@@ -63,7 +63,7 @@ def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
     if station is None or fact.action not in station.actions:
         return Verdict(state="cannot_tell", why="the lab file has it no more")
     book.record(e.InstrumentAsked(instrument=fact.instrument))
-    now = _call(station, station.driver.open)
+    now = _call(station, station.identify)
     book.record(
         e.InstrumentIdentified(
             instrument=fact.instrument, model=now.model, firmware=now.firmware, serial=now.serial,

@@ -40,15 +40,17 @@ class Opening:
             if self.hand.reach.unsettled(name):
                 self.memory.record(*[e.InstrumentAsked(instrument=name)] * (2 if others else 1))
             try:
-                now = station.identity = await self.hand.reach.named(name, station.driver.open)
+                now = station.identity = await self.hand.reach.named(name, station.identify)
             except InstrumentFault as fault:
                 station.stranger = str(fault) if fault.kind == "identity" else ""
                 raise
             known = state.identities.get(name)
-            if known is not None and (known.model, known.serial) != (now.model, now.serial):
+            if known is not None and not now.is_still(known.model, known.serial):
                 station.stranger = f"{_who(now)} answers where {_who(known)} was"
                 strangers.append(f"{name}: {station.stranger}")
                 continue
+            if known is not None:
+                now = station.identity = now.completed(known.firmware, known.serial)
             self.memory.record(
                 e.InstrumentIdentified(
                     instrument=name, model=now.model, firmware=now.firmware, serial=now.serial,

@@ -56,7 +56,8 @@ class InstrumentGone(Exception):
 
     def __init__(self, instrument: str, reason: str) -> None:
         self.instrument = instrument
-        super().__init__(f"{instrument}: {reason}")
+        named = reason.startswith((f"{instrument} on ", f"{instrument}: "))
+        super().__init__(reason if named else f"{instrument}: {reason}")
 
 
 class Ended(Exception):
@@ -74,6 +75,7 @@ class Station(Protocol):
     def declaration(self) -> Any: ...
     @property
     def actions(self) -> Mapping[str, Action]: ...
+    def identify(self) -> Identity: ...
     def prepare(self, permit: Permit, act: str) -> None: ...
     def begin(self, permit: Permit, act: str) -> None: ...
 
@@ -221,7 +223,7 @@ class Reach:
             self._memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
             while not await self._comes_back(name):
                 if self._on_lost.then == "stop" or self.on_away is None:
-                    raise self.give_up(name, str(error)) from error
+                    raise self.give_up(name, f"{error}{self._never_heard(name)}") from error
                 await self.on_away(f"{name} is lost: {error}")
             self._given_up.discard(port)
             self._returns[port] += 1
@@ -230,6 +232,15 @@ class Reach:
     def returns(self, names: Iterable[str]) -> int:
         """How often the lines of these instruments were lost and have come back."""
         return sum(self._returns[port] for port in {id(self.stations[name].port) for name in names})
+
+    def _never_heard(self, name: str) -> str:
+        """What to look at when it has not answered once in this run ("": it has)."""
+        if name in self._memory.state.identities:
+            return ""
+        return (
+            ". It has never answered in this run: look whether it is switched on, and compare its port in the lab file "
+            "(address, baud, bytesize, parity) with its own settings; `labloop ports --probe` asks who is on each port"
+        )
 
     def recover(self, name: str, error: Exception) -> None:
         """Win a lost line back beside everything else, for who only looks in passing (once at a time for each line)."""

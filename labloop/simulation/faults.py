@@ -111,6 +111,13 @@ class FaultyLine:
         self.unplugged_until_s = _moment(kept["unplugged_until_s"])
         self._silent_until_s = _moment(kept["silent_until_s"])
 
+    def _replugged(self, now_s: float) -> bool:
+        """Whether the cable is in again, and nobody has listened yet: what was said meanwhile has reached nobody."""
+        if not float("-inf") < self.unplugged_until_s <= now_s:
+            return False
+        self.unplugged_until_s = float("-inf")
+        return True
+
     def _ripe(self, now_s: float) -> list[Any]:
         ripe = [what for at_s, what in self._later if at_s <= now_s]
         self._later = [(at_s, what) for at_s, what in self._later if at_s > now_s]
@@ -133,6 +140,8 @@ class FaultySerialLine(FaultyLine):
     """Bytes in, bytes out."""
 
     def receive(self, data: bytes, now_s: float) -> bytes:
+        if self._replugged(now_s):
+            self.line.receive(b"", now_s)
         self._trouble(bool(data), now_s)
         if now_s < self.unplugged_until_s or (data and now_s < self._silent_until_s):
             self.line.receive(b"", now_s)
@@ -161,6 +170,8 @@ class FaultyMessageLine(FaultyLine):
     """Messages in, messages out."""
 
     def receive(self, peer: bytes, frames: list[bytes], now_s: float) -> list[tuple[bytes, list[bytes]]]:
+        if self._replugged(now_s):
+            self.line.receive(b"", [], now_s)
         self._trouble(bool(frames), now_s)
         if now_s < self.unplugged_until_s or (frames and now_s < self._silent_until_s):
             self.line.receive(b"", [], now_s)

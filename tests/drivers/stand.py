@@ -33,6 +33,8 @@ class Stand:
     happened() says when it was begun, ran for 5 s and was stopped, ``tells``: before it was stopped. ``acts`` False:
     nothing it does changes matter.
     ``hearing``: what of the simulator's state changes by being asked. ``rests_s``: how long it takes to come to rest.
+    ``sibling``: what of its answers tells another of the maker's models, and what that one says there; left out where
+    nothing on the wire tells them apart. ``unnoticed``: why nothing tells that it was switched off and on.
     ``proving``: of ``simulation``, what every action can be done with.
     """
 
@@ -45,6 +47,8 @@ class Stand:
     tells: str = "running"
     acts: bool = True
     proving: Mapping[str, Any] = field(default_factory=dict)
+    sibling: tuple[bytes, bytes] | tuple[()] = ()
+    unnoticed: str = ""
     hearing: frozenset[str] = frozenset()
     rests_s: float = 0.0
 

@@ -23,7 +23,7 @@ def move(it, act="act-1", feed=(600.0, "mm/min"), **axes):
 def test_open_tells_version_and_name():
     it = Rig(Stage, simulation={"name": "BOX-3"}, name="box-3")
     identity = it.driver.open()
-    assert (identity.model, identity.firmware, identity.serial) == ("Grbl 1.1h", "20190830", "BOX-3")
+    assert (identity.model, identity.firmware, identity.serial) == ("Grbl 1.1", "1.1h.20190830", "BOX-3")
     assert it.sent.count(b"?") == 1 and all(data in (b"?", b"$I\n") for data in it.sent)
 
 
@@ -45,7 +45,7 @@ def test_a_controller_in_its_boot_loader_is_waited_for():
     with pytest.raises(LinkTimeout, match="A GRBL that homes, or that a limit switch has locked, does not answer"):
         it.driver.open()
     assert it.clock.now_s() == pytest.approx(4.0)
-    assert it.driver.open().model == "Grbl 1.1h"
+    assert it.driver.open().model == "Grbl 1.1"
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,19 @@ def test_an_act_is_told_as_running_then_as_what_became_of_it(driver):
     assert rig.happened(action, amounts, before).state == stand_of(driver).stopped
 
 
+@ALL
+def test_it_is_known_again_while_it_is_at_something(driver):
+    rig = Rig(driver).ready()
+    before = rig.driver.open()
+    action, settings = stand_of(driver).act
+    rig.begin(action, **settings)
+    rig.wait(0.5)
+    now = rig.restarted().open()
+    assert now.is_still(before.model, before.serial), f"{now} is not {before}"
+    known = now.completed(before.firmware, before.serial)
+    assert (known.model, known.firmware, known.serial) == (before.model, before.firmware, before.serial)
+
+
 REJOINS = [one for one in DRIVERS if one.declare(stand_of(one).options)[stand_of(one).act[0]].rejoins]
 
 

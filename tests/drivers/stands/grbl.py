@@ -9,6 +9,7 @@ STANDS = {
         simulator="simulators.grbl:Grbl",
         options={"travel": TRAVEL},
         simulation={"homed": True},
+        sibling=(b"1.1h", b"0.9j"),
         act=("move", {"x": (-100.0, "mm"), "y": (-50.0, "mm"), "feed": (600.0, "mm/min")}),
         hearing=frozenset({"reports"}),
         rests_s=0.1,

@@ -46,6 +46,7 @@ STANDS = {
         port="zmq+tcp://127.0.0.1:12301?actor=N1.evaporator",
         simulator="simulators.evaporator:Evaporator",
         options=EVAPORATOR,
+        sibling=(b"EVAPORATOR", b"SPUTTERER"),
         act=("deposit", {"thickness": (100.0, "nm")}),
     )
 }

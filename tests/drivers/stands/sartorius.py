@@ -9,5 +9,6 @@ STANDS = {
         simulation={"load": "12.5 g"},
         act=("weigh", {}),
         acts=False,
+        unnoticed="it takes what stands on the pan as zero then, and SBI has no way to ask",
     )
 }
