@@ -235,14 +235,14 @@ class KA3005P(Driver):
         applied = self._applied
         if applied is None:
             return Progress(done=True)
-        status = self._status()
+        volts, amperes = self._terminals()
+        status = self._status()  # asked after them: of an output that is off by then they say nothing
         if not status & OUTPUT_ON and not applied.ends:
             raise InstrumentFault(
                 f"its output went off by itself after about {applied.looked_s:.0f} s (protection, panel, or power)",
                 kind="off",
             )
         if status & OUTPUT_ON:
-            volts, amperes = self._terminals()
             applied.count(amperes, elapsed_s)
             applied.readings = _readings(volts, amperes, status)
         left_s = applied.time_s - elapsed_s

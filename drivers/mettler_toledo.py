@@ -11,8 +11,9 @@ Sources: "MT-SICS Interface Commands" reference manuals (30324923 for XPR/XSR, 1
   So this driver asks with SI until the weight is stable, and never waits in the balance. SI is answered as S.
 * A response may come unasked: I4 when the balance was switched on, weights when somebody presses its print key or left
   it repeating (SIR). They are passed over; any command ends SIR.
-* Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. Nothing tells of
-  it but the tare memory (TA), which is therefore read again with each weighing after a tare.
+* Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. The I4 that comes
+  unasked tells of it, once: so this driver listens before each look, and weighs no more until it is zeroed or tared.
+  That line may be lost, so the tare memory (TA) is read again with each weighing after a tare.
 * @ ends whatever the balance is about; zero and tare stay.
 * The unit is the one set on the balance (host unit). Not used, because not every balance has them: SC, TC, ZC (answers
   ES on a WXS205SDU), M21 (unit), C3 (adjustment, minutes), WS (doors).
@@ -70,9 +71,11 @@ SHAPES: dict[str, tuple[str, dict[str, str]]] = {
     "@": ("I4", {"A": QUOTED}),
 }
 # A weight cell that is broken says so in the place of the weight (11781363, 2.1.3.3).
+LISTEN = ""  # says nothing
 BROKEN = re.compile(r"S S +Error +(\d+[bt])")
 # What may come unasked.
 UNASKED = re.compile(rf"S [SD] {WEIGHT}|S [-I+]|I4 A {QUOTED}")
+SWITCHED_ON = re.compile(f"I4 A {QUOTED}")
 ERRORS = {
     "ES": "it does not know this command",
     "ET": "the command reached it damaged",
@@ -83,7 +86,7 @@ MODEL = re.compile(r"(?P<model>.*\S) +(?P<capacity>\d+(?:\.\d+)?) +(?P<unit>\S+)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One line: ``SI``, ``I4``, ``@``."""
+    """One line: ``SI``, ``I4``, ``@``; LISTEN takes what came unasked."""
 
     text: str
 
@@ -107,7 +110,10 @@ class SicsCodec(LineCodec):
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
-        return [command.text.encode("ascii") + b"\r\n"]
+        return [] if command.text == LISTEN else [command.text.encode("ascii") + b"\r\n"]
+
+    def listens(self, command: Command) -> bool:
+        return command.text == LISTEN
 
     def urgent(self, command: Command) -> bool:
         return command.text == "@"
@@ -119,6 +125,8 @@ class SicsCodec(LineCodec):
     def reply(self, line: bytes) -> Reply | None:
         """The response. Raises ProtocolError for what answers nothing that was asked."""
         text = line.decode("ascii", "replace")
+        if self._asked == LISTEN:
+            return Reply("A", text=text) if SWITCHED_ON.fullmatch(text) else None
         if text in ERRORS:
             return Reply(text)
         name, statuses = SHAPES[self._asked]
@@ -157,6 +165,7 @@ class MTSICS(Balance):
         super().__init__(exchange, **options)
         self._codec = SicsCodec()
         self._tare_g: float | None = None  # as tare() left it; None: not known to this process
+        self._switched_on = False  # since it was zeroed or tared last
 
     def open(self) -> Identity:
         """Ask for model and serial number. Raises InstrumentFault when something else answers."""
@@ -194,6 +203,13 @@ class MTSICS(Balance):
 
     def progress(self, elapsed_s: float) -> Progress:
         """One look at the pan. Raises InstrumentFault: overload, underload, unstable, reset, zero_range."""
+        self._switched_on = self._switched_on or self._listen()
+        if self._switched_on and self._begun == "weigh":
+            raise InstrumentFault(
+                "it was switched off and on, and takes what stood on its pan then as zero: empty and zero it, or tare it, "
+                "before it weighs again",
+                kind="reset",
+            )
         now = self._look()
         if now.status != "S":
             if elapsed_s <= self._within_s:
@@ -208,6 +224,7 @@ class MTSICS(Balance):
     def stop(self) -> None:
         """End what the balance waits for or repeats; zero and tare stay. Harmless twice."""
         self._answered("@")
+        self._listen()  # the answer may come twice, and is the line that tells of switching on
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
@@ -216,6 +233,9 @@ class MTSICS(Balance):
         if now is None:
             return Progress(done=False, again_in_s=LOOK_S)
         tare = self._memory()
+        if self._listen():
+            self._switched_on = True
+            return Progress(done=False, again_in_s=0.0)  # the next look says so
         if self._tare_g is not None and abs(tare - self._tare_g) > 0.5 * now.digit:
             raise InstrumentFault(
                 f"its tare is {written(tare, 'g')} where {written(self._tare_g, 'g')} was tared: it was switched off, "
@@ -234,7 +254,7 @@ class MTSICS(Balance):
         said = self._answered("TI")
         if said.status == "D":
             return None
-        self._tare_g = self._memory()
+        self._tare_g, self._switched_on = self._memory(), False
         tare = Amount(self._tare_g, "g")
         return Progress(done=True, achieved={"tare": tare}, readings={"tare": Reading(value=self._tare_g, unit="g")})
 
@@ -242,7 +262,7 @@ class MTSICS(Balance):
         said = self._answered("ZI", over="zero_range")
         if said.status == "D":
             return None
-        self._tare_g = 0.0
+        self._tare_g, self._switched_on = 0.0, False
         now = self._look()
         return Progress(done=True, readings={"mass": Reading(value=now.value, unit="g")})
 
@@ -272,6 +292,10 @@ class MTSICS(Balance):
         """The weight now; busy counts as not stable."""
         said = self._ask("SI")
         return said if said.status == "I" else self._believe("SI", said)
+
+    def _listen(self) -> bool:
+        """Whether it has told, unasked, that it was switched on."""
+        return self.exchange(self._codec, Command(LISTEN), 0.0) is not None
 
     def _answered(self, text: str, over: str = "overload") -> Reply:
         return self._believe(text, self._ask(text), over)

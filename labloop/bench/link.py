@@ -27,7 +27,7 @@ being thrown away, nothing is sent, and when nothing whole came by the deadline 
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -101,6 +101,7 @@ class BaseLink:
         self._owed: dict[int, tuple[Codec, Any, float]] = {}
         self._told: dict[int, Codec] = {}  # who said something whose answer nobody waited for
         self._lost = ""
+        self._said: tuple[Any, deque[Any]] | None = None  # what was sent last, and what has come back since
         self._busy_until_s = float("-inf")
         self.fence: AbstractContextManager[Any] = nullcontext()
         self._open()
@@ -140,7 +141,7 @@ class BaseLink:
     @property
     def last_said(self) -> str:
         """What was sent last and what has come back since, in words ("": nothing was sent yet)."""
-        return told(self.traffic)
+        return _came_back(*self._said) if self._said is not None else ""
 
     def interrupt(self) -> None:
         """Make the waiting exchange, and any begun before resume(), raise LinkInterrupted."""
@@ -301,6 +302,10 @@ class BaseLink:
 
     def _note(self, kind: str, data: bytes | list[bytes]) -> None:
         self.traffic.append(Traffic(at_s=self._clock(), kind=kind, data=_beginning(data, KEPT)))
+        if kind == "sent":
+            self._said = (_beginning(data, LONGEST), deque(maxlen=SHOWN))
+        elif kind == "received" and self._said is not None:
+            self._said[1].append(_beginning(data, LONGEST))
 
     def _gone(self, error: Exception) -> LinkError:
         """The line broke: every later exchange says so until the port is opened again."""
@@ -324,7 +329,7 @@ def _beginning(data: bytes | list[bytes], most: int) -> bytes | list[bytes]:
     return kept
 
 
-def told(traffic: Sequence[Traffic], most: int = 1) -> str:
+def told(traffic: Sequence[Traffic], most: int) -> str:
     """The last questions and what came back on each, in words; those said again in the same words once."""
     asked: list[tuple[Any, list[Any]]] = []
     for one in traffic:
@@ -332,10 +337,12 @@ def told(traffic: Sequence[Traffic], most: int = 1) -> str:
             asked.append((one.data, []))
         elif one.kind == "received" and asked and len(asked[-1][1]) < SHOWN:
             asked[-1][1].append(one.data)
-    words = dict.fromkeys(
-        f"{shown(sent)} was sent and {f'{_text(got)} came back' if got else 'nothing came back'}" for sent, got in asked
-    )
+    words = dict.fromkeys(_came_back(sent, got) for sent, got in asked)
     return "; ".join(list(words)[-most:])
+
+
+def _came_back(sent: bytes | list[bytes], got: Iterable[Any]) -> str:
+    return f"{shown(sent)} was sent and {_text(list(got)) if got else 'nothing'} came back"
 
 
 def _first_that_fits(codec: Codec, data: bytes | list[bytes]) -> Any | None:

@@ -7,7 +7,8 @@ class StepStarted(Fact, frozen=True, kw_only=True):
     """Committed before the first byte leaves. ``act`` changes matter; ``before`` is what its counters said.
 
     ``step`` is unique in the journal and is the act's identity. ``stage`` and ``index`` say where it stands in the
-    recipe of ``phase`` (``trial``, ``cleanup``, ``setup``, ...): steps of one stage run together.
+    recipe of ``phase`` (``trial``, ``cleanup``, ``setup``, ...): steps of one stage run together. ``expected_s``: how
+    long its driver says that it will take (0.0: it does not say, or it is over at once).
     """
 
     step: str
@@ -22,6 +23,7 @@ class StepStarted(Fact, frozen=True, kw_only=True):
     settings: dict[str, Amount] = {}
     act: bool = False
     before: dict[str, Amount] = {}
+    expected_s: float = 0.0
     t_s: float = 0.0
 
 

@@ -167,7 +167,7 @@ def _steps(widget: Widget, trial: TrialState, zone: tzinfo | None) -> Renderable
         cells = [
             Text(f"{begun.instrument}.{begun.action}{again}"),
             Text(step.state, style=style_of(widget, STEP_TONES.get(step.state, ""))),
-            Text(text.duration(step.ended_t_s - begun.t_s) if step.finished else "-"),
+            Text(text.duration(step.ended_t_s - begun.t_s) if step.finished else view.takes(step) or "-"),
         ]
         asked, came = view.amounts(begun.settings), _came_of(step)
         if wide:

@@ -257,8 +257,18 @@ def instrument_rows(
                 InstrumentRow(name, "?", f"last {text.plain(doing)}", "warn", place(step), amounts(step.begun.settings))
             )
         else:
-            rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), amounts(step.begun.settings)))
+            rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), _asked(step)))
     return rows
+
+
+def takes(step: StepState) -> str:
+    """Return how long a step will take as its driver says, ``about 20 s``; "" where it does not say."""
+    expected_s = step.begun.expected_s
+    return f"about {text.duration(expected_s)}" if expected_s else ""
+
+
+def _asked(step: StepState) -> str:
+    return "; ".join(filter(None, (takes(step), amounts(step.begun.settings))))
 
 
 def place(step: StepState) -> str:

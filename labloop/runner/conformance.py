@@ -4,7 +4,8 @@
     identified    open() says who is there, sets nothing, and says the same twice
     read          read() gives what the class declares, in its units, finite
     limits        each setting is taken at both limits and refused just beyond them, before a byte is sent
-    actions       each action runs to its end from the middle of its limits, and gives what it declares
+    actions       each action runs to its end from the middle of its limits, and gives what it declares; one that takes
+                  time says so beforehand (expected)
     asked         what became of an act is told: not "not begun" of one that was done, read-only
     stopped       stop() is harmless twice, at rest and in the middle of every act; nothing goes on after it
     one byte      answers that come one byte at a time are the same answers
@@ -32,6 +33,7 @@ from labloop.simulation.faults import KINDS
 from .proving import Example, Stand, examples
 
 ACT: Final = "conformance-1"
+AT_ONCE_S: Final = 2.0  # some commands with the pauses between them; what takes longer says so beforehand
 TRIES: Final = 12  # settings an action is tried with before it counts as one that is never done
 KEPT, BROKEN, NONE = "kept", "broken", "none"
 # Of every answer of the line, when a kind of fault is tried: often enough to meet several in the looks taken.
@@ -235,7 +237,9 @@ def _first_done(lab: LabSpec, name: str, action: Action) -> tuple[Stand, Example
 
 
 def _runs(lab: LabSpec, name: str, action: Action) -> None:
-    _, _, look, _ = _first_done(lab, name, action)
+    stand, example, look, _ = _first_done(lab, name, action)
+    if stand.took_s > AT_ONCE_S and not stand.declaration.expected(action.name, example.values).duration_s:
+        raise Broken(f"it took {stand.took_s:.3g} s, and expected() says nothing of that")
     if action.amount and action.amount not in look.achieved:
         raise Broken(f"its amount is {action.amount}, and it has achieved {', '.join(look.achieved) or 'nothing'}")
     given = {*look.readings, *look.arrays}

@@ -82,6 +82,7 @@ class Stand:
         except ValueError as error:
             raise SpecError(f"{lab.folder}: {error}") from error
         self.name = name
+        self.took_s = 0.0  # the action that was run last
         self.address = str(lab.instruments[name].port)
         self.line = self.bench.lines[self.address]
         self.serial = self.line.kind == "serial"
@@ -109,11 +110,13 @@ class Stand:
 
     def run(self, action: str, example: Example, act: str) -> Progress:
         """Begin an action and look until it is done. Raises TimeoutError when it never is, and what the driver does."""
+        asked_s = self.clock.now_s()
         self.driver.begin(action, dict(example.values), act)
         began_s = self.clock.now_s()
         while True:
             look: Progress = self.driver.progress(self.clock.now_s() - began_s)
             if look.done:
+                self.took_s = self.clock.now_s() - asked_s
                 return look
             if self.clock.now_s() - began_s > LONGEST_S:
                 raise TimeoutError(f"it had not ended after {LONGEST_S / 3600:.0f} h")

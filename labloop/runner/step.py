@@ -135,8 +135,9 @@ class StepHand:
         if None in permits:
             return True
         begun = [
-            replace(one.begun, before=dict(counters), t_s=self._now())
-            for one, counters in zip(mine, before, strict=True)
+            replace(one.begun, before=dict(counters), expected_s=self._expected_s(permit), t_s=self._now())
+            for one, counters, permit in zip(mine, before, permits, strict=True)
+            if permit is not None
         ]
         self.memory.record(*begun)
         start = Start(len(mine), len(steps) == 1, lambda: self.returns(wished) != returns)
@@ -270,6 +271,12 @@ class StepHand:
         opened = self.memory.state.opened
         return f"{opened.run_id if opened else ''}/{step}"
 
+    def _expected_s(self, permit: Permit) -> float:
+        """How long its driver says that this will take (lab seconds)."""
+        declared = self.stations[permit.instrument].declaration
+        seconds: float = declared.expected(permit.action, permit.values).duration_s
+        return round(seconds, 3)
+
     def _now(self) -> float:
         return round(self.clock.now_s(), 6)
 
@@ -339,8 +346,13 @@ class StepHand:
         name, step = begun.instrument, self.memory.state.steps[begun.step]
         driver = self.stations[name].driver
         limit_s = 2.0 * self.stations[name].declaration.expected(action.name, resolved).duration_s + GRACE_S
+
+        def progress() -> Progress:  # after an outage it is later than when it was asked first
+            now: Progress = driver.progress(self.clock.now_s() - since_s)
+            return now
+
         while True:
-            look: Progress = await self.reach.reading(name, driver.progress, self.clock.now_s() - since_s)
+            look = await self.reach.reading(name, progress)
             if look.readings:
                 self.admission.see(name, look.readings)
             if look.done:

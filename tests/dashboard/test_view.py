@@ -1,9 +1,11 @@
 """What the screens will say, in words."""
 
+import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from labloop.campaign import events as e
 from labloop.campaign.events import Amount
@@ -101,6 +103,14 @@ def test_instruments_say_what_they_do_and_for_which_trial(read):
     assert [row.name for row in rows] == [*journals.PUMPS, "hotplate", "spectrometer"]
     assert (rows[0].state, rows[0].where, rows[0].doing) == ("dispense", "trial 18", "rate 81.2 uL/min, time 20 s")
     assert rows[5].state == "idle"
+
+
+def test_an_instrument_says_how_long_its_step_will_take(read):
+    spec, state, _, source = read(journals.running)
+    step = source.current["pump_agno3"]
+    current = {**source.current, "pump_agno3": dataclasses.replace(step, begun=replace(step.begun, expected_s=20.0))}
+    rows = view.instrument_rows(view.instrument_names(spec), state, current, "alive")
+    assert rows[0].doing == "about 20 s; rate 81.2 uL/min, time 20 s"
 
 
 def test_nobody_knows_what_instruments_do_without_a_runner(read):

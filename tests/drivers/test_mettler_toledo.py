@@ -217,7 +217,11 @@ def test_after_zeroing_there_is_no_tare_to_be_missed():
 def test_two_stable_weights_that_contradict_each_other_are_both_refused():
     it = rig()
     exchange, said = it.driver.exchange, iter([Reply("S", 2.5, 1e-4)])
-    it.driver.exchange = lambda codec, command, deadline_s: next(said, None) or exchange(codec, command, deadline_s)
+
+    def heard(codec, command, deadline_s):
+        return (next(said, None) if command.text == "SI" else None) or exchange(codec, command, deadline_s)
+
+    it.driver.exchange = heard
     it.begin("weigh")
     with pytest.raises(ProtocolError, match=r"SI was answered with 2.5 g and then with 12.5 g, both stable"):
         it.look()
@@ -255,10 +259,29 @@ def test_a_power_cut_between_tare_and_weighing_is_found_by_the_tare_memory():
     place(it, 0.25)
     it.wait(10.0)
     it.device.power_cycle(it.clock.now_s())
+    it.device._out.clear()  # what tells of it was lost on the line
     it.begin("weigh")
     with pytest.raises(InstrumentFault, match=r"its tare is 0 g where 12\.\d+ g was tared") as caught:
         it.finish()
     assert caught.value.kind == "reset"
+
+
+def test_a_balance_that_was_switched_on_meanwhile_weighs_no_more_until_it_is_zeroed_or_tared():
+    it = rig()
+    it.device.power_cycle(it.clock.now_s())
+    for _ in range(2):
+        it.begin("weigh")
+        with pytest.raises(
+            InstrumentFault, match="it was switched off and on, and takes what stood on its pan"
+        ) as caught:
+            it.finish()
+        assert caught.value.kind == "reset"
+    it.begin("tare")
+    it.finish()
+    place(it, 0.25)
+    it.wait(10.0)
+    it.begin("weigh")
+    assert it.finish().readings["mass"].value == pytest.approx(0.25, abs=1e-3)
 
 
 def test_a_balance_that_was_left_repeating_is_heard_all_the_same():

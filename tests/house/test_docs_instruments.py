@@ -5,7 +5,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from labloop.bench import Driver, actions_of
+from labloop.bench import Amount, Driver, actions_of
+from labloop.bench.settings import resolve
+from labloop.campaign.text import duration
 from tests.drivers.stand import shipped, stand_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +29,20 @@ def row(driver: type[Driver]) -> str:
         does = reads = "what the lab file says"
     safe = driver.watchdog(stand.options) or "nobody"
     name = f"`{driver.__module__}:{driver.__name__}`"
-    return f"| {driver.kind} | {name} | {line} | {does} | {reads or 'nothing'} | {safe} |"
+    return f"| {driver.kind} | {name} | {line} | {does} | {takes(driver)} | {reads or 'nothing'} | {safe} |"
+
+
+def takes(driver: type[Driver]) -> str:
+    """How long it says that an action will take, by the example that its own tests use."""
+    stand = stand_of(driver)
+    name, settings = stand.act
+    action = driver.declare(stand.options)[name]
+    values = resolve(action, {one: Amount(*value) for one, value in settings.items()})
+    written = ", ".join(
+        f"{one} {value:g} {unit}" if unit else f"{one} {value}" for one, (value, unit) in settings.items()
+    )
+    expected_s = driver.expected(name, values, stand.options).duration_s
+    return f"`{name}`{f' ({written})' if written else ''}: {duration(expected_s)}"
 
 
 @pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)

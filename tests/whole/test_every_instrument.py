@@ -138,6 +138,11 @@ def test_wrong_line_settings_are_refused_with_what_was_sent_and_what_came(
 # --- the plug -------------------------------------------------------------------------------------------------------
 
 
+def at(where: float, whole: Solo) -> int:
+    """The call of the step that is meant; after the last two of them nobody looks any more."""
+    return min(max(1, round(where * whole.calls)), whole.calls - 2)
+
+
 def pulled(it: Solo, seconds: float) -> None:
     it.line.unplugged_until_s = it.clock.now_s() + seconds
 
@@ -156,7 +161,7 @@ def test_a_plug_that_is_put_back_in_the_middle_of_a_step(
     place: Place, wholes: Callable[[type[Driver]], Solo], driver: type[Driver], where: float
 ) -> None:
     whole = wholes(driver)
-    it = place(driver, at=max(1, round(where * whole.calls)), befalls=partial(pulled, seconds=12.0))
+    it = place(driver, at=at(where, whole), befalls=partial(pulled, seconds=12.0))
     assert it.run() == 0, it.state.reason
     assert wrong_in(it, whole) == []
     assert [trial.state for trial in it.state.trials.values() if trial.state == s.MEASURED] == [s.MEASURED]
@@ -169,7 +174,7 @@ def test_a_plug_that_stays_out_ends_the_run_and_the_step_is_judged_when_it_is_ba
     place: Place, wholes: Callable[[type[Driver]], Solo], driver: type[Driver], where: float
 ) -> None:
     whole = wholes(driver)
-    it = place(driver, at=max(1, round(where * whole.calls)), befalls=partial(pulled, seconds=float("inf")))
+    it = place(driver, at=at(where, whole), befalls=partial(pulled, seconds=float("inf")))
     assert it.run() == 3, it.state.reason
     assert it.state.state == s.STOPPED and f"it on {it.port}" in it.state.reason
     names_the_place(it)
@@ -210,7 +215,7 @@ def test_switched_off_and_on_in_the_middle_of_a_step(
     whole = wholes(driver)
     it = place(
         driver,
-        at=max(1, round(where * whole.calls)),
+        at=at(where, whole),
         befalls=lambda it: it.device.power_cycle(it.clock.now_s()),
     )
     code = it.run()
