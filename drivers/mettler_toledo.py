@@ -10,10 +10,10 @@ Sources: "MT-SICS Interface Commands" reference manuals (30324923 for XPR/XSR, 1
 * S, T and Z wait for a stable weight, for tens of seconds; SI, TI and ZI answer at once and say whether it was stable.
   So this driver asks with SI until the weight is stable, and never waits in the balance. SI is answered as S.
 * A response may come unasked: I4 when the balance was switched on, weights when somebody presses its print key or left
-  it repeating (SIR). They are passed over; any command ends SIR.
-* Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. The I4 that comes
-  unasked tells of it, once: so this driver listens before each look, and weighs no more until it is zeroed or tared.
-  That line may be lost, so the tare memory (TA) is read again with each weighing after a tare.
+  it repeating (SIR). Weights are passed over; any command ends SIR.
+* Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. The I4 that
+  comes unasked tells of it, once: so this driver listens before each look, and weighs no more until it is zeroed or
+  tared. That line may be lost, so the tare memory (TA) is read again with each weighing after a tare.
 * @ ends whatever the balance is about; zero and tare stay.
 * The unit is the one set on the balance (host unit). Not used, because not every balance has them: SC, TC, ZC (answers
   ES on a WXS205SDU), M21 (unit), C3 (adjustment, minutes), WS (doors).
@@ -206,8 +206,8 @@ class MTSICS(Balance):
         self._switched_on = self._switched_on or self._listen()
         if self._switched_on and self._begun == "weigh":
             raise InstrumentFault(
-                "it was switched off and on, and takes what stood on its pan then as zero: empty and zero it, or tare it, "
-                "before it weighs again",
+                "it was switched off and on, and takes what stood on its pan then as zero: empty and zero it, or tare "
+                "it, before it weighs again",
                 kind="reset",
             )
         now = self._look()
