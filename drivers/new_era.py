@@ -262,8 +262,9 @@ class NE1000(Driver):
         if alarm := alarm or self._line.alarm:
             kind, why = ALARMS[alarm]
             if kind == "reset":  # the counters began anew and say nothing of this act
-                seen, wanted = written(begun.seen_ul, "uL"), written(begun.volume_ul, "uL")
-                why += f" (at the last look before it had moved {seen} of {wanted})"
+                if begun.seen_ul > 0.0:
+                    seen, wanted = written(begun.seen_ul, "uL"), written(begun.volume_ul, "uL")
+                    why += f" (at the last look before it had moved {seen} of {wanted})"
             elif moved >= 0.0:
                 why += f" (after about {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')})"
             raise InstrumentFault(why, kind)
