@@ -61,6 +61,10 @@ class Declaration:
         found: Expected = self.driver.expected(action, values, self.options)
         return found
 
+    def lasts_s(self, action: str, values: Mapping[str, Any]) -> float:
+        """How long it will take, in lab seconds."""
+        return round(self.expected(action, values).duration_s, 3)
+
 
 def driver_class(lab: LabSpec, name: str) -> type[Any]:
     """The driver class of one instrument. Raises SpecError naming the place in the lab file."""

@@ -1,12 +1,16 @@
 """Steps of one stage that begin at the same moment: each is prepared, and waits here until all of them are."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from labloop.campaign.events import StepFailed, StepStarted
 
+from .reach import InstrumentGone
 from .recovery import NOT_DONE
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +54,12 @@ class Start:
         """One of them cannot be made ready: none begins."""
         self._why_not = self._why_not or why
         self._said.set()
+
+
+async def all_ended(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Wait for all of them, and only then raise what the first one met; InstrumentGone comes last."""
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    errors = [end for end in ends if isinstance(end, BaseException)]
+    for error in sorted(errors, key=lambda error: isinstance(error, InstrumentGone)):
+        raise error
+    return [end for end in ends if not isinstance(end, BaseException)]

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -39,11 +39,9 @@ from .book import BenchBook
 from .clock import Clock
 from .person import DO, PersonHand
 from .questions import Knowledge, question, undone, with_trial
-from .reach import PASSING, InstrumentGone, Memory, OnLine, Reach, Station, nobody
+from .reach import PASSING, Memory, OnLine, Reach, Station, nobody
 from .recovery import INSTRUMENT, NOT_DONE, goes_on, needs_asking, settle
-from .start import Beginning, NotBegun, Start
-
-T = TypeVar("T")
+from .start import Beginning, NotBegun, Start, all_ended
 
 GRACE_S: Final = 60.0  # lab seconds that an action may last beyond twice its expected time
 
@@ -123,7 +121,7 @@ class StepHand:
         """
         mine = [one for one in steps if one.begun.instrument != e.PERSON]
         wished = [one.begun for one in mine]
-        before = await _all(self._evidence(one) for one in wished)
+        before = await all_ended(self._evidence(one) for one in wished)
         await self._look(wished)
         late = self.halt.is_set() or self.clock.now_s() > not_after_s
         if late or self.memory.state.held or self.returns(wished) != returns:
@@ -135,10 +133,13 @@ class StepHand:
         if None in permits:
             return True
         begun = [
-            replace(one.begun, before=dict(counters), expected_s=self._expected_s(permit), t_s=self._now())
+            replace(
+                one.begun, before=dict(counters), t_s=self._now(),
+                expected_s=self.stations[permit.instrument].declaration.lasts_s(permit.action, permit.values),
+            )
             for one, counters, permit in zip(mine, before, permits, strict=True)
             if permit is not None
-        ]
+        ]  # fmt: skip
         self.memory.record(*begun)
         start = Start(len(mine), len(steps) == 1, lambda: self.returns(wished) != returns)
         runs = [
@@ -146,7 +147,7 @@ class StepHand:
             for fact, permit, one in zip(begun, permits, mine, strict=True)
             if permit is not None
         ]  # fmt: skip
-        await _all([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
+        await all_ended([*runs, *(self.person.run(one.begun) for one in steps if one not in mine)])
         self.settled(*undone(self.memory.state, start.undone, says, self.knows))
         return True
 
@@ -271,12 +272,6 @@ class StepHand:
         opened = self.memory.state.opened
         return f"{opened.run_id if opened else ''}/{step}"
 
-    def _expected_s(self, permit: Permit) -> float:
-        """How long its driver says that this will take (lab seconds)."""
-        declared = self.stations[permit.instrument].declaration
-        seconds: float = declared.expected(permit.action, permit.values).duration_s
-        return round(seconds, 3)
-
     def _now(self) -> float:
         return round(self.clock.now_s(), 6)
 
@@ -345,7 +340,7 @@ class StepHand:
         """Look at an action that was begun at ``since_s`` until it is done."""
         name, step = begun.instrument, self.memory.state.steps[begun.step]
         driver = self.stations[name].driver
-        limit_s = 2.0 * self.stations[name].declaration.expected(action.name, resolved).duration_s + GRACE_S
+        limit_s = 2.0 * self.stations[name].declaration.lasts_s(action.name, resolved) + GRACE_S
 
         def progress() -> Progress:  # after an outage it is later than when it was asked first
             now: Progress = driver.progress(self.clock.now_s() - since_s)
@@ -421,12 +416,3 @@ class _Judged(Exception):
 
 async def _nothing_goes_on(steps: Sequence[StepState]) -> None:
     """Nothing was left running by an earlier runner."""
-
-
-async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Wait for all of them, and only then raise what the first one met; InstrumentGone comes last."""
-    ends = await asyncio.gather(*calls, return_exceptions=True)
-    errors = [end for end in ends if isinstance(end, BaseException)]
-    for error in sorted(errors, key=lambda error: isinstance(error, InstrumentGone)):
-        raise error
-    return [end for end in ends if not isinstance(end, BaseException)]
