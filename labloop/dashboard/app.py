@@ -80,6 +80,12 @@ class DashboardApp(App[None]):
         if screen is not None:
             screen.go(name)
 
+    def action_trial(self, number: int) -> None:
+        """To a trial's page."""
+        screen = self._run_screen()
+        if screen is not None:
+            screen.open_trial(number)
+
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer in the palette what can be looked at and done now."""
         run = self._run_screen()

@@ -15,6 +15,7 @@ from .widgets import HeadLine
 # One key each, the same on every screen: key, name, what it shows. The first is the overview itself.
 SCREENS: Final = (
     ("1", "overview", "Overview"),
+    ("2", "trials", "Trials"),
     ("4", "timeline", "Timeline"),
     ("5", "log", "Log"),
 )

@@ -26,6 +26,7 @@ from .source import Change, RunSource
 from .table import Row, TrialTable
 from .timeline_page import TimelinePage
 from .trial_page import TrialPage
+from .trials_page import TrialsPage
 from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
 
 POLL_S: Final = 0.25
@@ -207,6 +208,8 @@ class RunScreen(ActingScreen):
             self._allowed = allowed
             self.refresh_bindings()
         for screen in self.app.screen_stack:
+            if isinstance(screen, TrialsPage):
+                screen.show_best(self._best)
             if isinstance(screen, Page):
                 screen.follow(change)
 
@@ -218,7 +221,7 @@ class RunScreen(ActingScreen):
 
     def trial_in_hand(self) -> int | None:
         """The trial whose page is open, or under the cursor."""
-        pages = [screen for screen in self.app.screen_stack if isinstance(screen, TrialPage)]
+        pages = [screen for screen in self.app.screen_stack if isinstance(screen, TrialPage | TrialsPage)]
         return pages[-1].trial if pages else self.query_one(TrialTable).trial
 
     def action_outcome(self) -> None:
@@ -229,7 +232,11 @@ class RunScreen(ActingScreen):
 
     def on_trial_table_opened(self, message: TrialTable.Opened) -> None:
         """Open a trial's page."""
-        self._open(TrialPage(self.source, message.trial, self._zone))
+        self.open_trial(message.trial)
+
+    def open_trial(self, number: int) -> None:
+        """Open a trial's page on top of whatever is shown."""
+        self._open(TrialPage(self.source, number, self._zone))
 
     def _open(self, page: Page) -> None:
         if self._head is not None:
@@ -244,6 +251,7 @@ class RunScreen(ActingScreen):
         for screen in reversed(above):
             screen.dismiss(None)
         made: dict[str, Callable[[], Page]] = {
+            "trials": lambda: TrialsPage(self.source, self._best),
             "timeline": lambda: TimelinePage(self.source),
             "log": lambda: LogPage(self.source, self._zone),
         }

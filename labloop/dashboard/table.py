@@ -66,7 +66,8 @@ class TrialTable(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._numbers: list[int] = []  # ascending
+        self._numbers: list[int] = []  # the lowest row first: ascending, unless they were arranged
+        self._arranged = False
         self._columns: list[tuple[str, int]] = []
         self._fixed = 0  # columns that never scroll away
         self._shift = 0
@@ -99,10 +100,21 @@ class TrialTable(ScrollView, can_focus=True):
             self.scroll_to(y=self.scroll_offset.y + moved, animate=False)
         self.refresh()
 
+    def show_only(self, numbers: Sequence[int]) -> None:
+        """Show these and no others, in this order, the first on top; the cursor stays on its trial if it is there."""
+        self._numbers, self._arranged = list(reversed(numbers)), True
+        if self._cursor not in self._numbers:
+            self._cursor = numbers[0] if numbers else None
+        self.virtual_size = Size(0, len(self._numbers) + 1)
+        self._go(self._position(self._cursor))
+        self.refresh()
+
     def _position(self, number: int | None) -> int:
-        """The row of a trial, counted from the newest."""
+        """The row of a trial, counted from the top."""
         if number is None or not self._numbers:
             return 0
+        if self._arranged:
+            return len(self._numbers) - 1 - self._numbers.index(number)
         return len(self._numbers) - 1 - bisect_left(self._numbers, number)
 
     def _shown(self) -> list[int]:

@@ -287,10 +287,16 @@ def hoped(trial: TrialState, outcome: str) -> str:
 
 def off(trial: TrialState, outcome: str) -> str:
     """Return how far the measured value lies from what was hoped, in sd of the prediction: ``+1.3 sd``."""
+    found = sds(trial, outcome)
+    return "-" if found is None else f"{found:+.1f} sd"
+
+
+def sds(trial: TrialState, outcome: str) -> float | None:
+    """Return the same as a number, or None where there is nothing to compare."""
     one, value = trial.proposal.predicted.get(outcome), measured(trial, outcome)
     if one is None or value is None or one.sd <= 0:
-        return "-"
-    return f"{(value - one.mean) / one.sd:+.1f} sd"
+        return None
+    return (value - one.mean) / one.sd
 
 
 def measured(trial: TrialState, outcome: str) -> float | None:

@@ -13,6 +13,7 @@ from labloop.dashboard.source import user
 from labloop.dashboard.table import TrialTable
 from labloop.dashboard.timeline_page import TimelinePage
 from labloop.dashboard.trial_page import TrialPage
+from labloop.dashboard.trials_page import TrialsPage
 from labloop.journal import Journal, inbox
 
 from . import journals
@@ -300,7 +301,13 @@ def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
     app = watch(journals.running)
 
     async def script(pilot):
-        for key, kind in (("4", TimelinePage), ("5", LogPage), ("4", TimelinePage), ("1", RunScreen)):
+        for key, kind in (
+            ("2", TrialsPage),
+            ("4", TimelinePage),
+            ("5", LogPage),
+            ("4", TimelinePage),
+            ("1", RunScreen),
+        ):
             await pilot.press(key)
             await pilot.pause()
             assert isinstance(app.screen, kind)
@@ -341,7 +348,7 @@ def test_read_only_offers_no_act_in_the_palette_either(watch):
 
     async def script(pilot):
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert titles == {"Overview", "Timeline", "Log", "Keys", "Quit"}
+        assert titles == {"Overview", "Trials", "Timeline", "Log", "Keys", "Quit"}
 
     drive(app, script)
 
@@ -359,6 +366,58 @@ def test_the_timeline_goes_back_and_follows_again(watch):
         await pilot.press("end", "minus")
         await pilot.pause()
         assert "the last 1 h" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_trials_are_filtered_letter_by_letter_and_escape_wipes_the_filter_first(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "slash", *"failed")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "Trials: 1 of 18" in shown and "✗ failed" in shown and "● measured" not in shown
+        await pilot.press("enter", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, TrialPage) and "Trial 5" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, TrialsPage)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "Trials: 18, by trial, falling" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_trials_are_put_in_order_and_turned(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "o", "home")
+        await pilot.pause()
+        assert "by spectrum_loss, rising" in screen_text(app)
+        assert app.screen.query_one(TrialTable).trial == 16
+        await pilot.press("d", "home")
+        await pilot.pause()
+        assert "by spectrum_loss, falling" in screen_text(app)
+        assert app.screen.query_one(TrialTable).trial == 3
+        await pilot.press("O")
+        await pilot.pause()
+        assert "by trial, falling" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_a_filter_that_nothing_meets_shows_nothing_and_opens_nothing(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "slash", *"xyzzy", "enter", "down", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, TrialsPage) and "Trials: 0 of 18" in screen_text(app)
 
     drive(app, script)
 

@@ -1,0 +1,126 @@
+"""All trials on one screen: in any order, and only those that are wanted."""
+
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from . import view
+from .page import Page
+from .source import Change, RunSource
+from .table import Row, TrialTable
+from .trial_list import TRIAL, Wanted, arranged, columns
+
+EXAMPLE = "words, or as in: state=failed  loss<0.3  trial>=20"
+
+
+class TrialsPage(Page):
+    """Follows the run; enter opens a trial."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("o", "order(1)", "Order"),
+        Binding("O", "order(-1)", "Order back", show=False),
+        Binding("d", "turn", "Turn"),
+        Binding("escape", "back", "Back"),
+    ]
+
+    def __init__(self, source: RunSource, best: set[int]) -> None:
+        super().__init__()
+        self._source, self._best = source, best
+        self._column = TRIAL
+        self._rising = False
+        self._wanted = ""
+
+    def parts(self) -> ComposeResult:
+        """A line for the filter, the table."""
+        yield Input(placeholder=EXAMPLE, id="filter", compact=True)
+        yield TrialTable(id="trials")
+
+    def on_mount(self) -> None:
+        """Show all, newest first."""
+        self.query_one("#filter").display = False
+        spec = self._source.spec
+        assert spec is not None
+        headings = view.trial_columns(list(spec.outcomes), list(view.units(spec)))
+        table = self.query_one(TrialTable)
+        table.fill(headings, len(headings) - len(view.units(spec)), self._row)
+        table.focus()
+        self._arrange()
+
+    def follow(self, change: Change) -> None:
+        """Put new and changed trials where they belong."""
+        if change.trials and self.query("#trials"):
+            self._arrange()
+
+    def show_best(self, best: set[int]) -> None:
+        """The best of now."""
+        self._best = best
+
+    @property
+    def trial(self) -> int | None:
+        """The trial under the cursor."""
+        return self.query_one(TrialTable).trial
+
+    def _row(self, number: int) -> Row:
+        spec = self._source.spec
+        assert spec is not None
+        trial = self._source.state.trials[number]
+        cells = view.trial_cells(trial, list(spec.outcomes), list(view.units(spec)), number in self._best)
+        return cells, view.TRIAL_MARKS[trial.state][1]
+
+    def _arrange(self) -> None:
+        spec, trials = self._source.spec, self._source.state.trials
+        assert spec is not None
+        numbers = arranged(trials.values(), Wanted(self._wanted, spec), self._column, self._rising)
+        table = self.query_one(TrialTable)
+        table.show_only(numbers)
+        way = "rising" if self._rising else "falling"
+        of = f"{len(numbers)} of {len(trials)}" if self._wanted else f"{len(trials)}"
+        table.border_title = Text(f"Trials: {of}, by {self._column}, {way}")
+
+    async def on_trial_table_opened(self, message: TrialTable.Opened) -> None:
+        """To its page."""
+        await self.app.run_action(f"trial({message.trial})")
+
+    def action_order(self, by: int) -> None:
+        """Put them in order by another column."""
+        spec = self._source.spec
+        assert spec is not None
+        known = columns(spec)
+        self._column = known[(known.index(self._column) + by) % len(known)]
+        self._rising = self._column != TRIAL
+        self._arrange()
+
+    def action_turn(self) -> None:
+        """The other way round."""
+        self._rising = not self._rising
+        self._arrange()
+
+    def action_filter(self) -> None:
+        """Write what is wanted."""
+        line = self.query_one("#filter", Input)
+        line.display = True
+        line.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Each letter narrows it."""
+        self._wanted = event.value.strip()
+        self._arrange()
+
+    def on_input_submitted(self) -> None:
+        """Back to the table; the filter stays."""
+        self.query_one("#filter").display = bool(self._wanted)
+        self.query_one(TrialTable).focus()
+
+    def action_back(self) -> None:
+        """Out of the filter, which is wiped; else to the overview."""
+        line = self.query_one("#filter", Input)
+        if line.display:
+            line.value = ""
+            line.display = False
+            self.query_one(TrialTable).focus()
+        else:
+            super().action_back()
