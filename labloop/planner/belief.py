@@ -1,6 +1,7 @@
 """How one outcome is believed: the processes that have learnt from its trials.
 
     plainly             one process a kernel, all alike
+    warped              numbers are warped, steeper at one end of their range than at the other (warping.py)
     sparsely            few of many parameters are taken to matter (sparse.py)
     at_present          trials that are long ago count less (drift.py)
     through_transform   the outcome is seen by its logarithm or a power, where that foretells it better (transform.py)
@@ -25,6 +26,7 @@ from .kernels import Kernel, Separable
 from .known import Observations
 from .robust import Learnt, pursue
 from .transform import PLAIN, Transform
+from .warping import Warped
 
 ALL_LEARNT, MOST_LEARNT = 128, 512
 MOST_REMEMBERED = 64  # fits; a campaign needs a few at a time
@@ -91,6 +93,14 @@ def sparsely(observations: Observations, kernel: Separable, names: Sequence[str]
     matter = ", ".join(names[column] for column in sparse.mattering(members[-1]))
     words = f"by {matter or 'none'} of {len(names)}"
     return Belief(tuple(members[1:]), np.full(count, 1.0 / count), shift, scale, words=words)
+
+
+def warped(observations: Observations, kernel: Separable, names: Sequence[str], memory: Memory) -> Belief:
+    """One member, over warped numbers. names: of the columns."""
+    kernel_of = Warped(kernel)
+    belief = plainly(observations, [kernel_of], memory)
+    told = [f"{names[at]} {a:.2g} {b:.2g}" for at, a, b in kernel_of.warps(belief.members[0].theta)]
+    return replace(belief, words=f"warped by {', '.join(told) or 'nothing'}")
 
 
 def at_present(observations: Observations, kernel: Separable, last: int, memory: Memory) -> Belief:

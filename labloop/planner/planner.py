@@ -43,7 +43,7 @@ class Engine:
     """What the campaign's ``engine:`` may force. "" leaves the choice to the planner.
 
     robust: look for outliers. transform: the outcome that may be seen through a transform. drift: trials age.
-    model: plain, or saas.
+    model: plain, or saas. warp: numbers are warped.
     """
 
     kernel: str = ""
@@ -54,6 +54,7 @@ class Engine:
     robust: bool = False
     transform: str = ""
     drift: bool = False
+    warp: bool = False
     model: str = "plain"
 
 
@@ -173,6 +174,7 @@ class Believer:
                     robust=engine.robust,
                     transformed=engine.transform,
                     drifting=engine.drift,
+                    warp=engine.warp,
                     few=engine.model == "saas",
                 )
         assert self._model is not None

@@ -31,8 +31,8 @@ _WORDS = {
     "transform": ("auto", "none"),
     "model": ("plain", "saas"),
 }
-_FLAGS = ("robust", "drift")
-_MODELS = ("robust", "transform", "drift", "model")  # each asks for a model other than the plain one
+_FLAGS = ("robust", "drift", "warp")
+_MODELS = ("robust", "transform", "drift", "warp", "model")  # each asks for a model other than the plain one
 _COUNTS = {"samples": (8, 4096), "raw_samples": (8, 65_536), "restarts": (1, 128), "iterations": (1, 2000)}
 
 
@@ -211,7 +211,9 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
         rules.append("is for one outcome to maximize or minimize that has no limit of its own")
     if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
         rules.append("does not go together with regret_below and chance_below")
-    if "model" in asked and not any(isinstance(one, Range) or one.ordered for one in space.parameters.values()):
+    if {"model", "warp"} & set(asked) and not any(
+        isinstance(one, Range) or one.ordered for one in space.parameters.values()
+    ):
         rules.append("is for parameters that are numbers")
     return [spec.complaint(("engine", asked[0]), f"{rule}. Leave one of them out") for rule in rules]
 

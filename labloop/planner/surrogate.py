@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .belief import Belief, Memory, at_present, plainly, robustly, sparsely, through_transform
+from .belief import Belief, Memory, at_present, plainly, robustly, sparsely, through_transform, warped
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .kernels import LogNormal, Separable, dimension_scaled, hamming
@@ -98,12 +98,13 @@ def fit_all(
     transformed: str = "",
     drifting: bool = False,
     few: bool = False,
+    warp: bool = False,
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
 
     robust: outliers are looked for. transformed: the outcome whose transform is chosen. drifting: what is learnt holds
-    for the trial after the last one that is known. few: few parameters are taken to matter. Each takes the first kernel
-    alone.
+    for the trial after the last one that is known. few: few parameters are taken to matter. warp: numbers are warped.
+    Each takes the first kernel alone.
 
     Raises SurrogateError, which names the outcome.
     """
@@ -117,6 +118,8 @@ def fit_all(
                 belief = robustly(observations, every[0], memory)
             elif few:
                 belief = sparsely(observations, every[0], encoding.names, memory)
+            elif warp:
+                belief = warped(observations, every[0], encoding.names, memory)
             elif drifting:
                 belief = at_present(observations, every[0], last, memory)
             elif outcome == transformed:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from labloop.planner.kernels import Kernel, Separable, dimension_scaled, hamming
+from labloop.planner.warping import Warped
 
 RNG = np.random.default_rng(0)
 X = np.column_stack([RNG.random((9, 2)), RNG.integers(0, 3, 9)]).astype(float)
@@ -16,6 +17,7 @@ def mixed(shape: str) -> Separable:
 KERNELS = {
     "matern": mixed("matern"),
     "rbf": mixed("rbf"),
+    "warped": Warped(mixed("matern")),
     "of one number": Separable("matern", (1,), number_prior=dimension_scaled(1, 1)),
 }
 

@@ -217,7 +217,9 @@ def test_failed_settings_are_kept_away_from(journal) -> None:
         pytest.param([({"yield": 0.1 * i, "N": 5.0}, [float("nan"), 1.0][i % 2]) for i in range(6)], id="some NaN"),
     ],
 )
-@pytest.mark.parametrize("asked", [{}, {"robust": True}, {"transform": "y"}, {"drift": True}, {"model": "saas"}])
+@pytest.mark.parametrize(
+    "asked", [{}, {"robust": True}, {"transform": "y"}, {"drift": True}, {"warp": True}, {"model": "saas"}]
+)
 def test_always_an_answer(journal, asked: dict, told: list[tuple[dict, float]]) -> None:
     facts = journal(1)
     for settings, y in told:

@@ -112,6 +112,7 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, FRONT, engine={"acquisition": "qLogNEI"}), "not for these goals. Write qLogNEHVI,"),
         (campaign(LINE, engine={"robust": 1}), "robust.*must be true or false"),
         (campaign(LINE, engine={"robust": True, "acquisition": "qLogNEI"}), "robust.*not for what BoTorch samples"),
+        (campaign({"c": {"choices": ["a", "b"]}}, engine={"warp": True}), "warp = true: is for parameters that are"),
         (campaign(LINE, engine={"drift": "yes"}), "drift = yes: must be true or false"),
         (campaign(LINE, engine={"drift": True, "robust": True}), "robust = true: does not go together with drift"),
         (campaign(LINE, engine={"model": "sas"}), "model = sas: must be one of plain, saas"),
