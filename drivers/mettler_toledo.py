@@ -107,6 +107,12 @@ class SicsCodec(LineCodec):
     def __init__(self) -> None:
         super().__init__(b"\r\n", longest=256)
         self._asked = "I4"
+        self.switched_on = False  # it said so while something else was waited for
+
+    def overhears(self, data: bytes | list[bytes]) -> None:
+        """What is thrown away: the line that tells of switching on may be in it."""
+        if self._asked not in ("I4", "@") and b"I4 A " in (data if isinstance(data, bytes) else b"".join(data)):
+            self.switched_on = True
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
@@ -138,6 +144,7 @@ class SicsCodec(LineCodec):
             if match := re.fullmatch(f" {shape}" if shape else "", rest, re.ASCII):
                 return _filled(status, match.groupdict(), line)
         elif UNASKED.fullmatch(text):
+            self.switched_on = self.switched_on or SWITCHED_ON.fullmatch(text) is not None
             return None
         raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
 
@@ -295,7 +302,9 @@ class MTSICS(Balance):
 
     def _listen(self) -> bool:
         """Whether it has told, unasked, that it was switched on."""
-        return self.exchange(self._codec, Command(LISTEN), 0.0) is not None
+        told = self.exchange(self._codec, Command(LISTEN), 0.0) is not None or self._codec.switched_on
+        self._codec.switched_on = False
+        return told
 
     def _answered(self, text: str, over: str = "overload") -> Reply:
         return self._believe(text, self._ask(text), over)

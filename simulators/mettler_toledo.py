@@ -15,9 +15,10 @@ not understood is answered ES. A weight stands right-aligned in ten characters, 
     D "text", DW  display
 
 While S, Z or T waits for stability, everything but @ is answered with status I. Any command ends SIR. At power-up the
-balance says I4 unasked, takes what stands on it as its zero, and has an empty tare memory.
+balance is deaf for a while, then says I4 unasked, takes what stands on it as its zero, and has an empty tare memory.
 
-Our readings, not the manuals': STABLE_WITHIN_S, ten lines a second for SIR, a zero range of 2 % of the capacity.
+Our readings, not the manuals': STABLE_WITHIN_S, BOOTS_S, ten lines a second for SIR, a zero range of 2 % of the
+capacity.
 """
 
 import re
@@ -38,6 +39,8 @@ LEVELS = {
     1: ("D", "DW", "T", "TA", "TAC", "TI"),
 }
 WAITING = ("S", "Z", "T")
+# Switched on, it is deaf and silent until it has found its zero and says I4. The manuals give no time for it.
+BOOTS_S = 3.0
 
 
 class MTSICS:
@@ -56,6 +59,7 @@ class MTSICS:
         self.on_zero_g = self.zero_g = self.tare_g = 0.0
         self.waits, self.since_s = "", 0.0  # the command that waits for stability
         self.repeats_s: float | None = None  # when SIR says its next line
+        self.boots_until_s: float | None = None
         self._line = bytearray()
         self._out = bytearray()
         world.join(self)
@@ -63,7 +67,7 @@ class MTSICS:
     # -- wire --------------------------------------------------------------------------------------------------------
     def receive(self, data: bytes, now_s: float) -> bytes:
         self.world.settle(now_s)
-        for byte in data:
+        for byte in data if self.boots_until_s is None else b"":
             if byte == 0x0A:
                 line = bytes(self._line).removesuffix(b"\r").decode("latin-1")
                 self._line.clear()
@@ -185,12 +189,18 @@ class MTSICS:
 
     def due(self, now_s: float) -> float | None:
         self.pan.catch()
+        if self.boots_until_s is not None:
+            return self.boots_until_s
         times = [self._answers_s()] if self.waits else []
         times += [self.repeats_s] if self.repeats_s is not None else []
         return min(times, default=None)
 
     def advance(self, now_s: float) -> None:
         self.pan.catch()
+        if self.boots_until_s is not None and self.boots_until_s <= now_s:
+            self.on_zero_g = self.zero_g = self.pan.shows_g(self.boots_until_s)
+            self.boots_until_s = None
+            self._say(f'I4 A "{self.serial}"')
         if self.waits and (at_s := self._answers_s()) <= now_s:
             command, self.waits = self.waits, ""
             if not self.pan.stable(at_s):
@@ -211,9 +221,7 @@ class MTSICS:
         self.waits, self.repeats_s = "", None
         self._line.clear()
         self._out.clear()
-        self.on_zero_g = self.zero_g = self.pan.shows_g(now_s)
-        self.tare_g = 0.0
-        self._say(f'I4 A "{self.serial}"')
+        self.tare_g, self.boots_until_s = 0.0, now_s + BOOTS_S * self.world.speed
 
     def state(self) -> Mapping[str, Any]:
         return {**{name: getattr(self, name) for name in _KEPT}, "pan": self.pan.state()}
@@ -224,4 +232,4 @@ class MTSICS:
         self.pan.restore(state["pan"])
 
 
-_KEPT = ("on_zero_g", "zero_g", "tare_g", "waits", "since_s", "repeats_s")
+_KEPT = ("on_zero_g", "zero_g", "tare_g", "waits", "since_s", "repeats_s", "boots_until_s")

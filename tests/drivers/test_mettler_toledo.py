@@ -259,6 +259,8 @@ def test_a_power_cut_between_tare_and_weighing_is_found_by_the_tare_memory():
     place(it, 0.25)
     it.wait(10.0)
     it.device.power_cycle(it.clock.now_s())
+    it.wait(5.0)
+    it.bench.settle(it.clock.now_s())
     it.device._out.clear()  # what tells of it was lost on the line
     it.begin("weigh")
     with pytest.raises(InstrumentFault, match=r"its tare is 0 g where 12\.\d+ g was tared") as caught:
@@ -269,6 +271,7 @@ def test_a_power_cut_between_tare_and_weighing_is_found_by_the_tare_memory():
 def test_a_balance_that_was_switched_on_meanwhile_weighs_no_more_until_it_is_zeroed_or_tared():
     it = rig()
     it.device.power_cycle(it.clock.now_s())
+    it.wait(5.0)
     for _ in range(2):
         it.begin("weigh")
         with pytest.raises(

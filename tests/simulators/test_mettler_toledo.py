@@ -125,8 +125,10 @@ def test_power_up_says_who_it_is_and_takes_what_stands_there_as_zero() -> None:
     device = balance(load="12.5 g")
     device.receive(b"TI\r\n", 0.0)
     device.power_cycle(10.0)
-    assert device.receive(b"", 10.0) == b'I4 A "B123456789"\r\n'
-    assert device.receive(b"TA\r\nSI\r\n", 11.0) == b"TA A     0.0000 g\r\nS S     0.0000 g\r\n"
+    assert device.receive(b"SI\r\n", 11.0) == b"", "it is deaf until it has found its zero"
+    assert device.due(11.0) == 13.0
+    assert device.receive(b"", 13.0) == b'I4 A "B123456789"\r\n'
+    assert device.receive(b"TA\r\nSI\r\n", 14.0) == b"TA A     0.0000 g\r\nS S     0.0000 g\r\n"
 
 
 def test_readability_and_capacity() -> None:
