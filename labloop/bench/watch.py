@@ -300,9 +300,7 @@ class Watch:
         course.past.append((now_s, value))
         _forget(course.past, now_s - rule.within_s)
 
-    def _check_rate(
-        self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool
-    ) -> None:
+    def _check_rate(self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool) -> None:
         past = self._seen[instrument, name].past
         then_s, then = past[0]
         if then_s > now_s - RATE_WINDOW_S:

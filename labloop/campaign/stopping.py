@@ -67,20 +67,26 @@ class Stopping:
             bound = view.get(REGRET)
             held = bound is not None and bound < rules.regret_below
             unit = f" {self._unit}".rstrip()
-            yield "regret_below", (
-                f"at most {bound:.3g}{unit} can still be gained, by the model (asked for: below "
-                f"{rules.regret_below:g}{unit}); {self._best(trials)}"
-                if held
-                else None
+            yield (
+                "regret_below",
+                (
+                    f"at most {bound:.3g}{unit} can still be gained, by the model (asked for: below "
+                    f"{rules.regret_below:g}{unit}); {self._best(trials)}"
+                    if held
+                    else None
+                ),
             )
         if rules.chance_below is not None:
             chance = view.get(CHANCE)
             held = chance is not None and chance < rules.chance_below
-            yield "chance_below", (
-                f"nowhere left is the chance of beating the best by more than the noise above {chance:.2%}, by the "
-                f"model (asked for: below {rules.chance_below:.3g}); {self._best(trials)}"
-                if held
-                else None
+            yield (
+                "chance_below",
+                (
+                    f"nowhere left is the chance of beating the best by more than the noise above {chance:.2%}, by the "
+                    f"model (asked for: below {rules.chance_below:.3g}); {self._best(trials)}"
+                    if held
+                    else None
+                ),
             )
 
     def _no_improvement(self, wanted: int, trials: Sequence[Any]) -> str | None:

@@ -77,9 +77,7 @@ _OURS = {
     "rps": _Scale(1.0, 0.0, _TIME),
 }
 _TABLE = {
-    word: _Scale(factor, offset, dimension)
-    for dimension, rows in BY_DIMENSION.items()
-    for word, factor, offset in rows
+    word: _Scale(factor, offset, dimension) for dimension, rows in BY_DIMENSION.items() for word, factor, offset in rows
 }
 _COMMON: tuple[str, ...] = (
     "percent", "ppm", "degC", "K", "s", "ms", "min", "h", "d", "uL", "mL", "L", "nL", "nm",

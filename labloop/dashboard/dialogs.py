@@ -131,7 +131,7 @@ KEYS: Final = (
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
     ("enter", "the trial's own page"),
     ("o", "plot another outcome"),
-    ("1 2 4 5", "overview, trials, timeline, log (l)"),
+    ("1 ... 5", "overview, trials, bench, timeline, log (l)"),
     ("ctrl+p", "palette: every screen and act by its name"),
     ("esc", "back"),
     ("q", "quit the dashboard; the run goes on"),

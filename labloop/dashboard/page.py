@@ -16,6 +16,7 @@ from .widgets import HeadLine
 SCREENS: Final = (
     ("1", "overview", "Overview"),
     ("2", "trials", "Trials"),
+    ("3", "bench", "Bench"),
     ("4", "timeline", "Timeline"),
     ("5", "log", "Log"),
 )

@@ -17,6 +17,7 @@ from labloop.campaign.state import PAUSED
 
 from . import view
 from .acts import ActingScreen
+from .bench_page import BenchPage
 from .curve import Course, course_of, curve
 from .dialogs import Help
 from .log_page import LogPage
@@ -252,6 +253,7 @@ class RunScreen(ActingScreen):
             screen.dismiss(None)
         made: dict[str, Callable[[], Page]] = {
             "trials": lambda: TrialsPage(self.source, self._best),
+            "bench": lambda: BenchPage(self.source, self._zone),
             "timeline": lambda: TimelinePage(self.source),
             "log": lambda: LogPage(self.source, self._zone),
         }

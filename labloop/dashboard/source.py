@@ -14,10 +14,11 @@ from typing import Final
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError
-from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.campaign.state import CampaignState, StepState
 from labloop.journal import Reader, inbox, presence
 
+from .cards import Said, hear, nothing_said
 from .words import LogLine, line
 
 JOURNAL: Final = "journal.db"
@@ -70,6 +71,8 @@ class RunSource:
         self.trouble = ""
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.current: dict[str, StepState] = {}
+        self.said: dict[str, Said] = {}
+        self.lab: LabSpec | None = None
         self.sent: list[Sent] = []
         self._look = look
         self._reader: Reader | None = None
@@ -125,6 +128,7 @@ class RunSource:
         if isinstance(fact, e.CampaignOpened):
             lab = self.folder / "lab.yaml" if fact.lab_sha256 else None
             self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact), lab=lab)
+            self.lab = read_lab(lab, files=self._kept(fact)) if lab else None
         self.state.apply(record)
         change.facts += 1
         trial = getattr(fact, "trial", None)
@@ -133,8 +137,12 @@ class RunSource:
         elif isinstance(fact, e.StepFinished | e.StepFailed):
             begun = self.state.steps[fact.step].begun
             trial = begun.trial
+            self._hear(begun.instrument, fact)
             if begun.instrument in self.current and self.current[begun.instrument].begun.step == fact.step:
                 del self.current[begun.instrument]
+        elif isinstance(fact, e.AlarmHeard | e.InstrumentLost):
+            words = fact.said if isinstance(fact, e.AlarmHeard) else f"lost: {fact.reason}"
+            self.said.setdefault(fact.instrument, nothing_said()).alarms.append((record.at, words))
         elif isinstance(fact, e.RequestAnswered):
             for sent in self.sent:
                 if sent.id == fact.id:
@@ -145,6 +153,15 @@ class RunSource:
         if said is not None:
             self.log.append(said)
             change.lines.append(said)
+
+    def _hear(self, instrument: str, fact: e.StepFinished | e.StepFailed) -> None:
+        """The values that a step achieved and read, for the cards of the bench."""
+        said = self.said.setdefault(instrument, nothing_said())
+        for name, amount in fact.achieved.items():
+            hear(said, name, amount.value, amount.unit)
+        for name, reading in (fact.readings if isinstance(fact, e.StepFinished) else {}).items():
+            if reading.value is not None:
+                hear(said, name, reading.value, reading.unit)
 
     def _kept(self, opened: e.CampaignOpened) -> dict[str, Path]:
         """The files that the campaign names, as they were when the run began, lie among the blobs."""

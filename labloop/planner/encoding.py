@@ -384,9 +384,7 @@ def _settle(settings: Settings, constraint: Linear, real: Mapping[str, tuple[flo
     """Let the real columns with most room take what rounding left over of an equality."""
     free = [name for name, factor in constraint.coefficients.items() if factor and name in real]
     free.sort(key=lambda name: min(float(settings[name]) - real[name][0], real[name][1] - float(settings[name])))
-    left = constraint.bound - sum(
-        factor * float(settings[name]) for name, factor in constraint.coefficients.items()
-    )
+    left = constraint.bound - sum(factor * float(settings[name]) for name, factor in constraint.coefficients.items())
     for name in reversed(free):
         wanted = float(settings[name]) + left / constraint.coefficients[name]
         taken = float(f"{min(max(wanted, real[name][0]), real[name][1]):.12g}")

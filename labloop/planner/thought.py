@@ -87,4 +87,3 @@ def _total_effects(model: Model, encoding: Encoding) -> Array:
         mixed[:, i] = b[:, i]
         effects[i] = 0.5 * np.mean((base - model.predict(mixed)[0]) ** 2, axis=0)
     return effects
-

@@ -143,7 +143,6 @@ class Rereading:
             for step in acts.values()
         ]  # fmt: skip
 
-
     def _now(self) -> float:
         return round(self._hand.clock.now_s(), 6)
 

@@ -7,6 +7,7 @@ from textual.widgets import Input
 
 from labloop.campaign import events as e
 from labloop.dashboard import acts
+from labloop.dashboard.bench_page import BenchPage
 from labloop.dashboard.log_page import LogPage
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.source import user
@@ -303,6 +304,7 @@ def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
     async def script(pilot):
         for key, kind in (
             ("2", TrialsPage),
+            ("3", BenchPage),
             ("4", TimelinePage),
             ("5", LogPage),
             ("4", TimelinePage),
@@ -348,7 +350,7 @@ def test_read_only_offers_no_act_in_the_palette_either(watch):
 
     async def script(pilot):
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert titles == {"Overview", "Trials", "Timeline", "Log", "Keys", "Quit"}
+        assert titles == {"Overview", "Trials", "Bench", "Timeline", "Log", "Keys", "Quit"}
 
     drive(app, script)
 

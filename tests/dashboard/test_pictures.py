@@ -60,8 +60,8 @@ def test_other_screens_at_80x24(watch, snap_compare, tell, keys):
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x48"])
 @pytest.mark.parametrize(
     "keys",
-    [["4"], ["4", "plus"], ["2", "o"], ["2", "slash", *"model"]],
-    ids=["timeline", "timeline-10-min", "trials", "trials-filtered"],
+    [["4"], ["4", "plus"], ["3"], ["2", "o"], ["2", "slash", *"model"]],
+    ids=["timeline", "timeline-10-min", "bench", "trials", "trials-filtered"],
 )
 def test_screens(watch, snap_compare, keys, size):
     async def before(pilot):

@@ -1,0 +1,121 @@
+"""The bench as cards: what each instrument is, does, last said, and what holds it. Plain words, no widget."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from labloop.campaign import events as e
+from labloop.campaign import text
+from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.limits import Limit
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.state import CampaignState
+
+from .view import InstrumentRow
+
+BLOCKS: Final = "▁▂▃▄▅▆▇█"
+SHOWN: Final = 10  # what a card of 38 columns has room for beside name and value
+LINES: Final = 24  # values that are kept of each reading
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a card."""
+
+    words: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One instrument, or the interlocks of the bench."""
+
+    title: str
+    tone: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(slots=True)
+class Said:
+    """What the facts told of an instrument's values and alarms so far."""
+
+    values: dict[str, list[float | int | str | bool]]
+    units: dict[str, str]
+    alarms: list[tuple[str, str]]  # (when, what)
+
+
+def nothing_said() -> Said:
+    """Before the first fact."""
+    return Said({}, {}, [])
+
+
+def hear(said: Said, name: str, value: float | int | str | bool, unit: str) -> None:
+    """Add a value; values of long ago are let go."""
+    course = said.values.setdefault(name, [])
+    course.append(value)
+    del course[:-LINES]
+    said.units[name] = unit
+
+
+def sparkline(values: Sequence[float | int | str | bool], width: int = LINES) -> str:
+    """Return the course of the last values, from their least to their greatest; ``""`` where there is none."""
+    numbers = [float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool)][-width:]
+    if len(numbers) < 2 or len(numbers) < len(values[-width:]):
+        return ""
+    low, span = min(numbers), max(numbers) - min(numbers)
+    return "".join(BLOCKS[round((one - low) / span * (len(BLOCKS) - 1)) if span else 0] for one in numbers)
+
+
+def cards(
+    rows: Iterable[InstrumentRow],
+    spec: CampaignSpec,
+    lab: LabSpec | None,
+    state: CampaignState,
+    said: Mapping[str, Said],
+    times: Mapping[str, str],
+) -> list[Card]:
+    """Return a card for each instrument, then one for the interlocks where there are any.
+
+    ``times``: how the stamp of each alarm is shown.
+    """
+    limits = [*(lab.limits_written if lab else ()), *spec.limits]
+    found = [_card(row, limits, state, said.get(row.name) or nothing_said(), times) for row in rows]
+    locks = {**(lab.interlocks if lab else {}), **spec.interlocks}
+    if locks:
+        lines = []
+        for name, lock in locks.items():
+            held = state.held.get(f"interlocks.{name}")
+            lines.append(Line(f"{name}: {lock.when} -> {lock.then}", ""))
+            lines.append(_held(held) if held else Line("  clear", "quiet"))
+        tone = "bad" if any(line.tone == "bad" for line in lines) else ""
+        found.append(Card("interlocks", tone, tuple(lines)))
+    return found
+
+
+def _card(
+    row: InstrumentRow, limits: Sequence[Limit], state: CampaignState, said: Said, times: Mapping[str, str]
+) -> Card:
+    lines = [Line("  ".join(part for part in (f"{row.mark} {row.state}", row.where) if part), row.tone)]
+    if row.doing:
+        lines.append(Line(f"  {row.doing}", "quiet"))
+    for name, course in said.values.items():
+        shown = text.quantity(course[-1], said.units[name], 4)
+        lines.append(Line(text.plain(f"{name} {shown}  {sparkline(course, SHOWN)}".rstrip())))
+    for limit in limits:
+        if limit.instrument == row.name:
+            lines.append(Line(text.plain(f"limit {str(limit).removeprefix(f'{row.name}.')}"), "quiet"))
+    for rule, held in state.held.items():
+        if rule.split(".")[1:2] == [row.name]:
+            lines.append(_held(held))
+    lines += [Line(text.plain(f"alarm {times[at]}: {words}"), "warn") for at, words in said.alarms[-2:]]
+    known = state.identities.get(row.name)
+    if known:
+        about = " ".join(f"{known.model} {known.firmware} {known.serial}".split())
+        lines.append(Line(text.plain(about), "quiet"))
+    return Card(row.name, row.tone if row.tone in ("bad", "warn") else "", tuple(lines))
+
+
+def _held(fact: e.WatchTripped | e.WatchCleared) -> Line:
+    if isinstance(fact, e.WatchTripped):
+        return Line(text.plain(f"HOLDS THE RUN: {fact.reason}"), "bad")
+    return Line("over, but steps wait until a person resumes", "warn")
