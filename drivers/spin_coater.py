@@ -254,7 +254,7 @@ class SpinCoater(Driver):
             return Verdict(state="running", why="it turns")
         mark = self._grbl.mark()
         if mark == 0:
-            return Verdict(state="cannot_tell", why="it was reset since, and its marks are lost")
+            return Verdict(state="cannot_tell", why="no mark stands in it: it was reset since, or never heard of it")
         if mark == end and ours is not None and not (ours.seen or ours.taken):
             why = "the mark of its end stands, but its beginning was not answered and nobody saw it turn"
             return Verdict(state="cannot_tell", why=why)

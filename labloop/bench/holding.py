@@ -161,5 +161,5 @@ class HoldingDriver(Driver):
             return Verdict(state="cannot_tell", why=f"it does not say whether it keeps {what}")
         if as_asked:
             return Verdict(state="running", why=f"it keeps {what}")
-        why = f"it does not keep {what} any more, and has no record of how long it did"
+        why = f"it does not keep {what} now, and has no record of whether it did, nor how long"
         return Verdict(state="partial", why=why, achieved=achieved())

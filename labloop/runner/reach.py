@@ -223,7 +223,7 @@ class Reach:
             self._memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
             while not await self._comes_back(name):
                 if self._on_lost.then == "stop" or self.on_away is None:
-                    raise self.give_up(name, f"{error}{self._never_heard(name)}") from error
+                    raise self.give_up(name, self._given_up_for(name, error)) from error
                 await self.on_away(f"{name} is lost: {error}")
             self._given_up.discard(port)
             self._returns[port] += 1
@@ -233,13 +233,14 @@ class Reach:
         """How often the lines of these instruments were lost and have come back."""
         return sum(self._returns[port] for port in {id(self.stations[name].port) for name in names})
 
-    def _never_heard(self, name: str) -> str:
-        """What to look at when it has not answered once in this run ("": it has)."""
+    def _given_up_for(self, name: str, error: Exception) -> str:
+        """Why it is given up; where it has not answered once in this run, with what to look at."""
         if name in self._memory.state.identities:
-            return ""
+            return str(error)
         return (
-            ". It has never answered in this run: look whether it is switched on, and compare its port in the lab file "
-            "(address, baud, bytesize, parity) with its own settings; `labloop ports --probe` asks who is on each port"
+            f"{str(error).rstrip('.')}. It has never answered in this run: look whether it is switched on, and compare its "
+            "port in the lab file (address, baud, bytesize, parity) with its own settings; `labloop ports --probe` asks "
+            "who is on each port"
         )
 
     def recover(self, name: str, error: Exception) -> None:

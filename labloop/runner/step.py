@@ -315,7 +315,7 @@ class StepHand:
                     if verdict.state in ("done", "running"):
                         return
                     if verdict.state != "not_begun":
-                        why = f"{error}. Asked again, it said: {verdict.why}"
+                        why = f"{str(error).rstrip('.')}. Asked again, it said: {verdict.why}"
                         raise _Judged(dataclasses.replace(verdict, why=why)) from error
                 if start.was_away():
                     if start.alone:
