@@ -238,9 +238,9 @@ class Reach:
         if name in self._memory.state.identities:
             return str(error)
         return (
-            f"{str(error).rstrip('.')}. It has never answered in this run: look whether it is switched on, and compare its "
-            "port in the lab file (address, baud, bytesize, parity) with its own settings; `labloop ports --probe` asks "
-            "who is on each port"
+            f"{str(error).rstrip('.')}. It has never answered in this run: look whether it is switched on, and compare "
+            "its port in the lab file (address, baud, bytesize, parity) with its own settings; `labloop ports --probe` "
+            "asks who is on each port"
         )
 
     def recover(self, name: str, error: Exception) -> None:

@@ -238,6 +238,16 @@ def test_after_a_power_cut_nobody_can_tell():
     assert it.driver.counters() == {}
 
 
+def test_a_power_cut_in_the_middle_of_an_act_says_nothing_of_how_far_it_came():
+    it = rig()
+    it.begin("dispense", **DISPENSE)
+    it.wait(5.0)
+    it.device.power_cycle(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="it was switched off and on while it moved") as caught:
+        it.finish()
+    assert caught.value.kind == "reset" and "uL" not in str(caught.value)
+
+
 def test_an_act_that_never_went_out_is_not_begun():
     it = rig()
     before = it.driver.counters()

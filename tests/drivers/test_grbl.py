@@ -27,6 +27,20 @@ def test_open_tells_version_and_name():
     assert it.sent.count(b"?") == 1 and all(data in (b"?", b"$I\n") for data in it.sent)
 
 
+def test_a_named_controller_is_known_again_while_it_moves():
+    it = Rig(Stage, simulation={"name": "BOX-3", "homed": True}, name="box-3").ready()
+    known = it.driver.open()
+    move(it, x=-100.0)
+    it.wait(1.0)
+    now = it.restarted().open()
+    assert now.serial == "" and now.is_still(known.model, known.serial)
+    assert not now.is_still("Grbl 0.9", known.serial)
+    assert now.completed(known.firmware, known.serial).serial == "BOX-3"
+    it.driver.stop()
+    it.wait(5.0)
+    assert not it.restarted().open().is_still(known.model, "BOX-4"), "one that is not busy says its name"
+
+
 def test_another_controller_than_the_one_in_the_lab_file_is_refused():
     it = Rig(Stage, name="stage-1")
     it.device.info = "STAGE-2"

@@ -7,7 +7,7 @@ import pytest
 
 from labloop.simulation.bench import SimulatedBench
 from labloop.simulation.clock import VirtualClock
-from labloop.simulation.faults import KINDS, LATE_S, NOISE, SILENCE_S, UNPLUG_S, Faults, parse_faults
+from labloop.simulation.faults import KINDS, LATE_S, NOISE, SILENCE_S, UNPLUG_S, Faults, FaultySerialLine, parse_faults
 
 PUMPS = "serial:///dev/serial/by-id/usb-FTDI_A1-if00?baud=19200"
 SPECTROMETER = "zmq+tcp://127.0.0.1:12300?actor=N1.spectrometer"
@@ -63,6 +63,25 @@ def test_unplug_loses_what_is_said_in_that_time(plan: dict[str, Any]) -> None:
     assert pulled.receive(b"0VER\r", 0.0) == b"" and pulled.unplugged_until_s == UNPLUG_S
     pulled.faults.probabilities.clear()
     assert pulled.receive(b"0VER\r", UNPLUG_S) == WORD
+
+
+def test_what_a_device_says_of_its_own_accord_while_the_cable_is_out_reaches_nobody() -> None:
+    class Counting:
+        """It says the time once a second."""
+
+        kind, devices, said = "serial", {}, 0
+
+        def receive(self, data: bytes, now_s: float) -> bytes:
+            news = b"".join(b"%d " % second for second in range(self.said, int(now_s)))
+            self.said = int(now_s)
+            return news
+
+    heard = FaultySerialLine(Counting(), Faults({}), 1.0)
+    assert heard.receive(b"", 2.0) == b"0 1 "
+    heard.unplugged_until_s = 5.0
+    assert heard.receive(b"", 4.0) == b""
+    assert heard.receive(b"", 7.0) == b"", "it was not listened to before"
+    assert heard.receive(b"", 9.0) == b"7 8 "
 
 
 def test_stall_and_power_cycle_befall_the_devices(plan: dict[str, Any]) -> None:
