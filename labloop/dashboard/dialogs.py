@@ -13,6 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from labloop.campaign import text
+
 
 class Confirm(ModalScreen[str | None]):
     """Asks before it hurts; gives the reason (maybe empty), or None for no."""
@@ -120,6 +122,26 @@ class Line(ModalScreen[str | None]):
         self.dismiss(None)
 
 
+class Words(ModalScreen[None]):
+    """Shows what was said, as it was said."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "close", "Close")]
+
+    def __init__(self, title: str, words: str) -> None:
+        super().__init__(classes="dialog wide")
+        self._title, self._words = title, words
+
+    def compose(self) -> ComposeResult:
+        """Title and words."""
+        with VerticalScroll():
+            yield Static(Text(self._title, style="bold"))
+            yield Static(Text("\n".join(text.plain(line) for line in self._words.splitlines())))
+
+    def action_close(self) -> None:
+        """Back."""
+        self.dismiss(None)
+
+
 KEYS: Final = (
     ("p", "pause: no new step starts; what runs is finished"),
     ("r", "resume after a pause (another's: asks why)"),
@@ -129,7 +151,7 @@ KEYS: Final = (
     ("y  v", "approve, veto a proposal (asks first)"),
     ("n  f", "note for the next shift; a stock was refilled"),
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
-    ("enter", "the trial's own page"),
+    ("enter", "the trial's own page; w there: why this point"),
     ("o", "plot another outcome"),
     ("1 ... 5", "overview, trials, bench, timeline, log (l)"),
     ("ctrl+p", "palette: every screen and act by its name"),

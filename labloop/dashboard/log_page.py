@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import RichLog
+from textual.widgets import Input, RichLog
 
 from .page import Page
 from .source import Change, RunSource
@@ -19,6 +19,7 @@ class LogPage(Page):
     """Follows the run while it stands at its end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/"),
         Binding("home", "edge(True)", "First", show=False),
         Binding("end", "edge(False)", "Follow"),
     ]
@@ -26,35 +27,66 @@ class LogPage(Page):
     def __init__(self, source: RunSource, zone: tzinfo | None) -> None:
         super().__init__()
         self._source, self._zone = source, zone
-        self._written: int | None = None  # the last fact that is shown
+        self._written = 0  # the last fact that was looked at
+        self._words: list[str] = []
 
     def parts(self) -> ComposeResult:
-        """One list of lines."""
+        """A line for the filter, one list of lines."""
+        yield Input(placeholder="words, each of which must stand in a line", id="filter", compact=True)
         log = RichLog(wrap=True, min_width=0, markup=False, max_lines=4000)
         log.border_title = Text("Log")
         yield log
 
     def on_mount(self) -> None:
         """Write what there is."""
+        self.query_one("#filter").display = False
         self._write(list(self._source.log))
         self.query_one(RichLog).focus()
 
     def follow(self, change: Change) -> None:
         """Write what is new; what came while the page was being made is there already."""
-        if self._written is not None:
-            self._write([line for line in change.lines if line.seq > self._written])
+        self._write([line for line in change.lines if line.seq > self._written])
 
     def _write(self, lines: list[LogLine]) -> None:
         log = self.query_one(RichLog)
         for line in lines:
+            if not all(word in line.text.lower() for word in self._words):
+                continue
             row = Table.grid(padding=(0, 1))
             row.add_column(no_wrap=True)
             row.add_column(overflow="fold")
             row.add_row(*log_cells(self, line, self._zone))
             log.write(row, expand=True)
-        self._written = max([self._written or 0, *(line.seq for line in lines)])
+        self._written = max([self._written, *(line.seq for line in lines)])
 
     def action_edge(self, first: bool) -> None:
         """To the first line, or to the last and on with it."""
         log = self.query_one(RichLog)
         (log.scroll_home if first else log.scroll_end)(animate=False)
+
+    def action_filter(self) -> None:
+        """Write what the lines must hold."""
+        line = self.query_one("#filter", Input)
+        line.display = True
+        line.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Each letter narrows it."""
+        self._words = event.value.lower().split()
+        self.query_one(RichLog).clear()
+        self._write(list(self._source.log))
+
+    def on_input_submitted(self) -> None:
+        """Back to the lines; the filter stays."""
+        self.query_one("#filter").display = bool(self._words)
+        self.query_one(RichLog).focus()
+
+    def action_back(self) -> None:
+        """Out of the filter, which is wiped; else to the overview."""
+        line = self.query_one("#filter", Input)
+        if line.display:
+            line.value = ""
+            line.display = False
+            self.query_one(RichLog).focus()
+        else:
+            super().action_back()

@@ -46,6 +46,7 @@ class Page(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._told: tuple[Headline, str] | None = None
+        self.ready = False  # its parts are there; a key that comes before that does nothing
 
     def compose(self) -> ComposeResult:
         """The headline, the page's own parts, the keys."""
@@ -56,6 +57,15 @@ class Page(Screen[None]):
         yield from self.parts()
         yield Static(Text(names_of_screens(), "dim"), id="screens")
         yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """From now on keys and news may come. Called after the page's own."""
+        self.ready = True
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing before the parts are there."""
+        return super().check_action(action, parameters) if self.ready else None
 
     def parts(self) -> ComposeResult:
         """What stands between headline and keys."""

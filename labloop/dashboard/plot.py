@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from rich.text import Text
 from textual.app import RenderResult
 from textual.color import Color
 from textual_plotext import PlotextPlot
@@ -10,6 +11,7 @@ from textual_plotext import PlotextPlot
 from labloop.campaign import text
 
 from .curve import Curve
+from .spectrum import Raw, extent
 
 # Shape before colour: each kind of point has a mark of its own, so that a terminal without colour tells them apart.
 FIRST, MODEL, BEST, BAND = "+", "●", "▬", "│"
@@ -87,6 +89,44 @@ class CurvePlot(PlotextPlot):
         self.plt.xticks(ticks, [text.number(tick) for tick in ticks])
         margin = (high - low) * MARGIN if curve.front and high > low else 0.5
         self.plt.xlim(low - margin, high + margin)
+
+
+class RawPlot(PlotextPlot):
+    """Draws one raw array, anew at each size."""
+
+    DEFAULT_CSS = "RawPlot { height: 12; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._raw: Raw | None = None
+
+    def show(self, raw: Raw | None) -> None:
+        """Draw ``raw`` from now on; takes no room where there is none."""
+        self.display = raw is not None
+        if raw != self._raw:
+            self._raw = raw
+            self.refresh()
+
+    def render(self) -> RenderResult:
+        """Return the picture at the present size, or why there is none."""
+        raw = self._raw
+        if raw is None:
+            return ""
+        if not raw.points:
+            return Text(text.plain(raw.trouble))
+        if self.size.width < 20 or self.size.height < 5:
+            return " too small to plot"
+        plt = self.plt
+        plt.clear_figure()
+        color = Color.parse(self.app.theme_variables[COLORS["model"]]).rgb
+        plt.plot([x for x, _ in raw.points], [y for _, y in raw.points], marker="braille", color=color)
+        left, right, low, high = extent(raw.points)
+        across, up = (nice_ticks(left, right, self.size.width // 12), nice_ticks(low, high, self.size.height // 2))
+        plt.xticks(across, [text.number(tick) for tick in across])
+        plt.yticks(up, [text.number(tick) for tick in up])
+        plt.xaxes(True, False)
+        plt.yaxes(True, False)
+        return super().render()
 
 
 def nice_ticks(low: float, high: float, count: int) -> list[float]:

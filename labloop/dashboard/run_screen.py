@@ -211,7 +211,7 @@ class RunScreen(ActingScreen):
         for screen in self.app.screen_stack:
             if isinstance(screen, TrialsPage):
                 screen.show_best(self._best)
-            if isinstance(screen, Page):
+            if isinstance(screen, Page) and screen.ready:
                 screen.follow(change)
 
     # --- keys -----------------------------------------------------------------------------------------------------
@@ -222,7 +222,9 @@ class RunScreen(ActingScreen):
 
     def trial_in_hand(self) -> int | None:
         """The trial whose page is open, or under the cursor."""
-        pages = [screen for screen in self.app.screen_stack if isinstance(screen, TrialPage | TrialsPage)]
+        pages = [
+            screen for screen in self.app.screen_stack if isinstance(screen, TrialPage | TrialsPage) and screen.ready
+        ]
         return pages[-1].trial if pages else self.query_one(TrialTable).trial
 
     def action_outcome(self) -> None:

@@ -111,7 +111,7 @@ class TimelinePage(Page):
     def draw(self) -> None:
         """Draw the window as it is now."""
         source, spec = self._source, self._source.spec
-        if spec is None or not self.is_mounted:
+        if spec is None:
             return
         self._drawn = source.now()
         now_s = self._now_s()

@@ -1,11 +1,15 @@
 """One trial's page: wished against achieved, hoped against measured, every attempt of every step."""
 
+import os
+import subprocess
+import sys
 from datetime import tzinfo
 from typing import ClassVar, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -18,8 +22,11 @@ from labloop.campaign.state import StepState, TrialState
 from labloop.campaign.view import duration_s
 
 from . import view
+from .dialogs import Words
 from .page import Page
-from .source import Change, RunSource
+from .plot import RawPlot
+from .source import BLOBS, Change, RunSource
+from .spectrum import raw_of
 from .widgets import style_of
 
 WIDE: Final = 110  # below this what was asked and what was achieved stand under each other
@@ -30,6 +37,7 @@ class TrialPage(Page):
     """Follows its trial while it runs; left and right go to its neighbours."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("w", "why", "Why"),
         Binding("left", "neighbour(-1)", "Older", priority=True),
         Binding("right", "neighbour(1)", "Newer", priority=True),
     ]
@@ -47,6 +55,9 @@ class TrialPage(Page):
         """All in one scrolling page."""
         with VerticalScroll(id="page"):
             yield Static(id="trial")
+            yield Static(id="steps")
+            yield Static(id="raw-title")
+            yield RawPlot(id="raw")
 
     def on_mount(self) -> None:
         """Show it."""
@@ -63,12 +74,39 @@ class TrialPage(Page):
         if self._trial not in trials or spec is None:
             return
         trial = self._source.state.trials[self._trial]
-        for page in self.query("#trial").results(Static):  # none yet while the screen is being made
-            page.update(trial_page(self, spec, trial, self._zone))
+        if not self.query("#raw"):
+            return  # the screen is being made
+        raw = raw_of(trial, self._source.folder / BLOBS)
+        self.query_one("#trial", Static).update(trial_page(self, spec, trial, self._zone))
+        title = self.query_one("#raw-title", Static)
+        title.display = raw is not None
+        if raw is not None:
+            title.update(_title(f"Raw: {raw.name} of {raw.instrument}{f' [{raw.unit}]' if raw.unit else ''}"))
+        self.query_one(RawPlot).show(raw)
+        steps = Group(_title("Steps: asked and achieved"), _steps(self, trial, self._zone))
+        self.query_one("#steps", Static).update(steps)
 
     def on_resize(self) -> None:
         """Another layout may fit."""
         self.update_trials({self._trial})
+
+    def action_why(self) -> None:
+        """Why this point? Asked of a process of its own: it makes the model again, which takes a while."""
+        self.notify("The model of that time is made again from the facts ...", title="WHY", markup=False)
+        self._ask_why(self._trial)
+
+    @work(thread=True, exclusive=True)
+    def _ask_why(self, trial: int) -> None:
+        said = subprocess.run(
+            [sys.executable, "-P", "-m", "labloop", "why", str(self._source.folder), str(trial)],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"},
+        )  # fmt: skip
+        words = (said.stdout + said.stderr).strip() or f"ended with exit code {said.returncode}"
+        self.app.call_from_thread(self._tell_why, trial, words)
+
+    def _tell_why(self, trial: int, words: str) -> None:
+        if self.is_current and trial == self._trial:  # else a person went on meanwhile
+            self.app.push_screen(Words(f"Why trial {trial}?", words))
 
     def action_neighbour(self, by: int) -> None:
         """To the trial before or after this one."""
@@ -81,11 +119,10 @@ class TrialPage(Page):
 
 
 def trial_page(widget: Widget, spec: CampaignSpec, trial: TrialState, zone: tzinfo | None) -> RenderableType:
-    """Return the whole page."""
+    """Return what stands above the raw reading and the steps."""
     parts: list[RenderableType] = [_head(widget, trial, zone), Text()]
     parts += [_title("Wished"), _settings(spec, trial), Text()]
     parts += [_title("Hoped and measured"), _outcomes(spec, trial), Text()]
-    parts += [_title("Steps: asked and achieved"), _steps(widget, trial, zone)]
     return Group(*parts)
 
 

@@ -52,7 +52,7 @@ class TrialsPage(Page):
 
     def follow(self, change: Change) -> None:
         """Put new and changed trials where they belong."""
-        if change.trials and self.query("#trials"):
+        if change.trials:
             self._arrange()
 
     def show_best(self, best: set[int]) -> None:

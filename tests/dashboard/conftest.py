@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from labloop.dashboard import DashboardApp
 from labloop.dashboard.run_screen import RunScreen
@@ -52,6 +53,14 @@ async def settled(pilot: Pilot) -> None:
         screen = pilot.app.screen
         if isinstance(screen, RunScreen | RunsScreen) and screen.settled:
             break
+    await pilot.pause()
+
+
+async def still(pilot: Pilot) -> None:
+    """Let what the keys did be drawn, without a cursor that blinks."""
+    await pilot.pause()
+    for line in pilot.app.screen.query(Input):
+        line.cursor_blink = False
     await pilot.pause()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import random
+import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from labloop.campaign import events as e
 from labloop.campaign.events import Amount, Prediction, Reading
-from labloop.journal import Journal
+from labloop.journal import Blobs, Journal
 
 BEGUN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SPEED = 60.0
@@ -157,6 +158,13 @@ class Story:
         """Return a loss that falls and scatters."""
         return 0.62 * math.exp(-max(trial - 6, 0) / 10) * (0.5 + self.random.random()) * 0.9 + 0.07
 
+    def spectrum(self, trial: int) -> str:
+        """Keep a spectrum, one peak of which wanders towards the target's as the trials go on; give its name."""
+        peak = 530 + 180 / trial
+        axis = [400.0 + 2 * n for n in range(201)]
+        values = [math.exp(-(((nm - peak) / (50 + 200 / (trial + 4))) ** 2)) for nm in axis]
+        return Blobs(self.folder / "blobs").put(struct.pack("<402d", *axis, *values))
+
     def begin(
         self, trial: int | None, stage: int, names: tuple[str, ...], action: str, phase: str = "trial", **asked: Amount
     ) -> list[str]:
@@ -194,7 +202,7 @@ class Story:
         self.finish(hold, temperature=Amount(40.2, "degC"))
         look = self.begin(number, 2, ("spectrometer",), "measure", integration=Amount(100.0, "ms"))
         self.t_s += 2
-        self.finish(look, {"spectrum": Reading(blob="0" * 64, length=802, unit="nm")})
+        self.finish(look, {"spectrum": Reading(blob=self.spectrum(number), length=402, unit="absorbance")})
         self.say(
             e.TrialMeasured(
                 trial=number, outcomes={"spectrum_loss": Reading(value=self.loss(number), sd=0.012)}, t_s=self.t_s

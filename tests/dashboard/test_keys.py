@@ -424,6 +424,63 @@ def test_a_filter_that_nothing_meets_shows_nothing_and_opens_nothing(watch):
     drive(app, script)
 
 
+def test_the_log_is_filtered_and_new_lines_must_fit_too(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("5", "slash", *"ABANDONED trial")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "trial 12 abandoned" in shown and "trial 17 measured" not in shown
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(e.NoteTaken(text="lunch", by="ann"), e.NoteTaken(text="trial 3 abandoned?", by="ann"))
+        app.screen_stack[1].read_on()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "trial 3 abandoned?" in shown and "lunch" not in shown
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "lunch" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_w_asks_another_process_why_and_shows_what_it_says(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("end", "enter", "w")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "Why trial 1?" in shown and "first design (sobol)" in shown
+        await pilot.press("escape")
+        assert isinstance(app.screen, TrialPage)
+
+    drive(app, script, (120, 40))
+    assert asked(app) == []
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "5"])
+def test_news_and_keys_that_come_while_a_screen_is_being_made_are_no_error(watch, key):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        run = app.screen
+        name = {"2": "trials", "3": "bench", "4": "timeline", "5": "log"}[key]
+        run.go(name)  # pushed, and none of its parts is there yet
+        page = app.screen
+        assert not page.ready and page.check_action("zoom", (1,)) is None
+        run.read_on()
+        run.trial_in_hand()
+        await pilot.pause()
+        assert page.ready and app.screen is page
+
+    drive(app, script)
+
+
 def test_o_plots_another_outcome(watch):
     app = watch(journals.told, "gone")
     assert "cost · best" in press(app, "o")

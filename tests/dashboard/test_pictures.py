@@ -7,7 +7,7 @@ import pytest
 from labloop.dashboard import DashboardApp
 
 from . import journals
-from .conftest import drive, settled
+from .conftest import drive, settled, still
 
 SIZES = [(80, 24), (160, 48)]
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "dashboard.svg"
@@ -52,7 +52,7 @@ def test_other_screens_at_80x24(watch, snap_compare, tell, keys):
     async def before(pilot):
         await settled(pilot)
         await pilot.press(*keys)
-        await pilot.pause()
+        await still(pilot)
 
     assert snap_compare(watch(tell), terminal_size=(80, 24), run_before=before)
 
@@ -60,14 +60,22 @@ def test_other_screens_at_80x24(watch, snap_compare, tell, keys):
 @pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x48"])
 @pytest.mark.parametrize(
     "keys",
-    [["4"], ["4", "plus"], ["3"], ["2", "o"], ["2", "slash", *"model"]],
-    ids=["timeline", "timeline-10-min", "bench", "trials", "trials-filtered"],
+    [
+        ["4"],
+        ["4", "plus"],
+        ["3"],
+        ["down", "enter", "end"],
+        ["2", "o"],
+        ["2", "slash", *"model"],
+        ["5", "slash", *"measured"],
+    ],
+    ids=["timeline", "timeline-10-min", "bench", "trial", "trials", "trials-filtered", "log-filtered"],
 )
 def test_screens(watch, snap_compare, keys, size):
     async def before(pilot):
         await settled(pilot)
         await pilot.press(*keys)
-        await pilot.pause()
+        await still(pilot)
 
     assert snap_compare(watch(journals.running), terminal_size=size, run_before=before)
 
