@@ -1,7 +1,7 @@
 """The whole log, as far back as this dashboard keeps it."""
 
 from datetime import tzinfo
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -15,8 +15,12 @@ from .widgets import log_cells
 from .words import LogLine
 
 
+# Each line that is written costs half a millisecond: with more at once a letter of the filter is felt to wait.
+MOST: Final = 500
+
+
 class LogPage(Page):
-    """Follows the run while it stands at its end."""
+    """Begins with the newest lines; a filter searches all that the dashboard keeps. Follows the run while it stands at its end."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/"),
@@ -49,9 +53,8 @@ class LogPage(Page):
 
     def _write(self, lines: list[LogLine]) -> None:
         log = self.query_one(RichLog)
-        for line in lines:
-            if not all(word in line.text.lower() for word in self._words):
-                continue
+        fitting = [line for line in lines if all(word in line.text.lower() for word in self._words)]
+        for line in fitting[-MOST:]:
             row = Table.grid(padding=(0, 1))
             row.add_column(no_wrap=True)
             row.add_column(overflow="fold")

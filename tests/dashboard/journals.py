@@ -271,6 +271,14 @@ def asking(folder: Path) -> Story:
     return story
 
 
+def talkative(folder: Path) -> Story:
+    """More lines than the log begins with."""
+    story = Story(folder)
+    story.start()
+    story.say(*(e.NoteTaken(text=f"note {number}", by="ann") for number in range(600)))
+    return story
+
+
 def halted(folder: Path) -> Story:
     """A crash left a pump's act in doubt; nobody can tell whether it happened."""
     story = running(folder, 9, mode="live")

@@ -447,6 +447,20 @@ def test_the_log_is_filtered_and_new_lines_must_fit_too(watch):
     drive(app, script)
 
 
+def test_a_filter_of_the_log_finds_what_lies_far_back(watch):
+    app = watch(journals.talkative)
+
+    async def script(pilot):
+        await pilot.press("5", "home")
+        await pilot.pause()
+        assert "campaign silver-nanoparticles opened" not in screen_text(app)
+        await pilot.press("slash", *"silver")
+        await pilot.pause()
+        assert "campaign silver-nanoparticles opened" in screen_text(app)
+
+    drive(app, script)
+
+
 def test_w_asks_another_process_why_and_shows_what_it_says(watch):
     app = watch(journals.running)
 
