@@ -14,13 +14,12 @@ from .source import Change, RunSource
 from .widgets import log_cells
 from .words import LogLine
 
-
 # Each line that is written costs half a millisecond: with more at once a letter of the filter is felt to wait.
 MOST: Final = 500
 
 
 class LogPage(Page):
-    """Begins with the newest lines; a filter searches all that the dashboard keeps. Follows the run while it stands at its end."""
+    """Begins with the newest lines, and follows the run while it stands at its end; a filter searches all."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/"),
