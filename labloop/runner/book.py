@@ -22,6 +22,10 @@ from .lease import Lease
 BY_HAND: Final = "by hand"
 GUARD: Final = "guard"  # the mode of a lease that the guard took
 NO_END: Final = "the guard began to make the bench safe, and ended without saying how far it came"
+NO_WORD: Final = (
+    "whether the guard made the bench safe, and what it was told then, is not known: the bench's journal has no word "
+    "of it (the guard was killed as well, the power went, or the disk took nothing)"
+)
 
 
 class BenchOwes(LabloopError):
@@ -46,6 +50,8 @@ class BenchState:
     noted: list[tuple[str, e.JournalNoted]] = field(default_factory=list)  # when, and what
     guard_acts: list[tuple[str, e.GuardActed]] = field(default_factory=list)  # when, and what
     guard_began: dict[int, tuple[str, str]] = field(default_factory=dict)  # by epoch: when, for whom; and no end of it
+    unsaid: str = ""  # the mode of the last lease, until it is said how that ended
+    silent: dict[int, tuple[str, str]] = field(default_factory=dict)  # by the epoch that came next: when, after whom
 
     def apply(self, record: e.Record) -> None:
         """Add one fact of the bench."""
@@ -53,16 +59,21 @@ class BenchState:
             self.granted.add(record.event.wish)
         match record.event:
             case e.LeaseTaken(epoch=epoch, run=run, mode=mode):
+                # Somebody took the bench and could write nothing; or a guard may have asked, and could not say so.
+                if epoch > self.epoch + 1 or (self.unsaid in ("live", GUARD) and mode != GUARD):
+                    self.silent[epoch] = record.at, self.had_by
+                self.unsaid = mode
                 self.epoch, self.leased_to, self.had_by = epoch, run, run
                 if run != BY_HAND:  # what an older version let pass: after others nobody can be asked any more
                     self.begun.clear()
                 if mode == GUARD:
                     self.guard_began[epoch] = record.at, run
             case e.LeaseReleased():
-                self.leased_to, self.left_at = "", record.at
+                self.leased_to, self.left_at, self.unsaid = "", record.at, ""
             case e.JournalNoted():
                 self.noted.append((record.at, record.event))
             case e.GuardActed():
+                self.unsaid = ""
                 self.guard_acts.append((record.at, record.event))
                 self.guard_began.pop(record.event.epoch, None)
             case e.StockSet(name=name, amount=amount):
@@ -214,18 +225,24 @@ class BenchBook:
                 self.lease.release()
 
     def guarded(self, run: str, known: int) -> list[e.SafeStateReached]:
-        """What the guard did for ``run`` that it does not know yet; ``known``: the last epoch it knows of."""
-        return [
+        """What the guard did for ``run`` that it does not know yet; ``known``: the last epoch it knows of.
+
+        What it did without a word is told as well, once: who had the bench then may have been told an alarm.
+        """
+        acts = [
             e.SafeStateReached(
                 why=act.why, errors=list(act.errors), by="guard", at=at, epoch=act.epoch, found=dict(act.found)
             )
             for at, act in self.state.guard_acts
-            if act.run == run and act.epoch > known
-        ] + [
-            e.SafeStateReached(why="its runner was gone", errors=[NO_END], by="guard", at=at, epoch=epoch)
-            for epoch, (at, whose) in self.state.guard_began.items()
-            if whose == run and epoch > known
+            if act.run == run
         ]
+        began = [(epoch, at, NO_END) for epoch, (at, whose) in self.state.guard_began.items() if whose == run]
+        silent = [(epoch, at, NO_WORD) for epoch, (at, whose) in self.state.silent.items() if whose == run][-1:]
+        acts += [
+            e.SafeStateReached(why="its runner was gone", errors=[why], by="guard", at=at, epoch=epoch)
+            for epoch, at, why in began + silent
+        ]
+        return sorted((act for act in acts if act.epoch > known), key=lambda act: act.epoch)
 
     def by_hand_since(self, run: str, known: Container[str]) -> list[e.ByHand]:
         """The acts by hand after ``run`` had this bench first, but for those that it knows of."""

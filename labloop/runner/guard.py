@@ -21,7 +21,8 @@ and then goes through, in this order:
 
 Only that somebody else has the bench lets it stand down. A disk that takes nothing (full, read-only, broken) is a
 likely reason for a runner's death and none to leave a heater on: what it does not give of lock, lease and journal is
-done without, and the log says so.
+done without, and the log says so. What it was told then is lost, and the next start knows that it may be (see
+book.guarded).
 
 A run that ends by itself gives its lease back, and the guard ends without an act. SIGINT, SIGHUP, SIGQUIT and SIGTERM
 are not for the guard: it goes when the run goes.

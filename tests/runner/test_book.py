@@ -1,12 +1,14 @@
 """The bench outlives runs: who has it, and what it still owes an answer to."""
 
+from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from labloop.campaign import events as e
-from labloop.runner.book import BenchBook, BenchOwes
+from labloop.runner.book import GUARD, NO_END, NO_WORD, BenchBook, BenchOwes
 from labloop.runner.lease import Lease
 
 QUESTION = {"7.trial.0.0.1": "Was pump.dispense of trial 7 done?"}
@@ -72,3 +74,48 @@ def test_a_bench_that_somebody_else_took_is_not_given_back(tmp_path: Path) -> No
     book.release_lease("runs/a", QUESTION)
     assert book.journal.last_seq == before and book.state.leased_to == "runs/a"
     book.close()
+
+
+def again(folder: Path) -> BenchBook:
+    return BenchBook.open(folder, "bench", lambda: "2026-01-01T00:00:00+00:00")
+
+
+def guard_acts(book: BenchBook, *, says: bool) -> None:
+    epoch = book.state.epoch + 1
+    book.record(e.LeaseTaken(epoch=epoch, run="runs/a", mode=GUARD))
+    if says:
+        book.record(e.GuardActed(epoch=epoch, run="runs/a", why="its runner was gone", found={}, took_s=0.1))
+
+
+def unwritten(folder: Path) -> None:
+    """A guard that takes the lease, and whose journal takes nothing."""
+    lease = Lease.take(folder, "runs/a", "guard")
+    lease.release()
+    lease.close()
+
+
+@pytest.mark.parametrize("mode, meanwhile, errors", [
+    ("live", lambda book, folder: book.release_lease("runs/a", {}), []),
+    ("live", lambda book, folder: guard_acts(book, says=True), [[]]),
+    ("live", lambda book, folder: guard_acts(book, says=False), [[NO_END], [NO_WORD]]),
+    ("live", lambda book, folder: unwritten(folder), [[NO_WORD]]),
+    ("live", lambda book, folder: None, [[NO_WORD]]),  # not even the lease could be written
+    ("simulated", lambda book, folder: None, []),  # no guard stands beside it
+    ("simulated", lambda book, folder: unwritten(folder), [[NO_WORD]]),
+], ids=["given back", "said", "begun", "lease only", "nothing", "no guard", "somebody"])  # fmt: skip
+def test_what_a_guard_may_have_done_without_a_word_is_told_to_its_run(
+    tmp_path: Path, mode: str, meanwhile: Callable[[BenchBook, Path], None], errors: list[list[str]]
+) -> None:
+    with closing(again(tmp_path)) as book:
+        book.take_lease("runs/a", mode, {})
+        assert book.guarded("runs/a", 0) == []
+        meanwhile(book, tmp_path)
+    for known in (0, 0):  # who was killed before it was a fact of the run finds it again, with what came later
+        with closing(again(tmp_path)) as book:
+            book.take_lease("runs/a", mode, {})
+            told = book.guarded("runs/a", known)
+            assert [one.errors for one in told] == errors and book.guarded("runs/b", 0) == []
+            guard_acts(book, says=True) if mode == "live" else book.release_lease("runs/a", {})
+        errors = sorted([*errors, []], key=lambda one: one == []) if mode == "live" else errors
+    with closing(again(tmp_path)) as book:
+        assert book.guarded("runs/a", book.state.epoch) == [], "what is known is not told again"

@@ -18,6 +18,7 @@ from labloop.campaign import state as s
 from labloop.runner import wishes
 from labloop.runner.book import BY_HAND, BenchBook
 from labloop.runner.clock import utc_stamp
+from labloop.runner.lease import Lease
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +181,20 @@ def test_what_somebody_else_was_told_who_had_the_bench_meanwhile(
         book.take_lease(BY_HAND, "simulated", {}, by=BY_HAND)
         assert b"A?R" in pump.receive(b"0VER\r", bench.clock.now_s())
         book.release_lease(BY_HAND, {})
+    asked_about_pump_a(bench, nursery, run)
+
+
+def test_what_a_guard_was_told_that_could_write_down_nothing_of_it(
+    stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
+) -> None:
+    """The lease is written in place; the bench's journal takes nothing."""
+    bench, run = killed_in_the_middle_of_an_act(stage, nursery, request.node.name)
+    lease = Lease.take(run, str(run.resolve()), "guard")
+    assert b"A?R" in bench.bench.devices["pump_a"].receive(b"0VER\r", bench.clock.now_s())
+    lease.release()
+    lease.close()
+    told = "commit bench.db: LeaseTaken"
+    assert bench.run(nursery, {"resume": str(run)}, at=lambda point: point.startswith(told)) == -9
     asked_about_pump_a(bench, nursery, run)
 
 
