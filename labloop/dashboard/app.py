@@ -1,5 +1,6 @@
 """The dashboard: a reader of the journal in a process of its own. Quitting or killing it changes nothing in a run."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -20,6 +21,9 @@ from .source import JOURNAL, RunSource, user, utc_now
 
 # How long the first ctrl+x waits for the second: long enough for cold fingers, too short to be armed by accident.
 ABORT_WITHIN_S: Final = 3.0
+# Facts are kept and hold no cycles: looking for some after every few hundred of them took 40 % of the time that a
+# journal of 200,000 facts needs to open (2.2 s of the processor, 1.3 s with this).
+COLLECT_AFTER: Final = (100_000, 50, 1000)
 
 
 class DashboardApp(App[None]):
@@ -147,6 +151,7 @@ def watch(path: Path | None, read_only: bool = False) -> int:
         return 2
     if path is not None and path.name == JOURNAL:
         path = path.parent
+    gc.set_threshold(*COLLECT_AFTER)
     app = DashboardApp(path, read_only)
     app.run()
     return app.return_code or 0
