@@ -96,14 +96,20 @@ class Opening:
             rejoining.begin(step, stage.steps[step.begun.index].save_as or "", self._policy(step))
 
     async def _settled(self, step: s.StepState) -> e.Fact | None:
-        """What a begun step came to; None: it still runs, and is watched again."""
+        """What a begun step came to; None: it still runs, and is watched again.
+
+        One whose sample was given up meanwhile is stopped instead.
+        """
         begun = step.begun
         action = self.hand.action(begun.instrument, begun.action)
         verdict, ended_s = None, self.hand.clock.now_s()
         if needs_asking(action):
             verdict, ended_s = await self._come_to_rest(step, action)
             if goes_on(action, verdict):
-                return None
+                if not self._given_up(begun):
+                    return None
+                await self.hand.reach.named(begun.instrument, self.hand.stations[begun.instrument].driver.stop)
+                verdict, ended_s = await self.hand.ask(step), self.hand.clock.now_s()
         return settle(
             step, self._policy(step), verdict, round(self.hand.clock.now_s(), 6), ended_s=round(ended_s, 6),
             repeatable=action.repeatable, knows=self.hand.knows,
@@ -117,7 +123,12 @@ class Opening:
         here, *later = self._stages(begun)[begun.stage :]
         return here.start_within_s, later[0].start_within_s if later else None
 
+    def _given_up(self, begun: e.StepStarted) -> bool:
+        return begun.trial is not None and self.memory.state.trials[begun.trial].state == s.ABANDONED
+
     def _policy(self, step: s.StepState) -> str:
+        if self._given_up(step.begun):
+            return "discard"
         stage = self._stages(step.begun)[step.begun.stage]
         return policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
 

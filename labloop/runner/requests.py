@@ -222,7 +222,7 @@ def _veto(state: s.CampaignState, request: e.Requested, t_s: float, alive: bool)
     trial = _trial(state, request.arguments, "veto TRIAL")
     if isinstance(trial, Answer):
         return trial
-    waits = trial.state == s.RUNNING and not alive and all(step.state != s.STARTED for step in trial.steps)
+    waits = trial.state == s.RUNNING and not alive  # what was begun for it is asked after first, or stopped (Opening)
     if trial.state != s.PROPOSED and not waits:
         return _no(
             f"trial {trial.trial} is {trial.state}; only a proposal that has not begun can be vetoed, or a sample that "

@@ -187,7 +187,7 @@ def test_what_was_moved_is_right_as_it_is_only_by_force_and_nobodys_hold() -> No
     assert not any(isinstance(fact, e.MovedAccepted) for fact in only.facts)
 
 
-def test_a_sample_is_vetoed_only_where_nothing_runs_and_nothing_is_in_doubt() -> None:
+def test_a_sample_is_vetoed_only_where_no_runner_lives_and_nothing_is_in_doubt() -> None:
     stands = (
         PROPOSAL,
         e.TrialStarted(trial=1),
@@ -200,7 +200,9 @@ def test_a_sample_is_vetoed_only_where_nothing_runs_and_nothing_is_in_doubt() ->
         e.TrialAbandoned(trial=1, reason="vetoed: spoiled", by="ann", again=True, t_s=2.0)
     ]
     assert not answer(running(*stands), wish("veto", "1"), alive=True, t_s=2.0).accepted
-    assert not answer(running(*stands[:3]), wish("veto", "1"), alive=False, t_s=2.0).accepted, "its act is asked first"
+    assert answer(running(*stands[:3]), wish("veto", "1"), alive=False, t_s=2.0).accepted, (
+        "the start asks after its act"
+    )
     assert not answer(running(*DOUBT), wish("veto", "1"), alive=False, t_s=2.0).accepted
 
 

@@ -282,3 +282,34 @@ def test_an_act_by_hand_on_a_bench_without_a_sample_is_written_down_and_not_aske
     assert reach.run(again={"trials": 1}) == 0
     assert [one.acts for one in reach.facts(e.ByHandSeen)] == [{"h1": "pump_a.dispense by ann"}]
     assert len(reach.facts(e.BudgetExtended)) == 1
+
+
+KEPT = """
+    trial:
+      - pump_a.dispense: {rate: 60 uL/min, time: 1 min}
+      - hotplate.hold: {temperature: 40 degC, tolerance: 2 K, time: 60 min, reach_by: 30 min}
+        if_interrupted: ask
+    cleanup:
+      - waste.withdraw: {rate: 300 uL/min, time: 10 s}
+    budget: {trials: 1}
+"""
+
+
+def test_a_sample_that_was_spoiled_is_cleaned_away_though_a_kept_step_of_it_goes_on(tmp_path: Path) -> None:
+    reach = Reach(tmp_path, f"keep: [hotplate]\n{WATCHED}", KEPT, People(tmp_path, (300.0, wish("abort", by="ann"))))
+    assert reach.run() == 4
+    held = reach.state().trials[1].steps[1]
+    assert held.state == s.STARTED and reach.bench.devices["hotplate"].heats
+    by_hand(tmp_path / "run", "h1")
+    with pytest.raises(SpecError, match=ASKED):
+        reach.run()
+    assert wishes.ask(tmp_path / "run", "veto", ["1"], by="ann", why="I rinsed it").accepted
+    assert reach.run() == 0
+    state = reach.state()
+    first, second = state.trials[1], state.trials[2]
+    ended = first.steps[1]
+    assert (ended.state, ended.fault) == (s.FAILED, "interrupted") and not reach.facts(e.StepRejoined)
+    assert [step.begun.phase for step in first.steps] == ["trial", "trial", "cleanup"] and first.closed
+    assert second.proposal.again_of == 1 and all(step.state == s.FINISHED for step in second.steps)
+    off = [one.at_s for one in reach.ledger("hotplate", "end")]
+    assert off and off[0] < second.started_t_s, "it was stopped before anything else was done"

@@ -184,6 +184,20 @@ def test_what_somebody_else_was_told_who_had_the_bench_meanwhile(
     asked_about_pump_a(bench, nursery, run)
 
 
+def test_a_sample_that_was_vetoed_meanwhile_takes_no_question_away(
+    stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
+) -> None:
+    """How much is gone of the stock is to be known all the same; then it is cleaned away, and made again."""
+    bench, run = killed_in_the_middle_of_an_act(stage, nursery, request.node.name)
+    assert wishes.ask(run, "veto", ["1"], by="ann", why="spilt").accepted
+    asked_about_pump_a(bench, nursery, run)
+    assert wishes.ask(run, "resolve", ["1", "discard"], by="ann", why="spilt").accepted
+    assert bench.run(nursery, {"resume": str(run)}) == 0
+    state = s.fold(records(run))
+    assert (state.trials[1].state, state.trials[1].closed) == (s.ABANDONED, True)
+    assert state.trials[2].settings == state.trials[1].settings and not state.questions
+
+
 def test_what_a_guard_was_told_that_could_write_down_nothing_of_it(
     stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
 ) -> None:
