@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from . import events as e
+from .step_state import STARTED
 
 if TYPE_CHECKING:
     from .state import CampaignState
@@ -18,7 +19,13 @@ def _identified(state: "CampaignState", record: e.Record, fact: e.InstrumentIden
     if heard and heard[-1] is None:
         heard.pop()
     heard.append(fact.first_reply)
-    state.instruments[fact.instrument] = "idle"
+    state.instruments[fact.instrument] = _does(state, fact.instrument)
+
+
+def _does(state: "CampaignState", name: str) -> str:
+    """What an instrument does that answers again: what was begun there and has not ended goes on, as far as known."""
+    begun = (step.begun for step in state.steps.values() if step.state == STARTED)
+    return next((one.action for one in begun if one.instrument == name), "idle")
 
 
 def _asked(state: "CampaignState", record: e.Record, fact: e.InstrumentAsked) -> None:

@@ -23,13 +23,13 @@ from labloop.bench import BenchError, LinkInterrupted
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.constraints import meanings
-from labloop.campaign.errors import LabloopError
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.recipe import PlannedStage
 from labloop.campaign.spec import CampaignSpec
 from labloop.journal import StoreError
 
 from .admission import OutOfStock
+from .beside import Beside
 from .lookout import lookout_of
 from .memory import RunMemory
 from .opening import Opening
@@ -76,6 +76,8 @@ class Loop:
         hand.reach.on_away = self._away
         hand.on_breach = self._breached
         self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
+        rereading = Rereading(hand, memory, self.end)
+        self.beside = Beside(self.lookout, self.watcher, rereading, self.end, self._store_failed)
         memory.on_failed = self._store_failed
 
     @property
@@ -149,11 +151,11 @@ class Loop:
 
     async def run(self) -> int:
         """Recover, set up, fill and wait, tear down; the bench is safe whichever way this returns or raises."""
-        keep = self._keep_looking(), self._keep_watching(), Rereading(self.hand, self.memory, self.end).run()
-        beside = [asyncio.ensure_future(one) for one in keep]
+        self.beside.begin(self.clock.virtual)
         try:
             try:
                 await self._open()
+                self.beside.opened()
                 await self.watcher.begin()
                 await self._phase("setup")
                 await self._repeat()
@@ -176,9 +178,7 @@ class Loop:
                 self._safe_task = self._make_safe(self._why_safe())
             going_on = self.rejoining.all_ended()
             ends = await asyncio.gather(self._safe_task, *self._tasks.values(), going_on, return_exceptions=True)
-            for one in beside:
-                one.cancel()
-            ends += await asyncio.gather(*beside, return_exceptions=True)
+            ends += await self.beside.over()
         self._raise_first(ends)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
@@ -190,26 +190,6 @@ class Loop:
         for end in ends:
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 raise end
-
-    async def _keep_looking(self) -> None:
-        try:
-            if self.clock.virtual:
-                await self.lookout.keep_looking_in_virtual_time()
-            else:
-                await self.lookout.keep_looking()
-        except StoreError as error:
-            self._store_failed(error)
-            raise
-        except LabloopError as error:
-            self.end("lost", str(error), 3)
-            raise
-
-    async def _keep_watching(self) -> None:
-        try:
-            await self.watcher.run()
-        except Exception as error:  # whatever it is: nobody works on a bench that nobody watches
-            self.end("lost", f"the watch over the bench broke down: {type(error).__name__}: {error}", 3)
-            raise
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:
         if self.state.questions or kind == "halt" or (kind == "breach" and code == 6):

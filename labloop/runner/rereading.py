@@ -16,6 +16,7 @@ from typing import Final
 
 from labloop.bench import BenchError, InstrumentFault, LinkInterrupted, Verdict
 from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
 from labloop.campaign.state import FINISHED, PAUSED, RUNNING, StepState
 
 from .memory import RunMemory
@@ -63,14 +64,19 @@ class Rereading:
         return all(does in ("idle", "lost") for does in self._memory.state.instruments.values())
 
     def _free(self) -> list[str]:
-        """The instruments that can be asked: nothing runs there, and their line is there."""
-        does, stations = self._memory.state.instruments, self._hand.stations
-        return [name for name, one in stations.items() if does.get(name) == "idle" and not one.port.lost]
+        """The instruments that can be asked: nothing runs there that we know of, and their line is there."""
+        does, unsettled = self._memory.state.instruments, self._hand.reach.unsettled
+        return [
+            name
+            for name, one in self._hand.stations.items()
+            if does.get(name) == "idle" and not unsettled(name) and not one.port.lost
+        ]
 
     async def _at_rest(self) -> None:
-        begun = len(self._memory.state.steps)
+        state = self._memory.state
+        begun = len(state.steps)
         found, _ = await self._found(self._free())
-        if len(self._memory.state.steps) == begun:  # else it did not rest, and is asked again
+        if state.state == PAUSED and len(state.steps) == begun:  # else it did not rest, and it is asked anew
             self._memory.record(e.SettingsRead(found=found, t_s=self._now()))
 
     async def _resumed(self) -> None:
@@ -114,6 +120,8 @@ class Rereading:
             except InstrumentFault as fault:
                 found[key] = why[key] = str(fault)
                 continue
+            except SpecError:  # its settings were renamed or narrowed since: this code cannot tell
+                continue
             found[key], why[key] = STANDS.get(verdict.state, verdict.state), verdict.why
             amount = verdict.achieved.get(self._hand.action(begun.instrument, begun.action).amount)
             if last and amount is not None:
@@ -128,6 +136,8 @@ class Rereading:
         for step in self._memory.state.steps.values():
             begun = step.begun
             if begun.instrument not in names or step.state != FINISHED:
+                continue
+            if begun.action not in self._hand.stations[begun.instrument].actions:  # gone with the code that knew it
                 continue
             action = self._hand.action(begun.instrument, begun.action)
             acts = standing[begun.instrument]

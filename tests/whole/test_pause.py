@@ -1,17 +1,17 @@
 """A person's pause: how long it may last, who ends it, and what is looked at before anything goes on."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from people import WATCHED, Deed, People, hand, wish
 from reach import Reach
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
-from labloop.journal import inbox, utc_now
+from labloop.journal import utc_now
 from labloop.runner import wishes
 from labloop.runner.book import BY_HAND, BenchBook
 from labloop.runner.rereading import Rereading
@@ -25,30 +25,6 @@ WARM = """
       - pump_b.dispense: {rate: 300 uL/min, time: 1 min}
     budget: {trials: 2}
 """
-WATCHED = "limits: {hotplate: {plate: {max: 100 degC, stale_after: 5 s}}}\n"
-
-
-Deed = Callable[[Path, Any, float], object]  # inbox, the bench's devices by name, lab seconds
-
-
-class People:
-    """What people do, each deed at its time (lab seconds): a wish, or a hand on a device, past labloop."""
-
-    def __init__(self, folder: Path, *deeds: tuple[float, Deed]) -> None:
-        self.inbox, self.deeds = folder / "run" / "requests", sorted(deeds, key=lambda one: one[0])
-
-    def __call__(self, bench: Any, now_s: float) -> None:
-        while self.deeds and now_s >= self.deeds[0][0]:
-            self.deeds.pop(0)[1](self.inbox, bench.devices, now_s)
-
-
-def wish(request: str, *arguments: str, by: str, why: str = "") -> Deed:
-    return lambda box, devices, now_s: inbox.post(box, request, list(arguments), by=by, why=why)
-
-
-def hand(name: str, *said: bytes) -> Deed:
-    """The keys of an instrument do what its commands do."""
-    return lambda box, devices, now_s: [devices[name].receive(data, now_s) for data in said]
 
 
 @pytest.mark.parametrize("lab, campaign", [

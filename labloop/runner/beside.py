@@ -1,0 +1,71 @@
+"""What a run does beside its trials: it looks into its inbox, watches the bench, and reads it again after a pause.
+
+    looking, watching    from the first moment to the last: a start may wait for an instrument for hours
+    rereading            once what an earlier runner left is known: it configures, which may wipe the evidence of that
+
+Each goes on by itself. One that breaks down, by whatever it is, ends the run, which makes the bench safe: nobody works
+on a bench that nobody watches, with a run that nobody can stop, or after a pause that nothing would ever end.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from labloop.campaign.errors import LabloopError
+from labloop.journal import StoreError
+
+from .lookout import Lookout
+from .rereading import Rereading
+from .watching import Ends, Watcher
+
+
+class Beside:
+    """What goes on beside the trials of one run. ``end`` ends the run; ``failed``: how it ends when its store fails."""
+
+    def __init__(
+        self, lookout: Lookout, watcher: Watcher, rereading: Rereading, end: Ends, failed: Callable[[StoreError], None]
+    ) -> None:
+        self._lookout = lookout
+        self._watcher = watcher
+        self._rereading = rereading
+        self._end = end
+        self._failed = failed
+        self._going: list[asyncio.Task[None]] = []
+
+    def begin(self, virtual: bool) -> None:
+        """The run begins. ``virtual``: its time leaps."""
+        look = self._lookout.keep_looking_in_virtual_time if virtual else self._lookout.keep_looking
+        self._go_on("the look into the inbox", self._looking(look()))
+        self._go_on("the watch over the bench", self._watcher.run())
+
+    def opened(self) -> None:
+        """What an earlier runner left is known, and every instrument is configured that is free."""
+        self._go_on("the reading after a pause", self._rereading.run())
+
+    async def over(self) -> list[BaseException | None]:
+        """Let all of it end; what each ended with."""
+        for one in self._going:
+            one.cancel()
+        return list(await asyncio.gather(*self._going, return_exceptions=True))
+
+    def _go_on(self, what: str, going: Coroutine[Any, Any, None]) -> None:
+        self._going.append(asyncio.ensure_future(self._unbroken(what, going)))
+
+    async def _unbroken(self, what: str, going: Coroutine[Any, Any, None]) -> None:
+        try:
+            await going
+        except StoreError as error:
+            self._failed(error)
+            raise
+        except Exception as error:
+            self._end("lost", f"{what} broke down: {type(error).__name__}: {error}", 3)
+            raise
+
+    async def _looking(self, look: Coroutine[Any, Any, None]) -> None:
+        try:
+            await look
+        except StoreError:
+            raise
+        except LabloopError as error:  # the run's lock, or its lease, is somebody else's: that says enough
+            self._end("lost", str(error), 3)
+            raise
