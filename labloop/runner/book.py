@@ -244,15 +244,18 @@ class BenchBook:
         ]
         return sorted((act for act in acts if act.epoch > known), key=lambda act: act.epoch)
 
-    def by_hand_since(self, run: str, known: Container[str]) -> list[e.ByHand]:
-        """The acts by hand after ``run`` had this bench first, but for those that it knows of."""
-        acts: dict[str, e.ByHand] = {}
-        had = False
+    def by_hand_since(self, run: str, known: Container[str]) -> list[tuple[e.ByHand, int]]:
+        """The acts by hand after ``run`` had this bench first, but for those that it knows of.
+
+        Each with how often the run had taken the bench before.
+        """
+        acts: dict[str, tuple[e.ByHand, int]] = {}
+        had = 0
         for record in self.journal.records():
             fact = record.event
-            had = had or (isinstance(fact, e.LeaseTaken) and fact.run == run)
+            had += isinstance(fact, e.LeaseTaken) and fact.run == run and fact.mode != GUARD
             if had and isinstance(fact, e.ByHand) and fact.act not in known:
-                acts[fact.act] = fact
+                acts[fact.act] = fact, acts[fact.act][1] if fact.act in acts else had
         return list(acts.values())
 
     def left(self, name: str) -> e.Amount | None:

@@ -147,7 +147,7 @@ def _run(
         memory.listeners.append(lambda record: planner.send_facts([record]))
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
         memory.book = book
-        first += by_hand(book, folder.name, folder.path, state, by, kept)
+        first += by_hand(book, folder.name, folder.path, journal.records(), state, by, kept)
         try:
             return _drive(
                 stack, folder, spec, lab_spec, facts, started, first, clock, memory, planner, presence, book, guarding,

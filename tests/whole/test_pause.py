@@ -12,7 +12,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.journal import utc_now
-from labloop.runner import wishes
+from labloop.runner import session, wishes
 from labloop.runner.book import BY_HAND, BenchBook
 from labloop.runner.rereading import Rereading
 
@@ -289,3 +289,28 @@ def test_a_sample_that_was_spoiled_is_cleaned_away_though_a_kept_step_of_it_goes
     assert second.proposal.again_of == 1 and all(step.state == s.FINISHED for step in second.steps)
     off = [one.at_s for one in reach.ledger("hotplate", "end")]
     assert off and off[0] < second.started_t_s, "it was stopped before anything else was done"
+
+
+def test_an_act_by_hand_that_lies_before_the_sample_is_not_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that wrote no ByHandSeen left such acts behind; one that came later is asked about, and it alone."""
+    reach = Reach(tmp_path, WATCHED, CLEANED, People(tmp_path, (0.0, wish("stop", by="ann"))))
+    assert reach.run() == 4 and not reach.state().open_trials
+    by_hand(tmp_path / "run", "h1")
+    with monkeypatch.context() as older:
+        older.setattr(session, "by_hand", lambda *_: [])
+        for after_s, standing in ((30.0, [1]), (0.0, [1])):
+            reach.meddle = People(tmp_path, (reach.clock.now_s() + after_s, wish("stop", by="ann")))
+            assert reach.run() == 4 and sorted(reach.state().open_trials) == standing
+    book = BenchBook.open(tmp_path / "run", "lab", utc_now)
+    (only,) = book.by_hand_since(str((tmp_path / "run").resolve()), set())
+    book.close()
+    assert (only[0].act, only[1]) == ("h1", 1)
+    reach.meddle = People(tmp_path, (reach.clock.now_s(), wish("stop", by="ann")))
+    assert reach.run() == 4 and reach.facts(e.ByHandSeen)[0].acts.keys() == {"h1"}
+    by_hand(tmp_path / "run", "h2")
+    with pytest.raises(SpecError, match=r"on its bench: pump_a.dispense by ann; and the sample of trial 1"):
+        reach.run()
+    assert reach.run(again={"as_it_is": True, "why": "it was water"}) == 0
+    assert reach.facts(e.ByHandSeen)[1] == e.ByHandSeen(acts={"h2": "pump_a.dispense by ann"}, why="it was water")
