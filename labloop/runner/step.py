@@ -29,7 +29,7 @@ from labloop.bench import (
 )
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
-from labloop.campaign.flags import array_flag, believed, no_number
+from labloop.campaign.flags import no_number
 from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import StepState
@@ -37,6 +37,7 @@ from labloop.campaign.state import StepState
 from .admission import Admission, Wished
 from .book import BenchBook
 from .clock import Clock
+from .finished import finished
 from .person import DO, PersonHand
 from .questions import Knowledge, question, undone, with_trial
 from .reach import PASSING, Memory, OnLine, Reach, Station, nobody
@@ -111,7 +112,8 @@ class StepHand:
 
         False: no fact says anything of them. It is for whoever walks to look at everything anew, because something has
         changed since they were admitted: a line came back (``returns``: how often it had, when nothing stood in the
-        way of them), which may have taken hours; an interlock holds the run; it is too early again.
+        way of them), which may have taken hours; a person has paused the run, or an interlock holds it; it is too early
+        again.
 
         ``says``: the stage's ``if_interrupted``. After ``not_after_s`` nothing is begun any more: the sample has become
         too old while an instrument was waited for. When one cannot be prepared, none of the others is begun.
@@ -124,7 +126,7 @@ class StepHand:
         before = await all_ended(self._evidence(one) for one in wished)
         await self._look(wished)
         late = self.halt.is_set() or self.clock.now_s() > not_after_s
-        if late or self.memory.state.held or self.returns(wished) != returns:
+        if late or not self.memory.state.may_begin or self.returns(wished) != returns:
             return False
         try:
             permits = [self._permit(one) for one in wished]
@@ -175,6 +177,8 @@ class StepHand:
                 raise
             if start.was_away():  # for hours, maybe: what permitted it is not true any more
                 start.off(f"a line was lost while {name} was set up")
+            if why := self._waits():
+                start.off(why)
             await start.ready()
             await self._begin(begun, action, permit, not_after_s, start)
             await self.watch(begun, action, permit.values, self.clock.now_s(), one.save_as)
@@ -321,18 +325,27 @@ class StepHand:
                     if start.alone:
                         raise NotBegun(f"its line was lost before it began: {error}") from error
                     permit = await self._permit_again(begun)
+                elif start.alone and action.act and (why := self._waits()):  # it has not begun: it said so
+                    raise NotBegun(f"it was tried and did not begin, and now {why}: {error}") from error
 
     async def _permit_again(self, begun: e.StepStarted) -> Permit:
         """A permit for now, and the step set up again, when its line was away. Raises NotBegun."""
         try:
             await self._look([begun])
-            if self.memory.state.held:
-                raise NotBegun(f"its line was lost before it began, and {next(iter(self.memory.state.held))} holds it")
             permit = self.admission.permit_again(begun, begun.trial)
         except SafetyError as error:
             raise NotBegun(f"its line was lost before it began, and now {error}") from error
         await self._prepare(begun, permit)
+        if why := self._waits():
+            raise NotBegun(f"its line was lost before it began, and {why}")
         return permit
+
+    def _waits(self) -> str:
+        """Why nothing may begin now, in words; empty when it may."""
+        state = self.memory.state
+        if state.held:
+            return f"{next(iter(state.held))} holds it"
+        return "" if state.may_begin else "the run is paused"
 
     async def watch(
         self, begun: e.StepStarted, action: Action, resolved: Mapping[str, e.Value], since_s: float, save_as: str
@@ -351,7 +364,9 @@ class StepHand:
             if look.readings:
                 self.admission.see(name, look.readings)
             if look.done:
-                self._finish(begun.step, look, save_as)
+                declared = self.stations[name].declaration
+                fact = finished(begun, look, save_as, action, declared, self.memory.keep, self._now())
+                self.memory.record(fact)
                 return
             if dict(look.kept) != step.kept:
                 self.memory.record(
@@ -361,24 +376,6 @@ class StepHand:
                 raise InstrumentFault(f"{name}.{action.name} had not ended after {limit_s:.0f} s", kind="overdue")
             if await self.clock.wait(self.halt, look.again_in_s):
                 raise _Interrupted
-
-    def _finish(self, step: str, look: Progress, save_as: str) -> None:
-        begun = self.memory.state.steps[step].begun
-        if doubtful := no_number(look.achieved):
-            raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
-        units = {name: one.unit for name, one in self.stations[begun.instrument].declaration.signals.items()}
-        units |= {one.name: one.unit for one in self.action(begun.instrument, begun.action).gives}
-        readings = {key: believed(reading, units.get(key)) for key, reading in look.readings.items()}
-        for key, data in look.arrays.items():
-            sha = self.memory.keep(data)
-            said = look.readings.get(key) or e.Reading(unit=units.get(key, ""))
-            flag = said.flag or array_flag(data)
-            readings[key] = e.Reading(
-                unit=said.unit, blob=sha, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
-            )
-        self.memory.record(
-            e.StepFinished(step=step, achieved=dict(look.achieved), readings=readings, save_as=save_as, t_s=self._now())
-        )
 
     async def _cut_short(self, begun: e.StepStarted, action: Action, start: Start, fault: str, reason: str) -> None:
         """Record what a step came to that ended in a fault, by what its instrument says of it."""

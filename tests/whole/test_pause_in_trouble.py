@@ -10,12 +10,15 @@ from people import WATCHED, Deed, People, wish
 from reach import Reach
 
 from drivers.new_era import NE1000
+from labloop.bench import LinkTimeout
 from labloop.bench.lab import Station
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.journal import inbox
 from labloop.runner.lookout import Lookout
 from labloop.runner.loop import Loop
 from labloop.runner.rereading import Rereading
+from labloop.runner.step import StepHand
 
 PUMPS = "serial:///dev/pumps?baud=19200"
 PATIENT = f"{WATCHED}on_lost: {{retry_for: 1 min}}\n"
@@ -181,3 +184,82 @@ def test_nothing_is_set_up_while_a_start_still_waits_for_what_runs(
     ends = next(n for n, one in enumerate(facts) if isinstance(one, e.StepFinished))
     assert min(n for n, one in enumerate(facts) if isinstance(one, e.InstrumentConfigured | e.SettingsRead)) > ends
     assert [one.amount for one in reach.ledger("pump_a")] == pytest.approx([600.0], abs=0.1)
+
+
+# --- a step that is about to begin ----------------------------------------------------------------------------------
+
+SLOW = {"looked at": (StepHand, "_look"), "set up": (StepHand, "_prepare")}
+
+
+@pytest.mark.parametrize("what", SLOW)
+def test_nothing_begins_after_a_pause_was_granted(
+    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, name = SLOW[what]
+    real = getattr(of, name)
+
+    async def slowly(*args: Any) -> Any:
+        await asyncio.sleep(10.0)
+        return await real(*args)
+
+    monkeypatch.setattr(of, name, slowly)
+    people = People(tmp_path, (1.0, wish("pause", by="ann")), (300.0, wish("resume", by="ann")))
+    reach = Reach(tmp_path, WATCHED, TWO, people)
+    assert reach.run() == 0
+    assert reach.facts(e.RequestAnswered)[0].accepted
+    assert reach.ledger("pump_b", "begin")[0].at_s > 300.0
+    assert [one.amount for one in reach.ledger("pump_b")] == pytest.approx([300.0], abs=0.1)
+
+
+def begins_badly(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """What begins a trial's step on pump_b is lost on the wire so many times; at the first, ann asks for a pause."""
+    real, lost = Station.begin, [0]
+
+    def begin(self: Station, permit: Any, act: str) -> None:
+        if self.name == "pump_b" and "/1.trial" in act and lost[0] < times:
+            lost[0] += 1
+            if lost[0] == 1:
+                inbox.post(tmp_path / "run" / "requests", "pause", [], by="ann", why="")
+                meanwhile()
+            raise LinkTimeout("pump_b: nothing came")
+        real(self, permit, act)
+
+    monkeypatch.setattr(Station, "begin", begin)
+
+
+def begun_s(reach: Reach) -> list[float]:
+    return [one.at_s for one in reach.ledger("pump_b", "begin")]
+
+
+def test_what_did_not_begin_before_a_pause_begins_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins_badly(monkeypatch, tmp_path, 3)
+    reach = Reach(tmp_path, WATCHED, TWO, People(tmp_path, (300.0, wish("resume", by="ann"))))
+    assert reach.run() == 0
+    assert [at_s > 300.0 for at_s in begun_s(reach)] == [True]
+    (failed,) = reach.facts(e.StepFailed)
+    assert failed.fault == "not_done" and "did not begin, and now the run is paused" in failed.reason
+
+
+def test_what_was_to_begin_with_another_does_not_begin_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = """
+    setup: [pump_b.dispense: {rate: 60 uL/min, time: 60 s}]
+    trial:
+      - together: [hotplate.stir: {speed: 300 rpm}, pump_b.dispense: {rate: 300 uL/min, time: 1 min}]
+        if_interrupted: again
+    budget: {trials: 1}
+    """
+
+    def away() -> None:
+        assert reach.bench is not None and reach.clock is not None
+        reach.bench.lines[PUMPS].unplugged_until_s = reach.clock.now_s() + 20.0
+
+    begins_badly(monkeypatch, tmp_path, 1, away)
+    reach = Reach(tmp_path, PATIENT, both, People(tmp_path, (300.0, wish("resume", by="ann"))))
+    assert reach.run() == 0
+    assert [at_s > 300.0 for at_s in begun_s(reach)] == [False, True], "that of the setup, and that of the trial"
+    (failed,) = reach.facts(e.StepFailed)
+    assert failed.fault == "not_done" and "its line was lost before it began, and the run is paused" in failed.reason

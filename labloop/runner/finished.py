@@ -1,0 +1,29 @@
+"""What a step that came to its end gave, as a fact: every number with its unit and what is wrong with it."""
+
+from collections.abc import Callable
+
+from labloop.bench import Action, Declaration, InstrumentFault, Progress
+from labloop.campaign import events as e
+from labloop.campaign.flags import array_flag, believed, no_number
+
+
+def finished(
+    begun: e.StepStarted, look: Progress, save_as: str, action: Action, declared: Declaration,
+    keep: Callable[[bytes], str], t_s: float,
+) -> e.StepFinished:  # fmt: skip
+    """``keep``: what keeps an array's data, by a name. Raises InstrumentFault for an amount that is no number."""
+    if doubtful := no_number(look.achieved):
+        raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
+    units = {name: one.unit for name, one in declared.signals.items()}
+    units |= {one.name: one.unit for one in action.gives}
+    readings = {key: believed(reading, units.get(key)) for key, reading in look.readings.items()}
+    for key, data in look.arrays.items():
+        name = keep(data)
+        said = look.readings.get(key) or e.Reading(unit=units.get(key, ""))
+        flag = said.flag or array_flag(data)
+        readings[key] = e.Reading(
+            unit=said.unit, blob=name, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
+        )
+    return e.StepFinished(
+        step=begun.step, achieved=dict(look.achieved), readings=readings, save_as=save_as, t_s=t_s
+    )  # fmt: skip
