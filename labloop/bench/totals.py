@@ -2,14 +2,17 @@
 
 An act counts in full from the moment it is begun until its end tells what it really moved; where its end tells nothing,
 in full for good. So a total is never less than what is there. Facts of the bench keep it: ActCounted for every act of
-a run that ended, ByHand for a person's, TotalSet for what a person says is there now.
+a run that ended, ByHand for a person's, TotalSet for what a person says is there now. An act by hand whose settings its
+driver knows no more (one was renamed since), and of which nobody knows how much it moved, makes a total full.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
 from labloop.campaign.text import quantity
 from labloop.campaign.units import convert
 
@@ -20,6 +23,7 @@ from .settings import resolve
 
 # Rounding of sums must not refuse the last drop.
 SLACK = 1e-9
+UNKNOWN: Final = e.Amount(math.inf)  # more than anybody can say; it is never written down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,7 @@ class Totals:
             # What nobody knows the end of has brought all of it, and taken nothing away.
             unknown = fact.asked if name in rule.of else None
             change = _change(rule, name, fact.amount if fact.amount is not None else unknown)
-            self.held[rule.name] = max(0.0, self.held[rule.name] + change)
+            self.held[rule.name] = _full(rule, self.held[rule.name], max(0.0, self.held[rule.name] + change))
 
     def apply(self, fact: Any) -> None:
         """Add one fact of the bench's journal."""
@@ -90,21 +94,34 @@ class Totals:
                 self._by_hand.clear()
             case e.ByHand(done=False, failed=""):
                 self._by_hand.add(fact.act)
-                self.begin(fact.act, fact.instrument, fact.action, fact.settings)
+                try:
+                    self.begin(fact.act, fact.instrument, fact.action, fact.settings)
+                except SpecError:
+                    self._open[fact.act] = Counted(name=(fact.instrument, fact.action), amount=UNKNOWN)
             case e.ByHand() if self.concerns(fact.instrument, fact.action):
-                self.end(self.counting(fact.act, fact, fact.achieved, done=fact.done))
+                try:
+                    counted = self.counting(fact.act, fact, fact.achieved, done=fact.done)
+                except SpecError:
+                    counted = e.ActCounted(
+                        act=fact.act, instrument=fact.instrument, action=fact.action, done=fact.done, asked=UNKNOWN,
+                        amount=self._told(fact, fact.achieved),
+                    )  # fmt: skip
+                self.end(counted)
 
     def counting(self, act: str, begun: Any, achieved: Mapping[str, e.Amount], *, done: bool) -> e.ActCounted:
         """The fact that counts an act (``begun``: its StepStarted or ByHand) which is over."""
-        action = self._action(begun.instrument, begun.action)
-        amount = None
-        if action is not None and action.amount:
-            # A person who says "done, 0.14 mL" names no achieved value: it is the act's amount.
-            amount = achieved.get(action.amount, achieved.get("amount"))
+        amount = self._told(begun, achieved)
         asked = self.expected(begun.instrument, begun.action, begun.settings)
         return e.ActCounted(
             act=act, instrument=begun.instrument, action=begun.action, amount=amount, asked=asked, done=done
         )
+
+    def _told(self, begun: Any, achieved: Mapping[str, e.Amount]) -> e.Amount | None:
+        action = self._action(begun.instrument, begun.action)
+        if action is None or not action.amount:
+            return None
+        # A person who says "done, 0.14 mL" names no achieved value: it is the act's amount.
+        return achieved.get(action.amount, achieved.get("amount"))
 
     def expected(self, instrument: str, action: str, settings: Mapping[str, e.Amount]) -> e.Amount | None:
         """What an act with these settings moves, when all goes well."""
@@ -131,6 +148,7 @@ class Totals:
             held = self.held[rule.name] + sum(
                 max(0.0, _change(rule, one.name, one.amount)) for one in self._open.values()
             )
+            held = _full(rule, self.held[rule.name], held)
             if held + more > rule.most * (1.0 + SLACK):
                 return (
                     f"{rule.name} holds {quantity(held, rule.unit)}, {quantity(more, rule.unit)} would come to it, and "
@@ -143,11 +161,18 @@ class Totals:
         return declared.actions.get(action) if declared is not None else None
 
 
+def _full(rule: TotalRule, before: float, held: float) -> float:
+    """What stands there, where an act of an amount that nobody knows makes it full."""
+    return held if math.isfinite(held) else max(before, rule.most)
+
+
 def _change(rule: TotalRule, name: ActName, amount: e.Amount | None) -> float:
     """By how much an act changes a total, in its unit."""
     sign = 1.0 if name in rule.of else -1.0 if name in rule.less else 0.0
     if sign == 0.0 or amount is None:
         return 0.0
+    if amount is UNKNOWN:
+        return sign * math.inf
     return sign * convert(float(amount.value), amount.unit, rule.unit)
 
 

@@ -21,6 +21,10 @@ from .lease import Lease
 # Who holds the bench when nobody's run does.
 BY_HAND: Final = "by hand"
 GUARD: Final = "guard"  # the mode of a lease that the guard took
+DEAD: Final = (
+    "If {0} never answers again, take it and what names it out of LAB, and ask once more: the act then counts in full, "
+    "and its stock, if it has one, as used up until `labloop request RUN refill {0} AMOUNT` says what it holds"
+)
 NO_END: Final = "the guard began to make the bench safe, and ended without saying how far it came"
 NO_WORD: Final = (
     "whether the guard made the bench safe, and what it was told then, is not known: the bench's journal has no word "
@@ -180,7 +184,7 @@ class BenchBook:
             raise BenchOwes(
                 f"{left.instrument}.{left.action}, begun by hand ({left.by}), ended without a word, and nobody has"
                 " asked what became of it. `labloop instruments LAB --live` asks. What still runs then ends by itself"
-                " (ask again), or is stopped by the next act by hand."
+                f" (ask again), or is stopped by the next act by hand. {DEAD.format(left.instrument)}."
             )
         others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
         if others and not looks:
@@ -276,8 +280,14 @@ class BenchBook:
 
     def draw(self, name: str, amount: e.Amount, act: str) -> None:
         """Count down what an act really took, once for each act."""
-        if self.left(name) is not None and act not in self.state.drawn and float(amount.value) > 0:
-            self.record(e.StockDrawn(name=name, amount=amount, act=act))
+        if facts := self.drawing(name, amount, act):
+            self.record(*facts)
+
+    def drawing(self, name: str, amount: e.Amount, act: str) -> list[e.StockDrawn]:
+        """The fact that an act took so much; none, where it is counted already, or nobody keeps count."""
+        if self.left(name) is None or act in self.state.drawn or float(amount.value) <= 0:
+            return []
+        return [e.StockDrawn(name=name, amount=amount, act=act)]
 
     def close(self) -> None:
         """Let go of the bench."""

@@ -30,7 +30,7 @@ from labloop.simulation.bench import SimulatedBench
 
 from .admission import Admission, OutOfStock
 from .benches import simulation_plan
-from .book import BY_HAND, BenchBook
+from .book import BY_HAND, DEAD, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
 from .hand_act import HandAct
 from .hand_watch import LOOK_S, HandWatch
@@ -98,7 +98,9 @@ def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
         ended = take_up(bench.lab, book, looks=True)
         left = {fact.instrument: f"{_whose(fact)}: {fact.failed or 'done'}" for fact in ended}
         for fact in book.state.begun.values():
-            left[fact.instrument] = f"{_whose(fact)}: it still runs, or does not say what became of it"
+            left[fact.instrument] = (
+                f"{_whose(fact)}: it still runs, or does not say what became of it. {DEAD.format(fact.instrument)}"
+            )
         answers = [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
         for open_yet in book.state.begun.keys() & bench.lab.instruments.keys():
             if said := bench.lab.instruments[open_yet].driver.alarm:  # told to us, and whoever ends it must know

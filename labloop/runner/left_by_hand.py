@@ -17,6 +17,7 @@ from labloop.bench.lab import Lab, Station
 from labloop.bench.settings import resolve
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
 
 from .book import BenchBook
 
@@ -45,17 +46,33 @@ def take_up(lab: Lab, book: BenchBook, *, looks: bool = False) -> list[e.ByHand]
 
 
 def finish(lab: Lab, book: BenchBook, ended: e.ByHand) -> None:
-    """Write down how an act ended, and what it took out of its stock: all of it, where nobody knows how much."""
-    book.record(ended)
-    held, station = book.left(ended.instrument), lab.instruments.get(ended.instrument)
+    """Write down how an act ended, and with it what it took out of its stock: all of it, where nobody knows how much.
+
+    Where its driver does not know its settings any more, or the lab file has it no more, its stock counts as used up
+    until somebody says what it holds.
+    """
+    name, held = ended.instrument, book.left(ended.instrument)
+    station = lab.instruments.get(name)
     action = station.actions.get(ended.action) if station is not None else None
-    if held is None or station is None or action is None or not (action.act and action.amount):
-        return
-    achieved: Mapping[str, e.Amount] = ended.achieved
-    if action.amount not in achieved:
-        achieved = station.declaration.expected(ended.action, resolve(action, ended.settings)).achieved
-    if (taken := drawn(action, achieved, held.unit)) is not None:
-        book.draw(ended.instrument, taken, ended.act)
+    taken: e.Amount | None = None
+    if station is None or action is None:
+        taken = held
+    elif held is not None and action.act and action.amount:
+        try:
+            taken = drawn(action, _achieved(station, ended), held.unit)
+        except SpecError:
+            taken = None if action.fills else held
+    book.record(ended, *(book.drawing(name, taken, ended.act) if taken is not None else []))
+
+
+def _achieved(station: Station, ended: e.ByHand) -> Mapping[str, e.Amount]:
+    action = station.actions[ended.action]
+    if action.amount in ended.achieved:
+        return ended.achieved
+    achieved: Mapping[str, e.Amount] = station.declaration.expected(
+        ended.action, resolve(action, ended.settings)
+    ).achieved
+    return achieved
 
 
 def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
@@ -72,7 +89,12 @@ def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
     )  # fmt: skip
     for said in book.state.heard[fact.instrument]:
         station.driver.overheard(said)
-    verdict = _asked(station, fact)
+    try:
+        verdict = _asked(station, fact)
+    except SpecError as error:  # a setting was renamed since, say: nobody can ask about it any more
+        verdict = Verdict(state="cannot_tell", why=f"its driver does not know what it was: {error}")
+        if not looks:
+            _call(station, station.driver.stop)
     if verdict.state == "running" and not looks:
         _call(station, station.driver.stop)
         verdict = _asked(station, fact)

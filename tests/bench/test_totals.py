@@ -116,6 +116,19 @@ def test_acts_by_hand_count_and_one_that_never_ended_does_in_full(totals):
     assert held(totals) == 30.0 and room(totals, 100.0, "b"), "a person has looked: what broke off is in it"
 
 
+def test_an_act_by_hand_whose_settings_its_driver_knows_no_more_makes_a_total_full_unless_its_end_is_known(totals):
+    renamed = {"quantity": Amount(100.0, "uL")}
+    hand = e.ByHand(act="hand-1", instrument="a", action="push", settings=renamed)
+    totals.apply(hand)
+    assert held(totals) == 0.0 and not room(totals, 1.0, "b")
+    totals.apply(e.ByHand(act="hand-1", instrument="a", action="push", settings=renamed, achieved=ul(10.0), done=True))
+    assert held(totals) == 10.0 and room(totals, 100.0, "b")
+    totals.apply(e.ByHand(act="hand-2", instrument="a", action="push", settings=renamed, failed="cannot_tell"))
+    assert not room(totals, 1.0, "b") and held(totals) == 200.0
+    totals.apply(e.TotalSet(name="vessel", amount=Amount(0.03, "mL")))
+    assert held(totals) == 30.0 and room(totals, 100.0, "b")
+
+
 def test_a_person_names_an_amount(totals):
     begun = e.StepStarted(step="1", phase="trial", stage=0, index=0, instrument="a", action="push", settings=ul(50.0))
     assert totals.counting("1", begun, {"amount": Amount(0.02, "mL")}, done=True).amount == Amount(0.02, "mL")

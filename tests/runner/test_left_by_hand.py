@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from labloop.bench import Envelope, InProcessLink, LinkError, Port
@@ -217,7 +218,8 @@ def test_an_alarm_that_was_told_to_who_only_looked_is_passed_on(room: Room, monk
     read = driver.read
     monkeypatch.setattr(driver, "read", lambda: (room.power_cut(), read())[1])
     (answer,) = by_hand.ask_all(bench)
-    assert "still runs" in answer.left and answer.readings["infused"].value == 0.0
+    assert "still runs" in answer.left and "If pump never answers again, take it" in answer.left
+    assert answer.readings["infused"].value == 0.0
     (ended,) = take_up(room.comes().lab, room.book)
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED)
 
@@ -237,12 +239,52 @@ def _killed() -> None:
     raise KeyboardInterrupt
 
 
-def test_an_instrument_that_the_lab_file_has_no_more_counts_in_full(room: Room) -> None:
+@pytest.mark.parametrize("looks", [True, False], ids=["looks", "acts"])
+def test_an_act_whose_settings_its_driver_knows_no_more_uses_its_stock_up(room: Room, looks: bool) -> None:
+    """Its setting was renamed between its begin and the question: the end and what is drawn are one commit."""
+    room.dispense(60.0)
+    (begun,) = room.book.state.begun.values()
+    renamed = msgspec.structs.replace(begun, settings={"rate": SETTINGS["rate"], "amount": SETTINGS["volume"]})
+    room.book.record(renamed)
+    lab = room.comes(looks=looks).lab
+    (ended,) = take_up(lab, room.book, looks=looks)
+    assert ended.failed.startswith("cannot_tell: ") and "no setting 'amount'" in ended.failed
+    assert room.book.left("pump") == e.Amount(0.0, "mL") and not room.book.state.begun
+    assert room.runs(lab) is looks, "who acts has stopped it"
+    envelope = Envelope(room.spec, None, declare(room.spec))
+    totals = Admission(envelope, room.clock, room.book).totals
+    assert totals.held == {"totals.waste": 5.0}, "and its vessel is full until somebody says what is in it"
+    assert "totals.waste holds 5 mL" in totals.missing([("pump", "dispense", SETTINGS)])
+    last, before = list(room.book.journal.records())[-1].event, list(room.book.journal.records())[-2].event
+    assert isinstance(last, e.StockDrawn) and before == ended
+    room.book.take_lease("runs/a", "live", {})
+
+
+def test_what_was_drawn_is_known_before_the_end_is_written_down(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.dispense(150.0)
+    lab = room.comes().lab
+    monkeypatch.setattr("labloop.runner.left_by_hand.drawn", lambda *_: _killed())
+    with pytest.raises(KeyboardInterrupt):
+        take_up(lab, room.book)
+    monkeypatch.undo()
+    assert list(room.book.state.begun) == ["pump"], "it is asked after again"
+    take_up(room.comes().lab, room.book)
+    assert room.drawn == pytest.approx(ASKED, abs=1.0)
+
+
+def test_an_instrument_that_never_answers_again_is_taken_out_of_the_lab_file_and_counts_in_full(room: Room) -> None:
     room.dispense(60.0)
     bench = room.comes()
+    with pytest.raises(BenchOwes, match="If pump never answers again, take it and what names it out of LAB"):
+        room.book.take_lease("runs/a", "live", {})
     bench.lab.instruments.pop("pump")
     (ended,) = take_up(bench.lab, room.book)
     assert ended.failed == "cannot_tell: its command was killed meanwhile; the lab file has it no more"
+    assert room.book.left("pump") == e.Amount(0.0, "mL"), "nobody knows what is left of its stock"
+    room.book.take_lease(BY_HAND, "live", {})
+    assert room.comes() and Admission(
+        Envelope(room.spec, None, declare(room.spec)), room.clock, room.book
+    ).totals.held == {"totals.waste": pytest.approx(0.2)}, "put back, it counts in full"
     room.book.take_lease("runs/a", "live", {})
 
 
