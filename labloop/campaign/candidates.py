@@ -8,7 +8,7 @@ from .events import Value
 from .models import did_you_mean
 from .parameters import Parameter
 from .ranges import Range
-from .tables import plain_value
+from .tables import is_empty, plain_value
 
 _MOST_ROWS_NAMED = 3  # enough to see what is wrong with a table of a million rows
 
@@ -26,10 +26,9 @@ def candidate_rows(
             raise SpecError(f"row {number} has no column {missing[0]}. {way_out}")
         settings: dict[str, Value] = {}
         for name, parameter in parameters.items():
-            raw = row.get(name)
-            if name not in row or (parameter.active_when is not None and raw in (None, "")):
+            value = plain_value(row.get(name))
+            if parameter.active_when is not None and is_empty(value):
                 continue
-            value = plain_value(raw)
             fault = _row_fault(parameter, value)
             if fault:
                 wrong.append(f"row {number}: {name}: {fault}")

@@ -4,6 +4,7 @@ Each check adds faults (path, sentence, whether about the key). What was cut out
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from . import constraints
@@ -17,11 +18,13 @@ from .models import did_you_mean
 from .outcomes import OutcomeSpec
 from .parameters import Mixture, Parameter
 from .reading import Document, Path_
+from .space import Space
 from .steps import Stage, Step, Text, expression_fault, steps_of, text_fault
 from .units import quote, same_dimension
 
 # No model learns so many from the trials of a lab, and the corners of the space take seconds to find beyond it.
 MOST_NAMES = 200
+ROWS_NAMED = 3  # enough to see what is wrong with a table of a million rows
 
 
 def check(spec: CampaignSpec, broken: Broken, document: Document) -> list[Fault]:
@@ -39,7 +42,18 @@ def check(spec: CampaignSpec, broken: Broken, document: Document) -> list[Fault]
     faults += _every(spec, names, broken)
     faults += _cost(spec, names, broken)
     faults += constraints.check(spec, names, broken, faults)
-    return faults
+    return faults or list(_rows(spec))
+
+
+def _rows(spec: CampaignSpec) -> Iterator[Fault]:
+    """Rows of the candidates hold a value of what counts in them, and of nothing else."""
+    space = Space(spec)
+    if spec.candidates is None or all(one.active_when is None for one in space.parameters.values()):
+        return
+    wrong = ((number, space.presence_faults(row)) for number, row in enumerate(spec.candidates.rows, start=1))
+    found = list(islice((f"row {number}: {faults[0]}" for number, faults in wrong if faults), ROWS_NAMED))
+    if found:
+        yield ("candidates",), f"{'; '.join(found)}. Fill in what counts, and leave the other cells empty", False
 
 
 def _required(spec: CampaignSpec, broken: Broken, document: Document) -> Iterator[Fault]:
@@ -140,6 +154,11 @@ def _cost(spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Bro
             yield ("budget", "cost"), "needs to know what a trial costs. Write cost: 2 + 0.1 * $x, or cost: 1", False
         return
     fault = expression_fault(spec.cost, names)
+    for name in sorted(spec.cost.names):
+        parameter = names.get(name)
+        if fault is None and parameter is not None and parameter.active_when is not None:
+            fault = f"{name} has no value where `{parameter.active_when}` does not hold, and every trial has a cost"
+            fault += ". Write the cost without it"
     if fault:
         yield ("cost",), fault, False
 

@@ -15,11 +15,11 @@ from typing import Any
 from .constraints import meanings
 from .errors import SpecError
 from .events import Amount, Value
-from .formula import Expression, condition_of
+from .formula import Expression
 from .grammar import CampaignSpec
 from .polytope import Polytope
 from .ranges import Range
-from .recipe import amount
+from .recipe import amount, holds
 from .space import Settings, Space
 from .steps import Setting, Stage, Step, Text
 from .units import convert
@@ -159,7 +159,7 @@ def _over(
     for settings in points:
         values = meanings(settings, space.parameters)
         try:
-            if stage.when is not None and not condition_of(stage.when, values):
+            if stage.when is not None and not holds(stage.when, values, space.parameters):
                 continue
             found = amount(setting, values)
         except SpecError as error:

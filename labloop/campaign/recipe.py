@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .analysis import ANALYSES, SavedReading, Wanted, bounded, number_of, read_target
@@ -49,7 +49,8 @@ def stages(spec: CampaignSpec, phase: str, settings: Mapping[str, Value]) -> tup
 
 def plan(spec: CampaignSpec, written: Sequence[Stage], settings: Mapping[str, Value]) -> tuple[PlannedStage, ...]:
     """Work out stages; those whose ``when`` does not hold are left out."""
-    values = meanings(settings, flat_parameters(spec.parameters))
+    parameters = flat_parameters(spec.parameters)
+    values = meanings(settings, parameters)
     return tuple(
         PlannedStage(
             steps=tuple(_planned(spec, step, values) for step in stage.steps),
@@ -57,8 +58,13 @@ def plan(spec: CampaignSpec, written: Sequence[Stage], settings: Mapping[str, Va
             start_within_s=stage.start_within_s,
         )
         for stage in written
-        if stage.when is None or condition_of(stage.when, values)
+        if stage.when is None or holds(stage.when, values, parameters)
     )
+
+
+def holds(when: Expression, values: Mapping[str, Meaning], parameters: Container[str]) -> bool:
+    """Whether a condition holds for settings; one that names a parameter without a value there does not."""
+    return all(name in values for name in when.names if name in parameters) and condition_of(when, values)
 
 
 def _planned(spec: CampaignSpec, step: Step, values: Mapping[str, Meaning]) -> PlannedStep:

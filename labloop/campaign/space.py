@@ -84,6 +84,15 @@ class Space:
                 found.append(name)
         return found
 
+    def presence_faults(self, settings: Mapping[str, Value]) -> list[str]:
+        """Which parameters under a condition have no value and should, or have one and should not."""
+        active = self.active(settings)
+        return [
+            f"{name} has a value, and is not active here ({self.parameters[name].active_when})"
+            for name in settings
+            if name in self.parameters and name not in active
+        ] + [f"{name} has no value" for name in active if name not in settings]
+
     def kept(self, settings: Mapping[str, Value]) -> Settings:
         """The settings without those of parameters that are not active, nor of what hangs on these in turn."""
         left = dict(settings)
@@ -98,13 +107,9 @@ class Space:
             for name in settings
             if name not in self.parameters
         ]
-        active = self.active(settings)
+        broken += self.presence_faults(settings)
         for name in self.names:
-            if name in settings and name not in active:
-                broken.append(f"{name} has a value, and is not active here ({self.parameters[name].active_when})")
-            elif name not in settings and name in active:
-                broken.append(f"{name} has no value")
-            elif name in settings:
+            if name in settings:
                 fault = self.parameters[name].fault(settings[name])
                 if fault:
                     broken.append(f"{name}: {fault}")

@@ -86,6 +86,11 @@ def rows_of(raw: Any) -> list[Mapping[str, Any]]:
     return raw
 
 
+def is_empty(raw: Any) -> bool:
+    """Whether a cell holds nothing: no value, no text, and what pandas has there (NaN)."""
+    return raw is None or raw == "" or (isinstance(raw, float) and math.isnan(raw))
+
+
 def plain_value(raw: Any) -> Any:
     """Take a number out of its numpy box."""
     return raw.item() if hasattr(raw, "item") and not isinstance(raw, (str, int, float)) else raw

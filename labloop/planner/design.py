@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import null_space
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.stats import qmc
 
 from .encoding import Array, Encoding
@@ -42,14 +42,14 @@ def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial
     wanted = trial - 1
     for index, point in enumerate(_sequence(encoding, method, seed, initial)):
         if index == wanted:
-            if not encoding.is_discrete or not _is_among(point, taken):
+            if not (encoding.is_fixed(point[None, :])[0] and _is_among(point, taken)):
                 return point
             break
     if encoding.size <= 20_000:
         left = free_grid(encoding, taken)
         return np.asarray(left[np.random.default_rng([seed, trial]).integers(len(left))])
     for tried, point in enumerate(_sequence(encoding, "random", _mix(seed, trial), initial)):
-        if not _is_among(point, taken):
+        if not (encoding.is_fixed(point[None, :])[0] and _is_among(point, taken)):
             return point
         if tried > 10 * BLOCK:
             break
@@ -103,7 +103,7 @@ def is_open(encoding: Encoding, point: Array, taken: Array) -> bool:
     """Whether a point keeps all constraints, and may still be proposed."""
     inside = bool(encoding.is_inside(point[None, :])[0])
     allowed = inside and (encoding.allowed is None or encoding.allowed(encoding.decode(point)))
-    return allowed and not (encoding.is_discrete and _is_among(point, taken))
+    return allowed and not (encoding.is_fixed(point[None, :])[0] and _is_among(point, taken))
 
 
 def _is_among(point: Array, points: Array) -> bool:
@@ -208,13 +208,12 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
     if not presence.sparse and not presence.held:
         return hit_and_run(encoding, POOL, generator)
     walked: list[Array] = []
-    for _ in range(4 * WALKS):
+    for tried in range(3 * WALKS):
         low, high = np.zeros(encoding.dimension), np.ones(encoding.dimension)
-        for mixture in presence.sparse:
-            few, many = mixture.sizes
-            columns = np.array(mixture.columns)
-            there = generator.choice(columns, generator.integers(few, many + 1), replace=False)
-            high[columns], high[there], low[there] = 0.0, 1.0, mixture.least
+        # Where components drawn blindly do not go together, they are drawn among those that do.
+        drawn = _supports(encoding, generator) if tried < 2 * WALKS else _together(encoding, generator)
+        for mixture, there in zip(presence.sparse, drawn, strict=True):
+            high[list(mixture.columns)], high[there], low[there] = 0.0, 1.0, mixture.least
         for column, value in presence.held:
             if encoding.columns[column].kind != "label":
                 low[column] = high[column] = value
@@ -222,11 +221,68 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
             walked.append(hit_and_run(encoding, POOL // WALKS, generator, low, high))
         except NothingLeftError:
             continue  # no point has just these components
-        if len(walked) == WALKS:
+        if len(walked) == WALKS or (walked and tried >= 2 * WALKS and len(walked) >= WALKS // 2):
             break
     if not walked:
         raise NothingLeftError("no settings keep all the linear constraints with so few components: loosen one of them")
     return np.concatenate(walked)
+
+
+def _supports(encoding: Encoding, generator: np.random.Generator) -> list[NDArray[np.intp]]:
+    """What is in each sparse mixture, by chance."""
+    found = []
+    for mixture in encoding.presence.sparse:
+        few, many = mixture.sizes
+        size = generator.integers(few, many + 1)
+        found.append(generator.choice(np.array(mixture.columns), size, replace=False))
+    return found
+
+
+def _together(encoding: Encoding, generator: np.random.Generator) -> list[NDArray[np.intp]]:
+    """The same among what the linear constraints allow, by a mixed-integer program with random wishes.
+
+    Raises NothingLeftError when nothing is allowed.
+    """
+    a, b = encoding.halfspaces()
+    e, f = encoding.equalities()
+    d, sparse = encoding.dimension, encoding.presence.sparse
+    parts = [column for mixture in sparse for column in mixture.columns]
+    z = d + np.arange(len(parts))  # whether each component is there, behind the coordinates
+    rows, least, most = [], [], []
+
+    def say(coefficients: dict[int, float], low: float, high: float) -> None:
+        row = np.zeros(d + len(parts))
+        row[list(coefficients)] = list(coefficients.values())
+        rows.append(row)
+        least.append(low)
+        most.append(high)
+
+    for row, bound in zip(a, b, strict=True):
+        say(dict(enumerate(row)), -np.inf, bound)
+    for row, bound in zip(e, f, strict=True):
+        say(dict(enumerate(row)), bound, bound)
+    start = 0
+    for mixture in sparse:
+        own = z[start : start + len(mixture.columns)]
+        start += len(mixture.columns)
+        say(dict.fromkeys(own, 1.0), *map(float, mixture.sizes))
+        for column, there in zip(mixture.columns, own, strict=True):
+            say({column: 1.0, there: -1.0}, -np.inf, 0.0)
+            say({column: 1.0, there: -mixture.least}, 0.0, np.inf)
+    low, high = np.zeros(d + len(parts)), np.ones(d + len(parts))
+    for column, value in encoding.presence.held:
+        if encoding.columns[column].kind != "label":
+            low[column] = high[column] = value
+    solved = milp(
+        generator.standard_normal(d + len(parts)),
+        integrality=np.append(np.zeros(d), np.ones(len(parts))),
+        bounds=Bounds(low, high),
+        constraints=LinearConstraint(np.array(rows), np.array(least), np.array(most)),
+    )
+    if not solved.success:
+        raise NothingLeftError("no settings keep all the linear constraints with so few components: loosen one of them")
+    there = np.array(parts)[solved.x[d:] > 0.5]
+    return [there[np.isin(there, mixture.columns)] for mixture in sparse]
 
 
 def hit_and_run(
@@ -254,7 +310,7 @@ def hit_and_run(
         b_ub=b,
         A_eq=np.column_stack([e, np.zeros(len(e))]) if len(e) else None,
         b_eq=f if len(e) else None,
-        bounds=[(None, None)] * d + [(0, None)],
+        bounds=[(None, None)] * d + [(0, 1)],  # where one point is left, every ball is inside
     )
     if not centre.success:
         raise NothingLeftError("no settings keep all the linear constraints together: loosen one of them")

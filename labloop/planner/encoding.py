@@ -215,6 +215,16 @@ class Encoding:
         """Whether every point can be counted."""
         return self.rows is not None or all(column.levels is not None for column in self.columns)
 
+    def is_fixed(self, points: Array) -> NDArray[np.bool_]:
+        """At which points no number is free: every column is counted, or has no value there."""
+        free = np.array([column.levels is None for column in self.columns])
+        if self.rows is not None or not free.any():
+            return np.ones(len(points), dtype=bool)
+        conditions = self.presence.conditions
+        if conditions is None:
+            return np.zeros(len(points), dtype=bool)
+        return np.asarray(conditions.out(points)[:, free].all(axis=1))
+
     @property
     def size(self) -> float:
         """How many points there are before constraints; infinity for a continuous space."""
@@ -224,13 +234,20 @@ class Encoding:
             return float("inf")
         return float(np.prod([float(column.levels or 1) for column in self.columns]))
 
-    def held(self, point: Array) -> "Encoding":
-        """The same space where what a batch shares is as at this point."""
-        where = tuple((at, float(point[at])) for at, column in enumerate(self.columns) if column.shared)
-        if not where:
-            return self
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """What all trials of a batch have in common."""
+        return tuple(column.name for column in self.columns if column.shared)
+
+    def held(self, batch: Sequence[Mapping[str, Value]]) -> "Encoding":
+        """The same space where what a batch shares is as in the first of these settings that has it."""
+        where: dict[int, float] = {}
+        for settings in reversed(batch):
+            for at, column in enumerate(self.columns):
+                if column.shared and column.name in settings:
+                    where[at] = float(column.encode([settings[column.name]])[0])
         other = copy(self)
-        other.presence = replace(self.presence, held=where)
+        other.presence = replace(self.presence, held=tuple(sorted(where.items())))
         return other
 
     def encode(self, settings: Sequence[Mapping[str, Value]]) -> Array:

@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 
+import msgspec
 import numpy as np
 
-from labloop.campaign.events import Prediction, RunnerUp
+from labloop.campaign.events import Prediction, RunnerUp, Value
 from labloop.campaign.state import CampaignState
 
 from . import acquisition, surrogate
@@ -34,6 +35,7 @@ from .proposal import Proposal
 from .search import Effort, Found, maximize
 from .surrogate import Model
 from .threads import one_thread
+from .together import companions
 
 SAMPLED = ("qLogNEI", "qLogNEHVI")  # acquisitions that BoTorch samples: of one number to improve, of a front
 
@@ -71,10 +73,11 @@ class Problem:
     batch: int = 1
     memory: dict[tuple[str, bytes], Array] = field(default_factory=dict, compare=False, repr=False)
 
-    def held(self, point: Array) -> "Problem":
-        """The same where what a batch shares is as at this point."""
-        encoding = self.encoding.held(point)
-        return self if encoding is self.encoding else replace(self, encoding=encoding)
+    def held(self, batch: Mapping[int, Mapping[str, Value]]) -> "Problem":
+        """The same where what a batch shares is as these settings, by trial, have it."""
+        if not batch or not self.encoding.shared:
+            return self
+        return replace(self, encoding=self.encoding.held(list(batch.values())))
 
 
 def trial_seed(seed: int, turn: int) -> int:
@@ -111,10 +114,9 @@ def _plan(problem: Problem, state: CampaignState, count: int, first: int | None,
     believe = Believer(problem, history.data, trial_seed(state.seed, 0))
     proposals: list[Proposal] = []
     turn = turn_of(state, first)
-    # What a batch shares is as it is in flight; a batch that is full, or nothing in flight, leaves it free.
-    flying = history.known.pending
-    together = problem.held(flying[-1]) if 0 < len(flying) < problem.batch else problem
+    batch = companions(state, first, problem.encoding.shared, problem.batch)
     for ahead in range(count):
+        together = problem.held(batch)
         with _room(problem, trial_seed(state.seed, turn + ahead)):
             turns = _Turn(seed=state.seed, trial=first + ahead, turn=turn + ahead)
             try:
@@ -124,9 +126,14 @@ def _plan(problem: Problem, state: CampaignState, count: int, first: int | None,
                     break  # the rest of a table, or all that shares what the first has
                 if together is problem:
                     raise
+                batch, together = {}, problem
                 proposal, point = _plan_one(problem, history, believe, turns, design_only)
-        if not proposals:
-            together = problem.held(point)
+        if together is not problem:
+            common = ", ".join(name for name in problem.encoding.shared if name in proposal.settings)
+            if common:
+                reason = f"{proposal.reason}; {common} as in trial {min(batch)}"
+                proposal = msgspec.structs.replace(proposal, reason=reason)
+        batch = {} if len(batch) + 1 >= problem.batch else {**batch, proposal.trial: proposal.settings}
         proposals.append(proposal)
         history = history.and_pending(point)
     return proposals
@@ -234,6 +241,8 @@ def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> 
     taken = _taken(problem, history)
     point = design_point(encoding, problem.method, abs(turn.seed), turn.turn, problem.initial, taken)
     hoped = expected(encoding, point) if turn.turn == 1 and encoding.rows is None else None
+    if hoped is not None:  # as it would be proposed: rounded
+        hoped = encoding.encode([encoding.decode(hoped)])[0]
     if hoped is not None and is_open(encoding, hoped, taken):
         point, reason = hoped, f"{reason}, where the optimum is expected"
     settings = encoding.decode(point)
@@ -247,6 +256,9 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
     believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.observed)[0])
     best = history.known.observed[best_rows(believed)]
     found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort)
+    if not np.isfinite(found[0].score):
+        raise SurrogateError("no point has a finite score")
+    found = [one for one in found if np.isfinite(one.score)]
     points = np.array([one.point for one in found])
     predicted = _predictions(model, points)
     left_out = f"; {history.left_out} trials left out (no number, or not in this space)" if history.left_out else ""

@@ -13,6 +13,7 @@ ERRORS * (|a|^2 + |b|^2), f changes by 5/6 of that at most, and the mean by that
 it is done on a GPU where there is one (gpu.py); the scores, and so the answer, are those without.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -42,14 +43,7 @@ def top(acquisition: Score, rows: Array, count: int) -> tuple[NDArray[np.intp], 
         scores = _numbers(acquisition.of_rows(rows))
         best = _leaders(scores, np.arange(len(rows)), count)
         return best, scores[best]
-    bounds = np.empty(len(rows))
-    where = gpu.device() if len(rows) >= GPU_ROWS else ""
-    passes = [_Pass.of(team, where) for team in acquisition.teams]
-    at_once = GPU_CHUNK if where else CHUNK
-    for start in range(0, len(rows), at_once):
-        chunk = rows[start : start + at_once]
-        each = [one.bound(chunk) + w for one, w in zip(passes, acquisition.log_weights, strict=True)]
-        bounds[start : start + at_once] = log_sum(each)
+    bounds = _bounds(acquisition, rows)
     kept, scores = np.empty(0, dtype=np.intp), np.empty(0)
     left = np.ones(len(rows), dtype=bool)
     size = FIRST
@@ -67,6 +61,26 @@ def top(acquisition: Score, rows: Array, count: int) -> tuple[NDArray[np.intp], 
         kept, scores = every[order], values[order]
         size *= 2
     return kept, scores
+
+
+def _bounds(acquisition: Acquisition, rows: Array) -> Array:
+    """No row's score is above its bound. Where the GPU fails (its memory is full, it went away) it is done without."""
+    if len(rows) >= GPU_ROWS and (where := gpu.device()):
+        try:
+            return _bounds_on(acquisition, rows, where, GPU_CHUNK)
+        except (RuntimeError, AssertionError, ImportError) as error:  # as torch says it
+            sys.stderr.write(f"the table is passed over without the GPU: {error}\n")
+    return _bounds_on(acquisition, rows, "", CHUNK)
+
+
+def _bounds_on(acquisition: Acquisition, rows: Array, where: str, at_once: int) -> Array:
+    bounds = np.empty(len(rows))
+    passes = [_Pass.of(team, where) for team in acquisition.teams]
+    for start in range(0, len(rows), at_once):
+        chunk = rows[start : start + at_once]
+        each = [one.bound(chunk) + w for one, w in zip(passes, acquisition.log_weights, strict=True)]
+        bounds[start : start + at_once] = log_sum(each)
+    return bounds
 
 
 def _numbers(scores: Array) -> Array:

@@ -141,8 +141,10 @@ class Presence:
     def keeps(self, points: Array) -> Mask:
         """Which points have what is held, and few enough components."""
         kept = np.ones(len(points), dtype=bool)
+        out = self.conditions.out(points) if self.held and self.conditions is not None else None
         for column, value in self.held:
-            kept &= np.abs(points[:, column] - value) <= SAME
+            same = np.abs(points[:, column] - value) <= SAME
+            kept &= same if out is None else same | out[:, column]
         for one in self.sparse:
             kept &= one.keeps(points)
         return kept

@@ -44,7 +44,9 @@ class Prior:
             value -= 0.5 * z**2
             slope[:, column] = -z / width
         for column, weights in self.choices:
-            value += weights[points[:, column].astype(np.intp)] * counts[:, column]
+            kind = self.encoding.columns[column]
+            at = points[:, column] if kind.kind == "label" else kind.index(points[:, column])
+            value += weights[at.astype(np.intp)] * counts[:, column]
         return self.strength * value, self.strength * slope
 
     def _out(self, points: Array) -> Array:

@@ -202,20 +202,19 @@ def _engine_faults(spec: CampaignSpec, space: Space) -> list[str]:
 def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
     asked = [key for key in _MODELS if spec.engine.get(key, False) not in (False, "none", "plain")]
     goals = _goals(spec)
-    rules = []
+    rules: list[tuple[str, str]] = []  # by key
     if asked and is_sampled(goals, spec.engine.get("acquisition", "")):
-        rules.append("is not for what BoTorch samples: a forced acquisition, or a front of more than three goals")
+        rule = "is not for what BoTorch samples: a forced acquisition, or a front of more than three goals"
+        rules.append((asked[0], rule))
     if len(asked) > 1:
-        rules.append(f"does not go together with {asked[1]}")
+        rules.append((asked[0], f"does not go together with {asked[1]}"))
     if "transform" in asked and not _transformed(goals):
-        rules.append("is for one outcome to maximize or minimize that has no limit of its own")
+        rules.append(("transform", "is for one outcome to maximize or minimize that has no limit of its own"))
     if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
-        rules.append("does not go together with regret_below and chance_below")
-    if {"model", "warp"} & set(asked) and not any(
-        isinstance(one, Range) or one.ordered for one in space.parameters.values()
-    ):
-        rules.append("is for parameters that are numbers")
-    return [spec.complaint(("engine", asked[0]), f"{rule}. Leave one of them out") for rule in rules]
+        rules.append(("transform", "does not go together with regret_below and chance_below"))
+    if not any(isinstance(one, Range) or one.ordered for one in space.parameters.values()):
+        rules += [(key, "is for parameters that are numbers") for key in ("model", "warp") if key in asked]
+    return [spec.complaint(("engine", key), f"{rule}. Leave it out") for key, rule in rules]
 
 
 def _transformed(goals: tuple[Goal, ...]) -> str:

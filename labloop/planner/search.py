@@ -109,7 +109,8 @@ class _Climb:
             if count is None or (column.kind == "grid" and count > RELAXED_LEVELS)
         ]
         self.stepping = [index for index, count in enumerate(levels) if count is not None and count > 1]
-        self.known = {row.tobytes() for row in np.round(taken, 9) + 0.0} if encoding.is_discrete else set()
+        # Points once given again are none where no number is free.
+        self.known = {row.tobytes() for row in np.round(taken[encoding.is_fixed(taken)], 9) + 0.0}
 
     def is_free(self, points: Array) -> NDArray[np.bool_]:
         """Which points keep every constraint and are not taken."""

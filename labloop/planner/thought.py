@@ -85,5 +85,6 @@ def _total_effects(model: Model, encoding: Encoding) -> Array:
     for i in range(d):
         mixed = a.copy()
         mixed[:, i] = b[:, i]
-        effects[i] = 0.5 * np.mean((base - model.predict(mixed)[0]) ** 2, axis=0)
+        moved = model.predict(encoding.presence.settled(mixed))[0]
+        effects[i] = 0.5 * np.mean((base - moved) ** 2, axis=0)
     return effects

@@ -22,7 +22,7 @@ from labloop.campaign.constraints import meanings
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import PERSON, Amount, Value
 from labloop.campaign.extremes import Extreme, worst_cases
-from labloop.campaign.formula import Expression, condition_of
+from labloop.campaign.formula import Expression
 from labloop.campaign.lab_spec import LabSpec, check_against_lab
 from labloop.campaign.ranges import Range
 from labloop.campaign.space import Space
@@ -408,7 +408,7 @@ class _Bench:
         return [at for at in (self.points if phase in OF_A_TRIAL else [{}]) if self._holds(stage.when, at)]
 
     def _holds(self, when: Expression | None, point: Settings) -> bool:
-        return when is None or bool(condition_of(when, meanings(point, self.space.parameters)))
+        return when is None or recipe.holds(when, meanings(point, self.space.parameters), self.space.parameters)
 
     def _complain(self, step: Step, setting: str, rule: str) -> None:
         path = step.path_of(setting) if setting else step.path

@@ -18,6 +18,7 @@ from labloop.campaign.models import did_you_mean
 from labloop.campaign.outcomes import verdict_of
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.tables import is_empty
 from labloop.campaign.text import bound
 from labloop.campaign.units import parse_measurement
 
@@ -111,8 +112,9 @@ class Telling:
         complaints = [f"{name} is no parameter. {did_you_mean(str(name), known)}" for name in row if name not in known]
         plain: dict[str, e.Value] = {}
         for name, parameter in known.items():
-            if name not in row:
-                if getattr(parameter, "active_when", None) is None:
+            optional = getattr(parameter, "active_when", None) is not None
+            if name not in row or (optional and is_empty(row[name])):
+                if not optional:
                     complaints.append(f"{name} is missing. Give every parameter a value")
                 continue
             try:

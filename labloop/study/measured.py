@@ -19,7 +19,7 @@ from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Settings, Space
 from labloop.campaign.spec import CampaignSpec, spec_from_dict
-from labloop.campaign.tables import read_table
+from labloop.campaign.tables import is_empty, read_table
 
 Array = npt.NDArray[np.float64]
 
@@ -59,10 +59,11 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
     none of them keeps the limits.
     """
     space, objective = Space(spec), Objective(spec)
+    always = [name for name in space.names if space.parameters[name].active_when is None]
     groups: dict[tuple[Any, ...], tuple[Settings, list[dict[str, float]]]] = {}
     left_out = rows = 0
     for line, row in enumerate(read_table(path), start=2):
-        missing = [name for name in (*space.names, *spec.outcomes) if name not in row]
+        missing = [name for name in (*always, *spec.outcomes) if name not in row]
         if missing:
             raise SpecError(f"{path}:1: there is no column {missing[0]}. {did_you_mean(missing[0], row)}")
         rows += 1
@@ -71,7 +72,11 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
             if isinstance(value, str):
                 raise SpecError(f"{path}:{line}: {name} = {value!r} is no number. Correct it, or take the row out")
         try:
-            settings = {name: space.parameters[name].read(row[name]) for name in space.names}
+            settings = {
+                name: space.parameters[name].read(row[name])
+                for name in space.names
+                if name in always or not is_empty(row.get(name))
+            }
         except SpecError:
             left_out += 1
             continue
@@ -81,7 +86,7 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
         as_it_stands: Settings = {
             name: row[name] if isinstance(row[name], (int, float)) else settings[name] for name in settings
         }
-        key = tuple(as_it_stands.values())
+        key = tuple(as_it_stands.get(name) for name in space.names)
         groups.setdefault(key, (as_it_stands, []))[1].append({name: float(one) for name, one in values.items()})
     if len(groups) < 2:
         raise SpecError(

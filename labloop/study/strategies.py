@@ -5,7 +5,7 @@ random         rows by chance, none twice
 NAME=FILE      another campaign file over the same parameters: other engine words, say
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,8 +52,8 @@ class Planned:
 
     def __init__(self, spec: CampaignSpec, measured: Measured, seed: int, initial: int) -> None:
         self._measured = measured
-        self._rows = {tuple(settings.values()): row for row, settings in enumerate(measured.settings)}
-        self._names = tuple(measured.settings[0])
+        self._names = tuple(dict.fromkeys(name for settings in measured.settings for name in settings))
+        self._rows = {self._key(settings): row for row, settings in enumerate(measured.settings)}
         self._units = {name: one.unit for name, one in spec.outcomes.items()}
         self._planner = InlinePlanner(against_table(spec, measured, seed=seed, initial=initial))
         self._planner.start()
@@ -80,10 +80,14 @@ class Planned:
         given = []
         asked = self._planner.request(count, based_on=self._seq, first=self._trials + 1)
         for one in asked.result():
-            row = self._rows[tuple(one.settings[name] for name in self._names)]
+            row = self._rows[self._key(one.settings)]
             self._open[row] = self._propose(dict(one.settings), one.source)
             given.append(row)
         return given
+
+    def _key(self, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What tells a row's settings from another's; a parameter that does not count has none."""
+        return tuple(settings.get(name) for name in self._names)
 
     def _propose(self, settings: dict[str, Any], source: str) -> int:
         self._trials += 1

@@ -120,6 +120,9 @@ def _weighed(
             complaints.append(f"{name} = {written}: {error}")
     if complaints:
         raise SpecError(*complaints)
+    settings = space.kept(settings)
+    if lacking := [name for name in space.active(settings) if name not in settings]:
+        raise SpecError(f"{', '.join(lacking)} has no value there. Add {' '.join(f'{name}=...' for name in lacking)}")
     here, there = thought.of(trial.settings), thought.of(settings)
     tried = [known.trial for known in before.trials.values() if known.settings == settings and known.state == MEASURED]
     return {
