@@ -7,7 +7,7 @@ from typing import Any, Final
 import zmq
 
 from labloop.campaign.errors import SpecError
-from labloop.keys import Door, KeyFileError, is_local, protect_server, read_pair
+from labloop.keys import Context, Door, KeyFileError, is_local, protect_server, read_pair
 
 from .leco_node import Message, Node
 
@@ -34,7 +34,7 @@ class NodeServer:
                 "allow (`labloop keys` makes keys), or stay on 127.0.0.1"
             )
         self._node = node
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = Context()
         self._door: Door | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         for option, value in ((zmq.LINGER, 0), (zmq.MAXMSGSIZE, LARGEST), (zmq.IPV6, ":" in host)):

@@ -17,7 +17,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from labloop.campaign.errors import SpecError
-from labloop.keys import KeyFileError, Pair, protect_client, read_pair, read_public
+from labloop.keys import Context, KeyFileError, Pair, protect_client, read_pair, read_public
 
 from .address import Address
 from .errors import LinkError, LinkTimeout, ProtocolError
@@ -53,7 +53,7 @@ class ZmqLink(BaseLink):
         keys = keys_of(self._where, self._folder)
         self._keyed = keys is not None
         self._broken_off, self._through = 0, False
-        self._context = zmq.Context()
+        self._context = Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._monitor = self._context.socket(zmq.PAIR)
         for option, value in (

@@ -41,15 +41,20 @@ class Linear:
         return 1e-9 * max([abs(self.bound), *(abs(f * values[n]) for n, f in self.coefficients.items())], default=1.0)
 
 
-def linear(constraint: Expression, parameters: Mapping[str, Parameter | None]) -> Linear | None:
-    """Read a constraint as a linear one; None when it is not (or not over numbers). Raises UnitError."""
+def linear(
+    constraint: Expression, parameters: Mapping[str, Parameter | None], *, optional: bool = False
+) -> Linear | None:
+    """Read a constraint as a linear one; None when it is not (or not over numbers). Raises UnitError.
+
+    optional: parameters under a condition may be in it, and it does not bind where one of them has no value.
+    """
     if not isinstance(constraint, Compare) or constraint.sign not in ("<=", ">=", "=="):
         return None
     names = sorted(constraint.names)
     units: dict[str, str] = {}
     for name in names:
         parameter = parameters.get(name)
-        if not isinstance(parameter, Range) or parameter.active_when is not None:
+        if not isinstance(parameter, Range) or (parameter.active_when is not None and not optional):
             return None
         units[name] = parameter.unit
     if not names or not (_affine(constraint.left) and _affine(constraint.right)):

@@ -45,10 +45,14 @@ class Space:
         self._rows = spec.candidates.rows if spec.candidates else None
         self.nonlinear: tuple[Expression, ...] = ()
         self._lines: list[Linear] = []
+        # Linear where all that they name is active; they stand among the nonlinear ones too, which are the last word.
+        self.conditional: list[Linear] = []
         for constraint in spec.constraints:
             line = linear(constraint, self.parameters)
             if line is None:
                 self.nonlinear += (constraint,)
+                if (conditional := linear(constraint, self.parameters, optional=True)) is not None:
+                    self.conditional.append(conditional)
             else:
                 self._lines.append(line)
         self._lines += mixture_sums(spec.parameters)

@@ -224,6 +224,13 @@ class Improvement:
             value, by_mean, by_sd = log_target_slopes(mean, sd, best, goal.target, goal.tolerance)
             by_means[:, :, j], by_sds[:, :, j] = by_mean, by_sd
             return value, by_means, by_sds
+        if len(wishes) == 1:  # without squares: outcomes may be of any size
+            goal, j = wishes[0]
+            sign, size = goal.factor * goal.sense, abs(goal.factor)
+            sd = np.broadcast_to(size * sds[:, j], means.shape[:2])
+            value, by_mean, by_sd = log_ei_slopes(sign * means[:, :, j], sd, self.best[:, None])
+            by_means[:, :, j], by_sds[:, :, j] = sign * by_mean, size * by_sd
+            return value, by_means, by_sds
         parts = [_utility_moments(goal, means[:, :, j], sds[:, j]) for goal, j in wishes]
         total = np.asarray(sum(goal.factor * part.mean for (goal, _), part in zip(wishes, parts, strict=True)))
         variance = sum(goal.factor**2 * part.variance for (goal, _), part in zip(wishes, parts, strict=True))

@@ -19,6 +19,7 @@ from scipy.stats import qmc
 
 from .encoding import Array, Encoding
 from .errors import NothingLeftError
+from .presence import Mask
 
 BLOCK = 256
 # Rejection costs at most this many draws a point; test_design.py has a space on either side.
@@ -181,8 +182,8 @@ def spread(encoding: Encoding, block: Array) -> Array:
 
 
 def _acceptance(encoding: Encoding, seed: int) -> float:
-    if any(constraint.equality for constraint in encoding.constraints):
-        return 0.0
+    if any(constraint.equality for constraint in encoding.constraints) or encoding.is_conditional:
+        return 0.0  # where a constraint binds at some points only, all those that pass could be the others
     points = spread(encoding, np.random.default_rng(seed).random((1024, encoding.dimension)))
     return float(encoding.is_inside(points).mean())
 
@@ -196,6 +197,9 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
         pool = spread(encoding, generator.random(walked.shape))
         moved = [index for index, column in enumerate(encoding.columns) if column.is_linear]
         pool[:, moved] = walked[:, moved]
+        if encoding.is_conditional:
+            parents = list(encoding.presence.conditions.parents) if encoding.presence.conditions else []
+            pool[:, parents] = walked[:, parents]
         pool = encoding.snap(pool)
         pool = pool[encoding.is_inside(pool)]
         yield pool[_farthest_first(pool)] if len(pool) else np.empty((1, encoding.dimension))
@@ -205,7 +209,7 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
 def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
     """POOL points inside the linear constraints; of sparse mixtures by what is in them, each walk with its own."""
     presence = encoding.presence
-    if not presence.sparse and not presence.held:
+    if not presence.sparse and not presence.held and not encoding.is_conditional:
         return hit_and_run(encoding, POOL, generator)
     walked: list[Array] = []
     for tried in range(3 * WALKS):
@@ -217,15 +221,33 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
         for column, value in presence.held:
             if encoding.columns[column].kind != "label":
                 low[column] = high[column] = value
+        out, start = _activity(encoding, generator)
+        stands = np.zeros(encoding.dimension, dtype=bool)
+        if out is not None and start is not None:
+            stands |= out
+            stands[list(presence.conditions.parents if presence.conditions else ())] = True
+            low, high = np.where(stands, start, low), np.where(stands, start, high)
         try:
-            walked.append(hit_and_run(encoding, POOL // WALKS, generator, low, high))
+            points = hit_and_run(encoding, POOL // WALKS, generator, low, high, out)
         except NothingLeftError:
-            continue  # no point has just these components
+            continue  # no point has just these components, or what counts there
+        if start is not None:
+            points[:, stands] = start[stands]
+        walked.append(points)
         if len(walked) == WALKS or (walked and tried >= 2 * WALKS and len(walked) >= WALKS // 2):
             break
     if not walked:
         raise NothingLeftError("no settings keep all the linear constraints with so few components: loosen one of them")
     return np.concatenate(walked)
+
+
+def _activity(encoding: Encoding, generator: np.random.Generator) -> tuple[Mask | None, Array | None]:
+    """Which columns have no value at a point drawn by chance, and the point; None, None: no constraint asks for it."""
+    conditions = encoding.presence.conditions
+    if conditions is None or not encoding.is_conditional:
+        return None, None
+    point = spread(encoding, generator.random((1, encoding.dimension)))
+    return conditions.out(point)[0], point[0]
 
 
 def _supports(encoding: Encoding, generator: np.random.Generator) -> list[NDArray[np.intp]]:
@@ -286,14 +308,15 @@ def _together(encoding: Encoding, generator: np.random.Generator) -> list[NDArra
 
 
 def hit_and_run(
-    encoding: Encoding, count: int, generator: np.random.Generator, low: Array | None = None, high: Array | None = None
+    encoding: Encoding, count: int, generator: np.random.Generator, low: Array | None = None, high: Array | None = None,
+    out: Mask | None = None,
 ) -> Array:
     """``count`` points of {A u <= b, E u = f, low <= u <= high}, near uniform; by default the unit cube's.
 
-    Raises NothingLeftError when it is empty.
+    out: columns without a value. Raises NothingLeftError when it is empty.
     """
-    a, b = encoding.halfspaces()
-    e, f = encoding.equalities()
+    a, b = encoding.halfspaces(out)
+    e, f = encoding.equalities(out)
     d = encoding.dimension
     low, high = np.zeros(d) if low is None else low, np.ones(d) if high is None else high
     fixed = np.eye(d)[high <= low]

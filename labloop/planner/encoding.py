@@ -1,9 +1,4 @@
-"""Settings as points: one column a parameter, every column in the unit cube but unordered choices.
-
-    real     a range, linear or log: u = (v - low)/(high - low), or the same of log v
-    grid     a range with a step, or integers: as real, but only the levels low, low + step, ... are points
-    ordered  ranked choices: u = rank/(k - 1)
-    label    unordered choices: the index itself, 0 .. k - 1. Models see it through a Hamming kernel, never as a number
+"""Settings as points: one column a parameter (column.py), every column in the unit cube but unordered choices.
 
 A parameter that is not active at a point has no value there, and its coordinate is ``absent`` (see presence.py).
 
@@ -15,147 +10,22 @@ right for every column) and, where all their columns are linear in u, as A u <= 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from math import floor, log, log10
-from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from labloop.campaign.events import Value
 
-from .presence import MIDDLE, Presence
+from .column import RESOLUTION, Column
+from .presence import Mask, Presence
 
 Array = NDArray[np.float64]
 Settings = dict[str, Value]
 
-# A proposal is written with this share of its range as its last digit: below what any instrument resolves, short
-# enough to be read. test_encoding.py holds that rounding never leaves the space.
-RESOLUTION = 1e-6
 # Relative slack of a linear constraint, a little inside what Space.contains forgives (1e-9).
 SLACK = 5e-10
 # Passes of putting shares on their sum and back above their least ones; each halves what is left over and more.
 PASSES = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One parameter as one number. ``step`` is set for grids, ``values`` for choices.
-
-    unlike: what is known of how far apart unordered choices are, k x k each, 1 in the mean; described: by what.
-    optional: it has a value at some points only; shared: all trials of a batch have the same.
-    likely: where a person expects the optimum: of numbers centre and width, of choices weights (see prior.py).
-    """
-
-    name: str
-    kind: Literal["real", "grid", "ordered", "label"]
-    low: float = 0.0
-    high: float = 1.0
-    log: bool = False
-    step: float = 0.0
-    integer: bool = False
-    values: tuple[Value, ...] = ()
-    unlike: tuple[Array, ...] = field(default=(), compare=False, repr=False)
-    described: str = ""
-    optional: bool = False
-    shared: bool = False
-    likely: tuple[float, ...] | None = None
-
-    @property
-    def absent(self) -> float:
-        """The coordinate where it has no value: of unordered choices one more index."""
-        return float(len(self.values)) if self.kind == "label" else MIDDLE
-
-    @property
-    def levels(self) -> int | None:
-        """How many points there are; None: any."""
-        if self.kind == "real":
-            return None if self.high > self.low else 1
-        if self.kind == "grid":
-            return floor((self.high - self.low) / self.step * (1 + 1e-12) + 1e-9) + 1
-        return len(self.values)
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether the value is a linear function of u."""
-        return self.kind in ("real", "grid") and not self.log
-
-    @property
-    def upper(self) -> float:
-        """The highest coordinate: 1, or the last index of a label, or 0 where there is but one level."""
-        if self.kind == "label":
-            return float(len(self.values) - 1)
-        return float(self.level(self.levels - 1)) if self.levels is not None else 1.0
-
-    def level(self, index: ArrayLike) -> Array:
-        """Coordinates of levels by index, 0 .. levels - 1."""
-        at = np.asarray(index, dtype=float)
-        if self.kind == "label":
-            return at
-        if self.kind == "ordered":
-            return at / max(len(self.values) - 1, 1)
-        if self.kind == "real":
-            return at * 0.0
-        return self.to_unit(self.low + at * self.step)
-
-    def index(self, u: Array) -> Array:
-        """Index of the level nearest to each coordinate."""
-        count = self.levels
-        assert count is not None
-        if self.kind == "grid":
-            raw = (self.to_value(u) - self.low) / self.step
-        else:
-            raw = u if self.kind == "label" else u * max(count - 1, 1)
-        return np.clip(np.rint(raw), 0, count - 1)
-
-    def snap(self, u: Array) -> Array:
-        """The nearest coordinates that are points."""
-        return np.clip(u, 0.0, 1.0) if self.levels is None else self.level(self.index(u))
-
-    def to_unit(self, value: Array | float) -> Array:
-        """Values of a range as coordinates."""
-        value = np.asarray(value, dtype=float)
-        if self.high <= self.low:
-            return value * 0.0
-        if self.log:
-            return (np.log(value) - log(self.low)) / (log(self.high) - log(self.low))
-        return (value - self.low) / (self.high - self.low)
-
-    def to_value(self, u: Array | float) -> Array:
-        """Coordinates of a range as values."""
-        u = np.asarray(u, dtype=float)
-        if self.log:
-            return np.exp(log(self.low) + u * (log(self.high) - log(self.low)))
-        return self.low + u * (self.high - self.low)
-
-    def encode(self, values: Sequence[Any]) -> Array:
-        """Values as coordinates. Raises KeyError for a choice that is not one."""
-        if self.kind in ("real", "grid"):
-            return self.to_unit(np.asarray(values, dtype=float))
-        ranks = {_choice_key(value): rank for rank, value in enumerate(self.values)}
-        return self.level(np.asarray([ranks[_choice_key(value)] for value in values], dtype=float))
-
-    def decode(self, u: float) -> Value:
-        """One coordinate as the plain value to propose: snapped, rounded, inside the range."""
-        if self.kind in ("ordered", "label"):
-            return self.values[int(self.index(np.asarray(u)))]
-        if self.kind == "grid":
-            value = float(f"{self.low + float(self.index(np.asarray(u))) * self.step:.12g}")
-        else:
-            value = self.round(float(self.to_value(min(max(u, 0.0), 1.0))))
-        value = min(max(value, self.low), self.high)
-        return int(value) if self.integer else value
-
-    def round(self, value: float) -> float:
-        """A value with no more digits than RESOLUTION asks for."""
-        if self.high <= self.low:
-            return self.low
-        unit = value * RESOLUTION if self.log else (self.high - self.low) * RESOLUTION
-        return round(value, -floor(log10(abs(unit)))) if unit else value
-
-
-def _choice_key(value: Any) -> Any:
-    """1 and 1.0 are one choice; True and 1 are not."""
-    return (isinstance(value, bool), float(value) if isinstance(value, int | float) else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +158,7 @@ class Encoding:
                 real[column.name] = (float(column.to_value(least)) if least else column.low, column.high)
                 value = max(float(value), real[column.name][0])
             settings[column.name] = value
-        for constraint in self.constraints:
+        for constraint in self.binding(out):
             if constraint.equality:
                 _settle(settings, constraint, real)
         return settings
@@ -314,15 +184,19 @@ class Encoding:
         """The nearest points of the columns, n x d; real columns then meet the equalities, as near as can be."""
         out = np.column_stack([column.snap(points[:, index]) for index, column in enumerate(self.columns)])
         out = self.presence.settled(out)
-        e, f = self.equalities()
         real = np.array([column.kind == "real" and column.is_linear for column in self.columns])
-        if not len(f) or not real.any():
+        if not any(one.equality for one in self.constraints) or not real.any():
             return out
         moves = real & ~self.presence.still(out)
-        low = self.presence.least(out)
-        patterns, which = np.unique(moves, axis=0, return_inverse=True)
-        for at, pattern in enumerate(patterns):
-            rows = np.flatnonzero(which == at)
+        low, conditions = self.presence.least(out), self.presence.conditions
+        gone = np.zeros(out.shape, dtype=bool) if conditions is None else conditions.out(out)
+        groups, which = np.unique(np.hstack([moves, gone]), axis=0, return_inverse=True)
+        for at, group in enumerate(groups):
+            pattern, none = np.split(group, 2)
+            rows = np.flatnonzero(which.ravel() == at)
+            e, f = self.equalities(none)
+            if not len(f):
+                continue
             back = np.linalg.pinv(e[:, pattern]).T
             for _ in range(PASSES if self.presence else 1):
                 left = f - out[rows] @ e.T
@@ -349,6 +223,8 @@ class Encoding:
         if not self.constraints or not len(points):
             return inside
         values = self.values(points)
+        conditions = self.presence.conditions
+        out = np.zeros(points.shape, dtype=bool) if conditions is None else conditions.out(points)
         for constraint in self.constraints:
             total, scale = np.zeros(len(points)), abs(constraint.bound)
             for index, column in enumerate(self.columns):
@@ -357,24 +233,42 @@ class Encoding:
                     scale = max(scale, abs(factor) * max(abs(column.low), abs(column.high)))
             if constraint.equality:
                 # Continuous points are settled on the sum when decoded; a point counts when it is that close.
-                inside &= np.abs(total - constraint.bound) <= max(10 * RESOLUTION, margin) * scale
+                kept = np.abs(total - constraint.bound) <= max(10 * RESOLUTION, margin) * scale
             else:
-                inside &= total <= constraint.bound + (SLACK - margin) * scale
+                kept = total <= constraint.bound + (SLACK - margin) * scale
+            inside &= kept | out[:, self._columns_of(constraint)].any(axis=1)
         return inside
 
-    def halfspaces(self) -> tuple[Array, Array]:
-        """``A, b`` with A u <= b of the inequalities whose columns are linear in u, tightened by rounding's reach."""
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some constraint binds at some points only."""
+        return any(self.columns[at].optional for one in self.constraints for at in self._columns_of(one))
+
+    def _columns_of(self, constraint: Linear) -> list[int]:
+        return [at for at, column in enumerate(self.columns) if constraint.coefficients.get(column.name)]
+
+    def binding(self, out: Mask | None) -> list[Linear]:
+        """The constraints that bind where the columns ``out`` have no value; None: those that bind everywhere."""
+        if out is None:
+            return [o for o in self.constraints if not any(self.columns[at].optional for at in self._columns_of(o))]
+        return [one for one in self.constraints if not out[self._columns_of(one)].any()]
+
+    def halfspaces(self, out: Mask | None = None) -> tuple[Array, Array]:
+        """``A, b`` with A u <= b of the inequalities whose columns are linear in u, tightened by rounding's reach.
+
+        out: columns without a value (see binding).
+        """
         rows, bounds = [], []
-        for constraint in self.constraints:
+        for constraint in self.binding(out):
             if not constraint.equality and self._is_linear(constraint):
                 row, bound = self._in_cube(constraint)
                 rows.append(row)
                 bounds.append(bound - RESOLUTION * float(np.abs(row).sum()))
         return np.array(rows).reshape(-1, self.dimension), np.array(bounds)
 
-    def equalities(self) -> tuple[Array, Array]:
-        """``E, f`` with E u = f of the equalities."""
-        both = [self._in_cube(item) for item in self.constraints if item.equality and self._is_linear(item)]
+    def equalities(self, out: Mask | None = None) -> tuple[Array, Array]:
+        """``E, f`` with E u = f of the equalities. out: columns without a value (see binding)."""
+        both = [self._in_cube(item) for item in self.binding(out) if item.equality and self._is_linear(item)]
         return np.array([row for row, _ in both]).reshape(-1, self.dimension), np.array([bound for _, bound in both])
 
     def _is_linear(self, constraint: Linear) -> bool:

@@ -122,7 +122,7 @@ class _Pass:
         """No log worth of these rows is above this."""
         team, merit = self.team, self.merit
         total = np.zeros((len(team.draws), len(rows)))
-        variance = np.zeros(len(rows))
+        sd = np.zeros(len(rows))
         for goal in merit.goals:
             if not goal.is_wish:
                 continue
@@ -137,10 +137,10 @@ class _Pass:
             total += abs(factor) * scale * slack * (1.0 + np.abs(team.draws[:, :, j]).sum(1)[:, None])
             prior, root = member.prior, member.prior**0.5
             left = prior - np.maximum(told - error / root - 1e-6 * root, 0.0) ** 2
-            variance += (factor * scale) ** 2 * np.clip(left, 1e-12, prior)
+            sd = np.hypot(sd, abs(factor) * scale * np.sqrt(np.clip(left, 1e-12, prior)))
         best = float(merit.best.min()) if len(merit.best) == 1 else 0.0
         highest = total[0] if len(total) == 1 else (total - merit.best[:, None]).max(0)
-        return log_ei(highest, np.sqrt(variance), best) + 1e-9
+        return log_ei(highest, sd, best) + 1e-9
 
 
 def _lifting(member: GP) -> Array:

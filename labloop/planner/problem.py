@@ -17,7 +17,8 @@ from labloop.campaign.state import CampaignState
 from labloop.campaign.stopping import Stopping
 
 from . import molecules
-from .encoding import Array, Column, Encoding, Linear, Settings
+from .column import Column
+from .encoding import Array, Encoding, Linear, Settings
 from .goals import Goal
 from .planner import SAMPLED, Engine, Problem, is_sampled, plan
 from .presence import Conditions, Presence, Sparse
@@ -54,7 +55,10 @@ def read_problem(spec: CampaignSpec) -> Problem:
     columns = tuple(_column(name, parameter) for name, parameter in space.parameters.items())
     encoding = Encoding(
         columns,
-        tuple(Linear(line.coefficients, line.bound, line.sense == "==") for line in space.linear_constraints()),
+        tuple(
+            Linear(line.coefficients, line.bound, line.sense == "==")
+            for line in (*space.linear_constraints(), *space.conditional)
+        ),
         table=space.candidates,
         allowed=_allowed(space) if space.nonlinear else None,
         presence=Presence(tuple(_sparse(space)), _conditions(space, columns)),

@@ -25,6 +25,7 @@ from .design import free_grid, free_rows, sample
 from .encoding import Array, Encoding, Settings
 from .errors import NothingLeftError
 from .pool import top
+from .presence import Mask
 
 ENUMERATED = 20_000
 RELAXED_LEVELS = 12
@@ -154,14 +155,24 @@ class _Climb:
 
     def _gradient(self, starts: Array) -> Array:
         """Local maxima over the moving columns, each start's others fixed."""
-        ends = self._minimize(starts, constrained=bool(len(self.encoding.equalities()[1])))
-        a, b = self.encoding.halfspaces()
-        outside = np.any(ends @ a.T > b + 1e-9, axis=1) if len(b) else np.zeros(len(ends), dtype=bool)
-        if outside.any():
-            ends[outside] = self._minimize(starts[outside], constrained=True)
+        conditions = self.encoding.presence.conditions
+        if conditions is None or not self.encoding.is_conditional:
+            return self._maxima(starts, None)
+        ends = starts.copy()
+        outs, which = np.unique(conditions.out(starts), axis=0, return_inverse=True)
+        for at, out in enumerate(outs):  # the same constraints bind those that lack the same
+            ends[which.ravel() == at] = self._maxima(starts[which.ravel() == at], out)
         return ends
 
-    def _minimize(self, starts: Array, constrained: bool) -> Array:
+    def _maxima(self, starts: Array, out: Mask | None) -> Array:
+        ends = self._minimize(starts, out, constrained=bool(len(self.encoding.equalities(out)[1])))
+        a, b = self.encoding.halfspaces(out)
+        outside = np.any(ends @ a.T > b + 1e-9, axis=1) if len(b) else np.zeros(len(ends), dtype=bool)
+        if outside.any():
+            ends[outside] = self._minimize(starts[outside], out, constrained=True)
+        return ends
+
+    def _minimize(self, starts: Array, out: Mask | None, constrained: bool) -> Array:
         count, moving = len(starts), self.moving
 
         def loss(flat: Array) -> tuple[float, Array]:
@@ -180,7 +191,7 @@ class _Climb:
             jac=True,
             method="SLSQP" if constrained else "L-BFGS-B",
             bounds=self._bounds(starts),
-            constraints=self._forms(starts) if constrained else (),
+            constraints=self._forms(starts, out) if constrained else (),
             options={"maxiter": self.effort.iterations},
         )
         ends = starts.copy()
@@ -198,11 +209,11 @@ class _Climb:
         high = np.where(still, starts, 1.0)[:, self.moving].ravel()
         return list(zip(low, high, strict=True))
 
-    def _forms(self, starts: Array) -> list[dict[str, object]]:
+    def _forms(self, starts: Array, out: Mask | None) -> list[dict[str, object]]:
         """The linear constraints of all starts together, with what the fixed columns take already counted in."""
         forms: list[dict[str, object]] = []
         fixed = [index for index in range(self.encoding.dimension) if index not in self.moving]
-        for kind, (rows, bounds) in (("ineq", self.encoding.halfspaces()), ("eq", self.encoding.equalities())):
+        for kind, (rows, bounds) in (("ineq", self.encoding.halfspaces(out)), ("eq", self.encoding.equalities(out))):
             if len(bounds):
                 block = np.asarray(np.kron(np.eye(len(starts)), rows[:, self.moving]), dtype=np.float64)
                 room = (bounds - starts[:, fixed] @ rows[:, fixed].T).ravel()

@@ -148,7 +148,7 @@ class Telling:
             word = f"{missing[0]}=missing"
             complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once; {word}: it will not come")
         if outcomes and not readings and not complaints:
-            complaints.append("nothing is left to learn from. Tell it void, and why")
+            complaints.append(f"{', '.join(outcomes)}: nothing is left to learn from. Tell it void, and why")
         if complaints:
             raise SpecError(*complaints)
         return readings

@@ -41,6 +41,8 @@ from urllib.parse import urlsplit
 
 import zmq
 
+from labloop.keys import Context
+
 from .bench import SimulatedBench
 from .clock import WallClock
 from .doorway import Doorway
@@ -121,7 +123,7 @@ class Server:
         self._acts_seen = len(self.bench.ledger.entries)
         self._seen_s = self._saved_s = time.monotonic()
         self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context = Context()
         self._doorway = Doorway(plan, self._context)
         self._serial: list[_SerialSide] = []
         self._sockets: dict[Any, Any] = {}

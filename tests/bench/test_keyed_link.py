@@ -8,7 +8,7 @@ import zmq
 
 from labloop.bench import LinkError, LinkTimeout, SpecError, open_link, parse_address
 from labloop.bench.declared import key_complaints
-from labloop.keys import Door, make_pair, protect_server, read_pair
+from labloop.keys import Context, Door, make_pair, protect_server, read_pair
 from tests.bench.labs import make_lab
 from tests.bench.test_messages import CountingCodec
 
@@ -20,7 +20,7 @@ class KeyedServer:
 
     def __init__(self, folder, keyed=True):
         self.heard = []
-        self._context = zmq.Context()
+        self._context = Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._router.setsockopt(zmq.LINGER, 0)
         self._door = Door(self._context, folder / "allow") if keyed else None

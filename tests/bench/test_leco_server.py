@@ -14,7 +14,7 @@ from labloop.bench import LinkError, open_link
 from labloop.bench.leco_node import Asker, Node
 from labloop.bench.leco_server import LARGEST, MOST_FRAMES, NodeServer
 from labloop.campaign.errors import SpecError
-from labloop.keys import make_pair, read_public
+from labloop.keys import Context, make_pair, read_public
 
 HEADER = bytes(19) + b"\x01"
 
@@ -129,7 +129,7 @@ def test_a_port_that_is_taken_is_said_so() -> None:
 
 def test_giant_and_endless_messages_cost_nothing() -> None:
     with serving() as (server, _):
-        context = zmq.Context()
+        context = Context()
         socket = context.socket(zmq.DEALER)
         socket.connect(server.address.removeprefix("zmq+"))
         for _ in range(20):

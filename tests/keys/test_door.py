@@ -6,7 +6,7 @@ import pytest
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from labloop.keys import Door, KeyFileError, make_pair, protect_client, protect_server, read_pair, read_public
+from labloop.keys import Context, Door, KeyFileError, make_pair, protect_client, protect_server, read_pair, read_public
 
 
 class Lab:
@@ -19,7 +19,7 @@ class Lab:
         for name in ("server", "ann", "bob"):
             make_pair(folder / "keys", name)
         self.let_in("ann")
-        self.context = zmq.Context()
+        self.context = Context()
         self.door = None
         self.router = self.context.socket(zmq.ROUTER)
         protect_server(self.router, self.pair("server"))
@@ -36,7 +36,7 @@ class Lab:
 
     def knock(self, name, within_s=5.0, server="server"):
         """ "in", or the number that the client was told (a handshake that is broken off: 0)."""
-        context = zmq.Context()
+        context = Context()
         client = context.socket(zmq.DEALER)
         client.setsockopt(zmq.LINGER, 0)
         if name:

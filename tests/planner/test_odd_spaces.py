@@ -58,7 +58,7 @@ def test_a_mixture_that_nothing_keeps_says_so(journal: Callable[[int], Any]) -> 
     mixture = {"mixture": ["A", "B", "C", "D"], "at_most": 2}
     spec = spec_of({"m": mixture, "x": {"range": [0, 1]}}, constraints=["A >= 0.2 * x + 0.2", "B >= 0.2"])
     played(journal(1), spec, 2)
-    with pytest.raises((NothingLeftError, SpecError), match="components|constraints"):
+    with pytest.raises((NothingLeftError, SpecError), match=r"components|constraints"):
         propose(spec_of({"m": mixture}, constraints=["A >= 0.2", "B >= 0.2", "C >= 0.2"]), journal(1).state)
 
 
@@ -88,7 +88,7 @@ def test_a_late_result_does_not_freeze_what_is_shared(journal: Callable[[int], A
         late = book.propose(batch[0].settings, source="sobol") if round_ == 0 else None
         for one in batch[late is not None :]:
             number = book.propose(one.settings, source="sobol")
-            book.put_measured(number, y=0.1)
+            book.put(e.TrialMeasured(trial=number, outcomes={"y": e.Reading(value=0.1)}))
     assert len(set(shared)) == 4
 
 
@@ -110,7 +110,7 @@ def test_who_does_not_have_it_shares_nothing(journal: Callable[[int], Any], seed
 def test_rows_say_what_counts_in_them_and_nothing_else(journal: Callable[[int], Any]) -> None:
     rows = [{"a": "p", "b": 0.5, "c": 0.1}, {"a": "q", "b": float("nan"), "c": 0.2}, {"a": "q", "b": None, "c": 0.3}]
     played(journal(1), spec_of(UNDER, candidates=rows), 3)
-    with pytest.raises(SpecError, match="row 2: b has no value.*row 3: b has a value, and is not active"):
+    with pytest.raises(SpecError, match=r"row 2: b has no value.*row 3: b has a value, and is not active"):
         spec_of(UNDER, candidates=[rows[0], {"a": "p", "b": "", "c": 0.1}, {"a": "q", "b": 0.4, "c": 0.1}])
 
 
@@ -126,7 +126,7 @@ def test_a_point_without_a_free_number_is_given_once(journal: Callable[[int], An
 
 
 def test_a_cost_is_one_of_every_trial() -> None:
-    with pytest.raises(SpecError, match="cost.*b has no value where `a == p` does not hold"):
+    with pytest.raises(SpecError, match=r"cost.*b has no value where `a == p` does not hold"):
         spec_of(UNDER, cost="1 + $b", budget={"cost": 10})
 
 
@@ -151,3 +151,20 @@ def test_a_gpu_that_fails_is_done_without(
         book.measure(row, y=row["x"])
     assert propose(spec, book.state)[0].source == "model"
     assert "without the GPU: CUDA out of memory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("constraint", ["b + c <= 0.01", "b + c == 0.8", "b - 0.5 * c >= 0.7"])
+def test_a_constraint_over_what_may_not_count_binds_where_it_does(
+    journal: Callable[[int], Any], constraint: str
+) -> None:
+    spec = spec_of(UNDER, constraints=[constraint], design={"initial": {"trials": 8}})
+    seen = played(journal(1), spec, 14, lambda one: 2.0 + one["c"] if one["a"] == "p" else one["c"])
+    assert sum(one["a"] == "p" for one in seen[:8]) >= 1, "the design goes into both branches"
+    assert sum(one["a"] == "p" for one in seen[8:]) >= 4, "and the model to the better one"
+    assert any(one["c"] > 0.85 for one in seen if one["a"] == "q"), "where it does not bind"
+
+
+def test_a_branch_that_is_all_there_is(journal: Callable[[int], Any]) -> None:
+    parameters = {**UNDER, "a": {"choices": ["p"]}}
+    for one in played(journal(1), spec_of(parameters, constraints=["b + c == 0.8"]), 4):
+        assert one["b"] + one["c"] == pytest.approx(0.8)

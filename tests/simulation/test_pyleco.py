@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import zmq
 from pyleco.actors.actor import Actor
 from pyleco.coordinators.coordinator import Coordinator
 from pyleco.directors.director import Director
@@ -16,6 +15,7 @@ from pyleco.utils.communicator import Communicator
 
 from drivers.leco import LecoActor
 from labloop.bench import Amount, InstrumentFault, Port, open_link
+from labloop.keys import Context
 
 PORT = "zmq+tcp://127.0.0.1:12301?actor=N1.evaporator"
 
@@ -70,7 +70,7 @@ SHAKER: dict[str, Any] = {
 @pytest.fixture
 def shaker() -> Iterator[tuple[Shaker, str]]:
     """A Coordinator and an Actor, each in a thread; the wrapped object and where it is."""
-    context = zmq.Context()
+    context = Context()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         number = free.getsockname()[1]

@@ -16,6 +16,7 @@ import pytest
 import serial
 import zmq
 
+from labloop.keys import Context
 from labloop.simulation import serve
 from labloop.simulation.ports import line_settings
 from labloop.simulation.serve import Server, _SerialSide
@@ -193,7 +194,7 @@ def test_pulled_and_put_back_under_the_same_name(serve_plan: Serve, plan: dict[s
 
 def test_zmq_answers_a_raw_dealer(serve_plan: Serve, plan: dict[str, Any]) -> None:
     address = serve_plan(plan).ports["spectrometer"].partition("?")[0].removeprefix("zmq+")
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+    with Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.linger, dealer.rcvtimeo = 0, 5000
         dealer.connect(address)
         header = bytes(range(16)) + b"\x00\x00\x00\x01"

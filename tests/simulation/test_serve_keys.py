@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from labloop.bench import LinkError, open_link
-from labloop.keys import make_pair, protect_client, read_pair, read_public
+from labloop.keys import Context, make_pair, protect_client, read_pair, read_public
 from labloop.simulation.serve import Server
 
 Serve = Callable[..., Any]
@@ -33,7 +33,7 @@ def door(keys: Path, **more: str) -> dict[str, str]:
 
 def signed_in(port: str, keys: Path) -> list[bytes]:
     """What the coordinator answers to a sign-in over a plain socket of our own."""
-    context = zmq.Context()
+    context = Context()
     socket = context.socket(zmq.DEALER)
     socket.setsockopt(zmq.LINGER, 0)
     protect_client(socket, read_public(keys / "server.key"), read_pair(keys / "me.key_secret"))
@@ -105,7 +105,7 @@ def test_a_doorway_that_is_open_or_half_built_is_refused(
 def test_a_giant_frame_ends_its_sender_and_nobody_else(serve_plan: Serve, plan: dict[str, Any], keys: Path) -> None:
     served = serve_plan(plan)
     port = served.ports["spectrometer"].removeprefix("zmq+").partition("?")[0]
-    context = zmq.Context()
+    context = Context()
     giant = context.socket(zmq.DEALER)
     giant.setsockopt(zmq.LINGER, 0)
     giant.connect(port)
