@@ -16,7 +16,7 @@ from labloop.campaign import events as e
 from labloop.campaign.events import Record
 from labloop.journal import Reader, StoreError, guard_left_unsafe, locks, look_at_guard
 from labloop.runner import guard as guards
-from labloop.runner.book import BenchBook
+from labloop.runner.book import NO_WORD, BenchBook
 from labloop.runner.clock import utc_stamp
 from labloop.runner.guard import Guard, Watched, act_now, end_process
 from labloop.runner.lease import holder
@@ -247,6 +247,37 @@ def test_a_disk_that_takes_nothing_is_no_reason_to_leave_the_bench_on(
     if written:
         (acted,) = it.acts()
         assert (acted.epoch, len(acted.errors)) == (2, unsafe), "an epoch beyond the runner's, by the book"
+
+
+@pytest.mark.parametrize("names", [("bench.lease",), ("bench.db",), FILES], ids=lambda names: "+".join(names))
+def test_what_a_guard_was_told_that_could_not_write_it_down_is_known_to_be_lost(
+    bench: Any, tmp_path_factory: pytest.TempPathFactory, names: tuple[str, ...]
+) -> None:
+    """The disk takes nothing while the guard acts, and is well again at the next start."""
+    it = bench()
+    os.kill(it.guard, signal.SIGSTOP)
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    aside = tmp_path_factory.mktemp("aside")
+    for path in list(it.folder.iterdir()):
+        if path.name.removesuffix("-wal").removesuffix("-shm") in names:
+            path.rename(aside / path.name)
+    spoil(it.folder, *names)
+    os.kill(it.guard, signal.SIGCONT)
+    it.gone(it.guard)
+    assert it.device.heard == STOPPED
+    for name in names:
+        (it.folder / name).rmdir()
+    for path in aside.iterdir():
+        path.rename(it.folder / path.name)
+    book = BenchBook.open(it.folder, "lab", utc_stamp, wait_s=WITHIN_S)
+    try:
+        book.take_lease(str(it.run.resolve()), "live", {})
+        (told,) = book.guarded(str(it.run.resolve()), 0)
+        assert told.errors == ([] if names == ("bench.lease",) else [NO_WORD])
+        assert bool(told.found) == (names == ("bench.lease",)), "else nothing of it is known"
+    finally:
+        book.close()
 
 
 def test_a_bench_that_somebody_holds_is_left_alone_where_its_lock_can_only_be_looked_at(bench: Any) -> None:
