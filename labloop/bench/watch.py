@@ -180,7 +180,7 @@ class Watch:
                 self._begun(fact)
             case e.StepFinished() | e.StepFailed():
                 self._ended(fact)
-            case e.SafeStateReached():
+            case e.SafeStateReached() if fact.found or not fact.by:  # else nobody knows what was stopped
                 self._lasting.clear()
 
     def sight(self, now_s: float) -> dict[str, Any]:

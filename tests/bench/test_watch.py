@@ -168,6 +168,15 @@ def test_what_an_act_needs_is_watched_while_it_lasts(watch):
     assert "requires.cooled" not in tripped(watch, 1.0)
 
 
+def test_what_a_guard_may_have_stopped_without_a_word_needs_what_it_needed(watch):
+    watch.see("fan", c(temperature=20.0, wall=50.0), 1.0)
+    tell(begun(), watch)
+    tell(e.SafeStateReached(why="", errors=["not known"], by="guard", epoch=2), watch)
+    assert "requires.cooled" in tripped(watch, 1.0)
+    tell(e.SafeStateReached(why="", by="guard", epoch=3, found={"oven": e.Witness(state="stopped")}), watch)
+    assert "requires.cooled" not in tripped(watch, 1.0)
+
+
 @pytest.mark.parametrize(
     "end", [e.StepFailed(step="s", fault="not_done", reason=""), e.SafeStateReached(why="", errors=[])]
 )
