@@ -87,7 +87,7 @@ def test_the_bench_notes_how_far_the_journal_came_and_notices_a_shorter_one(
     assert said.endswith("/bench.db; 3 came after\n")
     (run / "journal.db").write_bytes((here / "older.db").read_bytes())
     said = labloop("status", "run", "--verify")
-    assert said.code == 5 and "run/journal.db: ends at row " in said.err and f"noted its row {notes[2]}" in said.err
+    assert said.code == 5 and "run/journal.db: ends at row " in said.err and f"noted its row {notes[3]}" in said.err
     before = (run / "bench.db").read_bytes()
     said = labloop("resume", "run", "--trials", "+1")
     assert said.code == 5 and "an older copy was put in its place" in said.err
