@@ -19,7 +19,7 @@ from labloop.campaign import state as s
 from tests.drivers.stand import shipped, stand_of
 
 EVERY = pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)
-SWEEP = [0.02, 0.08, 0.16, 0.25, 0.34, 0.42, 0.58, 0.67, 0.76, 0.85, 0.93, 0.98]
+SWEEP = [0.04, 0.25, 0.76, 0.96]
 # Where in the step it happens, as a part of all that its line is used.
 WHERE = pytest.mark.parametrize("where", [0.5, *(pytest.param(one, marks=pytest.mark.slow) for one in SWEEP)])
 Place = Callable[..., Solo]
