@@ -215,7 +215,8 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
     for tried in range(3 * WALKS):
         low, high = np.zeros(encoding.dimension), np.ones(encoding.dimension)
         # Where components drawn blindly do not go together, they are drawn among those that do.
-        drawn = _supports(encoding, generator) if tried < 2 * WALKS else _together(encoding, generator)
+        blindly = tried < 2 * WALKS or not presence.sparse
+        drawn = _supports(encoding, generator) if blindly else _together(encoding, generator)
         for mixture, there in zip(presence.sparse, drawn, strict=True):
             high[list(mixture.columns)], high[there], low[there] = 0.0, 1.0, mixture.least
         for column, value in presence.held:
@@ -237,7 +238,7 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
         if len(walked) == WALKS or (walked and tried >= 2 * WALKS and len(walked) >= WALKS // 2):
             break
     if not walked:
-        raise NothingLeftError("no settings keep all the linear constraints with so few components: loosen one of them")
+        raise NothingLeftError("no settings that keep all the linear constraints were found: loosen one of them")
     return np.concatenate(walked)
 
 

@@ -164,6 +164,16 @@ def test_a_constraint_over_what_may_not_count_binds_where_it_does(
     assert any(one["c"] > 0.85 for one in seen if one["a"] == "q"), "where it does not bind"
 
 
+def test_most_branches_may_leave_no_room(journal: Callable[[int], Any]) -> None:
+    parameters = {
+        "a": {"choices": [*"pqrstuvw"]},
+        "b": {"range": [0, 1], "active_when": "not (a == p)"},
+        "c": {"range": [0, 1]},
+    }
+    spec = spec_of(parameters, constraints=["b + c >= 3"], design={"initial": {"trials": 3}})
+    assert {one["a"] for one in played(journal(1), spec, 5, lambda one: one["c"])} == {"p"}
+
+
 def test_a_branch_that_is_all_there_is(journal: Callable[[int], Any]) -> None:
     parameters = {**UNDER, "a": {"choices": ["p"]}}
     for one in played(journal(1), spec_of(parameters, constraints=["b + c == 0.8"]), 4):
