@@ -251,6 +251,9 @@ def _weights(raw: Any, values: Sequence[Value]) -> tuple[float, ...] | None:
     if raw is None or not values:
         return None
     several = raw if isinstance(raw, (list, tuple)) else [raw]
+    said = raw if isinstance(raw, Mapping) else several
+    if not said or not all(isinstance(name, (str, int, float)) for name in said):
+        raise Rule("must be a choice, a list of some, or some with weights. Write likely: DMF, or likely: {DMF: 3}")
     named = raw if isinstance(raw, Mapping) else dict.fromkeys(several, FAVOURED)
     places = {str(value): at for at, value in enumerate(values)}
     weights = [1.0] * len(values)

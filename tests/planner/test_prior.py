@@ -78,6 +78,8 @@ def test_a_good_guess_is_followed_and_a_wrong_one_outvoted(journal: Callable[[in
         ({"range": [0, 1], "likely": {"value": 1, "within": 0}}, "likely.within.*above 0"),
         ({"choices": ["a", "b"], "likely": "c"}, "likely.*none of the choices"),
         ({"choices": ["a", "b"], "likely": {"a": -1}}, "likely.*above 0"),
+        ({"choices": ["a", "b"], "likely": []}, "likely.*must be a choice"),
+        ({"choices": ["a", "b"], "likely": [["a"]]}, "likely.*must be a choice"),
     ],
 )
 def test_what_cannot_be_expected_is_refused(parameter: dict[str, Any], complaint: str) -> None:
