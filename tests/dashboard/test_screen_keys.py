@@ -1,0 +1,264 @@
+"""Keys that go from screen to screen, and through what they show."""
+
+import pytest
+from textual.widgets import Input
+
+from labloop.campaign import events as e
+from labloop.dashboard.bench_page import BenchPage
+from labloop.dashboard.log_page import LogPage
+from labloop.dashboard.run_screen import RunScreen
+from labloop.dashboard.table import TrialTable
+from labloop.dashboard.timeline_page import TimelinePage
+from labloop.dashboard.trial_page import TrialPage
+from labloop.dashboard.trials_page import TrialsPage
+from labloop.journal import Journal
+
+from . import journals
+from .conftest import drive, screen_text
+from .test_keys import asked
+
+
+def test_enter_opens_the_trial_under_the_cursor_and_escape_leaves_it(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("down", "down", "enter")
+        assert isinstance(app.screen, TrialPage)
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "Trial 16" in shown and "spectrum_loss" in shown and "pump_agno3.dispense" in shown
+        await pilot.press("left")
+        await pilot.pause()
+        assert "Trial 15" in screen_text(app)
+        await pilot.press("right", "right")
+        await pilot.pause()
+        assert "Trial 17" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_arrows_move_in_the_table(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        table = app.screen.query_one(TrialTable)
+        places = []
+        for key in ("down", "down", "up", "end", "home", "pagedown", "pageup"):
+            await pilot.press(key)
+            places.append(table.trial)
+        assert places == [17, 16, 17, 1, 18, 18 - 4, 18]
+
+    drive(app, script)
+
+
+def test_l_opens_the_log_and_escape_leaves_it(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("l")
+        await pilot.pause()
+        assert isinstance(app.screen, LogPage)
+        assert "trial 17 measured" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        for key, kind in (
+            ("2", TrialsPage),
+            ("3", BenchPage),
+            ("4", TimelinePage),
+            ("5", LogPage),
+            ("4", TimelinePage),
+            ("1", RunScreen),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            assert isinstance(app.screen, kind)
+            assert len(app.screen_stack) <= 3
+
+    drive(app, script)
+
+
+def test_a_digit_leaves_no_question_behind(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("s", "4")
+        assert app.screen.query_one(Input).value == "4"
+        await pilot.press("ctrl+p")
+        assert app.screen.query_one(Input).value == "4"
+
+    drive(app, script)
+
+
+def test_the_palette_offers_what_can_be_done_now_by_name(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert "Pause" in titles and "Resume" not in titles and "Timeline" in titles
+        await pilot.press("ctrl+p", *"pause")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause()
+
+    drive(app, script)
+    assert asked(app) == [("pause", [], "")]
+
+
+def test_read_only_offers_no_act_in_the_palette_either(watch):
+    app = watch(journals.running, read_only=True)
+
+    async def script(pilot):
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert titles == {"Overview", "Trials", "Bench", "Timeline", "Log", "Keys", "Quit"}
+
+    drive(app, script)
+
+
+def test_the_timeline_goes_back_and_follows_again(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("4")
+        await pilot.pause()
+        assert "the last 1 h" in screen_text(app)
+        await pilot.press("plus", "left")
+        await pilot.pause()
+        assert "until 5 min 00 s ago: 10 min" in screen_text(app)
+        await pilot.press("end", "minus")
+        await pilot.pause()
+        assert "the last 1 h" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_trials_are_filtered_letter_by_letter_and_escape_wipes_the_filter_first(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "slash", *"failed")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "Trials: 1 of 18" in shown and "✗ failed" in shown and "● measured" not in shown
+        await pilot.press("enter", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, TrialPage) and "Trial 5" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, TrialsPage)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "Trials: 18, by trial, falling" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_trials_are_put_in_order_and_turned(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "o", "home")
+        await pilot.pause()
+        assert "by spectrum_loss, rising" in screen_text(app)
+        assert app.screen.query_one(TrialTable).trial == 16
+        await pilot.press("d", "home")
+        await pilot.pause()
+        assert "by spectrum_loss, falling" in screen_text(app)
+        assert app.screen.query_one(TrialTable).trial == 3
+        await pilot.press("O")
+        await pilot.pause()
+        assert "by trial, falling" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_a_filter_that_nothing_meets_shows_nothing_and_opens_nothing(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "slash", *"xyzzy", "enter", "down", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, TrialsPage) and "Trials: 0 of 18" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_the_log_is_filtered_and_new_lines_must_fit_too(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("5", "slash", *"ABANDONED trial")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "trial 12 abandoned" in shown and "trial 17 measured" not in shown
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(e.NoteTaken(text="lunch", by="ann"), e.NoteTaken(text="trial 3 abandoned?", by="ann"))
+        app.screen_stack[1].read_on()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "trial 3 abandoned?" in shown and "lunch" not in shown
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "lunch" in screen_text(app)
+        await pilot.press("escape")
+        assert isinstance(app.screen, RunScreen)
+
+    drive(app, script)
+
+
+def test_a_filter_of_the_log_finds_what_lies_far_back(watch):
+    app = watch(journals.talkative)
+
+    async def script(pilot):
+        await pilot.press("5", "home")
+        await pilot.pause()
+        assert "campaign silver-nanoparticles opened" not in screen_text(app)
+        await pilot.press("slash", *"silver")
+        await pilot.pause()
+        assert "campaign silver-nanoparticles opened" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_w_asks_another_process_why_and_shows_what_it_says(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("end", "enter", "w")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "Why trial 1?" in shown and "first design (sobol)" in shown
+        await pilot.press("escape")
+        assert isinstance(app.screen, TrialPage)
+
+    drive(app, script, (120, 40))
+    assert asked(app) == []
+
+
+@pytest.mark.parametrize("key", ["2", "3", "4", "5"])
+def test_news_and_keys_that_come_while_a_screen_is_being_made_are_no_error(watch, key):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        run = app.screen
+        name = {"2": "trials", "3": "bench", "4": "timeline", "5": "log"}[key]
+        run.go(name)  # pushed, and none of its parts is there yet
+        page = app.screen
+        assert not page.ready and page.check_action("zoom", (1,)) is None
+        run.read_on()
+        run.trial_in_hand()
+        await pilot.pause()
+        assert page.ready and app.screen is page
+
+    drive(app, script)
