@@ -177,6 +177,11 @@ def _outcomes(spec: CampaignSpec, broken: Broken) -> Iterator[Fault]:
     goals = [name for name, outcome in spec.outcomes.items() if outcome.is_wish]
     if spec.outcomes and not goals and not broken.touches("outcomes"):
         yield ("outcomes",), "none has a goal. Give one of them goal: minimize or maximize", False
+    tastes = [name for name in goals if spec.outcomes[name].prefers]
+    if tastes and len(goals) > 1 and not broken.touches("outcomes"):
+        other = next(name for name in goals if name != tastes[0])
+        rule = f"is told by comparing, and {other} has a goal of its own. Give {other} a limit instead, or take one out"
+        yield ("outcomes", tastes[0]), rule, False
     weighed = [name for name in goals if spec.outcomes[name].weight is not None]
     if weighed and len(weighed) < len(goals) and not broken.touches("outcomes"):
         bare = next(name for name in goals if name not in weighed)

@@ -333,6 +333,21 @@ class TrialMeasured(Fact, frozen=True, kw_only=True):
     by: str = ""
 
 
+class Preferred(Fact, frozen=True, kw_only=True):
+    """A person compared two measured trials by an outcome of theirs: ``trial`` is better than ``over``.
+
+    ``tie``: it is as good. Every comparison counts, one that contradicts an earlier as well.
+    """
+
+    outcome: str
+    trial: int
+    over: int
+    tie: bool = False
+    by: str = ""
+    why: str = ""
+    t_s: float = 0.0
+
+
 class TrialFailed(Fact, frozen=True, kw_only=True):
     """Chemistry's failure: it teaches the model that these settings fail."""
 
@@ -378,8 +393,8 @@ CampaignEvent: TypeAlias = (
     | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
-    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | TrialFailed | TrialAbandoned
-    | TrialInDoubt | TrialResumed | TrialClosed
+    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | Preferred | TrialFailed
+    | TrialAbandoned | TrialInDoubt | TrialResumed | TrialClosed
     | StepStarted | StepKept | StepRejoined | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip
 BenchEvent: TypeAlias = (

@@ -1,9 +1,10 @@
 """What is better: goals, weights, limits.
 
 Each goal gives a utility, larger is better: ``-y`` (minimize), ``y`` (maximize), minus the distance from the target
-beyond the tolerance. With one goal or with weights trials are ordered by (limits kept, sum of weight * utility less
-that of the reference); two or more goals without weights order them only by dominance: a Pareto front. A trial that
-breaks a limit is worse than any that keeps them all; among those that break some, less excess is better.
+beyond the tolerance; of ``prefer`` it is what comparisons say of the trial (see tastes). With one goal or with weights
+trials are ordered by (limits kept, sum of weight * utility less that of the reference); two or more goals without
+weights order them only by dominance: a Pareto front. A trial that breaks a limit is worse than any that keeps them all;
+among those that break some, less excess is better.
 """
 
 import math
@@ -55,7 +56,7 @@ class Objective:
         goal = self.goals[name].goal
         if isinstance(goal, Target):
             return -max(abs(value - goal.target) - goal.tolerance, 0.0)
-        return value if goal == "maximize" else -value
+        return -value if goal == "minimize" else value
 
     def utilities(self, outcomes: Any) -> tuple[float, ...] | None:
         """The utility of each goal, of a trial or a mapping of outcomes; None when one is not known."""

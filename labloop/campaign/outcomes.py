@@ -13,8 +13,14 @@ from .units import NUMBER, parse_quantity
 
 TOLD = "told"
 PASS = "pass"
+PREFER = "prefer"
 _PASSED = {"pass": 1.0, "passed": 1.0, "yes": 1.0, "true": 1.0, "1": 1.0}
 _FAILED = {"fail": 0.0, "failed": 0.0, "no": 0.0, "false": 0.0, "0": 0.0}
+_MEANT = {
+    "min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize", "preferred": "prefer",
+    "preference": "prefer",
+}  # fmt: skip
+_OF_NUMBERS = ("unit", "limit", "weight", "reference", "detects", "analysis", "target", "window")
 _LIMIT = re.compile(r"\s*(<=|>=)\s*(.+)")
 _QUANTITY = {"type": ["number", "string"]}
 
@@ -42,11 +48,11 @@ class OutcomeSpec(Model):
 
     unit: Unit = ""
     goal: Annotated[
-        Literal["minimize", "maximize", "pass"] | Target | None,
+        Literal["minimize", "maximize", "pass", "prefer"] | Target | None,
         WithJsonSchema(
             {
                 "anyOf": [
-                    {"enum": ["minimize", "maximize", "pass"]},
+                    {"enum": ["minimize", "maximize", "pass", "prefer"]},
                     {
                         "type": "object",
                         "properties": {"target": _QUANTITY, "tolerance": _QUANTITY},
@@ -75,6 +81,11 @@ class OutcomeSpec(Model):
     def passes(self) -> bool:
         """Whether it is a verdict, 1 (pass) or 0 (fail): a good trial passes."""
         return self.goal == PASS
+
+    @property
+    def prefers(self) -> bool:
+        """Whether it is no number but a person's taste: trials are compared by it, two at a time."""
+        return self.goal == PREFER
 
     @property
     def is_wish(self) -> bool:
@@ -113,10 +124,10 @@ class OutcomeSpec(Model):
             if numbers.get("tolerance", 0.0) < 0:
                 raise located([(("tolerance",), "must not be below 0", raw["tolerance"])], "goal")
             return Target(**numbers)
-        if raw not in ("minimize", "maximize", PASS):
-            hint = {"min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize"}.get(str(raw))
+        if raw not in ("minimize", "maximize", PASS, PREFER):
+            hint = _MEANT.get(str(raw))
             meant = f" Did you mean {hint}?" if hint else ""
-            raise Rule(f"must be minimize, maximize, pass or {{target: ...}}.{meant}")
+            raise Rule(f"must be minimize, maximize, pass, prefer or {{target: ...}}.{meant}")
         return raw
 
     @field_validator("sources", mode="plain")
@@ -194,14 +205,23 @@ class OutcomeSpec(Model):
     def _agree(self) -> "OutcomeSpec":
         faults: list[tuple[tuple[str, ...], str, Any]] = []
         if self.goal is None and self.limit is None:
-            raise Rule("goal is missing. Write goal: minimize, maximize, pass or {target: ...}, or a limit")
+            raise Rule("goal is missing. Write goal: minimize, maximize, pass, prefer or {target: ...}, or a limit")
         if self.weight is not None and (self.weight <= 0 or not math.isfinite(self.weight)):
             faults.append((("weight",), "must be above 0. The goal says the direction", self.weight))
         if self.passes:
-            for key in ("unit", "limit", "weight", "reference", "detects", "analysis", "target", "window"):
+            for key in _OF_NUMBERS:
                 if key in self.model_fields_set:
                     faults.append(((key,), "is for numbers. A trial passes or it does not: leave it out", None))
             self.__dict__["limit"] = Limit(sense=">=", value=0.5)
+        elif self.prefers:
+            for key in _OF_NUMBERS:
+                if key in self.model_fields_set:
+                    faults.append(((key,), "is for numbers. Trials are compared here: leave it out", None))
+            if not self.told:
+                faults.append((("from",), "no reading says what a person prefers. Write from: told", self.sources[0]))
+            if faults:
+                raise located(faults, "outcome")
+            return self
         elif self.weight is not None and self.goal is None:
             faults.append((("weight",), "has no goal to weigh. Write a goal, or leave the weight out", self.weight))
         if not self.sources and {"analysis", "target"} & self.model_fields_set:

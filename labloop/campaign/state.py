@@ -31,6 +31,7 @@ from .step_state import STARTED as STARTED
 from .step_state import STEP as STEP
 from .step_state import StepState as StepState
 from .step_state import move
+from .tastes import Tastes
 
 READY, RUNNING, PAUSED, STOPPED, HALTED = "ready", "running", "paused", "stopped", "halted"
 PROPOSED, AWAITING, MEASURED, ABANDONED = "proposed", "awaiting", "measured", "abandoned"
@@ -70,7 +71,8 @@ class TrialState:
     started_t_s: float = 0.0
     finished_t_s: float = 0.0
     finished_seq: int = 0  # the order of ends: two may fall on one instant, and a clock may be set back
-    outcomes: dict[str, e.Reading] = field(default_factory=dict)
+    measured: dict[str, e.Reading] = field(default_factory=dict)
+    tastes: Tastes = field(default_factory=Tastes)  # the campaign's: what it is believed to be worth to people
     steps: list[StepState] = field(default_factory=list)
     reason: str = ""
     again: bool = False
@@ -81,6 +83,11 @@ class TrialState:
     def trial(self) -> int:
         """The trial's number, from 1."""
         return self.proposal.trial
+
+    @property
+    def outcomes(self) -> dict[str, e.Reading]:
+        """What was measured, and what people's comparisons say of it."""
+        return self.measured | self.tastes.of(self.trial) if self.tastes.comparisons else self.measured
 
     @property
     def settings(self) -> dict[str, e.Value]:
@@ -122,6 +129,7 @@ class CampaignState:
     t_at: str = ""  # when that was
     trials: dict[int, TrialState] = field(default_factory=dict)
     open_trials: set[int] = field(default_factory=set)  # not closed: proposed, running, or still to be cleaned up
+    tastes: Tastes = field(default_factory=Tastes)
     steps: dict[str, StepState] = field(default_factory=dict)
     loose_steps: list[StepState] = field(default_factory=list)  # of phases that belong to no trial
     questions: dict[str, StepState] = field(default_factory=dict)
@@ -308,7 +316,7 @@ def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -
 def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:
     if fact.trial in state.trials:
         raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
-    state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at)
+    state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes)
     state.open_trials.add(fact.trial)
     if fact.again_of is not None:
         state.owed_again.discard(fact.again_of)
@@ -332,7 +340,7 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
     trial.told_by = fact.by
     if isinstance(fact, e.TrialMeasured):
-        trial.outcomes, trial.reason = fact.outcomes, ""
+        trial.measured, trial.reason = fact.outcomes, ""
         state.failures_in_a_row = 0
         if trial.role == "candidate" and trial.source != "told":
             state.measured += 1
@@ -347,6 +355,19 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     if not trial.acted:  # nothing of it stands on the bench
         trial.closed = True
         state.open_trials.discard(fact.trial)
+
+
+def _preferred(state: CampaignState, record: e.Record, fact: e.Preferred) -> None:
+    for number in (fact.trial, fact.over):
+        trial = state.trial_of(number, record.seq)
+        if trial.state != MEASURED:
+            raise StateError(f"fact {record.seq}: trial {number} is {trial.state} and cannot be compared")
+    if fact.trial == fact.over:
+        raise StateError(f"fact {record.seq}: trial {fact.trial} cannot be compared with itself")
+    if state.tastes.comparisons and state.tastes.comparisons[0].outcome != fact.outcome:
+        raise StateError(f"fact {record.seq}: trials are compared by {state.tastes.comparisons[0].outcome} already")
+    state.tastes.add(fact)
+    state.last_result = record.seq
 
 
 def _closed(state: CampaignState, record: e.Record, fact: e.TrialClosed) -> None:
@@ -382,6 +403,7 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.ProposalMade: _proposed,
     e.ProposalApproved: _approved,
     **{kind: _trial_moved for kind in {kind for _, kind in TRIAL}},
+    e.Preferred: _preferred,
     e.TrialClosed: _closed,
     **step_state.APPLY,
 }

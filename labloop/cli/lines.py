@@ -173,6 +173,9 @@ class LineView:
                     words.say(f"the bench is safe ({why})")
             case e.RequestAnswered(accepted=accepted, message=message):
                 words.say(f"request {'accepted' if accepted else 'refused'}: {message}")
+            case e.Preferred(trial=trial, over=over, tie=tie, by=by):
+                than = "as good as" if tie else "preferred over"
+                words.say(f"trial {trial} {than} trial {over}{f', says {by}' if by else ''}")
             case e.NoteTaken(text=text, by=by):
                 words.say(f"note{f' by {by}' if by else ''}: {text}")
             case e.StepStarted(instrument=e.PERSON, step=step) if self.state.mode == "live":

@@ -57,7 +57,12 @@ def _proposed(fact: e.ProposalMade, state: CampaignState) -> str:
 
 def _measured(fact: e.TrialMeasured, state: CampaignState) -> str:
     found = ", ".join(f"{name} {text.reading(one)}" for name, one in fact.outcomes.items())
-    return f"trial {fact.trial} measured: {found}{f' (told by {fact.by})' if fact.by else ''}"
+    return f"trial {fact.trial} measured{f': {found}' if found else ''}{f' (told by {fact.by})' if fact.by else ''}"
+
+
+def _preferred(fact: e.Preferred, state: CampaignState) -> str:
+    than = f"as good as trial {fact.over}" if fact.tie else f"preferred over trial {fact.over}"
+    return f"{fact.outcome}: trial {fact.trial} {than}{_by(fact.by, fact.why)}"
 
 
 def _abandoned(fact: e.TrialAbandoned, state: CampaignState) -> str:
@@ -126,6 +131,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.TrialStarted: ("", lambda f, s: f"trial {f.trial} started"),
     e.TrialAwaiting: ("warn", lambda f, s: f"trial {f.trial} is made; its result is owed"),
     e.TrialMeasured: ("good", _measured),
+    e.Preferred: ("good", _preferred),
     e.TrialFailed: ("bad", lambda f, s: f"trial {f.trial} failed: {f.reason}{_by(f.by)}"),
     e.TrialAbandoned: ("warn", _abandoned),
     e.TrialInDoubt: ("bad", lambda f, s: f"trial {f.trial} is in doubt: {f.reason}"),
