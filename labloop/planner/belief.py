@@ -6,6 +6,7 @@
     at_present          trials that are long ago count less (drift.py)
     through_transform   the outcome is seen by its logarithm or a power, where that foretells it better (transform.py)
     robustly            outliers are found and believed less (robust.py)
+    by_comparing        nothing was measured, people said which of two trials is better (preference.py)
 
 Outcomes are standardized. Of more than ALL_LEARNT trials the parameters are learnt at intervals; all trials condition
 the process. What was learnt is remembered in a Memory, and the answer is the same without it.
@@ -18,7 +19,9 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from . import drift, sparse, transform
+from labloop.campaign.tastes import Duels
+
+from . import drift, preference, sparse, transform
 from .encoding import Array
 from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
@@ -80,6 +83,20 @@ def plainly(observations: Observations, every: Sequence[Kernel], memory: Memory)
     data, shift, scale = _standardized(observations)
     members = [_fitted(kernel, observations, data, memory, kernel.words) for kernel in every]
     return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
+
+
+def by_comparing(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
+    """One member, in utilities of which a difference of 1 is told right by 76 of 100 comparisons."""
+    compared = observations.compared or ()
+    if not compared:
+        raise SurrogateError("no two that this space holds were compared with each other")
+    duels = Duels.of(compared)
+    key = _key(f"compared {kernel.words}", observations.points, duels.won, duels.lost, duels.weight)
+    if key not in memory:
+        _remember(memory, key, preference.fit(kernel, observations.points, duels).parameters)
+    member = preference.condition(kernel, observations.points, duels, memory[key])
+    words = f"by {len(compared)} comparisons of {len(observations.points)} trials"
+    return Belief((member,), np.ones(1), 0.0, float(member.noise**-0.5), words=words)
 
 
 def sparsely(observations: Observations, kernel: Separable, names: Sequence[str], memory: Memory) -> Belief:

@@ -18,7 +18,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What one outcome is to do. ``sense``: +1 maximize, -1 minimize, 0 no wish (a limit only)."""
+    """What one outcome is to do. ``sense``: +1 maximize, -1 minimize, 0 no wish (a limit only).
+
+    compared: it is a person's taste, known by comparisons alone.
+    """
 
     outcome: str
     sense: int = 0
@@ -28,6 +31,7 @@ class Goal:
     reference: float | None = None
     upper: float | None = None
     lower: float | None = None
+    compared: bool = False
 
     @property
     def is_wish(self) -> bool:

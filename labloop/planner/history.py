@@ -42,6 +42,7 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
     pending: list[Array] = []
     failed: list[Array] = []
     left_out = begun = 0
+    tasted = {one.outcome for one in goals if one.compared}
     for trial in (state.trials[number] for number in sorted(state.trials)):
         if trial.state not in OPEN_STATES and trial.state not in (MEASURED, FAILED):
             continue
@@ -50,6 +51,8 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
         if point is None:
             left_out += 1
         elif trial.state == MEASURED:
+            if tasted - trial.outcomes.keys():  # it will be compared
+                pending.append(point)
             measured.append((point, trial))
         elif trial.state == FAILED:
             failed.append(point)
@@ -67,11 +70,20 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
             np.array([value for value, _ in numbers]),
             np.array([sd**2 for _, sd in numbers]),
             np.array([measured[index][1].trial for index in rows], dtype=np.intp),
+            _compared(state, [measured[index][1].trial for index in rows]) if goal.compared else None,
         )
+    waiting = np.array([bool(tasted - trial.outcomes.keys()) for _, trial in measured], dtype=bool)
     points = _stack([point for point, _ in measured], encoding)
     known = Known(points[useful], _stack(pending, encoding), points[useful], _stack(failed, encoding))
     taken = np.concatenate([points, known.failed, known.pending])
-    return History(data, known, taken, begun, len(failed), left_out + int(np.sum(~useful)))
+    return History(data, known, taken, begun, len(failed), left_out + int(np.sum(~useful & ~waiting)))
+
+
+def _compared(state: CampaignState, trials: list[int]) -> tuple[tuple[int, int, bool], ...]:
+    """Comparisons between these trials, by their places in the list."""
+    at = {number: place for place, number in enumerate(trials)}
+    told = [one for one in state.tastes.comparisons if one.trial in at and one.over in at]
+    return tuple((at[one.trial], at[one.over], one.tie) for one in told)
 
 
 def _point(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:

@@ -12,13 +12,15 @@ from .encoding import Array
 class Observations:
     """One outcome's data. points: n x d; values: n; variances: n, of the measurement alone, 0 where not given.
 
-    trials: n, the trials' numbers.
+    trials: n, the trials' numbers. compared: of an outcome that people compare, rows of which the first is better, and
+    whether they are equally good (None: it is measured); ``values`` then are what the comparisons alone say.
     """
 
     points: Array
     values: Array
     variances: Array
     trials: NDArray[np.intp]
+    compared: tuple[tuple[int, int, bool], ...] | None = None
 
     def of(self, rows: NDArray[np.intp]) -> "Observations":
         """Some of them."""

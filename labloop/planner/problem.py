@@ -9,7 +9,7 @@ import numpy as np
 from labloop.campaign.errors import SpecError
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
-from labloop.campaign.outcomes import OutcomeSpec, Target
+from labloop.campaign.outcomes import PREFER, OutcomeSpec, Target
 from labloop.campaign.parameters import Choices, Molecules, Parameter, Range
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
@@ -155,13 +155,14 @@ def _goal(name: str, outcome: OutcomeSpec, pareto: bool) -> Goal:
     target = goal if isinstance(goal, Target) else None
     return Goal(
         outcome=name,
-        sense={"maximize": 1, "minimize": -1}.get(goal, 0) if isinstance(goal, str) else 0,
+        sense={"maximize": 1, "minimize": -1, PREFER: 1}.get(goal, 0) if isinstance(goal, str) else 0,
         target=target.target if target else None,
         tolerance=target.tolerance if target else 0.0,
         weight=None if pareto else (1.0 if outcome.weight is None else outcome.weight),
         reference=outcome.reference,
         upper=limit.value if limit and limit.sense == "<=" else None,
         lower=limit.value if limit and limit.sense == ">=" else None,
+        compared=outcome.prefers,
     )
 
 
@@ -210,6 +211,11 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
     if asked and is_sampled(goals, spec.engine.get("acquisition", "")):
         rule = "is not for what BoTorch samples: a forced acquisition, or a front of more than three goals"
         rules.append((asked[0], rule))
+    tastes = [goal.outcome for goal in goals if goal.compared]
+    if tastes:
+        rule = f"is for outcomes that are numbers, and {tastes[0]} is told by comparing"
+        rules += [(key, rule) for key in (*asked, *(["acquisition"] if "acquisition" in spec.engine else []))]
+        return [spec.complaint(("engine", key), f"{rule}. Leave it out") for key, rule in rules]
     if len(asked) > 1:
         rules.append((asked[0], f"does not go together with {asked[1]}"))
     if "transform" in asked and not _transformed(goals):

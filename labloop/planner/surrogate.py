@@ -19,7 +19,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .belief import Belief, Memory, at_present, plainly, robustly, sparsely, through_transform, warped
+from .belief import Belief, Memory, at_present, by_comparing, plainly, robustly, sparsely, through_transform, warped
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .kernels import LogNormal, Separable, dimension_scaled, hamming
@@ -114,7 +114,9 @@ def fit_all(
     beliefs = []
     for outcome, observations in data.items():
         try:
-            if robust:
+            if observations.compared is not None:
+                belief = by_comparing(observations, every[0], memory)
+            elif robust:
                 belief = robustly(observations, every[0], memory)
             elif few:
                 belief = sparsely(observations, every[0], encoding.names, memory)
