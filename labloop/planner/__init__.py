@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparing import Pair as Pair
+    from .comparing import worth_comparing as worth_comparing
     from .errors import NothingLeftError as NothingLeftError
     from .errors import PlannerError as PlannerError
     from .inline import InlinePlanner as InlinePlanner
@@ -14,12 +16,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "InlinePlanner": "inline",
     "NothingLeftError": "errors",
+    "Pair": "comparing",
     "PlannerError": "errors",
     "PlannerProcess": "process",
     "Proposal": "proposal",
     "propose": "problem",
+    "worth_comparing": "comparing",
 }
-__all__ = ["InlinePlanner", "NothingLeftError", "PlannerError", "PlannerProcess", "Proposal", "propose"]
+__all__ = [
+    "InlinePlanner", "NothingLeftError", "Pair", "PlannerError", "PlannerProcess", "Proposal", "propose",
+    "worth_comparing",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -88,6 +88,12 @@ class GP:
         variance = np.maximum(self.prior - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
         return self.mean + k @ self.alpha, variance, v[len(self.x) - self.flying :].T
 
+    def joint(self, points: Array) -> tuple[Array, Array]:
+        """Mean, N, and covariance, N x N, of f."""
+        v = _solve_lower(self.factor, self.kernel.cross(self.theta, self.at(points), self.x).T)
+        own, _ = self.kernel.matrix(self.theta, self.at(points))
+        return self.posterior(points)[0], own - v.T @ v
+
     def watched(self, points: Array) -> tuple[tuple[Array, Array, Array], Pull]:
         """``posterior``, and a function from something's derivatives by its three to those by the points, N x d."""
         k, back = self.kernel.watched(self.theta, self.at(points), self.x)

@@ -47,7 +47,7 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
         if trial.state not in OPEN_STATES and trial.state not in (MEASURED, FAILED):
             continue
         begun += trial.state != FAILED and trial.role == "candidate"
-        point = _point(trial.settings, encoding)
+        point = point_of(trial.settings, encoding)
         if point is None:
             left_out += 1
         elif trial.state == MEASURED:
@@ -86,7 +86,7 @@ def _compared(state: CampaignState, trials: list[int]) -> tuple[tuple[int, int, 
     return tuple((at[one.trial], at[one.over], one.tie) for one in told)
 
 
-def _point(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:
+def point_of(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:
     """Settings as a point; None when this space has no place for them (a choice that was taken out since)."""
     try:
         point = encoding.encode([settings])[0]

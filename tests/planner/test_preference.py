@@ -16,9 +16,10 @@ from labloop.campaign.tastes import Duels, mode
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.history import read
 from labloop.planner.kernels import Array, Separable, dimension_scaled
+from labloop.planner.known import Observations
 from labloop.planner.preference import LOOK_PRIOR, condition, fit, objective
 from labloop.planner.problem import propose, read_problem
-from labloop.planner.surrogate import kernels
+from labloop.planner.surrogate import fit_all, kernels
 
 CUBE = Encoding(tuple(Column(f"x{i}", "real") for i in range(2)))
 KERNEL = Separable("matern", (0, 1), number_prior=dimension_scaled(2, 2))
@@ -191,3 +192,33 @@ def test_before_anything_is_compared_the_design_goes_on(journal: Any) -> None:
 def test_models_of_numbers_are_not_for_tastes(key: str, value: Any) -> None:
     with pytest.raises(SpecError, match=f"engine.{key}.*is for outcomes that are numbers, and taste is told by"):
         read_problem(spec_from_dict({**SPEC, "engine": {key: value}}))
+
+
+def test_what_was_made_and_not_compared_is_not_left_out(journal: Any) -> None:
+    facts = journal(2)
+    for x in (0.1, 0.5, 0.9):
+        facts.measure({"x": x, "y": x})
+    told(facts, 1, 2)
+    problem = read_problem(spec_from_dict(SPEC))
+    history = read(facts.state, problem.encoding, problem.goals)
+    assert history.left_out == 0 and len(history.known.pending) == 1
+
+
+def test_a_belief_is_in_units_of_what_can_be_told_apart() -> None:
+    x, pairs = compared(20, 60, seed=1)
+    seen = Observations(x, np.zeros(20), np.zeros(20), np.arange(20), tuple(pairs))
+    model = fit_all({"taste": seen}, CUBE, ["matern"])
+    (member,) = model.beliefs[0].members
+    utility = mode(KERNEL.cross(member.theta, x, x) / member.noise, Duels.of(pairs)).utility
+    assert model.predict(x)[0][:, 0] == pytest.approx(utility, abs=1e-6)
+    assert model.noises == pytest.approx((1.0,))
+
+
+def test_tastes_that_share_no_pair_with_this_space_are_no_model(journal: Any) -> None:
+    facts = journal(2)
+    a, b = made(facts, 0.5, 0.5), int(facts.measure({"x": float("nan"), "y": 0.5}))
+    told(facts, a, b)
+    (proposal,) = propose(
+        spec_from_dict({**SPEC, "design": {"initial": {"method": "sobol", "trials": 1}}}), facts.state
+    )
+    assert proposal.reason.startswith("surrogate failed: no model of taste from 1 trials: no two that this space holds")

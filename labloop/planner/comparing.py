@@ -1,0 +1,105 @@
+"""Which two trials are worth comparing: where a person's word tells most about what is best.
+
+    EUBO(a, b) = E max(u_a, u_b) = m_a Phi(z) + m_b Phi(-z) + s phi(z),    z = (m_a - m_b)/s,  s = sd(u_a - u_b)
+
+the expected utility of the best option, one step ahead the best question for whoever wants the best trial (Lin et al.,
+AISTATS 2022, arXiv:2203.11382). Its gain is what it has over the best mean of all trials: next to 0 where no answer
+could change which trial is taken for the best. Pairs that were compared already come after those that were not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy.special import ndtr
+
+from labloop.campaign.errors import SpecError
+from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.state import AWAITING, MEASURED, PROPOSED, CampaignState, TrialState
+from labloop.campaign.tastes import Duels
+
+from . import preference
+from .encoding import Array, Encoding
+from .history import point_of, read
+from .planner import Believer, trial_seed
+from .problem import read_problem
+from .surrogate import Surrogate, kernels
+from .threads import one_thread
+
+WORTH = 0.05  # gain, of utilities of which a difference of 1 is told right by 76 of 100 comparisons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two trials. chance: that ``trial`` is better than ``other``, by the model; gain: what to know it is worth."""
+
+    trial: int
+    other: int
+    chance: float
+    gain: float
+    compared: int
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether an answer may well change which trial is taken for the best."""
+        return self.gain >= WORTH
+
+
+def worth_comparing(spec: CampaignSpec, state: CampaignState, count: int = 1) -> list[Pair]:
+    """The ``count`` pairs of trials that a person should compare first, best first; empty where there are no two.
+
+    Trials that are made (of a campaign that is told: or proposed) count, controls and blanks aside.
+    Raises SpecError where trials are not compared.
+    """
+    outcome = next((name for name, one in spec.outcomes.items() if one.prefers), None)
+    if outcome is None:
+        raise SpecError("no outcome of this campaign has goal: prefer, so there are no trials to compare")
+    problem = read_problem(spec)
+    with one_thread():
+        history = read(state, problem.encoding, problem.goals)
+        found = [
+            (trial, point)
+            for trial in _made(state)
+            if (point := point_of(trial.settings, problem.encoding)) is not None
+        ]
+        if len(found) < 2:
+            return []
+        points = np.array([point for _, point in found])
+        mean, covariance = _believed(problem.encoding, points)
+        if history.data[outcome].compared:
+            model = Believer(problem, history.data, trial_seed(state.seed, 0))()
+            assert isinstance(model, Surrogate)
+            belief = model.beliefs[model.outcomes.index(outcome)]
+            mean, covariance = belief.members[0].joint(points)
+            mean, covariance = belief.scale * mean, belief.scale**2 * covariance
+    asked = [frozenset((one.trial, one.over)) for one in state.tastes.comparisons]
+    pairs = list(_pairs([trial.trial for trial, _ in found], mean, covariance, asked))
+    return sorted(pairs, key=lambda one: (one.compared > 0, -one.gain, one.trial, one.other))[:count]
+
+
+def _made(state: CampaignState) -> list[TrialState]:
+    states = {MEASURED, AWAITING} | ({PROPOSED} if state.mode == "told" else set())
+    return [
+        trial for _, trial in sorted(state.trials.items())
+        if trial.state in states and trial.role in ("candidate", "repeat")
+    ]  # fmt: skip
+
+
+def _believed(encoding: Encoding, points: Array) -> tuple[Array, Array]:
+    """Before anything was compared: the prior, by which those most unlike each other are worth most."""
+    (kernel,) = kernels(encoding, ["matern"])
+    parameters = np.append(kernel.start, preference.LOOK_PRIOR.mode[0])
+    gp = preference.condition(kernel, points, Duels.of([]), parameters)
+    mean, covariance = gp.joint(points)
+    return mean / np.sqrt(gp.noise), covariance / gp.noise
+
+
+def _pairs(trials: list[int], mean: Array, covariance: Array, asked: list[frozenset[int]]) -> Iterable[Pair]:
+    top = float(mean.max())
+    for a, b in combinations(range(len(trials)), 2):
+        s = float(np.sqrt(max(covariance[a, a] + covariance[b, b] - 2.0 * covariance[a, b], 1e-12)))
+        z = float(mean[a] - mean[b]) / s
+        best = float(mean[a] * ndtr(z) + mean[b] * ndtr(-z) + s * np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi))
+        known = asked.count(frozenset((trials[a], trials[b])))
+        yield Pair(trial=trials[a], other=trials[b], chance=float(ndtr(z)), gain=best - top, compared=known)
