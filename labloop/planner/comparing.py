@@ -4,7 +4,7 @@
 
 the expected utility of the best option, one step ahead the best question for whoever wants the best trial (Lin et al.,
 AISTATS 2022, arXiv:2203.11382). Its gain is what it has over the best mean of all trials: next to 0 where no answer
-could change which trial is taken for the best. Pairs that were compared already come after those that were not.
+could change which trial is taken for the best. Of what is worth it, pairs that were compared already come last.
 """
 
 from collections.abc import Iterable
@@ -75,7 +75,13 @@ def worth_comparing(spec: CampaignSpec, state: CampaignState, count: int = 1) ->
             mean, covariance = belief.scale * mean, belief.scale**2 * covariance
     asked = [frozenset((one.trial, one.over)) for one in state.tastes.comparisons]
     pairs = list(_pairs([trial.trial for trial, _ in found], mean, covariance, asked))
-    return sorted(pairs, key=lambda one: (one.compared > 0, -one.gain, one.trial, one.other))[:count]
+    return sorted(pairs, key=_rank)[:count]
+
+
+def _rank(pair: Pair) -> tuple[int, float, int, int]:
+    """What is worth it and was not asked yet, then what is worth it, then the rest; each by gain."""
+    group = (1 if pair.compared else 0) if pair.is_worth_it else 2
+    return group, -pair.gain, pair.trial, pair.other
 
 
 def _made(state: CampaignState) -> list[TrialState]:

@@ -9,7 +9,11 @@ from scipy.stats import multivariate_normal
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import spec_from_dict
-from labloop.planner.comparing import _pairs, worth_comparing
+from labloop.campaign.tastes import Duels, mode
+from labloop.planner.comparing import Pair, _pairs, _rank, worth_comparing
+from labloop.planner.preference import fit
+from labloop.planner.problem import read_problem
+from labloop.planner.surrogate import kernels
 
 SPEC: dict[str, Any] = {"parameters": {"x": {"range": [0, 1]}}, "outcomes": {"taste": {"goal": "prefer"}}}
 
@@ -40,12 +44,33 @@ def test_a_new_trial_is_held_against_the_best_rather_than_the_worst(journal: Any
     assert pairs(facts) == [(1, 4)]
 
 
-def test_what_was_asked_already_comes_last(journal: Any) -> None:
-    facts = made(journal, 0.1, 0.5, 0.9)
+def test_what_was_asked_already_comes_after_what_was_not_and_what_is_not_worth_it_last() -> None:
+    words = [(1, 0.3, 1), (2, 0.1, 0), (3, 0.01, 0), (4, 0.4, 2), (5, 0.2, 0)]
+    pairs = [Pair(trial=at, other=9, chance=0.5, gain=gain, compared=asked) for at, gain, asked in words]
+    assert [pair.trial for pair in sorted(pairs, key=_rank)] == [5, 2, 4, 1, 3]
+
+
+def test_what_is_worth_it_is_asked_again_before_what_is_not(journal: Any) -> None:
+    facts = made(journal, 0.0, 0.3, 1.0)
     facts.put(e.Preferred(outcome="taste", trial=1, over=2))
     facts.put(e.Preferred(outcome="taste", trial=2, over=1))
+    for _ in range(30):
+        facts.put(e.Preferred(outcome="taste", trial=1, over=3))
     found = worth_comparing(spec_from_dict(SPEC), facts.state, 3)
-    assert (found[-1].trial, found[-1].other, found[-1].compared) == (1, 2, 2)
+    assert (found[0].trial, found[0].other, found[0].compared) == (1, 2, 2) and not found[1].is_worth_it
+
+
+def test_the_gain_is_in_units_of_what_can_be_told_apart(journal: Any) -> None:
+    facts = made(journal, 0.0, 1.0)
+    facts.put(e.Preferred(outcome="taste", trial=1, over=2))
+    (pair,) = worth_comparing(spec_from_dict(SPEC), facts.state)
+    x, duels = np.array([[0.0], [1.0]]), Duels.of([(0, 1, False)])
+    (kernel,) = kernels(read_problem(spec_from_dict(SPEC)).encoding, ["matern"])
+    gp = fit(kernel, x, duels)
+    prior = kernel.cross(gp.theta, x, x) / gp.noise
+    found = mode(prior, duels)
+    drawn = multivariate_normal(found.utility, np.linalg.inv(np.linalg.inv(prior) + found.information), seed=1)
+    assert pair.gain == pytest.approx(drawn.rvs(400_000).max(1).mean() - found.utility[0], abs=0.02)
 
 
 def test_where_the_best_is_clear_no_pair_is_worth_it(journal: Any) -> None:
