@@ -73,6 +73,7 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "by": trial.told_by,
         "again": trial.again,
         "closed": trial.closed,
+        "compared": trial.tastes.count(trial.trial),
         "steps": [step_entry(step) for step in trial.steps] + (_planned(spec, trial) if with_plan else []),
     }
 
@@ -160,6 +161,7 @@ def status_document(
         "seed": state.seed,
         "trials": counts(state),
         "best": best(spec, state),
+        "comparisons": comparisons(spec, state),
         "elapsed_s": elapsed_s(state, runner, now),
         "budget_left": budget_left(spec, state),
         "instruments": dict(state.instruments),
@@ -202,6 +204,25 @@ def best_trials(spec: CampaignSpec, state: CampaignState) -> list[TrialState]:
     if found is None:
         return []
     return [found] if isinstance(found, TrialState) else list(found)
+
+
+def comparisons(spec: CampaignSpec, state: CampaignState) -> dict[str, Any] | None:
+    """Return how many comparisons there are and which trials were not compared yet; None where trials are not."""
+    outcome = next((name for name, one in spec.outcomes.items() if one.prefers), None)
+    if outcome is None:
+        return None
+    waiting = [trial.trial for trial in comparable(state) if not state.tastes.count(trial.trial)]
+    return {"outcome": outcome, "made": len(state.tastes.comparisons), "open": waiting}
+
+
+def comparable(state: CampaignState) -> list[TrialState]:
+    """Return the trials that a person may compare, those aside that only keep watch (controls, blanks).
+
+    Where hands are a person's nobody says when a trial is made: there proposed ones count.
+    """
+    made = {MEASURED, AWAITING} | ({PROPOSED} if state.mode == "told" else set())
+    every = (trial for _, trial in sorted(state.trials.items()))
+    return [trial for trial in every if trial.state in made and trial.role in ("candidate", "repeat")]
 
 
 def exit_code(state: CampaignState) -> int | None:

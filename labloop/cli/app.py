@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from labloop import __version__
 from labloop.campaign.errors import LabloopError
 
-from . import ask, backtest, bench, check, exits, instruments, new, read, request, run, why, words
+from . import ask, backtest, bench, check, exits, instruments, new, prefer, read, request, run, why, words
 
 DEFECT = (
     "This is a defect of labloop, not of your files or your bench. Please report it with the lines above. A campaign is"
@@ -85,6 +85,8 @@ app.command("trials")(read.trials)
 app.command("why")(why.why)
 app.command("ask")(ask.ask)
 app.command("tell")(ask.tell)
+app.command("prefer")(prefer.prefer)
+app.command("compare")(prefer.compare)
 app.command("request")(request.request)
 app.command("abort")(request.abort)
 app.command("simulate")(bench.simulate)

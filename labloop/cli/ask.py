@@ -37,7 +37,8 @@ def ask(
     ]
     names = [f"{name} [{units[name]}]" if units.get(name) else name for name in proposals[0].settings]
     words.give_table(["trial", *names, "source", "expected"], rows)
-    words.say(f"Tell what came of it: labloop tell {in_shell(folder)} {proposals[0].trial} {_example(told.spec)}")
+    for line in _next(told, in_shell(folder), proposals[0].trial):
+        words.say(line)
 
 
 def tell(
@@ -173,5 +174,13 @@ def _hoped(proposal: Any) -> str:
     return ", ".join(f"{name} {text.spread(one.mean, one.sd)}" for name, one in proposal.predicted.items())
 
 
-def _example(spec: Any) -> str:
-    return " ".join(f"{name}=..." for name in spec.outcomes)
+def _next(told: Any, run: str, trial: int) -> list[str]:
+    """What to do with a trial that was asked for."""
+    outcomes = told.spec.outcomes
+    told_by = " ".join(f"{name}=..." for name, one in outcomes.items() if not one.prefers)
+    lines = [f"Tell what came of it: labloop tell {run} {trial} {told_by}"] if told_by else []
+    if any(one.prefers for one in outcomes.values()):
+        other = next((number for number in told.state.trials if number != trial), "OTHER")
+        then = f"labloop prefer {run} {trial} over {other} (labloop compare {run} says with which)"
+        lines.append(f"{'Then compare' if lines else 'Compare'} it: {then}")
+    return lines

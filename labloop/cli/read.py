@@ -49,6 +49,8 @@ def status(
     words.give(f"budget left: {left or 'no limit'}")
     words.give(f"elapsed: {text.duration(document['elapsed_s'])} of the bench's time")
     _give_best(document["best"])
+    if document["comparisons"]:
+        _give_comparisons(document["comparisons"], text.in_shell(folder))
     if document["instruments"]:
         words.give("instruments: " + ", ".join(f"{k} {words.plain(v)}" for k, v in document["instruments"].items()))
     for question in document["questions"]:
@@ -130,6 +132,13 @@ def _give_best(best: Any) -> None:
         values = ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in one["outcomes"].items())
         lacks = "" if one["keeps_limits"] else f"; {BREAKS}"
         words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])}){lacks}")
+
+
+def _give_comparisons(comparisons: dict[str, Any], run: str) -> None:
+    count, waiting = comparisons["made"], comparisons["open"]
+    more = f"; not compared yet: trial {', '.join(map(str, waiting[:8]))}" if waiting else ""
+    more += f" and {len(waiting) - 8} more" if len(waiting) > 8 else ""
+    words.give(f"compared: {count} time{'' if count == 1 else 's'}{more}; which two next: labloop compare {run}")
 
 
 def _give_trials(spec: Any, entries: list[dict[str, Any]]) -> None:

@@ -102,7 +102,8 @@ def _outcome(entry: dict[str, Any]) -> str:
     hoped, measured = entry["expected"], entry["measured"]
     expected = f"expected {hoped['mean']:.4g} +- {hoped['sd']:.2g}{unit}" if hoped else "nothing was expected of it"
     if measured is None:
-        return f"{expected}, not measured"
+        return f"{expected}, not {'compared' if entry['believed'] else 'measured'}"
     surprise = entry["surprise_sd"]
     off = f" ({abs(surprise):g} sd {'above' if surprise > 0 else 'below'})" if surprise is not None else ""
-    return f"{expected}, measured {words.number(measured)}{unit}{off}"
+    came = "now believed" if entry["believed"] else "measured"
+    return f"{expected}, {came} {words.number(measured)}{unit}{off}"

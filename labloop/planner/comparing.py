@@ -16,8 +16,9 @@ from scipy.special import ndtr
 
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import CampaignSpec
-from labloop.campaign.state import AWAITING, MEASURED, PROPOSED, CampaignState, TrialState
+from labloop.campaign.state import CampaignState
 from labloop.campaign.tastes import Duels
+from labloop.campaign.view import comparable
 
 from . import preference
 from .encoding import Array, Encoding
@@ -49,7 +50,6 @@ class Pair:
 def worth_comparing(spec: CampaignSpec, state: CampaignState, count: int = 1) -> list[Pair]:
     """The ``count`` pairs of trials that a person should compare first, best first; empty where there are no two.
 
-    Trials that are made (of a campaign that is told: or proposed) count, controls and blanks aside.
     Raises SpecError where trials are not compared.
     """
     outcome = next((name for name, one in spec.outcomes.items() if one.prefers), None)
@@ -60,7 +60,7 @@ def worth_comparing(spec: CampaignSpec, state: CampaignState, count: int = 1) ->
         history = read(state, problem.encoding, problem.goals)
         found = [
             (trial, point)
-            for trial in _made(state)
+            for trial in comparable(state)
             if (point := point_of(trial.settings, problem.encoding)) is not None
         ]
         if len(found) < 2:
@@ -82,14 +82,6 @@ def _rank(pair: Pair) -> tuple[int, float, int, int]:
     """What is worth it and was not asked yet, then what is worth it, then the rest; each by gain."""
     group = (1 if pair.compared else 0) if pair.is_worth_it else 2
     return group, -pair.gain, pair.trial, pair.other
-
-
-def _made(state: CampaignState) -> list[TrialState]:
-    states = {MEASURED, AWAITING} | ({PROPOSED} if state.mode == "told" else set())
-    return [
-        trial for _, trial in sorted(state.trials.items())
-        if trial.state in states and trial.role in ("candidate", "repeat")
-    ]  # fmt: skip
 
 
 def _believed(encoding: Encoding, points: Array) -> tuple[Array, Array]:

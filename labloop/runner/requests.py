@@ -39,6 +39,7 @@ VERBS: Final = {
 GOING_ON: Final = "going on, once every instrument was looked at"
 
 _TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
+_COMPARED: Final = msgspec.json.Decoder(e.TrialMeasured | e.Preferred)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,8 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
             return _resolve(state, request, t_s)
         case "tell":
             return _tell(state, request, t_s)
+        case "prefer":
+            return _prefer(state, request, t_s)
     return _no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
 
 
@@ -249,6 +252,32 @@ def _tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
         return _no(f"trial {fact.trial} is {trial.state}; its first result is kept")
     by = request.by or "a person"
     return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
+
+
+def _prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    """A comparison that was read elsewhere and comes as the JSON of its facts: ``labloop prefer`` posts them."""
+    try:
+        *measured, compared = [_COMPARED.decode(one) for one in request.arguments]
+    except (ValueError, msgspec.MsgspecError) as error:
+        return _no(f"that is no comparison: {error}. Use `labloop prefer`")
+    if not isinstance(compared, e.Preferred) or any(isinstance(one, e.Preferred) for one in measured):
+        return _no("that is no comparison: a preference comes last. Use `labloop prefer`")
+    by = request.by or "a person"
+    facts: list[e.Fact] = []
+    for fact in measured:
+        trial = state.trials.get(fact.trial)
+        if trial is not None and trial.state in (s.PROPOSED, s.AWAITING):
+            facts.append(msgspec.structs.replace(fact, t_s=t_s, by=by))
+    made = {fact.trial for fact in facts if isinstance(fact, e.TrialMeasured)}
+    for number in (compared.trial, compared.over):
+        if number not in state.trials:
+            return _no(f"there is no trial {number}")
+        if number not in made and state.trials[number].state != s.MEASURED:
+            return _no(f"trial {number} is {state.trials[number].state}, and cannot be compared")
+    if compared.trial == compared.over:
+        return _no(f"trial {compared.trial} is no better than itself")
+    facts.append(msgspec.structs.replace(compared, t_s=t_s, by=by))
+    return Answer(accepted=True, message="compared", facts=facts)
 
 
 def _refill(request: e.Requested) -> Answer:

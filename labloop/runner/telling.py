@@ -60,11 +60,7 @@ class Telling:
         """
         if sum(bool(one) for one in (outcomes, failed, void)) != 1:
             raise SpecError(f"trial {trial}: tell its outcomes, or failed=WHY, or void=WHY: one of the three")
-        if isinstance(trial, bool) or not isinstance(trial, int) or trial not in self.state.trials:
-            last = max(self.state.trials, default=0)
-            way_out = f"the last is {last}" if last else "ask for one first, or use tell_settings for data of your own"
-            raise SpecError(f"there is no trial {trial!r}; {way_out}")
-        known = self.state.trials[trial]
+        known = self._known(trial)
         readings = self._readings(outcomes, known) if outcomes else {}
         if known.state not in OPEN:
             raise _refusal(known, readings, failed or void)
@@ -73,6 +69,57 @@ class Telling:
         if void:
             return [e.TrialAbandoned(trial=trial, reason=void, t_s=self.state.t_s, by=by)]
         return [e.TrialMeasured(trial=trial, outcomes=readings, t_s=self.state.t_s, by=by)]
+
+    def of_comparison(
+        self, trial: int, over: int, *, tie: bool = False, by: str = "a person", why: str = ""
+    ) -> list[e.Fact]:
+        """The facts of one comparison: ``trial`` is better than ``over``, or as good (``tie``).
+
+        Whoever compares trials has them before their eyes: those that were open are measured by it, where nothing else
+        of them is to be told. Raises SpecError for what is told, StateError for trials that cannot be compared.
+        """
+        outcome = next((name for name, one in self.spec.outcomes.items() if one.prefers), None)
+        if outcome is None:
+            names = " ".join(f"{name}=..." for name in self.spec.outcomes)
+            raise SpecError(
+                f"this campaign compares no trials: none of its outcomes has goal: prefer. Tell numbers: labloop tell "
+                f"RUN TRIAL {names}"
+            )
+        for number in (trial, over):
+            self._known(number)
+        if trial == over:
+            raise SpecError(f"trial {trial} is no better than itself. Name two trials")
+        facts: list[e.Fact] = []
+        for number in (trial, over):
+            known = self.state.trials[number]
+            if known.state == s.MEASURED:
+                continue
+            if known.state not in OPEN:
+                raise _incomparable(known)
+            facts.append(e.TrialMeasured(trial=number, outcomes=self._made(known), t_s=self.state.t_s, by=by))
+        return [*facts, e.Preferred(
+            outcome=outcome, trial=trial, over=over, tie=tie, by=by, why=why, t_s=self.state.t_s
+        )]  # fmt: skip
+
+    def _made(self, trial: s.TrialState) -> dict[str, e.Reading]:
+        """What is known of an open trial when it is compared. Raises StateError when more is to be told of it first."""
+        readings = recipe.outcomes(self.spec, self._saved(trial.trial)) if trial.acted else {}
+        missing = [name for name, one in self.spec.outcomes.items() if not one.prefers and name not in readings]
+        if missing:
+            names = " ".join(f"{name}=..." for name in missing)
+            raise StateError(
+                f"trial {trial.trial} is {trial.state}, and not compared before it is measured. Tell its "
+                f"{', '.join(missing)} first: labloop tell RUN {trial.trial} {names}"
+            )
+        return readings
+
+    def _known(self, trial: int) -> s.TrialState:
+        """The trial of that number. Raises SpecError when there is none."""
+        if isinstance(trial, bool) or not isinstance(trial, int) or trial not in self.state.trials:
+            last = max(self.state.trials, default=0)
+            way_out = f"the last is {last}" if last else "ask for one first, or use tell_settings for data of your own"
+            raise SpecError(f"there is no trial {trial!r}; {way_out}")
+        return self.state.trials[trial]
 
     def of_settings(
         self, settings: Written | Sequence[Written], outcomes: Written | Sequence[Written], *, by: str = "a person"
@@ -135,7 +182,7 @@ class Telling:
         if not complaints and trial is not None and trial.acted:
             readings |= recipe.outcomes(self.spec, self._saved(trial.trial))
         for name, written in outcomes.items():
-            if name in known and not _is_missing(written):
+            if name in known and not known[name].prefers and not _is_missing(written):
                 try:
                     passes = known[name].passes
                     readings[name] = (
@@ -143,7 +190,10 @@ class Telling:
                     )
                 except SpecError as error:
                     complaints.append(f"{name}: {error}")
-        missing = [name for name in known if name not in readings and name not in outcomes]
+        for name in outcomes:
+            if name in known and known[name].prefers:
+                complaints.append(f"{name}: is told by comparing. Write labloop prefer RUN TRIAL over OTHER")
+        missing = [name for name in known if name not in readings and name not in outcomes and not known[name].prefers]
         if missing and not complaints:
             word = f"{missing[0]}=missing"
             complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once; {word}: it will not come")
@@ -164,6 +214,17 @@ def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -
     note = "" if same else f"a second result for trial {trial.trial} was refused: {came}; kept: {had}"
     return ResultKept(
         f"trial {trial.trial} is {trial.state} already ({had}); the first result is kept, and {came} was refused", note
+    )
+
+
+def _incomparable(trial: s.TrialState) -> StateError:
+    """Why a trial can be compared with nothing."""
+    if trial.state in (s.FAILED, s.ABANDONED):
+        why = f" ({trial.reason})" if trial.reason else ""
+        return StateError(f"trial {trial.trial} is {trial.state}{why}: there is nothing to compare. Name another trial")
+    return StateError(
+        f"trial {trial.trial} is {trial.state} on the bench, and nobody has seen yet what comes of it. Compare it when "
+        "it is made"
     )
 
 

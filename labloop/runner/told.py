@@ -182,6 +182,10 @@ class Told:
         self.memory.record(*facts)
         return [fact.trial for fact in facts if isinstance(fact, e.ProposalMade)]
 
+    def prefer(self, trial: int, over: int, *, tie: bool = False, by: str = "a person", why: str = "") -> None:
+        """Write down which of two trials is better, as ``Telling.of_comparison`` reads it. Raises as it does."""
+        self.memory.record(*self.telling.of_comparison(trial, over, tie=tie, by=by, why=why))
+
     # --- within ---------------------------------------------------------------------------------------------------
 
     def _warm(self) -> InlinePlanner | PlannerProcess:

@@ -99,6 +99,18 @@ def tell(
     return ask(folder, "tell", [msgspec.json.encode(fact).decode()], by=by, why=why, wait_s=wait_s)
 
 
+def prefer(
+    folder: Path, trial: int, over: int, *, tie: bool, by: str, why: str = "", wait_s: float = ANSWER_WITHIN_S
+) -> Reply:
+    """Bring a comparison to a living runner. Raises as Telling.of_comparison does, StoreError."""
+    seen = see(folder)
+    blobs = Blobs(folder / "blobs")
+    facts = Telling(seen.spec, seen.state, lambda number: saved_by(seen.state.trials[number], blobs)).of_comparison(
+        trial, over, tie=tie, by=by, why=why
+    )
+    return ask(folder, "prefer", [msgspec.json.encode(fact).decode() for fact in facts], by=by, why=why, wait_s=wait_s)
+
+
 def _write(folder: Path, wish: e.Requested) -> Reply:
     with Journal.open(folder / JOURNAL) as journal:
         state = fold(journal.records())

@@ -74,6 +74,8 @@ def explain(
             document["no_model"] = str(error)
         else:
             document["importance"] = thought.importance()
+            if proposal.source == "model" and _taste(spec):
+                document["hope"] = _kind(spec, before, proposal.predicted, thought)
             if instead is not None:
                 document["instead"] = _weighed(spec, before, thought, trial, instead)
     if instead is not None and document["instead"] is None:
@@ -129,7 +131,8 @@ def _weighed(
         "settings": settings, "outside": space.contains(settings), "measured_as": tried[0] if tried else None,
         "predicted": _predicted(there.predicted), "acquisition_value": there.score,
         "proposed": {"predicted": _predicted(here.predicted), "acquisition_value": here.score},
-        "hope": _kind(spec, before, there.predicted), "words": _compared(space.contains(settings), tried, here, there),
+        "hope": _kind(spec, before, there.predicted, thought),
+        "words": _compared(space.contains(settings), tried, here, there),
     }  # fmt: skip
 
 
@@ -152,7 +155,9 @@ def _hope(spec: CampaignSpec, before: CampaignState, proposal: e.ProposalMade) -
     return _kind(spec, before, proposal.predicted)
 
 
-def _kind(spec: CampaignSpec, before: CampaignState, predicted: Mapping[str, e.Prediction]) -> dict[str, Any]:
+def _kind(
+    spec: CampaignSpec, before: CampaignState, predicted: Mapping[str, e.Prediction], thought: Thought | None = None
+) -> dict[str, Any]:
     objective = Objective(spec)
     found = objective.best(before.trials.values())
     known = found if isinstance(found, list) else [found] if found is not None else []
@@ -164,6 +169,11 @@ def _kind(spec: CampaignSpec, before: CampaignState, predicted: Mapping[str, e.P
             return {"kind": "improve", "words": "it was expected to lie on the front"}
         return {"kind": "explore", "words": "it was expected to lie behind the front, and might lie before it"}
     hoped, best = objective.score(expected), objective.score(known[0]) if known else None
+    if known and _taste(spec):  # what comparisons say of trials is held against what the model said of them
+        found = _most_liked(objective, before, thought, _taste(spec))
+        if found is None:
+            return {"kind": "explore", "words": "there was no model of what is liked"}
+        known, best = [found[0]], found[1]
     if hoped is None or best is None:
         return {"kind": "explore", "words": "nothing was measured yet to improve on"}
     if all(isinstance(one.goal, Target) for one in objective.goals.values()) and not any(
@@ -181,6 +191,24 @@ def _kind(spec: CampaignSpec, before: CampaignState, predicted: Mapping[str, e.P
         else "what is not known there might be better than the best so far"
     )
     return {"kind": kind, "words": f"{words} (trial {known[0].trial}); chance {chance:.0%}", "chance": round(chance, 3)}
+
+
+def _taste(spec: CampaignSpec) -> str:
+    """The outcome by which trials are compared; "": none."""
+    return next((name for name, one in spec.outcomes.items() if one.prefers), "")
+
+
+def _most_liked(
+    objective: Objective, before: CampaignState, thought: Thought | None, outcome: str
+) -> tuple[TrialState, float] | None:
+    """The trial that the model took for the best, and its utility by the model."""
+    trials = objective.measured(before.trials.values())
+    trials = [trial for trial in trials if objective.feasible(trial)] or trials
+    if thought is None or not trials:
+        return None
+    liked = [thought.of(trial.settings).predicted[outcome].mean for trial in trials]
+    at = max(range(len(trials)), key=liked.__getitem__)
+    return trials[at], liked[at]
 
 
 def _gain(objective: Objective, outcomes: Mapping[str, Any], best: float) -> float:
@@ -203,12 +231,15 @@ def _outcomes(spec: CampaignSpec, trial: TrialState) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, outcome in spec.outcomes.items():
         hoped = trial.proposal.predicted.get(name)
-        entry: dict[str, Any] = {"unit": outcome.unit, "expected": None, "measured": None, "surprise_sd": None}
+        entry: dict[str, Any] = {
+            "unit": outcome.unit, "believed": outcome.prefers, "expected": None, "measured": None, "surprise_sd": None
+        }  # fmt: skip
         if hoped is not None:
             entry["expected"] = {"mean": hoped.mean, "sd": hoped.sd}
         if name in measured:
             entry["measured"] = measured[name]["value"]
-            if hoped is not None and hoped.sd > 0.0 and isinstance(entry["measured"], (int, float)):
+            known = not outcome.prefers  # else two beliefs, which are no surprise
+            if known and hoped is not None and hoped.sd > 0.0 and isinstance(entry["measured"], (int, float)):
                 entry["surprise_sd"] = round((entry["measured"] - hoped.mean) / hoped.sd, 2)
         found[name] = entry
     return found

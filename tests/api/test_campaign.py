@@ -263,3 +263,49 @@ def test_a_run_that_has_ended_may_be_told(tmp_path: Path, monkeypatch: pytest.Mo
             campaign.tell(1, {"spectrum_loss": 0.01})
     assert run.best()["trial"] == 2  # type: ignore[index,call-overload]
     assert list(run.trials()["source"]) == ["sobol", "told"]
+
+
+BREAD: dict[str, Any] = {
+    "parameters": {"x": {"range": [0, 1]}, "y": {"range": [0, 1]}},
+    "outcomes": {"taste": {"goal": "prefer"}},
+    "design": {"initial": {"method": "sobol", "trials": 4}, "seed": 3},
+}
+
+
+def liked(settings: dict[str, Any]) -> float:
+    """What a person likes, best at (0.7, 0.3)."""
+    return float(-12 * ((settings["x"] - 0.7) ** 2 + (settings["y"] - 0.3) ** 2))
+
+
+def test_a_campaign_of_taste_by_hand() -> None:
+    with labloop.Campaign(BREAD, planner="inline", by="anna") as campaign:
+        made = {one.trial: one.settings for one in campaign.ask(4)}
+        for _ in range(12):
+            for a, b in campaign.compare(2):
+                better, worse = (a, b) if liked(made[a]) > liked(made[b]) else (b, a)
+                campaign.prefer(better, over=worse)
+            (proposal,) = campaign.ask()
+            made[proposal.trial] = proposal.settings
+        best = campaign.best()
+        assert isinstance(best, dict) and liked(best["settings"]) > -0.5
+        assert best["outcomes"]["taste"]["sd"] > 0
+        frame = campaign.trials()
+        ranked = frame.sort_values("taste", ascending=False)["trial"]
+        assert ranked.iloc[0] == best["trial"]
+
+
+def test_a_tie_old_data_and_what_is_refused() -> None:
+    with labloop.Campaign(BREAD, planner="inline", by="anna") as campaign:
+        assert campaign.tell_settings([{"x": 0.1, "y": 0.1}, {"x": 0.9, "y": 0.9}], [{}, {}]) == [1, 2]
+        assert campaign.best() is None
+        campaign.prefer(1, over=2, tie=True, why="cannot tell")
+        (fact,) = campaign.state.tastes.comparisons
+        assert (fact.tie, fact.by, fact.why) == (True, "anna", "cannot tell")
+        with pytest.raises(SpecError, match="taste: is told by comparing"):
+            campaign.tell_settings({"x": 0.1, "y": 0.1}, {"taste": 3})
+        with pytest.raises(SpecError, match="there is no trial 5"):
+            campaign.prefer(5, over=1)
+        with pytest.raises(SpecError, match="no better than itself"):
+            campaign.prefer(1, over=1)
+    with cake() as campaign, pytest.raises(SpecError, match="no outcome of this campaign has goal: prefer"):
+        campaign.compare()

@@ -1,5 +1,6 @@
 """What each wish does, with and without a runner."""
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -279,3 +280,34 @@ def test_an_act_that_no_amount_counts_is_done_or_it_is_not() -> None:
     given = answer(state, wish("resolve", "1.pump", "done", "5 mL"), alive=True, t_s=1.0)
     says = fitting(given, LAB, LAB.totals, lambda instrument, action: ACTIONS[action])
     assert not says.accepted and "pump.turn is not counted by an amount: say done" in says.message
+
+
+MADE = (PROPOSAL, e.TrialAwaiting(trial=1), structs.replace(PROPOSAL, trial=2),
+        e.TrialMeasured(trial=2, outcomes={}))  # fmt: skip
+
+
+def posted(*facts: e.Fact) -> e.Requested:
+    return wish("prefer", *(msgspec.json.encode(fact).decode() for fact in facts))
+
+
+def test_a_comparison_measures_what_was_open_and_is_dated_by_the_runner() -> None:
+    compared = e.Preferred(outcome="taste", trial=1, over=2)
+    given = answer(running(*MADE), posted(e.TrialMeasured(trial=1, outcomes={}), compared), alive=True, t_s=7.0)
+    assert given.accepted and [type(fact) for fact in given.facts] == [e.TrialMeasured, e.Preferred]
+    assert all((getattr(fact, "t_s", None), getattr(fact, "by", None)) == (7.0, "ann") for fact in given.facts)
+
+
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (wish("prefer"), "that is no comparison"),
+        (wish("prefer", "{"), "that is no comparison"),
+        (posted(e.TrialMeasured(trial=1, outcomes={})), "a preference comes last"),
+        (posted(e.Preferred(outcome="taste", trial=9, over=2)), "there is no trial 9"),
+        (posted(e.Preferred(outcome="taste", trial=1, over=2)), "trial 1 is awaiting, and cannot be compared"),
+        (posted(e.Preferred(outcome="taste", trial=2, over=2)), "no better than itself"),
+    ],
+)
+def test_a_comparison_that_makes_no_sense_is_answered(request_: e.Requested, word: str) -> None:
+    given = answer(running(*MADE), request_, alive=True, t_s=0.0)
+    assert not given.accepted and word in given.message and not given.facts
