@@ -301,6 +301,10 @@ def test_a_tie_old_data_and_what_is_refused() -> None:
         campaign.prefer(1, over=2, tie=True, why="cannot tell")
         (fact,) = campaign.state.tastes.comparisons
         assert (fact.tie, fact.by, fact.why) == (True, "anna", "cannot tell")
+        assert campaign.compare() == [(1, 2)]
+        for _ in range(30):
+            campaign.prefer(1, over=2)
+        assert campaign.compare() == [], "no answer could change which is the best"
         with pytest.raises(SpecError, match="taste: is told by comparing"):
             campaign.tell_settings({"x": 0.1, "y": 0.1}, {"taste": 3})
         with pytest.raises(SpecError, match="there is no trial 5"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.stats import norm
 
 from labloop.runner import wishes
 from labloop.runner.look import see
@@ -42,6 +43,7 @@ def test_ask_compare_and_look(bread: Path, labloop: Any) -> None:
     assert one["value"] == pytest.approx(-two["value"]) and one["value"] > 0 and one["sd"] > 0
     assert labloop("prefer", "r", "3", "like", "1").out.startswith("trial 3: taste = ")
     assert labloop("prefer", "r", "3", "over", "4").code == 0
+    assert [fact.tie for fact in see(bread / "r").state.tastes.comparisons] == [False, True, False]
 
     status = labloop("status", "r", "--json").document
     assert status["trials"]["measured"] == 4 and status["best"]["trial"] in (1, 3)
@@ -72,7 +74,10 @@ def test_why_holds_what_is_believed_against_the_best_that_was_believed_then(brea
     labloop("ask", "bread.yaml", "--run", "r")
     labloop("prefer", "r", "5", "over", "1")
     document = labloop("why", "r", "5", "--json").document
-    assert "(trial 1)" in document["hope"]["words"] and 0.0 < document["hope"]["chance"] < 1.0
+    assert "(trial 1)" in document["hope"]["words"]
+    best = float(document["reason"].rpartition("believed ")[2])
+    hoped = document["outcomes"]["taste"]["expected"]
+    assert document["hope"]["chance"] == pytest.approx(norm.cdf((hoped["mean"] - best) / hoped["sd"]), abs=0.01)
     assert document["outcomes"]["taste"]["surprise_sd"] is None, "two beliefs are no surprise"
     assert ", now believed " in labloop("why", "r", "5").out and "measured" not in labloop("why", "r", "5").out
 
