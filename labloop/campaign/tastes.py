@@ -13,6 +13,7 @@ by Newton's method, halving a step that does not gain (the posterior has one max
 with covariance (C^-1 + W)^-1 (Laplace).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -113,11 +114,13 @@ class Tastes:
     """All comparisons of a campaign, in order, and what they say of each trial. Grows by ``add``."""
 
     comparisons: list[Preferred] = field(default_factory=list)
+    _counts: Counter[int] = field(default_factory=Counter, compare=False, repr=False)
     _believed: dict[int, dict[str, Reading]] | None = field(default=None, compare=False, repr=False)
 
     def add(self, fact: Preferred) -> None:
         """One comparison more."""
         self.comparisons.append(fact)
+        self._counts.update((fact.trial, fact.over))
         self._believed = None
 
     def of(self, trial: int) -> dict[str, Reading]:
@@ -130,7 +133,7 @@ class Tastes:
 
     def count(self, trial: int) -> int:
         """How often a trial was compared."""
-        return sum(trial in (one.trial, one.over) for one in self.comparisons)
+        return self._counts[trial]
 
 
 def _believed(comparisons: Sequence[Preferred]) -> dict[int, dict[str, Reading]]:

@@ -95,7 +95,7 @@ def by_comparing(observations: Observations, kernel: Kernel, memory: Memory) -> 
     if key not in memory:
         _remember(memory, key, preference.fit(kernel, observations.points, duels).parameters)
     member = preference.condition(kernel, observations.points, duels, memory[key])
-    words = f"by {len(compared)} comparisons of {len(observations.points)} trials"
+    words = f"by {len(compared)} comparison{'' if len(compared) == 1 else 's'} of {len(observations.points)} trials"
     return Belief((member,), np.ones(1), 0.0, float(member.noise**-0.5), words=words)
 
 

@@ -37,7 +37,8 @@ class Proposer:
         target, awaiting = self._target(state), self._awaiting(state)
         if target is not None and state.measured + awaiting >= target and not self._repeats(state):
             if awaiting:
-                return f"{state.measured} of {target} trials are measured, and {awaiting} results are owed: tell them"
+                owed = "to be compared" if self._by_taste else "results are owed: tell them"
+                return f"{state.measured} of {target} trials are measured, and {awaiting} {owed}"
             return f"the budget of {target} trials is measured"
         attempts = self._attempts(state)
         if attempts is not None and state.attempts >= attempts:
@@ -46,13 +47,19 @@ class Proposer:
             return f"the budget's time of {self.spec.budget.time_s:.0f} s is over"
         if self.spec.budget.cost is not None and (spent := self.spending.so_far(state)) >= self.spec.budget.cost:
             return f"{spent:g} of the budget's cost of {self.spec.budget.cost:g} are spent"
-        return self.stopping.reason(state) or (None if state.owed_again else self.nothing_left)
+        if reason := self.stopping.reason(state):
+            return reason
+        if state.owed_again:
+            return None
+        if (ahead := self._ahead(state)) >= self.spec.design.batch and not self._repeats(state):
+            return f"{ahead} made and not compared yet: labloop compare says which two; then resume the run"
+        return self.nothing_left
 
     def room(self, state: s.CampaignState, busy: int) -> int:
         """How many more trials may be proposed now, with ``busy`` in flight."""
         if self.why_finished(state):
             return 0
-        free = self.spec.design.batch - busy
+        free = self.spec.design.batch - busy - (0 if state.owed_again else self._ahead(state))
         target, attempts = self._target(state), self._attempts(state)
         if target is not None:
             left = target - state.measured - self._awaiting(state) - busy
@@ -124,6 +131,19 @@ class Proposer:
     def _awaiting(self, state: s.CampaignState) -> int:
         """Trials that are made, and whose result is to be told."""
         return sum(trial.state == s.AWAITING and trial.role == "candidate" for trial in state.trials.values())
+
+    @property
+    def _by_taste(self) -> bool:
+        return any(outcome.prefers for outcome in self.spec.outcomes.values())
+
+    def _ahead(self, state: s.CampaignState) -> int:
+        """Trials that nobody has compared yet, once the first design is made: beyond a batch they are made blindly."""
+        if not self._by_taste:
+            return 0
+        made = [trial for trial in state.trials.values() if trial.state in (s.MEASURED, s.AWAITING)]
+        made = [trial for trial in made if trial.role == "candidate"]
+        waiting = sum(not state.tastes.count(trial.trial) for trial in made)
+        return waiting if len(made) >= self.spec.design.initial.trials else 0
 
     def _repeats(self, state: s.CampaignState) -> list[e.ProposalMade]:
         """Repeats and controls that are owed: they go beside the budget of trials."""

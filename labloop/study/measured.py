@@ -58,6 +58,10 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
     Raises SpecError, with the line, for what is missing or no number; when fewer than two conditions are left, and when
     none of them keeps the limits.
     """
+    for name, outcome in spec.outcomes.items():
+        if outcome.prefers:
+            rule = "is told by comparing, and a table compares nothing. Give what the table measures a goal of its own"
+            raise SpecError(spec.complaint(("outcomes", name), rule))
     space, objective = Space(spec), Objective(spec)
     always = [name for name in space.names if space.parameters[name].active_when is None]
     groups: dict[tuple[Any, ...], tuple[Settings, list[dict[str, float]]]] = {}

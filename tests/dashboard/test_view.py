@@ -11,6 +11,8 @@ from labloop.campaign import events as e
 from labloop.campaign.events import Amount
 from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import Limit
+from labloop.campaign.spec import spec_from_dict
+from labloop.campaign.state import fold
 from labloop.dashboard import view
 from labloop.dashboard.curve import MOST_POINTS, Course, course_of, curve
 from labloop.dashboard.plot import nice_ticks
@@ -212,3 +214,30 @@ def test_every_fact_has_words_or_is_left_out_on_purpose(read):
     refused = e.RequestAnswered(id="x", accepted=False, message="it is finished")
     found = line(e.Record(10**6, at, refused), state)
     assert found is not None and found.text == "refused: it is finished"
+
+
+TASTE = {"parameters": {"x": {"range": [0, 1]}}, "outcomes": {"taste": {"goal": "prefer"}}}
+
+
+def of_taste(*facts):
+    made = [e.ProposalMade(trial=n, sample=f"S{n}", settings={"x": n / 9}, source="sobol") for n in (1, 2)]
+    made += [e.TrialAwaiting(trial=n) for n in (1, 2)]
+    return [e.Record(seq, "2026-01-01T00:00:00+00:00", fact) for seq, fact in enumerate([*made, *facts], 1)]
+
+
+def test_what_is_to_be_compared_is_not_asked_for_as_a_value():
+    (notice,) = view.notices(spec_from_dict(TASTE), fold(of_taste()), "alive", "runs/x")
+    assert notice.title == "Results owed for trials 1, 2"
+    assert notice.lines == ("labloop compare runs/x says which two to compare",)
+
+
+def test_a_comparison_is_a_line_of_the_log():
+    measured = [e.TrialMeasured(trial=n, outcomes={}) for n in (1, 2)]
+    better = e.Preferred(outcome="taste", trial=2, over=1, by="anna", why="crumb")
+    records = of_taste(*measured, better, e.Preferred(outcome="taste", trial=1, over=2, tie=True))
+    state = fold(records)
+    said = [line(record, state).text for record in records[-3:]]
+    assert said == [
+        "trial 2 measured", "taste: trial 2 preferred over trial 1 by anna: crumb",
+        "taste: trial 1 as good as trial 2",
+    ]  # fmt: skip

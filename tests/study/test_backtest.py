@@ -48,6 +48,12 @@ def order(files: tuple[Path, Path], folder: Path, **words: Any) -> Order:
     return Order(campaign=files[0], table=files[1], folder=folder, **{"seeds": 2, "jobs": "1", **words})
 
 
+def test_a_table_compares_nothing(files: tuple[Path, Path]) -> None:
+    files[0].write_text(CAMPAIGN.replace("{goal: maximize, unit: cm}", "{goal: prefer}"))
+    with pytest.raises(SpecError, match=r"hill.yaml:8:11: outcomes.height.*a table compares nothing"):
+        read_measured(files[1], read_spec(files[0]))
+
+
 def test_a_table_is_read_as_conditions(files: tuple[Path, Path]) -> None:
     measured = read_measured(files[1], read_spec(files[0]))
     assert (len(measured), measured.replicates, measured.left_out) == (42, 1, 2)

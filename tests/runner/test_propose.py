@@ -1,0 +1,75 @@
+"""How many trials a run makes before a person has compared them."""
+
+from typing import Any
+
+import pytest
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.spec import spec_from_dict
+from labloop.runner.clock import VirtualClock
+from labloop.runner.propose import Proposer
+
+SPEC: dict[str, Any] = {
+    "parameters": {"x": {"range": [0, 1]}},
+    "outcomes": {"taste": {"goal": "prefer"}},
+    "design": {"initial": {"method": "sobol", "trials": 3}, "batch": 2},
+    "budget": {"trials": 6},
+}
+
+
+def proposer(**more: Any) -> Proposer:
+    return Proposer(spec_from_dict({**SPEC, **more}), None, VirtualClock())
+
+
+def after(made: int, *compared: tuple[int, int], spoilt: bool = False) -> s.CampaignState:
+    facts: list[e.Fact] = []
+    for number in range(1, made + 1):
+        facts += [
+            e.ProposalMade(trial=number, sample=f"S{number}", settings={"x": number / 10}, source="sobol"),
+            e.TrialAwaiting(trial=number),
+        ]
+    for number in sorted({number for pair in compared for number in pair}):
+        facts.append(e.TrialMeasured(trial=number, outcomes={}))
+    facts += [e.Preferred(outcome="taste", trial=a, over=b) for a, b in compared]
+    if spoilt:
+        facts += [
+            e.ProposalMade(trial=made + 1, sample="S", settings={"x": 0.9}, source="sobol"),
+            e.TrialAbandoned(trial=made + 1, reason="cable", again=True),
+        ]
+    return s.fold(e.Record(seq, "", fact) for seq, fact in enumerate(facts, 1))
+
+
+@pytest.mark.parametrize(
+    ("made", "compared", "room"),
+    [
+        (0, [], 2),  # the first design is made without asking anybody
+        (2, [], 2),
+        (3, [(1, 2)], 1),
+        (3, [(1, 2), (3, 1)], 2),
+        (4, [(1, 2), (3, 1)], 1),
+    ],
+)
+def test_no_more_than_a_batch_is_made_that_nobody_has_compared(
+    made: int, compared: list[tuple[int, int]], room: int
+) -> None:
+    state = after(made, *compared)
+    assert proposer().why_finished(state) is None
+    assert proposer().room(state, busy=0) == room
+
+
+def test_the_run_ends_and_says_what_to_do() -> None:
+    reason = proposer().why_finished(after(3))
+    assert reason == "3 made and not compared yet: labloop compare says which two; then resume the run"
+    assert proposer().room(after(3), busy=0) == 0
+    assert proposer().why_finished(after(6, (1, 2), (1, 3))) == "3 of 6 trials are measured, and 3 to be compared"
+
+
+def test_what_the_bench_spoiled_is_made_again_first() -> None:
+    assert proposer().why_finished(after(3, spoilt=True)) is None
+    assert proposer().room(after(3, spoilt=True), busy=0) == 2
+
+
+def test_numbers_that_are_owed_hold_nothing_up() -> None:
+    numbers = proposer(outcomes={"y": {"goal": "maximize"}})
+    assert numbers.why_finished(after(4)) is None and numbers.room(after(4), busy=0) == 2
