@@ -366,7 +366,7 @@ def _preferred(state: CampaignState, record: e.Record, fact: e.Preferred) -> Non
         raise StateError(f"fact {record.seq}: trial {fact.trial} cannot be compared with itself")
     if state.tastes.comparisons and state.tastes.comparisons[0].outcome != fact.outcome:
         raise StateError(f"fact {record.seq}: trials are compared by {state.tastes.comparisons[0].outcome} already")
-    state.tastes.add(fact)
+    state.tastes.add(fact, {number: state.trials[number].settings for number in (fact.trial, fact.over)})
     state.last_result = record.seq
 
 

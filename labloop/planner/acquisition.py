@@ -26,7 +26,7 @@ from scipy.stats import qmc
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .feasibility import Factor, factors
-from .goals import Goal, Standing, is_pareto, non_dominated, reference_point, standing
+from .goals import Goal, Standing, best_rows, is_pareto, non_dominated, reference_point, standing
 from .gp import GP
 from .hypervolume import Boxes
 from .improvement import Slopes, log_below_slopes, log_ei_slopes, log_sum, log_target_slopes
@@ -146,7 +146,8 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     draws = _draws(len(known.pending), len(goals), seed)
     teams = []
     log_weights = np.sum([np.log(belief.weights) for belief in flying.beliefs], axis=0)
-    for members in zip(*(belief.members for belief in flying.beliefs), strict=True):
+    for believed in zip(*(belief.members for belief in flying.beliefs), strict=True):
+        members = _against_the_best(believed, goals, flying, seen)
         means, _ = _outcomes(shifts, scales, draws, [member.posterior(seen) for member in members])
         standings = [standing(goals, flying.outcomes, flying.scales, values) for values in means]
         merit = _merit(goals, surrogate.outcomes, standings)
@@ -154,6 +155,21 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     times = factors(known, encoding)
     name = " x ".join(["LogEHVI" if is_pareto(goals) else "LogEI", *(one.words for one in times)])
     return Acquisition(name, tuple(teams), log_weights - log_sum(log_weights), times)
+
+
+def _against_the_best(
+    members: tuple[GP, ...], goals: Sequence[Goal], surrogate: Surrogate, seen: Array
+) -> tuple[GP, ...]:
+    """A taste is told against the point that is believed best: what may be gained over it is what differs from it.
+
+    How good the best itself is, is never known of a taste, and is no reason to try another point.
+    """
+    anchored = [at for at, member in enumerate(members) if member.anchor is not None]
+    if not anchored:
+        return members
+    believed = standing(goals, surrogate.outcomes, surrogate.scales, surrogate.predict(seen)[0])
+    best = seen[best_rows(believed, 1)]
+    return tuple(one.against(best, np.ones(1)) if at in anchored else one for at, one in enumerate(members))
 
 
 def _draws(pending: int, outcomes: int, seed: int) -> Array:

@@ -85,12 +85,12 @@ def plainly(observations: Observations, every: Sequence[Kernel], memory: Memory)
     return Belief(tuple(members), np.full(len(members), 1.0 / len(members)), shift, scale)
 
 
-def by_comparing(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
+def by_comparing(observations: Observations, kernel: Separable, memory: Memory) -> Belief:
     """One member, in utilities of which a difference of 1 is told right by 76 of 100 comparisons."""
     compared = observations.compared or ()
     if not compared:
         raise SurrogateError("no two that this space holds were compared with each other")
-    duels = Duels.of(compared)
+    duels, kernel = Duels.of(compared), preference.shorter(kernel)
     key = _key(f"compared {kernel.words}", observations.points, duels.won, duels.lost, duels.weight)
     if key not in memory:
         _remember(memory, key, preference.fit(kernel, observations.points, duels).parameters)

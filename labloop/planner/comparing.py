@@ -87,6 +87,7 @@ def _rank(pair: Pair) -> tuple[int, float, int, int]:
 def _believed(encoding: Encoding, points: Array) -> tuple[Array, Array]:
     """Before anything was compared: the prior, by which those most unlike each other are worth most."""
     (kernel,) = kernels(encoding, ["matern"])
+    kernel = preference.shorter(kernel)
     parameters = np.append(kernel.start, preference.LOOK_PRIOR.mode[0])
     gp = preference.condition(kernel, points, Duels.of([]), parameters)
     mean, covariance = gp.joint(points)

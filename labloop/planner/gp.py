@@ -41,12 +41,29 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """What f is told against: sum_p weights_p f(points_p). points: as the kernel sees them.
+
+    k: its covariances with x, n; v: L^-1 k; own: its variance before anything was seen.
+    """
+
+    points: Array
+    weights: Array
+    k: Array
+    v: Array
+    own: float
+
+
+@dataclass(frozen=True, slots=True)
 class GP:
     """A process that has seen its data. ``parameters``: the kernel's, then the log of the noise variance.
 
     x: what it is conditioned on, the data's points and then ``flying`` points whose outcome is still unknown. They
     narrow the variance as measured ones do; alpha is 0 there, so the mean stays, and moves with their outcomes by
     ``lifts``: if the flying outcomes are their means plus C z (C C' their covariance), the mean here moves by lifts z.
+
+    anchor: what every mean and variance is told against, where the data say nothing of f itself but of its differences
+    (see preference): then it is that of f(x) less the anchor.
 
     now: coordinates that every point which is asked for has after its own, as x has them: those of the present.
     """
@@ -61,6 +78,7 @@ class GP:
     value: float  # log p(y) + log prior
     flying: int = 0
     now: tuple[float, ...] = ()
+    anchor: Anchor | None = None
 
     @property
     def theta(self) -> Array:
@@ -84,9 +102,20 @@ class GP:
     def posterior(self, points: Array) -> tuple[Array, Array, Array]:
         """Mean and variance of f, each N, and lifts, N x flying."""
         k = self.kernel.cross(self.theta, self.at(points), self.x)
-        v = _solve_lower(self.factor, k.T)
-        variance = np.maximum(self.prior - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
+        v, prior = _solve_lower(self.factor, k.T), np.full(len(points), self.prior)
+        if self.anchor is not None:
+            k, v = k - self.anchor.k, v - self.anchor.v[:, None]
+            across = self.kernel.cross(self.theta, self.at(points), self.anchor.points)
+            prior += self.anchor.own - 2.0 * across @ self.anchor.weights
+        variance = np.maximum(prior - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
         return self.mean + k @ self.alpha, variance, v[len(self.x) - self.flying :].T
+
+    def against(self, points: Array, weights: Array) -> "GP":
+        """The same told against the weighted sum of f at some points, p x d."""
+        points = self.at(points)
+        k = weights @ self.kernel.cross(self.theta, points, self.x)
+        own = float(weights @ self.kernel.cross(self.theta, points, points) @ weights)
+        return replace(self, anchor=Anchor(points, weights, k, _solve_lower(self.factor, k), own))
 
     def joint(self, points: Array) -> tuple[Array, Array]:
         """Mean, N, and covariance, N x N, of f."""
@@ -97,8 +126,12 @@ class GP:
     def watched(self, points: Array) -> tuple[tuple[Array, Array, Array], Pull]:
         """``posterior``, and a function from something's derivatives by its three to those by the points, N x d."""
         k, back = self.kernel.watched(self.theta, self.at(points), self.x)
-        v = _solve_lower(self.factor, k.T)
-        variance = self.prior - np.einsum("ij,ij->j", v, v)
+        v, prior, anchor = _solve_lower(self.factor, k.T), np.full(len(points), self.prior), self.anchor
+        if anchor is not None:
+            k, v = k - anchor.k, v - anchor.v[:, None]
+            across, back_across = self.kernel.watched(self.theta, self.at(points), anchor.points)
+            prior += anchor.own - 2.0 * across @ anchor.weights
+        variance = prior - np.einsum("ij,ij->j", v, v)
         inside = variance > LEAST_VARIANCE
         first = len(self.x) - self.flying
 
@@ -107,6 +140,8 @@ class GP:
             if self.flying:
                 by_v[first:] += by_lifts.T
             by_points = back(np.outer(by_mean, self.alpha) + _solve_lower_transposed(self.factor, by_v).T)
+            if anchor is not None:
+                by_points = by_points + back_across(np.outer(-2.0 * by_variance * inside, anchor.weights))
             return by_points[:, : points.shape[1]]
 
         return (self.mean + k @ self.alpha, np.maximum(variance, LEAST_VARIANCE), v[first:].T), pull
@@ -126,7 +161,8 @@ class GP:
         factor = np.zeros((n + p, n + p), order="F")
         factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, b.T, corner
         alpha = np.concatenate([self.alpha, np.zeros(p)])
-        return replace(self, x=np.concatenate([self.x, points]), factor=factor, alpha=alpha, flying=self.flying + p)
+        told = replace(self, x=np.concatenate([self.x, points]), factor=factor, alpha=alpha, flying=self.flying + p)
+        return told if self.anchor is None else told.against(self.anchor.points, self.anchor.weights)
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """Mean and variance of each y as the others foretell it, noise included (Sundararajan and Keerthi, 2001)."""

@@ -92,7 +92,7 @@ def _leaders(scores: Array, rows: NDArray[np.intp], count: int) -> NDArray[np.in
 
 
 def _is_bounded(team: Team) -> bool:
-    if not all(np.isfinite(member.kernel.roughness(member.theta)) for member in team.members):
+    if any(member.anchor or not np.isfinite(member.kernel.roughness(member.theta)) for member in team.members):
         return False
     merit = team.merit.base if isinstance(team.merit, Limited) else team.merit
     return isinstance(merit, Improvement) and all(goal.target is None for goal in merit.goals)

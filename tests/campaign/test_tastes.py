@@ -1,5 +1,6 @@
 """Trials that people compare: the grammar, the facts, and what they add up to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,18 @@ from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.objective import Objective
 from labloop.campaign.spec import spec_from_dict
 from labloop.campaign.state import CampaignState, fold
-from labloop.campaign.tastes import SPREAD, Duels, mode
+from labloop.campaign.tastes import SPREAD, Duels, _apart, mode
 from labloop.journal.codec import CODEC
 
 SPEC: dict[str, Any] = {"parameters": {"x": {"range": [0, 1]}}, "outcomes": {"taste": {"goal": "prefer"}}}
+X: list[dict[str, e.Value]] = [{"x": 0.1}, {"x": 0.2}, {"x": 0.3}, {"x": 0.4}]
 
 
-def state_of(*comparisons: tuple[int, int, bool], trials: int = 4) -> CampaignState:
+def state_of(*comparisons: tuple[int, int, bool], settings: Sequence[dict[str, e.Value]] = X) -> CampaignState:
     facts: list[e.Fact] = []
-    for number in range(1, trials + 1):
+    for number, one in enumerate(settings, 1):
         facts += [
-            e.ProposalMade(trial=number, sample=f"S{number}", settings={"x": number / 10}, source="sobol"),
+            e.ProposalMade(trial=number, sample=f"S{number}", settings=one, source="sobol"),
             e.TrialMeasured(trial=number, outcomes={"cost": e.Reading(value=float(number))}),
         ]
     facts += [e.Preferred(outcome="taste", trial=a, over=b, tie=tie) for a, b, tie in comparisons]
@@ -97,9 +99,39 @@ def test_the_best_is_the_one_that_wins_whoever_is_beaten_by_it() -> None:
 def test_what_is_said_both_ways_and_a_tie_make_equals() -> None:
     contradicted = state_of((1, 2, False), (2, 1, False))
     assert taste(contradicted, 1) == pytest.approx(taste(contradicted, 2), abs=1e-9)
-    tied = state_of((1, 2, False), (2, 3, True))
-    assert taste(tied, 2) < taste(tied, 3) < taste(tied, 1)
-    assert "taste" not in tied.trials[4].outcomes, "it was compared with nothing"
+    gaps = []
+    for last in ((2, 3, False), (2, 3, True), (3, 2, False)):
+        state = state_of((1, 2, False), last)
+        gaps.append(taste(state, 2) - taste(state, 3))
+    assert gaps[0] > gaps[1] > gaps[2]
+    assert "taste" not in state.trials[4].outcomes, "it was compared with nothing"
+
+
+def test_what_is_alike_is_worth_alike_and_a_win_by_chance_is_none() -> None:
+    settings: list[dict[str, e.Value]] = [
+        {"x": 0.0, "c": "a"}, {"x": 0.02, "c": "a"}, {"x": 1.0, "c": "a"}, {"x": 0.98, "c": "a"}, {"x": 0.5, "c": "b"},
+    ]  # fmt: skip
+    told = [(3, 1, False), (3, 2, False), (4, 1, False), (3, 1, False), (4, 5, False), (2, 4, False)]
+    state = state_of(*told, settings=settings)
+    assert taste(state, 4) > taste(state, 2) + 0.5, "2 won against 4, and all else that is like it loses"
+    assert sum(taste(state, number) for number in range(1, 6)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_how_far_settings_reach_is_chosen_by_evidence() -> None:
+    """Where neighbours alternate, nothing is learnt from them; where all rises, much is."""
+    xs: list[dict[str, e.Value]] = [{"x": at / 9} for at in range(10)]
+    alternating = [(at, at + 1, False) if at % 2 else (at + 1, at, False) for at in range(1, 10)] * 3
+    state = state_of(*alternating, settings=xs)
+    assert taste(state, 3) > 0.3 > -0.3 > taste(state, 4), "1, 3, 5 are liked"
+    rising = [(at + 1, at, False) for at in (1, 3, 5, 7, 9)] * 3
+    state = state_of(*rising, settings=xs)
+    assert taste(state, 10) - taste(state, 1) > 1.5 * (taste(state, 2) - taste(state, 1))
+
+
+def test_settings_are_apart_by_shares_of_what_was_compared_and_by_words() -> None:
+    apart = _apart([{"x": 1.0, "c": "a"}, {"x": 3.0, "c": "b"}, {"x": 2.0}])
+    assert apart[0].tolist() == [0.0, 1.0, (0.25 + 1.0) / 2] and apart[1, 2] == (0.25 + 1.0) / 2
+    assert _apart([{"x": 5}, {"x": 5}]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_many_wins_are_no_infinity() -> None:

@@ -11,7 +11,7 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import spec_from_dict
 from labloop.campaign.tastes import Duels, mode
 from labloop.planner.comparing import Pair, _pairs, _rank, worth_comparing
-from labloop.planner.preference import fit
+from labloop.planner.preference import fit, shorter
 from labloop.planner.problem import read_problem
 from labloop.planner.surrogate import kernels
 
@@ -66,7 +66,7 @@ def test_the_gain_is_in_units_of_what_can_be_told_apart(journal: Any) -> None:
     (pair,) = worth_comparing(spec_from_dict(SPEC), facts.state)
     x, duels = np.array([[0.0], [1.0]]), Duels.of([(0, 1, False)])
     (kernel,) = kernels(read_problem(spec_from_dict(SPEC)).encoding, ["matern"])
-    gp = fit(kernel, x, duels)
+    gp = fit(shorter(kernel), x, duels)
     prior = kernel.cross(gp.theta, x, x) / gp.noise
     found = mode(prior, duels)
     drawn = multivariate_normal(found.utility, np.linalg.inv(np.linalg.inv(prior) + found.information), seed=1)

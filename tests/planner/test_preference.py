@@ -1,5 +1,6 @@
 """The process that only knows comparisons: its evidence, its posterior against BoTorch's PairwiseGP, what it finds."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import spec_from_dict
 from labloop.campaign.tastes import Duels, mode
+from labloop.planner.acquisition import build
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.history import read
+from labloop.planner.improvement import log_ei
 from labloop.planner.kernels import Array, Separable, dimension_scaled
 from labloop.planner.known import Observations
-from labloop.planner.preference import LOOK_PRIOR, condition, fit, objective
+from labloop.planner.preference import LOOK_PRIOR, condition, fit, objective, shorter
 from labloop.planner.problem import propose, read_problem
 from labloop.planner.surrogate import fit_all, kernels
 
@@ -52,9 +55,17 @@ def test_agrees_with_botorch_at_the_same_parameters() -> None:
     points = np.random.default_rng(1).random((40, 2))
     with torch.no_grad():
         reference = stock.posterior(torch.tensor(points))
-    mean, variance, _ = ours.posterior(points)
+    mean, variance, _ = replace(ours, anchor=None).posterior(points)
     assert mean / np.sqrt(noise) == pytest.approx(reference.mean.numpy().ravel(), abs=1e-4)
     assert variance / noise == pytest.approx(reference.variance.numpy().ravel(), abs=1e-4)
+    # As it is told: against the mean of what was compared.
+    with torch.no_grad():
+        joint = stock.posterior(torch.tensor(np.concatenate([points, x])))
+    against = np.hstack([np.eye(40), np.full((40, 12), -1.0 / 12.0)])
+    mean, variance, _ = ours.posterior(points)
+    assert mean / np.sqrt(noise) == pytest.approx(against @ joint.mean.numpy().ravel(), abs=1e-4)
+    expected = np.diag(against @ joint.distribution.covariance_matrix.numpy() @ against.T)
+    assert variance / noise == pytest.approx(expected, abs=1e-3)
 
 
 def mode_differences(u: Array, pairs: list[tuple[int, int, bool]]) -> Array:
@@ -96,17 +107,58 @@ def test_the_posterior_is_laplaces_where_nothing_was_compared_as_well() -> None:
     points = np.random.default_rng(2).random((20, 2))
     cross = KERNEL.cross(at[:2], points, x)
     expected = 1.0 - np.einsum("ij,jk,ik->i", cross, np.linalg.solve(np.eye(7) + w @ k, w), cross)
-    assert ours.posterior(points)[1] == pytest.approx(expected, abs=1e-5)
-    values = [ours.posterior(points + d) for d in (np.array([1e-6, 0.0]), np.array([-1e-6, 0.0]))]
-    pull = ours.watched(points)[1](np.ones(20), np.zeros(20), np.zeros((20, 0)))
-    assert pull[:, 0] == pytest.approx((values[0][0] - values[1][0]) / 2e-6, abs=1e-4)
+    assert replace(ours, anchor=None).posterior(points)[1] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_what_is_told_against_a_point_has_its_gradients(part: int) -> None:
+    x, pairs = compared(7, 9, seed=5)
+    ours = condition(KERNEL, x, Duels.of(pairs), np.array([-1.0, -0.5, -1.5]))
+    gp = ours.with_flying(np.array([[0.2, 0.9], [0.6, 0.1]])).against(x[:1], np.ones(1))
+    points, d = np.random.default_rng(2).random((20, 2)), np.array([1e-6, 0.0])
+    above, below = gp.posterior(points + d)[part], gp.posterior(points - d)[part]
+    weights = [np.zeros(20), np.zeros(20), np.zeros((20, 2))]
+    weights[part] = np.ones_like(weights[part])
+    slope = (above - below).reshape(20, -1).sum(1) / 2e-6
+    told, pull = gp.watched(points)
+    assert pull(*weights)[:, 0] == pytest.approx(slope, abs=1e-4)
+    assert told[part] == pytest.approx(gp.posterior(points)[part])
+    assert gp.posterior(x[:1])[part] == pytest.approx(0.0, abs=1e-5), "it differs from itself by nothing"
+
+
+def test_what_is_in_flight_moves_what_is_told_against_a_point_as_it_moves_both() -> None:
+    x, pairs = compared(7, 9, seed=5)
+    ours = condition(KERNEL, x, Duels.of(pairs), np.array([-1.0, -0.5, -1.5]))
+    flying, points = np.array([[0.2, 0.9]]), np.random.default_rng(2).random((5, 2))
+    bare = replace(ours, anchor=None).with_flying(flying)
+    lifts = bare.posterior(points)[2] - bare.posterior(x)[2].mean(0)
+    assert ours.with_flying(flying).posterior(points)[2] == pytest.approx(lifts)
+
+
+def test_only_what_differs_from_the_best_is_hoped_for(journal: Any) -> None:
+    """A sum that is added to all utilities is never known: without an anchor its sd alone would be a hope."""
+    facts = journal(2)
+    tasted(facts, 16)
+    problem = read_problem(spec_from_dict({**SPEC, "outcomes": {"taste": {"goal": "prefer"}}}))
+    history = read(facts.state, problem.encoding, problem.goals)
+    model = fit_all(history.data, problem.encoding, ["matern"])
+    mean = model.predict(history.known.observed)[0][:, 0]
+    best = history.known.observed[int(np.argmax(mean))]
+    score = build(model, problem.goals, history.known, problem.encoding, 0)
+    there, far = score.of_rows(np.array([best, [0.01, 0.99]]))
+    assert there < -5.0, "nothing is gained by making the best again"
+    (member,) = model.beliefs[0].members
+    pair = np.array([best, [0.01, 0.99]])
+    (m_best, m_far), covariance = member.joint(pair)
+    s = model.scales[0] * np.sqrt(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
+    assert far == pytest.approx(float(log_ei(np.array(model.scales[0] * (m_far - m_best)), s, 0.0)), abs=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_it_learns_where_the_best_is_from_noisy_comparisons(seed: int) -> None:
     x, pairs = compared(25, 80, seed)
     (kernel,) = kernels(CUBE, ["matern"])
-    gp = fit(kernel, x, Duels.of(pairs))
+    gp = fit(shorter(kernel), x, Duels.of(pairs))
     fresh = np.random.default_rng(9).random((300, 2))
     mean = gp.posterior(fresh)[0]
     assert np.corrcoef(mean, truth(fresh))[0, 1] > 0.8
@@ -210,13 +262,13 @@ def test_a_belief_is_in_units_of_what_can_be_told_apart() -> None:
     model = fit_all({"taste": seen}, CUBE, ["matern"])
     (member,) = model.beliefs[0].members
     utility = mode(KERNEL.cross(member.theta, x, x) / member.noise, Duels.of(pairs)).utility
-    assert model.predict(x)[0][:, 0] == pytest.approx(utility, abs=1e-6)
+    assert model.predict(x)[0][:, 0] == pytest.approx(utility - utility.mean(), abs=1e-5)
     assert model.noises == pytest.approx((1.0,))
 
 
 def test_tastes_that_share_no_pair_with_this_space_are_no_model(journal: Any) -> None:
     facts = journal(2)
-    a, b = made(facts, 0.5, 0.5), int(facts.measure({"x": float("nan"), "y": 0.5}))
+    a, b = made(facts, 0.5, 0.5), int(facts.measure({"x": "red", "y": 0.5}))
     told(facts, a, b)
     (proposal,) = propose(
         spec_from_dict({**SPEC, "design": {"initial": {"method": "sobol", "trials": 1}}}), facts.state
