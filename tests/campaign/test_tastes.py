@@ -118,13 +118,14 @@ def test_what_is_alike_is_worth_alike_and_a_win_by_chance_is_none() -> None:
 
 
 def test_how_far_settings_reach_is_chosen_by_evidence() -> None:
-    """Where neighbours alternate, nothing is learnt from them; where all rises, much is."""
-    xs: list[dict[str, e.Value]] = [{"x": at / 9} for at in range(10)]
-    alternating = [(at, at + 1, False) if at % 2 else (at + 1, at, False) for at in range(1, 10)] * 3
-    state = state_of(*alternating, settings=xs)
-    assert taste(state, 3) > 0.3 > -0.3 > taste(state, 4), "1, 3, 5 are liked"
-    rising = [(at + 1, at, False) for at in (1, 3, 5, 7, 9)] * 3
-    state = state_of(*rising, settings=xs)
+    """Two hills in one range: only neighbours teach. One slope: everybody does."""
+    hills: list[dict[str, e.Value]] = [{"x": at / 11} for at in range(12)]
+    high = {4, 5, 6, 10, 11, 12}
+    near = [(a, b) for a in range(1, 13) for b in range(a + 1, min(a + 4, 13)) if (a in high) != (b in high)]
+    state = state_of(*((a, b, False) if a in high else (b, a, False) for a, b in near), settings=hills)
+    assert taste(state, 5) > 1.0 > -1.0 > taste(state, 8)
+    slope: list[dict[str, e.Value]] = [{"x": at / 9} for at in range(10)]
+    state = state_of(*[(at + 1, at, False) for at in (1, 3, 5, 7, 9)] * 3, settings=slope)
     assert taste(state, 10) - taste(state, 1) > 1.5 * (taste(state, 2) - taste(state, 1))
 
 
@@ -132,6 +133,12 @@ def test_settings_are_apart_by_shares_of_what_was_compared_and_by_words() -> Non
     apart = _apart([{"x": 1.0, "c": "a"}, {"x": 3.0, "c": "b"}, {"x": 2.0}])
     assert apart[0].tolist() == [0.0, 1.0, (0.25 + 1.0) / 2] and apart[1, 2] == (0.25 + 1.0) / 2
     assert _apart([{"x": 5}, {"x": 5}]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_the_sd_is_that_of_what_a_trial_is_above_the_mean() -> None:
+    state = state_of(*[(1, 2, False), (2, 1, False)] * 200)
+    assert state.trials[1].outcomes["taste"].sd == pytest.approx(state.trials[2].outcomes["taste"].sd)
+    assert (state.trials[1].outcomes["taste"].sd or 9.0) < 0.1, "however good both may be"
 
 
 def test_many_wins_are_no_infinity() -> None:

@@ -20,6 +20,7 @@ from labloop.planner.history import read
 from labloop.planner.improvement import log_ei
 from labloop.planner.kernels import Array, Separable, dimension_scaled
 from labloop.planner.known import Observations
+from labloop.planner.pool import _is_bounded, top
 from labloop.planner.preference import LOOK_PRIOR, condition, fit, objective, shorter
 from labloop.planner.problem import propose, read_problem
 from labloop.planner.surrogate import fit_all, kernels
@@ -274,3 +275,17 @@ def test_tastes_that_share_no_pair_with_this_space_are_no_model(journal: Any) ->
         spec_from_dict({**SPEC, "design": {"initial": {"method": "sobol", "trials": 1}}}), facts.state
     )
     assert proposal.reason.startswith("surrogate failed: no model of taste from 1 trials: no two that this space holds")
+
+
+def test_over_a_large_table_every_row_is_scored(journal: Any) -> None:
+    """A pseudo-measurement is not one of a single point, so that the bounds of ordinary ones do not hold."""
+    facts = journal(2)
+    tasted(facts, 10)
+    problem = read_problem(spec_from_dict({**SPEC, "outcomes": {"taste": {"goal": "prefer"}}}))
+    history = read(facts.state, problem.encoding, problem.goals)
+    model = fit_all(history.data, problem.encoding, ["matern"])
+    score = build(model, problem.goals, history.known, problem.encoding, 0)
+    assert not any(map(_is_bounded, score.teams))
+    rows = np.random.default_rng(4).random((5000, 2))
+    found, values = top(score, rows, 3)
+    assert found.tolist() == np.argsort(-score.of_rows(rows), kind="stable")[:3].tolist() and values[0] >= values[2]
