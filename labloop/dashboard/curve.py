@@ -70,6 +70,7 @@ class Course:
 
     def __init__(self, spec: CampaignSpec) -> None:
         self.objective = Objective(spec)
+        self.tastes = any(one.prefers for one in self.objective.goals.values())
         self.done: dict[int, TrialState] = {}
         self.best: list[tuple[TrialState, TrialState]] = []  # (trial, the best once it was measured)
         self.leaders: list[TrialState] = []  # the best one, or the Pareto front
@@ -77,7 +78,8 @@ class Course:
     def update(self, trials: Iterable[TrialState]) -> None:
         """Add the results among ``trials``, which are in the order of their numbers."""
         new = [trial for trial in self.objective.measured(trials) if trial.trial not in self.done]
-        if new and self.done and new[0].trial < next(reversed(self.done)):  # a late result: begin anew, in order
+        late = bool(new and self.done) and new[0].trial < next(reversed(self.done))
+        if late or self.tastes:  # begin anew, in order: a comparison says something of every trial
             new = sorted([*self.done.values(), *new], key=lambda trial: trial.trial)
             self.done, self.best, self.leaders = {}, [], []
         for trial in new:

@@ -149,6 +149,8 @@ class RunSource:
                     sent.answer = fact
         if trial is not None:
             change.trials.add(trial)
+        if isinstance(fact, e.Preferred):  # it says something of every trial that was compared
+            change.trials |= self.state.tastes.settings.keys()
         said = line(record, self.state)
         if said is not None:
             self.log.append(said)

@@ -49,6 +49,17 @@ def test_what_is_appended_later_comes_with_the_trials_it_touches(run):
     assert set(reading.current) == set(journals.PUMPS[1:])
 
 
+def test_a_comparison_touches_every_trial_that_was_compared(run):
+    reading = source(run)
+    reading.poll(10**9)
+    with Journal.open(run / JOURNAL) as journal:
+        journal.append(e.Preferred(outcome="taste", trial=2, over=1), e.Preferred(outcome="taste", trial=3, over=2))
+    reading.poll()
+    with Journal.open(run / JOURNAL) as journal:
+        journal.append(e.Preferred(outcome="taste", trial=3, over=2))
+    assert reading.poll().trials == {1, 2, 3}
+
+
 def test_the_campaign_is_read_with_the_files_that_the_run_kept(run):
     reading = source(run)
     reading.poll()

@@ -241,3 +241,16 @@ def test_a_comparison_is_a_line_of_the_log():
         "trial 2 measured", "taste: trial 2 preferred over trial 1 by anna: crumb",
         "taste: trial 1 as good as trial 2",
     ]  # fmt: skip
+
+
+def test_what_is_said_of_one_trial_may_make_another_the_best():
+    spec = spec_from_dict(TASTE)
+    measured = [e.TrialMeasured(trial=n, outcomes={}) for n in (1, 2)]
+    records = of_taste(*measured, e.Preferred(outcome="taste", trial=1, over=2))
+    state = fold(records)
+    course = course_of(spec, state)
+    assert [trial.trial for trial in course.leaders] == [1]
+    for seq in (90, 91):
+        state.apply(e.Record(seq, "", e.Preferred(outcome="taste", trial=2, over=1)))
+    course.update([state.trials[2]])
+    assert [trial.trial for trial in course.leaders] == [2] and len(course.best) == 2
