@@ -4,17 +4,20 @@
 
 the expected utility of the best option, one step ahead the best question for whoever wants the best trial (Lin et al.,
 AISTATS 2022, arXiv:2203.11382). Its gain is what it has over the best mean of all trials: next to 0 where no answer
-could change which trial is taken for the best. Of what is worth it, pairs that were compared already come last.
+could change which trial is taken for the best. Of what is worth it, pairs that were compared already come last. A trial
+that is known to break a limit cannot be the best, and is left out while there are two others.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
+from math import inf
 
 import numpy as np
 from scipy.special import ndtr
 
 from labloop.campaign.errors import SpecError
+from labloop.campaign.objective import Objective
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 from labloop.campaign.tastes import Duels
@@ -58,9 +61,11 @@ def worth_comparing(spec: CampaignSpec, state: CampaignState, count: int = 1) ->
     problem = read_problem(spec)
     with one_thread():
         history = read(state, problem.encoding, problem.goals)
+        objective, every = Objective(spec), comparable(state)
+        kept = [trial for trial in every if not 0.0 < objective.excess(trial) < inf]
         found = [
             (trial, point)
-            for trial in comparable(state)
+            for trial in (kept if len(kept) > 1 else every)
             if (point := point_of(trial.settings, problem.encoding)) is not None
         ]
         if len(found) < 2:

@@ -103,3 +103,15 @@ def test_a_campaign_of_numbers_compares_nothing(journal: Any) -> None:
     spec = spec_from_dict({**SPEC, "outcomes": {"y": {"goal": "maximize"}}})
     with pytest.raises(SpecError, match="no outcome of this campaign has goal: prefer"):
         worth_comparing(spec, made(journal, 0.1, 0.9).state)
+
+
+def test_what_breaks_a_limit_is_not_asked_about_while_there_are_two_others(journal: Any) -> None:
+    spec = spec_from_dict({**SPEC, "outcomes": {"taste": {"goal": "prefer"}, "cost": {"limit": "<= 3"}}})
+    facts = journal(0)
+    for x, cost in ((0.1, 2.0), (0.9, 5.0)):
+        facts.measure({"x": x}, cost=cost)
+    assert [(one.trial, one.other) for one in worth_comparing(spec, facts.state, 9)] == [(1, 2)]
+    facts.measure({"x": 0.4}, cost=1.0)
+    assert [(one.trial, one.other) for one in worth_comparing(spec, facts.state, 9)] == [(1, 3)]
+    facts.measure({"x": 0.6})  # its cost is not known yet
+    assert len(worth_comparing(spec, facts.state, 9)) == 3
