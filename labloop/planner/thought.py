@@ -24,7 +24,7 @@ from .errors import SurrogateError
 from .history import read
 from .planner import Believer, score_of, trial_seed, turn_of
 from .problem import read_problem
-from .surrogate import Model
+from .surrogate import Model, Surrogate
 from .threads import one_thread
 
 BASE_POINTS = 512  # of the quasi-random pair A, B: shares repeat to about 0.02 (test_thought: a known function's)
@@ -62,6 +62,15 @@ class Thought:
         names = self._model.outcomes
         predicted = {name: Prediction(float(mean[0, at]), float(sd[0, at])) for at, name in enumerate(names)}
         return Opinion(predicted=predicted, score=score)
+
+    def ahead(self, settings: Mapping[str, Value], other: Mapping[str, Value], outcome: str) -> Prediction:
+        """By how much one point was believed to be above another, of an outcome that people compare."""
+        assert isinstance(self._model, Surrogate)
+        belief = self._model.beliefs[self._model.outcomes.index(outcome)]
+        with one_thread():
+            mean, covariance = belief.members[0].joint(self._problem.encoding.encode([settings, other]))
+        variance = float(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1])
+        return Prediction(belief.scale * float(mean[0] - mean[1]), belief.scale * max(variance, 0.0) ** 0.5)
 
     def importance(self) -> dict[str, dict[str, float]]:
         """{outcome: {parameter: share}}, the shares of each outcome adding up to 1, largest first."""

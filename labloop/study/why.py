@@ -75,7 +75,7 @@ def explain(
         else:
             document["importance"] = thought.importance()
             if proposal.source == "model" and _taste(spec):
-                document["hope"] = _kind(spec, before, proposal.predicted, thought)
+                document["hope"] = _kind(spec, before, proposal.predicted, thought, trial.settings)
             if instead is not None:
                 document["instead"] = _weighed(spec, before, thought, trial, instead)
     if instead is not None and document["instead"] is None:
@@ -131,7 +131,7 @@ def _weighed(
         "settings": settings, "outside": space.contains(settings), "measured_as": tried[0] if tried else None,
         "predicted": _predicted(there.predicted), "acquisition_value": there.score,
         "proposed": {"predicted": _predicted(here.predicted), "acquisition_value": here.score},
-        "hope": _kind(spec, before, there.predicted, thought),
+        "hope": _kind(spec, before, there.predicted, thought, settings),
         "words": _compared(space.contains(settings), tried, here, there),
     }  # fmt: skip
 
@@ -156,7 +156,11 @@ def _hope(spec: CampaignSpec, before: CampaignState, proposal: e.ProposalMade) -
 
 
 def _kind(
-    spec: CampaignSpec, before: CampaignState, predicted: Mapping[str, e.Prediction], thought: Thought | None = None
+    spec: CampaignSpec,
+    before: CampaignState,
+    predicted: Mapping[str, e.Prediction],
+    thought: Thought | None = None,
+    settings: Mapping[str, e.Value] | None = None,
 ) -> dict[str, Any]:
     objective = Objective(spec)
     found = objective.best(before.trials.values())
@@ -170,10 +174,12 @@ def _kind(
         return {"kind": "explore", "words": "it was expected to lie behind the front, and might lie before it"}
     hoped, best = objective.score(expected), objective.score(known[0]) if known else None
     if known and _taste(spec):  # what comparisons say of trials is held against what the model said of them
-        found = _most_liked(objective, before, thought, _taste(spec))
-        if found is None:
+        if thought is None or settings is None:
             return {"kind": "explore", "words": "there was no model of what is liked"}
-        known, best = [found[0]], found[1]
+        known, best = [_most_liked(objective, before, thought, _taste(spec))], 0.0
+        ahead = thought.ahead(settings, known[0].settings, _taste(spec))  # only differences are known
+        predicted, hoped = {**predicted, _taste(spec): ahead}, ahead.mean
+        expected |= {_taste(spec): e.Reading(value=ahead.mean)}
     if hoped is None or best is None:
         return {"kind": "explore", "words": "nothing was measured yet to improve on"}
     if all(isinstance(one.goal, Target) for one in objective.goals.values()) and not any(
@@ -198,17 +204,11 @@ def _taste(spec: CampaignSpec) -> str:
     return next((name for name, one in spec.outcomes.items() if one.prefers), "")
 
 
-def _most_liked(
-    objective: Objective, before: CampaignState, thought: Thought | None, outcome: str
-) -> tuple[TrialState, float] | None:
-    """The trial that the model took for the best, and its utility by the model."""
+def _most_liked(objective: Objective, before: CampaignState, thought: Thought, outcome: str) -> TrialState:
+    """The trial that the model took for the best, of the one or more that were compared."""
     trials = objective.measured(before.trials.values())
     trials = [trial for trial in trials if objective.feasible(trial)] or trials
-    if thought is None or not trials:
-        return None
-    liked = [thought.of(trial.settings).predicted[outcome].mean for trial in trials]
-    at = max(range(len(trials)), key=liked.__getitem__)
-    return trials[at], liked[at]
+    return max(trials, key=lambda trial: thought.of(trial.settings).predicted[outcome].mean)
 
 
 def _gain(objective: Objective, outcomes: Mapping[str, Any], best: float) -> float:

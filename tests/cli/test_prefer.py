@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scipy.stats import norm
 
 from labloop.runner import wishes
 from labloop.runner.look import see
@@ -76,8 +75,13 @@ def test_why_holds_what_is_believed_against_the_best_that_was_believed_then(brea
     document = labloop("why", "r", "5", "--json").document
     assert "(trial 1)" in document["hope"]["words"]
     best = float(document["reason"].rpartition("believed ")[2])
-    hoped = document["outcomes"]["taste"]["expected"]
-    assert document["hope"]["chance"] == pytest.approx(norm.cdf((hoped["mean"] - best) / hoped["sd"]), abs=0.01)
+    ahead = document["outcomes"]["taste"]["expected"]["mean"] - best
+    assert 0.02 < document["hope"]["chance"] < 0.98 and (document["hope"]["chance"] > 0.5) == (ahead > 0)
+    settings = labloop("trials", "r", "--json").document["trials"]
+    same, worst = ([f"{key}={value}" for key, value in settings[at]["settings"].items()] for at in (0, 1))
+    instead = labloop("why", "r", "5", "not", *same, "--json").document["instead"]["hope"]
+    assert instead["chance"] == 0.0, "what is the best already is not better than it, however unsure its worth is"
+    assert 0.0 < labloop("why", "r", "5", "not", *worst, "--json").document["instead"]["hope"]["chance"] < 0.4
     assert document["outcomes"]["taste"]["surprise_sd"] is None, "two beliefs are no surprise"
     assert ", now believed " in labloop("why", "r", "5").out and "measured" not in labloop("why", "r", "5").out
 
