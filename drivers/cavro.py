@@ -177,7 +177,8 @@ class XCalibur(Driver):
 
     def counters(self) -> Mapping[str, Amount]:
         """Where the plunger is; none while the pump does not know."""
-        return {"content": Amount(self._ul(self._place()), "uL")} if self._marked() else {}
+        place = self._sure_place()
+        return {} if place is None else {"content": Amount(self._ul(place), "uL")}
 
     @action(act=True, repeatable=True)
     def initialize(self) -> None:
@@ -237,11 +238,12 @@ class XCalibur(Driver):
         wanted_ul = float(values["volume_ul"])
         if "content" not in before:
             return Verdict(state="cannot_tell", why="where the plunger was before the act is not known")
-        if not self._marked():
-            return Verdict(state="cannot_tell", why="the pump was switched off and on since")
         busy = self._moves()
+        place = self._sure_place(moving=busy)
+        if place is None:
+            return Verdict(state="cannot_tell", why="the pump was switched off and on since")
         start = round(float(before["content"].value) / self._plumbing.step_ul)
-        moved = (self._place(moving=busy) - start) * (1 if action == "aspirate" else -1)
+        moved = (place - start) * (1 if action == "aspirate" else -1)
         wanted = self._steps(wanted_ul)
         left = wanted - moved
         if busy:  # a place in passing, asked for once, says nothing against it
@@ -284,9 +286,9 @@ class XCalibur(Driver):
         if steps == 0:
             return
         self._refuse_busy()
-        if not self._marked():
+        start = self._sure_place()
+        if start is None:
             raise self._fault(7)
-        start = self._place()
         target = start + (steps if down else -steps)
         if not 0 <= target <= STROKE:
             raise SafetyError(
@@ -329,6 +331,14 @@ class XCalibur(Driver):
         if moving:
             return int(self._ask("?").data)
         return int(twice_alike(lambda: self._ask("?").data, "where the plunger is"))
+
+    def _sure_place(self, *, moving: bool = False) -> int | None:
+        """Where the plunger is, or None: the pump was switched on and not initialized since.
+
+        The mark is asked for after the place: a pump that is switched off in between cannot pass its 0 off for one.
+        """
+        place = self._place(moving=moving)
+        return place if self._marked() else None
 
     def _marked(self) -> bool:
         return twice_alike(lambda: self._ask("?12").data, "?12") == str(MARK)

@@ -172,7 +172,8 @@ class LecoActor(Driver):
         """What is seen by a parameter, or remembered, is watched on; a call's return value is lost."""
         self.act, self._sent, self._answer = act, True, Answer()
         self._doing, self._values = self._has.doings[action], settings
-        self._counted = float(kept["counted"].value) if "counted" in kept else None  # it cannot say how much
+        counted = kept.get("counted", kept.get(action))  # as it was when it began, or as it was read just before
+        self._counted = None if counted is None else float(counted.value)  # None: it cannot say how much
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Ask its memory, or compare its counter or its parameters with what was asked for."""

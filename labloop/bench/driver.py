@@ -127,8 +127,8 @@ class Driver:
     ) -> None:  # fmt: skip
         """Take up the watching of an action that happened() says still runs; progress() goes on. Nothing is sent.
 
-        ``kept``: what progress() said was to be remembered. ``elapsed_s``: since it began; ``unwatched_s``: how long of
-        that nobody watched, until now.
+        ``kept``: what counters() said before it began, and what progress() said was to be remembered. ``elapsed_s``:
+        since it began; ``unwatched_s``: how long of that nobody watched, until now.
         """
         self.act = act
 

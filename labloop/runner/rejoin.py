@@ -62,8 +62,8 @@ class Rejoining:
 
         async def doing() -> None:
             await hand.reach.call(
-                name, hand.stations[name].driver.rejoin, begun.action, resolved, hand.act_name(begun.step), step.kept,
-                elapsed_s, step.unwatched_s + unwatched_s,
+                name, hand.stations[name].driver.rejoin, begun.action, resolved, hand.act_name(begun.step),
+                {**begun.before, **step.kept}, elapsed_s, step.unwatched_s + unwatched_s,
             )  # fmt: skip
             now_s = round(hand.clock.now_s(), 6)
             hand.memory.record(e.StepRejoined(step=begun.step, unwatched_s=round(unwatched_s, 3), t_s=now_s))

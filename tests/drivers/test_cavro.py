@@ -1,5 +1,7 @@
 """The driver of Cavro pumps on the simulated pump; its bytes are in test_cavro_codec.py."""
 
+from contextlib import suppress
+
 import pytest
 
 from drivers.cavro import MARK, XCalibur
@@ -236,6 +238,33 @@ def test_after_a_power_cut_nobody_can_tell():
     found = it.happened("dispense", amounts, before)
     assert found.state == "cannot_tell" and "switched off and on" in found.why
     assert it.driver.counters() == {}
+
+
+def test_a_power_cut_between_two_questions_is_no_empty_syringe():
+    """Each question in turn is the last before the cut; at 0, as after it, a dispense would look done, or not fit."""
+    for action in ("dispense", "happened", "counters"):
+        for last in range(1, 9):
+            it = rig()
+            before = it.driver.counters()
+            amounts = {name: Amount(*value) for name, value in DISPENSE.items()}
+            it.restarted().open()
+            usual, asked = it.driver._ask, []
+
+            def cut(text: str, it=it, usual=usual, asked=asked, last=last):
+                asked.append(text)
+                said = usual(text)
+                if len(asked) == last:
+                    it.device.power_cycle(it.clock.now_s())
+                return said
+
+            it.driver._ask = cut
+            if action == "counters":
+                assert it.driver.counters() in ({}, before)
+            elif action == "happened":
+                assert it.happened("dispense", amounts, before).state in ("cannot_tell", "not_begun")
+            else:
+                with suppress(InstrumentFault, ProtocolError):
+                    it.begin("dispense", **DISPENSE)
 
 
 def test_a_power_cut_in_the_middle_of_an_act_says_nothing_of_how_far_it_came():

@@ -171,8 +171,9 @@ def test_it_is_known_again_while_it_is_at_something(driver):
 REJOINS = [one for one in DRIVERS if one.declare(stand_of(one).options)[stand_of(one).act[0]].rejoins]
 
 
+@pytest.mark.parametrize("looked", [True, False], ids=["looked", "never looked"])
 @pytest.mark.parametrize("driver", REJOINS, ids=lambda driver: driver.__name__)
-def test_what_goes_on_without_a_runner_is_watched_again_and_ends_when_it_would_have(driver):
+def test_what_goes_on_without_a_runner_is_watched_again_and_ends_when_it_would_have(driver, looked):
     action, settings = stand_of(driver).act
     never = Rig(driver).ready()
     never.begin(action, **settings)
@@ -182,11 +183,13 @@ def test_what_goes_on_without_a_runner_is_watched_again_and_ends_when_it_would_h
     rig = Rig(driver).ready()
     before = rig.driver.counters()
     amounts = rig.begin(action, **settings)
-    kept = {}
-    while (elapsed_s := rig.clock.now_s() - rig.began_s) < 0.9 * whole_s:  # in the middle of it
+    kept = dict(before)
+    while looked and (elapsed_s := rig.clock.now_s() - rig.began_s) < 0.9 * whole_s:  # in the middle of it
         look = rig.look()
-        kept = dict(look.kept)
+        kept = {**before, **look.kept}
         rig.wait(min(look.again_in_s, 0.95 * whole_s - elapsed_s))
+    if not looked:
+        rig.wait(0.5 * whole_s)
     rig.restarted().open()
     assert rig.happened(action, amounts, before).state == "running"
     said, entries = len(rig.sent), list(rig.ledger)

@@ -249,7 +249,9 @@ def test_a_film_is_watched_on_after_a_crash():
     it.wait(20.0)
     kept = it.look().kept
     assert kept == {"counted": Amount(7.0, "nm")}
-    for known, achieved in ((kept, {"thickness": Amount(40.0, "nm")}), ({}, {})):
+    before = {"deposit": Amount(7.0, "nm")}  # what is known when nobody looked even once
+    all_of_it = {"thickness": Amount(40.0, "nm")}
+    for known, achieved in ((kept, all_of_it), (before, all_of_it), ({}, {})):
         it.restarted().open()
         it.driver.rejoin("deposit", {"thickness": 40.0}, "act-1", known, 20.0, 1.0)
         assert it.finish().achieved == achieved
