@@ -32,6 +32,12 @@ def backtest(
     jobs: Annotated[
         str, typer.Option("--jobs", metavar="N", help="Processes (-1: one a core), ray, or ray://host:port.")
     ] = "-1",
+    emulator: Annotated[
+        bool,
+        typer.Option(
+            "--emulator", help="Any point of the space may be proposed: a model of the table, its error said, answers."
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Its folder (default: backtests/<campaign>).")
     ] = None,
@@ -47,13 +53,14 @@ def backtest(
     from labloop.campaign.spec import read_spec
     from labloop.journal.files import write_whole
     from labloop.study.backtest import Backtest, Order
+    from labloop.study.emulator import in_words
 
     folder = out or Path("backtests") / read_spec(campaign).campaign
     test = Backtest(
         Order(
             campaign=campaign, table=table, folder=folder,
             against=tuple(one.strip() for one in against.split(",") if one.strip()), seeds=seeds, trials=trials,
-            initial=initial, batch=batch, jobs=jobs,
+            initial=initial, batch=batch, jobs=jobs, emulator=emulator,
         )
     )  # fmt: skip
     missing = len(test.pieces())
@@ -62,6 +69,8 @@ def backtest(
         f"{len(measured)} conditions ({measured.replicates} replicates, {measured.left_out} rows outside the space); "
         f"{missing} of {len(test.files) * seeds} courses to run"
     )
+    if test.emulator is not None:
+        words.say(f"emulator, {in_words(test.emulator.document())}")
     for done, course in enumerate(test.run(), start=1):
         if sys.stderr.isatty():
             words.say(f"{done}/{missing}  {course.strategy}, seed {course.seed}")
@@ -80,6 +89,10 @@ def backtest(
 
 
 def _give(document: dict[str, Any]) -> None:
+    from labloop.study.emulator import in_words
+
+    if document["emulator"] is not None:
+        words.give(f"emulator, {in_words(document['emulator'])}")
     front = document["goal"] == "hypervolume"
     columns = ["strategy", "courses", *([] if front else ["to top 1 %", "reached"]), "area", "p10", "last", "CPU s"]
     rows = []

@@ -57,10 +57,10 @@ def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial
     raise NothingLeftError("no point that has not been proposed was found: widen the space")
 
 
-def sample(encoding: Encoding, count: int, seed: int) -> Array:
+def sample(encoding: Encoding, count: int, seed: int, method: str = "sobol") -> Array:
     """``count`` feasible points of the columns (a table is not looked at), n x d, for searches to start from."""
     points: list[Array] = []
-    for point in _sequence(encoding, "sobol", seed, count):
+    for point in _sequence(encoding, method, seed, count):
         points.append(point)
         if len(points) == count:
             break

@@ -8,6 +8,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from .emulator import in_words
+
 # Okabe & Ito's colours, told apart by every kind of eye, and dashes for those who print in grey.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: Final = ("-", "--", "-.", ":")
@@ -29,14 +31,18 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
             axes.plot(trials, curve["50"], dash, color=colour, label=f"{name} ({figures['courses']} courses)")
         axes.axvline(document["initial"], color="0.6", linewidth=0.8)
         axes.annotate(
-            "first rows, by chance", (document["initial"], 0.02), xytext=(-4, 0), textcoords="offset points",
+            "first ones, by chance", (document["initial"], 0.02), xytext=(-4, 0), textcoords="offset points",
             rotation=90, ha="right", va="bottom", color="0.45", fontsize=7,
         )  # fmt: skip
         axes.set_xlim(1, document["trials"])
         axes.set_ylim(0.0, 1.02)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("evaluations")
-        axes.set_ylabel("share of the table's hypervolume" if front else "best so far (0: table's median, 1: its best)")
-        axes.set_title(f"{document['campaign']} on {document['table']['file']}", loc="left", fontsize=9)
+        whose, best = ("table's", "its best") if document["emulator"] is None else ("space's", "emulator's optimum")
+        axes.set_ylabel(f"share of the {whose} hypervolume" if front else f"best so far (0: {whose} median, 1: {best})")
+        title = f"{document['campaign']} on {document['table']['file']}"
+        if document["emulator"] is not None:
+            title = f"{title}, by an emulator\n{in_words(document['emulator'])}"
+        axes.set_title(title, loc="left", fontsize=9)
         axes.legend(loc="lower right", frameon=False)
         figure.savefig(path)

@@ -128,11 +128,17 @@ def merits(objective: Objective, outcomes: Sequence[Mapping[str, float]]) -> Arr
 
 def against_table(spec: CampaignSpec, measured: Measured, *, seed: int, initial: int) -> CampaignSpec:
     """The campaign that may propose the table's rows only, told its first ``initial`` ones, without instruments."""
+    written = without_instruments(spec)
+    written["candidates"] = [dict(row) for row in measured.settings]
+    written["design"] = {"initial": {"method": "sobol", "trials": max(initial, 1)}, "seed": seed}
+    return spec_from_dict(written, spec.folder)
+
+
+def without_instruments(spec: CampaignSpec) -> dict[str, Any]:
+    """What a campaign says of its space, its outcomes and its engine, as its file would say it."""
     written = {key: value for key, value in spec.dump().items() if key in _KEPT}
     written["outcomes"] = {
         name: {key: value for key, value in one.items() if key in _OF_AN_OUTCOME}
         for name, one in written["outcomes"].items()
     }
-    written["candidates"] = [dict(row) for row in measured.settings]
-    written["design"] = {"initial": {"method": "sobol", "trials": max(initial, 1)}, "seed": seed}
-    return spec_from_dict(written, spec.folder)
+    return written

@@ -1,6 +1,7 @@
 """Campaigns against tables: what is scored, what is paired, and what goes on after an end."""
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from labloop.campaign.errors import SpecError
 from labloop.campaign.objective import Objective
 from labloop.campaign.spec import read_spec
-from labloop.study.backtest import COURSES, Backtest, Order, first_rows, play
+from labloop.study.backtest import COURSES, Backtest, Order, play
 from labloop.study.curves import draw
 from labloop.study.executor import as_done
 from labloop.study.measured import merits, read_measured
-from labloop.study.scores import score
+from labloop.study.scores import Score, Yardstick, score
+from labloop.study.worlds import Tabled
 
 CAMPAIGN = """
 labloop: 1
@@ -42,6 +44,10 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     campaign = tmp_path / "hill.yaml"
     campaign.write_text(CAMPAIGN)
     return campaign, table
+
+
+def scored(rows: list[int], merit: np.ndarray, initial: int) -> Score:
+    return score(merit[rows], Yardstick(every=merit), initial)
 
 
 def order(files: tuple[Path, Path], folder: Path, **words: Any) -> Order:
@@ -72,7 +78,7 @@ def test_every_strategy_begins_with_the_same_rows_and_measures_none_twice(
     courses = list(test.run())
     assert {(one.strategy, one.seed) for one in courses} == {(n, s) for n in ("labloop", "random") for s in (0, 1)}
     for course in courses:
-        assert course.rows[:5] == first_rows(test.measured, course.seed, 5)
+        assert course.rows[:5] == list(islice(Tabled(test.measured).by_chance([course.seed, 0]), 5))
         assert len(course.rows) == len(set(course.rows)) == 14 and len(course.cpu_s) == 9
     assert courses[0].rows[:5] != next(one for one in courses if one.seed == 1).rows[:5]
     figures = test.document()["strategies"]
@@ -184,23 +190,23 @@ def test_a_table_that_does_not_fit_is_refused(files: tuple[Path, Path], text: st
 
 def test_a_course_is_scored_from_the_tables_median_to_its_best() -> None:
     merit = np.arange(101.0)[:, None]
-    found = score([50, 0, 75, 99, 100], merit, 2)
+    found = scored([50, 0, 75, 99, 100], merit, 2)
     assert found.curve == (0.0, 0.0, 0.5, 0.98, 1.0)
     assert found.area == pytest.approx((0.5 + 0.98 + 1.0) / 3)
     assert (found.to_top, found.to_best) == (4, 5), "the top 1 % of 101 conditions are two"
-    assert score([0, 1], merit, 1).to_top is None
+    assert scored([0, 1], merit, 1).to_top is None
 
 
 def test_a_condition_that_breaks_a_limit_is_worth_the_least() -> None:
     merit = np.array([[-np.inf], [0.0], [1.0], [2.0]])
-    assert score([0, 3], merit, 1).curve == (0.0, 1.0)
+    assert scored([0, 3], merit, 1).curve == (0.0, 1.0)
     barren = np.array([[-np.inf], [-np.inf], [-np.inf], [6.0], [7.0]])
-    assert score([0, 3, 4], barren, 1).curve == (0.0, 0.0, 1.0), "no better than the worst that keeps them"
+    assert scored([0, 3, 4], barren, 1).curve == (0.0, 0.0, 1.0), "no better than the worst that keeps them"
 
 
 def test_a_front_is_scored_by_its_share_of_the_hypervolume() -> None:
     merit = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.0, 0.0]])
-    found = score([3, 0, 2], merit, 1)
+    found = scored([3, 0, 2], merit, 1)
     assert found.curve == (0.0, 0.0, 1.0) and found.to_top is None
 
 
