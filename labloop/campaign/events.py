@@ -32,6 +32,8 @@ from .step_events import StepInDoubt as StepInDoubt
 from .step_events import StepKept as StepKept
 from .step_events import StepRejoined as StepRejoined
 from .step_events import StepStarted as StepStarted
+from .trial_events import ResultRestored as ResultRestored
+from .trial_events import ResultWithdrawn as ResultWithdrawn
 from .values import PERSON as PERSON
 from .values import Amount as Amount
 from .values import Fact as Fact
@@ -393,8 +395,8 @@ CampaignEvent: TypeAlias = (
     | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
-    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | Preferred | TrialFailed
-    | TrialAbandoned | TrialInDoubt | TrialResumed | TrialClosed
+    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | Preferred
+    | ResultWithdrawn | ResultRestored | TrialFailed | TrialAbandoned | TrialInDoubt | TrialResumed | TrialClosed
     | StepStarted | StepKept | StepRejoined | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip
 BenchEvent: TypeAlias = (

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from . import events as e
-from . import instruments, step_state
+from . import instruments, step_state, withdrawal
 from .errors import StateError
 from .step_state import FAILED as FAILED
 from .step_state import FINISHED as FINISHED
@@ -73,6 +73,7 @@ class TrialState:
     finished_seq: int = 0  # the order of ends: two may fall on one instant, and a clock may be set back
     measured: dict[str, e.Reading] = field(default_factory=dict)
     tastes: Tastes = field(default_factory=Tastes)  # the campaign's: what it is believed to be worth to people
+    withdrawn: dict[str, e.ResultWithdrawn] = field(default_factory=dict)  # by outcome ("": all of it)
     steps: list[StepState] = field(default_factory=list)
     reason: str = ""
     again: bool = False
@@ -86,8 +87,14 @@ class TrialState:
 
     @property
     def outcomes(self) -> dict[str, e.Reading]:
-        """What was measured, and what people's comparisons say of it."""
-        return self.measured | self.tastes.of(self.trial) if self.tastes.comparisons else self.measured
+        """What was measured, and what people's comparisons say of it; what was withdrawn is flagged."""
+        found = self.measured | self.tastes.of(self.trial) if self.tastes.comparisons else self.measured
+        return withdrawal.flagged(found, self.withdrawn) if self.withdrawn else found
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether all that came of it is marked as wrong: then it teaches no more than an abandoned one."""
+        return "" in self.withdrawn or bool(self.measured and self.measured.keys() <= self.withdrawn.keys())
 
     @property
     def settings(self) -> dict[str, e.Value]:
@@ -404,6 +411,7 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.ProposalApproved: _approved,
     **{kind: _trial_moved for kind in {kind for _, kind in TRIAL}},
     e.Preferred: _preferred,
+    **withdrawal.APPLY,
     e.TrialClosed: _closed,
     **step_state.APPLY,
 }

@@ -126,6 +126,7 @@ class Tastes:
 
     comparisons: list[Preferred] = field(default_factory=list)
     settings: dict[int, Mapping[str, Value]] = field(default_factory=dict)
+    left_out: set[int] = field(default_factory=set)  # trials whose sample was not what it seemed
     _counts: Counter[int] = field(default_factory=Counter, compare=False, repr=False)
     _believed: dict[int, dict[str, Reading]] | None = field(default=None, compare=False, repr=False)
 
@@ -141,8 +142,14 @@ class Tastes:
         if not self.comparisons:
             return {}
         if self._believed is None:
-            self._believed = _believed(self.comparisons, self.settings)
+            believed = [one for one in self.comparisons if not {one.trial, one.over} & self.left_out]
+            self._believed = _believed(believed, self.settings) if believed else {}
         return self._believed.get(trial, {})
+
+    def leave_out(self, trial: int, out: bool) -> None:
+        """Let a trial's comparisons count no more, or again."""
+        (self.left_out.add if out else self.left_out.discard)(trial)
+        self._believed = None
 
     def count(self, trial: int) -> int:
         """How often a trial was compared."""

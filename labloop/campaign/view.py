@@ -74,6 +74,9 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "again": trial.again,
         "closed": trial.closed,
         "compared": trial.tastes.count(trial.trial),
+        "withdrawn": [
+            {"outcome": name or None, "by": fact.by, "why": fact.why} for name, fact in trial.withdrawn.items()
+        ],
         "steps": [step_entry(step) for step in trial.steps] + (_planned(spec, trial) if with_plan else []),
     }
 
@@ -222,7 +225,8 @@ def comparable(state: CampaignState) -> list[TrialState]:
     """
     made = {MEASURED, AWAITING} | ({PROPOSED} if state.mode == "told" else set())
     every = (trial for _, trial in sorted(state.trials.items()))
-    return [trial for trial in every if trial.state in made and trial.role in ("candidate", "repeat")]
+    roles = ("candidate", "repeat")
+    return [trial for trial in every if trial.state in made and trial.role in roles and not trial.is_withdrawn]
 
 
 def exit_code(state: CampaignState) -> int | None:

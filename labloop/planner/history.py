@@ -36,7 +36,7 @@ class History:
 
 
 def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> History:
-    """Sort the trials. Abandoned ones teach nothing, and controls and repeats teach like any other."""
+    """Sort the trials. Abandoned ones and those marked as wrong teach nothing; controls and repeats like any other."""
     goals = tuple(goals)
     measured: list[tuple[Array, TrialState]] = []
     pending: list[Array] = []
@@ -44,7 +44,7 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
     left_out = begun = 0
     tasted = {one.outcome for one in goals if one.compared}
     for trial in (state.trials[number] for number in sorted(state.trials)):
-        if trial.state not in OPEN_STATES and trial.state not in (MEASURED, FAILED):
+        if trial.is_withdrawn or (trial.state not in OPEN_STATES and trial.state not in (MEASURED, FAILED)):
             continue
         begun += trial.state != FAILED and trial.role == "candidate"
         point = point_of(trial.settings, encoding)

@@ -19,6 +19,7 @@ from labloop.campaign.state import PAUSED
 from labloop.campaign.text import duration
 
 from . import requests
+from .answers import Answer
 from .memory import RunMemory
 from .watching import hold_s
 
@@ -37,14 +38,16 @@ End = Callable[[str, str, int, str], None]  # kind, reason, exit code, by whom
 class Lookout:
     """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end.
 
-    ``fits``: the answer, held against the bench. ``pause_s``: how long a pause may leave the bench as it is, once
-    nothing runs any more (lab seconds).
+    ``fits``: the answer, held against the bench. ``spec``: the campaign as it is now. ``pause_s``: how long a pause may
+    leave the bench as it is, once nothing runs any more (lab seconds).
     """
 
     def __init__(
         self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None],
-        pause_s: float = math.inf, fits: Callable[[requests.Answer], requests.Answer] = lambda answer: answer,
+        pause_s: float = math.inf, fits: Callable[[Answer], Answer] = lambda answer: answer,
+        spec: CampaignSpec | None = None,
     ) -> None:  # fmt: skip
+        self.spec = spec
         self._memory = memory
         self._end = end
         self._now_s = now_s
@@ -116,9 +119,9 @@ class Lookout:
         if not again:
             memory.record(wish)
         if again and wish.request == "abort":  # acted on before it was journaled, and a person has said resume since
-            answer = requests.Answer(accepted=True, message="it ended the runner that saw it")
+            answer = Answer(accepted=True, message="it ended the runner that saw it")
         else:
-            answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s()))
+            answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s(), spec=self.spec))
         memory.bench_record(*answer.stock, *answer.totals)  # first: what is answered is true
         memory.record(*answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message))
         return answer.effect
@@ -134,7 +137,9 @@ def lookout_of(
     """
     totals = {**lab.totals, **spec.totals}
     pause_s = hold_s(spec, lab)
-    return Lookout(memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action))
+    return Lookout(
+        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec
+    )  # fmt: skip
 
 
 def why(wish: e.Requested) -> str:

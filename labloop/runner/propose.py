@@ -96,7 +96,7 @@ class Proposer:
             self.nothing_left = str(error)
             return []
         except PlannerError as error:
-            return self._blind(state, first, count, str(error))
+            return self._blind(state, first, count, str(error)) if state.next_trial() == first else []
         if state.last_result != last_result or state.next_trial() != first:
             return []
         if answers and answers[0].outlook and (reason := self.stopping.reason(state, answers[0].outlook)):
@@ -141,7 +141,7 @@ class Proposer:
         if not self._by_taste:
             return 0
         made = [trial for trial in state.trials.values() if trial.state in (s.MEASURED, s.AWAITING)]
-        made = [trial for trial in made if trial.role == "candidate"]
+        made = [trial for trial in made if trial.role == "candidate" and not trial.is_withdrawn]
         waiting = sum(not state.tastes.count(trial.trial) for trial in made)
         return waiting if len(made) >= self.spec.design.initial.trials else 0
 
@@ -184,7 +184,7 @@ class Proposer:
                 add(dict(settings), source="human", role=role, reason=reason)
         if self.spec.remake > 1:
             for trial in state.trials.values():
-                if trial.role == "candidate" and trial.state == s.MEASURED:
+                if trial.role == "candidate" and trial.state == s.MEASURED and not trial.is_withdrawn:
                     made = sum(t.proposal.repeat_of == trial.trial for t in state.trials.values())
                     for _ in range(self.spec.remake - 1 - made):
                         add(

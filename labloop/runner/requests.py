@@ -3,8 +3,8 @@
 The runner uses it for what it finds in the inbox; ``labloop request`` uses it itself when no runner lives.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -20,7 +20,11 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.holds import FORCE, others_hold, released
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.rules import Total
+from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import convert, parse_quantity
+
+from . import trial_wishes
+from .answers import Answer, no, trial_of
 
 VERBS: Final = {
     "pause": "start no new step until resume",
@@ -29,6 +33,10 @@ VERBS: Final = {
     "abort": "to the safe state now",
     "approve": "TRIAL: let a proposal run",
     "veto": "TRIAL: drop a proposal that has not begun, or the sample that waits for a stopped run",
+    "add": "NAME=VALUE ...: a trial with these settings",
+    "edit": "TRIAL NAME=VALUE ...: other settings for a proposal that has not begun",
+    "wrong": "TRIAL [OUTCOME ...] --why TEXT: what was measured is wrong; it is kept, and nothing learns from it",
+    "right": "TRIAL: what was marked as wrong is right after all",
     "note": "TEXT: a note for the next shift",
     "refill": "NAME AMOUNT: what a stock holds now",
     "replaced": "NAME: another instrument stands in its place on purpose",
@@ -42,30 +50,20 @@ _TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAba
 _COMPARED: Final = msgspec.json.Decoder(e.TrialMeasured | e.Preferred)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """``facts`` to append after the Requested event, ``effect`` for a living runner ("", pause, resume, stop, abort),
-    ``stock`` and ``totals`` for the bench's journal, ``said``: of which act a person says how much it did, and
-    ``message`` in words."""
+def answer(
+    state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: float, spec: CampaignSpec | None = None
+) -> Answer:
+    """What a request does now. A request that makes no sense here is answered, not raised.
 
-    accepted: bool
-    message: str
-    facts: Sequence[e.Fact] = ()
-    effect: str = ""
-    stock: Sequence[e.StockSet] = field(default_factory=tuple)
-    totals: Sequence[e.TotalSet] = field(default_factory=tuple)
-    said: tuple[e.StepStarted, e.Amount] | None = None
-
-
-def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: float) -> Answer:
-    """What a request does now. A request that makes no sense here is answered, not raised."""
+    ``spec``: the campaign as it is now; without it nobody can say what may be tried.
+    """
     arguments = request.arguments
     match request.request:
         case "pause" | "resume" | "stop" | "abort" if not alive:
-            return _no(f"no runner lives; the campaign is {state.state}. `labloop resume` takes it up again")
+            return no(f"no runner lives; the campaign is {state.state}. `labloop resume` takes it up again")
         case "pause":
             if request.by in state.holds or (state.state == s.PAUSED and not request.by):
-                return _no("it is paused already")
+                return no("it is paused already")
             others = "" if state.state != s.PAUSED else "; it was paused already, and now waits for you as well"
             return Answer(
                 accepted=True,
@@ -83,10 +81,18 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
             return _approve(state, request)
         case "veto":
             return _veto(state, request, t_s, alive)
+        case "add":
+            return trial_wishes.add(state, request, spec)
+        case "edit":
+            return trial_wishes.edit(state, request, spec, t_s)
+        case "wrong":
+            return trial_wishes.wrong(state, request)
+        case "right":
+            return trial_wishes.right(state, request)
         case "note":
             text = " ".join(arguments) or request.why
             if not text:
-                return _no("a note needs its text")
+                return no("a note needs its text")
             return Answer(accepted=True, message="noted", facts=[e.NoteTaken(text=text, by=request.by)])
         case "refill":
             return _refill(request)
@@ -100,7 +106,7 @@ def answer(state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: fl
             return _tell(state, request, t_s)
         case "prefer":
             return _prefer(state, request, t_s)
-    return _no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
+    return no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
 
 
 def fitting(
@@ -113,34 +119,30 @@ def fitting(
         declared = action(begun.instrument, begun.action)
         counted = next((one.unit for one in declared.settings if one.name == declared.amount), None)
         if counted is None:
-            return _no(f"{begun.instrument}.{begun.action} is not counted by an amount: say done, without one")
+            return no(f"{begun.instrument}.{begun.action} is not counted by an amount: say done, without one")
         try:
             convert(float(amount.value), amount.unit, counted)
         except SpecError:
             said = f"{amount.value:g} {amount.unit}"
-            return _no(f"{said} is no amount of {begun.instrument}.{begun.action}: write it in {counted}")
+            return no(f"{said} is no amount of {begun.instrument}.{begun.action}: write it in {counted}")
     for total in says.totals:
         if total.name not in totals:
-            return _no(f"there is no total {total.name!r}; {suggest(total.name, totals)}")
+            return no(f"there is no total {total.name!r}; {suggest(total.name, totals)}")
         try:
             if total.amount.value:
                 convert(float(total.amount.value), total.amount.unit, totals[total.name].max.unit)
         except SpecError as error:
-            return _no(str(error))
+            return no(str(error))
     for stock in says.stock:
         instrument = lab.instruments.get(stock.name)
         if instrument is None:
-            return _no(f"there is no instrument {stock.name!r}; {suggest(stock.name, lab.instruments)}")
+            return no(f"there is no instrument {stock.name!r}; {suggest(stock.name, lab.instruments)}")
         unit = str(instrument.stock.unit) if instrument.stock else "uL"
         try:
             convert(float(stock.amount.value), stock.amount.unit, unit)
         except SpecError:
-            return _no(f"{stock.amount.value:g} {stock.amount.unit} is no stock of {stock.name}: write it in {unit}")
+            return no(f"{stock.amount.value:g} {stock.amount.unit} is no stock of {stock.name}: write it in {unit}")
     return says
-
-
-def _no(message: str) -> Answer:
-    return Answer(accepted=False, message=message)
 
 
 def _amount(text: str) -> e.Amount | Answer:
@@ -148,9 +150,9 @@ def _amount(text: str) -> e.Amount | Answer:
     try:
         quantity = parse_quantity(text)
     except SpecError as error:
-        return _no(str(error))
+        return no(str(error))
     if not quantity.unit or quantity.value < 0:
-        return _no(f"{text!r} is no amount: give a number that is not negative, with its unit")
+        return no(f"{text!r} is no amount: give a number that is not negative, with its unit")
     return e.Amount(quantity.value, quantity.unit)
 
 
@@ -161,15 +163,15 @@ def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     """
     forced = request.arguments == [FORCE]
     if request.arguments and not forced:
-        return _no(f"resume takes no {' '.join(request.arguments)!r}; only {FORCE}, to end another person's pause")
+        return no(f"resume takes no {' '.join(request.arguments)!r}; only {FORCE}, to end another person's pause")
     if forced and not request.why:
-        return _no("by force only with a reason: --force --why TEXT")
+        return no("by force only with a reason: --force --why TEXT")
     others = others_hold(state, request.by)
     if others and not forced:
         if request.by in state.holds:
             mine = e.HoldReleased(of=request.by, by=request.by, why=request.why)
             return Answer(accepted=True, message=f"your pause is over, but {others}: it stays paused", facts=[mine])
-        return _no(f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT")
+        return no(f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT")
     going = _go_on(state, request, t_s)
     if going.accepted and forced and state.moved and not others:
         said = e.MovedAccepted(by=request.by, why=request.why)
@@ -194,40 +196,31 @@ def _go_on(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     if holding:
         rule, reason = next(iter(holding.items()))
         if not facts:
-            return _no(f"{rule} holds the run, and its condition is still there: {reason}")
+            return no(f"{rule} holds the run, and its condition is still there: {reason}")
         return Answer(accepted=True, message=f"goes on when {rule} lets it: {reason}", facts=facts, effect="resume")
     if not facts:
-        return _no(f"it is not paused, it is {state.state}")
+        return no(f"it is not paused, it is {state.state}")
     says = GOING_ON if state.state == s.PAUSED else "going on"
     return Answer(accepted=True, message=says, facts=facts, effect="resume")
 
 
-def _trial(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:
-    if not arguments or not arguments[0].isdecimal():
-        return _no(f"which trial? {usage}")
-    number = int(arguments[0])
-    if number not in state.trials:
-        return _no(f"there is no trial {number}; the last is {max(state.trials, default=0)}")
-    return state.trials[number]
-
-
 def _approve(state: s.CampaignState, request: e.Requested) -> Answer:
-    trial = _trial(state, request.arguments, "approve TRIAL")
+    trial = trial_of(state, request.arguments, "approve TRIAL")
     if isinstance(trial, Answer):
         return trial
     if trial.state != s.PROPOSED:
-        return _no(f"trial {trial.trial} is {trial.state}; only a proposal can be approved")
+        return no(f"trial {trial.trial} is {trial.state}; only a proposal can be approved")
     fact = e.ProposalApproved(trial=trial.trial, by=request.by)
     return Answer(accepted=True, message=f"trial {trial.trial} may run", facts=[fact])
 
 
 def _veto(state: s.CampaignState, request: e.Requested, t_s: float, alive: bool) -> Answer:
-    trial = _trial(state, request.arguments, "veto TRIAL")
+    trial = trial_of(state, request.arguments, "veto TRIAL")
     if isinstance(trial, Answer):
         return trial
     waits = trial.state == s.RUNNING and not alive  # what was begun for it is asked after first, or stopped (Opening)
     if trial.state != s.PROPOSED and not waits:
-        return _no(
+        return no(
             f"trial {trial.trial} is {trial.state}; only a proposal that has not begun can be vetoed, or a sample that "
             "waits for a stopped run"
         )
@@ -244,12 +237,12 @@ def _tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     try:
         fact = _TOLD.decode(request.arguments[0] if request.arguments else "")
     except msgspec.MsgspecError as error:
-        return _no(f"that is no result: {error}. Use `labloop tell`")
+        return no(f"that is no result: {error}. Use `labloop tell`")
     trial = state.trials.get(fact.trial)
     if trial is None:
-        return _no(f"there is no trial {fact.trial}")
+        return no(f"there is no trial {fact.trial}")
     if trial.state not in (s.PROPOSED, s.AWAITING):
-        return _no(f"trial {fact.trial} is {trial.state}; its first result is kept")
+        return no(f"trial {fact.trial} is {trial.state}; its first result is kept")
     by = request.by or "a person"
     return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
 
@@ -259,9 +252,9 @@ def _prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     try:
         *measured, compared = [_COMPARED.decode(one) for one in request.arguments]
     except (ValueError, msgspec.MsgspecError) as error:
-        return _no(f"that is no comparison: {error}. Use `labloop prefer`")
+        return no(f"that is no comparison: {error}. Use `labloop prefer`")
     if not isinstance(compared, e.Preferred) or any(isinstance(one, e.Preferred) for one in measured):
-        return _no("that is no comparison: a preference comes last. Use `labloop prefer`")
+        return no("that is no comparison: a preference comes last. Use `labloop prefer`")
     by = request.by or "a person"
     facts: list[e.Fact] = []
     for fact in measured:
@@ -271,18 +264,18 @@ def _prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     made = {fact.trial for fact in facts if isinstance(fact, e.TrialMeasured)}
     for number in (compared.trial, compared.over):
         if number not in state.trials:
-            return _no(f"there is no trial {number}")
+            return no(f"there is no trial {number}")
         if number not in made and state.trials[number].state != s.MEASURED:
-            return _no(f"trial {number} is {state.trials[number].state}, and cannot be compared")
+            return no(f"trial {number} is {state.trials[number].state}, and cannot be compared")
     if compared.trial == compared.over:
-        return _no(f"trial {compared.trial} is no better than itself")
+        return no(f"trial {compared.trial} is no better than itself")
     facts.append(msgspec.structs.replace(compared, t_s=t_s, by=by))
     return Answer(accepted=True, message="compared", facts=facts)
 
 
 def _refill(request: e.Requested) -> Answer:
     if len(request.arguments) < 2:
-        return _no("what and how much? refill NAME AMOUNT, as in: refill pump_water 50 mL")
+        return no("what and how much? refill NAME AMOUNT, as in: refill pump_water 50 mL")
     name, text = request.arguments[0], " ".join(request.arguments[1:])
     amount = _amount(text)
     if isinstance(amount, Answer):
@@ -293,17 +286,17 @@ def _refill(request: e.Requested) -> Answer:
 
 def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
     if not request.arguments:
-        return _no("what was replaced? replaced NAME")
+        return no("what was replaced? replaced NAME")
     name = request.arguments[0]
     if name not in state.identities:
-        return _no(f"there is no instrument {name!r} in this run; {suggest(name, state.identities)}")
+        return no(f"there is no instrument {name!r} in this run; {suggest(name, state.identities)}")
     fact = e.InstrumentReplaced(instrument=name, by=request.by, why=request.why)
     return Answer(accepted=True, message=f"{name} was replaced: resume", facts=[fact])
 
 
 def _empty(request: e.Requested) -> Answer:
     if not request.arguments:
-        return _no("what was emptied? empty NAME, or empty NAME AMOUNT, as in: empty vessel 3 mL")
+        return no("what was emptied? empty NAME, or empty NAME AMOUNT, as in: empty vessel 3 mL")
     name, text = request.arguments[0], " ".join(request.arguments[1:]) or "0 mL"
     amount = _amount(text)
     if isinstance(amount, Answer):
@@ -315,14 +308,14 @@ def _empty(request: e.Requested) -> Answer:
 def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     usage = "resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...] | not-done | discard"
     if len(request.arguments) < 2:
-        return _no(usage)
+        return no(usage)
     named, said, *rest = request.arguments
     open_steps = [
         step for step in view.waiting(state) if named in (target := view.target(step), target.rpartition(".")[0])
     ]
     if not open_steps:
         waiting = ", ".join(view.target(step) for step in view.waiting(state))
-        return _no(f"no question is open about {named!r}" + (f"; open: {waiting}" if waiting else ""))
+        return no(f"no question is open about {named!r}" + (f"; open: {waiting}" if waiting else ""))
     by = request.by or "a person"
     facts: list[e.Fact] = []
     act: tuple[e.StepStarted, e.Amount] | None = None
@@ -332,13 +325,13 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
             try:
                 readings = answer_of(asking(step.begun.settings), rest)
             except SpecError as error:
-                return _no("; ".join(error.complaints))
+                return no("; ".join(error.complaints))
             facts.append(e.StepFinished(step=name, readings=readings, t_s=t_s, by=by))
         elif said == "done":
             achieved = dict(step.achieved)
             if rest:
                 if len(open_steps) > 1:
-                    return _no(f"an amount belongs to one act: name the instrument, as in {view.target(step)}")
+                    return no(f"an amount belongs to one act: name the instrument, as in {view.target(step)}")
                 amount = _amount(" ".join(rest))
                 if isinstance(amount, Answer):
                     return amount
@@ -354,7 +347,7 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
                 )
             )  # fmt: skip
         elif said == "discard" and step.begun.phase != "trial" and name not in state.asked:
-            return _no(f"{view.target(step)} belongs to no sample that could be discarded: say done, or not-done")
+            return no(f"{view.target(step)} belongs to no sample that could be discarded: say done, or not-done")
         elif said == "discard":
             facts.append(
                 e.StepFailed(
@@ -363,7 +356,7 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
                 )
             )  # fmt: skip
         else:
-            return _no(f"{said!r} is no answer. {usage}")
+            return no(f"{said!r} is no answer. {usage}")
     left = {step.begun.step for step in state.questions.values()} - {step.begun.step for step in open_steps}
     for trial in sorted({step.begun.trial for step in open_steps if step.begun.trial is not None}):
         still_asked = any(state.steps[name].begun.trial == trial for name in left)

@@ -16,6 +16,7 @@ from labloop.campaign.flags import NO_READING
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.outcomes import verdict_of
+from labloop.campaign.parameters import Parameter
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.tables import is_empty
@@ -137,7 +138,7 @@ class Telling:
         complaints: list[str] = []
         for number, (row, result) in enumerate(zip(rows, measured, strict=True), first):
             try:
-                plain = self._settings(row)
+                plain = settings_of(flat_parameters(self.spec.parameters), self._space, row)
                 readings = self._readings(result)
             except SpecError as error:
                 where = f"row {number - first + 1}: " if len(rows) > 1 else ""
@@ -153,25 +154,6 @@ class Telling:
         if complaints:
             raise SpecError(*complaints)
         return facts
-
-    def _settings(self, row: Written) -> dict[str, e.Value]:
-        known = flat_parameters(self.spec.parameters)
-        complaints = [f"{name} is no parameter. {did_you_mean(str(name), known)}" for name in row if name not in known]
-        plain: dict[str, e.Value] = {}
-        for name, parameter in known.items():
-            optional = getattr(parameter, "active_when", None) is not None
-            if name not in row or (optional and is_empty(row[name])):
-                if not optional:
-                    complaints.append(f"{name} is missing. Give every parameter a value")
-                continue
-            try:
-                plain[name] = parameter.read(_number(row[name]))
-            except SpecError as error:
-                complaints.append(f"{name}: {error}")
-        complaints = complaints or self._space.contains(plain)
-        if complaints:
-            raise SpecError(*complaints)
-        return plain
 
     def _readings(self, outcomes: Written, trial: s.TrialState | None = None) -> dict[str, e.Reading]:
         known = self.spec.outcomes
@@ -202,6 +184,26 @@ class Telling:
         if complaints:
             raise SpecError(*complaints)
         return readings
+
+
+def settings_of(known: Mapping[str, Parameter], space: Space, row: Written) -> dict[str, e.Value]:
+    """Settings as a person writes them, all of them and inside the space. Raises SpecError with every complaint."""
+    complaints = [f"{name} is no parameter. {did_you_mean(str(name), known)}" for name in row if name not in known]
+    plain: dict[str, e.Value] = {}
+    for name, parameter in known.items():
+        optional = getattr(parameter, "active_when", None) is not None
+        if name not in row or (optional and is_empty(row[name])):
+            if not optional:
+                complaints.append(f"{name} is missing. Give every parameter a value")
+            continue
+        try:
+            plain[name] = parameter.read(_number(row[name]))
+        except SpecError as error:
+            complaints.append(f"{name}: {error}")
+    complaints = complaints or space.contains(plain)
+    if complaints:
+        raise SpecError(*complaints)
+    return plain
 
 
 def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -> StateError:

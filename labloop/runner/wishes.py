@@ -22,15 +22,18 @@ from labloop.journal import Blobs, Journal, Reader, StoreLocked, inbox, look
 from labloop.journal.files import private_folder, write_whole
 
 from . import folder as run_files
+from .answers import Answer
 from .book import BenchBook
 from .clock import utc_stamp
 from .guard import act_now
+from .kept import kept_spec
 from .look import JOURNAL, see
 from .memory import saved_by
-from .requests import Answer, answer, fitting
+from .requests import answer, fitting
 from .telling import Telling, Written
 
 INBOX: Final = "requests"
+OF_SPACE: Final = ("add", "edit")  # what can only be answered by whoever has read the campaign
 ANSWER_WITHIN_S: Final = 5.0
 LOOK_S: Final = 0.05
 
@@ -114,7 +117,8 @@ def prefer(
 def _write(folder: Path, wish: e.Requested) -> Reply:
     with Journal.open(folder / JOURNAL) as journal:
         state = fold(journal.records())
-        says = answer(state, wish, alive=False, t_s=state.t_s)
+        spec = kept_spec(folder, state.opened) if wish.request in OF_SPACE else None
+        says = answer(state, wish, alive=False, t_s=state.t_s, spec=spec)
         lab = None
         if says.accepted and (says.stock or says.totals or says.effect == "resolved"):
             says, lab = _with_bench(folder, state, says)
