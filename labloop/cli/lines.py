@@ -176,6 +176,11 @@ class LineView:
             case e.Preferred(trial=trial, over=over, tie=tie, by=by):
                 than = "as good as" if tie else "preferred over"
                 words.say(f"trial {trial} {than} trial {over}{f', says {by}' if by else ''}")
+            case e.ResultWithdrawn(trial=trial, outcomes=names, by=by, why=why):
+                what = f"{', '.join(names)} of trial {trial}" if names else f"trial {trial}"
+                words.say(f"{what} is wrong, says {by or 'a person'}: {why}; nothing learns from it any more")
+            case e.ResultRestored(trial=trial, by=by):
+                words.say(f"trial {trial} is right after all, says {by or 'a person'}")
             case e.NoteTaken(text=text, by=by):
                 words.say(f"note{f' by {by}' if by else ''}: {text}")
             case e.StepStarted(instrument=e.PERSON, step=step) if self.state.mode == "live":

@@ -7,6 +7,7 @@ import typer
 
 from . import words
 from .options import Json, RunName, run_folder
+from .since import moment, told_since
 
 
 def status(
@@ -14,10 +15,14 @@ def status(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hold every row, blob and file of the run against its hash first.")
     ] = False,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Say also what happened since: 18:00, 2 h, 90 min.")
+    ] = "",
     json: Json = False,
 ) -> None:
-    """How a run stands: state, runner, trials, best, questions."""
+    """How a run stands: state, runner, trials, best, questions; with --since what the next shift must know."""
     from dataclasses import asdict
+    from datetime import datetime
 
     from labloop.campaign import text
     from labloop.runner.look import see
@@ -25,8 +30,12 @@ def status(
     from labloop.runner.notes import hold_against
 
     folder = run_folder(name)
+    from_then = moment(since, datetime.now().astimezone()) if since else None
     verified = hold_against_hashes(folder) if verify else None
-    document = see(folder).status()
+    seen = see(folder)
+    document = seen.status()
+    if from_then is not None:
+        document["since"] = told_since(folder, seen.spec, from_then)
     if verified:
         document |= {"verified": verified, "noted": asdict(hold_against(folder))}
     if json:
@@ -58,8 +67,10 @@ def status(
         for answer, means in question["answers"].items():
             command = f"labloop request {text.in_shell(folder)} resolve {question['target']} {answer}"
             words.give(f"    {command}    # {words.plain(means)}")
-    for note in document["notes"][-5:]:
+    for note in [] if since else document["notes"][-5:]:
         words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
+    if since:
+        _give_since(document["since"])
     if verify:
         found = document["verified"]
         words.give(f"verified: {', '.join(f'{count} {what}' for what, count in found.items())} as they were written")
@@ -132,6 +143,20 @@ def _give_best(best: Any) -> None:
         values = ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in one["outcomes"].items())
         lacks = "" if one["keeps_limits"] else f"; {BREAKS}"
         words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])}){lacks}")
+
+
+def _give_since(told: dict[str, Any]) -> None:
+    from labloop.campaign import text
+
+    counts = ", ".join(f"{count} {state}" for state, count in told["trials"].items())
+    same = "the best is what it was" if told["best_then"] == told["best_now"] else "another is best"
+    words.give(
+        f"since {told['from'][:16].replace('T', ' ')}: {f'trials {counts}' if counts else 'no trial ended'}; {same}"
+    )
+    for fact in told["facts"]:
+        words.give(f"    {fact['at'][:10]} {text.clock(fact['at'])} {words.plain(fact['text'])}")
+    if not told["facts"]:
+        words.give("    nothing else happened that is worth a line")
 
 
 def _give_comparisons(comparisons: dict[str, Any], run: str) -> None:

@@ -65,6 +65,11 @@ def _preferred(fact: e.Preferred, state: CampaignState) -> str:
     return f"{fact.outcome}: trial {fact.trial} {than}{_by(fact.by, fact.why)}"
 
 
+def _withdrawn(fact: e.ResultWithdrawn, state: CampaignState) -> str:
+    what = f"{', '.join(fact.outcomes)} of " if fact.outcomes else ""
+    return f"{what}trial {fact.trial} marked as wrong{_by(fact.by, fact.why)}"
+
+
 def _abandoned(fact: e.TrialAbandoned, state: CampaignState) -> str:
     again = "; the same settings will be tried again" if fact.again else ""
     return f"trial {fact.trial} abandoned: {fact.reason}{again}{_by(fact.by)}"
@@ -132,6 +137,8 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.TrialAwaiting: ("warn", lambda f, s: f"trial {f.trial} is made; its result is owed"),
     e.TrialMeasured: ("good", _measured),
     e.Preferred: ("good", _preferred),
+    e.ResultWithdrawn: ("warn", _withdrawn),
+    e.ResultRestored: ("", lambda f, s: f"trial {f.trial} is right after all{_by(f.by, f.why)}"),
     e.TrialFailed: ("bad", lambda f, s: f"trial {f.trial} failed: {f.reason}{_by(f.by)}"),
     e.TrialAbandoned: ("warn", _abandoned),
     e.TrialInDoubt: ("bad", lambda f, s: f"trial {f.trial} is in doubt: {f.reason}"),

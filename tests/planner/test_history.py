@@ -1,6 +1,7 @@
 """What teaches the model and what does not."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -43,3 +44,18 @@ def test_what_is_no_value_is_never_trained_on_and_its_point_is_not_proposed_agai
     assert list(history.data["y"].values) == [1.0, 2.0]
     assert len(history.taken) == 3 and len(history.known.observed) == 2
     assert history.left_out == 1
+
+
+def test_what_is_marked_as_wrong_teaches_nothing(journal: Any) -> None:
+    facts = journal(0)
+    wrong = facts.measure({"x": 0.2}, y=1.0)
+    facts.measure({"x": 0.4}, y=2.0)
+    failed = facts.fail({"x": 0.9})
+    problem = read_problem(campaign())
+    before = read(facts.state, problem.encoding, problem.goals)
+    assert (len(before.data["y"].values), before.failed, len(before.taken), before.begun) == (2, 1, 3, 2)
+    for trial in (wrong, failed):
+        facts.put(e.ResultWithdrawn(trial=trial, why="w"))
+    after = read(facts.state, problem.encoding, problem.goals)
+    assert after.data["y"].values.tolist() == [2.0] and after.failed == 0 and after.left_out == 0
+    assert len(after.taken) == 1 and after.begun == 1, "it may be tried again"

@@ -1,5 +1,7 @@
 """How many trials a run makes before a person has compared them."""
 
+import asyncio
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.spec import spec_from_dict
+from labloop.planner.errors import PlannerError
 from labloop.runner.clock import VirtualClock
 from labloop.runner.propose import Proposer
 
@@ -73,3 +76,20 @@ def test_what_the_bench_spoiled_is_made_again_first() -> None:
 def test_numbers_that_are_owed_hold_nothing_up() -> None:
     numbers = proposer(outcomes={"y": {"goal": "maximize"}})
     assert numbers.why_finished(after(4)) is None and numbers.room(after(4), busy=0) == 2
+
+
+def test_a_trial_that_a_person_adds_while_the_planner_fails_keeps_its_number() -> None:
+    state = after(1)
+    added = e.ProposalMade(trial=2, sample="S2", settings={"x": 0.5}, source="human")
+
+    class Fails:
+        def request(self, count: int, **more: Any) -> "Future[Any]":
+            state.apply(e.Record(state.seq + 1, "", added))  # meanwhile
+            future: Future[Any] = Future()
+            future.set_exception(PlannerError("it died"))
+            return future
+
+    made = proposer()
+    made.planner = Fails()
+    assert asyncio.run(made.propose(state, 1)) == []
+    assert state.trials[2].source == "human" and state.next_trial() == 3
