@@ -98,6 +98,11 @@ class MC(HoldingDriver):
         """A few seconds until the flow is there, then the hold."""
         return expected_of(values)
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """It tells one (``??M5``)."""
+        return True
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

@@ -135,6 +135,11 @@ class ELFlow(HoldingDriver):
         most_ml = read_options(options).watchdog_ml
         return f"the controller's own counter: it closes after {written(most_ml, 'mL')}" if most_ml else ""
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """It tells one (parameter 113/3)."""
+        return True
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

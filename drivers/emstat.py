@@ -123,6 +123,11 @@ class EmStatPico(Driver):
         """A script ends by itself."""
         return "the instrument itself: a script ends by itself, and the cell goes off then"
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """It tells one (``i``)."""
+        return True
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

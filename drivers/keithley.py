@@ -134,6 +134,11 @@ class K2400(Driver):
             return Expected(duration_s=len(_levels(values)) * (point_s + float(values["settle_s"])))
         return Expected(duration_s=float(values.get("time_s", 0.0)) + point_s)
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """It tells one (``*IDN?``)."""
+        return True
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

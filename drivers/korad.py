@@ -192,6 +192,11 @@ class KA3005P(Driver):
         time_s = float(values["time_s"])
         return Expected(duration_s=time_s, achieved={"time": Amount(time_s, "s")})
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """From version 3.0 on it tells one (``*IDN?``)."""
+        return True
+
     def open(self) -> Identity:
         """Ask for the name. Raises InstrumentFault when something else answers."""
         said = twice_alike(lambda: self._ask("*IDN?"), "*IDN?")

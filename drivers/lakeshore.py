@@ -137,6 +137,11 @@ class LS336(HoldingDriver):
             return ""
         return f"the controller's own cut-out: off above {written(cutoff_k, 'K')}; below, it goes on controlling"
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """It tells one (``*IDN?``), with that of its option card: LSA1234/#######."""
+        return True
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

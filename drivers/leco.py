@@ -100,6 +100,11 @@ class LecoActor(Driver):
         """As the lab file says."""
         return read_options(options).watchdog
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """Where the lab file says which parameter it is (``identity: {serial: ...}``)."""
+        return bool(read_options(options).serial)
+
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:

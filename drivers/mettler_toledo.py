@@ -163,7 +163,7 @@ TARE = Signal(name="tare", unit="g", doc="the tare memory")
 
 
 class MTSICS(Balance):
-    """A balance with MT-SICS. Options: ``serial`` (its serial number: another balance is refused)."""
+    """A balance with MT-SICS. Options: ``model: XS205DU`` (what I2 must begin with: another one is refused)."""
 
     kind = "Mettler-Toledo balance"
     signals = (MASS, TARE, Signal(name="stable", doc="yes or no"))
@@ -180,8 +180,8 @@ class MTSICS(Balance):
         model = MODEL.fullmatch(said)
         if model is None or model["unit"] not in GRAMS:
             raise InstrumentFault(f"{said!r} answers where a balance was expected", kind="identity")
+        self._refuse_another(model["model"])
         serial = self._words("I4")
-        self._refuse_another(serial, model["model"])
         return Identity(model=model["model"], firmware=self._words("I3"), serial=serial, first_reply=repr(said))
 
     def read(self) -> Mapping[str, Reading]:

@@ -1,4 +1,4 @@
-"""New Era NE-1000 syringe pump (and its family: NE-500, NE-1010, NE-4000, WPI Aladdin), over RS-232.
+"""New Era NE-1000 syringe pump (WPI's Aladdin), over RS-232; and, where the lab file names it, another of its family.
 
 Source: NE-1000 user manual, publication 1200-01, firmware V3.9 ("manual" below). What matters of it:
 
@@ -31,7 +31,6 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     SafetyError,
-    Setting,
     Signal,
     Value,
     Verdict,
@@ -39,10 +38,10 @@ from labloop.bench import (
     written,
 )
 
-from .new_era_codec import ALARMS, MOST, UL, UL_MIN, Volumes, number, rate
+from .new_era_codec import ALARMS, UL, UL_MIN, Volumes, number, rate
 from .new_era_evidence import NOBODY_KNOWS, Act, compared, moved_ul, shows_nothing, stands, tolerance_ul, volumes_of
 from .new_era_line import PUMPING, Line
-from .new_era_options import read_options
+from .new_era_options import RATE, TIME, VOLUME, read_options, refuses
 
 # From here on DIS shows tenths of a microlitre only (test_new_era: counters are cleared before they grow coarse).
 COARSE_UL = 100.0
@@ -59,18 +58,6 @@ class Begun:
     seen_ul: float = 0.0  # moved, at the last look
 
 
-RATE = Setting(
-    name="rate", argument="rate_ul_min", unit="uL/min", low=0.0001, high=100_000.0, zero=True,
-    doc="pumping rate; exactly 0 does nothing",
-)  # fmt: skip
-TIME = Setting(
-    name="time", argument="time_s", unit="s", low=0.1, high=86_400.0, required=False,
-    doc="how long, instead of a volume",
-)  # fmt: skip
-VOLUME = Setting(
-    name="volume", argument="volume_ul", unit="uL", low=0.001, high=MOST, zero=True, required=False,
-    doc="how much, instead of a time",
-)  # fmt: skip
 DIRECTIONS = {"dispense": "INF", "withdraw": "WDR"}
 # As first replies and ``alarm`` say it: the alarm of a pump that was switched on, and that one may have been lost.
 RESET = "A?R"
@@ -79,7 +66,11 @@ EVIDENCE = "the pump's own counters of volume (DIS), unless it was switched off 
 
 
 class NE1000(Driver):
-    """A New Era NE-1000 with a syringe. Options: ``address``, ``syringe: {maker, volume, diameter}``, ``watchdog``."""
+    """A New Era NE-1000 with a syringe. Options: ``address``, ``syringe: {maker, volume, diameter}``, ``watchdog``.
+
+    ``model: NE-4000``: another pump of the family. The limits stay those of the NE-1000; what of them it cannot do, it
+    refuses itself (?OOR).
+    """
 
     kind = "New Era NE-1000 syringe pump"
     signals = (
@@ -93,6 +84,7 @@ class NE1000(Driver):
         self._line = Line(exchange, read.address)
         self._diameter = number(read.diameter_mm)
         self._watchdog_s = read.watchdog_s
+        self._model = read.model
         self._step_ul = read.volumes[0]
         self._armed: tuple[Any, Begun] | None = None
         self._begun: Begun | None = None
@@ -176,7 +168,12 @@ class NE1000(Driver):
             reply = self._line.believe("VER", self._line.exchange("VER"))
         else:
             self._line.believe("VER", first)
-        model, _, firmware = reply.data.partition("V")
+        name = reply.data
+        if refuses(self._model, name):
+            name = self._line.set_to("VER")  # said twice alike: a name may have been damaged on its way
+        if why := refuses(self._model, name):
+            raise InstrumentFault(why, kind="identity")
+        model, _, firmware = name.partition("V")
         said = f"A?{first.alarm}" if first.alarm else f"{first.status}{first.data}"
         return Identity(model=model, firmware=firmware, first_reply=repr(said))
 

@@ -1,20 +1,35 @@
 """What lab.yaml says of a New Era pump, and the limits that follow from its syringe."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labloop.bench import SpecError, quantity_of, refuse_unknown, written
+from labloop.bench import Setting, SpecError, quantity_of, refuse_unknown, written
 
 from .new_era_codec import MOST
 from .syringes import diameter_of, makers_with, refuse_contradiction
 
+MODEL = re.compile(r"NE-?(\d{3,5})")
 # Manual 12.5: the plunger's speeds.
 FASTEST_CM_MIN = 5.1005
 SLOWEST_CM_H = 0.004205
 # Manual 12.5: 0.2126 um of the plunger a motor step; less than one step cannot be delivered.
 STEP_CM = 0.2126e-4
+
+RATE = Setting(
+    name="rate", argument="rate_ul_min", unit="uL/min", low=0.0001, high=100_000.0, zero=True,
+    doc="pumping rate; exactly 0 does nothing",
+)  # fmt: skip
+TIME = Setting(
+    name="time", argument="time_s", unit="s", low=0.1, high=86_400.0, required=False,
+    doc="how long, instead of a volume",
+)  # fmt: skip
+VOLUME = Setting(
+    name="volume", argument="volume_ul", unit="uL", low=0.001, high=MOST, zero=True, required=False,
+    doc="how much, instead of a time",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,7 @@ class Options:
     volume_ul: float
     diameter_mm: float
     watchdog_s: int
+    model: str  # as VER says it
 
     @property
     def rates(self) -> tuple[float, float]:
@@ -41,9 +57,18 @@ class Options:
 
 def read_options(options: Mapping[str, Any]) -> Options:
     """Read and check the options. Raises SpecError for what makes no sense."""
-    refuse_unknown(options, ("address", "syringe", "watchdog"), "NE1000")
+    refuse_unknown(options, ("address", "syringe", "watchdog", "model"), "NE1000")
     volume_ul, diameter_mm = _syringe(options)
-    return Options(_address(options), volume_ul, diameter_mm, _watchdog_s(options))
+    return Options(_address(options), volume_ul, diameter_mm, _watchdog_s(options), _model(options))
+
+
+def refuses(meant: str, said: str) -> str:
+    """What is wrong with a pump that says so ("": nothing); an X behind its model is the maker's upgrade."""
+    model = said.partition("V")[0]
+    if re.sub(r"X\d*$", "", model) == meant:
+        return ""
+    wanted, there = (name.replace("NE", "NE-", 1) for name in (meant, model))
+    return f"{said!r} answers where an {wanted} was expected. If it is the right one, write model: {there}"
 
 
 def _up(value: float) -> float:
@@ -91,6 +116,15 @@ def _syringe(options: Mapping[str, Any]) -> tuple[float, float]:
             "long; one of the two is wrong"
         )
     return volume_ul, diameter_mm
+
+
+def _model(options: Mapping[str, Any]) -> str:
+    """The pump's name on the wire: NE1000, of NE-1000."""
+    model = str(options.get("model", "NE-1000"))
+    match = MODEL.fullmatch(model)
+    if match is None:
+        raise SpecError(f"model = {model!r} is no pump of this family. Write it as it stands on the pump: NE-1000")
+    return f"NE{match[1]}"
 
 
 def _watchdog_s(options: Mapping[str, Any]) -> int:

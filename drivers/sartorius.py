@@ -141,7 +141,7 @@ class Look:
 
 
 class SBI(Balance):
-    """A balance with SBI. Options: ``serial`` (its serial number: another balance is refused)."""
+    """A balance with SBI. Options: ``model: MSE1203S`` (what ESC x1_ must begin with: another one is refused)."""
 
     kind = "Sartorius balance"
     signals = (MASS, Signal(name="stable", doc="yes or no"))
@@ -162,7 +162,7 @@ class SBI(Balance):
                 "balance were expected",
                 kind="identity",
             )
-        self._refuse_another(serial, model)
+        self._refuse_another(model)
         return Identity(model=model, firmware=firmware, serial=serial, first_reply=repr(model))
 
     def read(self) -> Mapping[str, Reading]:

@@ -43,6 +43,7 @@ INTEGRATION = Setting(
     doc="exposure",
 )  # fmt: skip
 SPECTRUM = Signal(name="spectrum", array=True, doc="n wavelengths (nm), then n absorbances")
+MODEL = "Z0 fibre spectrometer"
 EVIDENCE = "the instrument remembers its acts by their ids"
 
 
@@ -79,10 +80,17 @@ class Spectrometer(Driver):
         """A measurement and a rinse end by themselves."""
         return "the instrument itself: a rinse ends by itself"
 
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """It tells one."""
+        return True
+
     def open(self) -> Identity:
-        """Sign in, and ask who it is."""
+        """Sign in, and ask who it is. Raises InstrumentFault when another actor answers."""
         self._client.sign_in()
         said = self._client.parameters("serial_number", "model", "firmware")
+        if said["model"] != MODEL:
+            raise InstrumentFault(f"{said['model']!r} answers where a {MODEL} was expected", kind="identity")
         return Identity(
             model=str(said["model"]), firmware=str(said["firmware"]), serial=str(said["serial_number"]),
             first_reply=repr(said),

@@ -48,20 +48,20 @@ NUMBER = re.compile(r"-?(?:0|[1-9]\d*)\.\d+")
 
 
 class Balance(Driver):
-    """What balances of all makers are alike in. Options: ``serial`` (its serial number: another one is refused).
+    """What balances of all makers are alike in. Options: ``model`` (what its name must begin with).
 
     ``_begun``: what was begun last, and how long it may take to be stable.
     """
 
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
-        self._serial = _serial_of(options, type(self).__name__)
+        self._model = _model_of(options, type(self).__name__)
         self._begun, self._within_s = "", 0.0
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
-        """The actions. Raises SpecError for a serial number that is none."""
-        _serial_of(options, cls.__name__)
+        """The actions. Raises SpecError for a model that is none."""
+        _model_of(options, cls.__name__)
         return super().declare(options)
 
     @classmethod
@@ -74,19 +74,24 @@ class Balance(Driver):
         """A balance moves nothing."""
         return "nothing to be made safe: a balance moves nothing"
 
-    def _refuse_another(self, serial: str, model: str) -> None:
-        """Raise InstrumentFault when another balance answers than the lab file asks for."""
-        if self._serial and serial != self._serial:
-            raise InstrumentFault(f"balance {serial} ({model}) answers where {self._serial} was expected", "identity")
+    @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """Balances tell one."""
+        return True
+
+    def _refuse_another(self, model: str) -> None:
+        """Raise InstrumentFault when another model answers than the lab file asks for."""
+        if not model.startswith(self._model):
+            raise InstrumentFault(f"balance {model!r} answers where {self._model!r} was expected", "identity")
 
 
-def _serial_of(options: Mapping[str, Any], driver: str) -> str:
-    """The serial number that the lab file asks for ("": any). Raises SpecError for options that make no sense."""
-    refuse_unknown(options, ("serial",), driver)
-    serial = options.get("serial", "")
-    if "serial" in options and (isinstance(serial, bool) or not isinstance(serial, str | int) or not str(serial)):
-        raise SpecError(f"serial = {serial!r} is not a serial number; it stands on the balance's plate")
-    return str(serial)
+def _model_of(options: Mapping[str, Any], driver: str) -> str:
+    """The model that the lab file asks for ("": any). Raises SpecError for options that make no sense."""
+    refuse_unknown(options, ("model",), driver)
+    model = options.get("model", "")
+    if "model" in options and not (isinstance(model, str) and model):
+        raise SpecError(f"model = {model!r} is no name; it stands on the balance's plate, as MSE1203S or XS205DU")
+    return str(model)
 
 
 def weight_number(text: str, line: bytes) -> tuple[float, float]:

@@ -34,11 +34,10 @@ SUPPLY_PSIA, ROOM_PSIA, STANDARD_PSIA, GAS_C, STANDARD_C = 44.7, 14.7, 14.696, 2
 GASES = {0: "Air", 1: "Ar", 4: "CO2", 6: "H2", 7: "He", 8: "N2", 11: "O2"}
 LONGEST = 128
 FIRMWARE = "10v20.0-R24 Jan  9 2025,15:04:07"
-SERIAL = "123456"
 
 
 class MC:
-    """options: address, full_scale, gas."""
+    """options: address, full_scale, gas, serial."""
 
     kind = "serial"
 
@@ -47,7 +46,7 @@ class MC:
         self.address = str(options.get("address", "A"))
         self.full_ml_min = amount(options.get("full_scale", "500 mL/min"), "mL/min")
         self.unit, self._unit = ("SLPM", 1000.0) if self.full_ml_min >= 2000.0 else ("SCCM", 1.0)
-        self.gas = str(options.get("gas", "N2"))
+        self.gas, self.serial = str(options.get("gas", "N2")), str(options.get("serial", "123456"))
         self.setpoint = 0.0  # in mL/min, as all flows here
         self.source, self.control = "S", 37
         self.held: str | None = None
@@ -151,7 +150,7 @@ class MC:
         size = f"{self.full_ml_min / self._unit:g}{self.unit}"
         values = [
             "Alicat Scientific", "www.example.com", "Ph  +1 555-0000", "Fax +1 555-0001",
-            f"Model Number      MC-{size}-D", f"Serial Number     {SERIAL}",
+            f"Model Number      MC-{size}-D", f"Serial Number     {self.serial}",
             "Date Manufactured 01/09/2025", "Date Calibrated   01/10/2025", "Calibrated By     DL",
             f"Software Revision {FIRMWARE.split()[0]}",
         ]  # fmt: skip

@@ -48,7 +48,7 @@ BATCH = 0x10
 
 
 class ELFlow:
-    """options: full_scale, reference, gas, node, analog."""
+    """options: full_scale, reference, gas, node, analog, serial."""
 
     kind = "serial"
 
@@ -62,7 +62,8 @@ class ELFlow:
         self.unit = f"{'l' if litres else 'ml'}{self.reference}/min"
         self.capacity = self.full_ml_min / (1000.0 if litres else 1.0)
         self.gas = str(options.get("gas", "N2"))
-        self.texts = {"device": "DMFC", "model": "F-201CV-500-AAD-33-V", "serial": "M12345678A", "customer": "",
+        serial = str(options.get("serial", "M12345678A"))
+        self.texts = {"device": "DMFC", "model": "F-201CV-500-AAD-33-V", "serial": serial, "customer": "",
                       "firmware": "V1.12", "tag": "USERTAG"}  # fmt: skip
         self.polynomial = [0.0, 1.0, 0.0, 0.0]
         self.io_status = ANALOG if options.get("analog") else 0

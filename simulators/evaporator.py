@@ -14,8 +14,9 @@
 As pyleco does it: an attribute that is not there is -32603 with "AttributeError: ...", a value that is not taken -32603
 with "ValueError: ...", an argument that is not known "TypeError: ...". Nobody remembers a call.
 
-The holder follows its setpoint with a time constant of a minute, in closed form. options (of the simulation): ``start``
-(temperature).
+The holder follows its setpoint with a time constant of a minute, in closed form.
+
+options: ``serial``; of the simulation: ``start`` (temperature).
 """
 
 import math
@@ -36,12 +37,13 @@ _KEPT = ("setpoint_c", "heater", "deposited_nm", "before_nm", "left_nm", "now_s"
 
 
 class Evaporator:
-    """options (of the simulation): start."""
+    """options: serial; of the simulation: start."""
 
     kind = "message"
 
     def __init__(self, world: World, name: str, options: Mapping[str, Any]) -> None:
         self.world, self.name = world, name
+        self.serial = str(options.get("serial", "0042"))
         self.setpoint_c, self.heater = ROOM_C, False
         self._from_c, self._since_s = amount(options.get("start", ROOM_C), "degC"), 0.0
         self.deposited_nm = self.left_nm = self.before_nm = 0.0
@@ -62,8 +64,8 @@ class Evaporator:
     # -- parameters --------------------------------------------------------------------------------------------------
     def _values(self) -> dict[str, Any]:
         return {
-            "idn": "EVAPORATOR 3, S/N 0042",
-            "serial_number": "0042",
+            "idn": f"EVAPORATOR 3, S/N {self.serial}",
+            "serial_number": self.serial,
             "temperature_c": round(self.temperature_c(), 4),
             "setpoint_c": self.setpoint_c,
             "heater": self.heater,

@@ -35,13 +35,15 @@ NAME = "KORADKA3005PV2.0"
 
 
 class KA3005P:
-    """options: ``resistance: 10 ohm`` and ``emf: 1.2 V`` of the cell, ``name`` (what ``*IDN?`` says)."""
+    """options: ``resistance: 10 ohm`` and ``emf: 1.2 V`` of the cell, ``name`` (what ``*IDN?`` says),
+    ``serial`` (told by newer versions only)."""
 
     kind = "serial"
 
     def __init__(self, world: World, name: str, options: Mapping[str, Any]) -> None:
         self.world, self.name = world, name
-        self.idn = str(options.get("name", NAME))
+        newer = f"KORAD KA3005P V5.5 SN:{str(options['serial']).zfill(8)}" if "serial" in options else NAME
+        self.idn = str(options.get("name", newer))
         self.resistance = amount(options.get("resistance", "10 ohm"), "ohm")
         self.emf = amount(options.get("emf", "0 V"), "V")
         self.set_v, self.set_a = 0.0, 0.0

@@ -63,7 +63,7 @@ class LS336:
 
     def __init__(self, world: World, name: str, options: Mapping[str, Any]) -> None:
         self.world, self.name = world, name
-        self.serial = str(options.get("serial", "LSA1234"))
+        self.serial = str(options.get("serial", "LSA1234/#######"))
         self.power_w = amount(options.get("power", 50.0), "W")
         self.spacing_s = amount(options.get("spacing", SPACING_S), "s")
         self.cryostat = Cryostat(amount(options.get("start", COLD_K), "K"))
@@ -343,7 +343,7 @@ def _ramp(device: LS336, parts: Sequence[str]) -> str:
 
 
 _QUERIES: dict[str, Command] = {
-    "*IDN": lambda device, parts: f"LSCI,MODEL336,{device.serial}/#######,2.9",
+    "*IDN": lambda device, parts: f"LSCI,MODEL336,{device.serial},2.9",
     "*ESR": _event,
     "*ESE": lambda device, parts: "000",
     "*SRE": lambda device, parts: "000",

@@ -38,14 +38,14 @@ from labloop.simulation.world import World
 from .new_era_drive import LAST_PHASE, RATES_ML_S, VOLUMES_ML, Drive
 from .new_era_frames import PACKET_GAP_S, Frames, Heard, Refusal, framed, number, parse_number
 
-FIRMWARE = "NE1000V3.923"
+VERSION = "V3.923"
 DIAMETERS_MM = (0.1, 50.0)
 UL_UP_TO_MM = 14.0
 ROLLS_OVER_AT = 10000.0  # Four digits: after 9999 the dispensed volume begins at 0 again.
 
 
 class NE1000:
-    """options: address, syringe {volume, diameter}, stock."""
+    """options: address, syringe {volume, diameter}, stock, model (what VER calls it)."""
 
     kind = "serial"
 
@@ -55,6 +55,7 @@ class NE1000:
         self.address = int(options.get("address", 0))
         if not 0 <= self.address <= 99:
             raise ValueError(f"{name}: address = {self.address} must lie between 0 and 99")
+        self.model = str(options.get("model", "NE-1000")).replace("-", "")
         volume = syringe.get("volume", "60 mL")
         self.drive = Drive(
             world,
@@ -153,7 +154,7 @@ class NE1000:
             case "ADR":
                 return self._address(rest)
             case "VER" if not rest:
-                return FIRMWARE
+                return self.model + VERSION
             case "RES" if rest == "ET":
                 self.drive.halt(now_s)
                 self.drive.forget_program()

@@ -62,12 +62,13 @@ _READ_ONLY = (
 
 
 class Spectrometer:
-    """options: none."""
+    """options: serial."""
 
     kind = "message"
 
     def __init__(self, world: World, name: str, options: Mapping[str, Any]) -> None:
         self.world, self.name = world, name
+        self.serial = str(options.get("serial", "Z0-0001"))
         self.integration_time_ms, self.lamp = 100.0, "on"
         self.waste_ml = 0.0
         self.acts: dict[str, dict[str, Any]] = {}  # id -> report and began_s, in the order begun
@@ -95,7 +96,7 @@ class Spectrometer:
             {"measure": "measuring", "rinse": "rinsing"}[self.acts[self.running]["action"]] if self.running else "idle"
         )
         values = {
-            "serial_number": "Z0-0001",
+            "serial_number": self.serial,
             "model": "Z0 fibre spectrometer",
             "firmware": "1.0",
             "integration_time_ms": self.integration_time_ms,

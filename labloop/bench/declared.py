@@ -26,6 +26,7 @@ class Declaration:
     actions: Mapping[str, Action]
     signals: Mapping[str, Signal]
     place: str
+    serial: str = ""  # the serial number that the lab file asks for
 
     @property
     def kind(self) -> str:
@@ -92,6 +93,13 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
         except SpecError as error:
             complaints += [f"{place}: {line}" for line in error.complaints]
             continue
+        if instrument.serial and not _numbered(driver, instrument.options):
+            complaints.append(
+                f"{lab.place(('instruments', name, 'serial'))}: instruments.{name}.serial = {instrument.serial!r}: a "
+                f"{driver.kind} tells no serial number. Take it out; `labloop instruments LAB --walk` shows which one "
+                "is meant"
+            )
+            continue
         declared[name] = Declaration(
             name=name,
             driver=driver,
@@ -99,6 +107,7 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
             actions=actions,
             signals={signal.name: signal for signal in _signals(driver, instrument.options)},
             place=place,
+            serial=instrument.serial or "",
         )
     if complaints:
         raise SpecError(*complaints)
@@ -108,6 +117,12 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
 def _signals(driver: type[Any], options: Mapping[str, Any]) -> tuple[Signal, ...]:
     tells = getattr(driver, "tells", None)
     return tuple(tells(options) if callable(tells) else driver.signals)
+
+
+def _numbered(driver: type[Any], options: Mapping[str, Any]) -> bool:
+    """Whether it can tell a serial number; of a driver that does not say, it is seen when it is opened."""
+    numbered = getattr(driver, "numbered", None)
+    return not callable(numbered) or bool(numbered(options))
 
 
 def port_keys(lab: LabSpec) -> dict[str, str]:

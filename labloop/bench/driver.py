@@ -64,6 +64,11 @@ class Driver:
         return None
 
     @classmethod
+    def numbered(cls, options: Mapping[str, Any]) -> bool:
+        """Whether open() tells a serial number, so that the lab file's ``serial`` can say which one is meant."""
+        return False
+
+    @classmethod
     def silence_s(cls, options: Mapping[str, Any]) -> float:
         """After how many real seconds without a ``pulse()`` its own watchdog acts (0: it has none, or it is off)."""
         return 0.0

@@ -105,6 +105,10 @@ class Identity:
         """Whether it is the one that called itself so before, by all that was told then and now."""
         return self.model == model and (serial in ("", self.serial) or (self.busy and not self.serial))
 
+    def has_number(self, serial: str) -> bool:
+        """Whether this is its serial number ("": any is). Zeros in front do not count; who is busy was not asked."""
+        return serial == "" or serial.lstrip("0") == self.serial.lstrip("0") or (self.busy and not self.serial)
+
     def completed(self, firmware: str, serial: str) -> "Identity":
         """The same, with what it told before it was busy."""
         return replace(self, firmware=firmware, serial=serial) if self.busy else self

@@ -83,7 +83,7 @@ class Station:
         """
         heard = self.port.traffic
         try:
-            return self._driver.open()
+            return self._expected(self._driver.open())
         except InstrumentFault as fault:
             if fault.kind != "identity":
                 raise
@@ -93,6 +93,14 @@ class Station:
                 "driver, its port or the port's line settings in the lab file",
                 fault.kind,
             ) from fault
+
+    def _expected(self, found: Identity) -> Identity:
+        """The same. Raises InstrumentFault for another serial number than the lab file's."""
+        wanted = self.declaration.serial
+        if not found.has_number(wanted):
+            number = f"serial number {found.serial}" if found.serial else "no serial number"
+            raise InstrumentFault(f"{found.model} with {number} answers where {wanted} was expected", "identity")
+        return found
 
     def prepare(self, permit: Permit, act: str) -> None:
         """Get everything ready for what the envelope permits, and begin nothing. Raises as ``begin`` does."""

@@ -1,7 +1,7 @@
 """The lab file: the instruments, their limits, the safe state; and whether a campaign fits a lab.
 
-Keys of an instrument beside ``driver``, ``simulator``, ``port``, ``stock`` and ``simulation`` are its driver's own and
-stay as written.
+Keys of an instrument beside ``driver``, ``simulator``, ``port``, ``serial``, ``stock`` and ``simulation`` are its
+driver's own and stay as written.
 """
 
 import re
@@ -34,7 +34,8 @@ _NAME = re.compile(r"[^\W\d][\w-]{0,79}")
 class InstrumentSpec(Model):
     """One instrument: the driver that speaks with it, the simulator that stands for it, and the port.
 
-    ``simulation``: what only the simulator reads (the load on a pan, the resistance at the terminals).
+    ``serial``: the serial number it must tell; another one is refused. ``simulation``: what only the simulator reads
+    (the load on a pan, the resistance at the terminals).
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, arbitrary_types_allowed=True)
@@ -42,6 +43,7 @@ class InstrumentSpec(Model):
     driver: Text
     simulator: Text | None = None
     port: Text | None = None
+    serial: Text | None = None
     stock: AnyQuantity | None = None
     simulation: dict[str, Any] = {}
 
@@ -72,6 +74,13 @@ class InstrumentSpec(Model):
         except ValueError as error:
             raise Rule(f"is no address ({error}). Write it like tcp://127.0.0.1:5000") from None
         return port
+
+    @field_validator("serial")
+    @classmethod
+    def _serial(cls, serial: str | None) -> str | None:
+        if serial is not None and not serial.strip():
+            raise Rule("must be a serial number, as it stands on the instrument's plate. Write it, or leave serial out")
+        return serial
 
     @field_validator("stock")
     @classmethod

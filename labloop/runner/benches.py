@@ -33,6 +33,8 @@ def simulation_plan(
         if not instrument.simulator:
             continue
         options = instrument.options | instrument.simulation
+        if instrument.serial:
+            options["serial"] = instrument.serial
         if instrument.stock is not None:
             options["stock"] = str(instrument.stock)
         instruments[name] = {"simulator": instrument.simulator, "port": instrument.port, "options": options}

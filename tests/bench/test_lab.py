@@ -252,3 +252,50 @@ def test_what_an_action_began_is_kept_and_the_rest_is_stopped(tmp_path):
     told = []
     lab.instruments["a"]._driver.stop_except = told.append
     assert lab.safe() == [] and told == [frozenset({"stir"})]
+
+
+NUMBERED = """
+    from labloop.bench import *  # noqa: F403
+
+    class Plate(Driver):
+        kind = "plate"
+        numbered = classmethod(lambda cls, options: True)
+
+        def open(self):
+            return Identity(model="plate", serial=self.options.get("tells", ""))
+
+        def progress(self, elapsed_s):
+            return Progress(done=True)
+
+        def stop(self):
+            pass
+"""
+
+
+def test_a_serial_number_is_asked_for_of_an_instrument_that_tells_one(tmp_path):
+    text = """
+        labloop: 1
+        instruments:
+          right: {driver: "drivers.numbered:Plate", port: "serial:///dev/a", tells: "0042", serial: 42}
+          other: {driver: "drivers.numbered:Plate", port: "serial:///dev/b", tells: "41", serial: 42}
+          silent: {driver: "drivers.numbered:Plate", port: "serial:///dev/c", serial: 42}
+    """
+    lab = open_lab(make_lab(tmp_path, text, numbered=NUMBERED), connect_scripted())
+    assert lab.instruments["right"].identify().serial == "0042"
+    with pytest.raises(InstrumentFault, match="plate with serial number 41 answers where 42 was expected"):
+        lab.instruments["other"].identify()
+    with pytest.raises(InstrumentFault, match="plate with no serial number answers where 42 was expected"):
+        lab.instruments["silent"].identify()
+
+
+def test_a_serial_number_of_an_instrument_that_tells_none_is_refused_by_its_place(tmp_path):
+    spec = make_lab(
+        tmp_path,
+        """
+        labloop: 1
+        instruments:
+          a: {driver: "DRIVER:Box", port: "serial:///dev/a?baud=9600", serial: B1}
+        """,
+    )
+    with pytest.raises(SpecError, match=r"lab.yaml:4:\d+: instruments.a.serial = 'B1': a box tells no serial.*--walk"):
+        declare(spec)

@@ -64,6 +64,15 @@ def test_every_setting_has_unit_and_limits_or_choices(driver):
 
 
 @ALL
+def test_who_says_that_it_is_numbered_tells_the_number_of_its_plate(driver):
+    if driver.numbered(stand_of(driver).options):
+        it = Rig(driver, simulation={"serial": "007"})
+        assert it.driver.open().has_number("7")
+    else:  # a name that a person gave it is told as its number, and asked for as ``name``
+        assert Rig(driver).driver.open().serial == "" or driver.__name__ in ("EzoPh", "Stage", "SpinCoater")
+
+
+@ALL
 def test_the_declaration_fits_the_methods(driver):
     for name, action in actions_of(driver).items():
         arguments = list(inspect.signature(getattr(driver, name)).parameters)[1:]

@@ -308,3 +308,26 @@ def test_no_fault_of_the_line_makes_a_wrong_amount_or_a_second_act(seed):
         assert found.state == "done"
         assert found.achieved["volume"].value == pytest.approx(acts[-1].amount, abs=0.02)
         insist(it.driver.stop)
+
+
+def test_another_pump_of_the_family_is_meant_only_when_the_lab_file_says_so():
+    with pytest.raises(
+        InstrumentFault, match=r"'NE4000V3.923' answers where an NE-1000 was expected.*write model: NE-4000"
+    ):
+        Rig(NE1000, simulation={"model": "NE-4000"}).driver.open()
+    assert Rig(NE1000, model="NE-4000").driver.open().model == "NE4000"
+    assert Rig(NE1000, simulation={"model": "NE1000X"}).driver.open().model == "NE1000X"
+    with pytest.raises(SpecError, match="model = 'Harvard' is no pump of this family"):
+        NE1000.declare({"model": "Harvard", "syringe": {"maker": "BD", "volume": "10 mL"}})
+
+
+def test_a_name_that_was_damaged_on_the_line_is_asked_for_again():
+    it = Rig(NE1000)
+    usual, spoilt = it.bench.lines[it.port.address].receive, [(b"NE1000", b"NE100")]
+
+    def receive(data, now_s):
+        said = usual(data, now_s)
+        return said.replace(*spoilt.pop()) if spoilt and b"NE1000" in said else said
+
+    it.bench.lines[it.port.address].receive = receive
+    assert it.driver.open().model == "NE1000" and not spoilt

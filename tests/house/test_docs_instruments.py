@@ -29,7 +29,8 @@ def row(driver: type[Driver]) -> str:
         does = reads = "what the lab file says"
     safe = driver.watchdog(stand.options) or "nobody"
     name = f"`{driver.__module__}:{driver.__name__}`"
-    return f"| {driver.kind} | {name} | {line} | {does} | {takes(driver)} | {reads or 'nothing'} | {safe} |"
+    number = "told" if driver.numbered(stand.options) else "none"
+    return f"| {driver.kind} | {name} | {line} | {does} | {takes(driver)} | {reads or 'nothing'} | {number} | {safe} |"
 
 
 def takes(driver: type[Driver]) -> str:

@@ -21,4 +21,4 @@ def test_a_simulator_gets_the_drivers_options_and_what_is_its_own(tmp_path: Path
     assert plan["pump"]["options"] == {"address": 3, "stock": "10 mL"}
     assert plan["balance"]["options"] == {"serial": "B1", "load": "12 g"}
     assert "oven" not in plan
-    assert lab.instruments["balance"].options == {"serial": "B1"}, "the driver never hears of it"
+    assert lab.instruments["balance"].options == {}, "the driver never hears of it"

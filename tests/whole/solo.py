@@ -45,12 +45,13 @@ class Span:
 class Solo:
     """The bench of one driver. ``facts``: of all its runs. ``calls``: how often its line was used within the step.
 
-    ``befalls``: at the call ``at`` (0: never) of the step this is done to it.
+    ``befalls``: at the call ``at`` (0: never) of the step this is done to it. ``serial``: the lab file asks for it.
     """
 
     folder: Path
     driver: type[Driver]
     at: int = 0
+    serial: str = ""
     befalls: Callable[["Solo"], None] = lambda solo: None
     facts: list[Any] = field(default_factory=list)
     calls: int = 0
@@ -82,6 +83,8 @@ class Solo:
             "driver": f"{self.driver.__module__}:{self.driver.__name__}", "simulator": stand.simulator,
             "port": stand.port, **stand.options, "simulation": dict(stand.simulation),
         }  # fmt: skip
+        if self.serial:
+            it["serial"] = self.serial
         pan = {
             "driver": "drivers.sartorius:SBI", "simulator": "simulators.sartorius:SBI",
             "port": "serial:///dev/pan?baud=9600&bytesize=8&parity=O", "simulation": {"load": "3.2 g"},

@@ -101,6 +101,18 @@ def test_another_model_is_refused_with_what_it_was_asked_and_what_it_said(place:
     assert other.decode("latin-1") in reason and "Connect what belongs there" in reason
 
 
+@pytest.mark.parametrize(
+    "driver", [one for one in shipped() if one.numbered(stand_of(one).options)], ids=lambda one: one.__name__
+)
+def test_another_serial_number_than_the_lab_files_is_refused(place: Place, driver: type[Driver]) -> None:
+    it = place(driver, serial="12344711")
+    assert it.run() == 0, it.state.reason
+    other = place(driver, serial="12344711")
+    answering(other, lambda said: said.replace(b"12344711", b"12344712"))
+    reason = refused(other)
+    assert "with serial number 12344712 answers where 12344711 was expected" in reason and "came back" in reason
+
+
 @EVERY
 def test_something_else_on_the_port_is_refused(place: Place, driver: type[Driver]) -> None:
     it = place(driver)

@@ -10,6 +10,7 @@ STANDS = {
         options={"address": 0, "syringe": SYRINGE},
         proving={"stock": "5 mL"},  # half full: it can be drawn up too
         act=("dispense", {"rate": (60.0, "uL/min"), "time": (60.0, "s")}),
+        sibling=(b"NE1000V", b"NE4000V"),
         hearing=frozenset({"alarm", "heard_s"}),
     )
 }

@@ -7,6 +7,7 @@ STANDS = {
         port="zmq+tcp://127.0.0.1:12300?actor=N1.spectrometer",
         simulator="simulators.spectrometer:Spectrometer",
         act=("rinse", {}),
+        sibling=(b"Z0 fibre", b"Z1 prism"),
         hearing=frozenset({"components", "coordinator"}),
     )
 }
