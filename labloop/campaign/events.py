@@ -71,10 +71,12 @@ class RunStarted(Fact, frozen=True, kw_only=True):
     """A runner took the campaign up. READY, or whatever a runner left behind, becomes RUNNING.
 
     ``version``: of this labloop, when it is not the one that opened the campaign. ``code``: the drivers' code, when a
-    person accepted that it was changed; ``by`` and ``why`` are his.
+    person accepted that it was changed; ``by`` and ``why`` are his. ``rested``: it is the same runner, after a pause
+    that had had its time.
     """
 
     resumed: bool = False
+    rested: bool = False
     t_s: float = 0.0
     version: str = ""
     code: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """``request`` and ``abort``: what the dashboard's keys do, from a shell; with and without a living runner."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -31,17 +32,26 @@ def request(
     note TEXT | refill NAME AMOUNT | empty NAME [AMOUNT] |
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
-    from labloop.campaign.holds import FORCE
     from labloop.campaign.models import did_you_mean
-    from labloop.runner import wishes
     from labloop.runner.requests import VERBS
 
     folder = run_folder(name)
     if request not in VERBS:
         raise SpecError(f"{request}: is no request. {did_you_mean(request, VERBS)}")
+    ask(folder, request, arguments or [], force=force, json=json, by=by, why=why)
+
+
+def ask(
+    folder: Path, request: str, arguments: list[str], *, force: bool, by: str, why: str, json: bool = False
+) -> NoReturn:  # fmt: skip
+    """Bring it to the run, and say what came of it. Raises SpecError, Exit."""
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.holds import FORCE
+    from labloop.runner import wishes
+
     if force and (request != "resume" or not why):
         raise SpecError("--force ends another person's pause: write it after resume, with a reason (--why TEXT)")
-    reply = wishes.ask(folder, request, [*(arguments or []), *([FORCE] if force else [])], by=person(by), why=why)
+    reply = wishes.ask(folder, request, [*arguments, *([FORCE] if force else [])], by=person(by), why=why)
     if json:
         words.give_json(
             {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted, "message": reply.message}

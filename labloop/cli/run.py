@@ -98,13 +98,17 @@ def resume(
     by: By = "",
     why: Why = "",
 ) -> None:
-    """Go on with a run after any stop, end of budget, crash or halt."""
+    """Go on with a run after any stop, end of budget, crash or halt; one that is only paused is told so."""
     from labloop.campaign.errors import SpecError
     from labloop.runner import session
 
     folder = run_folder(name)
     if trials is not None and trials < 1:
         raise SpecError(f"--trials {trials}: must add at least one trial, as in --trials +20")
+    if trials is None and not new_code and not as_it_is and _is_paused(folder):
+        from .request import ask
+
+        ask(folder, "resume", [], force=force, by=by, why=why)
     arguments = ["resume", str(folder), "--by", person(by), "--why", why]
     if trials is not None:
         arguments += ["--trials", str(trials)]
@@ -120,6 +124,15 @@ def resume(
         folder, trials, view, by=person(by), why=why, new_code=new_code, force=force, as_it_is=as_it_is
     )  # fmt: skip
     raise typer.Exit(view.end(code))
+
+
+def _is_paused(folder: Path) -> bool:
+    """Whether its runner lives and waits for this word, in its own terminal or without one."""
+    from labloop.campaign.state import PAUSED
+    from labloop.journal import look
+    from labloop.runner.look import see
+
+    return look(folder) == "alive" and see(folder).state.state == PAUSED
 
 
 def _confirm(order: "Order", yes: bool) -> None:

@@ -219,6 +219,8 @@ def _standstill(state: CampaignState, run: str) -> Notice:
         FINISHED: ("good", "FINISHED", f"More trials: labloop resume {run} --trials +20"),
         PAUSED: ("warn", "PAUSED", "r lets steps start again"),
     }
+    if state.safe:
+        titles[PAUSED] = "warn", "PAUSED, and made safe", "r sets up again and goes on"
     tone, title, way_on = titles[state.state]
     reason = text.plain(state.reason)
     if state.holds:

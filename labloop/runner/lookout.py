@@ -86,7 +86,7 @@ class Lookout:
                 paused.clear()
 
     def end_long_pause(self) -> None:
-        """A bench does not stay hot all night because somebody paused it: after its time it is made safe."""
+        """A bench does not stay hot all night because somebody paused it: after its time it is made safe (see rest)."""
         state, now_s = self._memory.state, self._now_s()
         if state.state != PAUSED or any(does not in ("idle", "lost") for does in state.instruments.values()):
             self._rests_since_s = None
@@ -95,7 +95,7 @@ class Lookout:
         elif now_s - self._rests_since_s >= self._pause_s:
             who = f" by {' and '.join(state.holds)}" if state.holds else ""
             why = f"paused{who} for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
-            self._end("breach", why, 6, "")
+            self._end("rest", why, 6, "")
 
     def take_requests(self) -> None:
         """Journal and answer what lies in the inbox; an abort is acted on first."""

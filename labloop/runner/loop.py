@@ -11,6 +11,7 @@ these ways, and every one of them passes through the safe state:
     lost         an instrument is gone, or too many failures in a row       exit 3
     breach       what is measured left the envelope: the safe state first   exit 3 (6: it waits for a person)
     halt         a question only a person can answer                        exit 6
+    rest         a pause has had its time: the safe state first; then the runner waits (see rest); virtual: exit 6
     store        what happens cannot be written down any more               StoreError (exit 5)
 """
 
@@ -93,8 +94,11 @@ class Loop:
 
     def end(self, kind: str, reason: str, exit_code: int, by: str = "") -> None:
         """Begin to end. A later, sharper end (abort after stop) overrides an earlier one; finished never does."""
-        sharp = kind in ("interrupt", "abort", "lost", "breach", "store")
-        if self.ending is None or (sharp and self.ending[0] in ("stop", "halt", "finished")):
+        if kind == "rest" and self.clock.virtual:  # nobody could say resume
+            kind = "breach"
+        sharp = kind in ("interrupt", "abort", "lost", "breach", "rest", "store")
+        overridden = ("stop", "halt", "finished", "rest") if sharp else ("rest",)
+        if self.ending is None or self.ending[0] in overridden:
             self.ending, self.by = (kind, reason, exit_code), by
             if kind != "finished":
                 self.hand.person.leave.set()
@@ -117,6 +121,11 @@ class Loop:
         """A step has read what leaves the envelope: everything is made safe, not only its instrument."""
         self.end("breach", why, 3)
         return True
+
+    @property
+    def rests(self) -> bool:
+        """Whether it ended only because a pause has had its time: it is paused still, and its bench is safe."""
+        return self.ending is not None and self.ending[0] == "rest" and not self.state.questions
 
     def _why_safe(self) -> str:
         if self.state.questions:
@@ -192,6 +201,8 @@ class Loop:
                 raise end
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:
+        if self.rests:  # no end: whoever paused it says when it goes on
+            return code
         if self.state.questions or kind == "halt" or (kind == "breach" and code == 6):
             self.memory.record(e.CampaignHalted(reason=reason))
             return 6 if kind not in ("interrupt", "abort") else code

@@ -28,7 +28,7 @@ def by_hand(
     if not acts:
         return []
     said = {one.act: f"{one.instrument}.{one.action}{f' by {one.by}' if one.by else ''}" for one, _ in acts}
-    starts = [record.seq for record in records if isinstance(record.event, e.RunStarted)]
+    starts = [one.seq for one in records if isinstance(one.event, e.RunStarted) and not one.event.rested]
     standing, since = [], []
     for number in sorted(state.open_trials):
         trial = state.trials[number]

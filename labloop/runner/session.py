@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from labloop import __version__
-from labloop.bench import BenchError, Envelope, open_lab
+from labloop.bench import BenchError, Envelope, Lab, open_lab
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError, StateError
@@ -39,6 +39,7 @@ from .memory import RunMemory
 from .notes import note_of, refuse_cut
 from .parts import USUAL, Parts
 from .propose import Proposer
+from .rest import Rest
 from .signals import ending
 from .sources import sources
 from .step import StepHand
@@ -171,8 +172,6 @@ def _drive(
     memory.record(*first, msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit = bench.save
-    lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
-    stack.callback(lab.close)
     envelope = Envelope(lab_spec, spec)
 
     def tick() -> None:
@@ -186,7 +185,7 @@ def _drive(
         if guarding is not None:
             await guarding.ready()
 
-    async def main() -> int:
+    async def main(lab: Lab, gap_s: float) -> tuple[int, bool]:
         hand = StepHand(
             lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.on_line
         )  # fmt: skip
@@ -202,9 +201,28 @@ def _drive(
             proposer=Proposer(spec, planner, clock), tick=tick, gap_s=gap_s, opened=asked,
         )  # fmt: skip
         with _signals(loop):
-            return await loop.run()
+            return await loop.run(), loop.rests
 
-    return clock.run(main())
+    async def rest() -> int | None:
+        resting = Rest(spec, lab_spec, envelope.action, memory, clock.now_s, tick)
+        with _signals(resting):
+            return await resting.run()
+
+    listeners = list(memory.listeners)
+    while True:
+        lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
+        with ExitStack() as until_rest:
+            until_rest.callback(lab.close)
+            code, rests = clock.run(main(lab, gap_s))
+        if not rests:
+            return code
+        memory.listeners, memory.on_failed = list(listeners), lambda error: None
+        since_s = clock.now_s()
+        ended = clock.run(rest())
+        if ended is not None:
+            return ended
+        gap_s = clock.now_s() - since_s
+        memory.record(e.RunStarted(resumed=True, rested=True, t_s=round(clock.now_s(), 6)))
 
 
 def _started(
@@ -280,7 +298,7 @@ def _lease(
 
 
 @contextmanager
-def _signals(loop: Loop) -> Iterator[None]:
+def _signals(loop: Loop | Rest) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP end the run at the next exchange; a second one at once."""
     running = asyncio.get_running_loop()
     taken = []

@@ -70,6 +70,16 @@ def test_the_most_urgent_notice_comes_first(read):
     assert [words.partition(":")[0] for words in question.more] == ["done", "not-done", "discard"]
 
 
+def test_a_pause_that_has_had_its_time_says_that_the_bench_is_safe(read):
+    spec, state, _, _ = read(journals.paused)
+    state.safe = False
+    assert [one.title for one in view.notices(spec, state, "alive", "runs/x")] == ["PAUSED: lunch"]
+    state.safe = True
+    (notice,) = view.notices(spec, state, "alive", "runs/x")
+    assert notice.title == "PAUSED, and made safe: lunch"
+    assert notice.lines == ("held by marie; r sets up again and goes on",)
+
+
 def test_owed_results_name_the_verb(read):
     spec, state, _, _ = read(journals.told)
     (owed,) = view.notices(spec, state, "gone", "runs/x")

@@ -175,4 +175,4 @@ def test_a_pause_has_a_limit_that_counts_once_nothing_runs(memory: RunMemory) ->
     assert ended == []
     now[0] = 10_900.0
     lookout.end_long_pause()
-    assert ended == [("breach", "paused by ann for 30 min (tea), and nobody said resume", 6)]
+    assert ended == [("rest", "paused by ann for 30 min (tea), and nobody said resume", 6)]

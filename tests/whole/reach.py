@@ -21,7 +21,7 @@ from labloop.runner import session
 from labloop.runner.benches import simulation_plan
 from labloop.runner.clock import VirtualClock
 from labloop.runner.connect import Bench
-from labloop.runner.parts import Parts
+from labloop.runner.parts import Parts, lab_clock
 from labloop.simulation.bench import SimulatedBench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,10 +61,12 @@ class Reach:
         self.sent: list[tuple[str, float, Any]] = []
         self.bench: SimulatedBench | None = None
         self.clock: VirtualClock | None = None
+        self.time: Callable[..., Any] = lab_clock  # what the run lives by
 
     def run(self, name: str = "run", *, again: Mapping[str, Any] = MappingProxyType({}), **order: Any) -> int:
         """Run the campaign to its end, or resume it (``again``: how); the exit code."""
         parts = Parts(
+            clock=self.time,
             planner=lambda spec, folder: Away(),
             bench=lambda folder, lab, opened, clock: self._bench(clock),
         )
