@@ -22,6 +22,7 @@ from .models import AnyQuantity, Files, Model, Number, Rule, Seconds, Text, Trut
 from .reading import Document, Path_, path_text
 from .rules import TABLES, Ruled, instruments_of
 from .steps import Stage, read_phase, resolved, steps_of
+from .targets import Target, refuse_address
 from .text import duration
 from .units import Quantity, quote
 from .values import PERSON
@@ -137,6 +138,7 @@ class LabSpec(Ruled):
     on_lost: OnLost = OnLost()
     pause: Pause | None = None
     samples: Literal["one_at_a_time", "pipelined"] = "one_at_a_time"
+    notify: dict[str, Target] = {}
     simulation: Simulation = Simulation()
     simulated: Truth = False
     speed_written: Annotated[Number | None, Field(alias="speed")] = None
@@ -228,6 +230,13 @@ class LabSpec(Ruled):
     def _safe_state(cls, raw: Any) -> tuple[Stage, ...]:
         return resolved(read_phase(raw, ("safe_state",)), ())
 
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _notify(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            refuse_address(raw)
+        return raw
+
     @field_validator("sample", mode="after")
     @classmethod
     def _sample(cls, raw: dict[str, Any], info: Any) -> dict[str, Any]:
@@ -265,6 +274,9 @@ def check_lab(lab: LabSpec, broken: Broken) -> list[Fault]:
     for name in lab.instruments:
         if _NAME.fullmatch(name) is None:
             faults.append((("instruments", name), "is no name. Use letters, digits, _ and -, a letter first", True))
+    for name in lab.notify:
+        if _NAME.fullmatch(name) is None:
+            faults.append((("notify", name), "is no name. Use letters, digits, _ and -, a letter first", True))
     if ("instruments",) in broken.paths:
         return faults
     for limit in lab.limits_written:

@@ -27,7 +27,7 @@ __all__ = [
 
 _PARTS = {
     "parameters": 2, "outcomes": 2, "constraints": 2, "every": 2, "limits": 2, "design": 2, "budget": 2,
-    "stop_when": 2, "instruments": 2, "safe_state": 2, **dict.fromkeys((*PHASES, *TABLES), 2),
+    "stop_when": 2, "instruments": 2, "safe_state": 2, "notify": 2, **dict.fromkeys((*PHASES, *TABLES), 2),
 }  # fmt: skip
 
 

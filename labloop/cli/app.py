@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from labloop import __version__
 from labloop.campaign.errors import LabloopError
 
-from . import ask, backtest, bench, check, exits, instruments, new, prefer, read, request, run, why, words
+from . import ask, backtest, bench, check, exits, instruments, new, notify, prefer, read, request, run, why, words
 
 DEFECT = (
     "This is a defect of labloop, not of your files or your bench. Please report it with the lines above. A campaign is"
@@ -92,6 +92,7 @@ app.command("abort")(request.abort)
 app.command("simulate")(bench.simulate)
 app.command("serve")(bench.serve)
 app.command("instruments")(instruments.instruments)
+app.command("notify")(notify.notify)
 app.command("ports")(bench.ports)
 app.command("keys")(bench.keys)
 app.command("conformance")(new.conformance)

@@ -67,6 +67,9 @@ def status(
         for answer, means in question["answers"].items():
             command = f"labloop request {text.in_shell(folder)} resolve {question['target']} {answer}"
             words.give(f"    {command}    # {words.plain(means)}")
+    for target, told in document["notify"].items():
+        if told["why"]:
+            words.give(f"notify.{target} was NOT told: {words.plain(told['why'])}")
     for note in [] if since else document["notes"][-5:]:
         words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
     if since:

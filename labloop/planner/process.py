@@ -40,6 +40,16 @@ ROOT = str(Path(__file__).resolve().parents[2])  # where labloop itself is impor
 ONE_THREAD: Final = {
     name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 }
+
+
+def environment() -> dict[str, str]:
+    """What a child process of ours gets: this one's variables, and the place that labloop is imported from."""
+    found = dict(os.environ)
+    if ROOT not in {*site.getsitepackages(), site.getusersitepackages()}:  # a checkout: the child takes it as well
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, found.get("PYTHONPATH")]))
+    return found
+
+
 REFUSALS: Final[Mapping[str, type[LabloopError]]] = {
     "nothing_left": NothingLeftError,
     "spec": SpecError,
@@ -132,9 +142,6 @@ class PlannerProcess:
     # --- the child ------------------------------------------------------------------------------------------------
 
     def _spawn(self) -> None:
-        environment = {**os.environ, **ONE_THREAD}
-        if ROOT not in {*site.getsitepackages(), site.getusersitepackages()}:  # a checkout: the child takes it as well
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, environment.get("PYTHONPATH")]))
         with open(self._log or os.devnull, "ab") as stderr:
             # -P: the folder it happens to be started in is no place to import from.
             child = subprocess.Popen(
@@ -142,7 +149,7 @@ class PlannerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=environment,
+                env=environment() | ONE_THREAD,
                 start_new_session=True,  # Ctrl-C in the terminal is the runner's to answer
             )
         self._outbox.put(None)  # the last child's writer is done

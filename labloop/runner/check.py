@@ -31,6 +31,7 @@ from labloop.campaign.steps import Stage, Step
 from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
+from .addresses import complaints_about
 from .foresight import disorder, not_kept, overflow, unit_of_amounts
 
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
@@ -119,7 +120,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
         plan.complaints += [line for line in error.complaints if line not in plan.complaints]
         return plan
     plan.safety = {name: one.watchdog for name, one in declared.items()}
-    plan.warnings += not_kept(lab, declared)
+    plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
     points = [*inside, *(at for one in extremes for at in (one.low_at, one.high_at) if at)]
     _Bench(spec, lab, declared, envelope, space, {one.place: one for one in extremes}, points, plan, live).examine()
     if not plan.complaints:

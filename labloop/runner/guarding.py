@@ -7,7 +7,6 @@ cannot be kept alive ends the run, safely: a promise that nobody keeps any more 
 import asyncio
 import json
 import os
-import site
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from typing import Any, Final
 from labloop.bench import BenchError
 from labloop.campaign import events as e
 from labloop.journal import locks, presence
-from labloop.planner.process import ROOT
+from labloop.planner.process import environment
 
 from .guard import end_process
 from .memory import RunMemory
@@ -52,9 +51,6 @@ class Guarding:
         started = locks.process_started(os.getpid())
         if started is None:
             raise BenchError("this system does not tell when a process began, and a guard must never end a wrong one")
-        environment = dict(os.environ)
-        if ROOT not in {*site.getsitepackages(), site.getusersitepackages()}:  # a checkout: the guard takes it as well
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, environment.get("PYTHONPATH")]))
         with (self._folder / LOG).open("ab") as log:
             # -P: the folder that the runner was started in is no place to import from.
             self._guard = subprocess.Popen(
@@ -62,7 +58,7 @@ class Guarding:
                     sys.executable, "-P", "-m", "labloop.runner.guard", str(self._folder.resolve()),
                     "--pid", str(os.getpid()), "--started", started, "--hung-after-s", str(self._hung_after_s),
                 ],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment,
+                stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, env=environment(),
             )  # fmt: skip
         self._began_s, self._ready, self._told = time.monotonic(), False, None
 

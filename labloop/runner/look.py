@@ -10,6 +10,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState, fold
 from labloop.journal import Blobs, Reader, guard_left_unsafe, look, look_at_guard
 
+from . import notifier
 from .kept import LAB, kept_spec, kept_text
 
 JOURNAL = "journal.db"
@@ -30,7 +31,10 @@ class Seen:
         presence: dict[str, Any] = {"runner": self.runner, "guard": None}
         if self.state.mode == "live":
             presence |= {"guard": look_at_guard(self.folder), "left_unsafe": guard_left_unsafe(self.folder)}
-        return view.status_document(self.spec, self.state, presence, datetime.now(UTC))
+        return {
+            **view.status_document(self.spec, self.state, presence, datetime.now(UTC)),
+            "notify": notifier.shown(self.folder),
+        }
 
     def trials(self) -> dict[str, Any]:
         """What ``labloop trials --format json`` prints."""

@@ -37,6 +37,7 @@ from .loop import Loop
 from .meanwhile import by_hand
 from .memory import RunMemory
 from .notes import note_of, refuse_cut
+from .notifying import Notifying
 from .parts import USUAL, Parts
 from .propose import Proposer
 from .rest import Rest
@@ -138,6 +139,9 @@ def _run(
             if trials is not None and trials != spec.budget.trials:
                 asked = [e.BudgetExtended(trials=trials - (spec.budget.trials or 0), why=f"--trials {trials}")]
             memory.record(opened, *asked)  # in one commit: a crash in between would run another budget than was asked
+        notifying = Notifying(folder.path, lab_spec, facts.mode)
+        stack.callback(notifying.close)
+        notifying.start(after=state.seq)
         guarding = _guarding(folder, facts, memory)
         if guarding is not None:
             guarding.start()

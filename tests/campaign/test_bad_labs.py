@@ -34,6 +34,12 @@ BAD: list[tuple[str, str, str, str, list[str]]] = [
     ("", "", "simulated: yes\n", "16:12", ["true or false"]),
     ("", "", "pause: {hold: 30}\n", "16:15", ["needs a unit"]),
     ("", "", "pause: {hold: 30 min, then: go}\n", "16:29", ["must be"]),
+    ("", "", "notify: {phone: {}}\n", "16:17", ["either env or file"]),
+    ("", "", "notify: {phone: {env: A, file: b}}\n", "16:17", ["either env or file"]),
+    ("", "", "notify: {phone: {env: A B}}\n", "16:23", ["no name of an environment variable"]),
+    ("", "", "notify: {phone: {env: A, about: [halt]}}\n", "16:34", ["must be one of", "Did you mean halted?"]),
+    ("", "", "notify: {phone: {env: A, about: []}}\n", "16:33", ["names nothing"]),
+    ("", "", "notify: {a b: {env: A}}\n", "16:10", ["is no name"]),
 ]
 
 
@@ -87,3 +93,17 @@ def test_dependent_limits_stand_beside_those_that_always_hold() -> None:
     assert str(dependent.when) == "solvent == DCM"
     always = lab.limits["hotplate"]["temperature"]
     assert (str(always.min), str(always.max)) == ("5 degC", "120 degC")
+
+
+@pytest.mark.parametrize("written", [
+    "'slack://tokenA/tokenB'", "{phone: 'slack://tokenA/tokenB'}", "{phone: ['slack://tokenA']}",
+    "{phone: {url: 'json://ann:tokenA@host'}}", "{phone: {env: 'slack://tokenA'}}", "[{to: 'slack://tokenA'}]",
+])  # fmt: skip
+def test_an_address_in_the_file_is_refused_and_never_shown(written: str, tmp_path: Path) -> None:
+    file = tmp_path / "lab.yaml"
+    file.write_text(f"labloop: 1\ninstruments: {{a: {{driver: 'd.x:X'}}}}\nnotify: {written}\n")
+    with pytest.raises(SpecError) as refused:
+        read_lab(file)
+    said = str(refused.value)
+    assert "an address stands here" in said and "{env: LABLOOP_PHONE}" in said
+    assert "tokenA" not in said
