@@ -96,6 +96,16 @@ class TotalSet(Fact, frozen=True, kw_only=True):
     wish: str = ""
 
 
+class HoldsKept(Fact, frozen=True, kw_only=True):
+    """Who paused ``run`` and has not said resume since, and why: until then nobody else moves anything on this bench.
+
+    Empty: nobody any more. Written when the run gives the bench back, and when a pause ends that no runner sees.
+    """
+
+    run: str
+    holds: dict[str, str] = {}
+
+
 class ContentsChanged(Fact, frozen=True, kw_only=True):
     """What stands in a vessel or cell now (``""``: clean)."""
 

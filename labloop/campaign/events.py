@@ -18,6 +18,7 @@ from .bench_events import BenchOpened as BenchOpened
 from .bench_events import ByHand as ByHand
 from .bench_events import ContentsChanged as ContentsChanged
 from .bench_events import GuardActed as GuardActed
+from .bench_events import HoldsKept as HoldsKept
 from .bench_events import JournalNoted as JournalNoted
 from .bench_events import LeaseReleased as LeaseReleased
 from .bench_events import LeaseTaken as LeaseTaken
@@ -123,7 +124,7 @@ class MovedAccepted(Fact, frozen=True, kw_only=True):
 
 
 class ByHandSeen(Fact, frozen=True, kw_only=True):
-    """What was done by hand on the bench while this run stood still: {act: in words}.
+    """What was done by hand, or by another run, on the bench while this run stood still: {act: in words}.
 
     ``by`` and ``why``: who says that a sample that stood there meanwhile may go on.
     """
@@ -403,7 +404,7 @@ CampaignEvent: TypeAlias = (
 )  # fmt: skip
 BenchEvent: TypeAlias = (
     BenchOpened | LeaseTaken | LeaseReleased | JournalNoted | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
-    | ContentsChanged | ByHand
+    | ContentsChanged | ByHand | HoldsKept
     | QuestionOpened | QuestionClosed | CountersCleared | InstrumentAsked | InstrumentIdentified
     | AlarmHeard
 )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import words
-from .options import Json, LabFile, Live
+from .options import Json, LabFile, Live, person
 
 
 def simulate(
@@ -90,6 +90,7 @@ def serve(
         errors = serve_bench(
             spec, live=live, node=node if node is not None else spec.name.replace(".", "_"), host=host, port=port,
             own_key=own_key, allow=allow, read_only=read_only, ended=lambda: why[0] if why else "", said=words.say,
+            by=person(""),
         )  # fmt: skip
     finally:
         for number, handler in before.items():

@@ -50,7 +50,7 @@ def instruments(
             return
         if name is not None and action is not None:
             bench.envelope.action(name, action)
-            ended = by_hand.act(bench, name, action, wished, person(by) + (f": {why}" if why else ""))
+            ended = by_hand.act(bench, name, action, wished, person(by), why)
             achieved = {key: {"value": one.value, "unit": one.unit} for key, one in ended.achieved.items()}
             document = {
                 "schema": 1, "instrument": name, "action": action, "done": ended.done, "achieved": achieved,

@@ -153,7 +153,7 @@ class LineView:
             case e.CampaignResumed():
                 words.say("going on, once every instrument was looked at")
             case e.ByHandSeen(acts=acts):
-                words.say(f"done by hand meanwhile: {', '.join(acts.values())}")
+                words.say(f"done meanwhile: {', '.join(acts.values())}")
             case e.MovedAccepted(by=by, why=why):
                 words.say(f"what was moved is right as it is, says {by or 'somebody'}: {why}")
             case e.InstrumentLost(instrument=name, reason=reason):

@@ -89,7 +89,7 @@ def resume(
     force: Annotated[bool, typer.Option("--force", help="Though another person paused it; says --why.")] = False,
     as_it_is: Annotated[
         bool,
-        typer.Option("--as-it-is", help="A sample may go on, though something was done by hand there; says --why."),
+        typer.Option("--as-it-is", help="A sample may go on, though others did something there; says --why."),
     ] = False,
     detach: Detach = False,
     dashboard: Dashboard = None,

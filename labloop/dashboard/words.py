@@ -117,7 +117,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.HoldReleased: ("", lambda f, s: f"the pause of {f.of} is over{_by(f.by, f.why)}"),
     e.SettingsRead: ("warn", _settings_read),
     e.MovedAccepted: ("", lambda f, s: f"what was moved is right as it is{_by(f.by, f.why)}"),
-    e.ByHandSeen: ("warn", lambda f, s: f"done by hand meanwhile: {', '.join(f.acts.values())}{_by('', f.why)}"),
+    e.ByHandSeen: ("warn", lambda f, s: f"done meanwhile: {', '.join(f.acts.values())}{_by('', f.why)}"),
     e.CampaignResumed: ("", lambda f, s: f"resumed{_by(f.by, f.why)}"),
     e.CampaignFinished: ("good", lambda f, s: f"finished: {f.reason}"),
     e.CampaignStopped: ("bad", lambda f, s: f"stopped{_by(f.by)}: {f.reason}"),

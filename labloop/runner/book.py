@@ -7,6 +7,7 @@ locked by the one controller the bench has. Its facts add up here as a run's do 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from labloop import __version__
@@ -33,7 +34,20 @@ NO_WORD: Final = (
 
 
 class BenchOwes(LabloopError):
-    """Another run left an act in doubt on this bench; until it is settled the bench is that run's."""
+    """Another run left an act in doubt on this bench, or was paused by somebody else: it is that run's until then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Others:
+    """Another ``run`` had the bench, under ``epoch``. ``had``: how often the one that asks had taken it before.
+
+    ``rows``: how far the other's journal had come when it took the bench, and when it gave it back.
+    """
+
+    run: str
+    epoch: int
+    had: int
+    rows: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -49,6 +63,7 @@ class BenchState:
     granted: set[str] = field(default_factory=set)  # wishes that said what a stock or a total holds
     contents: dict[str, str] = field(default_factory=dict)
     questions: dict[tuple[str, str], str] = field(default_factory=dict)  # (run, step) -> question
+    holds: dict[str, dict[str, str]] = field(default_factory=dict)  # run -> who paused it, and why
     begun: dict[str, e.ByHand] = field(default_factory=dict)  # by instrument: by hand, and no end of it is known
     heard: dict[str, list[str | None]] = field(default_factory=dict)  # by instrument: who asked after that, was told
     noted: list[tuple[str, e.JournalNoted]] = field(default_factory=list)  # when, and what
@@ -70,6 +85,7 @@ class BenchState:
                 self.epoch, self.leased_to, self.had_by = epoch, run, run
                 if run != BY_HAND:  # what an older version let pass: after others nobody can be asked any more
                     self.begun.clear()
+                self.holds.pop(run, None)  # whose word it waits for is the run's own to ask
                 if mode == GUARD:
                     self.guard_began[epoch] = record.at, run
             case e.LeaseReleased():
@@ -99,6 +115,8 @@ class BenchState:
                 self.heard.setdefault(name, []).append(said)
             case e.InstrumentIdentified(instrument=name, first_reply=said):
                 self.heard[name] = [*self.heard.get(name, ())[:-1], said]
+            case e.HoldsKept(run=run, holds=holds):
+                self.holds[run] = dict(holds)
             case e.ContentsChanged(place=place, sample=sample):
                 self.contents[place] = sample
             case e.QuestionOpened(run=run, step=step, question=question):
@@ -164,15 +182,17 @@ class BenchBook:
 
     def take_lease(
         self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner", *, looks: bool = False,
-        noted: Sequence[e.JournalNoted] = (),
+        noted: Sequence[e.JournalNoted] = (), person: str = "",
     ) -> None:  # fmt: skip
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
 
         From here on nobody else may write to its instruments (see lease). ``looks``: to ask them and do nothing, which
         is no harm to a question that is open: they were asked about it. ``noted``: how far the run's journal has come.
+        ``person``: who takes it.
 
-        Raises BenchOwes while another run's question is open, a run was killed here and never taken up again, or nobody
-        has asked what became of an act by hand that was killed (see left_by_hand).
+        Raises BenchOwes while another run's question is open, a run was killed here and never taken up again, somebody
+        else has paused another run and not said resume, or nobody has asked what became of an act by hand that was
+        killed (see left_by_hand).
         """
         if self.state.leased_to not in ("", run) and (Path(self.state.leased_to) / "journal.db").exists():
             raise BenchOwes(
@@ -195,6 +215,8 @@ class BenchBook:
                 f"Settle it with `labloop request {owing} resolve {step.split('.')[0]} done|not-done|discard`, "
                 f"then `labloop resume {owing}`."
             )
+        if not looks:
+            self._refuse_holds(run, person)
         if self.state.had_by and (self.state.had_by != run or run == BY_HAND):
             self.others_until = self.state.left_at
         epoch = self.state.epoch + 1
@@ -209,10 +231,23 @@ class BenchBook:
         ]
         self.record(*facts)
 
-    def release_lease(self, run: str, questions: Mapping[str, str], noted: Sequence[e.JournalNoted] = ()) -> None:
-        """Give the bench back; what the run left in doubt ({step: question}) keeps its claim.
+    def _refuse_holds(self, run: str, person: str) -> None:
+        for name, holds in self.state.holds.items():
+            others = " and ".join(f"{who} ({why})" for who, why in holds.items() if who != person)
+            if others and name != run and (Path(name) / "journal.db").exists():
+                ends = f"labloop request {in_shell(name)} resume"
+                raise BenchOwes(
+                    f"{others} paused the run {name}, and has not said resume since: nobody else moves anything on "
+                    f"this bench. That is theirs to end: `{ends}`. If they cannot: `{ends} --force --why TEXT`."
+                )
 
-        ``noted``: how far the run's journal has come.
+    def release_lease(
+        self, run: str, questions: Mapping[str, str], noted: Sequence[e.JournalNoted] = (),
+        holds: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
+        """Give the bench back; what the run left in doubt ({step: question}) keeps its claim, and so do its ``holds``.
+
+        ``noted``: how far the run's journal has come. ``holds``: who has paused the run, and why.
         A bench that somebody else has taken meanwhile is not ours to give back. Raises StoreError.
         """
         if self.lease is not None and not self.lease.holds():
@@ -222,6 +257,7 @@ class BenchBook:
             e.QuestionOpened(run=run, step=step, question=text) for step, text in questions.items() if step not in known
         ]
         facts += [e.QuestionClosed(run=run, step=step, answer="settled") for step in sorted(known - questions.keys())]
+        facts += [e.HoldsKept(run=run, holds=dict(holds))] if holds else []
         try:
             self.record(*facts, *noted, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
         finally:
@@ -261,6 +297,22 @@ class BenchBook:
             if had and isinstance(fact, e.ByHand) and fact.act not in known:
                 acts[fact.act] = fact, acts[fact.act][1] if fact.act in acts else had
         return list(acts.values())
+
+    def others_since(self, run: str) -> list[Others]:
+        """The other runs that had this bench after ``run`` had it first, each time that one took it."""
+        others: list[Others] = []
+        had = 0
+        here = False
+        for record in self.journal.records():
+            fact = record.event
+            if isinstance(fact, e.LeaseTaken) and fact.mode != GUARD:
+                had += fact.run == run
+                here = had > 0 and fact.run not in (run, BY_HAND)
+                if here:
+                    others.append(Others(run=fact.run, epoch=fact.epoch, had=had))
+            elif isinstance(fact, e.JournalNoted) and here:
+                others[-1].rows.append(fact.seq)
+        return others
 
     def left(self, name: str) -> e.Amount | None:
         """What is left of a stock; None: nobody keeps count of it."""

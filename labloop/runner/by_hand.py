@@ -142,13 +142,15 @@ def read_settings(written: list[str]) -> dict[str, e.Amount]:
     return settings
 
 
-def act(bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str) -> e.ByHand:
+def act(
+    bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str, why: str = ""
+) -> e.ByHand:  # fmt: skip
     """Do one action on one instrument, to its end; the fact that says what came of it.
 
     Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError, Interrupted.
     """
-    begun = wish(bench, name, action, settings, by)
-    with in_hand(bench) as (book, admission):
+    begun = wish(bench, name, action, settings, by + (f": {why}" if why else ""))
+    with in_hand(bench, person=by) as (book, admission):
         return do(bench, book, admission, begun)
 
 
@@ -202,13 +204,13 @@ def wish(
 
 
 @contextmanager
-def in_hand(bench: HandBench, *, looks: bool = False) -> Iterator[tuple[BenchBook, Admission]]:
+def in_hand(bench: HandBench, *, looks: bool = False, person: str = "") -> Iterator[tuple[BenchBook, Admission]]:
     """Take the bench, so that nobody else writes to its instruments; at the end its lines are closed, and it is given
-    back. ``looks``: nothing will be done with it.
+    back. ``looks``: nothing will be done with it. ``person``: who takes it.
 
     Raises StoreLocked (a run holds the bench), BenchOwes.
     """
-    with taken(bench.spec, live=bench.live, looks=looks) as book:
+    with taken(bench.spec, live=bench.live, looks=looks, person=person) as book:
         for port in bench.lab.ports.values():
             fence(port, book.lease)
         admission = Admission(bench.envelope, bench.clock, book)
@@ -220,12 +222,13 @@ def in_hand(bench: HandBench, *, looks: bool = False) -> Iterator[tuple[BenchBoo
 
 
 @contextmanager
-def taken(spec: LabSpec, *, live: bool, looks: bool = False) -> Iterator[BenchBook]:
+def taken(spec: LabSpec, *, live: bool, looks: bool = False, person: str = "") -> Iterator[BenchBook]:
     """The book of a bench that nobody else has meanwhile. Raises as ``in_hand`` does."""
     at = (spec.name, utc_stamp)
     with closing(BenchBook.open(spec.folder, *at) if live else BenchBook.memory(*at)) as book:
         stock = {name: e.Amount(one.stock.value, one.stock.unit) for name, one in spec.instruments.items() if one.stock}
-        book.take_lease(BY_HAND, "live" if live else "simulated", stock, by=BY_HAND, looks=looks)
+        mode = "live" if live else "simulated"
+        book.take_lease(BY_HAND, mode, stock, by=BY_HAND, looks=looks, person=person)
         try:
             yield book
         finally:

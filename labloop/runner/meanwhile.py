@@ -1,33 +1,36 @@
-"""What was done by hand on a run's bench while the run stood still, and the samples that stood there meanwhile.
+"""What others did on a run's bench while the run stood still, by hand or in another run, and the samples that stood
+there meanwhile.
 
 Nobody but a person knows whether a sample is still what it was: whoever takes the run up says so, or has it cleaned
 away. Settings need no question: everything is configured at every start, and ``setup`` runs again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.campaign.text import in_shell
+from labloop.journal import Reader, StoreError
 
-from .book import BenchBook
+from .book import BenchBook, Others
+from .look import JOURNAL
 from .recovery import made_nothing
 
 
-def by_hand(
+def by_others(
     book: BenchBook, run: str, path: Path, records: Iterable[e.Record], state: s.CampaignState, by: str, kept: str
 ) -> list[e.ByHandSeen]:
-    """The fact of what was done by hand since ``run`` had the bench; none, when nothing was.
+    """The fact of what others did since ``run`` had the bench; none, when they did nothing.
 
     ``kept``: why the samples that stand there may go on all the same. Raises SpecError when one stood there then, and
     nobody says so. ``records``: the run's, which ``state`` adds up.
     """
-    acts = book.by_hand_since(run, state.hands)
+    acts = list(_acts(book, run, state.hands))
     if not acts:
         return []
-    said = {one.act: f"{one.instrument}.{one.action}{f' by {one.by}' if one.by else ''}" for one, _ in acts}
+    said = {act: words for act, words, _ in acts}
     starts = [one.seq for one in records if isinstance(one.event, e.RunStarted) and not one.event.rested]
     standing, since = [], []
     for number in sorted(state.open_trials):
@@ -36,7 +39,7 @@ def by_hand(
             continue
         # The start that began it comes after an act that lies before it, by the count of starts and not by any clock.
         begun_in = sum(seq < trial.steps[0].seq for seq in starts) if trial.steps else 0
-        if touched := [one.act for one, had in acts if had >= begun_in]:
+        if touched := [act for act, _, had in acts if had >= begun_in]:
             standing.append(number)
             since += [act for act in touched if act not in since]
     if standing and not kept:
@@ -44,12 +47,40 @@ def by_hand(
         first = state.trials[standing[0]]
         away = f"resolve {first.trial} discard" if first.state == s.IN_DOUBT else f"veto {first.trial} --why TEXT"
         raise SpecError(
-            f"while this run stood still, this was done by hand on its bench: "
+            f"while this run stood still, this was done on its bench: "
             f"{', '.join(said[act] for act in since)}; and the sample of trial {trials} stands there. "
             f"May it go on: `labloop resume {name} --as-it-is --why TEXT`. Is it spoiled: "
             f"`labloop request {name} {away}`, and resume: it is cleaned away, and its settings are tried again"
         )
     return [e.ByHandSeen(acts=said, by=by, why=kept)]
+
+
+def _acts(book: BenchBook, run: str, known: set[str]) -> Iterator[tuple[str, str, int]]:
+    """What others did that the run does not know of: its name, in words, and how often the run had had the bench."""
+    for act, had in book.by_hand_since(run, known):
+        yield act.act, f"{act.instrument}.{act.action} by {act.by or 'hand'}", had
+    for other in book.others_since(run):
+        name = f"run-{other.epoch}"
+        if name not in known and (did := _did(other)):
+            yield name, f"{did} by the run {other.run}", other.had
+
+
+def _did(other: Others) -> str:
+    """What another run did while it had the bench, in words; empty: nothing. Only its own journal tells."""
+    first = other.rows[0] if other.rows else 0
+    last = other.rows[-1] if len(other.rows) > 1 else None
+    steps: dict[str, int] = {}
+    try:
+        with Reader(Path(other.run) / JOURNAL) as journal:
+            for record in journal.records(first):
+                fact = record.event
+                if last is not None and record.seq > last:
+                    break
+                if isinstance(fact, e.StepStarted) and fact.instrument != e.PERSON:
+                    steps[fact.instrument] = steps.get(fact.instrument, 0) + 1
+    except StoreError:
+        return "what nobody can read any more"
+    return ", ".join(f"{count} step{'s' if count > 1 else ''} of {name}" for name, count in steps.items())
 
 
 def _stands(trial: s.TrialState) -> bool:

@@ -59,6 +59,8 @@ def answer(
     """
     arguments = request.arguments
     match request.request:
+        case "resume" if state.holds and not alive:
+            return _unhold(state, request)
         case "pause" | "resume" | "stop" | "abort" if not alive:
             return no(f"no runner lives; the campaign is {state.state}. `labloop resume` takes it up again")
         case "pause":
@@ -156,16 +158,36 @@ def _amount(text: str) -> e.Amount | Answer:
     return e.Amount(quantity.value, quantity.unit)
 
 
+def _unhold(state: s.CampaignState, request: e.Requested) -> Answer:
+    """A person's pause that outlived the run's process is over; with it goes the claim on the bench."""
+    if wrong := _wrong_force(request):
+        return no(wrong)
+    forced = bool(request.arguments)
+    others = others_hold(state, request.by)
+    if others and not forced and request.by not in state.holds:
+        return no(f"{others}: that is theirs to end. If they cannot: labloop request RUN resume --force --why TEXT")
+    facts = [one for one in released(state, request.by, request.why) if forced or one.of == request.by]
+    how = f"by force, though {others}: " if others and forced else ""
+    left = f", but {others}" if others and not forced else ""
+    message = f"{how}the pause is over{left}; no runner lives, `labloop resume` takes the run up"
+    return Answer(accepted=True, message=message, facts=facts, effect="released")
+
+
+def _wrong_force(request: e.Requested) -> str:
+    if request.arguments not in ([], [FORCE]):
+        said = " ".join(request.arguments)
+        return f"resume takes no {said!r}; only {FORCE}, to end another person's pause"
+    return "" if request.why or not request.arguments else "by force only with a reason: --force --why TEXT"
+
+
 def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     """A person's pause is over by their own word, or by force with a reason.
 
     An interlock is passed by only when its condition is over, and by nobody while another person holds the run.
     """
-    forced = request.arguments == [FORCE]
-    if request.arguments and not forced:
-        return no(f"resume takes no {' '.join(request.arguments)!r}; only {FORCE}, to end another person's pause")
-    if forced and not request.why:
-        return no("by force only with a reason: --force --why TEXT")
+    if wrong := _wrong_force(request):
+        return no(wrong)
+    forced = bool(request.arguments)
     others = others_hold(state, request.by)
     if others and not forced:
         if request.by in state.holds:

@@ -21,9 +21,11 @@ LEASE_S: Final = 1.0
 
 def serve_bench(
     spec: LabSpec, *, live: bool, node: str, host: str, port: int, own_key: Path | None, allow: Path | None,
-    read_only: bool, ended: Callable[[], str], said: Callable[[str], None],
+    read_only: bool, ended: Callable[[], str], said: Callable[[str], None], by: str = "",
 ) -> list[str]:  # fmt: skip
     """Serve until ``ended`` says why; what went wrong on the way to the safe state. ``said``: what a person reads.
+
+    ``by``: who serves.
 
     Raises SpecError (beyond this machine without keys, too), StoreLocked, BenchOwes, BenchError, LeaseLost.
     """
@@ -33,7 +35,7 @@ def serve_bench(
     started = Node(node)
     server = NodeServer(started, host=host, port=port, own_key=own_key, allow=allow)
     try:
-        with hand_bench(spec, live=live) as bench, in_hand(bench) as (book, admission):
+        with hand_bench(spec, live=live) as bench, in_hand(bench, person=by) as (book, admission):
             served = ServedBench(bench, book, admission, read_only=read_only)
             started.take(served.actors)
             said(f"{spec.name}: {len(served.actors)} actors of node {node} at {server.address}")

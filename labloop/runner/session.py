@@ -34,7 +34,7 @@ from .kept import refuse_other_code
 from .lease import fenced
 from .look import BENCH, JOURNAL
 from .loop import Loop
-from .meanwhile import by_hand
+from .meanwhile import by_others
 from .memory import RunMemory
 from .notes import note_of, refuse_cut
 from .notifying import Notifying
@@ -150,9 +150,9 @@ def _run(
         stack.callback(planner.close)
         planner.send_facts(list(journal.records()))
         memory.listeners.append(lambda record: planner.send_facts([record]))
-        book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory))
+        book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by))
         memory.book = book
-        first += by_hand(book, folder.name, folder.path, journal.records(), state, by, kept)
+        first += by_others(book, folder.name, folder.path, journal.records(), state, by, kept)
         try:
             return _drive(
                 stack, folder, spec, lab_spec, facts, started, first, clock, memory, planner, presence, book, guarding,
@@ -274,9 +274,9 @@ class _Stamp:
 
 @contextmanager
 def _lease(
-    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, stamp: Callable[[], str], memory: RunMemory
+    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, stamp: Callable[[], str], memory: RunMemory, by: str
 ) -> Iterator[BenchBook]:
-    """Hold the bench for this run; what the run leaves in doubt keeps its claim on it."""
+    """Hold the bench for this run; what the run leaves in doubt, and who has paused it, keep their claim on it."""
     where = lab_spec.folder if opened.mode == "live" else folder.path
     book = BenchBook.open(where, lab_spec.name, stamp, wait_s=WAIT_S if memory.state.runs else 0.0)
     with closing(book):
@@ -288,17 +288,18 @@ def _lease(
         if memory.state.runs:  # what it does not know any more it would do again
             refuse_cut(folder.path / JOURNAL, opened.run_id, book.state.noted, memory.journal, where / BENCH)
         noted = [note_of(folder.name, opened, memory.journal)]
-        book.take_lease(folder.name, opened.mode, stock, noted=noted)  # refused, it is not ours to give back
+        book.take_lease(folder.name, opened.mode, stock, noted=noted, person=by)  # refused, it is not ours to give back
         try:
             yield book
         finally:
+            held = {who: pause.reason for who, pause in memory.state.holds.items()}
             asked = {name: step.question for name, step in memory.state.questions.items()}
             try:
                 noted = [note_of(folder.name, opened, memory.journal)]
             except StoreError:
                 LOG.exception("how far the journal has come is not noted in the bench's")
                 noted = []
-            book.release_lease(folder.name, asked, noted)
+            book.release_lease(folder.name, asked, noted, held)
 
 
 @contextmanager

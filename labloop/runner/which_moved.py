@@ -50,7 +50,7 @@ def moves(bench: HandBench) -> list[Move]:
 def walk(bench: HandBench, by: str, which: Callable[[Move], str]) -> list[Saw]:
     """Move each, stop it, and ask ``which`` one it was. Raises as by_hand.act does."""
     saw = []
-    with by_hand.in_hand(bench) as (book, admission):
+    with by_hand.in_hand(bench, person=by) as (book, admission):
         for one in moves(bench):
             begun = by_hand.wish(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?")
             ended = by_hand.do(bench, book, admission, begun, stop=True)

@@ -120,13 +120,14 @@ def _write(folder: Path, wish: e.Requested) -> Reply:
         spec = kept_spec(folder, state.opened) if wish.request in OF_SPACE else None
         says = answer(state, wish, alive=False, t_s=state.t_s, spec=spec)
         lab = None
-        if says.accepted and (says.stock or says.totals or says.effect == "resolved"):
+        released = says.effect == "released" and state.mode == "live"  # else nobody but this run asks its bench
+        if says.accepted and (says.stock or says.totals or says.effect == "resolved" or released):
             says, lab = _with_bench(folder, state, says)
-        holds = says.stock or says.totals
-        if lab is not None and holds:  # first: what is answered is true
+        first = says.stock or says.totals or released
+        if lab is not None and first:  # first: what is answered is true
             _tell_bench(folder, state, lab, wish, says)
         journal.append(wish, *says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
-        if lab is not None and not holds:  # last: the bench owes the answer until the run has it
+        if lab is not None and not first:  # last: the bench owes the answer until the run has it
             _tell_bench(folder, state, lab, wish, says)
     return Reply(accepted=says.accepted, message=says.message)
 
@@ -154,7 +155,11 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
             for run, step in book.state.questions
             if step in settled and Path(run) == folder.resolve()
         ]
-        facts = [*closed, *says.stock, *says.totals]
+        run = str(folder.resolve())
+        kept = book.state.holds.get(run, {})
+        left = kept.keys() - {fact.of for fact in says.facts if isinstance(fact, e.HoldReleased)}
+        holds = [e.HoldsKept(run=run, holds={who: kept[who] for who in sorted(left)})] if left != kept.keys() else []
+        facts = [*closed, *holds, *says.stock, *says.totals]
         if facts:
             book.record(*facts)
     finally:

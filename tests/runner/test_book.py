@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from labloop.campaign import events as e
-from labloop.runner.book import GUARD, NO_END, NO_WORD, BenchBook, BenchOwes
+from labloop.runner.book import BY_HAND, GUARD, NO_END, NO_WORD, BenchBook, BenchOwes
 from labloop.runner.lease import Lease
 
 QUESTION = {"7.trial.0.0.1": "Was pump.dispense of trial 7 done?"}
@@ -30,6 +30,41 @@ def test_a_bench_that_owes_an_answer_refuses_every_other_run_until_it_is_settled
     book.take_lease("runs/a", "live", {})
     book.release_lease("runs/a", {})
     book.take_lease("runs/b", "live", {})
+
+
+def test_whoever_paused_a_run_that_ended_holds_its_bench(book: BenchBook, tmp_path: Path) -> None:
+    mine, other = str(tmp_path / "a"), str(tmp_path / "b")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "journal.db").touch()
+    book.take_lease(mine, "live", {}, person="ann")
+    book.release_lease(mine, {}, holds={"ann": "lunch"})
+    for run in (other, BY_HAND):
+        with pytest.raises(BenchOwes, match=rf"ann \(lunch\) paused the run {mine}.* resume --force --why"):
+            book.take_lease(run, "live", {}, person="bob")
+    for run, more in ((BY_HAND, {"looks": True}), (BY_HAND, {"person": "ann"}), (other, {"person": "ann"})):
+        book.take_lease(run, "live", {}, **more)
+        book.release_lease(run, {})
+    with pytest.raises(BenchOwes, match="ann"):
+        book.take_lease(other, "live", {}, person="bob")
+    book.record(e.HoldsKept(run=mine))
+    book.take_lease(other, "live", {}, person="bob")
+    book.release_lease(other, {})
+
+
+def test_a_hold_is_the_runs_own_to_ask_about_once_it_has_its_bench_again(book: BenchBook, tmp_path: Path) -> None:
+    mine = str(tmp_path)
+    (tmp_path / "journal.db").touch()
+    book.take_lease(mine, "live", {}, person="ann")
+    book.release_lease(mine, {}, holds={"ann": "lunch"})
+    book.take_lease(mine, "live", {}, person="bob")
+    book.release_lease(mine, {})
+    book.take_lease("runs/b", "live", {}, person="bob")
+
+
+def test_a_hold_of_a_run_whose_folder_is_gone_binds_nobody(book: BenchBook, tmp_path: Path) -> None:
+    book.take_lease(str(tmp_path / "a"), "live", {})
+    book.release_lease(str(tmp_path / "a"), {}, holds={"ann": "lunch"})
+    book.take_lease("runs/b", "live", {}, person="bob")
 
 
 def test_a_run_that_was_killed_is_taken_up_before_another_begins(book: BenchBook, tmp_path: Path) -> None:

@@ -63,7 +63,9 @@ class Reach:
         self.clock: VirtualClock | None = None
         self.time: Callable[..., Any] = lab_clock  # what the run lives by
 
-    def run(self, name: str = "run", *, again: Mapping[str, Any] = MappingProxyType({}), **order: Any) -> int:
+    def run(
+        self, name: str = "run", *, again: Mapping[str, Any] = MappingProxyType({}), by: str = "", **order: Any
+    ) -> int:
         """Run the campaign to its end, or resume it (``again``: how); the exit code."""
         parts = Parts(
             clock=self.time,
@@ -74,7 +76,7 @@ class Reach:
         if (path / "journal.db").exists():
             return session.resume(path, parts=parts, **again)
         order = {"virtual": True, **order}
-        return session.begin(session.Order(campaign=self.folder / "one.yaml", run=path, **order), parts=parts)
+        return session.begin(session.Order(campaign=self.folder / "one.yaml", run=path, **order), parts=parts, by=by)
 
     def records(self, name: str = "run") -> list[e.Record]:
         with Reader(self.folder / name / "journal.db") as reader:

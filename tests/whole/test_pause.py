@@ -299,7 +299,7 @@ def test_an_act_by_hand_that_lies_before_the_sample_is_not_asked_about(
     assert reach.run() == 4 and not reach.state().open_trials
     by_hand(tmp_path / "run", "h1")
     with monkeypatch.context() as older:
-        older.setattr(session, "by_hand", lambda *_: [])
+        older.setattr(session, "by_others", lambda *_: [])
         for after_s, standing in ((30.0, [1]), (0.0, [1])):
             reach.meddle = People(tmp_path, (reach.clock.now_s() + after_s, wish("stop", by="ann")))
             assert reach.run() == 4 and sorted(reach.state().open_trials) == standing
