@@ -332,9 +332,8 @@ class NE1000:
 
     # -- by hand, and state ------------------------------------------------------------------------------------------
     def refill(self, volume_ul: float) -> None:
-        """A person adds to the syringe (or takes out, below 0)."""
-        drive = self.drive
-        drive.content_ml = min(max(drive.content_ml + volume_ul / 1e3, 0.0), drive.capacity_ml)
+        """A person fills or changes the syringe: so much stands in it now, as far as it goes in."""
+        self.drive.content_ml = min(max(volume_ul / 1e3, 0.0), self.drive.capacity_ml)
 
     def stall(self, now_s: float) -> None:
         """The plunger is blocked: what runs stops with the alarm A?S."""

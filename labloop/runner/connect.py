@@ -5,6 +5,7 @@ The drivers cannot tell them apart: each gives ports by the address that the lab
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from typing import Any, Final
 
 from labloop.bench import InProcessLink, InProcessMessageLink, LinkError, Port, open_link
 from labloop.campaign.errors import SpecError
-from labloop.campaign.events import CampaignOpened
+from labloop.campaign.events import Amount, CampaignOpened
 from labloop.campaign.spec import LabSpec
+from labloop.campaign.units import convert, same_dimension
 from labloop.journal import locks
 from labloop.journal.files import private_folder, write_whole
 from labloop.simulation.bench import SimulatedBench
@@ -29,15 +31,21 @@ from .folder import RunFolder
 
 # Importing numpy takes the simulators about half a second; a loaded machine may need ten times that.
 SERVED_WITHIN_S: Final = 30.0
+# Beside a simulated bench's state: what a person did to it by hand (see labloop.simulation.serve).
+BY_HAND: Final = "by-hand"
 ENDED_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """``connect``: an open port by its written address. ``save``: keep a bench that lives in this process."""
+    """``connect``: an open port by its written address. ``save``: keep a bench that lives in this process.
+
+    ``fill``: a person says what an instrument holds now, and so does what simulates it (a real one was filled).
+    """
 
     connect: Callable[[str], Port]
     save: Callable[[], None] = lambda: None
+    fill: Callable[[str, Amount], None] = lambda name, amount: None
 
 
 @contextmanager
@@ -66,10 +74,11 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
     def save() -> None:
         write_whole(kept, json.dumps(bench.state()).encode(), durable=False)
 
-    wishes = sorted((kept.parent / "by-hand").glob("*.json"))  # a person refilled it while nobody ran
+    wishes = sorted((kept.parent / BY_HAND).glob("*.json"))  # a person refilled it while nobody ran
     for wish in wishes:
         told = json.loads(wish.read_text())
-        bench.refill(told["instrument"], float(told["refill_ul"]))
+        if bench.fills(told["instrument"]):
+            bench.refill(told["instrument"], float(told["holds_ul"]))
     if wishes:
         save()
     for wish in wishes:
@@ -80,8 +89,12 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
         link = InProcessLink if line.kind == "serial" else InProcessMessageLink
         return Port(link(address, line, clock), inline=True)
 
+    def fill(name: str, amount: Amount) -> None:
+        if bench.fills(name) and (volume_ul := _volume_ul(amount)) is not None:
+            bench.refill(name, volume_ul)
+
     try:
-        yield Bench(connect=connect, save=save)
+        yield Bench(connect=connect, save=save, fill=fill)
         save()
     finally:
         bench.close()
@@ -101,9 +114,29 @@ def served_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened) -
     child = _Child.of(home, plan)
     by_written = {lab_spec.instruments[name].port: port for name, port in child.ports.items()}
     try:
-        yield Bench(connect=lambda address: Port(open_link(by_written[address])))
+        yield Bench(
+            connect=lambda address: Port(open_link(by_written[address])),
+            fill=lambda name, amount: fill_simulated(folder.path, name, amount),
+        )
     finally:
         child.end()
+
+
+def fill_simulated(run: Path, name: str, amount: Amount) -> None:
+    """Put down what an instrument of a simulated run holds now; whatever simulates it takes that up."""
+    volume_ul = _volume_ul(amount)
+    if volume_ul is None:
+        return
+    told = json.dumps({"instrument": name, "holds_ul": volume_ul}).encode()
+    by_hand = private_folder(run / "simulators" / BY_HAND)
+    write_whole(by_hand / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json", told)
+
+
+def _volume_ul(amount: Amount) -> float | None:
+    """In uL; None: it is no volume, and nothing simulated is filled with it."""
+    if not same_dimension(amount.unit, "uL"):
+        return None
+    return convert(float(amount.value), amount.unit, "uL")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

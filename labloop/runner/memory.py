@@ -23,7 +23,8 @@ class RunMemory:
     """Writes facts, each durable before ``record`` returns, and keeps the state they add up to.
 
     ``listeners`` are told of every record. ``before_commit`` runs before each commit (a virtual bench saves itself
-    there, so that the journal is never ahead of the world it speaks of). ``on_failed`` is told when the store fails,
+    there, so that the journal is never ahead of the world it speaks of). ``fill``: what a person filled is filled in
+    a simulated bench too. ``on_failed`` is told when the store fails,
     before anybody else is: what cannot be written down must not be done, so the run makes the bench safe and ends.
     """
 
@@ -40,6 +41,7 @@ class RunMemory:
         self.inbox = inbox
         self.book: BenchBook | None = None
         self.before_commit: Callable[[], None] = lambda: None
+        self.fill: Callable[[str, e.Amount], None] = lambda name, amount: None
         self.listeners: list[Callable[[e.Record], None]] = []
         self.on_failed: Callable[[StoreError], None] = lambda error: None
 
@@ -91,6 +93,9 @@ class RunMemory:
             return
         granted = self.book.state.granted
         if new := [fact for fact in facts if fact.wish not in granted]:
+            for fact in new:
+                if isinstance(fact, e.StockSet):
+                    self.fill(fact.name, fact.amount)
             with self._store():
                 self.book.record(*new)
 

@@ -175,7 +175,7 @@ def _drive(
     acted = book.guarded(folder.name, memory.state.guard_epoch)
     memory.record(*first, msgspec.structs.replace(started, t_s=round(clock.now_s(), 6)), *acted)
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
-    memory.before_commit = bench.save
+    memory.before_commit, memory.fill = bench.save, bench.fill
     envelope = Envelope(lab_spec, spec)
 
     def tick() -> None:

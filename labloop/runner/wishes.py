@@ -3,7 +3,6 @@
 Both ways lead through the same pure answer (see requests), so a wish does the same whoever writes it down.
 """
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -17,14 +16,13 @@ from labloop.bench import Action, Envelope
 from labloop.campaign import events as e
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
-from labloop.campaign.units import convert
 from labloop.journal import Blobs, Journal, Reader, StoreLocked, inbox, look
-from labloop.journal.files import private_folder, write_whole
 
 from . import folder as run_files
 from .answers import Answer
 from .book import BenchBook
 from .clock import utc_stamp
+from .connect import fill_simulated
 from .guard import act_now
 from .kept import kept_spec
 from .look import JOURNAL, see
@@ -166,7 +164,4 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
         book.close()
     if not live:
         for stock in says.stock:
-            volume_ul = convert(float(stock.amount.value), stock.amount.unit, "uL")
-            told = {"instrument": stock.name, "refill_ul": volume_ul}
-            by_hand = private_folder(folder / "simulators" / "by-hand")
-            write_whole(by_hand / f"{wish.id}.json", json.dumps(told).encode())
+            fill_simulated(folder, stock.name, stock.amount)

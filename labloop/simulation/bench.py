@@ -121,12 +121,16 @@ class SimulatedBench:
         """Let everything happen that was due until ``now_s``."""
         self.world.settle(now_s)
 
+    def fills(self, name: str) -> bool:
+        """Whether this instrument holds what a person fills."""
+        return callable(getattr(self.devices.get(name), "refill", None))
+
     def refill(self, name: str, volume_ul: float) -> None:
-        """A person fills what stands on this instrument. Raises ValueError where nothing can be filled."""
-        refill = getattr(self.devices.get(name), "refill", None)
-        if refill is None:
+        """A person fills (or empties) this instrument: so much stands in it now. Raises ValueError where none does."""
+        if not self.fills(name):
             raise ValueError(f"{name} is nothing that can be refilled")
-        refill(volume_ul)
+        self.settle(self.clock.now_s())
+        self.devices[name].refill(volume_ul)
 
     def state(self) -> dict[str, Any]:
         """All that outlives a process, as plain JSON values."""

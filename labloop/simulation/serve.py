@@ -10,8 +10,9 @@ The plan is a SimulatedBench's (bench.py) with some keys more:
     "own_key": file, "allow": folder           our key_secret, and the public keys of those who are let in
     "state": folder | null     everything that outlives the process is kept in its bench.json, written whole after each
                                act's begin and end and once a second, and taken up again at the start. Time stands still
-                               in between. A file ``by-hand/*.json`` there, {"instrument": name, "refill_ul": number},
-                               is a person's refill: it is taken away when it is done, or renamed to ``*.refused``.
+                               in between. A file ``by-hand/*.json`` there, {"instrument": name, "holds_ul": number},
+                               is a person's refill (so much stands in it now): it is taken away when it is done, or
+                               renamed to ``*.refused``.
     "watch": lock | null       end when nobody has held an flock on this file for a minute: so the instruments of a run
                                outlive a killed runner by that much, and no longer.
 
@@ -51,6 +52,7 @@ from .ports import TRANSPORTS, PtyPort, TcpPort
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
 LOCK = "serve.lock"
+BY_HAND = "by-hand"
 # Looks at the lock last microseconds.
 LOCK_WITHIN_S = 0.1
 # A port whose host does not read loses what comes when its buffer is full, as a UART does. The buffer of a pty holds so
@@ -120,6 +122,7 @@ class Server:
         if kept:
             self.bench.restore(kept)
         self.why_ended = ""
+        self._by_hand_seen = 0
         self._acts_seen = len(self.bench.ledger.entries)
         self._seen_s = self._saved_s = time.monotonic()
         self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
@@ -188,6 +191,9 @@ class Server:
             poller.register(end, zmq.POLLIN)
         ready = dict(poller.poll(self._wait_ms()))
         self._doorway.answer()
+        if (stamp := self._by_hand_stamp()) != self._by_hand_seen:  # before what is said now is done
+            self._by_hand_seen = stamp
+            self._by_hand()
         now_s, out = self.clock.now_s(), []
         self.bench.settle(now_s)
         for fd, side in ends.items():
@@ -196,7 +202,7 @@ class Server:
         for router, line in self._sockets.items():
             out += [(router, message) for message in self._answers(router, line, router in ready, now_s)]
         if len(self.bench.ledger.entries) != self._acts_seen or time.monotonic() - self._saved_s >= SAVE_EVERY_S:
-            self._by_hand()
+            self._by_hand()  # a folder's stamp may not change twice within one tick of its file system
             self._save()
         for router, (peer, frames) in out:
             router.send_multipart([peer, *frames])
@@ -250,13 +256,20 @@ class Server:
             with suppress(OSError):  # and this may go into a log on that very disk
                 sys.stderr.write(f"{self._state}: the bench's state cannot be kept: {error}\n")
 
+    def _by_hand_stamp(self) -> int:
+        """When its folder changed last (0: there is none)."""
+        try:
+            return (self._state / BY_HAND).stat().st_mtime_ns if self._state is not None else 0
+        except OSError:
+            return 0
+
     def _by_hand(self) -> None:
         if self._state is None:
             return
-        for path in sorted((self._state / "by-hand").glob("*.json")):
+        for path in sorted((self._state / BY_HAND).glob("*.json")):
             try:
                 wish = json.loads(path.read_text(encoding="utf-8"))
-                self.bench.refill(wish["instrument"], float(wish["refill_ul"]))
+                self.bench.refill(wish["instrument"], float(wish["holds_ul"]))
             except (ValueError, KeyError, TypeError) as error:
                 sys.stderr.write(f"{path}: refused: {error!r}\n")
                 path.rename(path.with_suffix(".refused"))

@@ -135,7 +135,7 @@ def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
     assert isinstance(fact, e.StockSet) and fact.wish
     assert fact == e.StockSet(name="pump_pva", amount=e.Amount(9.0, "mL"), by="bob", wish=fact.wish)
     told = [json.loads(path.read_text()) for path in (run / "simulators" / "by-hand").glob("*.json")]
-    assert told == [{"instrument": "pump_pva", "refill_ul": 9000.0}]
+    assert told == [{"instrument": "pump_pva", "holds_ul": 9000.0}]
 
 
 def test_a_refill_that_the_bench_cannot_take_down_is_not_accepted(run: Path, labloop: Any) -> None:

@@ -173,8 +173,8 @@ def test_a_refill_by_hand(serve_plan: Serve, plan: dict[str, Any], tmp_path: Pat
     served = serve_plan(plan, state=str(tmp_path / "state"), speed=60)
     by_hand = tmp_path / "state" / "by-hand"
     by_hand.mkdir(parents=True)
-    serve.write_whole(by_hand / "1.json", json.dumps({"instrument": "pump_agno3", "refill_ul": 1000.0}))
-    serve.write_whole(by_hand / "2.json", json.dumps({"instrument": "nobody", "refill_ul": 1000.0}))
+    serve.write_whole(by_hand / "1.json", json.dumps({"instrument": "pump_agno3", "holds_ul": 1000.0}))
+    serve.write_whole(by_hand / "2.json", json.dumps({"instrument": "nobody", "holds_ul": 1000.0}))
     wait_for(lambda: not list(by_hand.glob("*.json")))
     assert [path.name for path in by_hand.iterdir()] == ["2.refused"]
     with opened(served) as port:

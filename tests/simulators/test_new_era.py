@@ -226,6 +226,13 @@ def test_an_empty_syringe_stalls_at_the_moment_it_is_empty() -> None:
     assert device.receive(b"0DIS\r", 100.0) == b"\x0200SI1.500W0.000ML\x03"
 
 
+def test_a_refill_says_what_stands_in_the_syringe_now() -> None:
+    device = pump(stock="8 mL")
+    for holds_ul, there_ml in ((2000, 2.0), (9000, 9.0), (90_000, 10.0), (0, 0.0)):
+        device.refill(holds_ul)
+        assert device.drive.content_ml == there_ml
+
+
 def test_a_full_syringe_withdraws_nothing() -> None:
     device = pump()
     assert told(device, b"0RAT5MM\r", b"0DIRWDR\r", b"0RUN\r") == b"\x0200W\x03"
