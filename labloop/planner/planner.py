@@ -255,7 +255,8 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
     score = score_of(problem, model, history, mixed)
     believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.observed)[0])
     best = history.known.observed[best_rows(believed)]
-    found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort)
+    flying = history.known.pending
+    found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort, flying)
     if not np.isfinite(found[0].score):
         raise SurrogateError("no point has a finite score")
     found = [one for one in found if np.isfinite(one.score)]

@@ -10,6 +10,10 @@
 
 Grids of more than RELAXED_LEVELS levels move with the real columns and are then snapped to the best of the levels
 around. The last score of a point is of what would really be proposed: rounded, inside the constraints, not yet taken.
+
+What is in flight is not tried a second time before anything came of it: where a number is free, a point differs from
+each open one by a choice, by a step of a grid, or by SPACING of a number's range; where the space has no room for that,
+by less, and at last by nothing. Measured points may be measured again: in a noisy corner that is worth something.
 """
 
 from collections.abc import Callable
@@ -32,6 +36,9 @@ RELAXED_LEVELS = 12
 APART = 0.1  # least distance of two starts (unit cube, a label counts 1), so that they climb different hills
 ROUNDS = 4
 RUNNERS_UP = 3
+# Of a range: closer settings are the same to whoever makes them, and noise alone made half of a batch one corner eight
+# times over (test_search.py). The tries where a whole hundredth leaves no room are for spaces that are next to nothing.
+SPACING = (1e-2, 1e-4, 0.0)
 LEAST_SCORE = -1e6  # below it a score is no hill to climb
 
 
@@ -54,25 +61,37 @@ class Found:
 
 
 def maximize(
-    acquisition: Score, encoding: Encoding, best: Array, taken: Array, seed: int, effort: Effort
+    acquisition: Score,
+    encoding: Encoding,
+    best: Array,
+    taken: Array,
+    seed: int,
+    effort: Effort,
+    flying: Array | None = None,
 ) -> list[Found]:
     """The best point and a few runners-up, best first.
 
     best: k x d, the best known points (the search looks around them). taken: points not to propose, where the space is
-    discrete. Raises NothingLeftError when no point may be proposed.
+    discrete. flying: p x d, points to keep apart from where it is not. Raises NothingLeftError when no point may be
+    proposed.
     """
     if encoding.rows is not None:
         rows = free_rows(encoding, taken)
         return _best_of(acquisition, encoding, encoding.rows[rows])
     if encoding.is_discrete and encoding.size <= ENUMERATED:
         return _best_of(acquisition, encoding, free_grid(encoding, taken))
-    climb = _Climb(acquisition, encoding, taken, effort)
-    raw = climb.keep(np.concatenate([sample(encoding, effort.raw_samples, seed), _around(encoding, best, seed)]))
-    if not len(raw):
-        raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
-    starts = _apart(encoding, raw, acquisition.of_rows(raw), effort.restarts)
-    ended = climb.from_starts(starts)
-    return _finish(acquisition, encoding, climb, np.concatenate([ended, starts]))
+    every = np.concatenate([sample(encoding, effort.raw_samples, seed), _around(encoding, best, seed)])
+    flying = np.empty((0, encoding.dimension)) if flying is None else flying
+    for spacing in SPACING if len(flying) else (0.0,):
+        climb = _Climb(acquisition, encoding, taken, effort, flying, spacing)
+        raw = climb.keep(every)
+        if not len(raw):
+            continue
+        starts = _apart(encoding, raw, acquisition.of_rows(raw), effort.restarts)
+        ended = climb.from_starts(starts)
+        if found := _finish(acquisition, encoding, climb, np.concatenate([ended, starts])):
+            return found
+    raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
 
 
 def _best_of(acquisition: Score, encoding: Encoding, points: Array) -> list[Found]:
@@ -81,12 +100,12 @@ def _best_of(acquisition: Score, encoding: Encoding, points: Array) -> list[Foun
 
 
 def _finish(acquisition: Score, encoding: Encoding, climb: "_Climb", points: Array) -> list[Found]:
-    """Round every end, score what would be proposed, best first and each once."""
+    """Round every end, score what would be proposed, best first and each once; nothing where none is free."""
     settings = [encoding.decode(point) for point in points]
     rounded = encoding.encode(settings)
     legal = climb.is_free(rounded)
     if not legal.any():
-        raise NothingLeftError("no point that has not been proposed was found: widen the space or allow repeats")
+        return []
     scores = np.where(legal, acquisition.of_rows(rounded), -np.inf)
     scores = np.where(np.isnan(scores), -np.inf, scores)
     found: list[Found] = []
@@ -99,10 +118,19 @@ def _finish(acquisition: Score, encoding: Encoding, climb: "_Climb", points: Arr
 
 
 class _Climb:
-    """Hill climbing from many starts at once."""
+    """Hill climbing from many starts at once. spacing: how far to keep from each of ``flying``; 0: not at all."""
 
-    def __init__(self, acquisition: Score, encoding: Encoding, taken: Array, effort: Effort) -> None:
+    def __init__(
+        self,
+        acquisition: Score,
+        encoding: Encoding,
+        taken: Array,
+        effort: Effort,
+        flying: Array,
+        spacing: float,
+    ) -> None:
         self.acquisition, self.encoding, self.taken, self.effort = acquisition, encoding, taken, effort
+        self.flying, self.spacing = flying, spacing
         levels = [column.levels for column in encoding.columns]
         self.moving = [
             index
@@ -118,10 +146,20 @@ class _Climb:
         free = self.encoding.is_inside(points)
         if self.known:
             free &= np.array([row.tobytes() not in self.known for row in np.round(points, 9) + 0.0], dtype=bool)
+        if self.spacing and len(self.flying):
+            free &= ~self._is_beside(points)
         if self.encoding.allowed is not None:
             allowed = self.encoding.allowed
             free &= np.array([ok and allowed(self.encoding.decode(p)) for ok, p in zip(free, points, strict=True)])
         return free
+
+    def _is_beside(self, points: Array) -> NDArray[np.bool_]:
+        """Which points are no other than one in flight: the same choices and levels, and every number closer."""
+        beside = np.ones((len(points), len(self.flying)), dtype=bool)
+        for at, column in enumerate(self.encoding.columns):
+            width = self.spacing if column.kind == "real" else 1e-9
+            beside &= np.abs(points[:, at, None] - self.flying[None, :, at]) < width
+        return np.asarray(beside.any(axis=1))
 
     def keep(self, points: Array) -> Array:
         """The points that are free."""
