@@ -4,6 +4,7 @@ Files and ``--json`` keep every digit; these lines are for eyes only, and comman
 """
 
 import math
+import re
 import shlex
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
@@ -62,7 +63,8 @@ def bound(one: Reading) -> str:
 def reading(one: Reading, digits: int = 4) -> str:
     """Write a reading: a number with its sd and unit, a word, a bound, why it is not believed, or an array's length."""
     if one.flag:
-        return f"not believed: {one.flag}"
+        value = f"{_reading(one, digits)}, " if one.value is not None else ""
+        return f"{value}not believed: {one.flag}"
     return bound(one) + _reading(one, digits)
 
 
@@ -79,6 +81,12 @@ def settings(values: Mapping[str, Value], units: Mapping[str, str] | None = None
     """Write settings in one line: ``q_agno3 20.1 percent, solvent DMF``."""
     units = units or {}
     return ", ".join(f"{name} {quantity(value, units.get(name, ''), digits)}" for name, value in values.items())
+
+
+def named(line: str) -> list[str]:
+    """Part ``name=value`` words where the next name begins: a value may have blanks (``rate=10 uL/min time=20 s``)."""
+    line = line.strip()
+    return re.split(r"\s+(?=[^\W\d][\w.]*=)", line) if line else []
 
 
 def duration(seconds: float | None) -> str:

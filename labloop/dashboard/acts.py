@@ -1,6 +1,6 @@
 """What a person may ask of a run: a request in the inbox, with name and reason, confirmed where it hurts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -9,6 +9,7 @@ from textual.app import SystemCommand
 from textual.screen import Screen
 from textual.widgets import Static
 
+from labloop.campaign import events as e
 from labloop.campaign import text
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.holds import FORCE
@@ -16,6 +17,7 @@ from labloop.campaign.state import PAUSED, RUNNING
 from labloop.campaign.view import question_of, target, waiting
 
 from . import view
+from .command import labloop
 from .dialogs import Answer, Confirm, Line
 from .source import RunSource, Sent, user
 
@@ -28,9 +30,14 @@ ACTS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("Answer", "what waits for you", "answer", ()),
     ("Approve", "let a proposal run", "approve", ()),
     ("Veto", "drop a proposal that has not begun", "veto", ()),
+    ("Edit", "other settings for a proposal that has not begun", "edit", ()),
+    ("Add a trial", "with settings of your own", "add", ()),
+    ("Mark as wrong", "what was measured of a trial; or take that back", "wrong", ()),
+    ("Compare", "which of two trials is better", "compare", ()),
     ("Note", "for the next shift", "note", ()),
     ("Refill", "what a stock holds now", "refill", ()),
 )
+TRIAL_ACTS: Final = ("edit", "add", "wrong", "compare")
 ACTIONS: Final = frozenset(action for _, _, action, _ in ACTS)
 
 
@@ -40,10 +47,10 @@ class ActingScreen(Screen[None]):
     def __init__(self, source: RunSource, read_only: bool) -> None:
         super().__init__()
         self.source, self._read_only = source, read_only
-        self._sent: Sent | None = None
+        self.sent: Sent | None = None
 
     def show_sent(self) -> None:
-        panel, sent = self.query_one("#sent", Static), self._sent
+        panel, sent = self.query_one("#sent", Static), self.sent
         panel.display = sent is not None
         if sent is None:
             return
@@ -52,10 +59,15 @@ class ActingScreen(Screen[None]):
             word = "done" if sent.answer.accepted else "refused"
             message = f": {text.plain(sent.answer.message)}" if sent.answer.message else ""
             panel.update(Text(f"{asked}: {word}{message}"))
-        elif self.source.runner == "gone":
-            panel.update(Text(f"{asked}: sent; no runner lives, so it is read when the run is resumed"))
+            if self.app.screen is not self and not sent.told:  # a page lies on top of it
+                sent.told = True
+                self.notify(
+                    f"{asked}: {word}{message}", severity="information" if sent.answer.accepted else "warning",
+                    markup=False,
+                )  # fmt: skip
         else:
-            panel.update(Text(f"{asked}: sent; waiting for the runner"))
+            how = "is being written down" if sent.by_command else "sent; waiting for the runner"
+            panel.update(Text(f"{asked}: {how}"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Say which keys do something now: None shows a key greyed, False hides it."""
@@ -66,17 +78,25 @@ class ActingScreen(Screen[None]):
         source, state = self.source, self.source.state
         if action == "answer":
             return True if waiting(state) else None
-        if state.mode == "told" or not state.opened:
-            return None  # people do the work: no runner reads the inbox
-        if action in ("note", "refill"):
+        if not state.opened:
+            return None
+        if action in ("note", "approve", "veto", *TRIAL_ACTS):  # also where people do the work
+            return True if self.may(action) else None
+        if state.mode == "told":
+            return None
+        if action == "refill":
             return True
-        if action in ("approve", "veto"):
-            return True if self._proposal(approve=action == "approve") is not None else None
         if source.runner == "gone" or state.state not in (RUNNING, PAUSED):
             return None
         if action == "ask" and parameters:
             return True if state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])] else None
         return True
+
+    def may(self, action: str) -> bool:
+        """Whether there is a trial now that can be asked for that."""
+        if action in ("approve", "veto"):
+            return self.proposal(approve=action == "approve") is not None
+        return action == "note"
 
     def acts(self) -> Iterator[SystemCommand]:
         """What can be asked now, for the palette."""
@@ -88,7 +108,7 @@ class ActingScreen(Screen[None]):
         """The trial that a person is looking at."""
         raise NotImplementedError
 
-    def _proposal(self, approve: bool) -> int | None:
+    def proposal(self, approve: bool) -> int | None:
         """The proposal that is meant: the one that is looked at, else the first that waits."""
         source = self.source
         waits = [trial for trial in view.proposals(source.state) if not approve or trial.approved_by is None]
@@ -99,21 +119,41 @@ class ActingScreen(Screen[None]):
         return looked_at if looked_at in numbers else next(iter(numbers), None)
 
     def send(self, request: str, *arguments: str, why: str = "") -> None:
-        """Post a request and show what becomes of it."""
+        """Post a request and show what becomes of it. Where no runner lives, labloop itself writes it down."""
+        if self.source.runner == "gone":
+            reason = ["--why", why] if why else []
+            words = (*reason, "--by", user(), "--", str(self.source.folder), request, *arguments)
+            self.by_command(Sent("", request, arguments, by_command=True), "request", *words)
+            return
         try:
-            self._sent = self.source.post(request, *arguments, why=why)
+            self.sent = self.source.post(request, *arguments, why=why)
         except LabloopError as error:
             self.notify(text.plain(str(error)), title="Not sent", severity="error", markup=False)
             return
+        self._show_for_a_while(self.sent)
+
+    def by_command(self, sent: Sent, *command: str) -> None:
+        """Ask labloop itself, in a process of its own, and show what it says."""
+        self.sent = sent
+        self.run_worker(partial(self._ask_labloop, sent, command), thread=True)
+        self._show_for_a_while(sent)
+
+    def _ask_labloop(self, sent: Sent, command: Sequence[str]) -> None:
+        code, words = labloop(*command)
+        said = words.removeprefix(f"{sent.request}: ").removeprefix("accepted: ").removeprefix("refused: ")
+        sent.answer = e.RequestAnswered(id=sent.id, accepted=code == 0, message=said)
+        self.app.call_from_thread(self.show_sent)
+
+    def _show_for_a_while(self, sent: Sent) -> None:
         self.show_sent()
-        self.set_timer(SENT_SHOWN_S, partial(self._forget, self._sent))
+        self.set_timer(SENT_SHOWN_S, partial(self._forget, sent))
 
     def _forget(self, sent: Sent) -> None:
         """Take an answered request off the screen; one that is not answered stays."""
-        if self._sent is sent and sent.answer is not None:
-            self._sent = None
+        if self.sent is sent and sent.answer is not None:
+            self.sent = None
             self.show_sent()
-        elif self._sent is sent:
+        elif self.sent is sent:
             self.set_timer(SENT_SHOWN_S, partial(self._forget, sent))
 
     def action_ask(self, request: str) -> None:
@@ -129,7 +169,7 @@ class ActingScreen(Screen[None]):
             return
         words = f"It is theirs to say resume: {text.plain(self.source.state.reason)}. By force only with a reason."
         title = f"Resume, though {text.plain(others)} paused this run?"
-        self.app.push_screen(Confirm(title, words, "resume by force", needs_why=True), self._then("resume", FORCE))
+        self.app.push_screen(Confirm(title, words, "resume by force", needs_why=True), self.then("resume", FORCE))
 
     def action_stop(self) -> None:
         """Stop after the current steps, once confirmed."""
@@ -137,13 +177,15 @@ class ActingScreen(Screen[None]):
             "The steps that run now are finished; then the bench goes to its safe state. Go on later with labloop "
             "resume: a sample that waited too long is cleaned away then, and its settings are tried again."
         )
-        self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self._then("stop"))
+        self.app.push_screen(Confirm("Stop this run?", words, "stop after the current steps"), self.then("stop"))
 
     def _moved(self, why: str | None) -> None:
         if why is not None:
             self.send("resume", *([FORCE] if why else []), why=why)
 
-    def _then(self, request: str, *arguments: str) -> Callable[[str | None], None]:
+    def then(self, request: str, *arguments: str) -> Callable[[str | None], None]:
+        """What is done once a reason was given: the request is sent; without an answer nothing is."""
+
         def done(why: str | None) -> None:
             if why is not None:
                 self.send(request, *arguments, why=why)
@@ -172,21 +214,22 @@ class ActingScreen(Screen[None]):
 
     def action_approve(self) -> None:
         """Let a proposal run, once confirmed: what will be done is shown."""
-        number = self._proposal(approve=True)
+        number = self.proposal(approve=True)
         if number is not None:
-            dialog = Confirm(f"Let trial {number} run?", self._wished(number), "approve")
-            self.app.push_screen(dialog, self._then("approve", str(number)))
+            dialog = Confirm(f"Let trial {number} run?", self.wished(number), "approve")
+            self.app.push_screen(dialog, self.then("approve", str(number)))
 
     def action_veto(self) -> None:
         """Drop a proposal that has not begun, once confirmed; a reason is asked for."""
-        number = self._proposal(approve=False)
+        number = self.proposal(approve=False)
         if number is not None:
-            words = f"{self._wished(number)}. It will not run; the planner proposes another."
+            words = f"{self.wished(number)}. It will not run; the planner proposes another."
             self.app.push_screen(
-                Confirm(f"Drop trial {number}?", words, "veto", needs_why=True), self._then("veto", str(number))
+                Confirm(f"Drop trial {number}?", words, "veto", needs_why=True), self.then("veto", str(number))
             )
 
-    def _wished(self, number: int) -> str:
+    def wished(self, number: int) -> str:
+        """The settings of a trial in words."""
         spec = self.source.spec
         assert spec is not None
         return text.plain(text.settings(self.source.state.trials[number].settings, view.units(spec)))

@@ -1,7 +1,6 @@
 """The dashboard: a reader of the journal in a process of its own. Quitting or killing it changes nothing in a run."""
 
 import gc
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime, tzinfo
@@ -15,6 +14,7 @@ from textual.screen import ModalScreen, Screen
 
 from labloop.journal import presence
 
+from .command import labloop
 from .run_screen import RunScreen
 from .runs_screen import RunsScreen
 from .source import JOURNAL, RunSource, user, utc_now
@@ -84,6 +84,12 @@ class DashboardApp(App[None]):
         if screen is not None:
             screen.go(name)
 
+    async def action_act(self, name: str) -> None:
+        """What the same key does on the overview, where it does something now."""
+        screen = self._run_screen()
+        if screen is not None and screen.is_looked_at and screen.check_action(name, ()):
+            await screen.run_action(name)
+
     def action_trial(self, number: int) -> None:
         """To a trial's page."""
         screen = self._run_screen()
@@ -129,15 +135,10 @@ class DashboardApp(App[None]):
             self.notify, "No runner answers here. Trying to make the bench safe without it.", title="ABORT",
             severity="warning", markup=False,
         )  # fmt: skip
-        said = subprocess.run(
-            [sys.executable, "-P", "-m", "labloop", "abort", str(folder), "--by", user()],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        text = (said.stdout + said.stderr).strip() or f"ended with exit code {said.returncode}"
+        code, words = labloop("abort", str(folder), "--by", user())
         self.call_from_thread(
-            self.notify, text, title="ABORT", severity="error" if said.returncode else "information", timeout=30,
-            markup=False,
-        )  # fmt: skip
+            self.notify, words, title="ABORT", severity="error" if code else "information", timeout=30, markup=False
+        )
 
     def disarm(self) -> None:
         """The second ctrl+x came too late, or has done its work."""

@@ -77,10 +77,14 @@ class Course:
 
     def update(self, trials: Iterable[TrialState]) -> None:
         """Add the results among ``trials``, which are in the order of their numbers."""
-        new = [trial for trial in self.objective.measured(trials) if trial.trial not in self.done]
+        changed = list(trials)
+        counted = self.objective.measured(changed)
+        new = [trial for trial in counted if trial.trial not in self.done]
+        gone = self.done.keys() & {trial.trial for trial in changed} - {trial.trial for trial in counted}
         late = bool(new and self.done) and new[0].trial < next(reversed(self.done))
-        if late or self.tastes:  # begin anew, in order: a comparison says something of every trial
-            new = sorted([*self.done.values(), *new], key=lambda trial: trial.trial)
+        if late or gone or self.tastes:  # begin anew, in order: a comparison says something of every trial
+            kept = [trial for number, trial in self.done.items() if number not in gone]
+            new = sorted([*kept, *new], key=lambda trial: trial.trial)
             self.done, self.best, self.leaders = {}, [], []
         for trial in new:
             self.done[trial.trial] = trial

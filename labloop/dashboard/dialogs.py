@@ -122,6 +122,100 @@ class Line(ModalScreen[str | None]):
         self.dismiss(None)
 
 
+class Wish(ModalScreen[tuple[str, str] | None]):
+    """Asks for one line of words, which may be begun, and why; gives both, or None for never mind."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
+
+    def __init__(self, title: str, words: str, begun: str, example: str) -> None:
+        super().__init__(classes="dialog wide")
+        self._title, self._words, self._begun, self._example = title, words, begun, example
+
+    def compose(self) -> ComposeResult:
+        """Title, what it does, the line, the reason."""
+        with Vertical():
+            yield Static(Text(self._title, style="bold"))
+            yield Static(Text(self._words))
+            yield Input(self._begun, placeholder=self._example, id="line", select_on_focus=False)
+            yield Input(placeholder="why? (may be left empty)", id="why")
+            yield Static(Text("enter: on, then send it    esc: leave it", style="dim"))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """From the line to the reason, and then that is it."""
+        line = self.query_one("#line", Input).value.strip()
+        if event.input.id == "line" and line:
+            self.query_one("#why").focus()
+        elif event.input.id == "why" and line:
+            self.dismiss((line, event.value.strip()))
+
+    def action_no(self) -> None:
+        """Never mind."""
+        self.dismiss(None)
+
+
+class Compare(ModalScreen[tuple[str, str, str, str] | None]):
+    """Asks which of two trials is better; gives (trial, over or like, other, why), or None for later.
+
+    Two others than those that are offered may be written.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "later", "Later")]
+
+    def __init__(self, both: Mapping[int, str], worth_it: bool) -> None:
+        super().__init__(classes="dialog wide")
+        self._both, self._worth_it = dict(both), worth_it
+        self._said: tuple[str, str, str] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Both trials, the answers, a line for another pair, the reason."""
+        one, other = self._both
+        with Vertical():
+            yield Static(Text("Which is better?", style="bold"))
+            for number, made in self._both.items():
+                yield Static(Text.assemble((f"trial {number}  ", "bold"), made))
+            if not self._worth_it:
+                yield Static(Text("No answer could change much which of all is best."))
+            yield OptionList(
+                Option(f"trial {one} is better", id=f"{one} over {other}"),
+                Option(f"trial {other} is better", id=f"{other} over {one}"),
+                Option("I cannot tell: they are as good as each other", id=f"{one} like {other}"),
+            )
+            yield Input(placeholder="or two others: 7 over 3, 7 like 3", id="line")
+            yield Input(placeholder="why? (may be left empty)", id="why")
+            yield Static(Text("up/down, enter: answer    tab: two others    esc: later", style="dim"))
+
+    def on_mount(self) -> None:
+        """The reason comes last."""
+        self.query_one("#why").display = False
+        self.query_one(OptionList).focus()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """One of the answers; now the reason."""
+        self._take(str(event.option_id))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Two others, or the reason."""
+        if event.input.id == "line":
+            self._take(event.value)
+        elif self._said is not None:
+            self.dismiss((*self._said, event.value.strip()))
+
+    def _take(self, said: str) -> None:
+        words = said.split()
+        if len(words) != 3 or words[1] not in ("over", "like") or not (words[0] + words[2]).isdecimal():
+            return
+        self._said = words[0], words[1], words[2]
+        for part in (self.query_one(OptionList), self.query_one("#line", Input)):
+            part.disabled = True
+        why = self.query_one("#why", Input)
+        why.display = True
+        why.focus()
+
+    def action_later(self) -> None:
+        """Another time."""
+        self.dismiss(None)
+
+
 class Words(ModalScreen[None]):
     """Shows what was said, as it was said."""
 
@@ -148,7 +242,9 @@ KEYS: Final = (
     ("s", "stop after the current steps (asks first)"),
     ("ctrl+x ctrl+x", "abort: to the safe state now, from anywhere"),
     ("a", "answer what waits for you"),
-    ("y  v", "approve, veto a proposal (asks first)"),
+    ("y  v  e", "approve, veto, edit a proposal (asks first)"),
+    ("t  m", "add a trial of your own; mark a result as wrong"),
+    ("c", "compare two trials (goal: prefer)"),
     ("n  f", "note for the next shift; a stock was refilled"),
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
     ("enter", "the trial's own page; w there: why this point"),
@@ -160,7 +256,7 @@ KEYS: Final = (
 )
 MARKS: Final = (
     "trials  ● measured ▶ running ○ proposed … owed ✗ failed\n"
-    "        - abandoned ? in doubt ★ best\n"
+    "        - abandoned ? in doubt ⊘ marked as wrong ★ best\n"
     "plot    + first design ● model ▬ best so far │ hoped ± 2 sd"
 )
 

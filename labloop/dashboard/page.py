@@ -25,6 +25,19 @@ GO: Final[list[BindingType]] = [
     for key, name, title in SCREENS
 ]
 
+# What a person does with the trial that they look at, wherever they look at it.
+ACT: Final[list[BindingType]] = [
+    Binding(key, f"app.act('{name}')", title, show=False)
+    for key, name, title in (
+        ("y", "approve", "Approve"),
+        ("v", "veto", "Veto"),
+        ("e", "edit", "Edit"),
+        ("t", "add", "Add a trial"),
+        ("m", "wrong", "Mark as wrong"),
+        ("c", "compare", "Compare"),
+    )
+]
+
 
 def names_of_screens() -> str:
     """Return the keys and names in a line."""

@@ -16,7 +16,6 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED
 
 from . import view
-from .acts import ActingScreen
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
 from .dialogs import Help
@@ -26,6 +25,7 @@ from .plot import FRONT_LEGEND, LEGEND, CurvePlot
 from .source import Change, RunSource
 from .table import Row, TrialTable
 from .timeline_page import TimelinePage
+from .trial_acts import TrialActingScreen
 from .trial_page import TrialPage
 from .trials_page import TrialsPage
 from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
@@ -35,7 +35,7 @@ POLL_S: Final = 0.25
 TROUBLE_S: Final = 2.0
 
 
-class RunScreen(ActingScreen):
+class RunScreen(TrialActingScreen):
     """Polls its source and shows it. The one thing that it writes is a request."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -46,6 +46,10 @@ class RunScreen(ActingScreen):
         Binding("a", "answer", "Answer"),
         Binding("y", "approve", "Approve", show=False),
         Binding("v", "veto", "Veto", show=False),
+        Binding("e", "edit", "Edit", show=False),
+        Binding("t", "add", "Add a trial", show=False),
+        Binding("m", "wrong", "Mark as wrong", show=False),
+        Binding("c", "compare", "Compare", show=False),
         Binding("n", "note", "Note", show=False),
         Binding("f", "refill", "Refill", show=False),
         Binding("o", "outcome", "Outcome", show=False),
@@ -180,7 +184,7 @@ class RunScreen(ActingScreen):
         assert spec is not None
         trial = self.source.state.trials[number]
         cells = view.trial_cells(trial, list(spec.outcomes), list(view.units(spec)), number in self._best)
-        return cells, view.TRIAL_MARKS[trial.state][1]
+        return cells, view.mark_of(trial)[1]
 
     def _show_trials(self, spec: CampaignSpec, trials: set[int]) -> None:
         state = self.source.state
@@ -227,6 +231,12 @@ class RunScreen(ActingScreen):
         ]
         return pages[-1].trial if pages else self.query_one(TrialTable).trial
 
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether a person sees this run now, and no question."""
+        above = self.app.screen_stack[self.app.screen_stack.index(self) + 1 :]
+        return all(isinstance(screen, Page) for screen in above)
+
     def action_outcome(self) -> None:
         """Plot another outcome."""
         if self.source.spec is not None and self._loaded:
@@ -249,7 +259,7 @@ class RunScreen(ActingScreen):
     def go(self, name: str) -> None:
         """To another screen of this run, from wherever one stands; a question on top is answered first."""
         above = self.app.screen_stack[self.app.screen_stack.index(self) + 1 :]
-        if any(not isinstance(screen, Page) for screen in above):
+        if not self.is_looked_at:
             return
         for screen in reversed(above):
             screen.dismiss(None)

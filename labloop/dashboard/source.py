@@ -52,6 +52,8 @@ class Sent:
     request: str
     arguments: tuple[str, ...]
     answer: e.RequestAnswered | None = None
+    told: bool = False  # on top of another page
+    by_command: bool = False  # labloop's command line writes it down: no runner reads the inbox
 
 
 class RunSource:
@@ -149,7 +151,8 @@ class RunSource:
                     sent.answer = fact
         if trial is not None:
             change.trials.add(trial)
-        if isinstance(fact, e.Preferred):  # it says something of every trial that was compared
+        if isinstance(fact, e.Preferred | e.ResultWithdrawn | e.ResultRestored):
+            # It says something of every trial that was compared.
             change.trials |= self.state.tastes.settings.keys()
         said = line(record, self.state)
         if said is not None:

@@ -1,8 +1,5 @@
 """One trial's page: wished against achieved, hoped against measured, every attempt of every step."""
 
-import os
-import subprocess
-import sys
 from datetime import tzinfo
 from typing import ClassVar, Final
 
@@ -22,8 +19,9 @@ from labloop.campaign.state import StepState, TrialState
 from labloop.campaign.view import duration_s
 
 from . import view
+from .command import labloop
 from .dialogs import Words
-from .page import Page
+from .page import ACT, Page
 from .plot import RawPlot
 from .source import BLOBS, Change, RunSource
 from .spectrum import raw_of
@@ -40,6 +38,7 @@ class TrialPage(Page):
         Binding("w", "why", "Why"),
         Binding("left", "neighbour(-1)", "Older", priority=True),
         Binding("right", "neighbour(1)", "Newer", priority=True),
+        *ACT,
     ]
 
     def __init__(self, source: RunSource, trial: int, zone: tzinfo | None) -> None:
@@ -97,11 +96,7 @@ class TrialPage(Page):
 
     @work(thread=True, exclusive=True)
     def _ask_why(self, trial: int) -> None:
-        said = subprocess.run(
-            [sys.executable, "-P", "-m", "labloop", "why", str(self._source.folder), str(trial)],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"},
-        )  # fmt: skip
-        words = (said.stdout + said.stderr).strip() or f"ended with exit code {said.returncode}"
+        _, words = labloop("why", str(self._source.folder), str(trial))
         self.app.call_from_thread(self._tell_why, trial, words)
 
     def _tell_why(self, trial: int, words: str) -> None:
@@ -131,12 +126,12 @@ def _title(words: str) -> Text:
 
 
 def _head(widget: Widget, trial: TrialState, zone: tzinfo | None) -> RenderableType:
-    mark, tone = view.TRIAL_MARKS[trial.state]
+    mark, tone, state = view.mark_of(trial)
     took_s = duration_s(trial)
     first = Text.assemble(
         (f"Trial {trial.trial}", "bold"),
         "  ",
-        (f"{mark} {trial.state}", style_of(widget, tone)),
+        (f"{mark} {state}", style_of(widget, tone)),
         f"  {trial.role}, from {trial.source}, sample {text.plain(trial.sample)}",
     )
     second = Text(f"proposed {text.clock(trial.proposed, zone)}  started {text.clock(trial.started, zone)}", "dim")
@@ -151,6 +146,10 @@ def _head(widget: Widget, trial: TrialState, zone: tzinfo | None) -> RenderableT
     for words in (proposal.reason, trial.reason):
         if words:
             lines.append(Text(text.plain(words), style_of(widget, tone) if words == trial.reason else ""))
+    for name, fact in trial.withdrawn.items():
+        what = f"{name}: marked" if name else "marked"
+        why = text.plain(f"{what} as wrong by {fact.by or 'a person'}: {fact.why}")
+        lines.append(Text(why, style_of(widget, "warn")))
     if trial.told_by:
         lines.append(Text(text.plain(f"told by {trial.told_by}"), "dim"))
     return Group(*lines)

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from . import view
-from .page import Page
+from .page import ACT, Page
 from .source import Change, RunSource
 from .table import Row, TrialTable
 from .trial_list import TRIAL, Wanted, arranged, columns
@@ -24,6 +24,7 @@ class TrialsPage(Page):
         Binding("o", "order(1)", "Order"),
         Binding("O", "order(-1)", "Order back", show=False),
         Binding("d", "turn", "Turn"),
+        *ACT,
         Binding("escape", "back", "Back"),
     ]
 
@@ -69,7 +70,7 @@ class TrialsPage(Page):
         assert spec is not None
         trial = self._source.state.trials[number]
         cells = view.trial_cells(trial, list(spec.outcomes), list(view.units(spec)), number in self._best)
-        return cells, view.TRIAL_MARKS[trial.state][1]
+        return cells, view.mark_of(trial)[1]
 
     def _arrange(self) -> None:
         spec, trials = self._source.spec, self._source.state.trials

@@ -303,6 +303,13 @@ def measured(trial: TrialState, outcome: str) -> float | None:
     return value_of(trial.outcomes.get(outcome))
 
 
+def mark_of(trial: TrialState) -> tuple[str, str, str]:
+    """Return the mark of a trial, its tone, and its state in a word; what is marked as wrong says so."""
+    if trial.is_withdrawn:
+        return "⊘", "quiet", "wrong"
+    return (*TRIAL_MARKS[trial.state], trial.state)
+
+
 def trial_columns(outcomes: Sequence[str], parameters: Sequence[str]) -> list[tuple[str, int]]:
     """Return the columns of the trials' table as (heading, width)."""
     columns = [("trial", 6), ("state", 11), ("from", 6)]
@@ -315,12 +322,13 @@ def trial_columns(outcomes: Sequence[str], parameters: Sequence[str]) -> list[tu
 
 def trial_cells(trial: TrialState, outcomes: Sequence[str], parameters: Sequence[str], best: bool) -> list[str]:
     """Return one row of the trials' table, as ``trial_columns`` heads it."""
-    mark, _ = TRIAL_MARKS[trial.state]
+    mark, _, state = mark_of(trial)
     source = trial.source if trial.role == "candidate" else trial.role
-    cells = [f"{trial.trial}{'★' if best else ''}", f"{mark} {trial.state}", source]
+    cells = [f"{trial.trial}{'★' if best else ''}", f"{mark} {state}", source]
     for name in outcomes:
         found = trial.outcomes.get(name)
-        cells.append(text.bound(found) + text.number(found.value) if found else "-")
+        mark = "⊘ " if found and found.flag and not trial.is_withdrawn else ""
+        cells.append(mark + text.bound(found) + text.number(found.value) if found else "-")
     if len(outcomes) == 1:
         cells += [hoped(trial, outcomes[0]), off(trial, outcomes[0])]
     return [text.plain(c) for c in cells + [text.number(trial.settings.get(name)) for name in parameters]]

@@ -1,12 +1,12 @@
 """What becomes of a person's wish: facts to write, what the runner does, and what the person is told."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
+from labloop.campaign.text import named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +41,8 @@ def trial_of(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.
 
 def named_values(written: Sequence[str]) -> dict[str, str]:
     """Read ``name=value`` words; a value may have blanks (``rate=10 uL/min time=20 s``). Raises SpecError."""
-    text = " ".join(written).strip()
     found: dict[str, str] = {}
-    for one in re.split(r"\s+(?=[^\W\d][\w.]*=)", text) if text else []:
+    for one in named(" ".join(written)):
         name, sign, value = one.partition("=")
         if not sign or not value.strip():
             raise SpecError(f"{one!r} is no setting. Write name=value, as in q_agno3=20")

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from labloop.dashboard import DashboardApp
+from labloop.dashboard import DashboardApp, acts, trial_acts
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.runs_screen import RunsScreen
 
@@ -44,6 +44,26 @@ def watch(tmp_path: Path, written) -> Callable[..., DashboardApp]:
         return DashboardApp(folder, read_only, below=tmp_path, now=lambda: now, look=lambda folder: runner, zone=UTC)
 
     return make
+
+
+class Commands(list[tuple[str, ...]]):
+    """What was asked of labloop's command line; ``says``: its exit code and words."""
+
+    says: tuple[int, str] = (0, "")
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """Keep the dashboard from starting processes, and hear what they would have been."""
+    heard = Commands()
+
+    def labloop(*arguments: str) -> tuple[int, str]:
+        heard.append(arguments)
+        return heard.says
+
+    monkeypatch.setattr(acts, "labloop", labloop)
+    monkeypatch.setattr(trial_acts, "labloop", labloop)
+    return heard
 
 
 async def settled(pilot: Pilot) -> None:

@@ -16,6 +16,16 @@ from labloop.journal import Blobs, Journal
 BEGUN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SPEED = 60.0
 PUMPS = ("pump_agno3", "pump_pva", "pump_tsc", "pump_seed", "pump_water")
+BREAD = """\
+labloop: 1
+campaign: bread
+title: Bread that people like
+parameters:
+  sugar: {range: [10, 90], unit: g}
+outcomes:
+  taste: {goal: prefer}
+budget: {trials: 20}
+"""
 PARAMETERS = {
     "q_agno3": (4.53, 42.81),
     "q_pva": (10, 40),
@@ -382,3 +392,26 @@ def facts_of(count: int) -> Iterator[Any]:
         yield e.TrialMeasured(
             trial=trial, outcomes={"spectrum_loss": Reading(value=noise.random())}, t_s=trial * 60.0 + 50
         )
+
+
+def marked(folder: Path) -> Story:
+    """The last of six trials was marked as wrong."""
+    story = Story(folder)
+    story.start()
+    for number in range(1, 7):
+        story.trial(number)
+    story.say(e.ResultWithdrawn(trial=6, by="marie", why="the lamp was off"))
+    return story
+
+
+def tasted(folder: Path) -> Story:
+    """Three breads that people compare."""
+    story = Story(folder, mode="told", campaign=BREAD)
+    story.say(e.RunStarted())
+    for number, sugar in ((1, 20.0), (2, 45.0), (3, 80.0)):
+        story.say(
+            e.ProposalMade(trial=number, sample=f"S{number}", settings={"sugar": sugar}, source="sobol"),
+            e.TrialMeasured(trial=number, outcomes={}, by="marie"),
+        )
+    story.say(e.Preferred(outcome="taste", trial=2, over=1, by="marie"))
+    return story

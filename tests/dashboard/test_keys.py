@@ -147,16 +147,33 @@ def test_read_only_posts_nothing_and_offers_nothing(watch, key):
 
 
 def test_a_answers_an_act_in_doubt(watch):
-    app = watch(journals.halted, "gone")
-    shown = press(app, "a", "down", "enter")
+    app = watch(journals.halted)
+    press(app, "a", "down", "enter")
     assert asked(app) == [("resolve", ["10.pump_seed", "not-done"], "")]
-    assert "sent; no runner lives" in shown
 
 
 def test_a_done_takes_the_amount(watch):
-    app = watch(journals.halted, "gone")
+    app = watch(journals.halted)
     press(app, "a", "enter", *"12.5 uL", "enter")
     assert asked(app) == [("resolve", ["10.pump_seed", "done", "12.5 uL"], "")]
+
+
+def test_where_no_runner_lives_labloop_itself_writes_it_down(watch, commands):
+    commands.says = 0, "resolve: accepted: 10.pump_seed: not-done"
+    app = watch(journals.halted, "gone")
+    shown: list[str] = []
+
+    async def script(pilot):
+        await pilot.press("a", "down", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        shown.append(screen_text(app))
+
+    drive(app, script)
+    assert asked(app) == [], "nobody would read it before the run is resumed"
+    folder = str(app.run_folder)
+    assert commands == [("request", "--by", user(), "--", folder, "resolve", "10.pump_seed", "not-done")]
+    assert "resolve 10.pump_seed not-done: done: 10.pump_seed: not-done" in shown[0]
 
 
 def test_a_escape_leaves_the_question_open(watch):
@@ -217,11 +234,14 @@ def test_f_says_what_a_stock_holds_now(watch):
     assert asked(app) == [("refill", ["pump_water", "50 mL"], "")]
 
 
-@pytest.mark.parametrize("key", ["n", "f", "v"])
-def test_where_people_do_the_work_no_inbox_is_written_to(watch, key):
+@pytest.mark.parametrize(
+    ("keys", "command"), [(("n", *"hello", "enter"), ("note", "hello")), (("f", *"x 1 mL", "enter"), None)]
+)
+def test_where_people_do_the_work_no_inbox_is_written_to(watch, commands, keys, command):
     app = watch(journals.told, "gone")
-    press(app, key, *"x 1 mL", "enter")
+    press(app, *keys)
     assert asked(app) == []
+    assert [one[5:] for one in commands] == ([command] if command else [])
 
 
 def test_q_quits_and_touches_nothing(watch):

@@ -45,8 +45,12 @@ def test_overview(watch, snap_compare, tell, runner, size):
         (journals.running, ["f"]),
         (journals.halted, ["a"]),
         (journals.running, ["right", "right", "right"]),
+        (journals.asking, ["e"]),
+        (journals.marked, ["enter"]),
+        (journals.marked, []),
     ],
-    ids=["trial", "failed-trial", "log", "help", "stop", "veto", "refill", "answer", "more-columns"],
+    ids=["trial", "failed-trial", "log", "help", "stop", "veto", "refill", "answer", "more-columns",
+         "edit", "marked-trial", "marked"],
 )
 def test_other_screens_at_80x24(watch, snap_compare, tell, keys):
     async def before(pilot):

@@ -1,0 +1,141 @@
+"""What a person may do with trials: add one, edit a proposal, mark a result as wrong, say which of two is better."""
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from labloop.campaign import text
+from labloop.campaign.events import Value
+from labloop.campaign.state import FAILED, MEASURED
+from labloop.campaign.view import comparable
+
+from .acts import ActingScreen
+from .command import labloop
+from .dialogs import Compare, Confirm, Wish
+from .source import Sent, user
+
+DIGITS: Final = 6
+
+
+class TrialActingScreen(ActingScreen):
+    """Asks before anything is written; what lies outside the space is refused by whoever writes it, in words."""
+
+    def may(self, action: str) -> bool:
+        """Whether there is a trial now that can be asked for that."""
+        match action:
+            case "edit":
+                return self._editable() is not None
+            case "add":
+                return self.source.spec is not None
+            case "wrong":
+                return self._over() is not None
+            case "compare":
+                spec = self.source.spec
+                prefers = spec is not None and any(one.prefers for one in spec.outcomes.values())
+                return prefers and len(comparable(self.source.state)) > 1
+        return super().may(action)
+
+    def _editable(self) -> int | None:
+        """The proposal that is meant: controls and repeats are not for choosing."""
+        number = self.proposal(approve=False)
+        return number if number is not None and self.source.state.trials[number].role == "candidate" else None
+
+    def _over(self) -> int | None:
+        """The trial in hand, when something came of it that may be wrong."""
+        number = self.trial_in_hand()
+        trial = self.source.state.trials.get(number or 0)
+        return number if trial is not None and trial.state in (MEASURED, FAILED) else None
+
+    def action_edit(self) -> None:
+        """Other settings in the place of a proposal's."""
+        number = self._editable()
+        if number is None:
+            return
+        before = self._pairs(self.source.state.trials[number].settings)
+
+        def done(wish: tuple[str, str] | None) -> None:
+            if wish is None:
+                return
+            line, why = wish
+            changed = [one for one in text.named(line) if one not in text.named(before)]
+            self.send("edit", str(number), *changed, why=why)
+
+        words = "It has not begun. It is dropped, and another with these settings takes its place."
+        self.app.push_screen(Wish(f"Edit trial {number}", words, before, "name=value ..."), done)
+
+    def action_add(self) -> None:
+        """A trial of a person's own, beginning with the settings of the one in hand."""
+        number = self.trial_in_hand()
+        trial = self.source.state.trials.get(number or 0)
+        line = self._pairs(trial.settings) if trial is not None else ""
+
+        def done(wish: tuple[str, str] | None) -> None:
+            if wish is not None:
+                self.send("add", *text.named(wish[0]), why=wish[1])
+
+        words = "Settings inside the space, every parameter one. It runs next, and counts in the budget."
+        self.app.push_screen(Wish("Add a trial", words, line, "name=value ..."), done)
+
+    def _pairs(self, settings: Mapping[str, Value]) -> str:
+        """In declared units, which need not be written: a line of 80 columns holds more of them so."""
+        return text.plain(" ".join(f"{name}={text.number(value, DIGITS)}" for name, value in settings.items()))
+
+    def action_wrong(self) -> None:
+        """Mark what came of a trial as wrong, or take that back."""
+        number = self._over()
+        if number is None:
+            return
+        trial = self.source.state.trials[number]
+        if trial.withdrawn:
+            words = "Model, best and front take it for what it was measured as again."
+            self.app.push_screen(
+                Confirm(f"Is trial {number} right after all?", words, "right"), self.then("right", str(number))
+            )
+            return
+        came = ", ".join(f"{name} {text.reading(one)}" for name, one in trial.outcomes.items()) or trial.reason
+        words = f"{text.plain(came)}. The fact stays; nothing learns from it any more. The budget counts it as before."
+        dialog = Confirm(f"Is what came of trial {number} wrong?", words, "mark as wrong", needs_why=True)
+        self.app.push_screen(dialog, self.then("wrong", str(number)))
+
+    # --- comparing ------------------------------------------------------------------------------------------------
+
+    def action_compare(self) -> None:
+        """Ask labloop which two are worth comparing, then a person which is better."""
+        self.notify("Which two are worth comparing is worked out ...", title="COMPARE", markup=False)
+        self.run_worker(self._ask_which, thread=True, exclusive=True, group="compare")
+
+    def _ask_which(self) -> None:
+        code, words = labloop("compare", str(self.source.folder), "--json")
+        pairs = json.loads(words[: words.rindex("}") + 1])["pairs"] if code == 0 else []
+        if pairs:
+            self.app.call_from_thread(self._compare, pairs[0]["trial"], pairs[0]["other"], pairs[0]["worth_it"])
+        else:
+            self.app.call_from_thread(
+                self.notify, text.plain(words) if code else "That takes two trials that are made.", title="COMPARE",
+                severity="warning", markup=False,
+            )  # fmt: skip
+
+    def _compare(self, trial: int, other: int, worth_it: bool) -> None:
+        if not self.is_looked_at:
+            return  # a person went on meanwhile
+        self.app.clear_notifications()
+        both = {number: self._as_made(number) for number in (trial, other)}
+        self.app.push_screen(Compare(both, worth_it), self._preferred)
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether a person sees this run now, and no question."""
+        raise NotImplementedError
+
+    def _as_made(self, number: int) -> str:
+        trial = self.source.state.trials[number]
+        found = ", ".join(f"{name} {text.reading(one)}" for name, one in trial.measured.items())
+        return text.plain(self.wished(number) + (f"; {found}" if found else ""))
+
+    def _preferred(self, said: tuple[str, str, str, str] | None) -> None:
+        if said is None:
+            return
+        trial, word, other, why = said
+        reason = ["--why", why] if why else []
+        command = ("prefer", *reason, "--by", user(), "--", str(self.source.folder), trial, word, other)
+        self.by_command(Sent("", f"trial {trial} {word} {other}", (), by_command=True), *command)
