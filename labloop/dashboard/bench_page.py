@@ -57,7 +57,7 @@ class BenchPage(Page):
         rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
         stamps = {at for said in source.said.values() for at, _ in said.alarms}
         times = {at: text.clock(at, self._zone) for at in stamps}
-        found = cards(rows, spec, source.lab, source.state, source.said, times)
+        found = cards(rows, spec, source.lab, source.state, source.said, times, source.bench.state)
         if found != self._shown:
             self._shown = found
             shown[0].update(self._grid(found))

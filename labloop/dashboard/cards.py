@@ -6,10 +6,12 @@ from typing import Final
 
 from labloop.campaign import events as e
 from labloop.campaign import text
+from labloop.campaign.bench_state import BenchState
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.limits import Limit
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
+from labloop.campaign.view import trials_allowed
 
 from .view import InstrumentRow
 
@@ -73,13 +75,15 @@ def cards(
     state: CampaignState,
     said: Mapping[str, Said],
     times: Mapping[str, str],
+    bench: BenchState,
 ) -> list[Card]:
     """Return a card for each instrument, then one for the interlocks where there are any.
 
-    ``times``: how the stamp of each alarm is shown.
+    ``times``: how the stamp of each alarm is shown. ``bench``: what its own journal says of stock.
     """
     limits = [*(lab.limits_written if lab else ()), *spec.limits]
-    found = [_card(row, limits, state, said.get(row.name) or nothing_said(), times) for row in rows]
+    stock = {row.name: stock_line(row.name, spec, lab, state, bench) for row in rows}
+    found = [_card(row, limits, state, said.get(row.name) or nothing_said(), times, stock[row.name]) for row in rows]
     locks = {**(lab.interlocks if lab else {}), **spec.interlocks}
     if locks:
         lines = []
@@ -92,12 +96,36 @@ def cards(
     return found
 
 
+def stock_line(
+    name: str, spec: CampaignSpec, lab: LabSpec | None, state: CampaignState, bench: BenchState
+) -> Line | None:  # fmt: skip
+    """Return what is left of a stock and for how many trials; None where nobody keeps count of it."""
+    held = bench.stock.get(name)
+    if held is None:
+        return None
+    full = lab.instruments[name].stock if lab and name in lab.instruments else None
+    of = (
+        f" of {text.quantity(full.value, full.unit, 3)}" if full is not None and float(held.value) <= full.value else ""
+    )
+    words = f"stock {text.quantity(held.value, held.unit, 3)}{of}"
+    lasts, allowed = bench.lasts(name), trials_allowed(spec, state)
+    if lasts is None:
+        return Line(text.plain(words))
+    short = allowed is not None and lasts < allowed - state.measured
+    many = f"{lasts} trial{'' if lasts == 1 else 's'}"
+    more = f"{words}: NONE left for a trial" if lasts == 0 else f"{words}: lasts about {many}"
+    return Line(text.plain(more), "bad" if lasts == 0 else "warn" if short else "")
+
+
 def _card(
-    row: InstrumentRow, limits: Sequence[Limit], state: CampaignState, said: Said, times: Mapping[str, str]
-) -> Card:
+    row: InstrumentRow, limits: Sequence[Limit], state: CampaignState, said: Said, times: Mapping[str, str],
+    stock: Line | None,
+) -> Card:  # fmt: skip
     lines = [Line("  ".join(part for part in (f"{row.mark} {row.state}", row.where) if part), row.tone)]
     if row.doing:
         lines.append(Line(f"  {row.doing}", "quiet"))
+    if stock is not None:
+        lines.append(stock)
     for name, course in said.values.items():
         shown = text.quantity(course[-1], said.units[name], 4)
         lines.append(Line(text.plain(f"{name} {shown}  {sparkline(course, SHOWN)}".rstrip())))

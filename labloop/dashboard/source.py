@@ -18,6 +18,7 @@ from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.campaign.state import CampaignState, StepState
 from labloop.journal import Reader, inbox, presence
 
+from .bench_watch import BenchWatch
 from .cards import Said, hear, nothing_said
 from .words import LogLine, line
 
@@ -76,6 +77,7 @@ class RunSource:
         self.said: dict[str, Said] = {}
         self.lab: LabSpec | None = None
         self.sent: list[Sent] = []
+        self.bench = BenchWatch()
         self._look = look
         self._reader: Reader | None = None
         self._records: Iterator[e.Record] | None = None
@@ -88,6 +90,8 @@ class RunSource:
             self._read(change, helping)
             self.runner = self._look(self.folder)
             self.trouble = ""
+            if not change.more and self.state.opened and self.state.mode != "told":
+                self.bench.poll(self.folder, self.state.mode)
         except LabloopError as error:
             self._in_trouble(str(error))
         except OSError as error:
@@ -95,7 +99,8 @@ class RunSource:
         return change
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Let go of both journals."""
+        self.bench.close()
         self._records = None
         reader, self._reader = self._reader, None
         if reader is not None:

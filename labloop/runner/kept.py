@@ -18,13 +18,13 @@ from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab_text, read_spec, read_spec_text, spec_from_dict
 from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, StoreError
+from labloop.journal.origin import ORIGIN as ORIGIN
+from labloop.journal.origin import lab_folder as lab_folder
 
 from .difference import difference
 
 CAMPAIGN: Final = "campaign.yaml"
 LAB: Final = "lab.yaml"
-ORIGIN: Final = "origin.json"
-LONGEST_ORIGIN: Final = 10_000  # bytes; it holds one path
 
 
 def kept_spec(folder: Path, opened: e.CampaignOpened | None) -> CampaignSpec:
@@ -74,24 +74,6 @@ def kept_text(folder: Path, name: str, sha: str) -> bytes:
         f"{path}: was changed after the run began, and the journal speaks of the old text. "
         f"{_put_back(folder, name, sha)}{shown}"
     )
-
-
-def lab_folder(folder: Path) -> Path:
-    """Where the lab file lay when the run began. Raises SpecError: it is not there, or nobody knows."""
-    path = folder / ORIGIN
-    way_out = f'Write {{"lab_folder": "/where/it/lies/now"}} into {path}; status, trials and watch need none of it'
-    try:
-        with path.open("rb") as file:
-            told = json.loads(file.read(LONGEST_ORIGIN))
-        found = Path(told["lab_folder"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError(f"{path}: does not say where the lab's folder lies ({error}). {way_out}") from error
-    if not found.is_dir():
-        raise SpecError(
-            f"{path}: the lab's folder {found} is not here (was the run begun on another machine?), and a resume needs "
-            f"the drivers in it. {way_out}"
-        )
-    return found
 
 
 def refuse_other_files(folder: Path, opened: e.CampaignOpened, campaign: Path, lab: Path | None) -> None:

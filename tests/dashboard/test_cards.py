@@ -3,11 +3,13 @@
 import pytest
 
 from labloop.campaign import events as e
-from labloop.campaign.spec import lab_from_dict, read_spec
+from labloop.campaign.bench_state import BenchState
+from labloop.campaign.spec import lab_from_dict, read_spec, spec_from_dict
 from labloop.campaign.state import CampaignState
-from labloop.dashboard.cards import LINES, Card, cards, hear, nothing_said, sparkline
+from labloop.dashboard.cards import LINES, Card, Line, cards, hear, nothing_said, sparkline, stock_line
 from labloop.dashboard.source import RunSource
 from labloop.dashboard.view import InstrumentRow
+from labloop.journal import Journal
 
 from . import journals
 
@@ -30,7 +32,7 @@ def cards_of(tmp_path, *facts: e.Fact, said=None) -> dict[str, Card]:
         lab=story.folder / "lab.yaml",
     )
     row = InstrumentRow("hotplate", "▶", "hold", "good", "trial 3", "temperature 40 degC")
-    found = cards([row], spec, lab_from_dict(LAB), state, said or {}, {"t": "08:00:00"})
+    found = cards([row], spec, lab_from_dict(LAB), state, said or {}, {"t": "08:00:00"}, BenchState())
     return {card.title: card for card in found}
 
 
@@ -106,3 +108,73 @@ def test_the_source_hears_values_and_alarms(tmp_path):
     assert source.said["hotplate"].values["temperature"] == [40.2] * 3
     assert [said for _, said in source.said["pump_pva"].alarms] == ["stall"]
     assert [said for _, said in source.said["pump_tsc"].alarms] == ["lost: gone"]
+
+
+# --- stock ------------------------------------------------------------------------------------------------------------
+
+
+def drawn(*facts: e.Fact) -> BenchState:
+    state = BenchState()
+    for seq, fact in enumerate(facts, 1):
+        state.apply(e.Record(seq=seq, at="2026-03-02T08:00:00+00:00", event=fact))
+    return state
+
+
+def draw(act: str, amount: float, unit: str = "uL") -> e.StockDrawn:
+    return e.StockDrawn(name="pump", amount=e.Amount(amount, unit), act=act)
+
+
+FILLED = e.StockSet(name="pump", amount=e.Amount(2.0, "mL"))
+STOCKED = lab_from_dict({"labloop": 1, "instruments": {"pump": {"driver": "drivers.x:X", "stock": "2 mL"}}})
+
+
+def stock(bench: BenchState, trials: int | None = 40) -> Line | None:
+    spec = spec_from_dict(
+        {"parameters": {"x": {"range": [0, 1]}}, "outcomes": {"y": {"goal": "maximize"}},
+         "budget": {"trials": trials}}
+    )  # fmt: skip
+    return stock_line("pump", spec, STOCKED, CampaignState(), bench)
+
+
+def test_what_is_left_of_a_stock_and_for_how_many_trials(tmp_path):
+    assert stock(drawn()) is None
+    assert stock(drawn(FILLED)) == Line("stock 2 mL of 2 mL")
+    acts = [draw("r/1.trial.0.0.1", 100.0), draw("r/1.trial.1.0.1", 0.1, "mL"), draw("r/2.trial.0.0.1", 200.0)]
+    assert stock(drawn(FILLED, *acts)) == Line("stock 1.6 mL of 2 mL: lasts about 8 trials", "warn")
+    assert stock(drawn(FILLED, *acts), trials=8) == Line("stock 1.6 mL of 2 mL: lasts about 8 trials")
+    by_hand = drawn(FILLED, *acts, draw("hand-7", 1000.0), draw("r/setup-1.setup.0.0.1", 450.0))
+    assert stock(by_hand) == Line("stock 0.15 mL of 2 mL: NONE left for a trial", "bad"), "these are no trials"
+    more = e.StockSet(name="pump", amount=e.Amount(5.0, "mL"))
+    assert stock(drawn(FILLED, *acts, more), trials=9) == Line("stock 5 mL: lasts about 25 trials")
+
+
+def test_a_stock_lasts_by_what_the_latest_trials_took():
+    early = [draw(f"r/{n}.trial.0.0.1", 100.0) for n in range(1, 6)]
+    late = [draw(f"r/{n}.trial.0.0.1", 10.0) for n in range(6, 16)]
+    assert drawn(FILLED, *early, *late).lasts("pump") == 140
+
+
+def test_the_bench_beside_a_run_is_followed(tmp_path):
+    story = journals.running(tmp_path / "run")
+    story.close()
+    with Journal.create(story.folder / "bench.db") as bench:
+        bench.append(e.StockSet(name="pump_water", amount=e.Amount(40.0, "mL")))
+        source = RunSource(story.folder, now=story.now, look=lambda folder: "alive")
+        while source.poll().more:
+            pass
+        assert source.bench.state.stock["pump_water"].value == 40.0
+        bench.append(e.StockDrawn(name="pump_water", amount=e.Amount(500.0, "uL"), act="r/1.trial.0.0.1"))
+        source.poll()
+        assert source.bench.state.stock["pump_water"].value == 39.5
+    source.close()
+
+
+def test_a_bench_that_cannot_be_read_is_no_trouble(tmp_path):
+    story = journals.running(tmp_path / "run")
+    story.close()
+    (story.folder / "bench.db").write_bytes(b"no database" * 100)
+    source = RunSource(story.folder, now=story.now, look=lambda folder: "alive")
+    while source.poll().more:
+        pass
+    assert not source.trouble and source.state.trials and not source.bench.state.stock
+    source.close()
