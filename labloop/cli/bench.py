@@ -137,8 +137,8 @@ def ports(
 ) -> None:
     """The serial ports of this machine, as a lab file writes them; with --probe, who is on them.
 
-    An alarm is told once, to whoever asks first, and is evidence of what became of a run that was killed: with --lab,
-    nobody is asked before such a run on that bench was resumed.
+    An alarm is told once, to whoever asks first, and is evidence of what became of a run that was killed: a line that
+    such a run of this user's had is not asked before it was resumed, with --lab no line of that bench (whoever ran it).
     """
     from dataclasses import asdict
 
@@ -165,16 +165,21 @@ def _probe(places: list[str], lab: Path | None, json: bool) -> None:
 
     from labloop.campaign.spec import read_lab
     from labloop.runner.by_hand import taken
-    from labloop.runner.probing import known
+    from labloop.runner.probing import evidence, known, line_of
     from labloop.runner.probing import probe as ask
 
     spec = read_lab(lab) if lab is not None else None
     drivers = known(spec)
     heard = []
-    if spec is None:
-        words.say("Was a run on one of these instruments killed? Then resume it before anybody asks (see --help).")
     with taken(spec, live=True, looks=True) if spec is not None else nullcontext():
+        owed = evidence()
         for place in places:
+            if (run := owed.get(line_of(place))) is not None:
+                words.say(
+                    f"{place}: not asked. The run in {run} was killed on this line, and what is said there first is "
+                    f"its evidence. Say `labloop resume {run}` before"
+                )
+                continue
             for one in ask(place, drivers):
                 words.say(f"{one.address}  {one.driver}  {one.model or 'nobody'}")
                 heard.append(one)

@@ -6,16 +6,20 @@ but nobody can promise what an unknown device makes of it. So it is done when a 
 alarm is told once, to whoever asks first: whoever calls this takes the bench before, where it is known which one it is.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from labloop.bench import BenchError, Port, open_link
+from labloop.bench import BenchError, Port, open_link, parse_address
 from labloop.bench.declared import Declaration, declare
 from labloop.bench.loading import shipped_root
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import LabSpec, read_lab
+
+from . import folder as run_files
+from . import registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,26 @@ def known(lab: LabSpec | None = None) -> list[Known]:
         if port.scheme == "serial":
             found.setdefault(declaration.driver, Known(declaration=declaration, line=port.query))
     return list(found.values())
+
+
+def evidence() -> dict[str, Path]:
+    """{a line of this machine: the killed run whose evidence it is}; nobody else may ask there. Raises StoreError.
+
+    An alarm is told once: what an instrument says first belongs to the run that was killed on it.
+    """
+    found: dict[str, Path] = {}
+    for run in registry.killed():
+        _, _, lab = run_files.read(run)
+        for instrument in lab.instruments.values():
+            if instrument.port is not None:
+                found[line_of(instrument.port)] = run
+    return found
+
+
+def line_of(address: str) -> str:
+    """Which line an address leads to: the device's own path, however it is named; host and port of others."""
+    parsed = parse_address(address)
+    return os.path.realpath(parsed.place) if parsed.scheme == "serial" else parsed.place
 
 
 def probe(place: str, drivers: list[Known]) -> Iterator[Heard]:

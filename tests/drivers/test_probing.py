@@ -1,21 +1,28 @@
 """Who is on a port? Each known driver asks in its own way, and only the right one is answered."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+import pytest
+
+from labloop.bench import BenchError, Driver
 from labloop.runner.probing import known, probe
+from tests.drivers.rigs import Rig
 from tests.drivers.stand import stand_of
 from tests.drivers.test_house_rules import DRIVERS
 
 Serve = Callable[..., Any]
+SERIAL = [driver for driver in DRIVERS if stand_of(driver).port.startswith("serial:")]
+# What is left of a question that was not understood: an error that waits to be asked for, a line without its end.
+LEFT = {"wrong", "errors", "event", "typed"}
 PLATE = "serial:///dev/plate?baud=9600&bytesize=7&parity=E"
 
 
 def test_every_serial_driver_that_is_shipped_is_known_once() -> None:
     names = [one.driver for one in known()]
     assert len(names) == len(set(names)) >= 12
-    serial = [driver for driver in DRIVERS if stand_of(driver).port.startswith("serial:")]
-    assert {f"{driver.__module__}:{driver.__name__}" for driver in serial} == set(names)
+    assert {f"{driver.__module__}:{driver.__name__}" for driver in SERIAL} == set(names)
     assert "drivers.spectrometer:Spectrometer" not in names, "it has no serial port"
 
 
@@ -34,3 +41,22 @@ def test_only_the_right_driver_is_answered(serve_plan: Serve) -> None:
 def test_a_port_that_does_not_open_says_so_for_each() -> None:
     (heard,) = probe("serial:///dev/there-is-no-such-port", known()[:1])
     assert not heard.model and "there-is-no-such-port" in heard.error
+
+
+@pytest.mark.parametrize("there", SERIAL, ids=lambda driver: driver.__name__)
+def test_no_driver_asks_who_is_there_in_words_that_are_an_order_to_another_instrument(there: type[Driver]) -> None:
+    kind = stand_of(there).simulator
+    for driver in SERIAL:
+        stand = stand_of(driver)
+        it, alone = Rig(there), Rig(there)
+        stranger = driver(it.port.exchange("it", stand.port), **stand.options)
+        for _ in range(2):
+            with suppress(BenchError):
+                found = stranger.open()
+                assert stand.simulator == kind, f"{driver.__name__} takes it for {found.model}"
+        for one in (it, alone):
+            one.clock.advance_to(100.0)
+            one.bench.settle(100.0)
+        now, before = it.device.state(), alone.device.state()
+        changed = {key for key in now if now[key] != before[key]} - stand_of(there).hearing - LEFT
+        assert not changed and it.ledger == alone.ledger, (driver.__name__, changed)
