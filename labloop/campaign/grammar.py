@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from .candidates import candidate_rows
+from .described import check_name
 from .errors import SpecError
 from .events import Value
 from .expression import parse_expression
@@ -33,7 +34,7 @@ from .models import (
     located,
 )
 from .outcomes import OutcomeSpec
-from .parameters import Choices, Mixture, Molecules, Parameter, Written, check_name
+from .parameters import Choices, Mixture, Molecules, Parameter, Written
 from .reading import Document, Path_, path_text
 from .rules import Ruled
 from .steps import Stage, moved, read_phase, resolved
@@ -288,6 +289,8 @@ class CampaignSpec(Ruled):
             ]
         elif isinstance(parameter, Molecules):
             written["molecules"] = [{"name": one.name, "smiles": one.smiles} for one in parameter.molecules]
+        elif isinstance(parameter, Mixture):
+            written["mixture"] = [one.written(parameter.descriptors) for one in parameter.components]
         return written
 
     # --- reading --------------------------------------------------------------------------------------------------

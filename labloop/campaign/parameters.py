@@ -5,37 +5,20 @@ are the components' amounts.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
-from pydantic import Discriminator, Tag, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import Discriminator, Tag, ValidationInfo, WithJsonSchema, field_validator
 
+from .described import Columns, check_smiles, descriptors_of, read_described
 from .errors import SpecError
 from .events import Value
-from .models import (
-    KEY,
-    Condition,
-    Model,
-    Positive,
-    Rule,
-    Truth,
-    Unit,
-    did_you_mean,
-    files_of,
-    in_unit,
-    located,
-)
+from .mixture import Mixture
+from .models import KEY, Condition, Model, Rule, Truth, Unit, did_you_mean, files_of, in_unit, located
 from .ranges import Range
-from .tables import Row, read_table
 from .units import number_text, parse_quantity, quote
 
-_QUANTITY = {"type": ["number", "string"]}
-__all__ = [
-    "Choice", "Choices", "Mixture", "Molecule", "Molecules", "Parameter", "Range", "Written", "check_name",
-    "read_choices_table",
-]  # fmt: skip
+__all__ = ["Choice", "Choices", "Mixture", "Molecule", "Molecules", "Parameter", "Range", "Written"]
 
 MOST_CHOICES = 100_000
 TAGS = ("<range>", "<choices>", "<molecules>", "<mixture>")  # kinds of parameters, in a path of pydantic's
@@ -57,7 +40,7 @@ class Choices(Model):
     """One of a list: ``{choices: [DMF, DMSO, NMP]}``; of a CSV file with descriptors; ordered ones have neighbours."""
 
     unit: Unit = ""
-    descriptors: Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})] = ()
+    descriptors: Columns = ()
     choices: Annotated[tuple[Choice, ...], WithJsonSchema({"type": ["array", "string"]})]
     ordered: Truth = False
     active_when: Condition | None = None
@@ -74,13 +57,6 @@ class Choices(Model):
         """Descriptors: one row a choice, columns as ``descriptors`` names them."""
         return tuple(choice.descriptors for choice in self.choices)
 
-    @field_validator("descriptors", mode="plain")
-    @classmethod
-    def _names(cls, raw: Any) -> tuple[str, ...]:
-        if not isinstance(raw, (list, tuple)) or not all(isinstance(name, str) for name in raw):
-            raise Rule("must be a list of column names")
-        return tuple(raw)
-
     @field_validator("likely", mode="plain")
     @classmethod
     def _likely(cls, raw: Any, info: ValidationInfo) -> tuple[float, ...] | None:
@@ -91,7 +67,7 @@ class Choices(Model):
     def _choices(cls, raw: Any, info: ValidationInfo) -> tuple[Choice, ...]:
         names = info.data.get("descriptors", ())
         if isinstance(raw, str):
-            rows: list[Any] = [*read_choices_table(files_of(info).find(raw))]
+            rows: list[Any] = [*read_described(files_of(info).find(raw))]
         elif isinstance(raw, (list, tuple)):
             rows = list(raw)
             if names and not all(isinstance(row, Mapping) for row in rows):
@@ -163,7 +139,7 @@ class Molecules(Model):
     @classmethod
     def _molecules(cls, raw: Any, info: ValidationInfo) -> tuple[Molecule, ...]:
         if isinstance(raw, str):
-            raw = read_choices_table(files_of(info).find(raw))
+            raw = read_described(files_of(info).find(raw))
         if not isinstance(raw, (list, tuple)) or not raw:
             raise Rule("must be a list of SMILES, or a CSV file with the columns name and smiles")
         found: list[Molecule] = []
@@ -175,8 +151,7 @@ class Molecules(Model):
                 one = Molecule(str(one.get("name", one["smiles"])), str(one["smiles"]))
             else:
                 one = Molecule(str(one), str(one))
-            if re.fullmatch(r"[A-Za-z0-9@+\-\[\]()=#$:./\\%*~]{1,2000}", one.smiles) is None:
-                raise located([((at,), "is no SMILES. Write it like CC#N", one.smiles)], "molecules")
+            check_smiles(one.smiles, at)
             if one.name in names:
                 raise located([((at,), "stands twice. Keep it once", one.name)], "molecules")
             names.add(one.name)
@@ -193,57 +168,6 @@ class Molecules(Model):
     def fault(self, value: Value) -> str | None:
         """Say why a value is not allowed, or None."""
         return None if value in self.values else f"{quote(value)} is none of the molecules"
-
-
-class Mixture(Model):
-    """Amounts that sum to a total: ``{mixture: [A, B, C], sum: 1, at_most: 2}``.
-
-    ``at_most``: so many components are above zero; ``at_least``: what a component that is there has at least.
-    """
-
-    unit: Unit = ""
-    mixture: Annotated[tuple[str, ...], WithJsonSchema({"type": "array", "items": {"type": "string"}})]
-    sum: Annotated[float, WithJsonSchema(_QUANTITY)] = 1.0
-    at_most: Positive | None = None
-    at_least: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
-    active_when: ClassVar[None] = None
-    shared: Literal["batch"] | None = None
-
-    @field_validator("mixture", mode="plain")
-    @classmethod
-    def _components(cls, raw: Any) -> tuple[str, ...]:
-        if not isinstance(raw, (list, tuple)) or len(raw) < 2 or not all(isinstance(name, str) for name in raw):
-            raise Rule("must be a list of two or more names, like [A, B, C]")
-        for name in raw:
-            check_name(name)
-        if len(set(raw)) < len(raw):
-            raise Rule("names a component twice. Keep it once")
-        return tuple(raw)
-
-    @field_validator("sum", "at_least", mode="plain")
-    @classmethod
-    def _amount(cls, raw: Any, info: ValidationInfo) -> float | None:
-        if raw is None:
-            return None
-        value = in_unit(raw, info)
-        if value <= 0:
-            raise Rule("must be above 0")
-        return value
-
-    @model_validator(mode="after")
-    def _agree(self) -> "Mixture":
-        most = self.at_most or len(self.mixture)
-        if self.at_least is not None and self.at_least > self.sum:
-            raise located(
-                [(("at_least",), f"is above the sum of {number_text(self.sum)}. Lower it", self.at_least)], "mixture"
-            )
-        if most > len(self.mixture):
-            raise located([(("at_most",), f"there are only {len(self.mixture)} components. Lower it", most)], "mixture")
-        return self
-
-    def component(self) -> Range:
-        """The range that each component has by itself."""
-        return Range.model_validate({"range": [0.0, self.sum], "unit": self.unit, "shared": self.shared})
 
 
 def _weights(raw: Any, values: Sequence[Value]) -> tuple[float, ...] | None:
@@ -289,32 +213,10 @@ Written: TypeAlias = Annotated[
 ]
 
 
-def check_name(name: str) -> str:
-    """Check the name of a parameter or outcome: any printable word. Raises Rule."""
-    if not name or name != name.strip() or len(name) > 80 or not name.isprintable():
-        raise Rule("is no name. Use up to 80 printable characters without blanks at the ends")
-    return name
-
-
-def read_choices_table(path: Path) -> list[Row]:
-    """Read a table of choices: the column ``name`` has the values, else the first. Raises Rule."""
-    try:
-        rows = read_table(path)
-    except SpecError as error:
-        raise Rule(str(error)) from error
-    key = "name" if "name" in rows[0] else next(iter(rows[0]))
-    return [{"name": row[key], **{name: value for name, value in row.items() if name != key}} for row in rows]
-
-
 def _choice(row: Any, names: Iterable[str], at: int, info: ValidationInfo) -> Choice:
-    numbers: list[float] = []
+    numbers: tuple[float, ...] = ()
     if isinstance(row, Mapping):
-        for name in names:
-            number = row.get(name)
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-                what = f"has no column {name}" if name not in row else f"{name} = {quote(number)} is not a number"
-                raise located([((at,), f"{what}. Every descriptor needs a number in every row", dict(row))], "choices")
-            numbers.append(float(number))
+        numbers = descriptors_of(row, names, at)
         if "name" not in row:
             raise located([((at,), "has no name. Write {name: DMF, ...}", dict(row))], "choices")
         row = row["name"]
@@ -324,7 +226,7 @@ def _choice(row: Any, names: Iterable[str], at: int, info: ValidationInfo) -> Ch
         raise located([((at,), "must be a word or a number", row)], "choices")
     if isinstance(row, str) and info.data.get("unit"):
         row = in_unit(row, info)
-    return Choice(row, tuple(numbers))
+    return Choice(row, numbers)
 
 
 def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:

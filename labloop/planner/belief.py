@@ -107,7 +107,7 @@ def sparsely(observations: Observations, kernel: Separable, names: Sequence[str]
         words = f"{kernel.words}, tau {tau}"
         members.append(_fitted(tight, observations, data, memory, words, members[-1].parameters))
     count = len(sparse.TAUS)
-    matter = ", ".join(names[column] for column in sparse.mattering(members[-1]))
+    matter = ", ".join(sparse.mattering(members[-1], names))
     words = f"by {matter or 'none'} of {len(names)}"
     return Belief(tuple(members[1:]), np.full(count, 1.0 / count), shift, scale, words=words)
 

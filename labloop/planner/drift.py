@@ -36,7 +36,8 @@ def over_time(kernel: Separable) -> Separable:
     prior = kernel.number_prior
     assert isinstance(prior, LogNormal)
     column = 1 + max((*kernel.numbers, *kernel.labels), default=-1)
-    more = LogNormal(np.append(prior.loc, TIME_LOC), np.append(prior.scale, TIME_SCALE))
+    at = len(kernel.numbers)  # before those of blends
+    more = LogNormal(np.insert(prior.loc, at, TIME_LOC), np.insert(prior.scale, at, TIME_SCALE))
     return replace(kernel, numbers=(*kernel.numbers, column), number_prior=more)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from labloop.campaign.events import Value
 
+from .blends import Blended
 from .column import RESOLUTION, Column
 from .presence import Mask, Presence
 
@@ -39,13 +40,17 @@ class Linear:
 
 @dataclass(slots=True)
 class Encoding:
-    """A space as arrays. ``rows``: the candidates, N x d, or None. ``allowed``: what no linear form can say."""
+    """A space as arrays. ``rows``: the candidates, N x d, or None. ``allowed``: what no linear form can say.
+
+    blended: the mixtures whose components are described.
+    """
 
     columns: tuple[Column, ...]
     constraints: tuple[Linear, ...] = ()
     table: Sequence[Mapping[str, Value]] | None = None
     allowed: Callable[[Settings], bool] | None = None
     presence: Presence = field(default_factory=Presence)
+    blended: tuple[Blended, ...] = ()
     rows: Array | None = None
     _weights: Array = field(init=False)
     _order: NDArray[np.intp] | None = field(init=False, default=None)

@@ -39,9 +39,9 @@ def pass_over(
     def put(array: Any) -> Any:
         return torch.as_tensor(np.ascontiguousarray(array, dtype=np.float32), device=where)
 
-    p = len(kernel.numbers)
-    scale = put(np.exp(-theta[:p]))
-    seen = put(x[:, kernel.numbers]) * scale
+    p = kernel.smooth
+    scale = put(kernel.rates(theta))
+    seen = put(kernel.features(x)) * scale
     middle = seen.mean(0)
     seen = seen - middle
     seen_squares = (seen * seen).sum(1)
@@ -50,7 +50,7 @@ def pass_over(
     weights_there, rates_there = put(weights), put(rates)
 
     def cross(rows: Array) -> Any:
-        here = put(rows[:, kernel.numbers]) * scale - middle
+        here = put(kernel.features(rows)) * scale - middle
         squares = (here * here).sum(1)[:, None] + seen_squares - 2.0 * here @ seen.T
         squares.clamp_min_(0.0)
         if kernel.shape == "rbf":

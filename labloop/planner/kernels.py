@@ -1,9 +1,11 @@
 """How alike two points are: kernels with analytic gradients.
 
-    separable   k(x, x') = f(r) prod_c exp(-D_c[x_c, x'_c] / l_c),   r^2 = sum_j (x_j - x'_j)^2 / l_j^2
+    separable   k(x, x') = f(r) prod_c exp(-D_c[x_c, x'_c] / l_c),
+                r^2 = sum_j (x_j - x'_j)^2 / l_j^2 + sum_b |z_b(x) - z_b(x')|^2 / l_b^2
                 f: Matern 5/2, (1 + s + s^2/3) exp(-s) with s = sqrt(5) r, or RBF, exp(-r^2/2)
                 D_c: how unlike the levels of an unordered choice are. All alike but itself (Hamming) unless levels are
                 described
+                z_b: what a mixture of described components is like in one respect (blends.py)
 
 A kernel's parameters are all logs. ``matrix`` gives K of the points with themselves and a function that takes dL/dK
 (any matrix) to dL/dparameters; ``cross`` gives K between two sets of points; ``watched`` gives it with a function
@@ -17,6 +19,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .blends import Blend
 
 Array = NDArray[np.float64]
 Back = Callable[[Array], Array]
@@ -103,7 +107,10 @@ MOST_LENGTH = 1e4
 
 @dataclass(frozen=True)
 class Separable:
-    """The product kernel. numbers, labels: columns of the points; unlike: D_c of each label column, levels x levels."""
+    """The product kernel. numbers, labels: columns of the points; unlike: D_c of each label column, levels x levels.
+
+    number_prior: of the lengthscales of numbers, and then of blends.
+    """
 
     shape: str
     numbers: tuple[int, ...]
@@ -111,6 +118,12 @@ class Separable:
     unlike: tuple[Array, ...] = ()
     number_prior: Prior = field(default_factory=lambda: dimension_scaled(1, 0))
     label_prior: LogNormal = field(default_factory=lambda: dimension_scaled(1, 0))
+    blends: tuple[Blend, ...] = ()
+
+    @property
+    def smooth(self) -> int:
+        """How many lengthscales there are of what is compared by distance: numbers, and then blends."""
+        return len(self.numbers) + len(self.blends)
 
     @property
     def words(self) -> str:
@@ -126,24 +139,24 @@ class Separable:
     @property
     def low(self) -> Array:
         """Least log lengthscales."""
-        return np.full(len(self.numbers) + len(self.labels), log(LEAST_LENGTH))
+        return np.full(self.smooth + len(self.labels), log(LEAST_LENGTH))
 
     @property
     def high(self) -> Array:
         """Largest log lengthscales."""
-        return np.full(len(self.numbers) + len(self.labels), log(MOST_LENGTH))
+        return np.full(self.smooth + len(self.labels), log(MOST_LENGTH))
 
     def log_prior(self, theta: Array) -> tuple[float, Array]:
         """Log density of the lengthscales' priors and its gradient."""
-        p = len(self.numbers)
+        p = self.smooth
         a, da = self.number_prior.log_density(theta[:p])
         b, db = self.label_prior.log_density(theta[p:])
         return a + b, np.concatenate([da, db])
 
     def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
         """K, n x n, and dL/dK -> dL/dtheta."""
-        p = len(self.numbers)
-        scaled = x[:, self.numbers] * np.exp(-theta[:p])
+        p = self.smooth
+        scaled = self.features(x) * self.rates(theta)
         squares = _squares(scaled, scaled)
         squares.flat[:: len(x) + 1] = 0.0
         k, slope = _smooth(self.shape, squares)
@@ -159,7 +172,7 @@ class Separable:
                 # sum_ab G_ab (s_a - s_b)^2 = s^2' (G 1 + G' 1) - 2 s' G s, column by column: no n x n x d array.
                 gs = g * slope
                 both = (scaled**2).T @ (gs.sum(0) + gs.sum(1)) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
-                out[:p] = -2.0 * both
+                out[:p] = -2.0 * (np.bincount(self.lengths, both, p) if self.blends else both)
             gk = g * k
             for c, d in enumerate(unlike):
                 out[p + c] = rates[c] * float(np.vdot(gk, d))
@@ -169,9 +182,8 @@ class Separable:
 
     def cross(self, theta: Array, a: Array, b: Array) -> Array:
         """K between a (N x d) and b (n x d): N x n, in the precision of a."""
-        p = len(self.numbers)
-        scale = np.exp(-theta[:p]).astype(a.dtype)
-        k = _shape(self.shape, _squares(a[:, self.numbers] * scale, b[:, self.numbers] * scale))
+        scale = self.rates(theta).astype(a.dtype)
+        k = _shape(self.shape, _squares(self.features(a) * scale, self.features(b) * scale))
         return k * self._damp(theta, a, b) if self.labels else k
 
     def variance(self, theta: Array) -> float:
@@ -181,13 +193,15 @@ class Separable:
     def roughness(self, theta: Array) -> float:
         """How much cross changes at most for each unit of error in a and b, relative to their size (unit cube)."""
         # |a|^2 + |b|^2, f' <= 5/6, and the exponential over choices changes by no more than its own rounding.
-        return 1.0 + 5.0 / 3.0 * float(np.sum(np.exp(-2.0 * theta[: len(self.numbers)])))
+        squares = np.exp(-2.0 * theta[: self.smooth])
+        count = len(self.numbers)
+        blended = [square * one.rough for square, one in zip(squares[count:], self.blends, strict=True)]
+        return 1.0 + 5.0 / 3.0 * float(np.sum(squares[:count]) + sum(blended))
 
     def watched(self, theta: Array, a: Array, b: Array) -> tuple[Array, Back]:
         """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
-        p = len(self.numbers)
-        scale = np.exp(-theta[:p])
-        sa, sb = a[:, self.numbers] * scale, b[:, self.numbers] * scale
+        scale = self.rates(theta)
+        sa, sb = self.features(a) * scale, self.features(b) * scale
         k, slope = _smooth(self.shape, _squares(sa, sb))
         if self.labels:
             damp = self._damp(theta, a, b)
@@ -196,14 +210,34 @@ class Separable:
         def back(weights: Array) -> Array:
             out = np.zeros(a.shape)
             w = weights * slope
-            out[:, self.numbers] = 2.0 * (sa * w.sum(1)[:, None] - w @ sb) * scale
+            slopes = 2.0 * (sa * w.sum(1)[:, None] - w @ sb) * scale
+            at = len(self.numbers)
+            out[:, self.numbers] = slopes[:, :at]
+            for one in self.blends:
+                out[:, one.columns] += slopes[:, at : at + one.width] @ one.weights.T
+                at += one.width
             return out
 
         return k, back
 
+    def features(self, x: Array) -> Array:
+        """What is compared by distance: the numbers, then what each blend is like; n x F."""
+        own = x[:, self.numbers]
+        return np.hstack([own, *(one.of(x) for one in self.blends)]) if self.blends else own
+
+    def rates(self, theta: Array) -> Array:
+        """1/l of each feature, F."""
+        rates = np.exp(-theta[: self.smooth])
+        return rates[self.lengths] if self.blends else rates
+
+    @property
+    def lengths(self) -> NDArray[np.intp]:
+        """Which lengthscale each feature has."""
+        return np.repeat(np.arange(self.smooth), [1] * len(self.numbers) + [one.width for one in self.blends])
+
     def _damp(self, theta: Array, a: Array, b: Array) -> Array:
         total = np.zeros((len(a), len(b)), dtype=a.dtype)
-        rates = np.exp(-theta[len(self.numbers) :])
+        rates = np.exp(-theta[self.smooth :])
         for rate, d, i, j in zip(rates, self.unlike, self._indices(a), self._indices(b), strict=True):
             total -= (rate * d).astype(a.dtype)[np.ix_(i, j)]
         return np.asarray(np.exp(total))

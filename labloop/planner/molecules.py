@@ -38,7 +38,7 @@ def unlike(smiles: tuple[str, ...]) -> tuple[Array, ...]:
         found = [chem.MolFromSmiles(one) for one in smiles]
     for text, molecule in zip(smiles, found, strict=True):
         if molecule is None:
-            raise SpecError(f"{text}: RDKit cannot read this SMILES. Correct it, or write the names as choices")
+            raise SpecError(f"{text}: RDKit cannot read this SMILES. Correct it, or give the names alone")
     generator = generators.GetMorganGenerator(radius=2, fpSize=2048)
     prints = [generator.GetCountFingerprint(molecule) for molecule in found]
     groups = 1.0 - np.array([lists.BulkTanimotoSimilarity(one, prints) for one in prints])

@@ -17,6 +17,7 @@ from labloop.campaign.state import CampaignState
 from labloop.campaign.stopping import Stopping
 
 from . import molecules
+from .blends import Blended, by_distances, by_numbers
 from .column import Column
 from .encoding import Array, Encoding, Linear, Settings
 from .goals import Goal
@@ -62,6 +63,7 @@ def read_problem(spec: CampaignSpec) -> Problem:
         table=space.candidates,
         allowed=_allowed(space) if space.nonlinear else None,
         presence=Presence(tuple(_sparse(space)), _conditions(space, columns)),
+        blended=tuple(_blended(space)),
     )
     objective = Objective(spec)
     return Problem(
@@ -82,6 +84,22 @@ def _sparse(space: Space) -> Iterator[Sparse]:
         most = min(mixture.at_most or len(mixture.mixture), floor(1.0 / least + 1e-9) if least else MANY)
         if most < len(mixture.mixture) or least:
             yield Sparse(tuple(map(space.names.index, mixture.mixture)), min(most, len(mixture.mixture)), least)
+
+
+def _blended(space: Space) -> Iterator[Blended]:
+    """The mixtures whose components are described, and by what."""
+    for name, mixture in space.mixtures.items():
+        columns = tuple(map(space.names.index, mixture.mixture))
+        table = np.array(mixture.table, dtype=float)
+        blends, words = by_numbers(columns, mixture.descriptors, table), list(mixture.descriptors)
+        if mixture.smiles and molecules.is_known():
+            named = zip(molecules.unlike(mixture.smiles), ("groups", "properties"), strict=False)
+            blends += tuple(by_distances(columns, f"{name}'s {word}", one) for one, word in named)
+            words.append("structure")
+        elif mixture.smiles:
+            words.append("name alone (RDKit is not installed: pip install labloop[chem])")
+        if words:
+            yield Blended(name, ", ".join(words), blends)
 
 
 def _conditions(space: Space, columns: tuple[Column, ...]) -> Conditions | None:

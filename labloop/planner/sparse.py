@@ -9,6 +9,7 @@ before and the first from the plain model's: climbed to from afar, a tight one s
 alike: leave-one-out evidence favours the loosest, the one that errs most (docs/benchmarks.md).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log, pi
 
@@ -42,11 +43,12 @@ class HalfCauchy:
 
 def tightened(kernel: Separable) -> list[Separable]:
     """The kernel with each tau, loosest first."""
-    return [replace(kernel, number_prior=HalfCauchy(tau, len(kernel.numbers))) for tau in TAUS]
+    return [replace(kernel, number_prior=HalfCauchy(tau, kernel.smooth)) for tau in TAUS]
 
 
-def mattering(gp: GP) -> list[int]:
-    """The columns of numbers that matter, most first."""
+def mattering(gp: GP, names: Sequence[str]) -> list[str]:
+    """What matters of the columns that are numbers, and of what mixtures are like; most first. names: of columns."""
     assert isinstance(gp.kernel, Separable)
-    lengths = np.exp(gp.theta[: len(gp.kernel.numbers)])
-    return [gp.kernel.numbers[at] for at in np.argsort(lengths, kind="stable") if lengths[at] < MATTERS]
+    lengths = np.exp(gp.theta[: gp.kernel.smooth])
+    told = [*(names[column] for column in gp.kernel.numbers), *(one.words for one in gp.kernel.blends)]
+    return [told[at] for at in np.argsort(lengths, kind="stable") if lengths[at] < MATTERS]

@@ -20,6 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from .belief import Belief, Memory, at_present, by_comparing, plainly, robustly, sparsely, through_transform, warped
+from .blends import Blend
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .kernels import LogNormal, Separable, dimension_scaled, hamming
@@ -32,6 +33,9 @@ LENGTH_LOC, LENGTH_SCALE = 0.7, 1.0
 # Prior of the Hamming lengthscales. Its mode lets two choices share a quarter of what is known of one of them; on two
 # tables of chemistry and a synthetic reaction narrower and wider priors were better on one and worse on another.
 HAMMING_LOC, HAMMING_SCALE = 1.4142, 1.3
+# How much longer (log) the lengthscales of shares are where their components are described: what is like is then taken
+# for alike until the data say otherwise. docs/benchmarks.md has the tries.
+BESIDE = 1.4
 
 
 class Model(Protocol):
@@ -133,26 +137,44 @@ def fit_all(
         beliefs.append(belief)
     noise = ", ".join(f"{name}: {belief.noise_sd:.3g}" for name, belief in zip(data, beliefs, strict=True))
     kernel = " and ".join(dict.fromkeys(member.kernel.words for member in beliefs[0].members))
-    told = "".join(f"; {column.name} by {column.described}" for column in encoding.columns if column.described)
+    told = described(encoding)
     told += "".join(f"; {name} {belief.words}" for name, belief in zip(data, beliefs, strict=True) if belief.words)
     return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}{told}; learnt noise sd {noise}")
+
+
+def described(encoding: Encoding) -> str:
+    """By what choices and components are described, in words that follow the kernel's."""
+    named = [(column.name, column.described) for column in encoding.columns if column.described]
+    named += [(one.mixture, one.described) for one in encoding.blended]
+    return "".join(f"; {name} by {what}" for name, what in named)
 
 
 def kernels(encoding: Encoding, shapes: Sequence[str]) -> list[Separable]:
     """One kernel a shape (matern, rbf) over the encoding's columns."""
     numbers = tuple(index for index in range(encoding.dimension) if index not in encoding.labels)
     labels, matrices, prior = unlike(encoding)
+    blends, lengths = blended(encoding, numbers)
     return [
         Separable(
             shape,
             numbers,
             labels,
             matrices,
-            dimension_scaled(len(numbers), len(numbers), LENGTH_LOC, LENGTH_SCALE),
+            lengths,
             prior,
+            blends,
         )
         for shape in shapes
     ]
+
+
+def blended(encoding: Encoding, numbers: tuple[int, ...]) -> tuple[tuple[Blend, ...], LogNormal]:
+    """What mixtures are like in each respect, and the prior of the lengthscales of numbers and of these."""
+    blends = tuple(one for mixture in encoding.blended for one in mixture.blends)
+    lengths = dimension_scaled(len(numbers), len(numbers) + len(blends), LENGTH_LOC, LENGTH_SCALE)
+    for column in {column for one in blends for column in one.columns}:
+        lengths.loc[numbers.index(column)] += BESIDE
+    return blends, lengths
 
 
 def unlike(encoding: Encoding) -> tuple[tuple[int, ...], tuple[Array, ...], LogNormal]:

@@ -34,9 +34,9 @@ from torch import Tensor
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .gp import LEAST_NOISE
-from .kernels import LEAST_LENGTH
+from .kernels import LEAST_LENGTH, LogNormal, Separable
 from .known import Observations
-from .surrogate import LENGTH_LOC, LENGTH_SCALE, unlike
+from .surrogate import described, kernels
 
 
 class UnlikeKernel(Kernel):  # type: ignore[misc]
@@ -53,6 +53,30 @@ class UnlikeKernel(Kernel):  # type: ignore[misc]
         a, b = (x1.long(), x2.long()) if diag else (x1.long().unsqueeze(-2), x2.long().unsqueeze(-3))
         each = [one[a[..., c], b[..., c]] / self.lengthscale[..., c] for c, one in enumerate(self._unlike)]
         return torch.exp(-torch.stack(each).sum(0))
+
+
+class BlendedKernel(Kernel):  # type: ignore[misc]
+    """Another kernel over numbers and what mixtures are like (kernels.py): each with a lengthscale of its own."""
+
+    has_lengthscale = True
+
+    def __init__(self, base: Kernel, features: Separable, **settings: Any) -> None:
+        super().__init__(ard_num_dims=features.smooth, **settings)
+        self.ard_num_dims = None  # points have fewer columns than there are lengthscales
+        base.lengthscale = 1.0
+        base.requires_grad_(False)
+        self._base, self._numbers, self._blends = base, list(features.numbers), features.blends
+        self._lengths = torch.as_tensor(features.lengths)
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: object) -> Tensor:
+        """Kernel matrix ... x n1 x n2 of points ... x n x d (its diagonal where ``diag``)."""
+        rates = 1.0 / self.lengthscale[..., self._lengths]
+        k: Tensor = self._base.forward(self._features(x1) * rates, self._features(x2) * rates, diag=diag, **params)
+        return k
+
+    def _features(self, x: Tensor) -> Tensor:
+        like = [x[..., list(one.columns)] @ torch.as_tensor(one.weights, dtype=x.dtype) for one in self._blends]
+        return torch.cat([x[..., self._numbers], *like], dim=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +108,7 @@ def fit(data: Mapping[str, Observations], encoding: Encoding, kernel: str = "mat
     scales = tuple(float(model.outcome_transform.stdvs.mean()) for model in models)
     noises = tuple(_noise_sd(model) * scale for model, scale in zip(models, scales, strict=True))
     noise = ", ".join(f"{outcome}: {one:.3g}" for outcome, one in zip(data, noises, strict=True))
-    words = f"GP {kernel}{' x hamming' if encoding.labels else ''}; learnt noise sd {noise}"
+    words = f"GP {kernel}{' x hamming' if encoding.labels else ''}{described(encoding)}; learnt noise sd {noise}"
     return Surrogate(tuple(data), models[0] if len(models) == 1 else ModelListGP(*models), scales, noises, words)
 
 
@@ -110,30 +134,31 @@ def _fit_one(observations: Observations, encoding: Encoding, kernel: str) -> Sin
 
 def _kernel(encoding: Encoding, kernel: str) -> Kernel:
     labels = encoding.labels
-    numbers = [index for index in range(encoding.dimension) if index not in labels]
-    smooth = _smooth(kernel, numbers) if numbers else None
+    seen = kernels(encoding, [kernel])[0]
+    smooth = _smooth(seen) if seen.smooth else None
     if not labels:
         return smooth
-    columns, matrices, seen = unlike(encoding)
-    prior = LogNormalPrior(loc=torch.as_tensor(seen.loc), scale=torch.as_tensor(seen.scale))
+    prior = LogNormalPrior(loc=torch.as_tensor(seen.label_prior.loc), scale=torch.as_tensor(seen.label_prior.scale))
     choices = UnlikeKernel(
-        matrices,
-        active_dims=columns,
+        seen.unlike,
+        active_dims=seen.labels,
         lengthscale_prior=prior,
         lengthscale_constraint=GreaterThan(LEAST_LENGTH, transform=None, initial_value=prior.mode),
     )
     return choices if smooth is None else smooth * choices
 
 
-def _smooth(kernel: str, numbers: list[int]) -> Kernel:
-    prior = LogNormalPrior(loc=LENGTH_LOC + 0.5 * float(np.log(len(numbers))), scale=LENGTH_SCALE)
+def _smooth(seen: Separable) -> Kernel:
+    assert isinstance(seen.number_prior, LogNormal)
+    prior = LogNormalPrior(loc=torch.as_tensor(seen.number_prior.loc), scale=torch.as_tensor(seen.number_prior.scale))
     settings = {
-        "ard_num_dims": len(numbers),
-        "active_dims": tuple(numbers),
         "lengthscale_prior": prior,
         "lengthscale_constraint": GreaterThan(LEAST_LENGTH, transform=None, initial_value=prior.mode),
     }
-    return RBFKernel(**settings) if kernel == "rbf" else MaternKernel(nu=2.5, **settings)
+    if seen.blends:
+        return BlendedKernel(RBFKernel() if seen.shape == "rbf" else MaternKernel(nu=2.5), seen, **settings)
+    settings |= {"ard_num_dims": len(seen.numbers), "active_dims": seen.numbers}
+    return RBFKernel(**settings) if seen.shape == "rbf" else MaternKernel(nu=2.5, **settings)
 
 
 def _known_noise(variances: Array) -> FixedNoiseGaussianLikelihood:

@@ -174,6 +174,33 @@ def test_a_dict_with_files_is_read_again_from_its_copies(tmp_path: Path, monkeyp
     assert see(tmp_path / "r").spec.parameters["flour"].values == ("wheat", "rye")
 
 
+def test_a_mixture_of_components_in_a_table_is_asked_told_and_taken_up_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fats.csv").write_text("fat,melts,price\nbutter,32,9\nlard,45,3\noil,-6,2\nghee,33,12\n")
+    fat = {"mixture": "fats.csv", "descriptors": ["melts"], "sum": "100 g", "unit": "g", "at_most": 2, "at_least": 10}
+    more = {"parameters": {"fat": fat}, "design": {"initial": {"trials": 4}, "seed": 2}}
+
+    def soft(settings: dict) -> float:
+        melts = {"butter": 32, "lard": 45, "oil": -6, "ghee": 33}
+        return -abs(sum(amount * melts[name] for name, amount in settings.items()) - 2000)
+
+    with cake(tmp_path / "r", **more) as campaign:
+        for _ in range(6):
+            (asked,) = campaign.ask()
+            campaign.tell(asked.trial, {"yield": soft(asked.settings)})
+    with cake(tmp_path / "r", **more) as campaign:
+        (asked,) = campaign.ask()
+        there = [amount for amount in asked.settings.values() if amount > 0]
+        assert set(asked.settings) == {"butter", "lard", "oil", "ghee"} and sum(there) == pytest.approx(100)
+        assert len(there) <= 2 and min(there) >= 10 - 1e-6
+    (tmp_path / "fats.csv").unlink()
+    from labloop.runner.look import see
+
+    seen = see(tmp_path / "r")
+    assert seen.spec.parameters["fat"].table == ((32.0,), (45.0,), (-6.0,), (33.0,))
+    assert "; fat by melts; learnt noise sd" in seen.state.trials[asked.trial].proposal.model
+
+
 def test_a_large_table_of_candidates(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     rows = pandas.DataFrame({"sugar": np.linspace(10, 90, 9000), "N": 3, "flour": "rye"})
