@@ -48,9 +48,11 @@ _BAD = 1e25
 
 
 def shorter(kernel: Separable) -> Separable:
-    """The kernel with the lengthscales that are expected of a taste."""
-    count = len(kernel.numbers)
-    return replace(kernel, number_prior=dimension_scaled(count, count, LENGTH_LOC, LENGTH_SCALE))
+    """The kernel with the lengthscales that are expected of a taste; which of them are longer than others stays."""
+    assert isinstance(kernel.number_prior, LogNormal)
+    longer = kernel.number_prior.loc - kernel.number_prior.loc.min(initial=np.inf)
+    prior = dimension_scaled(len(kernel.numbers), kernel.smooth, LENGTH_LOC, LENGTH_SCALE)
+    return replace(kernel, number_prior=LogNormal(prior.loc + longer, prior.scale))
 
 
 def fit(kernel: Kernel, x: Array, duels: Duels, iterations: int = 60) -> GP:

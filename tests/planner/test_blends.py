@@ -1,6 +1,8 @@
 """Mixtures of described components: like components tell of each other, in shares, by numbers and by structure."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -115,6 +117,16 @@ def test_other_models_are_of_blends_too(asked: dict[str, bool]) -> None:
         assert slope[column] == pytest.approx(change[0], abs=1e-4)
     if "few" in asked:
         assert belief.words.startswith("by polarity of ")
+
+
+def test_a_taste_is_of_blends_too() -> None:
+    encoding = space(DESCRIBED)
+    seen = told(encoding)["y"]
+    order = np.argsort(-seen.values)
+    compared = tuple((int(better), int(worse), False) for better, worse in pairwise(order))
+    surrogate = fit_all({"y": replace(seen, compared=compared)}, encoding, ["matern"])
+    swapped, same = surrogate.predict(SWAPPED)[0], surrogate.predict(SAME)[0]
+    assert np.abs(swapped - same).max() < 0.25 * np.ptp(surrogate.predict(seen.points)[0])
 
 
 @pytest.mark.parametrize("kernel", ["matern", "rbf"])
