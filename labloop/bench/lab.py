@@ -137,6 +137,11 @@ class Lab:
     ports: dict[str, Port] = field(default_factory=dict)
     safe_state: tuple[Permit, ...] = ()
 
+    @property
+    def declared(self) -> dict[str, Declaration]:
+        """What is known of each instrument without asking it."""
+        return {name: station.declaration for name, station in self.instruments.items()}
+
     def open(self) -> dict[str, Identity]:
         """Identify every instrument, setting nothing; every port at once. Raises the first complaint."""
         for name, identity in self._everywhere(self.instruments, Station.identify).items():

@@ -11,6 +11,7 @@ from .options import By, Json, LabFile, Live, Why, person
 
 if TYPE_CHECKING:
     from labloop.campaign.events import Amount
+    from labloop.campaign.lab_spec import LabSpec
     from labloop.runner.by_hand import HandBench
 
 
@@ -31,6 +32,8 @@ def instruments(
     """Open, identify and read every instrument, or do one action by hand.
 
     With --live, nothing is asked or done while a run has the bench, or before one that was killed there is resumed.
+    LAB resolve NAME done [AMOUNT]|not-done --why TEXT: what became of an act by hand that was left alone, where NAME
+    never answers again.
     """
     from labloop.bench import BenchError
     from labloop.bench.settings import suggest
@@ -39,6 +42,9 @@ def instruments(
     from labloop.runner import by_hand
 
     spec = read_lab(lab)
+    if name == "resolve" and name not in spec.instruments:
+        _resolve(spec, action, settings or [], json, person(by), why)
+        return
     if name is not None and name not in spec.instruments:
         raise SpecError(f"{lab}: there is no instrument {name!r}; {suggest(name, spec.instruments)}")
     wished = by_hand.read_settings(settings or [])
@@ -81,6 +87,27 @@ def instruments(
     lost = [one for one in answers if one.error]
     if lost:
         raise BenchError("\n".join(f"{one.instrument}: {one.error}" for one in lost))
+
+
+def _resolve(spec: "LabSpec", name: str | None, said: list[str], json: bool, by: str, why: str) -> None:
+    """A person's word on what an instrument will not tell any more; on real benches alone anything is left to tell."""
+    from labloop.bench.declared import declare
+    from labloop.campaign.errors import SpecError
+    from labloop.runner import by_hand, left_by_hand
+
+    if name is None:
+        raise SpecError(f"which instrument? {left_by_hand.ANSWERS.format('NAME')}")
+    with by_hand.taken(spec, live=True, looks=True) as book:
+        ended = left_by_hand.resolve(declare(spec), book, name, said, by, why)
+    achieved = {key: {"value": one.value, "unit": one.unit} for key, one in ended.achieved.items()}
+    if json:
+        words.give_json(
+            {"schema": 1, "instrument": name, "action": ended.action, "done": ended.done, "achieved": achieved,
+             "failed": ended.failed, "simulated": False}
+        )  # fmt: skip
+        return
+    values = ", ".join(f"{key} = {words.quantity(one)}" for key, one in achieved.items())
+    words.give(f"{name}.{ended.action}  {'done' if ended.done else 'not done'}  {values}".rstrip())
 
 
 def _walk(bench: "HandBench", live: bool, json: bool, by: str) -> None:

@@ -23,8 +23,8 @@ from labloop.journal import Journal, StoreLocked, begun
 from .lease import Lease
 
 DEAD: Final = (
-    "If {0} never answers again, take it and what names it out of LAB, and ask once more: the act then counts in full, "
-    "and its stock, if it has one, as used up until `labloop request RUN refill {0} AMOUNT` says what it holds"
+    "If {0} never answers again, say what became of it: `labloop instruments LAB resolve {0} done [AMOUNT]|not-done "
+    "--why TEXT`"
 )
 NO_END: Final = "the guard began to make the bench safe, and ended without saying how far it came"
 NO_WORD: Final = (

@@ -179,13 +179,13 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
                     watch.look()
         except BaseException as error:
             ended = under_way.fail(str(error) if isinstance(error, (BenchError, Interrupted)) else repr(error))
-            finish(bench.lab, book, ended)
+            finish(bench.lab.declared, book, ended)
             if isinstance(error, Interrupted):
                 raise Interrupted(f"{name}.{begun.action}: {ended.failed}") from error
             if not isinstance(error, BenchError):
                 raise
         else:
-            finish(bench.lab, book, ended)
+            finish(bench.lab.declared, book, ended)
         if stop:
             station.port.submit(station.driver.stop).result()
     return ended

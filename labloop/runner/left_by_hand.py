@@ -7,22 +7,27 @@ was, are facts before it is judged, so who is killed in asking takes nothing awa
     done, partial, not_begun    as the instrument's counters say; stock and totals go by that
     cannot_tell                 it counts in full, for good
     running                     it is stopped, and asked again; who only looks lets it run, and its end stays open
+
+Of an instrument that never answers again a person says what became of its act, or it is taken out of the lab file: then
+the act counts in full.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from labloop.bench import BenchError, Verdict, drawn
+from labloop.bench import Action, BenchError, Verdict, drawn, settings
+from labloop.bench.declared import Declaration
 from labloop.bench.lab import Lab, Station
-from labloop.bench.settings import resolve
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.campaign.units import convert, parse_quantity
 
 from .book import BenchBook
 
 # Acts that a service did for others are told apart in the book by this.
 SERVED: Final = "leco-"
+ANSWERS: Final = "Say: resolve {0} done [AMOUNT] | not-done, as in: resolve {0} done '0.14 mL' --why TEXT"
 
 
 def take_up(lab: Lab, book: BenchBook, *, looks: bool = False) -> list[e.ByHand]:
@@ -41,38 +46,80 @@ def take_up(lab: Lab, book: BenchBook, *, looks: bool = False) -> list[e.ByHand]
         if verdict.state == "running" and looks:
             continue
         ended.append(_end(lab, fact, verdict))
-        finish(lab, book, ended[-1])
+        finish(lab.declared, book, ended[-1])
     return ended
 
 
-def finish(lab: Lab, book: BenchBook, ended: e.ByHand) -> None:
+def resolve(
+    declared: Mapping[str, Declaration], book: BenchBook, name: str, said: Sequence[str], by: str, why: str
+) -> e.ByHand:  # fmt: skip
+    """What a person says became of the act that was left at ``name``: ``done``, ``done AMOUNT`` or ``not-done``; the
+    fact that ends it. Its instrument is not asked.
+
+    Raises SpecError when nothing was left there, or the answer does not fit its act.
+    """
+    begun = book.state.begun.get(name)
+    if begun is None:
+        left = ", ".join(sorted(book.state.begun))
+        raise SpecError(f"no act by hand was left alone at {name}; {f'but at {left}' if left else 'nor anywhere else'}")
+    one = declared.get(name)
+    action = one.actions.get(begun.action) if one is not None else None
+    word, *rest = said or ["nothing"]
+    if word not in ("done", "not-done") or (word == "not-done" and rest):
+        raise SpecError(f"{' '.join(said) or 'nothing'}: is no answer. {ANSWERS.format(name)}")
+    if not why:
+        raise SpecError(f"a person's word on {name}.{begun.action} needs a reason: --why TEXT")
+    achieved: dict[str, e.Amount] = {}
+    if word == "not-done" and action is not None:
+        achieved = dict(nothing(action))
+    elif rest:
+        achieved = _amount_of(name, begun.action, action, " ".join(rest))
+    done = word == "done"
+    ended = e.ByHand(
+        act=begun.act, instrument=name, action=begun.action, settings=begun.settings, achieved=achieved, done=done,
+        failed="" if done else f"not_begun: {by} says so: {why}", by=f"{begun.by}; {by} says {' '.join(said)}: {why}",
+    )  # fmt: skip
+    finish(declared, book, ended)
+    return ended
+
+
+def _amount_of(name: str, act: str, action: Action | None, text: str) -> dict[str, e.Amount]:
+    """How much it did. Raises SpecError for what is no amount of this act."""
+    counted = next((one.unit for one in action.settings if one.name == action.amount), None) if action else None
+    if action is None or counted is None:
+        raise SpecError(f"{name}.{act} is not counted by an amount: say done, without one")
+    quantity = parse_quantity(text)
+    if not quantity.unit or quantity.value < 0:
+        raise SpecError(f"{text!r} is no amount: give a number that is not negative, with its unit")
+    convert(quantity.value, quantity.unit, counted)
+    return {action.amount: e.Amount(quantity.value, quantity.unit)}
+
+
+def finish(declared: Mapping[str, Declaration], book: BenchBook, ended: e.ByHand) -> None:
     """Write down how an act ended, and with it what it took out of its stock: all of it, where nobody knows how much.
 
     Where its driver does not know its settings any more, or the lab file has it no more, its stock counts as used up
     until somebody says what it holds.
     """
     name, held = ended.instrument, book.left(ended.instrument)
-    station = lab.instruments.get(name)
-    action = station.actions.get(ended.action) if station is not None else None
+    one = declared.get(name)
+    action = one.actions.get(ended.action) if one is not None else None
     taken: e.Amount | None = None
-    if station is None or action is None:
+    if one is None or action is None:
         taken = held
     elif held is not None and action.act and action.amount:
         try:
-            taken = drawn(action, _achieved(station, ended), held.unit)
+            taken = drawn(action, _achieved(one, ended), held.unit)
         except SpecError:
             taken = None if action.fills else held
     book.record(ended, *(book.drawing(name, taken, ended.act) if taken is not None else []))
 
 
-def _achieved(station: Station, ended: e.ByHand) -> Mapping[str, e.Amount]:
-    action = station.actions[ended.action]
+def _achieved(one: Declaration, ended: e.ByHand) -> Mapping[str, e.Amount]:
+    action = one.actions[ended.action]
     if action.amount in ended.achieved:
         return ended.achieved
-    achieved: Mapping[str, e.Amount] = station.declaration.expected(
-        ended.action, resolve(action, ended.settings)
-    ).achieved
-    return achieved
+    return one.expected(ended.action, settings.resolve(action, ended.settings)).achieved
 
 
 def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:

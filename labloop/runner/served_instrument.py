@@ -174,7 +174,7 @@ class ServedInstrument:
     def _end(self, ended: e.ByHand) -> None:
         running, self._running = self._running, None
         assert running is not None
-        finish(self._bench.lab, self._book, ended)
+        finish(self._bench.lab.declared, self._book, ended)
         now_s = self._bench.clock.now_s()
         self._told(
             e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=now_s) if ended.done

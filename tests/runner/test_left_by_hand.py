@@ -1,5 +1,6 @@
 """An act by hand whose process was killed is asked after by whoever has the bench next, once, and before all else."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -8,12 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from labloop.bench import Envelope, InProcessLink, LinkError, Port
 from labloop.bench.declared import declare
 from labloop.bench.lab import Lab, open_lab
 from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import read_lab
+from labloop.cli.app import app
 from labloop.runner import by_hand
 from labloop.runner.admission import Admission
 from labloop.runner.benches import simulation_plan
@@ -21,7 +25,7 @@ from labloop.runner.book import BY_HAND, BenchBook, BenchOwes
 from labloop.runner.by_hand import HandBench
 from labloop.runner.clock import VirtualClock, utc_stamp
 from labloop.runner.hand_act import HandAct
-from labloop.runner.left_by_hand import take_up
+from labloop.runner.left_by_hand import resolve, take_up
 from labloop.simulation.bench import SimulatedBench
 from tests.runner.test_by_hand import heater
 
@@ -218,7 +222,7 @@ def test_an_alarm_that_was_told_to_who_only_looked_is_passed_on(room: Room, monk
     read = driver.read
     monkeypatch.setattr(driver, "read", lambda: (room.power_cut(), read())[1])
     (answer,) = by_hand.ask_all(bench)
-    assert "still runs" in answer.left and "If pump never answers again, take it" in answer.left
+    assert "still runs" in answer.left and "instruments LAB resolve pump done" in answer.left
     assert answer.readings["infused"].value == 0.0
     (ended,) = take_up(room.comes().lab, room.book)
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED)
@@ -275,7 +279,7 @@ def test_what_was_drawn_is_known_before_the_end_is_written_down(room: Room, monk
 def test_an_instrument_that_never_answers_again_is_taken_out_of_the_lab_file_and_counts_in_full(room: Room) -> None:
     room.dispense(60.0)
     bench = room.comes()
-    with pytest.raises(BenchOwes, match="If pump never answers again, take it and what names it out of LAB"):
+    with pytest.raises(BenchOwes, match=r"If pump never answers again.*resolve pump done \[AMOUNT\].not-done --why"):
         room.book.take_lease("runs/a", "live", {})
     bench.lab.instruments.pop("pump")
     (ended,) = take_up(bench.lab, room.book)
@@ -286,6 +290,53 @@ def test_an_instrument_that_never_answers_again_is_taken_out_of_the_lab_file_and
         Envelope(room.spec, None, declare(room.spec)), room.clock, room.book
     ).totals.held == {"totals.waste": pytest.approx(0.2)}, "put back, it counts in full"
     room.book.take_lease("runs/a", "live", {})
+
+
+@pytest.mark.parametrize("said, gone_ul, word", [
+    (["done"], ASKED, "done"), (["done", "140", "uL"], 140.0, "done"), (["done", "0.14 mL"], 140.0, "done"),
+    (["done", "0 mL"], 0.0, "done"), (["not-done"], 0.0, "not_begun: bob says so: I saw it"),
+])  # fmt: skip
+def test_of_one_that_never_answers_again_a_person_says_what_became_of_it(
+    room: Room, said: list[str], gone_ul: float, word: str
+) -> None:
+    room.dispense(60.0)
+    room.comes(looks=True)
+    (begun,) = room.book.state.begun.values()
+    ended = resolve(declare(room.spec), room.book, "pump", said, "bob", "I saw it")
+    assert (ended.failed or "done") == word and ended.act == begun.act
+    assert ended.by == f"ann; bob says {' '.join(said)}: I saw it"
+    assert room.drawn == pytest.approx(gone_ul), "stock and totals go by that word"
+    room.book.take_lease("runs/a", "live", {})
+
+
+@pytest.mark.parametrize("name, said, why, wrong", [
+    ("pump", [], "w", "nothing: is no answer. Say: resolve pump done"),
+    ("pump", ["perhaps"], "w", "perhaps: is no answer"),
+    ("pump", ["not-done", "1 mL"], "w", "not-done 1 mL: is no answer"),
+    ("pump", ["done"], "", "needs a reason: --why TEXT"),
+    ("pump", ["done", "3"], "w", "'3' is no amount"),
+    ("pump", ["done", "-1 mL"], "w", "'-1 mL' is no amount"),
+    ("pump", ["done", "3 degC"], "w", "degC"),
+    ("valve", ["done"], "w", "no act by hand was left alone at valve; but at pump"),
+])  # fmt: skip
+def test_a_word_that_fits_no_act_ends_none(room: Room, name: str, said: list[str], why: str, wrong: str) -> None:
+    room.dispense(60.0)
+    room.comes(looks=True)
+    with pytest.raises(SpecError, match=re.escape(wrong)):
+        resolve(declare(room.spec), room.book, name, said, "bob", why)
+    assert list(room.book.state.begun) == ["pump"] and room.book.left("pump") == e.Amount(1.0, "mL")
+
+
+def test_the_word_is_said_at_the_command_line_and_no_port_is_opened(room: Room) -> None:
+    room.dispense(60.0)
+    room.book.close()
+    lab = str(room.folder / "lab.yaml")
+    said = CliRunner().invoke(app, ["instruments", lab, "resolve", "pump", "done", "0.14 mL", "--why", "I saw it"])
+    assert said.exit_code == 0 and said.stdout == "pump.dispense  done  volume = 0.14 mL\n", said.output
+    again = CliRunner().invoke(app, ["instruments", lab, "resolve", "pump", "done", "--why", "I saw it"])
+    assert again.exit_code == 2 and "nor anywhere else" in again.stderr
+    room.comes()
+    assert room.drawn == pytest.approx(140.0)
 
 
 def test_one_that_does_not_answer_stays_open_for_who_looks_and_ends_who_acts(
