@@ -92,7 +92,8 @@ class E3216(HoldingDriver):
 
     ``remote`` holds temperatures through the remote setpoint; ``program`` runs the programme stored in the controller.
     ``fallback`` is what SP1 and SP2 may be set to, where the controller goes when nobody speaks to it.
-    ``checked``: its own setpoint limits must let through no temperature that lab or campaign forbid; ``own``: they may.
+    ``checked``: its own setpoint limits must let through no temperature that the lab forbids; ``own``: they may. What a
+    campaign forbids beyond that is refused before it is sent; nobody should set up a controller anew for each campaign.
     """
 
     kind = "Eurotherm 3216 temperature controller"
@@ -336,7 +337,7 @@ class E3216(HoldingDriver):
         return self._value(low), self._value(high)
 
     def _bounded(self) -> None:
-        """Raise InstrumentFault where its own setpoint limits let through what lab or campaign forbid."""
+        """Raise InstrumentFault where its own setpoint limits let through what the lab forbids."""
         least_c, most_c = self.limits.get("temperature", (None, None))
         if not self._checked or (least_c is None and most_c is None):
             return
@@ -348,7 +349,7 @@ class E3216(HoldingDriver):
         else:
             return
         raise InstrumentFault(
-            f"its own limit {said} that lab and campaign allow, so it would not hold a wrong setpoint back. Set it at "
+            f"its own limit {said} that the lab allows, so it would not hold a wrong setpoint back. Set it at "
             "the controller (labloop never writes it), or write setpoint_limits: own in the lab file",
             kind="setup",
         )

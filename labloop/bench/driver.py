@@ -26,7 +26,7 @@ class Driver:
         self.options = options
         self.actions = self.declare(options)
         self.act = ""
-        # What lab and campaign allow, {setting: (least, most)} in declared units (None: no limit): for configure() of
+        # What the lab allows, {setting: (least, most)} in declared units (None: no limit): for configure() of
         # an instrument that can hold limits of its own.
         self.limits: Mapping[str, tuple[float | None, float | None]] = {}
 

@@ -142,7 +142,7 @@ class Envelope:
         return self._paces.get((instrument, name))
 
     def fixed(self, instrument: str) -> dict[str, tuple[float | None, float | None]]:
-        """{setting: (least, most)} that lab and campaign allow under every condition, in declared units."""
+        """{setting: (least, most)} that it allows under every condition, in declared units."""
         found: dict[str, tuple[float | None, float | None]] = {}
         for (name, setting), bounds in self._settings.items():
             if name == instrument:

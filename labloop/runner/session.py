@@ -177,6 +177,8 @@ def _drive(
     bench = stack.enter_context(parts.bench(folder, lab_spec, opened, clock))
     memory.before_commit, memory.fill = bench.save, bench.fill
     envelope = Envelope(lab_spec, spec)
+    # What an instrument holds by itself is set up once, for the bench; a campaign's narrower wish is the envelope's.
+    bench_alone = Envelope(lab_spec, None, envelope.declared)
 
     def tick() -> None:
         presence.beat(instruments=memory.state.instruments)
@@ -194,7 +196,7 @@ def _drive(
             lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.on_line
         )  # fmt: skip
         for name, station in lab.instruments.items():
-            station.limit(envelope.fixed(name))
+            station.limit(bench_alone.fixed(name))
         hand.admission.catch_up(memory.journal.records(), memory.state)
         memory.listeners.append(hand.admission.apply)
         keeper = StockKeeper(book, lab.instruments, memory, hand.admission.totals)

@@ -164,7 +164,7 @@ def test_a_driver_that_was_never_opened_can_stop_it():
 
 
 def bounded(low, high, *, own=(0, 1200), **more):
-    """An open controller with limits of its own, told what lab and campaign allow."""
+    """An open controller with limits of its own, told what the lab allows."""
     it = Rig(E3216, **{"control": "remote"} | more)
     read = it.device._read
     it.device._read = lambda number, now_s: {112: 10 * own[0], 111: 10 * own[1]}.get(number) or read(number, now_s)
@@ -176,8 +176,8 @@ def bounded(low, high, *, own=(0, 1200), **more):
 @pytest.mark.parametrize(
     ("low", "high", "own", "said"),
     [
-        (None, 900.0, (0, 1200), r"SP\.HI \(register 111\) = 1200 degC is above the 900 degC that lab and campaign"),
-        (20.0, 900.0, (15, 900), r"SP\.LO \(register 112\) = 15 degC is below the 20 degC that lab and campaign"),
+        (None, 900.0, (0, 1200), r"SP\.HI \(register 111\) = 1200 degC is above the 900 degC that the lab allows"),
+        (20.0, 900.0, (15, 900), r"SP\.LO \(register 112\) = 15 degC is below the 20 degC that the lab allows"),
         (None, 899.9, (0, 900), r"= 900 degC is above the 899\.9 degC .*setpoint_limits: own in the lab file"),
     ],
 )
@@ -206,8 +206,12 @@ def test_limits_that_were_widened_at_the_panel_are_seen_at_the_next_start():
         it.driver.configure()
 
 
-@pytest.mark.parametrize(("limits", "code"), [("checked", 3), ("own", 0)])
-def test_a_run_does_not_begin_on_a_controller_with_wider_limits(tmp_path, limits, code):
+@pytest.mark.parametrize(
+    ("limits", "lab", "campaign", "code"),
+    [("checked", 900, 900, 3), ("own", 900, 900, 0), ("checked", 1200, 900, 0)],
+    ids=["wider than the lab's", "let be", "wider than the campaign's"],
+)
+def test_a_run_does_not_begin_on_a_controller_that_holds_less_back_than_the_lab(tmp_path, limits, lab, campaign, code):
     (tmp_path / "lab.yaml").write_text(f"""
 labloop: 1
 root: {HOUSE}
@@ -218,17 +222,18 @@ instruments:
     port: "serial:///dev/furnace?baud=9600"
     control: remote
     setpoint_limits: {limits}
-limits: {{furnace: {{temperature: {{max: 900 degC}}}}}}
+limits: {{furnace: {{temperature: {{max: {lab} degC}}}}}}
 """)
-    (tmp_path / "plan.yaml").write_text("""
+    (tmp_path / "plan.yaml").write_text(f"""
 labloop: 1
 campaign: warm
 lab: lab.yaml
-parameters: {x: {range: [50, 60], unit: degC}}
-outcomes: {y: {goal: maximize, from: told}}
-trial: [furnace.hold: {temperature: $x, tolerance: 2 K, time: 10 s}]
-design: {initial: {method: random, trials: 1}}
-budget: {trials: 1}
+parameters: {{x: {{range: [50, 60], unit: degC}}}}
+outcomes: {{y: {{goal: maximize, from: told}}}}
+trial: [furnace.hold: {{temperature: $x, tolerance: 2 K, time: 10 s}}]
+design: {{initial: {{method: random, trials: 1}}}}
+budget: {{trials: 1}}
+limits: {{furnace: {{temperature: {{max: {campaign} degC}}}}}}
 """)
     parts = Parts(planner=lambda spec, path: InlinePlanner(spec, path))
     order = session.Order(campaign=tmp_path / "plan.yaml", run=tmp_path / "run", virtual=True)
