@@ -173,6 +173,9 @@ class LineView:
                     words.say(f"the bench is safe ({why})")
             case e.RequestAnswered(accepted=accepted, message=message):
                 words.say(f"request {'accepted' if accepted else 'refused'}: {message}")
+            case e.ProposalMade(trial=trial) if self.spec.approval == "human":
+                way = f"labloop request {in_shell(self.folder)} approve {trial}, or veto, or edit"
+                words.say(f"trial {trial} waits for you: {way}")
             case e.Preferred(trial=trial, over=over, tie=tie, by=by):
                 than = "as good as" if tie else "preferred over"
                 words.say(f"trial {trial} {than} trial {over}{f', says {by}' if by else ''}")

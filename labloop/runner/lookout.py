@@ -15,7 +15,7 @@ from typing import Final
 from labloop.bench import Action
 from labloop.campaign import events as e
 from labloop.campaign.spec import CampaignSpec, LabSpec
-from labloop.campaign.state import PAUSED
+from labloop.campaign.state import PAUSED, RUNNING, CampaignState
 from labloop.campaign.text import duration
 
 from . import requests
@@ -39,13 +39,14 @@ class Lookout:
     """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end.
 
     ``fits``: the answer, held against the bench. ``spec``: the campaign as it is now. ``pause_s``: how long a pause may
-    leave the bench as it is, once nothing runs any more (lab seconds).
+    leave the bench as it is, once nothing runs any more (lab seconds); and as long may a run wait for what it
+    ``awaits`` of a person.
     """
 
     def __init__(
         self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None],
         pause_s: float = math.inf, fits: Callable[[Answer], Answer] = lambda answer: answer,
-        spec: CampaignSpec | None = None,
+        spec: CampaignSpec | None = None, awaits: Callable[[CampaignState], str] = lambda state: "",
     ) -> None:  # fmt: skip
         self.spec = spec
         self._memory = memory
@@ -54,6 +55,7 @@ class Lookout:
         self._beat = beat
         self._pause_s = pause_s
         self._fits = fits
+        self._awaits = awaits
         self._rests_since_s: float | None = None
 
     async def keep_looking(self) -> None:
@@ -88,11 +90,15 @@ class Lookout:
     def end_long_pause(self) -> None:
         """A bench does not stay hot all night because somebody paused it: after its time it is made safe (see rest)."""
         state, now_s = self._memory.state, self._now_s()
-        if state.state != PAUSED or any(does not in ("idle", "lost") for does in state.instruments.values()):
+        awaits = self._awaits(state) if state.state == RUNNING else ""
+        busy = any(does not in ("idle", "lost") for does in state.instruments.values())
+        if busy or not (state.state == PAUSED or awaits):
             self._rests_since_s = None
         elif self._rests_since_s is None:
             self._rests_since_s = now_s
         elif now_s - self._rests_since_s >= self._pause_s:
+            if awaits:
+                self._memory.record(e.CampaignPaused(reason=f"{awaits}; then resume the run"))
             who = f" by {' and '.join(state.holds)}" if state.holds else ""
             why = f"paused{who} for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
             self._end("rest", why, 6, "")
@@ -129,16 +135,16 @@ class Lookout:
 
 def lookout_of(
     spec: CampaignSpec, lab: LabSpec, action: Callable[[str, str], Action], memory: RunMemory, end: End,
-    now_s: Callable[[], float], beat: Callable[[], None],
+    now_s: Callable[[], float], beat: Callable[[], None], awaits: Callable[[CampaignState], str] = lambda state: "",
 ) -> Lookout:  # fmt: skip
     """The lookout of a campaign on a lab: its pause, and what a wish may say of the bench.
 
-    ``action``: what is declared of an action.
+    ``action``: what is declared of an action. ``awaits``: see Lookout.
     """
     totals = {**lab.totals, **spec.totals}
     pause_s = hold_s(spec, lab)
     return Lookout(
-        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec
+        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec, awaits
     )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ class Loop:
         self.broken: StoreError | None = None  # why nothing can be written down any more
         self._opened = opened
         self.rejoining = Rejoining(hand, gap_s)
-        self.lookout = lookout_of(spec, lab.spec, hand.action, memory, self.end, self._now, tick)
+        self.lookout = lookout_of(spec, lab.spec, hand.action, memory, self.end, self._now, tick, proposer.awaits)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}
@@ -287,6 +287,9 @@ class Loop:
                 room = 0 if due else self.proposer.room(self.state, busy)  # a phase that is due waits for a free bench
                 if room and await self._propose(room):
                     continue
+                if self.clock.virtual and not self._tasks and (awaits := self.proposer.awaits(self.state)):
+                    self.end("halt", f"{awaits}; then resume the run", 6)  # nobody could come
+                    return
             await changed.wait()
 
     async def _propose(self, room: int) -> bool:

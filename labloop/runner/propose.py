@@ -49,11 +49,20 @@ class Proposer:
             return f"{spent:g} of the budget's cost of {self.spec.budget.cost:g} are spent"
         if reason := self.stopping.reason(state):
             return reason
-        if state.owed_again:
-            return None
-        if (ahead := self._ahead(state)) >= self.spec.design.batch and not self._repeats(state):
-            return f"{ahead} made and not compared yet: labloop compare says which two; then resume the run"
-        return self.nothing_left
+        return None if state.owed_again else self.nothing_left
+
+    def awaits(self, state: s.CampaignState) -> str:
+        """What only a person can do, when nothing goes on before it is done; "": nothing, or something goes on."""
+        unmade = {n: state.trials[n] for n in sorted(state.open_trials) if state.trials[n].state != s.AWAITING}
+        if any(trial.state != s.PROPOSED or trial.approved_by for trial in unmade.values()):
+            return ""
+        proposed = list(unmade)
+        if self.spec.approval == "human" and proposed:
+            trials = f"trial{'s' if len(proposed) > 1 else ''} {', '.join(map(str, proposed))}"
+            return f"{trials} not approved yet: labloop request RUN approve {proposed[0]}, or veto, or edit"
+        if (ahead := self._ahead(state)) >= self.spec.design.batch:
+            return f"{ahead} made and not compared yet: labloop compare says which two"
+        return ""
 
     def room(self, state: s.CampaignState, busy: int) -> int:
         """How many more trials may be proposed now, with ``busy`` in flight."""

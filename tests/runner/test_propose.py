@@ -57,20 +57,38 @@ def test_no_more_than_a_batch_is_made_that_nobody_has_compared(
     made: int, compared: list[tuple[int, int]], room: int
 ) -> None:
     state = after(made, *compared)
-    assert proposer().why_finished(state) is None
+    assert proposer().why_finished(state) is None and proposer().awaits(state) == ""
     assert proposer().room(state, busy=0) == room
 
 
-def test_the_run_ends_and_says_what_to_do() -> None:
-    reason = proposer().why_finished(after(3))
-    assert reason == "3 made and not compared yet: labloop compare says which two; then resume the run"
-    assert proposer().room(after(3), busy=0) == 0
+def test_a_person_is_waited_for_and_it_is_said_what_to_do() -> None:
+    assert proposer().awaits(after(3)) == "3 made and not compared yet: labloop compare says which two"
+    assert proposer().why_finished(after(3)) is None and proposer().room(after(3), busy=0) == 0
     assert proposer().why_finished(after(6, (1, 2), (1, 3))) == "3 of 6 trials are measured, and 3 to be compared"
 
 
 def test_what_the_bench_spoiled_is_made_again_first() -> None:
     assert proposer().why_finished(after(3, spoilt=True)) is None
     assert proposer().room(after(3, spoilt=True), busy=0) == 2
+
+
+def test_approvals_are_waited_for_when_nothing_else_goes_on() -> None:
+    asks, state = proposer(outcomes={"y": {"goal": "maximize"}}, approval="human"), after(0)
+
+    def then(fact: e.Fact) -> str:
+        state.apply(e.Record(state.seq + 1, "", fact))
+        return asks.awaits(state)
+
+    def proposed(trial: int) -> e.ProposalMade:
+        return e.ProposalMade(trial=trial, sample="S", settings={"x": 0.5}, source="sobol")
+
+    assert asks.awaits(state) == ""
+    assert then(proposed(1)) == "trial 1 not approved yet: labloop request RUN approve 1, or veto, or edit"
+    assert then(proposed(2)) == "trials 1, 2 not approved yet: labloop request RUN approve 1, or veto, or edit"
+    assert then(e.ProposalApproved(trial=1, by="ann")) == ""
+    assert then(e.TrialStarted(trial=1)) == ""
+    assert then(e.TrialAwaiting(trial=1)).startswith("trial 2 not approved yet")
+    assert proposer(outcomes={"y": {"goal": "maximize"}}).awaits(state) == "", "nobody asks for approval"
 
 
 def test_numbers_that_are_owed_hold_nothing_up() -> None:
