@@ -141,6 +141,7 @@ class Circulator(HoldingDriver):
         super().__init__(exchange, **options)
         self._codec = JulaboCodec(options.get("address"))
         self._steady = Steady(JUMP_K)
+        self._tells_unit: bool | None = None  # whether it knows in_sp_06; None: not asked yet
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
@@ -181,8 +182,8 @@ class Circulator(HoldingDriver):
         Otherwise: under manual control, in an alarm, in degF, at another of its working temperatures.
         """
         self._look_out()
-        if self._perhaps("IN_SP_06") == 1.0:
-            raise InstrumentFault("it counts in degF (in_sp_06 is 1). Set its unit to degC", kind="setup")
+        self._tells_unit = None
+        self._refuse_fahrenheit()
         if chosen := self._perhaps("IN_MODE_01"):
             raise InstrumentFault(
                 f"it controls to its working temperature {chosen + 1:g} (in_mode_01 is {chosen:g}), where what is sent "
@@ -191,8 +192,9 @@ class Circulator(HoldingDriver):
             )
 
     def read(self) -> Mapping[str, Reading]:
-        """The bath, and what else the lab file names."""
+        """The bath, and what else the lab file names. Raises InstrumentFault when its unit was changed."""
         found = {"temperature": Reading(value=self._temperature("IN_PV_00"), unit="degC")}
+        self._refuse_fahrenheit()
         if "power" in self.options:
             found["power"] = Reading(value=self._number(str(self.options["power"]).upper()), unit="%")
         if "external" in self.options:
@@ -222,14 +224,19 @@ class Circulator(HoldingDriver):
         self.stop()
 
     def progress(self, elapsed_s: float) -> Progress:
-        """Read the bath. Raises InstrumentFault when a hold is not reached in time, at an alarm, or when it stopped."""
+        """Read the bath. Raises InstrumentFault when a hold is late, at an alarm, and when it was set otherwise."""
         hold = self._hold
         if hold is None:
             return Progress(done=True)
         bath_c = self._temperature("IN_PV_00")
         self._look_out()
+        self._refuse_fahrenheit()
         if not self._started():
             raise InstrumentFault("it was stopped (by hand, or by a power cut)", kind="off")
+        if (said_c := self._said("IN_SP_00", hold.wanted)) is not None:
+            raise InstrumentFault(
+                f"it was set to {said_c:g} degC by hand, where {hold.wanted:g} degC was sent", kind="setup"
+            )
         return hold.look(bath_c, elapsed_s, {"temperature": Reading(value=bath_c, unit="degC")}, every_s=LOOK_S)
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
@@ -291,6 +298,29 @@ class Circulator(HoldingDriver):
         wrong = WRONG.fullmatch(said)
         if wrong and int(wrong[1]) not in REFUSALS and "WARNING" not in wrong[2]:
             raise InstrumentFault(f"it says {said!r}", kind=ALARMS.get(int(wrong[1]), "alarm"))
+
+    def _refuse_fahrenheit(self) -> None:
+        """Raise InstrumentFault when it counts in degF, from the first or since a person pressed a key.
+
+        Not every model knows this question; to some, in_sp_06 is a temperature.
+        """
+        if self._tells_unit is None:
+            said = self._perhaps("IN_SP_06")
+            self._tells_unit = said in (0.0, 1.0)
+        elif self._tells_unit:
+            said = self._said("IN_SP_06", 0.0)
+        else:
+            return
+        if said == 1.0:
+            self._tells_unit = None
+            raise InstrumentFault("it counts in degF (in_sp_06 is 1). Set its unit to degC", kind="setup")
+
+    def _said(self, text: str, expected: float) -> float | None:
+        """What it answers twice alike where it is not what was expected (None: it is)."""
+        if abs(self._number(text) - expected) <= READ_BACK:
+            return None
+        said = self._set(text)
+        return None if abs(said - expected) <= READ_BACK else said
 
     def _started(self) -> bool:
         return twice_alike(lambda: self._text("IN_MODE_05"), "IN_MODE_05") != "0"

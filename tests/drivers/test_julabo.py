@@ -158,6 +158,29 @@ def test_a_circulator_that_controls_to_another_working_temperature_is_refused():
     assert caught.value.kind == "setup"
 
 
+def test_a_unit_that_is_changed_by_hand_in_the_middle_of_a_hold_is_noticed():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.look()
+    it.device.fahrenheit = True
+    for ask in (it.look, it.driver.read):
+        with pytest.raises(InstrumentFault, match=r"counts in degF .* Set its unit to degC") as caught:
+            ask()
+        assert caught.value.kind == "setup"
+    it.device.fahrenheit = False
+    assert it.driver.read()["temperature"].unit == "degC"
+
+
+def test_another_temperature_that_is_set_by_hand_in_the_middle_of_a_hold_is_noticed():
+    it = rig()
+    it.begin("hold", **HOLD)
+    it.look()
+    it.device.working[0] = 55.0
+    with pytest.raises(InstrumentFault, match="it was set to 55 degC by hand, where 40 degC was sent") as caught:
+        it.look()
+    assert caught.value.kind == "setup"
+
+
 @pytest.mark.parametrize("question", ["in_sp_06", "in_mode_01"])
 def test_a_lost_answer_does_not_hide_what_is_wrong(question):
     it = Rig(Circulator, simulation={"unit": "degF"} if question == "in_sp_06" else {})
