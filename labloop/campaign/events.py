@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from .amend_events import Amended as Amended
+from .amend_events import Change as Change
 from .bench_events import ActCounted as ActCounted
 from .bench_events import BenchOpened as BenchOpened
 from .bench_events import ByHand as ByHand
@@ -394,7 +396,7 @@ class TrialClosed(Fact, frozen=True, kw_only=True):
 
 CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | HoldReleased | SettingsRead | MovedAccepted | CampaignResumed
-    | ByHandSeen | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | SafeStateReached
+    | ByHandSeen | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | Amended | SafeStateReached
     | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost

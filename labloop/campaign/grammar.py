@@ -241,6 +241,10 @@ class CampaignSpec(Ruled):
         """Write a complaint about the value at ``path`` (or its key), as reading the file does."""
         return self._document.complaint(path, rule, key=key)
 
+    def written(self, key: str) -> Any:
+        """What stands at a key of the file, as it was written; None: nothing."""
+        return self._document.value.get(key)
+
     def file(self, written: str) -> Path:
         """The file that a path as written means."""
         return self._files.named.get(written, self._files.folder / written)

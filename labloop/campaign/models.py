@@ -60,6 +60,7 @@ class Files:
     """Where relative paths start, what stands for a path, every file that was named.
 
     ``lab``: a lab file instead of the one that the campaign names. ``kept``: only what ``instead`` knows may be named.
+    ``spare``: what stands for a path at which there is no file.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class Files:
     named: dict[str, Path] = field(default_factory=dict)
     lab: Path | None = None
     kept: bool = False
+    spare: Mapping[str, Path] = field(default_factory=dict)
 
     def find(self, written: str) -> Path:
         """Turn a path as written into the file meant. Raises Rule when there is none."""
@@ -75,8 +77,10 @@ class Files:
         if self.kept and written not in self.instead:
             raise Rule("is no file of which this run kept a copy. Put the folder's copy back")
         path = self.instead.get(written) or self.folder / Path(written).expanduser()
-        self.named[written] = path
         try:
+            if written in self.spare and not path.exists():
+                path = self.spare[written]
+            self.named[written] = path
             if path.is_dir():
                 raise Rule(f"{path} is a folder. Name a file")
             if not path.is_file():

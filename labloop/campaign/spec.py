@@ -33,15 +33,16 @@ _PARTS = {
 
 def read_spec(
     path: Path | str, *, lab: Path | str | None = None, folder: Path | None = None,
-    files: Mapping[str, Path] | None = None, name: str | None = None,
+    files: Mapping[str, Path] | None = None, name: str | None = None, spare: Mapping[str, Path] | None = None,
 ) -> CampaignSpec:  # fmt: skip
     """Read a campaign file. Raises SpecError with every complaint.
 
     lab: a lab file instead of the one named. folder: where relative paths start (the file's own). files: what stands
-    for a path as written (a run's copies), and nothing else may be named then. name: how complaints call the file.
+    for a path as written (a run's copies), and nothing else may be named then. spare: what stands for a path at which
+    there is no file. name: how complaints call the file.
     """
     document = read_document(path, name)
-    return _read(document, _files(folder or Path(path).parent, files, lab))
+    return _read(document, _files(folder or Path(path).parent, files, lab, spare))
 
 
 def read_spec_text(
@@ -59,9 +60,12 @@ def spec_from_dict(written: Mapping[str, Any], folder: Path | str = ".", lab: Pa
     return _read(document, Files(Path(folder), {}, lab=Path(lab) if lab else None))
 
 
-def _files(folder: Path, files: Mapping[str, Path] | None, lab: Path | str | None = None) -> Files:
+def _files(
+    folder: Path, files: Mapping[str, Path] | None, lab: Path | str | None = None,
+    spare: Mapping[str, Path] | None = None,
+) -> Files:  # fmt: skip
     """Copies stand for all that may be named; without them the paths mean themselves."""
-    return Files(folder, files or {}, lab=Path(lab) if lab else None, kept=files is not None)
+    return Files(folder, files or {}, lab=Path(lab) if lab else None, kept=files is not None, spare=spare or {})
 
 
 def _plain(value: Any, depth: int) -> Any:

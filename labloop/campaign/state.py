@@ -21,8 +21,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from . import amendments, instruments, step_state, withdrawal
 from . import events as e
-from . import instruments, step_state, withdrawal
+from .amendments import Amendment
 from .errors import StateError
 from .step_state import FAILED as FAILED
 from .step_state import FINISHED as FINISHED
@@ -79,6 +80,7 @@ class TrialState:
     again: bool = False
     closed: bool = False
     told_by: str = ""
+    amended: int = 0  # sequence number of the last amendment of the campaign before it was proposed (0: none)
 
     @property
     def trial(self) -> int:
@@ -150,6 +152,8 @@ class CampaignState:
     notes: list[tuple[str, e.NoteTaken]] = field(default_factory=list)
     owed_again: set[int] = field(default_factory=set)  # abandoned trials whose settings are still to be tried again
     extended_trials: int = 0
+    amended: list[Amendment] = field(default_factory=list)  # what is in force of them
+    amendments: list[Amendment] = field(default_factory=list)  # every one, those that were taken back too
     measured: int = 0  # what the budget counts: measured, told data and controls excluded
     attempts: int = 0
     failures_in_a_row: int = 0
@@ -323,7 +327,10 @@ def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -
 def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:
     if fact.trial in state.trials:
         raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
-    state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes)
+    amended = state.amendments[-1].seq if state.amendments else 0
+    state.trials[fact.trial] = TrialState(
+        proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes, amended=amended
+    )
     state.open_trials.add(fact.trial)
     if fact.again_of is not None:
         state.owed_again.discard(fact.again_of)
@@ -406,6 +413,7 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.NoteTaken: _note,
     e.Requested: _requested,
     e.RequestAnswered: _answered,
+    **amendments.APPLY,
     **instruments.APPLY,
     e.ProposalMade: _proposed,
     e.ProposalApproved: _approved,

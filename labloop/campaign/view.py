@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from . import events as e
 from . import recipe
+from .amending import Holding, sentence
+from .amendments import Amendment
 from .asking import asking
 from .objective import Objective
 from .spec import CampaignSpec
@@ -73,6 +75,7 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "by": trial.told_by,
         "again": trial.again,
         "closed": trial.closed,
+        "amended": trial.amended,
         "compared": trial.tastes.count(trial.trial),
         "withdrawn": [
             {"outcome": name or None, "by": fact.by, "why": fact.why} for name, fact in trial.withdrawn.items()
@@ -171,10 +174,21 @@ def status_document(
         "questions": [question_entry(step) for step in waiting(state)],
         "safe": safe,
         "unsafe": [] if safe else [{"instrument": instrument_of(state, why), "why": why} for why in state.unsafe],
+        "amendments": [amendment_entry(one, state) for one in state.amendments],
         "notes": [{"at": at, "text": note.text, "by": note.by} for at, note in state.notes],
         "opened": state.opened_at,
         "last_fact": {"seq": state.seq, "at": state.at},
     }
+
+
+def amendment_entry(one: Amendment, state: CampaignState) -> dict[str, Any]:
+    """Return one amendment of the campaign; ``in_force``: neither taken back nor what takes another back."""
+    fact = one.fact
+    return {
+        "seq": one.seq, "at": one.at, "by": fact.by, "why": fact.why, "undoes": fact.undoes or None,
+        "changes": [sentence(change) for change in fact.changes], "gave_up": list(fact.leaves),
+        "in_force": one in state.amended,
+    }  # fmt: skip
 
 
 def counts(state: CampaignState) -> dict[str, int]:
@@ -186,13 +200,15 @@ def counts(state: CampaignState) -> dict[str, int]:
 def best(spec: CampaignSpec, state: CampaignState) -> dict[str, Any] | list[dict[str, Any]] | None:
     """Return the best trial so far, the Pareto set as a list, or None while nothing is measured.
 
-    While no trial keeps every limit it is the one that breaks them least.
+    While no trial keeps every limit it is the one that breaks them least. ``in_space``: whether it could be proposed
+    now, after the campaign was amended.
     """
     found, objective = best_trials(spec, state), Objective(spec)
+    holds = Holding(spec) if state.amendments else None  # before, a space holds what was proposed in it
     entries = [
         {
             "trial": t.trial, "settings": dict(t.settings), "outcomes": outcomes(t),
-            "keeps_limits": objective.feasible(t),
+            "keeps_limits": objective.feasible(t), "in_space": holds is None or holds(t.settings),
         }
         for t in found
     ]  # fmt: skip

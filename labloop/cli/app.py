@@ -14,7 +14,23 @@ from typer.core import TyperGroup
 from labloop import __version__
 from labloop.campaign.errors import LabloopError
 
-from . import ask, backtest, bench, check, exits, instruments, new, notify, prefer, read, request, run, why, words
+from . import (
+    amend,
+    ask,
+    backtest,
+    bench,
+    check,
+    exits,
+    instruments,
+    new,
+    notify,
+    prefer,
+    read,
+    request,
+    run,
+    why,
+    words,
+)
 
 DEFECT = (
     "This is a defect of labloop, not of your files or your bench. Please report it with the lines above. A campaign is"
@@ -87,6 +103,7 @@ app.command("ask")(ask.ask)
 app.command("tell")(ask.tell)
 app.command("prefer")(prefer.prefer)
 app.command("compare")(prefer.compare)
+app.command("amend")(amend.amend)
 app.command("request")(request.request)
 app.command("abort")(request.abort)
 app.command("simulate")(bench.simulate)

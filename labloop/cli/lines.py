@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from labloop.campaign import amending
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign import view as documents
@@ -67,6 +68,8 @@ class LineView:
 
     def _show(self, record: e.Record, state: s.CampaignState) -> None:
         self.state = state
+        if isinstance(record.event, e.Amended):
+            self._spec = None  # another text is in force
         if self.runs and isinstance(record.event, e.RunStarted):
             registry.enter(self.folder)
         if self._note and isinstance(record.event, e.RunStarted):
@@ -184,6 +187,8 @@ class LineView:
                 words.say(f"{what} is wrong, says {by or 'a person'}: {why}; nothing learns from it any more")
             case e.ResultRestored(trial=trial, by=by):
                 words.say(f"trial {trial} is right after all, says {by or 'a person'}")
+            case e.Amended():
+                words.say(amending.account(fact))
             case e.NoteTaken(text=text, by=by):
                 words.say(f"note{f' by {by}' if by else ''}: {text}")
             case e.StepStarted(instrument=e.PERSON, step=step) if self.state.mode == "live":

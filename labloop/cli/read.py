@@ -70,6 +70,11 @@ def status(
     for target, told in document["notify"].items():
         if told["why"]:
             words.give(f"notify.{target} was NOT told: {words.plain(told['why'])}")
+    for one in document["amendments"][-5:]:
+        back = "" if one["in_force"] else " (takes one back)" if one["undoes"] else " (taken back)"
+        why = f" ({words.plain(one['why'])})" if one["why"] else ""
+        what = words.plain("; ".join(one["changes"]))
+        words.give(f"amended {one['at'][:19]} {words.plain(one['by'])}: {what}{why}{back}")
     for note in [] if since else document["notes"][-5:]:
         words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
     if since:
@@ -96,6 +101,7 @@ def trials(
     """Every trial of a run."""
     import sys
 
+    from labloop.campaign.amending import account
     from labloop.campaign.errors import SpecError
     from labloop.runner.look import see
 
@@ -105,6 +111,9 @@ def trials(
         return
     if format == "table":
         _give_trials(seen.spec, seen.trials()["trials"])
+        for one in seen.state.amendments:
+            after = max((n for n, trial in seen.state.trials.items() if trial.seq < one.seq), default=0)
+            words.say(f"after trial {after}: {words.plain(account(one.fact))}")
         return
     from labloop.study import export
 
@@ -145,6 +154,7 @@ def _give_best(best: Any) -> None:
     for one in best if isinstance(best, list) else [best]:
         values = ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in one["outcomes"].items())
         lacks = "" if one["keeps_limits"] else f"; {BREAKS}"
+        lacks += "" if one["in_space"] else "; outside the space as it was amended"
         words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])}){lacks}")
 
 

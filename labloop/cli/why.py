@@ -21,8 +21,9 @@ def why(
     `labloop why RUN 17 not temperature=90` weighs a point of yours as the planner would have then; parameters that you
     leave out are the trial's own.
     """
+    from labloop.campaign.state import fold
     from labloop.journal import Reader
-    from labloop.runner.kept import kept_spec
+    from labloop.runner.kept import former_specs, kept_spec
     from labloop.runner.look import JOURNAL
     from labloop.study.why import explain
 
@@ -30,10 +31,11 @@ def why(
     instead = _instead(arguments or [])
     with Reader(folder / JOURNAL) as reader:
         records = list(reader.records())
-    from labloop.campaign.state import fold
-
-    spec = kept_spec(folder, fold(records).opened)
-    document = explain(spec, records, trial, instead)
+    state = fold(records)
+    if (asked := state.trials.get(trial)) is not None:  # as the campaign was when it was proposed
+        state = fold(record for record in records if record.seq < asked.seq)
+    spec = kept_spec(folder, state)
+    document = explain(spec, records, trial, instead, former=former_specs(folder, state))
     if json:
         words.give_json(document)
         return
@@ -68,6 +70,8 @@ def _give(document: dict[str, Any], units: dict[str, str]) -> None:
     if document["acquisition"]:
         value = document["acquisition_value"]
         words.give(f"score  {document['acquisition']} = {words.number(value)}; {document['model']}")
+    for line in document["amended"]:
+        words.give(f"campaign  {words.plain(line)}")
     for line in document["binding"]:
         words.give(f"lies on  {line}")
     for outcome, shares in document["importance"].items():

@@ -138,6 +138,8 @@ class RunScreen(TrialActingScreen):
         self._show_instruments(spec)
         if first:
             self.query_one(TrialTable).fill(*self._columns(spec), self._row)
+        if change.amended:
+            self._course = None
         if first or change.trials:
             self._show_trials(spec, set(source.state.trials) if first else change.trials)
         if first or change.lines:

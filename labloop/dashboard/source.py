@@ -6,7 +6,7 @@ error of the dashboard: ``trouble`` then says what is the matter, and what was r
 
 import getpass
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +43,7 @@ class Change:
     trials: set[int] = field(default_factory=set)
     lines: list[LogLine] = field(default_factory=list)
     more: bool = False
+    amended: bool = False  # another text of the campaign is in force: whatever was judged by it is judged anew
 
 
 @dataclass(slots=True)
@@ -134,9 +135,13 @@ class RunSource:
         fact = record.event
         if isinstance(fact, e.CampaignOpened):
             lab = self.folder / "lab.yaml" if fact.lab_sha256 else None
-            self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact), lab=lab)
-            self.lab = read_lab(lab, files=self._kept(fact)) if lab else None
+            self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact.files), lab=lab)
+            self.lab = read_lab(lab, files=self._kept(fact.files)) if lab else None
         self.state.apply(record)
+        if isinstance(fact, e.Amended):
+            self.spec = self._amended(fact)
+            change.amended = True
+            change.trials |= self.state.trials.keys()
         change.facts += 1
         trial = getattr(fact, "trial", None)
         if isinstance(fact, e.StepStarted):
@@ -173,9 +178,17 @@ class RunSource:
             if reading.value is not None:
                 hear(said, name, reading.value, reading.unit)
 
-    def _kept(self, opened: e.CampaignOpened) -> dict[str, Path]:
-        """The files that the campaign names, as they were when the run began, lie among the blobs."""
-        return {written: self.folder / BLOBS / sha256 for written, sha256 in opened.files.items()}
+    def _amended(self, fact: e.Amended) -> CampaignSpec:
+        """The text that is in force from ``fact`` on; one that the run began with lies in its folder."""
+        opened = self.state.opened
+        first = opened is not None and fact.campaign_sha256 == opened.campaign_sha256
+        path = self.folder / "campaign.yaml" if first else self.folder / BLOBS / fact.campaign_sha256
+        lab = self.folder / "lab.yaml" if opened is not None and opened.lab_sha256 else None
+        return read_spec(path, files=self._kept(fact.files), lab=lab, folder=self.folder, name="the amended campaign")
+
+    def _kept(self, files: Mapping[str, str]) -> dict[str, Path]:
+        """The files that the campaign names, as they were when it came into force, lie among the blobs."""
+        return {written: self.folder / BLOBS / sha256 for written, sha256 in files.items()}
 
     def _in_trouble(self, words: str) -> None:
         """Say what is wrong and begin anew at the next poll, behind the facts that were read."""

@@ -114,6 +114,8 @@ def headline(spec: CampaignSpec, state: CampaignState, runner: str, now: datetim
     left_s = eta_s(spec, state)
     if left_s is not None and state.state in (RUNNING, PAUSED) and tone != "bad":
         facts.append(f"about {text.duration(left_s)} left")
+    if state.amended:
+        facts.append("amended" if len(state.amended) == 1 else f"amended {len(state.amended)} times")
     return Headline(
         text.plain(spec.title or spec.campaign), mode, mode_tone, word, tone, state.measured, allowed, tuple(facts)
     )

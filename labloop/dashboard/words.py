@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from labloop.campaign import amending, text
 from labloop.campaign import events as e
-from labloop.campaign import text
 from labloop.campaign.state import CampaignState
+
+READ_BY_RUNS: Final = frozenset({"amend"})  # requests whose arguments nobody would want to read
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def _abandoned(fact: e.TrialAbandoned, state: CampaignState) -> str:
 
 
 def _requested(fact: e.Requested, state: CampaignState) -> str:
-    arguments = " ".join(["", *fact.arguments])
+    arguments = " ".join(["", *fact.arguments]) if fact.request not in READ_BY_RUNS else ""
     return f"asked: {fact.request}{arguments}{_by(fact.by, fact.why)}"
 
 
@@ -123,6 +125,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.CampaignStopped: ("bad", lambda f, s: f"stopped{_by(f.by)}: {f.reason}"),
     e.CampaignHalted: ("bad", lambda f, s: f"halted: {f.reason}"),
     e.BudgetExtended: ("", lambda f, s: f"budget extended by {f.trials} trials{_by(f.by, f.why)}"),
+    e.Amended: ("warn", lambda f, s: amending.account(f)),
     e.SafeStateReached: ("good", _safe),
     e.GuardStarted: ("quiet", lambda f, s: f"{f.why}; another guard watches" if f.why else "a guard watches"),
     e.PhaseFinished: ("quiet", lambda f, s: f"{f.phase} done"),

@@ -19,14 +19,21 @@ class InlinePlanner:
     """PlannerProcess's interface without the process: a question is answered before ``request`` returns."""
 
     def __init__(self, spec: Mapping[str, Any] | CampaignSpec, folder: Path | None = None) -> None:
-        self._spec = spec if isinstance(spec, CampaignSpec) else spec_from_dict(dict(spec), folder or Path())
+        self._folder = folder or Path()
+        self._spec = spec if isinstance(spec, CampaignSpec) else spec_from_dict(dict(spec), self._folder)
+        self._former: list[CampaignSpec] = []
         self._state = CampaignState()
         self._problem: Any = None  # a Problem: its class comes with numpy
 
     def start(self) -> None:
         """Load what is needed and understand the campaign. Raises SpecError for what the planner cannot do."""
         if self._problem is None:
-            self._problem = import_module("labloop.planner.problem").read_problem(self._spec)
+            self._problem = import_module("labloop.planner.problem").read_problem(self._spec, self._former)
+
+    def amend(self, spec: Mapping[str, Any], former: Sequence[Mapping[str, Any]]) -> None:
+        """From the next question on the campaign is this one; ``former``: what it was before, oldest first."""
+        self._spec, *self._former = (spec_from_dict(dict(one), self._folder) for one in (spec, *former))
+        self._problem = None
 
     def send_facts(self, records: Sequence[Record]) -> None:
         """Tell the planner the journal's next records."""

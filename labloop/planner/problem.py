@@ -1,6 +1,6 @@
 """A campaign's spec as the planner needs it: columns, linear constraints, goals, and what ``engine:`` forces."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import floor, log
 from typing import Any
 
@@ -47,8 +47,11 @@ def propose(spec: CampaignSpec, state: CampaignState, count: int = 1, first: int
     return plan(read_problem(spec), state, count, first)
 
 
-def read_problem(spec: CampaignSpec) -> Problem:
-    """Read the planner's part of a campaign. Raises SpecError for what it cannot do (yet), with the way out."""
+def read_problem(spec: CampaignSpec, former: Sequence[CampaignSpec] = ()) -> Problem:
+    """Read the planner's part of a campaign. Raises SpecError for what it cannot do (yet), with the way out.
+
+    former: the campaign as it was before it was amended, oldest first.
+    """
     space = Space(spec)
     faults = [*_not_yet(space), *_engine_faults(spec, space)]
     if faults:

@@ -77,7 +77,8 @@ class PlannerProcess:
     """
 
     def __init__(self, spec: Mapping[str, Any], folder: Path, log: Path | None = None) -> None:
-        self._script: list[bytes | None] = [wire.pack(wire.Open(spec=dict(spec), folder=str(folder)))]
+        self._folder = str(folder)
+        self._script: list[bytes | None] = [wire.pack(wire.Open(spec=dict(spec), folder=self._folder))]
         self._log = log
         self._lock = threading.RLock()
         self._open: dict[int, _Open] = {}
@@ -105,6 +106,11 @@ class PlannerProcess:
         if records:
             with self._lock:
                 self._say(wire.pack_records(list(records)))
+
+    def amend(self, spec: Mapping[str, Any], former: Sequence[Mapping[str, Any]]) -> None:
+        """From the next question on the campaign is this one; ``former``: what it was before, oldest first."""
+        with self._lock:
+            self._say(wire.pack(wire.Open(spec=dict(spec), folder=self._folder, former=[*map(dict, former)])))
 
     def request(
         self, count: int, based_on: int = 0, first: int | None = None, deadline_s: float | None = None

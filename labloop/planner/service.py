@@ -24,7 +24,8 @@ def serve(receive: Callable[[], bytes], send: Callable[[bytes], object]) -> None
         request = message.request if isinstance(message, wire.Ask) else None
         try:
             if isinstance(message, wire.Open):
-                problem = read_problem(spec_from_dict(message.spec, Path(message.folder)))
+                now, *former = (spec_from_dict(one, Path(message.folder)) for one in (message.spec, *message.former))
+                problem = read_problem(now, former)
                 send(wire.pack(wire.Ready()))
             elif isinstance(message, wire.Facts):
                 fold(wire.records(message), state)

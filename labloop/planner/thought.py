@@ -8,7 +8,7 @@ give the same model and the same score, and nothing of it needs to be kept.
 the total effect on the model's mean f over the whole cube, constraints left aside, as shares of their sum.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +41,14 @@ class Opinion:
 class Thought:
     """The planner as it stood before a trial was proposed.
 
-    state: the facts before the proposal. Raises SurrogateError where there was no model yet, SpecError.
+    spec: the campaign as it was then; former: what it was before that. state: the facts before the proposal. Raises
+    SurrogateError where there was no model yet, SpecError.
     """
 
-    def __init__(self, spec: CampaignSpec, state: CampaignState, trial: int) -> None:
-        self._problem = read_problem(spec)
+    def __init__(
+        self, spec: CampaignSpec, state: CampaignState, trial: int, former: Sequence[CampaignSpec] = ()
+    ) -> None:
+        self._problem = read_problem(spec, former)
         history = read(state, self._problem.encoding, self._problem.goals)
         if not len(history.known.observed):
             raise SurrogateError("nothing was measured yet, so there was no model")

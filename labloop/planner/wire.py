@@ -16,10 +16,14 @@ from .proposal import Proposal
 
 
 class Open(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=True):
-    """The campaign, as the dict that ``spec_from_dict`` reads; relative paths start at ``folder``."""
+    """The campaign, as the dict that ``spec_from_dict`` reads; relative paths start at ``folder``.
+
+    Said again when the campaign is amended; ``former``: what it was before, in the same form.
+    """
 
     spec: dict[str, Any]
     folder: str
+    former: list[dict[str, Any]] = []
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """What a run does beside its trials: it looks into its inbox, watches the bench, and reads it again after a pause.
 
     looking, watching    from the first moment to the last: a start may wait for an instrument for hours
+    amending             likewise: what is under way is none of its business
     rereading            once what an earlier runner left is known: it configures, which may wipe the evidence of that
 
 Each goes on by itself. One that breaks down, by whatever it is, ends the run, which makes the bench safe: nobody works
@@ -14,6 +15,7 @@ from typing import Any
 from labloop.campaign.errors import LabloopError
 from labloop.journal import StoreError
 
+from .amending import Amender
 from .lookout import Lookout
 from .rereading import Rereading
 from .watching import Ends, Watcher
@@ -23,9 +25,11 @@ class Beside:
     """What goes on beside the trials of one run. ``end`` ends the run; ``failed``: how it ends when its store fails."""
 
     def __init__(
-        self, lookout: Lookout, watcher: Watcher, rereading: Rereading, end: Ends, failed: Callable[[StoreError], None]
-    ) -> None:
+        self, lookout: Lookout, amender: Amender, watcher: Watcher, rereading: Rereading, end: Ends,
+        failed: Callable[[StoreError], None],
+    ) -> None:  # fmt: skip
         self._lookout = lookout
+        self._amender = amender
         self._watcher = watcher
         self._rereading = rereading
         self._end = end
@@ -36,6 +40,7 @@ class Beside:
         """The run begins. ``virtual``: its time leaps."""
         look = self._lookout.keep_looking_in_virtual_time if virtual else self._lookout.keep_looking
         self._go_on("the look into the inbox", self._looking(look()))
+        self._go_on("the look at an amendment", self._amender.run())
         self._go_on("the watch over the bench", self._watcher.run())
 
     def opened(self) -> None:

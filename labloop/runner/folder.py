@@ -20,6 +20,7 @@ from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
+from labloop.campaign.state import CampaignState, fold
 from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Reader
 from labloop.journal.files import private_folder, write_whole
@@ -151,20 +152,20 @@ def _is_ours(name: str) -> bool:
 
 def read(path: Path) -> tuple[RunFolder, CampaignSpec, LabSpec]:
     """Read a run's folder again. Raises StoreError, SpecError, StateError."""
-    opened = _opened(path)
-    spec = kept.kept_spec(path, opened)
+    state, opened = _opened(path)
+    spec = kept.kept_spec(path, state)
     lab_folder = kept.lab_folder(path)
     return RunFolder(path=path, lab_folder=lab_folder), spec, kept.kept_lab(path, opened, lab_folder)
 
 
-def _opened(path: Path) -> e.CampaignOpened:
+def _opened(path: Path) -> tuple[CampaignState, e.CampaignOpened]:
     with Reader(path / "journal.db") as reader:
-        opened = next((record.event for record in reader.records()), None)
-    if not isinstance(opened, e.CampaignOpened):
+        state = fold(reader.records())
+    if state.opened is None:
         raise StateError(f"{path}: the journal holds no campaign; begin again in another folder")
-    if opened.mode == "told":
+    if state.opened.mode == "told":
         raise StateError(f"{path}: this campaign is asked and told; use `labloop ask` and `labloop tell`")
-    return opened
+    return state, state.opened
 
 
 def portable(spec: CampaignSpec) -> dict[str, Any]:
@@ -183,8 +184,8 @@ def portable(spec: CampaignSpec) -> dict[str, Any]:
 
 def refuse_other(path: Path, order: Order) -> None:
     """Raise SpecError when the folder holds another run than the one ordered: by files, mode, seed, speed, faults."""
-    opened = _opened(path)
-    kept.refuse_other_files(path, opened, order.campaign, order.lab)
+    state, opened = _opened(path)
+    kept.refuse_other_files(path, state, order.campaign, order.lab)
     given = {"seed": order.seed, "faults": order.faults, "speed": order.speed}
     began = {name: getattr(opened, name) for name in given}
     other = [f"{name} {began[name]}" for name, value in given.items() if value not in (None, began[name])]

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from labloop.campaign import events as e
+from labloop.campaign.amendments import files_in_force, text_in_force, texts
 from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab_text, read_spec, read_spec_text, spec_from_dict
+from labloop.campaign.state import CampaignState
 from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, StoreError
 from labloop.journal.origin import ORIGIN as ORIGIN
@@ -27,19 +29,41 @@ CAMPAIGN: Final = "campaign.yaml"
 LAB: Final = "lab.yaml"
 
 
-def kept_spec(folder: Path, opened: e.CampaignOpened | None) -> CampaignSpec:
-    """The campaign as it was when the run began; one that was a dict in Python is kept as JSON.
+def kept_spec(folder: Path, state: CampaignState) -> CampaignSpec:
+    """The campaign that is in force: as it was when the run began, or as it was amended since.
 
     Raises StateError, SpecError (a copy is gone, or another), StoreError (a file that it names is).
     """
+    return spec_of(folder, state.opened, text_in_force(state), files_in_force(state))
+
+
+def former_specs(folder: Path, state: CampaignState) -> list[CampaignSpec]:
+    """What was in force before, oldest first: trials that were made then may have choices that are none now."""
+    return [spec_of(folder, state.opened, sha, files) for sha, files in texts(state)[:-1]]
+
+
+def spec_of(folder: Path, opened: e.CampaignOpened | None, sha: str, files: Mapping[str, str]) -> CampaignSpec:
+    """A text of the campaign that was in force at some time; one that was a dict in Python is kept as JSON.
+
+    Raises as ``kept_spec`` does.
+    """
+    text, name = text_of(folder, opened, sha)
+    return _read(text, name, folder, kept_files(folder, files))
+
+
+def text_of(folder: Path, opened: e.CampaignOpened | None, sha: str) -> tuple[bytes, str]:
+    """A text of the campaign by its hash, and what complaints call it. Raises StateError, SpecError, StoreError."""
     if opened is None:
         raise StateError(f"{folder}: its journal holds no campaign. Begin again in another folder.")
-    path = folder / CAMPAIGN
-    text = kept_text(folder, CAMPAIGN, opened.campaign_sha256)
-    files = kept_files(folder, opened.files)
+    if sha == opened.campaign_sha256:
+        return kept_text(folder, CAMPAIGN, sha), str(folder / CAMPAIGN)
+    return Blobs(folder / "blobs").get(sha), f"{folder / CAMPAIGN} (amended)"
+
+
+def _read(text: bytes, name: str, folder: Path, files: Mapping[str, Path]) -> CampaignSpec:
     if not text.startswith(b"{"):
         lab = folder / LAB  # whichever it was, the one named or one given instead; a campaign that is told has none
-        return read_spec_text(text, str(path), folder, files, lab=lab if lab.exists() else None)
+        return read_spec_text(text, name, folder, files, lab=lab if lab.exists() else None)
     written = json.loads(text)
     for outcome in written.get("outcomes", {}).values():
         if outcome.get("target") in files:
@@ -76,25 +100,29 @@ def kept_text(folder: Path, name: str, sha: str) -> bytes:
     )
 
 
-def refuse_other_files(folder: Path, opened: e.CampaignOpened, campaign: Path, lab: Path | None) -> None:
-    """Hold the files that a person names against what the run in ``folder`` was begun with.
+def refuse_other_files(folder: Path, state: CampaignState, campaign: Path, lab: Path | None) -> None:
+    """Hold the files that a person names against what the run in ``folder`` was begun with, or amended to.
 
     Raises SpecError with every difference, or for a file that cannot be read.
     """
-    differing = _other(folder, campaign, opened.campaign_sha256)
+    opened = state.opened
+    assert opened is not None
+    differing = _other(folder, campaign, text_in_force(state))
     if not differing:
         spec = read_spec(campaign, lab=lab)
         named = dict(spec.files)
         if spec.lab is not None and opened.lab_sha256 is not None:
             differing += _other(folder, spec.lab, opened.lab_sha256)
-        for written, sha in opened.files.items():
+        for written, sha in files_in_force(state).items():
             if written in named and named[written] != spec.lab:
                 differing += _other(folder, named[written], sha)
     if differing:
         raise SpecError(
-            f"{folder}: holds a run of another campaign (or of an earlier text of its files) than is given. "
-            f"Go on with the old ones: `labloop resume {in_shell(folder)}`. For the new ones give another folder with "
-            "--run, and tell it what was measured (`labloop tell RUN --table T.csv`)\n" + "\n".join(differing)
+            f"{folder}: holds a run of another campaign (or of another text of its files) than is given. "
+            f"Go on with the run's own: `labloop resume {in_shell(folder)}`. To change the run: `labloop amend "
+            f"{in_shell(folder)} {in_shell(campaign)}`, which shows first what that does. For a new run give another "
+            "folder with --run, and tell it what was measured (`labloop tell RUN --table T.csv`)\n"
+            + "\n".join(differing)
         )
 
 
@@ -138,4 +166,5 @@ def _blob(folder: Path, sha: str) -> bytes | None:
 
 def _put_back(folder: Path, name: str, sha: str) -> str:
     back = f"cp {folder / 'blobs' / sha} {folder / name}" if _blob(folder, sha) is not None else "from a copy of it"
-    return f"Put the old text back ({back}), or begin a new run in another folder"
+    amend = f" To change the run: `labloop amend {in_shell(folder)} FILE`" if name == CAMPAIGN else ""
+    return f"Put the old text back ({back}), or begin a new run in another folder.{amend}"

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from labloop.campaign import view
+from labloop.campaign.amendments import texts
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState, fold
 from labloop.journal import Blobs, Reader, guard_left_unsafe, look, look_at_guard
 
 from . import notifier
-from .kept import LAB, kept_spec, kept_text
+from .kept import LAB, former_specs, kept_spec, kept_text
 
 JOURNAL = "journal.db"
 BENCH = "bench.db"
@@ -45,7 +46,7 @@ def see(folder: Path) -> Seen:
     """Read the run in ``folder``. Raises StoreError, StateError, SpecError."""
     with Reader(folder / JOURNAL) as reader:
         state = fold(reader.records())
-    return Seen(folder=folder, spec=kept_spec(folder, state.opened), state=state, runner=look(folder))
+    return Seen(folder=folder, spec=kept_spec(folder, state), state=state, runner=look(folder))
 
 
 def verify(folder: Path) -> dict[str, int]:
@@ -62,7 +63,8 @@ def verify(folder: Path) -> dict[str, int]:
     if bench.exists():
         with Reader(bench) as reader:
             rows += reader.verify()
-    kept_spec(folder, state.opened)
+    kept_spec(folder, state)
+    former_specs(folder, state)
     assert state.opened is not None  # else kept_spec has said so
     files = 1
     if state.opened.lab_sha256:
@@ -71,6 +73,8 @@ def verify(folder: Path) -> dict[str, int]:
     blobs = Blobs(folder / "blobs")
     named = {one.blob for step in state.steps.values() for one in step.readings.values() if one.blob}
     named |= {*state.opened.files.values(), *state.opened.code.values(), *state.code.values()}
+    named |= {sha for one in state.amendments for sha in one.fact.files.values()}
+    named |= {sha for sha, _ in texts(state)} - {state.opened.campaign_sha256}
     for sha in sorted(named):
         blobs.get(sha)
     return {"rows": rows, "blobs": len(named), "files": files}

@@ -19,6 +19,7 @@ from labloop.campaign.state import PAUSED, RUNNING, CampaignState
 from labloop.campaign.text import duration
 
 from . import requests
+from .amending import AMEND, Amender
 from .answers import Answer
 from .memory import RunMemory
 from .watching import hold_s
@@ -38,15 +39,16 @@ End = Callable[[str, str, int, str], None]  # kind, reason, exit code, by whom
 class Lookout:
     """Looks into the inbox of one run and beats its heart. ``end``: how the run is told to end.
 
-    ``fits``: the answer, held against the bench. ``spec``: the campaign as it is now. ``pause_s``: how long a pause may
-    leave the bench as it is, once nothing runs any more (lab seconds); and as long may a run wait for what it
-    ``awaits`` of a person.
+    ``fits``: the answer, held against the bench. ``spec``: the campaign as it is now. ``amender``: who grants wishes to
+    amend it. ``pause_s``: how long a pause may leave the bench as it is, once nothing runs any more (lab seconds); and
+    as long may a run wait for what it ``awaits`` of a person.
     """
 
     def __init__(
         self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None],
         pause_s: float = math.inf, fits: Callable[[Answer], Answer] = lambda answer: answer,
         spec: CampaignSpec | None = None, awaits: Callable[[CampaignState], str] = lambda state: "",
+        amender: Amender | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self._memory = memory
@@ -56,6 +58,7 @@ class Lookout:
         self._pause_s = pause_s
         self._fits = fits
         self._awaits = awaits
+        self._amender = amender
         self._rests_since_s: float | None = None
 
     async def keep_looking(self) -> None:
@@ -111,6 +114,9 @@ class Lookout:
             if wish.request == "abort" and wish.id not in memory.state.requests:
                 self._end("abort", why(wish), 4, wish.by)
         for wish in wishes:
+            if wish.request == AMEND and self._amender is not None:
+                self._amender.take(wish)
+                continue
             effect = ""
             if memory.state.requests.get(wish.id) is None:  # else answered before a crash: only its file was left
                 effect = self._grant(wish)
@@ -136,15 +142,17 @@ class Lookout:
 def lookout_of(
     spec: CampaignSpec, lab: LabSpec, action: Callable[[str, str], Action], memory: RunMemory, end: End,
     now_s: Callable[[], float], beat: Callable[[], None], awaits: Callable[[CampaignState], str] = lambda state: "",
+    amender: Amender | None = None,
 ) -> Lookout:  # fmt: skip
     """The lookout of a campaign on a lab: its pause, and what a wish may say of the bench.
 
-    ``action``: what is declared of an action. ``awaits``: see Lookout.
+    ``action``: what is declared of an action. ``awaits``, ``amender``: see Lookout.
     """
     totals = {**lab.totals, **spec.totals}
     pause_s = hold_s(spec, lab)
     return Lookout(
-        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec, awaits
+        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec, awaits,
+        amender,
     )  # fmt: skip
 
 

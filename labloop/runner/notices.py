@@ -31,10 +31,13 @@ class Notice:
 
 
 class Notices:
-    """Hears a run's facts in order, each after ``state`` has it. ``run`` names its folder in commands."""
+    """Hears a run's facts in order, each after ``state`` has it. ``run`` names its folder in commands.
+
+    ``spec``: the campaign that is in force.
+    """
 
     def __init__(self, spec: CampaignSpec, state: CampaignState, run: str) -> None:
-        self._spec, self._state, self._run = spec, state, text.in_shell(run)
+        self.spec, self._state, self._run = spec, state, text.in_shell(run)
         self._asked = {step.begun.step for step in view.waiting(state)}
 
     def of(self, fact: Any) -> list[Notice]:
@@ -66,7 +69,7 @@ class Notices:
             yield Notice("waiting", "paused by itself", f"{fact.reason}\nlabloop request {self._run} resume")
         elif isinstance(fact, e.SettingsRead) and fact.moved:
             yield Notice("waiting", "something was moved while it was paused", ", ".join(fact.moved))
-        elif isinstance(fact, e.ProposalMade) and self._spec.approval == "human" and fact.role == "candidate":
+        elif isinstance(fact, e.ProposalMade) and self.spec.approval == "human" and fact.role == "candidate":
             words = f"{text.settings(fact.settings, {})}\nlabloop request {self._run} approve {fact.trial}"
             yield Notice("waiting", f"trial {fact.trial} waits for approval", words)
         elif isinstance(fact, e.StepInDoubt | e.StepStarted):
@@ -79,13 +82,13 @@ class Notices:
 
     def _better(self, fact: Any) -> Iterator[Notice]:
         if isinstance(fact, e.TrialMeasured) and fact.trial in {t.trial for t in self._leaders()}:
-            place = "is on the front" if Objective(self._spec).pareto else "is the best"
+            place = "is on the front" if Objective(self.spec).pareto else "is the best"
             found = ", ".join(f"{name} {text.reading(one)}" for name, one in fact.outcomes.items())
             words = f"{found} ({text.settings(self._state.trials[fact.trial].settings, {})})"
             yield Notice("new_best", f"trial {fact.trial} {place} so far", words)
 
     def _leaders(self) -> list[Any]:
-        return view.best_trials(self._spec, self._state)
+        return view.best_trials(self.spec, self._state)
 
     def _best(self) -> str:
         found = self._leaders()

@@ -65,7 +65,7 @@ class Notifier:
                 break
             self._state.apply(record)
         opened = self._state.opened
-        spec = kept.kept_spec(folder, opened)
+        spec = kept.kept_spec(folder, self._state)
         assert opened is not None  # else kept_spec has said so
         self._live = opened.mode == "live"
         lab = kept.kept_lab(folder, opened, kept.lab_folder(folder))
@@ -134,6 +134,8 @@ class Notifier:
                     return False
                 self._begun = True
             self._state.apply(record)
+            if isinstance(record.event, e.Amended):
+                self._notices.spec = kept.kept_spec(self.folder, self._state)
             for notice in self._notices.of(record.event):
                 self.tell(notice)
         return True

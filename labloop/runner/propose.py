@@ -5,10 +5,12 @@ what the planner proposes. A plan is used only while the result it is based on i
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.amending import Holding
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
@@ -17,20 +19,39 @@ from labloop.campaign.stopping import Stopping
 from labloop.planner.errors import NothingLeftError, PlannerError
 
 from .clock import Clock
+from .folder import portable
 
 
 class Proposer:
     """Answers three questions of the loop: is it over, how much room is there, and what comes next."""
 
-    def __init__(self, spec: CampaignSpec, planner: Any, clock: Clock) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: CampaignSpec, planner: Any, clock: Clock, former: Sequence[CampaignSpec] = ()
+    ) -> None:  # fmt: skip
         self.planner = planner
         self.clock = clock
+        self.former = list(former)  # the campaign as it was before it was amended
+        self._read(spec)
+        if former:
+            self._tell_planner()
+
+    def _read(self, spec: CampaignSpec) -> None:
+        self.spec = spec
         self.objective = Objective(spec)
         self.stopping = Stopping(spec, self.objective)
         self.spending = Spending(spec)
         self.space = Space(spec)
+        self.holding = Holding(spec)
         self.nothing_left: str | None = None  # every candidate was tried
+
+    def amend(self, spec: CampaignSpec) -> None:
+        """Another text of the campaign is in force from now on."""
+        self.former.append(self.spec)
+        self._read(spec)
+        self._tell_planner()
+
+    def _tell_planner(self) -> None:
+        self.planner.amend(portable(self.spec), [portable(one) for one in self.former])
 
     def why_finished(self, state: s.CampaignState) -> str | None:
         """Why nothing more is to be tried; None when something is."""
@@ -97,16 +118,18 @@ class Proposer:
         owed = self._owed(state, first, count)
         if owed:
             return [one for one in owed if self._common(one.settings) == self._common(owed[0].settings)]
-        last_result = state.last_result
+        last_result, amendments = state.last_result, len(state.amendments)
         try:
             future = self.planner.request(count, based_on=state.seq, first=first)
             answers = future.result() if self.clock.virtual else await asyncio.wrap_future(future)
         except NothingLeftError as error:
-            self.nothing_left = str(error)
+            if len(state.amendments) == amendments:
+                self.nothing_left = str(error)
             return []
         except PlannerError as error:
-            return self._blind(state, first, count, str(error)) if state.next_trial() == first else []
-        if state.last_result != last_result or state.next_trial() != first:
+            stale = state.next_trial() != first or len(state.amendments) != amendments
+            return [] if stale else self._blind(state, first, count, str(error))
+        if (state.last_result, state.next_trial(), len(state.amendments)) != (last_result, first, amendments):
             return []
         if answers and answers[0].outlook and (reason := self.stopping.reason(state, answers[0].outlook)):
             self.nothing_left = reason
@@ -193,7 +216,8 @@ class Proposer:
                 add(dict(settings), source="human", role=role, reason=reason)
         if self.spec.remake > 1:
             for trial in state.trials.values():
-                if trial.role == "candidate" and trial.state == s.MEASURED and not trial.is_withdrawn:
+                gone = trial.is_withdrawn or (bool(state.amendments) and not self.holding(trial.settings))
+                if trial.role == "candidate" and trial.state == s.MEASURED and not gone:
                     made = sum(t.proposal.repeat_of == trial.trial for t in state.trials.values())
                     for _ in range(self.spec.remake - 1 - made):
                         add(

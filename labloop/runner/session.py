@@ -30,7 +30,7 @@ from .book import BenchBook
 from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
 from .guarding import Guarding
-from .kept import refuse_other_code
+from .kept import former_specs, refuse_other_code
 from .lease import fenced
 from .look import BENCH, JOURNAL
 from .loop import Loop
@@ -203,8 +203,9 @@ def _drive(
         keeper.catch_up()
         memory.listeners.append(keeper.count)
         loop = Loop(
-            spec=spec, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory,
-            proposer=Proposer(spec, planner, clock), tick=tick, gap_s=gap_s, opened=asked,
+            spec=spec, folder=folder.path, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory,
+            proposer=Proposer(spec, planner, clock, former_specs(folder.path, memory.state)), tick=tick, gap_s=gap_s,
+            opened=asked,
         )  # fmt: skip
         with _signals(loop):
             return await loop.run(), loop.rests

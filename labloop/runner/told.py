@@ -16,8 +16,10 @@ from typing import Final, Literal, Self
 from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.amendments import text_in_force
 from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Journal, MemoryBlobs, begun
 from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, PlannerProcess
@@ -98,11 +100,11 @@ class Told:
         journal = Journal.open(folder / JOURNAL, stamp, wait_s=WAIT_S)
         try:
             state = s.fold(journal.records())
-            kept = kept_spec(folder, state.opened)
-            if spec is not None and state.opened and _hash(_text(spec)) != state.opened.campaign_sha256:
+            kept = kept_spec(folder, state)
+            if spec is not None and _hash(_text(spec)) != text_in_force(state):
                 raise SpecError(
-                    f"{folder}: holds another campaign (or an earlier text of it) than the one given. Give another "
-                    "folder, or go on with the old text"
+                    f"{folder}: holds another campaign (or another text of it) than the one given. Give another "
+                    f"folder, or change this one: `labloop amend {in_shell(folder)} FILE`"
                 )
         except BaseException:
             journal.close()

@@ -19,6 +19,7 @@ from labloop.campaign.state import CampaignState, fold
 from labloop.journal import Blobs, Journal, Reader, StoreLocked, inbox, look
 
 from . import folder as run_files
+from .amending import AMEND, decide
 from .answers import Answer
 from .book import BenchBook
 from .clock import utc_stamp
@@ -115,8 +116,11 @@ def prefer(
 def _write(folder: Path, wish: e.Requested) -> Reply:
     with Journal.open(folder / JOURNAL) as journal:
         state = fold(journal.records())
-        spec = kept_spec(folder, state.opened) if wish.request in OF_SPACE else None
-        says = answer(state, wish, alive=False, t_s=state.t_s, spec=spec)
+        if wish.request == AMEND:
+            says = decide(folder, state, wish)
+        else:
+            spec = kept_spec(folder, state) if wish.request in OF_SPACE else None
+            says = answer(state, wish, alive=False, t_s=state.t_s, spec=spec)
         lab = None
         released = says.effect == "released" and state.mode == "live"  # else nobody but this run asks its bench
         if says.accepted and (says.stock or says.totals or says.effect == "resolved" or released):

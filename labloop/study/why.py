@@ -9,7 +9,7 @@ labloop.planner.thought), so nothing here was thought up afterwards.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from scipy.stats import norm, qmc
 
 from labloop.campaign import events as e
 from labloop.campaign import view
+from labloop.campaign.amending import account
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
@@ -39,12 +40,14 @@ SOURCES: Final[Mapping[str, str]] = {
 
 
 def explain(
-    spec: CampaignSpec, records: Iterable[e.Record], number: int, instead: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+    spec: CampaignSpec, records: Iterable[e.Record], number: int, instead: Mapping[str, Any] | None = None,
+    former: Sequence[CampaignSpec] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Why trial ``number`` was proposed; ``instead``: settings of the user's, weighed as the planner would have then.
 
-    ``instead`` may leave parameters out: they are the trial's own. Raises SpecError for a trial that is not there, or
-    settings that the space does not hold.
+    spec: the campaign as it was then; former: as it was before, where it had been amended. ``instead`` may leave
+    parameters out: they are the trial's own. Raises SpecError for a trial that is not there, or settings that the space
+    does not hold.
     """
     records = list(records)
     state = fold(records)
@@ -59,6 +62,7 @@ def explain(
         "acquisition": proposal.acquisition, "acquisition_value": proposal.acquisition_value,
         "hope": _hope(spec, before, proposal), "binding": binding(spec, trial.settings),
         "outcomes": _outcomes(spec, trial), "importance": {}, "instead": None,
+        "amended": [f"{one.at[:19]} {account(one.fact)}" for one in before.amended],
         "runners_up": [
             {
                 "settings": dict(one.settings), "acquisition_value": one.acquisition,
@@ -69,7 +73,7 @@ def explain(
     }  # fmt: skip
     if proposal.source == "model" or instead is not None:
         try:
-            thought = Thought(spec, before, number)
+            thought = Thought(spec, before, number, former)
         except LabloopError as error:
             document["no_model"] = str(error)
         else:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.campaign.state import fold
 from labloop.journal import Journal, StoreDamaged, StoreError
 from labloop.runner import folder as run_files
 from labloop.runner.folder import Order
@@ -157,7 +159,7 @@ def test_a_file_of_which_no_copy_was_kept_is_not_looked_for_elsewhere(place, beg
 def _with(opened, **more):
     import msgspec
 
-    return msgspec.structs.replace(opened, **more)
+    return fold([e.Record(1, "", msgspec.structs.replace(opened, **more))])
 
 
 def test_the_original_may_change_and_a_resume_reads_the_copies(place, begun):
@@ -183,7 +185,8 @@ def test_a_changed_original_given_again_is_refused_with_the_difference(place, be
     with pytest.raises(SpecError) as caught:
         run_files.refuse_other(place / "run", order(place))
     said = str(caught.value)
-    assert "another campaign (or of an earlier text of its files)" in said and "labloop resume" in said
+    assert "another campaign (or of another text of its files)" in said and "labloop resume" in said
+    assert f"labloop amend {place / 'run'}" in said
     assert any(line.startswith("-") and old in line for line in said.splitlines())
     assert any(line.startswith("+") and new in line for line in said.splitlines())
 
