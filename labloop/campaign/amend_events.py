@@ -1,4 +1,4 @@
-"""The fact that a campaign was amended in mid-run, and what was another in it."""
+"""The facts that a campaign was amended in mid-run, and what was another in it."""
 
 from typing import TypeAlias
 
@@ -7,6 +7,14 @@ import msgspec
 from .values import Fact, Value
 
 Plain: TypeAlias = Value | list[Value] | None
+
+
+class BudgetExtended(Fact, frozen=True, kw_only=True):
+    """``resume --trials +N``."""
+
+    trials: int
+    by: str = ""
+    why: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

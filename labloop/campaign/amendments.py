@@ -82,4 +82,8 @@ def _amended(state: "CampaignState", record: e.Record, fact: e.Amended) -> None:
     state.owed_again -= set(fact.leaves)
 
 
-APPLY: Final[Mapping[type, Callable[..., Any]]] = {e.Amended: _amended}
+def _extended(state: "CampaignState", record: e.Record, fact: e.BudgetExtended) -> None:
+    state.extended_trials += fact.trials
+
+
+APPLY: Final[Mapping[type, Callable[..., Any]]] = {e.Amended: _amended, e.BudgetExtended: _extended}

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from .amend_events import Amended as Amended
+from .amend_events import BudgetExtended as BudgetExtended
 from .amend_events import Change as Change
 from .bench_events import ActCounted as ActCounted
 from .bench_events import BenchOpened as BenchOpened
@@ -165,14 +166,6 @@ class CampaignHalted(Fact, frozen=True, kw_only=True):
     """Waits for a person's answer (exit 6); the open questions say to what."""
 
     reason: str
-
-
-class BudgetExtended(Fact, frozen=True, kw_only=True):
-    """``resume --trials +N``."""
-
-    trials: int
-    by: str = ""
-    why: str = ""
 
 
 class SafeStateReached(Fact, frozen=True, kw_only=True):

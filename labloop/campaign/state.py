@@ -286,10 +286,6 @@ def _resumed(state: CampaignState, record: e.Record, fact: e.CampaignResumed) ->
     state.reason, state.holds = "", {}
 
 
-def _extended(state: CampaignState, record: e.Record, fact: e.BudgetExtended) -> None:
-    state.extended_trials += fact.trials
-
-
 def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
     state.safe, state.unsafe = not fact.errors, list(fact.errors)
     state.phases = {}
@@ -327,10 +323,8 @@ def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -
 def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:
     if fact.trial in state.trials:
         raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
-    amended = state.amendments[-1].seq if state.amendments else 0
-    state.trials[fact.trial] = TrialState(
-        proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes, amended=amended
-    )
+    state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes)
+    state.trials[fact.trial].amended = state.amendments[-1].seq if state.amendments else 0
     state.open_trials.add(fact.trial)
     if fact.again_of is not None:
         state.owed_again.discard(fact.again_of)
@@ -405,7 +399,6 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.CampaignFinished: _ended,
     e.CampaignStopped: _ended,
     e.CampaignHalted: _ended,
-    e.BudgetExtended: _extended,
     e.SafeStateReached: _safe,
     e.WatchTripped: _watched,
     e.WatchCleared: _watched,

@@ -97,9 +97,8 @@ class Loop:
 
     def amend(self, spec: CampaignSpec) -> None:
         """Another text of the campaign is in force. Its recipe is the same, so what is under way stays as it is."""
-        self.spec = spec
+        self.spec = self.lookout.spec = spec
         self._parameters = flat_parameters(spec.parameters)
-        self.lookout.spec = spec
         self.proposer.amend(spec)
 
     # --- how it ends -----------------------------------------------------------------------------------------------
