@@ -181,7 +181,7 @@ class Amender:
 
     def _answer(self, wish: e.Requested, proved: Proved) -> None:
         memory = self._memory
-        says = grant(memory.state, wish, proved, self._now_s())
+        says = grant(memory.state, wish, proved, round(self._now_s(), 6))
         memory.record(*says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
         if says.accepted and proved.spec is not None:
             self._apply(proved.spec)

@@ -15,7 +15,6 @@ from typing import Any
 from labloop.campaign.errors import LabloopError
 from labloop.journal import StoreError
 
-from .amending import Amender
 from .lookout import Lookout
 from .rereading import Rereading
 from .watching import Ends, Watcher
@@ -25,11 +24,9 @@ class Beside:
     """What goes on beside the trials of one run. ``end`` ends the run; ``failed``: how it ends when its store fails."""
 
     def __init__(
-        self, lookout: Lookout, amender: Amender, watcher: Watcher, rereading: Rereading, end: Ends,
-        failed: Callable[[StoreError], None],
-    ) -> None:  # fmt: skip
+        self, lookout: Lookout, watcher: Watcher, rereading: Rereading, end: Ends, failed: Callable[[StoreError], None]
+    ) -> None:
         self._lookout = lookout
-        self._amender = amender
         self._watcher = watcher
         self._rereading = rereading
         self._end = end
@@ -40,7 +37,8 @@ class Beside:
         """The run begins. ``virtual``: its time leaps."""
         look = self._lookout.keep_looking_in_virtual_time if virtual else self._lookout.keep_looking
         self._go_on("the look into the inbox", self._looking(look()))
-        self._go_on("the look at an amendment", self._amender.run())
+        if self._lookout.amender is not None:
+            self._go_on("the look at an amendment", self._lookout.amender.run())
         self._go_on("the watch over the bench", self._watcher.run())
 
     def opened(self) -> None:

@@ -48,7 +48,6 @@ class Lookout:
         self, memory: RunMemory, end: End, now_s: Callable[[], float], beat: Callable[[], None],
         pause_s: float = math.inf, fits: Callable[[Answer], Answer] = lambda answer: answer,
         spec: CampaignSpec | None = None, awaits: Callable[[CampaignState], str] = lambda state: "",
-        amender: Amender | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self._memory = memory
@@ -58,7 +57,7 @@ class Lookout:
         self._pause_s = pause_s
         self._fits = fits
         self._awaits = awaits
-        self._amender = amender
+        self.amender: Amender | None = None
         self._rests_since_s: float | None = None
 
     async def keep_looking(self) -> None:
@@ -114,8 +113,8 @@ class Lookout:
             if wish.request == "abort" and wish.id not in memory.state.requests:
                 self._end("abort", why(wish), 4, wish.by)
         for wish in wishes:
-            if wish.request == AMEND and self._amender is not None:
-                self._amender.take(wish)
+            if wish.request == AMEND and self.amender is not None:
+                self.amender.take(wish)
                 continue
             effect = ""
             if memory.state.requests.get(wish.id) is None:  # else answered before a crash: only its file was left
@@ -142,17 +141,15 @@ class Lookout:
 def lookout_of(
     spec: CampaignSpec, lab: LabSpec, action: Callable[[str, str], Action], memory: RunMemory, end: End,
     now_s: Callable[[], float], beat: Callable[[], None], awaits: Callable[[CampaignState], str] = lambda state: "",
-    amender: Amender | None = None,
 ) -> Lookout:  # fmt: skip
     """The lookout of a campaign on a lab: its pause, and what a wish may say of the bench.
 
-    ``action``: what is declared of an action. ``awaits``, ``amender``: see Lookout.
+    ``action``: what is declared of an action. ``awaits``: see Lookout.
     """
     totals = {**lab.totals, **spec.totals}
     pause_s = hold_s(spec, lab)
     return Lookout(
-        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec, awaits,
-        amender,
+        memory, end, now_s, beat, pause_s, lambda says: requests.fitting(says, lab, totals, action), spec, awaits
     )  # fmt: skip
 
 

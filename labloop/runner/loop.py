@@ -18,7 +18,6 @@ these ways, and every one of them passes through the safe state:
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from labloop.bench import BenchError, LinkInterrupted
@@ -31,7 +30,6 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.journal import StoreError
 
 from .admission import OutOfStock
-from .amending import Amender
 from .beside import Beside
 from .lookout import lookout_of
 from .memory import RunMemory
@@ -51,8 +49,8 @@ class Loop:
     """Runs one campaign on one open lab to its end. ``run`` gives the exit code."""
 
     def __init__(
-        self, *, spec: CampaignSpec, folder: Path, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory,
-        proposer: Proposer, tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Opened | None = None,
+        self, *, spec: CampaignSpec, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory, proposer: Proposer,
+        tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Opened | None = None,
     ) -> None:  # fmt: skip
         self.spec = spec
         self.pipelined = pipelined
@@ -66,10 +64,7 @@ class Loop:
         self.broken: StoreError | None = None  # why nothing can be written down any more
         self._opened = opened
         self.rejoining = Rejoining(hand, gap_s)
-        amender = Amender(memory, folder, lab.spec, self._now, self.amend, at_once=self.clock.virtual)
-        self.lookout = lookout_of(
-            spec, lab.spec, hand.action, memory, self.end, self._now, tick, proposer.awaits, amender
-        )  # fmt: skip
+        self.lookout = lookout_of(spec, lab.spec, hand.action, memory, self.end, self._now, tick, proposer.awaits)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}
@@ -83,7 +78,7 @@ class Loop:
         hand.on_breach = self._breached
         self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
         rereading = Rereading(hand, memory, self.end)
-        self.beside = Beside(self.lookout, amender, self.watcher, rereading, self.end, self._store_failed)
+        self.beside = Beside(self.lookout, self.watcher, rereading, self.end, self._store_failed)
         memory.on_failed = self._store_failed
 
     @property

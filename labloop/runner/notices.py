@@ -1,10 +1,10 @@
 """What somebody outside is told of a run, as its facts come: five kinds of notice, made from facts alone.
 
-    halted     it ended and waits for a person
-    waiting    it goes on, and something in it waits for a person: a question, an approval, work by hand, a pause
-    alarm      an instrument, an interlock, a bench that is not safe, an end that nobody wanted
-    new_best   a trial is better than all before (or stands on the front)
-    finished   it ended as it should, or because a person said so
+halted     it ended and waits for a person
+waiting    it goes on, and something in it waits for a person: a question, an approval, work by hand, a pause
+alarm      an instrument, an interlock, a bench that is not safe, an end that nobody wanted
+new_best   a trial is better than all before (or stands on the front)
+finished   it ended as it should, or because a person said so
 """
 
 from collections.abc import Iterator

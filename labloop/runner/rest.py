@@ -34,11 +34,15 @@ class Rest:
         self._memory = memory
         self._tick = tick
         self._ending: tuple[str, int, str] | None = None
-        self._lookout = lookout_of(spec, lab, action, memory, self.end, now_s, tick)
+        self.lookout = lookout_of(spec, lab, action, memory, self.end, now_s, tick)
 
     def end(self, kind: str, reason: str, exit_code: int, by: str = "") -> None:
         """Begin to end; the first who says so stands."""
         self._ending = self._ending or (reason, exit_code, by)
+
+    def amend(self, spec: CampaignSpec) -> None:
+        """Another text of the campaign is in force; the run follows it when it goes on."""
+        self.lookout.spec = spec
 
     def interrupted(self, name: str) -> None:
         """A signal ends the run: its bench is safe already."""
@@ -47,7 +51,7 @@ class Rest:
     async def run(self) -> int | None:
         """Wait. Raises StoreError, and BenchError when no guard can be kept alive."""
         while True:
-            self._lookout.take_requests()
+            self.lookout.take_requests()
             if self._ending is not None:
                 reason, code, by = self._ending
                 self._memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=by))

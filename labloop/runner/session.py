@@ -26,11 +26,12 @@ from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Journal, Presence, StoreError, begun
 
 from . import folder as run_files
+from .amending import Amender
 from .book import BenchBook
 from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
 from .guarding import Guarding
-from .kept import former_specs, refuse_other_code
+from .kept import former_specs, kept_spec, refuse_other_code
 from .lease import fenced
 from .look import BENCH, JOURNAL
 from .loop import Loop
@@ -202,16 +203,21 @@ def _drive(
         keeper = StockKeeper(book, lab.instruments, memory, hand.admission.totals)
         keeper.catch_up()
         memory.listeners.append(keeper.count)
+        now = kept_spec(folder.path, memory.state) if memory.state.amendments else spec
+        proposer = Proposer(now, planner, clock, former_specs(folder.path, memory.state))
         loop = Loop(
-            spec=spec, folder=folder.path, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory,
-            proposer=Proposer(spec, planner, clock, former_specs(folder.path, memory.state)), tick=tick, gap_s=gap_s,
-            opened=asked,
+            spec=now, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory, proposer=proposer, tick=tick,
+            gap_s=gap_s, opened=asked,
+        )  # fmt: skip
+        loop.lookout.amender = Amender(
+            memory, folder.path, lab_spec, clock.now_s, loop.amend, at_once=clock.virtual
         )  # fmt: skip
         with _signals(loop):
             return await loop.run(), loop.rests
 
     async def rest() -> int | None:
         resting = Rest(spec, lab_spec, envelope.action, memory, clock.now_s, tick)
+        resting.lookout.amender = Amender(memory, folder.path, lab_spec, clock.now_s, resting.amend, at_once=True)
         with _signals(resting):
             return await resting.run()
 
