@@ -22,6 +22,12 @@ def simulate(
         float | None, typer.Option("--speed", metavar="X", help="So many times faster (default: the lab file's).")
     ] = None,
     faults: Annotated[str | None, typer.Option("--faults", metavar="SPEC", help="Faults they shall have.")] = None,
+    transport: Annotated[
+        str | None,
+        typer.Option(
+            "--transport", metavar="HOW", help="pty, tcp or rfc2217, for serial lines (default: as LAB's ports say)."
+        ),
+    ] = None,
     host: Annotated[
         str | None, typer.Option("--host", metavar="HOST", help="Where ZMQ ports are reached (default: here only).")
     ] = None,
@@ -49,7 +55,10 @@ def simulate(
     words.say(f"{spec.name}: serving {len(spec.instruments)} instruments; {addresses} says where. SIGTERM ends it.")
     given = {"host": host, "own_key": own_key and own_key.resolve(), "allow": allow and allow.resolve()}
     door = {option: str(value) for option, value in given.items() if value is not None}
-    serve_lab(spec, addresses, speed=speed or spec.simulation.speed, faults=faults, ledger=ledger, door=door)
+    serve_lab(
+        spec, addresses, speed=speed or spec.simulation.speed, faults=faults, ledger=ledger, door=door,
+        transport=transport,
+    )  # fmt: skip
 
 
 def serve(

@@ -104,11 +104,12 @@ def _sample(lab: LabSpec) -> dict[str, Any]:
 
 def serve_lab(
     lab: LabSpec, out: Path, *, speed: float, faults: str | None = None, ledger: Path | None = None,
-    door: Mapping[str, str] | None = None,
+    door: Mapping[str, str] | None = None, transport: str | None = None,
 ) -> None:  # fmt: skip
     """Serve a lab's simulators on real ports until SIGTERM or SIGINT; ``out``: the lab file that points at them.
 
-    door: ``host``, ``own_key`` and ``allow``, as labloop.simulation.serve knows them.
+    door: ``host``, ``own_key`` and ``allow``, as labloop.simulation.serve knows them. transport: pty, tcp or rfc2217
+    for every serial line (None: as each port's own address says).
 
     Raises SpecError for a bench that cannot be built, or a folder that cannot be written.
     """
@@ -125,6 +126,7 @@ def serve_lab(
     out.unlink(missing_ok=True)  # whoever waits for it must not find an earlier one's dead ports
     with TemporaryDirectory(prefix="labloop-served-") as home:
         plan |= {"addresses": str(Path(home) / "addresses.json"), "state": None, "watch": None, **(door or {})}
+        plan["transport"] = transport
 
         def ready(server: Any) -> None:
             write_whole(out, served_lab(lab, server.ports, speed).encode())

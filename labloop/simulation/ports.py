@@ -23,6 +23,8 @@ from serial import rfc2217
 
 GARBAGE = b"\xff\xfe\x00"
 CHUNK = 4096
+# Bits a second; an instrument with a network of its own says everything at once.
+ETHERNET = 10_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +41,11 @@ class LineSettings:
 
 
 def line_settings(port: str) -> LineSettings:
-    """Raises ValueError naming the port when a setting is no number."""
+    """Raises ValueError naming the port when a setting is no number. A TCP address has none, and paces nothing."""
     query = dict(parse_qsl(urlsplit(port).query))
     try:
         return LineSettings(
-            baud=int(query.get("baud", 9600)),
+            baud=int(query.get("baud", ETHERNET if port.startswith("tcp:") else 9600)),
             bytesize=int(query.get("bytesize", 8)),
             parity=query.get("parity", "N").upper(),
             stopbits=float(query.get("stopbits", 1)),
@@ -138,9 +140,8 @@ class TcpPort:
         self._listener.setblocking(False)
         self._host: socket.socket | None = None
         self._plugged = True
-        query = urlencode(parse_qsl(urlsplit(port).query))
         host, number = self._listener.getsockname()[:2]
-        self.address = f"{self.scheme}://{host}:{number}" + (f"?{query}" if query else "")
+        self.address = f"{self.scheme}://{host}:{number}"  # bytes as they are: a TCP port has no line settings
 
     def readable(self) -> list[int]:
         return [self._listener.fileno(), *([self._host.fileno()] if self._host is not None else [])]
@@ -236,6 +237,8 @@ class Rfc2217Port(TcpPort):
 
     def __init__(self, name: str, port: str, folder: Path) -> None:
         super().__init__(name, port, folder)
+        query = urlencode(parse_qsl(urlsplit(port).query))
+        self.address += f"?{query}" if query else ""
         self._set = _Remembered(self.settings)
         self._manager: Any = None
 
@@ -267,3 +270,9 @@ class Rfc2217Port(TcpPort):
 
 
 TRANSPORTS: Mapping[str, type[PtyPort] | type[TcpPort]] = {"pty": PtyPort, "tcp": TcpPort, "rfc2217": Rfc2217Port}
+
+
+def transport_of(port: str) -> str:
+    """What a line is reached by when nobody says: its own address's scheme, and a pty for a serial port."""
+    scheme = port.partition(":")[0]
+    return scheme if scheme in TRANSPORTS else "pty"

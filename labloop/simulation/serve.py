@@ -4,8 +4,8 @@ The plan is a SimulatedBench's (bench.py) with some keys more:
 
     "addresses": OUT.json      written whole when every port answers, taken away at the end:
                                {"pid": ..., "speed": ..., "ports": {name: "serial:///...?baud=19200", ...}}
-    "transport": "pty" | "tcp" | "rfc2217"     for serial lines, always on the loopback; messages go over ZMQ on a free
-                               port of ...
+    "transport": "pty" | "tcp" | "rfc2217" | null     for serial lines (null: as each port's own address says), always
+                               on the loopback; messages go over ZMQ on a free port of ...
     "host": address            ... (default 127.0.0.1); another than the loopback only with
     "own_key": file, "allow": folder           our key_secret, and the public keys of those who are let in
     "state": folder | null     everything that outlives the process is kept in its bench.json, written whole after each
@@ -47,7 +47,7 @@ from labloop.keys import Context
 from .bench import SimulatedBench
 from .clock import WallClock
 from .doorway import Doorway
-from .ports import TRANSPORTS, PtyPort, TcpPort
+from .ports import TRANSPORTS, PtyPort, TcpPort, transport_of
 
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
@@ -107,8 +107,8 @@ class Server:
 
     def __init__(self, plan: Mapping[str, Any]) -> None:
         """Raises ValueError for a plan that makes no sense; nothing is left open then."""
-        transport = plan.get("transport") or "pty"
-        if transport not in TRANSPORTS:
+        transport = plan.get("transport")
+        if transport not in (None, *TRANSPORTS):
             raise ValueError(f"transport = {transport!r}; known are {', '.join(TRANSPORTS)}")
         self._addresses = Path(plan["addresses"])
         self._watch = Path(plan["watch"]) if plan.get("watch") else None
@@ -135,9 +135,10 @@ class Server:
             address = self._open_serial(port, line, transport) if line.kind == "serial" else self._open_zmq(port, line)
             self.ports.update(dict.fromkeys(self.bench.names[port], address))
 
-    def _open_serial(self, port: str, line: Any, transport: str) -> str:
+    def _open_serial(self, port: str, line: Any, transport: str | None) -> str:
         named = Path(urlsplit(port).path).name or self.bench.names[port][0]
-        opened = TRANSPORTS[transport](f"{len(self._serial)}-{named}", port, Path(self._links.name))
+        kind = TRANSPORTS[transport or transport_of(port)]
+        opened = kind(f"{len(self._serial)}-{named}", port, Path(self._links.name))
         self._serial.append(_SerialSide(line, opened, self.clock.speed))
         return opened.address
 

@@ -1,11 +1,11 @@
-"""``ports --probe``: who is there, and whose evidence nobody else may hear."""
+"""Simulators on ports of every kind; ``ports --probe``: who is there, and whose evidence nobody else may hear."""
 
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -47,23 +47,63 @@ begin(Order(campaign=Path("one.yaml"), run=Path("r"), live=True), listen)
 """
 
 
+Served = Callable[..., str]
+
+
 @pytest.fixture
-def port(here: Path) -> Iterator[str]:
-    """A simulated plate on a port that looks real."""
+def served(here: Path) -> Iterator[Served]:
+    """``served("--transport", "tcp")``: a simulated plate on a port that looks real; its address."""
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def serve(*how: str, lab: str = LAB) -> str:
+        (here / "lab.yaml").write_text(dedent(lab))
+        (here / "one.yaml").write_text(dedent(CAMPAIGN))
+        (here / "OUT.yaml").unlink(missing_ok=True)
+        servers.append(
+            subprocess.Popen(command("simulate", "lab.yaml", "--addresses", "OUT.yaml", "--speed", 100, *how))
+        )
+        until_s = time.monotonic() + WITHIN_S
+        while not (here / "OUT.yaml").exists():
+            assert servers[-1].poll() is None and time.monotonic() < until_s
+            time.sleep(0.05)
+        line = next(line for line in (here / "OUT.yaml").read_text().splitlines() if "port:" in line)
+        return line.partition('port: "')[2].partition('"')[0]
+
+    yield serve
+    for server in servers:
+        server.terminate()
+        server.wait(WITHIN_S)
+
+
+@pytest.mark.parametrize(
+    ("how", "written", "scheme"),
+    [
+        (("--transport", "tcp"), "serial:///dev/plate?baud=9600", "tcp"),
+        (("--transport", "rfc2217"), "serial:///dev/plate?baud=9600&bytesize=7&parity=E", "rfc2217"),
+        ((), "tcp://10.0.0.7:4001", "tcp"),
+        ((), "rfc2217://10.0.0.7:4001?baud=9600&bytesize=7&parity=E", "rfc2217"),
+    ],
+)
+def test_what_is_served_over_the_network_is_identified_read_and_moved(
+    served: Served, how: tuple[str, ...], written: str, scheme: str
+) -> None:
+    address = served(*how, lab=LAB.replace("serial:///dev/plate?baud=9600", written))
+    settings = written.partition("?")[2] if scheme == "rfc2217" else ""
+    assert address.startswith(f"{scheme}://127.0.0.1:") and address.partition("?")[2] == settings
+    seen = json.loads(call("instruments", "OUT.yaml", "--live", "--json").stdout)["instruments"]
+    assert seen[0]["model"] == "RCT digital" and seen[0]["readings"]["speed"]["value"] == 0.0, seen
+    stirred = call("instruments", "OUT.yaml", "plate", "stir", "speed=300 rpm", "--live", "--json")
+    assert json.loads(stirred.stdout)["done"], stirred
+
+
+def test_a_transport_that_there_is_not_is_refused(here: Path) -> None:
     (here / "lab.yaml").write_text(dedent(LAB))
-    (here / "one.yaml").write_text(dedent(CAMPAIGN))
-    server = subprocess.Popen(command("simulate", "lab.yaml", "--addresses", "OUT.yaml", "--speed", 100))
-    until_s = time.monotonic() + WITHIN_S
-    while not (here / "OUT.yaml").exists():
-        assert server.poll() is None and time.monotonic() < until_s
-        time.sleep(0.05)
-    line = next(line for line in (here / "OUT.yaml").read_text().splitlines() if "port:" in line)
-    yield line.partition('port: "')[2].partition("?")[0]
-    server.terminate()
-    server.wait(WITHIN_S)
+    said = call("simulate", "lab.yaml", "--addresses", "OUT.yaml", "--transport", "pigeon")
+    assert said.returncode == 2 and "transport = 'pigeon'; known are pty, tcp, rfc2217" in said.stderr
 
 
-def test_whose_run_was_killed_on_a_line_hears_it_first(port: str, here: Path) -> None:
+def test_whose_run_was_killed_on_a_line_hears_it_first(served: Served, here: Path) -> None:
+    port = served().partition("?")[0]
     asked = call("ports", "--probe", "--at", port, "--lab", "OUT.yaml", "--json")
     (heard,) = json.loads(asked.stdout)["heard"]
     assert (heard["driver"], heard["model"]) == ("drivers.ika:RCT", "RCT digital"), asked
