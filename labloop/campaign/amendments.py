@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .state import CampaignState
 
 BUDGET: Final = "budget.trials"
+AIM: Final = ("parameters.", "constraints", "candidates", "outcomes.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Amendment:
     def is_of_budget(self) -> bool:
         """Whether it sets how many trials the run may have."""
         return any(change.place == BUDGET for change in self.fact.changes)
+
+    @property
+    def is_of_aim(self) -> bool:
+        """Whether it changes where trials may lie, or what is wanted of them."""
+        return any(change.place.startswith(AIM) for change in self.fact.changes)
 
 
 def text_in_force(state: "CampaignState") -> str:

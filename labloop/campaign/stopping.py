@@ -9,14 +9,18 @@
     chance_below    nowhere is the model's chance of beating the best so far, by more than the noise, above this
     all             holds when every rule in it holds at once; otherwise any one rule suffices
 
+After another space or another wish (an amendment) the count begins anew, with the best so far that the space holds.
+
 The last two ask the planner, whose view comes with each proposal it makes: a campaign stops instead of the trial that
 was no longer worth its while. Budgets of trials, attempts, time and cost are the runner's.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib import import_module
 from typing import Any, Final
 
+from .amending import Holding
 from .grammar import CampaignSpec, StopRules
 from .objective import Objective
 
@@ -28,6 +32,7 @@ class Stopping:
     """The stopping rules of a campaign. ``asks_planner``: one of them wants the planner's outlook."""
 
     def __init__(self, spec: CampaignSpec, objective: Objective) -> None:
+        self._spec = spec
         self._rules = spec.stop_when
         self._objective = objective
         every = [spec.stop_when, *([spec.stop_when.all] if spec.stop_when.all else [])]
@@ -43,6 +48,8 @@ class Stopping:
         trials = getattr(state, "trials", state)
         trials = list(trials.values()) if isinstance(trials, Mapping) else list(trials)
         ordered = sorted(self._objective.measured(trials), key=lambda trial: getattr(trial, "finished_seq", 0))
+        aimed = [one.seq for one in getattr(state, "amendments", ()) if one.is_of_aim]
+        ordered = self._in_force(ordered, aimed[-1]) if aimed else ordered
         for _, seen in self._seen(self._rules, ordered, outlook):
             if seen:
                 return seen
@@ -52,6 +59,24 @@ class Stopping:
             if found and all(found):
                 return "; and ".join(str(one) for one in found)
         return None
+
+    @cached_property
+    def _holds(self) -> Holding:
+        return Holding(self._spec)
+
+    def _in_force(self, ordered: Sequence[Any], amended: int) -> list[Any]:
+        """What counts after an amendment: of the trials before it the best that the space holds, and all since.
+
+        So a space that was widened, or another wish, has the full number of trials before it counts as done with; and
+        nothing need be better than what nobody may make any more.
+        """
+        kept = [trial for trial in ordered if self._holds(trial.settings)]
+        before = [trial for trial in kept if trial.finished_seq < amended]
+        best = self._objective.best(before)
+        return [
+            *(best if isinstance(best, list) else [best] if best is not None else []),
+            *(trial for trial in kept if trial.finished_seq >= amended),
+        ]
 
     def _seen(
         self, rules: StopRules, trials: Sequence[Any], outlook: Mapping[str, float] | None

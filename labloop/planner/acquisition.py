@@ -140,7 +140,7 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     if not any(goal.is_wish for goal in goals):
         raise SurrogateError("no outcome has a goal, so no point is better than another")
     flying = surrogate.with_flying(known.pending)
-    seen = np.concatenate([known.observed, known.pending])
+    seen = np.concatenate([known.rivals, known.pending])
     shifts = np.array([belief.shift for belief in flying.beliefs])
     scales = np.array(flying.scales)
     draws = _draws(len(known.pending), len(goals), seed)

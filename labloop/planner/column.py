@@ -12,7 +12,7 @@ from math import floor, log, log10
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from labloop.campaign.events import Value
 
@@ -28,6 +28,7 @@ class Column:
     """One parameter as one number. ``step`` is set for grids, ``values`` for choices.
 
     unlike: what is known of how far apart unordered choices are, k x k each, 1 in the mean; described: by what.
+    retired: indices of choices that trials had once and none may have now, after the campaign was amended.
     optional: it has a value at some points only; shared: all trials of a batch have the same.
     likely: where a person expects the optimum: of numbers centre and width, of choices weights (see prior.py).
     """
@@ -42,6 +43,7 @@ class Column:
     values: tuple[Value, ...] = ()
     unlike: tuple[Array, ...] = field(default=(), compare=False, repr=False)
     described: str = ""
+    retired: frozenset[int] = frozenset()
     optional: bool = False
     shared: bool = False
     likely: tuple[float, ...] | None = None
@@ -61,6 +63,18 @@ class Column:
         return len(self.values)
 
     @property
+    def count(self) -> int:
+        """How many levels may be proposed (0: any value)."""
+        return (self.levels or 0) - len(self.retired)
+
+    def opened(self, nth: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Indices of the levels that may be proposed, by their number among these."""
+        if not self.retired:
+            return nth
+        every = np.arange(len(self.values))
+        return every[~np.isin(every, list(self.retired))][nth]
+
+    @property
     def is_linear(self) -> bool:
         """Whether the value is a linear function of u."""
         return self.kind in ("real", "grid") and not self.log
@@ -71,6 +85,11 @@ class Column:
         if self.kind == "label":
             return float(len(self.values) - 1)
         return float(self.level(self.levels - 1)) if self.levels is not None else 1.0
+
+    @property
+    def furthest(self) -> float:
+        """The highest coordinate that any point has here."""
+        return max(self.upper, self.absent) if self.optional else self.upper
 
     def level(self, index: ArrayLike) -> Array:
         """Coordinates of levels by index, 0 .. levels - 1."""

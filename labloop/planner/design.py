@@ -132,7 +132,7 @@ def _nearest_row(encoding: Encoding, method: str, seed: int, trial: int, initial
     distance = np.zeros(len(rows))
     for index, column in enumerate(encoding.columns):
         if column.kind == "label":
-            distance += rows[:, index] != np.floor(point[index] * len(column.values))
+            distance += rows[:, index] != column.opened(np.arange(column.count))[int(point[index] * column.count)]
         else:
             distance += (rows[:, index] - point[index]) ** 2
     return np.asarray(rows[np.argmin(distance)])
@@ -176,8 +176,9 @@ def spread(encoding: Encoding, block: Array) -> Array:
     """Points of the cube as points of the columns, every level with an equal share."""
     out = block.copy()
     for index, column in enumerate(encoding.columns):
-        if (levels := column.levels) is not None:
-            out[:, index] = column.level(np.minimum(np.floor(block[:, index] * levels), levels - 1))
+        if column.levels is not None:
+            nth = np.minimum(np.floor(block[:, index] * column.count), column.count - 1).astype(np.intp)
+            out[:, index] = column.level(column.opened(nth))
     return encoding.presence.settled(out)
 
 

@@ -18,7 +18,7 @@ from labloop.campaign.events import Value
 
 from .blends import Blended
 from .column import RESOLUTION, Column
-from .presence import Mask, Presence
+from .presence import SAME, Mask, Presence
 
 Array = NDArray[np.float64]
 Settings = dict[str, Value]
@@ -42,7 +42,7 @@ class Linear:
 class Encoding:
     """A space as arrays. ``rows``: the candidates, N x d, or None. ``allowed``: what no linear form can say.
 
-    blended: the mixtures whose components are described.
+    blended: the mixtures whose components are described. amended: it was another before, so trials may lie outside.
     """
 
     columns: tuple[Column, ...]
@@ -52,6 +52,7 @@ class Encoding:
     presence: Presence = field(default_factory=Presence)
     blended: tuple[Blended, ...] = ()
     rows: Array | None = None
+    amended: bool = False
     _weights: Array = field(init=False)
     _order: NDArray[np.intp] | None = field(init=False, default=None)
     _hashes: Array | None = field(init=False, default=None)
@@ -107,7 +108,7 @@ class Encoding:
             return float(len(self.rows))
         if not self.is_discrete:
             return float("inf")
-        return float(np.prod([float(column.levels or 1) for column in self.columns]))
+        return float(np.prod([float(column.count or 1) for column in self.columns]))
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -225,6 +226,9 @@ class Encoding:
     def is_inside(self, points: Array, margin: float = 0.0) -> NDArray[np.bool_]:
         """Which points keep the linear constraints, with ``margin`` (share of their scale) to spare on inequalities."""
         inside = self.presence.keeps(points)
+        for index, column in enumerate(self.columns):
+            if column.retired:
+                inside &= ~np.isin(column.index(points[:, index]), list(column.retired)) | self._without(points, index)
         if not self.constraints or not len(points):
             return inside
         values = self.values(points)
@@ -243,6 +247,21 @@ class Encoding:
                 kept = total <= constraint.bound + (SLACK - margin) * scale
             inside &= kept | out[:, self._columns_of(constraint)].any(axis=1)
         return inside
+
+    def _without(self, points: Array, index: int) -> NDArray[np.bool_]:
+        """At which points a column has no value."""
+        conditions = self.presence.conditions
+        return np.zeros(len(points), dtype=bool) if conditions is None else conditions.out(points)[:, index]
+
+    def holds(self, points: Array) -> NDArray[np.bool_]:
+        """Which points of trials could be proposed now: inside the bounds and the constraints, rows of a table."""
+        beyond = np.maximum(-points, points - np.array([column.furthest for column in self.columns]))
+        inside = self.is_inside(points) & np.all(beyond <= SAME, axis=1)
+        if self.rows is not None:
+            inside &= np.array([bool(self.find(point)) for point in points], dtype=bool)
+        elif self.allowed is not None:
+            inside &= np.array([bool(self.allowed(self.decode(point))) for point in points], dtype=bool)
+        return np.asarray(inside)
 
     @property
     def is_conditional(self) -> bool:
@@ -289,7 +308,7 @@ class Encoding:
 
     def grid(self) -> Array:
         """Every point of a discrete space that keeps the constraints, N x d, in lexical order."""
-        axes = [column.level(np.arange(column.levels or 1)) for column in self.columns]
+        axes = [column.level(column.opened(np.arange(column.count or 1))) for column in self.columns]
         points = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
         if self.presence:  # what does not count makes no points of its own
             points = np.unique(self.presence.settled(points), axis=0)

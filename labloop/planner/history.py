@@ -1,7 +1,7 @@
 """What the trials taught, as arrays: a CampaignState seen by the planner."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import numpy as np
@@ -28,9 +28,7 @@ class History:
     def and_pending(self, point: Array) -> "History":
         """The same with one more trial in flight."""
         point = point[None, :]
-        known = Known(
-            self.known.observed, np.concatenate([self.known.pending, point]), self.known.worked, self.known.failed
-        )
+        known = replace(self.known, pending=np.concatenate([self.known.pending, point]))
         taken = np.concatenate([self.taken, point])
         return History(self.data, known, taken, self.begun + 1, self.failed, self.left_out)
 
@@ -75,6 +73,8 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
     waiting = np.array([bool(tasted - trial.outcomes.keys()) for _, trial in measured], dtype=bool)
     points = _stack([point for point, _ in measured], encoding)
     known = Known(points[useful], _stack(pending, encoding), points[useful], _stack(failed, encoding))
+    if encoding.amended:
+        known = replace(known, reachable=encoding.holds(known.observed))
     taken = np.concatenate([points, known.failed, known.pending])
     return History(data, known, taken, begun, len(failed), left_out + int(np.sum(~useful & ~waiting)))
 

@@ -29,9 +29,23 @@ class Observations:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What has happened. observed: n x d; pending: p x d; worked, failed: where trials ended one way or the other."""
+    """What has happened. observed: n x d; pending: p x d; worked, failed: where trials ended one way or the other.
+
+    reachable: which of the observed may still be proposed, where the campaign was amended (None: nobody looked).
+    """
 
     observed: Array
     pending: Array
     worked: Array
     failed: Array
+    reachable: NDArray[np.bool_] | None = None
+
+    @property
+    def rivals(self) -> Array:
+        """What a new point must be better than: in an amended space the trials that lie in it, if there are any.
+
+        All of them teach the model; but to be better than what nobody may make any more is no use to anybody, and where
+        that was good nothing else would ever be worth a trial.
+        """
+        some = self.reachable is not None and bool(self.reachable.any())
+        return self.observed[self.reachable] if some else self.observed

@@ -34,7 +34,7 @@ def outlook(
     model: Model, goals: Sequence[Goal], history: History, encoding: Encoding, found: Array, seed: int
 ) -> dict[str, float]:
     """Both figures, in units of the score that orders trials. ``found``: where the search ended, k x d."""
-    mean, sd = model.predict(history.known.observed)
+    mean, sd = model.predict(history.known.rivals)
     here = standing(goals, model.outcomes, model.scales, mean)
     kept = here.excess <= 0.0
     if not kept.any():

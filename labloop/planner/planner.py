@@ -253,8 +253,8 @@ def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> 
 def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> tuple[Proposal, Array]:
     encoding, mixed = problem.encoding, turn.mixed
     score = score_of(problem, model, history, mixed)
-    believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.observed)[0])
-    best = history.known.observed[best_rows(believed)]
+    believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.rivals)[0])
+    best = history.known.rivals[best_rows(believed)]
     flying = history.known.pending
     found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort, flying)
     if not np.isfinite(found[0].score):
@@ -303,7 +303,7 @@ def _runners_up(found: Sequence[Found], predicted: Sequence[dict[str, Prediction
 
 def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict[str, Prediction]) -> str:
     """In words: what is expected here, and the best that is believed to have been measured."""
-    mean, _ = model.predict(history.known.observed)
+    mean, _ = model.predict(history.known.rivals)
     parts = []
     for goal in goals:
         if not goal.is_wish:

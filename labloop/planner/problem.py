@@ -1,16 +1,18 @@
 """A campaign's spec as the planner needs it: columns, linear constraints, goals, and what ``engine:`` forces."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import floor, log
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from labloop.campaign.errors import SpecError
+from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import PREFER, OutcomeSpec, Target
-from labloop.campaign.parameters import Choices, Molecules, Parameter, Range
+from labloop.campaign.parameters import Choice, Choices, Molecule, Molecules, Parameter, Range
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
@@ -27,6 +29,7 @@ from .proposal import Proposal
 from .search import Effort
 
 MANY = 2**31
+Named = TypeVar("Named", Choice, Molecule)
 _WORDS = {
     "kernel": ("matern", "rbf"),
     "acquisition": SAMPLED,
@@ -56,7 +59,7 @@ def read_problem(spec: CampaignSpec, former: Sequence[CampaignSpec] = ()) -> Pro
     faults = [*_not_yet(space), *_engine_faults(spec, space)]
     if faults:
         raise SpecError(*faults)
-    columns = tuple(_column(name, parameter) for name, parameter in space.parameters.items())
+    columns = _columns(space, former)
     encoding = Encoding(
         columns,
         tuple(
@@ -67,6 +70,7 @@ def read_problem(spec: CampaignSpec, former: Sequence[CampaignSpec] = ()) -> Pro
         allowed=_allowed(space) if space.nonlinear else None,
         presence=Presence(tuple(_sparse(space)), _conditions(space, columns)),
         blended=tuple(_blended(space)),
+        amended=any(_places(one) != _places(spec) for one in former),
     )
     objective = Objective(spec)
     return Problem(
@@ -78,6 +82,47 @@ def read_problem(spec: CampaignSpec, former: Sequence[CampaignSpec] = ()) -> Pro
         engine=_engine(spec, space.repeats),
         outlook=Stopping(spec, objective).asks_planner and not objective.pareto,
     )
+
+
+def _places(spec: CampaignSpec) -> tuple[Any, ...]:
+    """What says where trials may lie."""
+    return spec.parameters, spec.constraints, spec.candidates
+
+
+def _columns(space: Space, former: Sequence[CampaignSpec]) -> tuple[Column, ...]:
+    """A column each; choices that were retired stay in theirs, so that what was made with them goes on teaching."""
+    columns = []
+    for name, parameter in space.parameters.items():
+        then = [flat_parameters(one.parameters).get(name) for one in former]
+        if isinstance(parameter, Choices):
+            whole = with_retired(parameter.choices, [one.choices for one in then if isinstance(one, Choices)])
+            update: dict[str, Any] = {"choices": whole}
+        elif isinstance(parameter, Molecules):
+            all_of = with_retired(parameter.molecules, [one.molecules for one in then if isinstance(one, Molecules)])
+            update = {"molecules": all_of}
+        else:
+            columns.append(_column(name, parameter))
+            continue
+        every = parameter.model_copy(update=update)
+        retired = frozenset(at for at, value in enumerate(every.values) if value not in parameter.values)
+        if retired and parameter.likely is not None:  # nothing is expected of what nobody may have
+            weights = dict(zip(parameter.values, parameter.likely, strict=True))
+            least = min(parameter.likely)
+            every = every.model_copy(update={"likely": tuple(weights.get(value, least) for value in every.values)})
+        columns.append(replace(_column(name, every), retired=retired))
+    return tuple(columns)
+
+
+def with_retired(now: Sequence[Named], former: Sequence[Sequence[Named]]) -> tuple[Named, ...]:
+    """What can be chosen now and what could once, each of these behind the one that stood before it then."""
+    found = list(now)
+    for then in reversed(former):  # as it was last
+        for at, one in enumerate(then):
+            names = [other[0] for other in found]
+            if one[0] not in names:
+                before = [then[earlier][0] for earlier in range(at) if then[earlier][0] in names]
+                found.insert(names.index(before[-1]) + 1 if before else 0, one)
+    return tuple(found)
 
 
 def _sparse(space: Space) -> Iterator[Sparse]:

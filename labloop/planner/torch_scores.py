@@ -111,7 +111,7 @@ def _noisy(
 
     acquisition: Callable[[Tensor], Tensor] = qLogNoisyExpectedImprovement(
         surrogate.model,
-        X_baseline=torch.as_tensor(known.observed, dtype=torch.float64),
+        X_baseline=torch.as_tensor(known.rivals, dtype=torch.float64),
         sampler=SobolQMCNormalSampler(torch.Size([samples]), seed=seed),
         objective=GenericMCObjective(utility),
         constraints=_limits(surrogate, goals),
@@ -132,9 +132,9 @@ def _hypervolume(
     acquisition: Callable[[Tensor], Tensor] = qLogNoisyExpectedHypervolumeImprovement(
         surrogate.model,
         ref_point=reference_point(
-            standing(goals, surrogate.outcomes, surrogate.scales, surrogate.predict(known.observed)[0])
+            standing(goals, surrogate.outcomes, surrogate.scales, surrogate.predict(known.rivals)[0])
         ).tolist(),
-        X_baseline=torch.as_tensor(known.observed, dtype=torch.float64),
+        X_baseline=torch.as_tensor(known.rivals, dtype=torch.float64),
         sampler=SobolQMCNormalSampler(torch.Size([samples]), seed=seed),
         objective=GenericMCMultiOutputObjective(utility),
         constraints=_limits(surrogate, goals),

@@ -105,7 +105,8 @@ class Warped:
         """Warped points, and the derivatives of their numbers by u, by log a and by log b, n x p each."""
         p = len(self.base.numbers)
         a, b = np.exp(logs[:p]), np.exp(logs[p:])
-        u = EDGE + (1.0 - 2.0 * EDGE) * x[:, self.base.numbers]
+        # Trials from before a range was narrowed count as made at its end: a warp goes no further.
+        u = EDGE + (1.0 - 2.0 * EDGE) * np.clip(x[:, self.base.numbers], 0.0, 1.0)
         power = u**a
         rest = 1.0 - power
         outer = a * b * rest ** (b - 1.0) * power

@@ -25,7 +25,7 @@ from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, PlannerProcess
 
 from .clock import utc_stamp
-from .kept import kept_spec
+from .kept import former_specs, kept_spec
 from .look import JOURNAL
 from .memory import RunMemory
 from .telling import ResultKept, Telling, Written
@@ -41,6 +41,7 @@ class Told:
 
     def __init__(self, spec: CampaignSpec, journal: Journal, memory: RunMemory, planner: PlannerKind) -> None:
         self.spec = spec
+        self.former: list[CampaignSpec] = []  # what the campaign was before it was amended
         self.memory = memory
         self._journal = journal
         self._kind = planner
@@ -109,7 +110,9 @@ class Told:
         except BaseException:
             journal.close()
             raise
-        return cls(kept, journal, RunMemory(journal, Blobs(folder / "blobs"), state), planner)
+        told = cls(kept, journal, RunMemory(journal, Blobs(folder / "blobs"), state), planner)
+        told.former = former_specs(folder, state)
+        return told
 
     def close(self) -> None:
         """Let go of the journal and end the planner's process; harmless twice."""
@@ -198,6 +201,8 @@ class Told:
             else:
                 self._planner = PlannerProcess(self.spec.dump(), self.spec.folder.resolve())
             self._closing.callback(self._planner.close)
+            if self.former:
+                self._planner.amend(self.spec.dump(), [one.dump() for one in self.former])
             self._planner.start()
             self._planner.send_facts(list(self._journal.records()))
             self.memory.listeners.append(self._pass_on)

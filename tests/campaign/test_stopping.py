@@ -34,6 +34,34 @@ def test_it_stops_when_nothing_improves() -> None:
     assert stopping(ONE).reason(trials(*[1.0] * 50)) is None
 
 
+def test_after_an_amendment_the_count_begins_anew_with_the_best_that_the_space_holds() -> None:
+    def state(*values: tuple[float, float], amended: int | None = None, place: str = "parameters.x.range") -> Any:
+        facts: list[e.Fact] = [
+            e.CampaignOpened(campaign="c", run_id="r", version="0", mode="told", seed=1, campaign_sha256="a")
+        ]
+        for number, (x, y) in enumerate(values, 1):
+            if number == amended:
+                changes = [e.Change(place=place, kind="changed")]
+                facts.append(e.Amended(before_sha256="a", campaign_sha256="b", changes=changes))
+            settings: dict[str, e.Value] = {"x": x}
+            facts += [
+                e.ProposalMade(trial=number, sample="S", settings=settings, source="sobol"),
+                e.TrialMeasured(trial=number, outcomes={"y": e.Reading(value=y, unit="nm")}),
+            ]
+        return s.fold(e.Record(seq, "", fact) for seq, fact in enumerate(facts, 1))
+
+    rule = stopping(ONE, {"no_improvement": "3 trials"})
+    flat = [(0.5, 5.0), (0.1, 1.0), (0.2, 1.0), (0.3, 1.0)]
+    assert "3 trials" in (rule.reason(state(*flat)) or "")
+    assert rule.reason(state(*flat, amended=4)) is None, "one trial since"
+    assert rule.reason(state(*flat, amended=4, place="budget.trials")) is not None, "the aim is the same"
+    assert rule.reason(state(*flat, (0.4, 1.0), (0.6, 1.0), amended=4)) == (
+        "no improvement in 3 trials (asked for: 3); best so far is trial 1"
+    )
+    gone = [(7.0, 5.0), (0.1, 1.0), (0.2, 1.0), (0.3, 2.0), (0.4, 1.0), (0.6, 1.0)]
+    assert rule.reason(state(*gone, amended=4)) is None, "trial 4 is better than all that may still be made"
+
+
 def test_a_front_that_still_grows_goes_on() -> None:
     rule = stopping(FRONT, {"no_improvement": 2})
     grows = [{"a": float(i), "b": float(-i)} for i in range(6)]
