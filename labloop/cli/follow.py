@@ -72,7 +72,7 @@ def start(folder: Path, arguments: list[str]) -> Runner:
     return runner
 
 
-def under_dashboard(folder: Path, arguments: list[str], verbose: bool = False) -> int:
+def under_dashboard(folder: Path, arguments: list[str], verbose: bool = False, by: str = "") -> int:
     """Run under the dashboard, and after ``q`` in the line view, to the end; gives the runner's exit code."""
     from labloop.dashboard.app import watch
 
@@ -80,7 +80,7 @@ def under_dashboard(folder: Path, arguments: list[str], verbose: bool = False) -
     with _Signals(runner) as signals:
         try:
             signals.end_dashboard = True
-            watch(folder)
+            watch(folder, by=by)
         except _Signalled:
             words.say("stopping")
         else:

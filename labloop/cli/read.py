@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from . import words
-from .options import Json, RunName, run_folder
+from .options import By, Json, RunName, person, run_folder
 from .since import moment, told_since
 
 
@@ -131,6 +131,11 @@ def watch(
         str | None, typer.Argument(metavar="[RUN]", help="A run's folder; without: the list of all.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Look, and ask nothing of the run.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="In a browser on this machine, until Ctrl-C.")] = False,
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="N", min=0, max=65535, help="Of --web (default: 8000; 0: any free).")
+    ] = None,
+    by: By = "",
 ) -> None:
     """The dashboard, on one run or the list of all; quitting it changes nothing in a run."""
     import sys
@@ -138,11 +143,34 @@ def watch(
     from labloop.campaign.errors import SpecError
 
     folder: Path | None = run_folder(name) if name else None
+    if port is not None and not web:
+        raise SpecError("--port is of --web. Add --web, or leave --port away")
+    if web:
+        _serve(folder, 8000 if port is None else port, read_only, person(by))
+        return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SpecError("watch needs a terminal. `labloop status RUN` prints how a run stands")
     from labloop.dashboard.app import watch as open_dashboard
 
-    raise typer.Exit(open_dashboard(folder, read_only))
+    raise typer.Exit(open_dashboard(folder, read_only, person(by)))
+
+
+def _serve(folder: Path | None, port: int, read_only: bool, by: str) -> None:
+    from importlib.util import find_spec
+
+    from labloop.campaign.errors import SpecError
+
+    if find_spec("textual_serve") is None:
+        raise SpecError("--web needs textual-serve. Install it: pip install 'labloop[web]'")
+    from labloop.dashboard.web import door_to
+
+    door = door_to(folder, port, read_only, by)
+    words.give(door.address)
+    words.say(
+        f"The dashboard is there until Ctrl-C, for this machine alone{'; it only looks' if read_only else ''}. From "
+        f"another one: ssh -L {door.port}:127.0.0.1:{door.port} THIS-MACHINE, and the same address there."
+    )
+    door.serve()
 
 
 def _give_best(best: Any) -> None:

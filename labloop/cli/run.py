@@ -73,7 +73,7 @@ def run(
     if detach:
         _detach(order.run, arguments)
     if _wants_dashboard(dashboard, json or virtual):
-        _under_dashboard(order.run, arguments, verbose)
+        _under_dashboard(order.run, arguments, verbose, by)
     view = _view(order.run, campaign, json, verbose, by, why)
     raise typer.Exit(view.end(begin(order, view, by=person(by))))
 
@@ -118,7 +118,7 @@ def resume(
     if detach:
         _detach(folder, arguments)
     if _wants_dashboard(dashboard, json):
-        _under_dashboard(folder, arguments, verbose)
+        _under_dashboard(folder, arguments, verbose, by)
     view = _view(folder, None, json, verbose, "", "")
     code = session.resume(
         folder, trials, view, by=person(by), why=why, new_code=new_code, force=force, as_it_is=as_it_is
@@ -190,10 +190,10 @@ def _detach(folder: Path, arguments: list[str]) -> None:
     raise typer.Exit
 
 
-def _under_dashboard(folder: Path, arguments: list[str], verbose: bool) -> None:
+def _under_dashboard(folder: Path, arguments: list[str], verbose: bool, by: str) -> None:
     from . import follow
 
-    raise typer.Exit(follow.under_dashboard(folder, arguments, verbose))
+    raise typer.Exit(follow.under_dashboard(folder, arguments, verbose, person(by)))
 
 
 def _view(folder: Path, campaign: Path | None, json: bool, verbose: bool, by: str, why: str) -> "LineView":

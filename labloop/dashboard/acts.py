@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from labloop.campaign import events as e
 from labloop.campaign import text
-from labloop.campaign.errors import LabloopError
+from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.holds import FORCE
 from labloop.campaign.state import PAUSED, RUNNING
 from labloop.campaign.view import question_of, target, waiting
@@ -19,7 +19,7 @@ from labloop.campaign.view import question_of, target, waiting
 from . import view
 from .command import labloop
 from .dialogs import Answer, Confirm, Line
-from .source import RunSource, Sent, user
+from .source import RunSource, Sent
 
 SENT_SHOWN_S: Final = 15.0
 # (name, what it does, action, its parameters)
@@ -44,9 +44,9 @@ ACTIONS: Final = frozenset(action for _, _, action, _ in ACTS)
 class ActingScreen(Screen[None]):
     """Sends what a person asks and shows in ``#sent`` what became of it."""
 
-    def __init__(self, source: RunSource, read_only: bool) -> None:
+    def __init__(self, source: RunSource) -> None:
         super().__init__()
-        self.source, self._read_only = source, read_only
+        self.source = source
         self.sent: Sent | None = None
 
     def show_sent(self) -> None:
@@ -73,7 +73,7 @@ class ActingScreen(Screen[None]):
         """Say which keys do something now: None shows a key greyed, False hides it."""
         if action not in ACTIONS:
             return True
-        if self._read_only:
+        if self.source.read_only:
             return False
         source, state = self.source, self.source.state
         if action == "answer":
@@ -122,7 +122,7 @@ class ActingScreen(Screen[None]):
         """Post a request and show what becomes of it. Where no runner lives, labloop itself writes it down."""
         if self.source.runner == "gone":
             reason = ["--why", why] if why else []
-            words = (*reason, "--by", user(), "--", str(self.source.folder), request, *arguments)
+            words = (*reason, "--by", self.source.by, "--", str(self.source.folder), request, *arguments)
             self.by_command(Sent("", request, arguments, by_command=True), "request", *words)
             return
         try:
@@ -134,6 +134,8 @@ class ActingScreen(Screen[None]):
 
     def by_command(self, sent: Sent, *command: str) -> None:
         """Ask labloop itself, in a process of its own, and show what it says."""
+        if self.source.read_only:  # no key leads here then
+            raise StateError("This dashboard only looks. Open one without --read-only to ask for something.")
         self.sent = sent
         self.run_worker(partial(self._ask_labloop, sent, command), thread=True)
         self._show_for_a_while(sent)
@@ -158,7 +160,7 @@ class ActingScreen(Screen[None]):
 
     def action_ask(self, request: str) -> None:
         """Pause or resume; another person's pause is ended by force, with a reason."""
-        others = " and ".join(who for who in self.source.state.holds if who != user())
+        others = " and ".join(who for who in self.source.state.holds if who != self.source.by)
         if request == "pause" or not (others or self.source.state.moved):
             self.send(request)
             return

@@ -27,7 +27,7 @@ COLLECT_AFTER: Final = (100_000, 50, 1000)
 
 
 class DashboardApp(App[None]):
-    """Shows ``run_folder``, or (None) the list of all runs below ``below``."""
+    """Shows ``run_folder``, or (None) the list of all runs below ``below``. ``by``: who presses the keys."""
 
     CSS_PATH = "dashboard.tcss"
     TITLE = "labloop"
@@ -42,6 +42,7 @@ class DashboardApp(App[None]):
         run_folder: Path | None,
         read_only: bool = False,
         *,
+        by: str = "",
         below: Path | None = None,
         now: Callable[[], datetime] = utc_now,
         look: Callable[[Path], str] = presence.look,
@@ -50,6 +51,7 @@ class DashboardApp(App[None]):
         super().__init__()
         self.run_folder, self._read_only, self._below = run_folder, read_only, below or Path.cwd()
         self._now, self._look, self._zone = now, look, zone
+        self._by = by or user()
         self._armed = False
 
     def on_mount(self) -> None:
@@ -62,10 +64,10 @@ class DashboardApp(App[None]):
     def open_run(self, folder: Path, listed: bool = True) -> None:
         """Show one run on top."""
         name = str(folder.relative_to(self._below)) if folder.is_relative_to(self._below) else str(folder)
-        self.push_screen(RunScreen(self._source(folder), name, self._zone, self._read_only, listed))
+        self.push_screen(RunScreen(self._source(folder), name, self._zone, listed))
 
     def _source(self, folder: Path) -> RunSource:
-        return RunSource(folder, self._now, self._look)
+        return RunSource(folder, self._now, self._look, self._by, self._read_only)
 
     def _run_screen(self) -> RunScreen | None:
         return next((s for s in reversed(self.screen_stack) if isinstance(s, RunScreen)), None)
@@ -135,7 +137,7 @@ class DashboardApp(App[None]):
             self.notify, "No runner answers here. Trying to make the bench safe without it.", title="ABORT",
             severity="warning", markup=False,
         )  # fmt: skip
-        code, words = labloop("abort", str(folder), "--by", user())
+        code, words = labloop("abort", str(folder), "--by", self._by)
         self.call_from_thread(
             self.notify, words, title="ABORT", severity="error" if code else "information", timeout=30, markup=False
         )
@@ -145,14 +147,22 @@ class DashboardApp(App[None]):
         self._armed = False
 
 
-def watch(path: Path | None, read_only: bool = False) -> int:
-    """Show the run in ``path`` (None: a list of all below this folder) until a person quits; give the exit code."""
+def watch(path: Path | None, read_only: bool = False, by: str = "") -> int:
+    """Show the run in ``path`` (None: a list of all below this folder) until a person quits; give the exit code.
+
+    ``by``: who presses the keys ("": the user of this terminal).
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         sys.stderr.write("labloop watch needs a terminal. `labloop status RUN` prints how a run stands.\n")
         return 2
+    return show(path, read_only, by)
+
+
+def show(path: Path | None, read_only: bool = False, by: str = "") -> int:
+    """The same, on whatever Textual draws: a terminal, or a browser's end of a pipe."""
     if path is not None and path.name == JOURNAL:
         path = path.parent
     gc.set_threshold(*COLLECT_AFTER)
-    app = DashboardApp(path, read_only)
+    app = DashboardApp(path, read_only, by=by)
     app.run()
     return app.return_code or 0

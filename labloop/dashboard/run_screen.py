@@ -58,8 +58,8 @@ class RunScreen(TrialActingScreen):
         Binding("q", "app.quit", "Quit"),
     ]
 
-    def __init__(self, source: RunSource, name: str, zone: tzinfo | None, read_only: bool, listed: bool) -> None:
-        super().__init__(source, read_only)
+    def __init__(self, source: RunSource, name: str, zone: tzinfo | None, listed: bool) -> None:
+        super().__init__(source)
         self.run_name = name
         self._zone, self._listed = zone, listed
         self._course: Course | None = None

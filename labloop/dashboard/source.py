@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from labloop.campaign import events as e
-from labloop.campaign.errors import LabloopError
+from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.campaign.state import CampaignState, StepState
 from labloop.journal import Reader, inbox, presence
@@ -59,13 +59,18 @@ class Sent:
 
 
 class RunSource:
-    """Reads the run in ``folder``; ``now`` and ``look`` (is its runner alive, gone or hung?) are injected by tests."""
+    """Reads the run in ``folder``; ``now`` and ``look`` (is its runner alive, gone or hung?) are injected by tests.
+
+    ``by``: in whose name it asks ("": the user's of this terminal). ``read_only``: it asks nothing of anybody.
+    """
 
     def __init__(
         self,
         folder: Path,
         now: Callable[[], datetime] = utc_now,
         look: Callable[[Path], str] = presence.look,
+        by: str = "",
+        read_only: bool = False,
     ) -> None:
         self.folder = folder
         self.now = now
@@ -79,6 +84,8 @@ class RunSource:
         self.lab: LabSpec | None = None
         self.sent: list[Sent] = []
         self.bench = BenchWatch()
+        self.by = by or user()
+        self.read_only = read_only
         self._look = look
         self._reader: Reader | None = None
         self._records: Iterator[e.Record] | None = None
@@ -108,8 +115,10 @@ class RunSource:
             reader.close()
 
     def post(self, request: str, *arguments: str, why: str = "") -> Sent:
-        """Ask the run for something, in the name of the user of this terminal. Raises StoreError."""
-        posted = inbox.post(self.folder / INBOX, request, list(arguments), by=user(), why=why)
+        """Ask the run for something, in the name of whoever sits here. Raises StoreError, StateError (read-only)."""
+        if self.read_only:
+            raise StateError("This dashboard only looks. Open one without --read-only to ask for something.")
+        posted = inbox.post(self.folder / INBOX, request, list(arguments), by=self.by, why=why)
         sent = Sent(posted, request, arguments)
         self.sent.append(sent)
         return sent

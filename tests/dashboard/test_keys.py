@@ -6,7 +6,6 @@ import pytest
 from textual.widgets import Input
 
 from labloop.campaign import events as e
-from labloop.dashboard import acts
 from labloop.dashboard.source import user
 from labloop.journal import Journal, inbox
 
@@ -46,7 +45,7 @@ def test_p_asks_for_a_pause_in_the_users_name_and_says_so(watch):
 
 
 def test_r_asks_to_go_on_after_a_pause(watch, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(acts, "user", lambda: "marie")
+    monkeypatch.setenv("LOGNAME", "marie")
     app = watch(journals.paused)
     press(app, "r")
     assert asked(app) == [("resume", [], "")]
