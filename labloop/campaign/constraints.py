@@ -6,7 +6,7 @@ tree's value at zero; each coefficient is its slope, read off the tree.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -82,6 +82,13 @@ def linear(
         return None
     sense = "==" if constraint.sign == "==" else "<="
     return Linear(coefficients, _round(-sign * constant.value), sense, str(constraint))
+
+
+def at_least(condition: Expression) -> Expression:
+    """A comparison with its bound let in: > as >=, < as <=; anything else as it is."""
+    if isinstance(condition, Compare) and condition.sign in ("<", ">"):
+        return replace(condition, sign=f"{condition.sign}=")
+    return condition
 
 
 def _slope(node: Expression, name: str, units: Mapping[str, str], unit: str) -> float:

@@ -12,7 +12,7 @@ from importlib import import_module
 from itertools import combinations
 from typing import Any
 
-from .constraints import Linear, linear, meanings, mixture_sums
+from .constraints import Linear, at_least, linear, meanings, mixture_sums
 from .errors import SpecError
 from .events import Value
 from .formula import Expression, condition_of
@@ -44,6 +44,7 @@ class Space:
         self.repeats = spec.candidates.repeats if spec.candidates else False
         self._rows = spec.candidates.rows if spec.candidates else None
         self.nonlinear: tuple[Expression, ...] = ()
+        self._empty: set[tuple[frozenset[str] | None, tuple[tuple[str, ...], ...]]] = set()  # seen to have no point
         self._lines: list[Linear] = []
         # Linear where all that they name is active; they stand among the nonlinear ones too, which are the last word.
         self.conditional: list[Linear] = []
@@ -210,7 +211,7 @@ class Space:
             order = random.permutation(len(rows))
             return [dict(rows[order[at % len(rows)]]) for at in range(count)]
         found: list[Settings] = []
-        rejecting = not any(line.sense == "==" for line in self._lines)
+        rejecting = not any(line.sense == "==" for line in (*self._lines, *self.conditional))
         tried = 0
         while tried < _TRIES + _TRIES_A_POINT * count:
             points = self._cube(random, _BATCH) if rejecting else self._walked(random, max(count - len(found), 1))
@@ -222,7 +223,7 @@ class Space:
                     if len(found) == count:
                         return found
             if rejecting and tried >= 4 * _BATCH and len(found) < tried * _POOR:
-                rejecting = not self._lines
+                rejecting = not (self._lines or self.conditional)
         raise SpecError(
             f"{len(found)} of {count} points were found inside the constraints. They leave too little room: loosen one"
         )
@@ -245,27 +246,61 @@ class Space:
         index = math.floor(u * len(parameter.values))
         return index / max(len(parameter.values) - 1, 1) if parameter.ordered else float(index)
 
-    def polytope(self, supports: Mapping[str, Sequence[str]] | None = None) -> Polytope:
-        """The linear constraints over all numbers; ``supports``: which components of each mixture may be above zero."""
-        bounds = {name: (one.low, one.top) for name, one in self.parameters.items() if isinstance(one, Range)}
+    def polytope(
+        self, supports: Mapping[str, Sequence[str]] | None = None, branch: frozenset[str] | None = None
+    ) -> Polytope:
+        """The linear constraints over all numbers.
+
+        supports: which components of each mixture may be above zero. branch: the parameters that have a value; then
+        constraints over parameters under a condition bind too, and what keeps the others out, as far as it is linear.
+        """
+        ranges = {name: one for name, one in self.parameters.items() if isinstance(one, Range)}
+        bounds = {name: (one.low, one.top) for name, one in ranges.items() if branch is None or name in branch}
         for name, support in (supports or {}).items():
             mixture = self.mixtures[name]
             for component in mixture.mixture:
                 here = component in support
                 bounds[component] = ((mixture.at_least or 0.0), mixture.sum) if here else (0.0, 0.0)
-        return Polytope(bounds, self._lines)
+        return Polytope(bounds, [*self._lines, *self._of_branch(branch)] if branch is not None else self._lines)
+
+    def branch(self, settings: Mapping[str, Value]) -> frozenset[str] | None:
+        """Which parameters have a value here; None where no linear constraint asks for it."""
+        return frozenset(self.kept(settings)) if self.conditional else None
+
+    def _of_branch(self, branch: frozenset[str]) -> list[Linear]:
+        """The linear constraints that bind in a branch only: those over what counts there, and its own edges."""
+        lines = [line for line in self.conditional if branch.issuperset(line.coefficients)]
+        for name, one in self.parameters.items():
+            condition = one.active_when
+            if condition is None or not branch.issuperset(condition.names & set(self.names)):
+                continue
+            edge = linear(at_least(condition), self.parameters, optional=True)
+            if edge is None:
+                continue  # of choices, which are drawn; or of several things, which is left to be rejected
+            if name in branch:
+                lines.append(edge)
+            elif edge.sense == "<=":
+                negated = {number: -factor for number, factor in edge.coefficients.items()}
+                lines.append(Linear(negated, -edge.bound, "<=", edge.text))
+        return lines
 
     def _walked(self, random: Any, count: int) -> list[Settings]:
         points = self._cube(random, count)
-        groups: dict[tuple[tuple[str, ...], ...], list[int]] = {}
-        for at in range(count):
-            groups.setdefault(tuple(self._support(one, random) for one in self.mixtures.values()), []).append(at)
-        for supports, places in groups.items():
-            polytope = self.polytope(dict(zip(self.mixtures, supports, strict=True)))
+        groups: dict[tuple[frozenset[str] | None, tuple[tuple[str, ...], ...]], list[int]] = {}
+        for at, point in enumerate(points):
+            supports = tuple(self._support(one, random) for one in self.mixtures.values())
+            groups.setdefault((self.branch(point), supports), []).append(at)
+        for (branch, supports), places in groups.items():
+            own_seed = int(random.integers(2**31))  # drawn in any case, so that the same seed always draws the same
+            if (branch, supports) in self._empty:
+                continue
+            polytope = self.polytope(dict(zip(self.mixtures, supports, strict=True)), branch)
             try:
-                drawn = polytope.draw(len(places), int(random.integers(2**31)))
+                drawn = polytope.draw(len(places), own_seed)
             except SpecError:
-                continue  # no point has just these components; the points stay outside and are rejected
+                # No point has just these components and parameters; what was drawn stays outside and is rejected.
+                self._empty.add((branch, supports))
+                continue
             for at, row in zip(places, drawn, strict=True):
                 points[at].update({name: float(value) for name, value in zip(polytope.names, row, strict=True)})
         return points

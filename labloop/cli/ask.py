@@ -1,5 +1,6 @@
 """``ask`` and ``tell``: the same engine for a lab whose hands are human."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,13 @@ def ask(
     with Told.begin(read_spec(campaign), folder) as told:
         if why:
             told.memory.record(e.NoteTaken(text=why, by=person(by)))
-        proposals = told.ask(count)
+        first = told.state.next_trial()
+        try:
+            proposals = told.ask(count, heard=_progress(count))
+        except KeyboardInterrupt:
+            if made := told.state.next_trial() - first:
+                words.say(f"{made} proposals from trial {first} on are written down: labloop trials {in_shell(folder)}")
+            raise
         units = {name: getattr(one, "unit", "") for name, one in told.spec.parameters.items()}
     if json:
         words.give_json({"schema": 1, "run": str(folder), "proposals": [_entry(one) for one in proposals]})
@@ -39,6 +46,18 @@ def ask(
     words.give_table(["trial", *names, "source", "expected"], rows)
     for line in _next(told, in_shell(folder), proposals[0].trial):
         words.say(line)
+
+
+def _progress(count: int) -> Any:
+    """Tells a terminal how many of many proposals there are; None: nobody waits that long, or watches."""
+    if count <= 10 or not is_watched():
+        return None
+    return lambda done: words.say(f"{done} of {count} proposed") if done < count else None
+
+
+def is_watched() -> bool:
+    """Whether somebody sees what is said."""
+    return sys.stderr.isatty()
 
 
 def tell(

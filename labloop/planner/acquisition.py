@@ -34,6 +34,8 @@ from .known import Known
 from .surrogate import Surrogate
 
 FANTASIES = 16
+MOST_FLYING = 1000  # of the latest; earlier ones are still kept apart from. A proposal's cost grows with their cube
+MOST_EVEN = 128  # numbers a draw: of more the sequence is no more even than chance, and a quarter of a proposal's time
 ROW_CHUNK = 4096  # rows scored at once: a chunk by a few hundred observations fits a processor's cache
 # Nodes of the quadrature for a target in a weighted sum: test_acquisition.py holds it against sampling.
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(48)
@@ -139,11 +141,12 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     goals = tuple(goals)
     if not any(goal.is_wish for goal in goals):
         raise SurrogateError("no outcome has a goal, so no point is better than another")
-    flying = surrogate.with_flying(known.pending)
-    seen = np.concatenate([known.rivals, known.pending])
+    pending = known.pending[-MOST_FLYING:]
+    flying = surrogate.with_flying(pending)
+    seen = np.concatenate([known.rivals, pending])
     shifts = np.array([belief.shift for belief in flying.beliefs])
     scales = np.array(flying.scales)
-    draws = _draws(len(known.pending), len(goals), seed)
+    draws = _draws(len(pending), len(goals), seed)
     teams = []
     log_weights = np.sum([np.log(belief.weights) for belief in flying.beliefs], axis=0)
     for believed in zip(*(belief.members for belief in flying.beliefs), strict=True):
@@ -173,9 +176,11 @@ def _against_the_best(
 
 
 def _draws(pending: int, outcomes: int, seed: int) -> Array:
-    """FANTASIES x pending x outcomes normal numbers, spread evenly; one of no width where nothing is in flight."""
+    """FANTASIES x pending x outcomes normal numbers, few of them spread evenly; of no width with nothing in flight."""
     if not pending:
         return np.zeros((1, 0, outcomes))
+    if pending * outcomes > MOST_EVEN:
+        return np.random.default_rng(seed).standard_normal((FANTASIES, pending, outcomes))
     uniform = qmc.Sobol(pending * outcomes, scramble=True, rng=seed).random(FANTASIES)
     return np.asarray(ndtri(np.clip(uniform, 1e-9, 1 - 1e-9)).reshape(FANTASIES, pending, outcomes))
 

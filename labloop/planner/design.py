@@ -17,6 +17,8 @@ from scipy.linalg import null_space
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.stats import qmc
 
+from labloop.campaign.errors import SpecError
+
 from .encoding import Array, Encoding
 from .errors import NothingLeftError
 from .presence import Mask
@@ -27,6 +29,7 @@ WORST_ACCEPTANCE = 1 / 50
 # Steps of the walk between two points kept, for each dimension: enough to forget the last point in a simplex of 8.
 WALK_STEPS = 10
 POOL = 512
+FEW = 64  # points where drawing one is dear
 WALKS = 16  # ways to choose the components of sparse mixtures in a pool
 # What a space with constraints that no linear form can say may cost before it counts as empty.
 MOST_DRAWS = 200_000
@@ -194,7 +197,12 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
     round_ = 0
     while True:
         generator = np.random.default_rng([seed, round_])
-        walked = _walked(encoding, generator)
+        round_ += 1
+        try:
+            walked = _walked(encoding, generator)
+        except NothingLeftError as error:
+            yield _as_the_campaign_draws(encoding, generator, error)
+            continue
         pool = spread(encoding, generator.random(walked.shape))
         moved = [index for index, column in enumerate(encoding.columns) if column.is_linear]
         pool[:, moved] = walked[:, moved]
@@ -204,7 +212,23 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
         pool = encoding.snap(pool)
         pool = pool[encoding.is_inside(pool)]
         yield pool[_farthest_first(pool)] if len(pool) else np.empty((1, encoding.dimension))
-        round_ += 1
+
+
+def _as_the_campaign_draws(encoding: Encoding, generator: np.random.Generator, error: NothingLeftError) -> Array:
+    """Points that ``check`` finds too where the walks found none, because a condition over numbers seldom holds.
+
+    Raises ``error`` where there is none.
+    """
+    if encoding.drawn is None:
+        raise error
+    try:
+        pool = encoding.encode(encoding.drawn(FEW, int(generator.integers(2**31))))
+    except SpecError:
+        raise error from None
+    pool = pool[encoding.is_inside(pool)]
+    if not len(pool):
+        raise error
+    return np.asarray(pool[_farthest_first(pool)])
 
 
 def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:

@@ -43,6 +43,7 @@ class Encoding:
     """A space as arrays. ``rows``: the candidates, N x d, or None. ``allowed``: what no linear form can say.
 
     blended: the mixtures whose components are described. amended: it was another before, so trials may lie outside.
+    drawn: settings by count and seed, as the campaign itself draws them, where constraints bind at some points only.
     """
 
     columns: tuple[Column, ...]
@@ -51,6 +52,7 @@ class Encoding:
     allowed: Callable[[Settings], bool] | None = None
     presence: Presence = field(default_factory=Presence)
     blended: tuple[Blended, ...] = ()
+    drawn: Callable[[int, int], Sequence[Mapping[str, Value]]] | None = None
     rows: Array | None = None
     amended: bool = False
     _weights: Array = field(init=False)

@@ -256,7 +256,8 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
     believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.rivals)[0])
     best = history.known.rivals[best_rows(believed)]
     flying = history.known.pending
-    found = maximize(score, encoding, best, _taken(problem, history), mixed, problem.engine.effort, flying)
+    effort = problem.engine.effort.among(len(flying))
+    found = maximize(score, encoding, best, _taken(problem, history), mixed, effort, flying)
     if not np.isfinite(found[0].score):
         raise SurrogateError("no point has a finite score")
     found = [one for one in found if np.isfinite(one.score)]

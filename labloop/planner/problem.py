@@ -71,6 +71,7 @@ def read_problem(spec: CampaignSpec, former: Sequence[CampaignSpec] = ()) -> Pro
         presence=Presence(tuple(_sparse(space)), _conditions(space, columns)),
         blended=tuple(_blended(space)),
         amended=any(_places(one) != _places(spec) for one in former),
+        drawn=space.sample if space.conditional else None,
     )
     objective = Objective(spec)
     return Problem(

@@ -39,6 +39,9 @@ RUNNERS_UP = 3
 # Of a range: closer settings are the same to whoever makes them, and noise alone made half of a batch one corner eight
 # times over (test_search.py). The tries where a whole hundredth leaves no room are for spaces that are next to nothing.
 SPACING = (1e-2, 1e-4, 0.0)
+# Trials in flight that a search is made beside with all its effort. Without, 400 asked for at once cost more than twice
+# as much; of so many none has to stand where the score is highest to the last digit.
+CROWD = 64
 LEAST_SCORE = -1e6  # below it a score is no hill to climb
 
 
@@ -49,6 +52,17 @@ class Effort:
     raw_samples: int = 512
     restarts: int = 6
     iterations: int = 60
+
+    def among(self, flying: int) -> "Effort":
+        """Less beside more than CROWD trials in flight: a score costs the square of their number."""
+        if flying <= CROWD:
+            return self
+        share = CROWD / flying
+        return Effort(
+            raw_samples=min(self.raw_samples, max(round(self.raw_samples * share), 64)),
+            restarts=min(self.restarts, max(round(self.restarts * share), 2)),
+            iterations=min(self.iterations, max(round(self.iterations * share), 10)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Journal, MemoryBlobs, begun
 from labloop.journal.files import private_folder, write_whole
-from labloop.planner import InlinePlanner, PlannerProcess
+from labloop.planner import InlinePlanner, NothingLeftError, PlannerProcess
 
 from .clock import utc_stamp
 from .kept import former_specs, kept_spec
@@ -32,6 +32,9 @@ from .telling import ResultKept, Telling, Written
 
 # Another short command's lock on the journal is gone within this.
 WAIT_S: Final = 2.0
+# Of many proposals every twentieth part is told, and no fewer than so many at once: each part learns the model anew.
+PARTS: Final = 20
+LEAST_PART: Final = 10
 
 PlannerKind = Literal["process", "inline"]
 
@@ -131,9 +134,11 @@ class Told:
 
     # --- ask ------------------------------------------------------------------------------------------------------
 
-    def ask(self, count: int = 1) -> list[e.ProposalMade]:
+    def ask(self, count: int = 1, *, heard: Callable[[int], object] | None = None) -> list[e.ProposalMade]:
         """Propose ``count`` trials and write them down.
 
+        heard: called with how many there are, now and then; so many are then written down already. The proposals are
+        the same without it: each counts those before it as in flight.
         Raises SpecError (the campaign cannot be planned), NothingLeftError (the space is used up), PlannerError.
         """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -143,6 +148,25 @@ class Told:
             raise StateError(
                 f"this run is {state.state} and proposes by itself. Ask in a folder of its own, or resume the run"
             )
+        if heard is None:
+            return self._asked(count)
+        proposals: list[e.ProposalMade] = []
+        while len(proposals) < count:
+            at_once = min(max(count // PARTS, LEAST_PART), count - len(proposals))
+            try:
+                news = self._asked(at_once)
+            except NothingLeftError:
+                if not proposals:
+                    raise
+                break
+            proposals += news
+            heard(len(proposals))
+            if len(news) < at_once:
+                break
+        return proposals
+
+    def _asked(self, count: int) -> list[e.ProposalMade]:
+        state = self.state
         first = state.next_trial()
         answer = self._warm().request(count=count, based_on=state.seq, first=first).result()
         proposals = [

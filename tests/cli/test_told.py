@@ -289,3 +289,31 @@ def test_what_is_shown_to_be_typed_next_can_be_typed(labloop):
     assert words[0] == "my cake"
     told = labloop("tell", *words[:2], "height=31")
     assert told.code == 0, told.err
+
+
+def test_many_proposals_are_counted_on_a_terminal(here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labloop.cli.ask.is_watched", lambda: True)
+    asked = labloop("ask", "cake.yaml", "--run", "r", "-n", "45", "--json")
+    assert [one["trial"] for one in asked.document["proposals"]] == list(range(1, 46))
+    assert [line for line in asked.err.splitlines() if "proposed" in line] == [
+        f"{done} of 45 proposed" for done in (10, 20, 30, 40)
+    ]
+    assert "proposed" not in labloop("ask", "cake.yaml", "--run", "r", "-n", "10").err, "nobody waits for ten"
+
+
+def test_many_proposals_say_nothing_where_nobody_watches(here: Path, labloop: Any) -> None:
+    assert "proposed" not in labloop("ask", "cake.yaml", "--run", "r", "-n", "45").err
+
+
+def test_proposals_cut_short_are_not_lost(here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Planner):
+        def request(self, count: int, based_on: int, first: int) -> Any:
+            if first > 20:
+                raise KeyboardInterrupt
+            return super().request(count, based_on, first)
+
+    monkeypatch.setattr(told_module, "PlannerProcess", Interrupted)
+    monkeypatch.setattr("labloop.cli.ask._progress", lambda count: lambda done: None)
+    asked = labloop("ask", "cake.yaml", "--run", "r", "-n", "45")
+    assert asked.code != 0 and "20 proposals from trial 1 on are written down: labloop trials r" in asked.err
+    assert len(labloop("trials", "r", "--json").document["trials"]) == 20

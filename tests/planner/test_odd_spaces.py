@@ -178,3 +178,44 @@ def test_a_branch_that_is_all_there_is(journal: Callable[[int], Any]) -> None:
     parameters = {**UNDER, "a": {"choices": ["p"]}}
     for one in played(journal(1), spec_of(parameters, constraints=["b + c == 0.8"]), 4):
         assert one["b"] + one["c"] == pytest.approx(0.8)
+
+
+NUMBERS: dict[str, Any] = {"range": [0, 100]}
+ON_P: dict[str, Any] = {"range": [0, 100], "active_when": "s == p"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "constraints"),
+    [
+        ({"s": {"choices": ["p"]}, "a": NUMBERS, "b": ON_P, "c": ON_P, "d": ON_P}, ["a + b + c + d <= 2"]),
+        ({"s": {"choices": ["p"]}, "a": NUMBERS, "b": ON_P, "c": ON_P}, ["a + b + c == 20", "a == b"]),
+        (
+            {"x": {"range": [0, 10]}, "b": {"range": [0, 100], "active_when": "x > 9.9"}, "a": NUMBERS},
+            ["x >= 9", "a + b + x <= 12", "a + b >= 1"],
+        ),
+        (
+            {
+                "x": {"range": [0, 10]}, "w": {"range": [0, 10], "active_when": "x > 5"},
+                "b": {"range": [0, 100], "active_when": "w >= 9"}, "a": {"range": [0, 1]},
+            },
+            ["x + w >= 19.9", "x >= 5.1", "a + b >= 100.5"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_check_draws_in_is_proposed_in(
+    journal: Callable[[int], Any], parameters: dict[str, Any], constraints: list[str]
+) -> None:
+    spec = spec_of(parameters, constraints=constraints)
+    space = Space(spec)
+    drawn = space.sample(16, 0)
+    assert all(space.contains(one) == [] for one in drawn) and drawn == space.sample(16, 0)
+    assert len({tuple(one.items()) for one in drawn}) == 16, "no point twice: they fill what room there is"
+    assert space.contains(propose(spec, journal(3).state)[0].settings) == []
+
+
+def test_what_check_finds_no_room_in_is_not_proposed_in(journal: Callable[[int], Any]) -> None:
+    spec = spec_of({"s": {"choices": ["p"]}, "a": NUMBERS, "b": ON_P}, constraints=["a + b <= 2", "a + b >= 190"])
+    with pytest.raises(SpecError, match="too little room"):
+        Space(spec).sample(2, 0)
+    with pytest.raises(NothingLeftError):
+        propose(spec, journal(3).state)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from labloop.campaign.spec import spec_from_dict
-from labloop.planner import propose
+from labloop.planner import acquisition, propose
+from labloop.planner.search import CROWD, Effort
 
 Q = 8
 
@@ -92,3 +93,21 @@ def test_steps_of_a_grid_are_settings_of_their_own(journal) -> None:
     assert len({(one["a"], one["g"]) for one in batch}) == Q
     assert all(one["g"] != other["g"] or abs(one["a"] - other["a"]) >= 0.01
                for at, one in enumerate(batch) for other in batch[:at])  # fmt: skip
+
+
+def test_many_at_once_are_all_different_and_searched_with_less_effort(journal) -> None:
+    spec, told = corner(journal, {"a": {"range": [0, 1]}, "b": {"range": [0, 1]}})
+    batch = [one.settings for one in propose(spec, told.state, CROWD + 8)]
+    assert gaps(batch, {"a": 1.0, "b": 1.0}).min() >= 0.01
+    assert Effort().among(CROWD) == Effort()
+    assert Effort().among(2 * CROWD) == Effort(raw_samples=256, restarts=3, iterations=30)
+    assert Effort(raw_samples=32).among(10_000) == Effort(raw_samples=32, restarts=2, iterations=10)
+
+
+def test_of_very_many_in_flight_the_latest_condition_the_model(journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, told = corner(journal, {"a": {"range": [0, 1]}, "b": {"range": [0, 1]}})
+    whole = propose(spec, told.state, 6)
+    monkeypatch.setattr(acquisition, "MOST_FLYING", 3)
+    batch = propose(spec, told.state, 6)
+    assert batch[:4] == whole[:4] and batch[4:] != whole[4:]
+    assert gaps([one.settings for one in batch], {"a": 1.0, "b": 1.0}).min() >= 0.01, "from earlier ones too"
