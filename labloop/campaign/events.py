@@ -40,6 +40,7 @@ from .trial_events import ResultRestored as ResultRestored
 from .trial_events import ResultWithdrawn as ResultWithdrawn
 from .values import PERSON as PERSON
 from .values import Amount as Amount
+from .values import Evidence as Evidence
 from .values import Fact as Fact
 from .values import Prediction as Prediction
 from .values import Reading as Reading
@@ -300,6 +301,7 @@ class ProposalMade(Fact, frozen=True, kw_only=True):
     reason: str = ""
     runners_up: list[RunnerUp] = []
     outlook: dict[str, float] = {}  # what can still be gained, where a stopping rule asks (see stopping)
+    evidence: dict[str, Evidence] = {}  # by outcome, where the model was chosen by it
     repeat_of: int | None = None  # the trial whose settings are made (role repeat) once more, to learn the noise
     again_of: int | None = None  # the abandoned trial whose settings are tried again
 

@@ -58,6 +58,13 @@ class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sd: float
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Which model was ``taken`` for one outcome, and how far each other one is ``ahead`` of the plain one, in nats."""
+
+    taken: str
+    ahead: dict[str, float] = {}
+
+
 class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A point that was weighed and not taken."""
 

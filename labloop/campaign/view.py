@@ -46,6 +46,11 @@ def trials_document(spec: CampaignSpec, state: CampaignState, with_plan: bool = 
     return {"schema": SCHEMA, "campaign": spec.campaign, "trials": trials}
 
 
+def evidence(proposal: e.ProposalMade) -> dict[str, Any]:
+    """What spoke for the model of each outcome, where it was chosen: which was taken, and how far each is ahead."""
+    return {name: {"taken": one.taken, "ahead": dict(one.ahead)} for name, one in proposal.evidence.items()}
+
+
 def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -> dict[str, Any]:
     """Return one trial as it stands in the trials' document."""
     proposal = trial.proposal
@@ -64,6 +69,7 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "source": trial.source,
         "predicted": {name: {"mean": one.mean, "sd": one.sd} for name, one in proposal.predicted.items()},
         "model": proposal.model,
+        "evidence": evidence(proposal),
         "acquisition": proposal.acquisition,
         "acquisition_value": proposal.acquisition_value,
         "seed": proposal.seed,

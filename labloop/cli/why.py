@@ -70,6 +70,8 @@ def _give(document: dict[str, Any], units: dict[str, str]) -> None:
     if document["acquisition"]:
         value = document["acquisition_value"]
         words.give(f"score  {document['acquisition']} = {words.number(value)}; {document['model']}")
+    for outcome, one in document["evidence"].items():
+        words.give(f"model of {outcome}  {_chosen(one)}")
     for line in document["amended"]:
         words.give(f"campaign  {words.plain(line)}")
     for line in document["binding"]:
@@ -91,6 +93,11 @@ def _give(document: dict[str, Any], units: dict[str, str]) -> None:
         words.give(f"    {instead['words']}")
         words.give("    " + ", ".join(_hoped(outcome, one) for outcome, one in instead["predicted"].items()))
         words.give(f"    {instead['hope']['kind']}: {instead['hope']['words']}")
+
+
+def _chosen(one: dict[str, Any]) -> str:
+    leads = ", ".join(f"{name} {nats:+.1f}" for name, nats in sorted(one["ahead"].items(), key=lambda two: -two[1]))
+    return f"{one['taken']}, by leave-one-out evidence over plain: {leads or 'too few trials to tell'}"
 
 
 def _setting(name: str, value: Any, units: dict[str, str]) -> str:

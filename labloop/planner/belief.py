@@ -91,9 +91,9 @@ def by_comparing(observations: Observations, kernel: Separable, memory: Memory) 
     if not compared:
         raise SurrogateError("no two that this space holds were compared with each other")
     duels, kernel = Duels.of(compared), preference.shorter(kernel)
-    key = _key(f"compared {kernel.words}", observations.points, duels.won, duels.lost, duels.weight)
+    key = key_of(f"compared {kernel.words}", observations.points, duels.won, duels.lost, duels.weight)
     if key not in memory:
-        _remember(memory, key, preference.fit(kernel, observations.points, duels).parameters)
+        remember(memory, key, preference.fit(kernel, observations.points, duels).parameters)
     member = preference.condition(kernel, observations.points, duels, memory[key])
     words = f"by {len(compared)} comparison{'' if len(compared) == 1 else 's'} of {len(observations.points)} trials"
     return Belief((member,), np.ones(1), 0.0, float(member.noise**-0.5), words=words)
@@ -148,9 +148,9 @@ def robustly(observations: Observations, kernel: Kernel, memory: Memory) -> Beli
     held: Array | None = None
     if len(sized.values) > ALL_LEARNT:
         part = sized.of(learnt_from(len(sized.values)))
-        key = _key(f"robust {kernel.words}", part.points, part.values, part.variances)
+        key = key_of(f"robust {kernel.words}", part.points, part.values, part.variances)
         if key not in memory:
-            _remember(memory, key, _pursued(part, kernel, None).gp.parameters)
+            remember(memory, key, _pursued(part, kernel, None).gp.parameters)
         held = memory[key]
     few = _pursued(sized, kernel, held)
     if not np.isfinite(1e3 * unit * few.scale):
@@ -181,9 +181,9 @@ def _fitted(
         return fit(kernel, data, start)
     # Standardized by themselves, so that what they teach does not depend on when it was asked.
     part, _, _ = _standardized(observations.of(learnt_from(len(data.y))))
-    key = _key(words, part.x, part.y, part.known)
+    key = key_of(words, part.x, part.y, part.known)
     if key not in memory:
-        _remember(memory, key, fit(kernel, part, start).parameters)
+        remember(memory, key, fit(kernel, part, start).parameters)
     return condition(kernel, data, memory[key])
 
 
@@ -195,11 +195,11 @@ def _seen(observations: Observations, by: Transform) -> Observations:
     )
 
 
-def _key(words: str, *arrays: Array) -> tuple[str, bytes]:
+def key_of(words: str, *arrays: Array) -> tuple[str, bytes]:
     return words, sha256(b"".join(array.tobytes() for array in arrays)).digest()
 
 
-def _remember(memory: Memory, key: tuple[str, bytes], parameters: Array) -> None:
+def remember(memory: Memory, key: tuple[str, bytes], parameters: Array) -> None:
     if len(memory) >= MOST_REMEMBERED:
         memory.clear()
     memory[key] = parameters

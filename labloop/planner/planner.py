@@ -45,7 +45,7 @@ class Engine:
     """What the campaign's ``engine:`` may force. "" leaves the choice to the planner.
 
     robust: look for outliers. transform: the outcome that may be seen through a transform. drift: trials age.
-    model: plain, or saas. warp: numbers are warped.
+    model: plain, saas, or auto (chosen by evidence). warp: numbers are warped.
     """
 
     kernel: str = ""
@@ -183,6 +183,7 @@ class Believer:
                     drifting=engine.drift,
                     warp=engine.warp,
                     few=engine.model == "saas",
+                    choosing=engine.model == "auto",
                 )
         assert self._model is not None
         return self._model
@@ -276,6 +277,7 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
         model=f"{model.words}; {len(history.known.observed)} trials{left_out}",
         runners_up=_runners_up(found, predicted),
         outlook=outlook(model, problem.goals, history, encoding, points, mixed) if problem.outlook else {},
+        evidence=dict(model.evidence) if isinstance(model, surrogate.Surrogate) else {},
     )
     return proposal, points[0]
 

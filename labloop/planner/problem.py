@@ -34,7 +34,7 @@ _WORDS = {
     "kernel": ("matern", "rbf"),
     "acquisition": SAMPLED,
     "transform": ("auto", "none"),
-    "model": ("plain", "saas"),
+    "model": ("plain", "saas", "auto"),
 }
 _FLAGS = ("robust", "drift", "warp")
 _MODELS = ("robust", "transform", "drift", "warp", "model")  # each asks for a model other than the plain one
@@ -289,7 +289,8 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
         rules.append(("transform", "is for one outcome to maximize or minimize that has no limit of its own"))
     if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
         rules.append(("transform", "does not go together with regret_below and chance_below"))
-    if not any(isinstance(one, Range) or one.ordered for one in space.parameters.values()):
+    numbers = any(isinstance(one, Range) or one.ordered for one in space.parameters.values())
+    if not numbers and spec.engine.get("model") != "auto":
         rules += [(key, "is for parameters that are numbers") for key in ("model", "warp") if key in asked]
     return [spec.complaint(("engine", key), f"{rule}. Leave it out") for key, rule in rules]
 
@@ -305,5 +306,8 @@ def _engine(spec: CampaignSpec, repeats: bool) -> Engine:
     written = spec.engine
     effort = Effort(**{key: written[key] for key in ("raw_samples", "restarts", "iterations") if key in written})
     rest = {key: written[key] for key in ("kernel", "acquisition", "samples", "model", *_FLAGS) if key in written}
-    transform = _transformed(_goals(spec)) if written.get("transform") == "auto" else ""
+    free = written.get("transform") == "auto"
+    if written.get("model") == "auto":  # where a transform would change what a wish or a rule means there is none
+        free = written.get("transform") != "none" and not Stopping(spec, Objective(spec)).asks_planner
+    transform = _transformed(_goals(spec)) if free else ""
     return Engine(effort=effort, repeats=repeats, transform=transform, **rest)

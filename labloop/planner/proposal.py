@@ -2,7 +2,7 @@
 
 import msgspec
 
-from labloop.campaign.events import Prediction, RunnerUp, Value
+from labloop.campaign.events import Evidence, Prediction, RunnerUp, Value
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -11,6 +11,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     source: sobol, lhs, random (the design) or model. predicted: {outcome: mean and sd of the noiseless outcome}.
     acquisition_value: the log value that ``acquisition`` has at these settings. seed: of this trial alone, made of the
     campaign's seed and the trial's number. outlook: ``regret_bound`` and ``best_chance``, where they are asked for.
+    evidence: {outcome: what spoke for its model}, where that was chosen.
     """
 
     trial: int
@@ -24,3 +25,4 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     model: str = ""
     runners_up: list[RunnerUp] = []
     outlook: dict[str, float] = {}
+    evidence: dict[str, Evidence] = {}

@@ -53,17 +53,22 @@ def pursue(n: int, learn: Learn, held: bool = False) -> Learnt:
     must pay its price at once.
     """
     best = now = learn(np.zeros(n), None)
-    price = log((1 - EXPECTED) / EXPECTED) + 0.5 * log(n)
+    cost = price(n)
     for _ in range(STEPS if n >= FEWEST else 0):
-        rho = _with_more(now, price if held else 0.0)
+        rho = _with_more(now, cost if held else 0.0)
         if np.count_nonzero(rho) > MOST * n or not np.any(rho[now.rho == 0.0]):
             break
         now = learn(rho, now)
-        if _evidence(now, price) > _evidence(best, price):
+        if _evidence(now, cost) > _evidence(best, cost):
             best = now
     for _ in range(SETTLING if best.rho.any() else 0):
-        best = learn(_settled(best, price), best)
+        best = learn(_settled(best, cost), best)
     return best
+
+
+def price(n: int) -> float:
+    """What each outlier of n measurements must gain."""
+    return log((1 - EXPECTED) / EXPECTED) + 0.5 * log(n)
 
 
 def _evidence(learnt: Learnt, price: float) -> float:

@@ -13,16 +13,19 @@ belief.py says how the processes of one outcome are learnt, and what kinds of th
 A fit that fails raises SurrogateError: never a silent second best.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+
+from labloop.campaign.events import Evidence
 
 from .belief import Belief, Memory, at_present, by_comparing, plainly, robustly, sparsely, through_transform, warped
 from .blends import Blend
 from .encoding import Array, Encoding
 from .errors import SurrogateError
+from .evidence import PLAIN, choose, even
 from .kernels import LogNormal, Separable, dimension_scaled, hamming
 from .known import Observations
 
@@ -36,6 +39,9 @@ HAMMING_LOC, HAMMING_SCALE = 1.4142, 1.3
 # How much longer (log) the lengthscales of shares are where their components are described: what is like is then taken
 # for alike until the data say otherwise. docs/benchmarks.md has the tries.
 BESIDE = 1.4
+
+
+MANY = 20  # parameters that are numbers, from which on it may be that few of them matter
 
 
 class Model(Protocol):
@@ -68,6 +74,7 @@ class Surrogate:
     outcomes: tuple[str, ...]
     beliefs: tuple[Belief, ...]
     words: str
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by outcome, where its model was chosen
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -103,11 +110,13 @@ def fit_all(
     drifting: bool = False,
     few: bool = False,
     warp: bool = False,
+    choosing: bool = False,
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
 
     robust: outliers are looked for. transformed: the outcome whose transform is chosen. drifting: what is learnt holds
     for the trial after the last one that is known. few: few parameters are taken to matter. warp: numbers are warped.
+    choosing: one of these is chosen by evidence, outcome by outcome, ``transformed`` where it may be seen through one.
     Each takes the first kernel alone.
 
     Raises SurrogateError, which names the outcome.
@@ -115,11 +124,15 @@ def fit_all(
     memory = memory if memory is not None else {}
     every = kernels(encoding, shapes)
     last = max((int(one.trials.max()) for one in data.values() if len(one.trials)), default=0)
-    beliefs = []
+    beliefs: list[Belief] = []
+    evidence: dict[str, Evidence] = {}
     for outcome, observations in data.items():
         try:
             if observations.compared is not None:
                 belief = by_comparing(observations, every[0], memory)
+            elif choosing:
+                chosen = choose(observations, _candidates(encoding, every, last, outcome == transformed), memory)
+                belief, evidence[outcome] = chosen.belief, chosen.evidence
             elif robust:
                 belief = robustly(observations, every[0], memory)
             elif few:
@@ -139,7 +152,27 @@ def fit_all(
     kernel = " and ".join(dict.fromkeys(member.kernel.words for member in beliefs[0].members))
     told = described(encoding)
     told += "".join(f"; {name} {belief.words}" for name, belief in zip(data, beliefs, strict=True) if belief.words)
-    return Surrogate(tuple(data), tuple(beliefs), f"GP {kernel}{told}; learnt noise sd {noise}")
+    words = f"GP {kernel}{told}; learnt noise sd {noise}"
+    return Surrogate(tuple(data), tuple(even(beliefs)), words, evidence)
+
+
+def _candidates(
+    encoding: Encoding, every: Sequence[Separable], last: int, transformed: bool
+) -> dict[str, Callable[[Observations, Memory], Belief]]:
+    """The models among which evidence chooses, by the word that asks for each; the plain one first."""
+    kernel, names = every[0], encoding.names
+    found: dict[str, Callable[[Observations, Memory], Belief]] = {
+        PLAIN: lambda seen, memory: plainly(seen, every, memory),
+        "robust": lambda seen, memory: robustly(seen, kernel, memory),
+        "drift": lambda seen, memory: at_present(seen, kernel, last, memory),
+    }
+    if transformed:
+        found["transform"] = lambda seen, memory: through_transform(seen, kernel, memory)
+    if kernel.numbers:
+        found["warp"] = lambda seen, memory: warped(seen, kernel, names, memory)
+    if len(kernel.numbers) >= MANY:
+        found["saas"] = lambda seen, memory: sparsely(seen, kernel, names, memory)
+    return found
 
 
 def described(encoding: Encoding) -> str:

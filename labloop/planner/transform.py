@@ -38,6 +38,10 @@ class Transform(Protocol):
     def words(self) -> str:
         """What is said of the outcome: '' (as it is), 'by its logarithm', ..."""
 
+    @property
+    def learnt(self) -> int:
+        """How many numbers of it are learnt from the outcomes."""
+
     def forward(self, values: Array) -> Array:
         """g(y)."""
 
@@ -53,6 +57,7 @@ class Plain:
     """The outcome as it is."""
 
     words: str = ""
+    learnt: int = 0
 
     def forward(self, values: Array) -> Array:
         """g(y)."""
@@ -72,6 +77,7 @@ class Logarithm:
     """log y."""
 
     words: str = "by its logarithm"
+    learnt: int = 0
 
     def forward(self, values: Array) -> Array:
         """g(y)."""
@@ -93,6 +99,7 @@ class YeoJohnson:
     power: float
     shift: float
     scale: float
+    learnt: int = 1
 
     @property
     def words(self) -> str:

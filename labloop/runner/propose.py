@@ -139,7 +139,7 @@ class Proposer:
                 trial=p.trial, sample=f"S{p.trial}", settings=p.settings, source=p.source, seed=p.seed,
                 based_on=last_result, predicted=p.predicted, acquisition=p.acquisition,
                 acquisition_value=p.acquisition_value, model=p.model, reason=p.reason, runners_up=p.runners_up,
-                outlook=p.outlook,
+                outlook=p.outlook, evidence=p.evidence,
             )
             for p in answers
         ]  # fmt: skip

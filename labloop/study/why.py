@@ -59,6 +59,7 @@ def explain(
     document: dict[str, Any] = {
         "schema": 1, "trial": number, "settings": dict(trial.settings), "source": proposal.source,
         "role": proposal.role, "reason": proposal.reason, "model": proposal.model, "seed": proposal.seed,
+        "evidence": view.evidence(proposal),
         "acquisition": proposal.acquisition, "acquisition_value": proposal.acquisition_value,
         "hope": _hope(spec, before, proposal), "binding": binding(spec, trial.settings),
         "outcomes": _outcomes(spec, trial), "importance": {}, "instead": None,

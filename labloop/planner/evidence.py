@@ -1,0 +1,105 @@
+"""Which model an outcome is believed by, where that is left to the data: leave-one-out evidence among a few.
+
+    sum_i log p(y_i | all others)          in the outcome's own units, so that one scale compares with another
+
+what a model foretells of each measurement from all the others, its noise included. Of several members it is the log of
+their weighted mean. Where a transform sees the outcome its slope is counted. Parameters that were learnt from y_i
+foretell it better than they ought to, by about one nat each (Akaike 1974), so as much is taken off for each; and an
+outlier pays its price (robust.py), for its own variance foretells the one measurement it was made for.
+
+The plain model stays unless another is ahead of it by more than MARGIN: with several to choose from one of them is
+ahead by chance. Of more than ALL_LEARNT trials the choice is made where parameters are learnt, at intervals.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from labloop.campaign.events import Evidence
+
+from .belief import Belief, Memory, key_of, learnt_from, remember
+from .encoding import Array
+from .errors import SurrogateError
+from .improvement import LOG_ROOT_2PI, log_sum
+from .known import Observations
+from .robust import price
+
+PLAIN = "plain"
+MARGIN = 4.0  # nats; where the plain model is right another one is taken in one case of twenty (docs/benchmarks.md)
+FEWEST = 8  # measurements: of fewer there is no telling
+
+Believe = Callable[[Observations, Memory], Belief]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The belief that was taken, and what spoke for it."""
+
+    belief: Belief
+    evidence: Evidence
+
+
+def choose(observations: Observations, candidates: Mapping[str, Believe], memory: Memory) -> Chosen:
+    """The belief by the candidate that is taken; the plain one is among them. One that cannot be fitted is left out.
+
+    Raises SurrogateError where the plain one cannot be fitted.
+    """
+    part = observations.of(learnt_from(len(observations.values)))
+    names = [PLAIN] if len(part.values) < FEWEST else list(candidates)
+    key = key_of(f"evidence of {', '.join(names)}", part.points, part.values, part.variances, part.trials.astype(float))
+    if key not in memory:
+        remember(memory, key, np.array([_height(candidates[name], name, part) for name in names]))
+    heights = dict(zip(names, map(float, memory[key]), strict=True))
+    if not np.isfinite(heights[PLAIN]):
+        return Chosen(candidates[PLAIN](observations, memory), Evidence(taken=PLAIN))
+    ahead = {name: height - heights[PLAIN] for name, height in heights.items() if np.isfinite(height)}
+    best = max(ahead, key=lambda name: ahead[name])
+    taken = best if ahead[best] > MARGIN else PLAIN
+    belief = candidates[taken](observations, memory)
+    evidence = Evidence(taken=taken, ahead={name: round(nats, 3) for name, nats in ahead.items() if name != PLAIN})
+    words = _told(belief.words, evidence) + "".join(f", {name} failed" for name in names if name not in ahead)
+    return Chosen(replace(belief, words=words), evidence)
+
+
+def _told(words: str, evidence: Evidence) -> str:
+    """What is said of the outcome: how it is believed, and why so."""
+    if evidence.taken != PLAIN:
+        return f"{words} ({evidence.taken}, taken by evidence: {evidence.ahead[evidence.taken]:+.1f} over plain)"
+    if not evidence.ahead:
+        return "plain, of too few trials to tell"
+    nearest = max(evidence.ahead, key=lambda name: evidence.ahead[name])
+    return f"plain by evidence (nearest is {nearest}, {evidence.ahead[nearest]:+.1f})"
+
+
+def _height(believe: Believe, name: str, part: Observations) -> float:
+    """The evidence of a candidate; minus infinity where it has none."""
+    try:
+        belief = believe(part, {})
+    except (SurrogateError, ValueError, ArithmeticError):
+        if name == PLAIN:
+            raise
+        return -np.inf
+    return log_density(belief, part.values)
+
+
+def log_density(belief: Belief, values: Array) -> float:
+    """What a belief foretells of each value that it has learnt from, from all the others, less what it has to pay."""
+    each = []
+    for member in belief.members:
+        mean, variance = member.leave_one_out()
+        each.append(-0.5 * (member.data.y - mean) ** 2 / variance - 0.5 * np.log(variance) - LOG_ROOT_2PI)
+    logs = log_sum([one + np.log(weight) for one, weight in zip(each, belief.weights, strict=True)])
+    total = float(np.sum(logs - np.log(belief.scale) + belief.transform.log_slopes(values)))
+    learnt = len(belief.members[0].parameters) + belief.transform.learnt
+    return total - learnt - price(len(values)) * len(belief.outliers)
+
+
+def even(beliefs: list[Belief]) -> list[Belief]:
+    """The same with as many members each: one that has fewer counts them several times, with as much less weight."""
+    most = int(np.lcm.reduce([len(belief.members) for belief in beliefs]))
+    found = []
+    for belief in beliefs:
+        times = most // len(belief.members)
+        found.append(replace(belief, members=belief.members * times, weights=np.tile(belief.weights / times, times)))
+    return found
