@@ -211,26 +211,6 @@ def test_verify_finds_a_damaged_blob(here: Path, labloop: Any) -> None:
     assert said.code == 5 and "damaged" in said.err
 
 
-def test_the_model_that_was_chosen_by_evidence_is_told(here: Path, labloop: Any) -> None:
-    text = (here / "cake.yaml").read_text().replace("trials: 20", "trials: 5") + "engine: {model: auto}\n"
-    (here / "cake.yaml").write_text(text)
-    labloop("ask", "cake.yaml", "--run", "r")
-    rows = [f"{10 + 6 * at},{150 + 10 * (at % 8)},{('wheat', 'rye')[at % 2]},{3 * at + at % 8}" for at in range(13)]
-    rows[4] = "34,190,wheat,990"  # the scales were not empty
-    (here / "old.csv").write_text("\n".join(["sugar,oven,flour,height", *rows]) + "\n")
-    assert labloop("tell", "r", "--table", "old.csv").code == 0
-    (asked,) = labloop("ask", "cake.yaml", "--run", "r", "--json").document["proposals"]
-    number = asked["trial"]
-    told = labloop("why", "r", number, "--json").document["evidence"]["height"]
-    assert told["taken"] == "robust" and told["ahead"]["robust"] > 4.0 and set(told["ahead"]) >= {"drift", "warp"}
-    said = labloop("why", "r", number).out
-    assert f"model of height  robust, by leave-one-out evidence over plain: robust {told['ahead']['robust']:+.1f}, " in said
-    assert "height has outliers: 6 (robust, taken by evidence" in " ".join(said.split())
-    (trial,) = [one for one in labloop("trials", "r", "--format", "json").document["trials"] if one["trial"] == number]
-    assert trial["evidence"]["height"] == told
-    assert labloop("why", "r", 1, "--json").document["evidence"] == {}
-
-
 def test_requests_without_a_bench(here: Path, labloop: Any) -> None:
     labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
     assert labloop("request", "r", "note", "flour", "was", "damp", "--by", "bob").out == "note: accepted: noted\n"
