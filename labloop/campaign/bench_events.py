@@ -116,7 +116,8 @@ class ContentsChanged(Fact, frozen=True, kw_only=True):
 class ByHand(Fact, frozen=True, kw_only=True):
     """An act by hand under the same limits; written before (``done`` false) and after.
 
-    ``before``: the instrument's own counters just before it, in the first of the two.
+    ``before``: the instrument's own counters just before it, in the first of the two. ``run``: the paused run that
+    did it for a person ("": none).
     """
 
     act: str
@@ -128,6 +129,7 @@ class ByHand(Fact, frozen=True, kw_only=True):
     failed: str = ""
     by: str = ""
     before: dict[str, Amount] = {}
+    run: str = ""
 
 
 class QuestionOpened(Fact, frozen=True, kw_only=True):

@@ -70,7 +70,7 @@ class BenchState:
                 self.unsaid = mode
                 self.epoch, self.leased_to, self.had_by = epoch, run, run
                 if run != BY_HAND:  # what an older version let pass: after others nobody can be asked any more
-                    self.begun.clear()
+                    self.begun = {name: fact for name, fact in self.begun.items() if fact.run == run}
                 self.holds.pop(run, None)  # whose word it waits for is the run's own to ask
                 if mode == GUARD:
                     self.guard_began[epoch] = record.at, run

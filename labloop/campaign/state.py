@@ -164,6 +164,7 @@ class CampaignState:
     held: dict[str, e.WatchTripped | e.WatchCleared] = field(default_factory=dict)
     holds: dict[str, e.CampaignPaused] = field(default_factory=dict)  # by whom it was paused, until they say resume
     hands: set[str] = field(default_factory=set)  # acts by hand on its bench that it knows of
+    by_hand: dict[str, str] = field(default_factory=dict)  # of these: while it is paused, and nobody said it is right
     unread: bool = False  # it was paused, and the settings were not read again since
     stood: dict[str, str] | None = None  # what they were found to be at rest (None: not read)
     moved: dict[str, str] = field(default_factory=dict)  # what is another since, and a person is asked about
@@ -241,7 +242,7 @@ def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> 
     state.code = fact.code or state.code
     state.failures_in_a_row = 0
     state.held, state.holds = {}, {}  # the bench is looked at anew
-    state.unread, state.stood, state.moved = False, None, {}
+    state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()
 
@@ -254,7 +255,7 @@ def _ended(state: CampaignState, record: e.Record, fact: Any) -> None:
 def _paused(state: CampaignState, record: e.Record, fact: e.CampaignPaused) -> None:
     state.reason = fact.reason
     if not state.unread:
-        state.unread, state.stood, state.moved = True, None, {}
+        state.unread, state.stood, state.moved, state.by_hand = True, None, {}, {}
     if fact.by:
         state.holds[fact.by] = fact
 
@@ -271,15 +272,17 @@ def _settings_read(state: CampaignState, record: e.Record, fact: e.SettingsRead)
     elif fact.moved:
         state.moved = fact.moved
     else:
-        state.unread, state.stood, state.moved = False, None, {}
+        state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
 
 
 def _by_hand(state: CampaignState, record: e.Record, fact: e.ByHandSeen) -> None:
     state.hands |= fact.acts.keys()
+    if state.unread:
+        state.by_hand |= fact.acts
 
 
 def _accepted(state: CampaignState, record: e.Record, fact: e.MovedAccepted) -> None:
-    state.stood, state.moved = {}, {}
+    state.stood, state.moved, state.by_hand = {}, {}, {}
 
 
 def _resumed(state: CampaignState, record: e.Record, fact: e.CampaignResumed) -> None:

@@ -1,19 +1,20 @@
 """What becomes of a person's wish: facts to write, what the runner does, and what the person is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.campaign.text import named
+from labloop.campaign.units import parse_quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """``facts`` to append after the Requested event, ``effect`` for a living runner ("", pause, resume, stop, abort),
-    ``stock`` and ``totals`` for the bench's journal, ``said``: of which act a person says how much it did, and
-    ``message`` in words."""
+    ``stock`` and ``totals`` for the bench's journal, ``said``: of which act a person says how much it did,
+    ``act``: what is to be done by hand, and ``message`` in words."""
 
     accepted: bool
     message: str
@@ -22,6 +23,7 @@ class Answer:
     stock: Sequence[e.StockSet] = field(default_factory=tuple)
     totals: Sequence[e.TotalSet] = field(default_factory=tuple)
     said: tuple[e.StepStarted, e.Amount] | None = None
+    act: e.ByHand | None = None
 
 
 def no(message: str) -> Answer:
@@ -50,3 +52,16 @@ def named_values(written: Sequence[str]) -> dict[str, str]:
             raise SpecError(f"{name} is given twice. Give it once")
         found[name] = value.strip()
     return found
+
+
+def read_settings(given: Mapping[str, str]) -> dict[str, e.Amount]:
+    """Settings of an action as they are written: ``10 uL/min``, or a word; the action says whether it knows it."""
+    settings: dict[str, e.Amount] = {}
+    for name, value in given.items():
+        try:
+            quantity = parse_quantity(value)
+        except SpecError:
+            settings[name] = e.Amount(value)
+        else:
+            settings[name] = e.Amount(quantity.value, quantity.unit)
+    return settings

@@ -1,8 +1,9 @@
-"""What a run does beside its trials: it looks into its inbox, watches the bench, and reads it again after a pause.
+"""What a run does beside its trials: it looks into its inbox, watches the bench, reads it again after a pause, and does
+what a person asks for by hand meanwhile.
 
     looking, watching    from the first moment to the last: a start may wait for an instrument for hours
     amending             likewise: what is under way is none of its business
-    rereading            once what an earlier runner left is known: it configures, which may wipe the evidence of that
+    rereading, by hand   once what an earlier runner left is known: it configures, which may wipe the evidence of that
 
 Each goes on by itself. One that breaks down, by whatever it is, ends the run, which makes the bench safe: nobody works
 on a bench that nobody watches, with a run that nobody can stop, or after a pause that nothing would ever end.
@@ -15,6 +16,7 @@ from typing import Any
 from labloop.campaign.errors import LabloopError
 from labloop.journal import StoreError
 
+from .hands import Hands
 from .lookout import Lookout
 from .rereading import Rereading
 from .watching import Ends, Watcher
@@ -24,11 +26,13 @@ class Beside:
     """What goes on beside the trials of one run. ``end`` ends the run; ``failed``: how it ends when its store fails."""
 
     def __init__(
-        self, lookout: Lookout, watcher: Watcher, rereading: Rereading, end: Ends, failed: Callable[[StoreError], None]
+        self, lookout: Lookout, watcher: Watcher, rereading: Rereading, hands: Hands, end: Ends,
+        failed: Callable[[StoreError], None]
     ) -> None:
         self._lookout = lookout
         self._watcher = watcher
         self._rereading = rereading
+        self._hands = hands
         self._end = end
         self._failed = failed
         self._going: list[asyncio.Task[None]] = []
@@ -44,6 +48,7 @@ class Beside:
     def opened(self) -> None:
         """What an earlier runner left is known, and every instrument is configured that is free."""
         self._go_on("the reading after a pause", self._rereading.run())
+        self._go_on("what is done by hand", self._hands.run())
 
     async def over(self) -> list[BaseException | None]:
         """Let all of it end; what each ended with."""

@@ -124,8 +124,8 @@ class BenchBook:
                 f"the run {self.state.leased_to} had this bench and ended without a word: what it had begun was never "
                 f"asked after. Take it up first: `labloop resume {in_shell(self.state.leased_to)}`."
             )
-        if run != BY_HAND and self.state.begun:
-            left = next(iter(self.state.begun.values()))
+        if run != BY_HAND and (others_begun := [one for one in self.state.begun.values() if one.run != run]):
+            left = others_begun[0]
             raise BenchOwes(
                 f"{left.instrument}.{left.action}, begun by hand ({left.by}), ended without a word, and nobody has"
                 " asked what became of it. `labloop instruments LAB --live` asks. What still runs then ends by itself"

@@ -25,10 +25,10 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.recipe import PlannedStep
-from labloop.campaign.units import parse_quantity
 from labloop.simulation.bench import SimulatedBench
 
 from .admission import Admission, OutOfStock
+from .answers import read_settings as read_values
 from .benches import simulation_plan
 from .book import BY_HAND, DEAD, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
@@ -128,18 +128,13 @@ def _asked(bench: HandBench, station: Station) -> Answer:
 
 def read_settings(written: list[str]) -> dict[str, e.Amount]:
     """``rate=10 uL/min`` as settings of an action. Raises SpecError."""
-    settings: dict[str, e.Amount] = {}
+    given: dict[str, str] = {}
     for one in written:
         name, equals, value = one.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise SpecError(f"{one!r}: write settings as name=value, like 'rate=10 uL/min'")
-        try:
-            quantity = parse_quantity(value.strip())
-        except SpecError:
-            settings[name.strip()] = e.Amount(value.strip())  # a word; the action says whether it knows it
-        else:
-            settings[name.strip()] = e.Amount(quantity.value, quantity.unit)
-    return settings
+        given[name.strip()] = value.strip()
+    return read_values(given)
 
 
 def act(

@@ -78,13 +78,26 @@ class HandAct:
     def broken_off(self, why: str) -> e.ByHand:
         """The fact that it was broken off, by whoever has made the bench safe."""
         if not self._written:
-            return self._ended(why, nothing(self._station.actions[self.begun.action]))
+            return self.ended_by(why, None)
         try:
-            verdict: Verdict = self._station.port.submit(self._what_happened).result()
+            verdict: Verdict = self._station.port.submit(self.ask).result()
         except BenchError:  # the cable is out: an amount that is not known counts in full
-            return self._ended(why, {})
+            return self.ended_by(why, None)
         except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep its act from being ended
-            return self._ended(f"{why}; {error!r}", {})
+            return self.ended_by(f"{why}; {error!r}", None)
+        return self.ended_by(why, verdict)
+
+    @property
+    def written(self) -> bool:
+        """Whether it is written down, so that something of it may have been sent."""
+        return self._written
+
+    def ended_by(self, why: str, verdict: Verdict | None) -> e.ByHand:
+        """The fact that it was broken off; ``verdict``: what its instrument says it came to (None: it does not)."""
+        if not self._written:
+            return self._ended(why, nothing(self._station.actions[self.begun.action]))
+        if verdict is None:
+            return self._ended(why, {})
         return self._ended(why, self._moved(verdict))
 
     def stop(self, why: str) -> None:
@@ -130,7 +143,7 @@ class HandAct:
     def _halt(self, _: Any) -> None:
         def halt() -> Verdict:
             self._station.driver.stop()
-            return self._what_happened()
+            return self.ask()
 
         self._call, self._next = self._station.port.submit(halt), self._halted
 
@@ -138,7 +151,8 @@ class HandAct:
         why = "" if verdict.state == "done" else f"{self._why_stopped}; {verdict.why}"
         return self._ended(why, self._moved(verdict))
 
-    def _what_happened(self) -> Verdict:
+    def ask(self) -> Verdict:
+        """Ask its instrument, in its port's turn, what became of it."""
         begun = self.begun
         verdict: Verdict = self._station.driver.happened(begun.action, begun.settings, begun.before, begun.act)
         return verdict

@@ -168,4 +168,5 @@ def _end(lab: Lab, fact: e.ByHand, verdict: Verdict) -> e.ByHand:
     return e.ByHand(
         act=fact.act, instrument=fact.instrument, action=fact.action, settings=fact.settings, achieved=dict(achieved),
         done=done, failed="" if done else f"{verdict.state}: {whose} was killed meanwhile; {verdict.why}", by=fact.by,
+        run=fact.run,
     )  # fmt: skip

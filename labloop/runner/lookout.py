@@ -20,7 +20,8 @@ from labloop.campaign.text import duration
 
 from . import requests
 from .amending import AMEND, Amender
-from .answers import Answer
+from .answers import Answer, no
+from .hands import Hands
 from .memory import RunMemory
 from .watching import hold_s
 
@@ -50,6 +51,7 @@ class Lookout:
         spec: CampaignSpec | None = None, awaits: Callable[[CampaignState], str] = lambda state: "",
     ) -> None:  # fmt: skip
         self.spec = spec
+        self.hands: Hands | None = None  # who does what a person asks for by hand (None: nobody)
         self._memory = memory
         self._end = end
         self._now_s = now_s
@@ -96,7 +98,7 @@ class Lookout:
         busy = any(does not in ("idle", "lost") for does in state.instruments.values())
         if busy or not (state.state == PAUSED or awaits):
             self._rests_since_s = None
-        elif self._rests_since_s is None:
+        elif self._rests_since_s is None or (self.hands is not None and self.hands.busy):
             self._rests_since_s = now_s
         elif now_s - self._rests_since_s >= self._pause_s:
             if awaits:
@@ -131,11 +133,26 @@ class Lookout:
             memory.record(wish)
         if again and wish.request == "abort":  # acted on before it was journaled, and a person has said resume since
             answer = Answer(accepted=True, message="it ended the runner that saw it")
+        elif again and wish.request == "act":  # what was begun was asked after, and nothing is done twice
+            answer = no("its runner ended before it answered. What became of it is in the log; look at the bench")
         else:
             answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s(), spec=self.spec))
+            answer = self._by_hand(wish, answer)
         memory.bench_record(*answer.stock, *answer.totals)  # first: what is answered is true
         memory.record(*answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message))
         return answer.effect
+
+    def _by_hand(self, wish: e.Requested, answer: Answer) -> Answer:
+        """The same answer, where nothing is done by hand that stands in its way; an act by hand is begun."""
+        hands = self.hands
+        if wish.request == "resume" and answer.accepted and hands is not None and hands.busy:
+            return no(f"{hands.busy} is done by hand: say resume when it is over")
+        if answer.act is None or not answer.accepted:
+            return answer
+        if hands is None:
+            return no("the bench was made safe meanwhile, and nobody has its lines. Resume first, and pause again")
+        refused = hands.ask(answer.act, wish.why)
+        return no(refused) if refused else answer
 
 
 def lookout_of(

@@ -31,6 +31,7 @@ from labloop.journal import StoreError
 
 from .admission import OutOfStock
 from .beside import Beside
+from .hands import Hands
 from .lookout import lookout_of
 from .memory import RunMemory
 from .opening import Opening
@@ -50,7 +51,7 @@ class Loop:
 
     def __init__(
         self, *, spec: CampaignSpec, pipelined: bool, lab: Any, hand: StepHand, memory: RunMemory, proposer: Proposer,
-        tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Opened | None = None,
+        tick: Callable[[], None] = lambda: None, gap_s: float = 0.0, opened: Opened | None = None, run: str = "",
     ) -> None:  # fmt: skip
         self.spec = spec
         self.pipelined = pipelined
@@ -65,6 +66,7 @@ class Loop:
         self._opened = opened
         self.rejoining = Rejoining(hand, gap_s)
         self.lookout = lookout_of(spec, lab.spec, hand.action, memory, self.end, self._now, tick, proposer.awaits)
+        self.hands = self.lookout.hands = Hands(hand, memory, lab, run, self.end)
         self._parameters = flat_parameters(spec.parameters)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._planned: dict[tuple[int, str], Sequence[PlannedStage]] = {}
@@ -78,7 +80,7 @@ class Loop:
         hand.on_breach = self._breached
         self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
         rereading = Rereading(hand, memory, self.end)
-        self.beside = Beside(self.lookout, self.watcher, rereading, self.end, self._store_failed)
+        self.beside = Beside(self.lookout, self.watcher, rereading, self.hands, self.end, self._store_failed)
         memory.on_failed = self._store_failed
 
     @property
@@ -184,6 +186,7 @@ class Loop:
                 self.end("lost", str(error), 3)
             await asyncio.gather(*self._tasks.values())
             await self.rejoining.all_ended()
+            await self.hands.rests()
         except StoreError as error:
             self._store_failed(error)
         finally:
@@ -191,8 +194,8 @@ class Loop:
                 self.end("lost", "labloop itself failed", 3)
             if self._safe_task is None:
                 self._safe_task = self._make_safe(self._why_safe())
-            going_on = self.rejoining.all_ended()
-            ends = await asyncio.gather(self._safe_task, *self._tasks.values(), going_on, return_exceptions=True)
+            going_on = self.rejoining.all_ended(), self.hands.rests()
+            ends = await asyncio.gather(self._safe_task, *self._tasks.values(), *going_on, return_exceptions=True)
             ends += await self.beside.over()
         self._raise_first(ends)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)

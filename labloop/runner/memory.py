@@ -49,7 +49,7 @@ class RunMemory:
         """Commit ``facts`` in one transaction. Raises StoreError, and then nothing of them is in the journal."""
         if not facts:
             return
-        with self._store():
+        with self.store():
             self.before_commit()
             for record in self.journal.append_surely(*facts):
                 self.state.apply(record)
@@ -58,7 +58,7 @@ class RunMemory:
 
     def keep(self, data: bytes) -> str:
         """Keep an array as a blob, durable before this returns; its SHA-256. Raises StoreError."""
-        with self._store():
+        with self.store():
             return self.blobs.put(data)
 
     def inbox_stamp(self) -> int:
@@ -72,7 +72,7 @@ class RunMemory:
         """What lies in the inbox, oldest first; a file that makes no sense is put aside and noted in the log."""
         if self.inbox is None:
             return []
-        with self._store():
+        with self.store():
             posted, refused = inbox.take(self.inbox)
         for file in refused:
             LOG.warning("a request was put aside: %s: %s", file.name, file.reason)
@@ -84,7 +84,7 @@ class RunMemory:
     def request_done(self, request: str) -> None:
         """The request is in the journal: its file may go."""
         if self.inbox is not None:
-            with self._store():
+            with self.store():
                 inbox.done(self.inbox, request)
 
     def bench_record(self, *facts: e.StockSet | e.TotalSet) -> None:
@@ -96,7 +96,7 @@ class RunMemory:
             for fact in new:
                 if isinstance(fact, e.StockSet):
                     self.fill(fact.name, fact.amount)
-            with self._store():
+            with self.store():
                 self.book.record(*new)
 
     def harvest(self, spec: CampaignSpec, number: int, t_s: float) -> e.Fact:
@@ -109,8 +109,15 @@ class RunMemory:
             return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
         return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
 
+    @property
+    def bench_book(self) -> BenchBook:
+        """The journal of the bench that this run has."""
+        assert self.book is not None
+        return self.book
+
     @contextmanager
-    def _store(self) -> Iterator[None]:
+    def store(self) -> Iterator[None]:
+        """What is written within: whoever must know is told first when that fails. Raises StoreError."""
         try:
             yield
         except StoreError as error:

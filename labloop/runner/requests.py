@@ -24,7 +24,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import convert, parse_quantity
 
 from . import trial_wishes
-from .answers import Answer, no, trial_of
+from .answers import Answer, named_values, no, read_settings, trial_of
 
 VERBS: Final = {
     "pause": "start no new step until resume",
@@ -33,6 +33,7 @@ VERBS: Final = {
     "abort": "to the safe state now",
     "approve": "TRIAL: let a proposal run",
     "veto": "TRIAL: drop a proposal that has not begun, or the sample that waits for a stopped run",
+    "act": "INSTRUMENT.ACTION [NAME=VALUE ...]: one act by hand, while the run is paused and at rest",
     "add": "NAME=VALUE ...: a trial with these settings",
     "edit": "TRIAL NAME=VALUE ...: other settings for a proposal that has not begun",
     "wrong": "TRIAL [OUTCOME ...] --why TEXT: what was measured is wrong; it is kept, and nothing learns from it",
@@ -83,6 +84,8 @@ def answer(
             return _approve(state, request)
         case "veto":
             return _veto(state, request, t_s, alive)
+        case "act":
+            return _act(state, request, alive)
         case "add":
             return trial_wishes.add(state, request, spec)
         case "edit":
@@ -158,6 +161,32 @@ def _amount(text: str) -> e.Amount | Answer:
     return e.Amount(quantity.value, quantity.unit)
 
 
+def _act(state: s.CampaignState, request: e.Requested, alive: bool) -> Answer:
+    """An act by hand while the run is paused: the run does it, which has the bench."""
+    usage = "act INSTRUMENT.ACTION [NAME=VALUE ...]"
+    instrument, _, action = (request.arguments[0] if request.arguments else "").partition(".")
+    if not instrument or not action:
+        return no(f"what is to be done? {usage}, as in: act pump_water.dispense rate=1 mL/min time=20 s")
+    name = f"{instrument} {action}"
+    if not alive:
+        return no(f"no runner lives. By hand then: labloop instruments LAB {name} [NAME=VALUE ...] --live")
+    if state.state != s.PAUSED:
+        return no(f"the run is {state.state}: nothing is done by hand beside it. Pause it first")
+    if state.held:
+        return no(f"{next(iter(state.held))} holds the run: nothing is done by hand before that is over")
+    works = [f"{one} ({does})" for one, does in state.instruments.items() if does not in ("idle", "lost")]
+    if works or state.stood is None:
+        what = f"{', '.join(works)} still works" if works else "what stands there is still being read"
+        return no(f"the run is not at rest yet: {what}. Ask again when it is")
+    try:
+        settings = read_settings(named_values(request.arguments[1:]))
+    except SpecError as error:
+        return no("; ".join(error.complaints))
+    act = e.ByHand(act=request.id, instrument=instrument, action=action, settings=settings, by=request.by)
+    how = "it is done now; what comes of it is said in the log. When it is over, resume --force --why TEXT"
+    return Answer(accepted=True, message=f"{instrument}.{action}: {how}", effect="act", act=act)
+
+
 def _unhold(state: s.CampaignState, request: e.Requested) -> Answer:
     """A person's pause that outlived the run's process is over; with it goes the claim on the bench."""
     if wrong := _wrong_force(request):
@@ -194,8 +223,11 @@ def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
             mine = e.HoldReleased(of=request.by, by=request.by, why=request.why)
             return Answer(accepted=True, message=f"your pause is over, but {others}: it stays paused", facts=[mine])
         return no(f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT")
+    if state.by_hand and not forced:
+        done = "; ".join(state.by_hand.values())
+        return no(f"done by hand meanwhile: {done}. Is all right as it is, say so: resume --force --why TEXT")
     going = _go_on(state, request, t_s)
-    if going.accepted and forced and state.moved and not others:
+    if going.accepted and forced and (state.moved or state.by_hand) and not others:
         said = e.MovedAccepted(by=request.by, why=request.why)
         return replace(going, message=f"right as it is: {going.message}", facts=[said, *going.facts])
     if not going.accepted or not others:

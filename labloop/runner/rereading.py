@@ -86,6 +86,7 @@ class Rereading:
         if state.state != RUNNING:  # paused again meanwhile
             return
         moved = {name: why[name] for name, said in stood.items() if found.get(name, said) != said}
+        moved |= dict.fromkeys(state.by_hand.values(), "done by hand")
         if moved:
             self._memory.record(
                 e.SettingsRead(found=found, moved=moved, resumed=True, t_s=self._now()),

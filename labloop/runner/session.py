@@ -33,6 +33,7 @@ from .folder import Order, RunFolder, run_folder
 from .guarding import Guarding
 from .kept import former_specs, kept_spec, refuse_other_code
 from .lease import fenced
+from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
 from .loop import Loop
 from .meanwhile import by_others
@@ -207,7 +208,7 @@ def _drive(
         proposer = Proposer(now, planner, clock, former_specs(folder.path, memory.state))
         loop = Loop(
             spec=now, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory, proposer=proposer, tick=tick,
-            gap_s=gap_s, opened=asked,
+            gap_s=gap_s, opened=asked, run=folder.name,
         )  # fmt: skip
         loop.lookout.amender = Amender(
             memory, folder.path, lab_spec, clock.now_s, loop.amend, at_once=clock.virtual
@@ -226,6 +227,7 @@ def _drive(
         lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
         with ExitStack() as until_rest:
             until_rest.callback(lab.close)
+            take_up(lab, book)  # what was done by hand when an earlier runner was killed
             code, rests = clock.run(main(lab, gap_s))
         if not rests:
             return code

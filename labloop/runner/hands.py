@@ -1,0 +1,238 @@
+"""An act by hand while a run is paused: done by the run itself, which has the bench, through the same gate.
+
+    asked       the run is paused and at rest, nobody else's act by hand is under way, and the gate lets it begin
+    begun       the instrument is set up, its counters are read, and ByHand is in the bench's journal before its first
+                byte
+    over        what its instrument says was done is in the bench's journal, its stock and totals; the run's own journal
+                says that it was done, and a resume needs a person's word that all is right as it is (see rereading)
+    broken off  its instrument is stopped and asked. One that does not answer ends the run, and the bench is made safe
+
+While it lasts the watch over the bench goes on, nobody can resume, and a stop lets it come to its end; an abort does
+not wait for it. A run that is killed meanwhile asks what became of it at its next start, before anything else is said
+there.
+"""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from labloop.bench import BenchError, InstrumentFault, LinkInterrupted, SafetyError, Verdict
+from labloop.bench.lab import Lab, Station
+from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError, SpecError
+from labloop.campaign.recipe import PlannedStep
+from labloop.campaign.state import PAUSED
+from labloop.campaign.text import duration
+
+from .admission import OutOfStock
+from .hand_act import HandAct
+from .left_by_hand import finish
+from .memory import RunMemory
+from .questions import amounts_text
+from .reach import Ended, InstrumentGone
+from .step import StepHand
+from .watching import Ends
+
+# Real seconds between two looks at an exchange that is under way.
+LOOK_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """An act that a person asked for, and why."""
+
+    act: e.ByHand
+    why: str
+
+
+class BrokenOff(Exception):
+    """The act cannot go on; ``error``: what it met."""
+
+    def __init__(self, why: str, error: BaseException | None) -> None:
+        self.error = error
+        super().__init__(why)
+
+
+class RunHandAct(HandAct):
+    """An act by hand in a run: whoever drives it sees to what goes wrong, and waits for nothing meanwhile."""
+
+    def fail(self, why: str) -> e.ByHand:
+        """Say so. Raises BrokenOff, always."""
+        raise BrokenOff(why, sys.exception())
+
+
+class Hands:
+    """Does what a person asks for by hand, one act at a time. ``end`` ends the run."""
+
+    def __init__(self, hand: StepHand, memory: RunMemory, lab: Lab, run: str, end: Ends) -> None:
+        self._hand = hand
+        self._memory = memory
+        self._lab = lab
+        self._run = run
+        self._end = end
+        self._wanted: Wanted | None = None
+        self._asked = asyncio.Event()
+        self._rests = asyncio.Event()
+        self._rests.set()
+
+    @property
+    def busy(self) -> str:
+        """What is done by hand now ("": nothing)."""
+        return "" if self._wanted is None else _name(self._wanted.act)
+
+    def ask(self, act: e.ByHand, why: str) -> str:
+        """Take an act on, or say why not. What is measured and decides about it is read before it begins."""
+        if self.busy:
+            return f"{self.busy} is under way by hand: one after the other"
+        name = act.instrument
+        if name == e.PERSON or name not in self._hand.stations:
+            return f"there is no instrument {name!r} on this bench"
+        if self._hand.stations[name].port.lost:
+            return f"{name} is lost: bring it back first"
+        try:
+            self._hand.envelope.check(name, act.action, act.settings)
+        except LabloopError as error:
+            return str(error)
+        run_id = self._memory.state.opened.run_id if self._memory.state.opened else ""
+        made = e.ByHand(
+            act=f"{run_id}/hand-{act.act}", instrument=name, action=act.action, settings=act.settings, by=act.by,
+            run=self._run,
+        )  # fmt: skip
+        self._wanted = Wanted(act=made, why=why)
+        self._rests.clear()
+        self._asked.set()
+        return ""
+
+    async def run(self) -> None:
+        """Do what is asked for, until cancelled. Raises StoreError."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            assert self._wanted is not None
+            try:
+                await self._do(self._wanted)
+            finally:
+                self._wanted = None
+                self._rests.set()
+
+    async def rests(self) -> None:
+        """Wait until nothing is done by hand any more."""
+        await self._rests.wait()
+
+    # --- one act --------------------------------------------------------------------------------------------------
+
+    async def _do(self, wanted: Wanted) -> None:
+        try:
+            under_way = await self._set_up(wanted.act)
+        except (Ended, InstrumentGone, LinkInterrupted):  # the run is ending, and its end says why
+            self._note(f"{_name(wanted.act)} was not begun by hand: the run is ending")
+            return
+        except (LabloopError, OutOfStock) as error:
+            self._note(f"{_name(wanted.act)} was not begun by hand: {error}")
+            return
+        lasts = f"; it takes about {duration(under_way.duration_s)}" if under_way.duration_s else ""
+        self._note(f"{_name(wanted.act)} begins by hand{lasts}")
+        try:
+            ended = await self._to_its_end(under_way)
+        except BrokenOff as broken:
+            ended = await self._broken_off(under_way, broken)
+        if not under_way.written:  # nothing was sent
+            self._note(f"{_name(wanted.act)} was not begun by hand: {ended.failed}")
+            return
+        self._tell(
+            e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=self._now()) if ended.done
+            else e.StepFailed(step=ended.act, fault="stopped", reason=ended.failed, t_s=self._now())
+        )  # fmt: skip
+        with self._memory.store():
+            finish(self._lab, self._memory.bench_book, ended)
+        came = amounts_text(ended.achieved) if ended.achieved else amounts_text(ended.settings)
+        how = came if ended.done else f"{came}; not to its end: {ended.failed}"
+        said = f"{_name(ended)} by {ended.by or 'a person'} ({how})"
+        self._memory.record(e.ByHandSeen(acts={ended.act: said}, by=ended.by, why=wanted.why))
+
+    async def _set_up(self, act: e.ByHand) -> RunHandAct:
+        """Through the gate, and ready to begin. Raises LabloopError, OutOfStock, Ended, InstrumentGone."""
+        name, hand = act.instrument, self._hand
+        step = PlannedStep(instrument=name, action=act.action, settings=dict(act.settings))
+        station = self._lab.instruments[name]
+        early_s = await hand.admit([step], None)
+        if early_s > 0.0:
+            raise SafetyError(f"{_name(act)} is too early by {duration(early_s)}. Ask again then")
+        await hand.reach.named(name, station.driver.configure)
+        self._memory.record(e.InstrumentConfigured(instrument=name))
+        hand.reach.unverified.discard(name)
+        if hand.halt.is_set():
+            raise Ended
+        state = self._memory.state
+        if state.state != PAUSED or state.held:
+            raise SpecError(f"{next(iter(state.held))} holds it" if state.held else "the run is not paused any more")
+        permit = hand.admission.permit(step, None)
+        hand.admission.totals.begin(act.act, name, act.action, act.settings)
+        begun = RunHandAct(station, hand.admission, act, permit, write=self._write, make_safe=lambda why: [])
+        self._tell(
+            e.StepStarted(
+                step=act.act, phase="by hand", stage=0, index=0, instrument=name, action=act.action,
+                settings=dict(act.settings), t_s=self._now(),
+            )
+        )  # fmt: skip
+        return begun
+
+    async def _to_its_end(self, act: RunHandAct) -> e.ByHand:
+        """Turn by turn. Raises BrokenOff."""
+        clock = self._hand.clock
+        while (ended := act.turn()) is None:
+            wait_s = max(act.due_s - clock.now_s(), 0.0 if clock.virtual else LOOK_S * clock.speed)
+            if await clock.wait(self._hand.halt, wait_s):
+                raise BrokenOff("the bench was made safe meanwhile", None)
+        return ended
+
+    async def _broken_off(self, act: RunHandAct, broken: BrokenOff) -> e.ByHand:
+        """Stop it, where that is not done for all of the bench, and ask what it came to."""
+        name = act.begun.instrument
+        station = self._lab.instruments[name]
+        why = f"{name}: {broken}" if not str(broken).startswith(name) else str(broken)
+        if isinstance(broken.error, SafetyError):
+            self._end("breach", why, 3)
+        if self._hand.halt.is_set():
+            await self._hand.made_safe.wait()
+        if not act.written:
+            return act.ended_by(str(broken), None)
+        try:
+            verdict = await self._hand.reach.call(name, _stopped, station, act, not self._hand.halt.is_set())
+        except LinkInterrupted:
+            await self._hand.made_safe.wait()
+            return act.ended_by(str(broken), None)
+        except BenchError as error:  # an amount that is not known counts in full
+            if not self._hand.halt.is_set():
+                fault = isinstance(error, InstrumentFault)
+                self._end("lost", f"{name} was stopped by hand, and says: {error}" if fault else str(error), 3)
+            return act.ended_by(f"{broken}; {error}", None)
+        return act.ended_by("" if verdict.state == "done" else str(broken), verdict)
+
+    # --- what is written down -------------------------------------------------------------------------------------
+
+    def _write(self, fact: e.Fact) -> None:
+        with self._memory.store():
+            self._memory.bench_book.record(fact)
+
+    def _note(self, text: str) -> None:
+        self._memory.record(e.NoteTaken(text=text))
+
+    def _tell(self, fact: e.StepStarted | e.StepFinished | e.StepFailed) -> None:
+        """Let the gate and the watch know, as of the run's own steps; the bench's journal has the act itself."""
+        self._hand.admission.standing.apply(fact)
+        self._hand.admission.watch.apply(fact)
+
+    def _now(self) -> float:
+        return round(self._hand.clock.now_s(), 6)
+
+
+def _stopped(station: Station, act: RunHandAct, stop: bool) -> Verdict:
+    if stop:
+        station.driver.stop()
+    return act.ask()
+
+
+def _name(act: e.ByHand) -> str:
+    return f"{act.instrument}.{act.action}"
