@@ -15,7 +15,8 @@ def request(
         str,
         typer.Argument(
             metavar="REQUEST",
-            help="pause, resume, stop, abort, approve, veto, edit, add, wrong, right, note, refill, empty or resolve.",
+            help="pause, resume, stop, abort, act, approve, veto, edit, add, wrong, right, note, refill, empty "
+            "or resolve.",
             show_default=False,
         ),
     ],
@@ -27,7 +28,8 @@ def request(
     by: By = "",
     why: Why = "",
 ) -> None:
-    """Ask something of a run: pause | resume [--force --why TEXT] | stop | abort | approve TRIAL | veto TRIAL |
+    """Ask something of a run: pause | resume [--force --why TEXT] | stop | abort |
+    act INSTRUMENT.ACTION [NAME=VALUE ...] | approve TRIAL | veto TRIAL |
     edit TRIAL NAME=VALUE ... | add NAME=VALUE ... | wrong TRIAL [OUTCOME ...] | right TRIAL |
     note TEXT | refill NAME AMOUNT | empty NAME [AMOUNT] |
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""

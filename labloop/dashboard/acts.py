@@ -18,7 +18,7 @@ from labloop.campaign.view import question_of, target, waiting
 
 from . import view
 from .command import labloop
-from .dialogs import Answer, Confirm, Line
+from .dialogs import Answer, Confirm, Line, Wish
 from .source import RunSource, Sent
 
 SENT_SHOWN_S: Final = 15.0
@@ -34,6 +34,7 @@ ACTS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("Add a trial", "with settings of your own", "add", ()),
     ("Mark as wrong", "what was measured of a trial; or take that back", "wrong", ()),
     ("Compare", "which of two trials is better", "compare", ()),
+    ("By hand", "one act of an instrument, while the run is paused", "by_hand", ()),
     ("Note", "for the next shift", "note", ()),
     ("Refill", "what a stock holds now", "refill", ()),
 )
@@ -88,9 +89,15 @@ class ActingScreen(Screen[None]):
             return True
         if source.runner == "gone" or state.state not in (RUNNING, PAUSED):
             return None
+        if action == "by_hand":
+            return True if self._at_rest() else None
         if action == "ask" and parameters:
             return True if state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])] else None
         return True
+
+    def _at_rest(self) -> bool:
+        state = self.source.state
+        return state.state == PAUSED and not state.held and state.stood is not None
 
     def may(self, action: str) -> bool:
         """Whether there is a trial now that can be asked for that."""
@@ -161,6 +168,12 @@ class ActingScreen(Screen[None]):
     def action_ask(self, request: str) -> None:
         """Pause or resume; another person's pause is ended by force, with a reason."""
         others = " and ".join(who for who in self.source.state.holds if who != self.source.by)
+        if request == "resume" and self.source.state.by_hand and not others:
+            done = text.plain("; ".join(self.source.state.by_hand.values()))
+            words = f"Done by hand meanwhile: {done}. Say why the run may go on as it is."
+            dialog = Confirm("Is all right as it is?", words, "resume", needs_why=True)
+            self.app.push_screen(dialog, self.then("resume", FORCE))
+            return
         if request == "pause" or not (others or self.source.state.moved):
             self.send(request)
             return
@@ -244,6 +257,27 @@ class ActingScreen(Screen[None]):
     def _noted(self, line: str | None) -> None:
         if line is not None:
             self.send("note", line)
+
+    def action_by_hand(self) -> None:
+        """One act of an instrument, done by the run that has the bench; what it may not do is refused in words."""
+        steps = [one for one in self.source.state.steps.values() if one.begun.act and one.begun.settings]
+        example = "pump_water.dispense rate=1 mL/min time=20 s"
+        if steps:
+            begun = steps[-1].begun
+            settings = " ".join(f"{name}={text.quantity(one.value, one.unit)}" for name, one in begun.settings.items())
+            example = text.plain(f"{begun.instrument}.{begun.action} {settings}")
+
+        def done(wish: tuple[str, str] | None) -> None:
+            if wish is not None:
+                name, *settings = text.named(wish[0])
+                first, *more = name.split(maxsplit=1)
+                self.send("act", first, *more, *settings, why=wish[1])
+
+        words = (
+            "The run does it, inside the same limits, and counts what it takes: INSTRUMENT.ACTION, then its settings. "
+            "Then a resume needs a reason."
+        )
+        self.app.push_screen(Wish("By hand, while it is paused", words, "", example), done)
 
     def action_refill(self) -> None:
         """What a stock holds now."""

@@ -1,13 +1,14 @@
 """The bench: a card for each instrument."""
 
 from datetime import tzinfo
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
@@ -24,6 +25,8 @@ CARD_WIDTH: Final = 38  # two beside each other at 80 columns, four at 160
 
 class BenchPage(Page):
     """Follows the run."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("h", "app.act('by_hand')", "By hand")]
 
     def __init__(self, source: RunSource, zone: tzinfo | None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The bench as cards: what each instrument is, does, last said, and what holds it. Plain words, no widget."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from labloop.campaign import events as e
@@ -83,7 +83,12 @@ def cards(
     """
     limits = [*(lab.limits_written if lab else ()), *spec.limits]
     stock = {row.name: stock_line(row.name, spec, lab, state, bench) for row in rows}
-    found = [_card(row, limits, state, said.get(row.name) or nothing_said(), times, stock[row.name]) for row in rows]
+    found = []
+    for row in rows:
+        by_hand = bench.begun.get(row.name)
+        if by_hand is not None:  # no step of the run's, so that its facts do not say so
+            row = replace(row, mark="▶", state=f"{by_hand.action} by hand", tone="warn", where=by_hand.by, doing="")
+        found.append(_card(row, limits, state, said.get(row.name) or nothing_said(), times, stock[row.name]))
     locks = {**(lab.interlocks if lab else {}), **spec.interlocks}
     if locks:
         lines = []
@@ -113,7 +118,7 @@ def stock_line(
         return Line(text.plain(words))
     short = allowed is not None and lasts < allowed - state.measured
     many = f"{lasts} trial{'' if lasts == 1 else 's'}"
-    more = f"{words}: NONE left for a trial" if lasts == 0 else f"{words}: lasts about {many}"
+    more = f"{words}: NONE left for a trial" if lasts == 0 else f"{words}: about {many}"
     return Line(text.plain(more), "bad" if lasts == 0 else "warn" if short else "")
 
 

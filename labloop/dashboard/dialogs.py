@@ -245,6 +245,7 @@ KEYS: Final = (
     ("y  v  e", "approve, veto, edit a proposal (asks first)"),
     ("t  m", "add a trial of your own; mark a result as wrong"),
     ("c", "compare two trials (goal: prefer)"),
+    ("h", "one act by hand, while the run is paused"),
     ("n  f", "note for the next shift; a stock was refilled"),
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
     ("enter", "the trial's own page; w there: why this point"),

@@ -50,6 +50,7 @@ class RunScreen(TrialActingScreen):
         Binding("t", "add", "Add a trial", show=False),
         Binding("m", "wrong", "Mark as wrong", show=False),
         Binding("c", "compare", "Compare", show=False),
+        Binding("h", "by_hand", "By hand", show=False),
         Binding("n", "note", "Note", show=False),
         Binding("f", "refill", "Refill", show=False),
         Binding("o", "outcome", "Outcome", show=False),
@@ -210,7 +211,7 @@ class RunScreen(TrialActingScreen):
 
     def _follow_up(self, change: Change) -> None:
         allowed = tuple(self.check_action(action, ()) for action in ("ask", "stop", "answer", "approve"))
-        allowed += (self.source.state.state == PAUSED,)
+        allowed += (self.source.state.state == PAUSED, self.source.state.stood is not None)
         if allowed != self._allowed:
             self._allowed = allowed
             self.refresh_bindings()

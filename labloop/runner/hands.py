@@ -145,7 +145,7 @@ class Hands:
             else e.StepFailed(step=ended.act, fault="stopped", reason=ended.failed, t_s=self._now())
         )  # fmt: skip
         with self._memory.store():
-            finish(self._lab, self._memory.bench_book, ended)
+            finish(self._lab.declared, self._memory.bench_book, ended)
         came = amounts_text(ended.achieved) if ended.achieved else amounts_text(ended.settings)
         how = came if ended.done else f"{came}; not to its end: {ended.failed}"
         said = f"{_name(ended)} by {ended.by or 'a person'} ({how})"

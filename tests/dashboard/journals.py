@@ -415,3 +415,33 @@ def tasted(folder: Path) -> Story:
         )
     story.say(e.Preferred(outcome="taste", trial=2, over=1, by="marie"))
     return story
+
+
+def at_rest(folder: Path) -> Story:
+    """A person paused it, and what stands there was read; its bench says what is left."""
+    story = paused(folder)
+    story.say(e.SettingsRead(found={"hotplate.hold": "as it was done"}, t_s=story.t_s))
+    _stock(folder)
+    return story
+
+
+def done_by_hand(folder: Path) -> Story:
+    """Then something was done by hand."""
+    story = at_rest(folder)
+    story.say(
+        e.ByHandSeen(acts={"r/hand-1": "pump_water.dispense by marie (volume = 330 uL)"}, by="marie", why="purge")
+    )
+    return story
+
+
+def _stock(folder: Path) -> None:
+    """What the pumps hold: plenty of one, little of another, nothing of a third; and one that is used by hand now."""
+    at = (f"2026-03-02T08:00:{second:02d}+00:00" for second in range(60))
+    with Journal.create(folder / "bench.db", lambda: next(at)) as bench:
+        amounts = zip(PUMPS, (9.1, 2.0, 0.01, 8.0, 40.0), (0.05, 0.1, 0.05, 0.05, 0.2), strict=True)
+        for index, (pump, holds, each) in enumerate(amounts):
+            bench.append(e.StockSet(name=pump, amount=Amount(holds + 6 * each, "mL")))
+            for trial in range(1, 7):
+                act = f"r/{trial}.trial.0.{index}.1"
+                bench.append(e.StockDrawn(name=pump, amount=Amount(each * 1000, "uL"), act=act))
+        bench.append(e.ByHand(act="r/hand-2", instrument="pump_water", action="dispense", by="marie", run="r"))

@@ -227,6 +227,40 @@ def test_n_takes_a_note(watch):
     assert asked(app) == [("note", ["new seeds"], "")]
 
 
+def test_h_asks_for_an_act_by_hand_of_a_run_at_rest(watch):
+    app = watch(journals.at_rest)
+    press(app, "h", *"pump_water.dispense rate=1 mL/min time=20 s", "enter", *"purge", "enter")
+    assert asked(app) == [("act", ["pump_water.dispense", "rate=1 mL/min", "time=20 s"], "purge")]
+
+
+def test_h_is_there_on_the_bench_as_well_and_says_what_it_is(watch):
+    app = watch(journals.at_rest)
+    shown: list[str] = []
+
+    async def script(pilot):
+        await pilot.press("3")
+        await pilot.pause()
+        await pilot.press("h")
+        await pilot.pause()
+        shown.append(screen_text(app))
+
+    drive(app, script)
+    assert "By hand, while it is paused" in shown[0] and "Then a resume needs" in " ".join(shown[0].split())
+
+
+@pytest.mark.parametrize("tell", [journals.running, journals.paused], ids=["running", "not at rest"])
+def test_h_is_dead_where_the_run_is_not_at_rest(watch, tell):
+    app = watch(tell)
+    assert "By hand, while" not in press(app, "h")
+
+
+def test_r_after_an_act_by_hand_asks_why_all_is_right(watch, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(acts, "user", lambda: "marie")
+    app = watch(journals.done_by_hand)
+    press(app, "r", "enter", *"only waste", "enter")
+    assert asked(app) == [("resume", ["force"], "only waste")]
+
+
 def test_f_says_what_a_stock_holds_now(watch):
     app = watch(journals.running)
     press(app, "f", *"pump_water 50 mL", "enter")
