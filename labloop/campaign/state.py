@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from . import amendments, instruments, step_state, withdrawal
+from . import amendments, instruments, pauses, step_state, withdrawal
 from . import events as e
 from .amendments import Amendment
 from .errors import StateError
@@ -252,43 +252,6 @@ def _ended(state: CampaignState, record: e.Record, fact: Any) -> None:
     state.exit_code = getattr(fact, "exit_code", None)
 
 
-def _paused(state: CampaignState, record: e.Record, fact: e.CampaignPaused) -> None:
-    state.reason = fact.reason
-    if not state.unread:
-        state.unread, state.stood, state.moved, state.by_hand = True, None, {}, {}
-    if fact.by:
-        state.holds[fact.by] = fact
-
-
-def _released(state: CampaignState, record: e.Record, fact: e.HoldReleased) -> None:
-    state.holds.pop(fact.of, None)
-    if state.state == PAUSED and state.holds:
-        state.reason = next(reversed(state.holds.values())).reason
-
-
-def _settings_read(state: CampaignState, record: e.Record, fact: e.SettingsRead) -> None:
-    if not fact.resumed:
-        state.stood = fact.found
-    elif fact.moved:
-        state.moved = fact.moved
-    else:
-        state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
-
-
-def _by_hand(state: CampaignState, record: e.Record, fact: e.ByHandSeen) -> None:
-    state.hands |= fact.acts.keys()
-    if state.unread:
-        state.by_hand |= fact.acts
-
-
-def _accepted(state: CampaignState, record: e.Record, fact: e.MovedAccepted) -> None:
-    state.stood, state.moved, state.by_hand = {}, {}, {}
-
-
-def _resumed(state: CampaignState, record: e.Record, fact: e.CampaignResumed) -> None:
-    state.reason, state.holds = "", {}
-
-
 def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> None:
     state.safe, state.unsafe = not fact.errors, list(fact.errors)
     state.phases = {}
@@ -393,12 +356,6 @@ _CAMPAIGN_FACTS: Final = frozenset(kind for _, kind in CAMPAIGN)
 _APPLY: Final[Mapping[type, Any]] = {
     e.CampaignOpened: _opened,
     e.RunStarted: _run_started,
-    e.CampaignPaused: _paused,
-    e.HoldReleased: _released,
-    e.SettingsRead: _settings_read,
-    e.MovedAccepted: _accepted,
-    e.ByHandSeen: _by_hand,
-    e.CampaignResumed: _resumed,
     e.CampaignFinished: _ended,
     e.CampaignStopped: _ended,
     e.CampaignHalted: _ended,
@@ -410,6 +367,7 @@ _APPLY: Final[Mapping[type, Any]] = {
     e.Requested: _requested,
     e.RequestAnswered: _answered,
     **amendments.APPLY,
+    **pauses.APPLY,
     **instruments.APPLY,
     e.ProposalMade: _proposed,
     e.ProposalApproved: _approved,

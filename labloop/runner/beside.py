@@ -10,7 +10,7 @@ on a bench that nobody watches, with a run that nobody can stop, or after a paus
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from labloop.campaign.errors import LabloopError
@@ -77,3 +77,12 @@ class Beside:
         except LabloopError as error:  # the run's lock, or its lease, is somebody else's: that says enough
             self._end("lost", str(error), 3)
             raise
+
+
+def raise_first(broken: StoreError | None, ends: Iterable[object]) -> None:
+    """Raise what the store met, else what the way to the safe state, a trial or anything beside them did."""
+    if broken is not None:
+        raise broken
+    for end in ends:
+        if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
+            raise end

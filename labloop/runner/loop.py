@@ -30,7 +30,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.journal import StoreError
 
 from .admission import OutOfStock
-from .beside import Beside
+from .beside import Beside, raise_first
 from .hands import Hands
 from .lookout import lookout_of
 from .memory import RunMemory
@@ -197,17 +197,9 @@ class Loop:
             going_on = self.rejoining.all_ended(), self.hands.rests()
             ends = await asyncio.gather(self._safe_task, *self._tasks.values(), *going_on, return_exceptions=True)
             ends += await self.beside.over()
-        self._raise_first(ends)
+        raise_first(self.broken, ends)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
-
-    def _raise_first(self, ends: Sequence[object]) -> None:
-        """Raise what the store met, else what the way to the safe state or a trial did."""
-        if self.broken is not None:
-            raise self.broken
-        for end in ends:
-            if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
-                raise end
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:
         if self.rests:  # no end: whoever paused it says when it goes on

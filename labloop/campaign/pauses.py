@@ -1,0 +1,61 @@
+"""What the facts add up to about a pause: who holds the run, what was read at rest, and what was moved meanwhile.
+
+A part of campaign.state, which holds what these functions write.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from . import events as e
+
+if TYPE_CHECKING:
+    from .state import CampaignState
+
+PAUSED: Final = "paused"
+
+
+def _paused(state: "CampaignState", record: e.Record, fact: e.CampaignPaused) -> None:
+    state.reason = fact.reason
+    if not state.unread:
+        state.unread, state.stood, state.moved, state.by_hand = True, None, {}, {}
+    if fact.by:
+        state.holds[fact.by] = fact
+
+
+def _released(state: "CampaignState", record: e.Record, fact: e.HoldReleased) -> None:
+    state.holds.pop(fact.of, None)
+    if state.state == PAUSED and state.holds:
+        state.reason = next(reversed(state.holds.values())).reason
+
+
+def _settings_read(state: "CampaignState", record: e.Record, fact: e.SettingsRead) -> None:
+    if not fact.resumed:
+        state.stood = fact.found
+    elif fact.moved:
+        state.moved = fact.moved
+    else:
+        state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
+
+
+def _by_hand(state: "CampaignState", record: e.Record, fact: e.ByHandSeen) -> None:
+    state.hands |= fact.acts.keys()
+    if state.unread:
+        state.by_hand |= fact.acts
+
+
+def _accepted(state: "CampaignState", record: e.Record, fact: e.MovedAccepted) -> None:
+    state.stood, state.moved, state.by_hand = {}, {}, {}
+
+
+def _resumed(state: "CampaignState", record: e.Record, fact: e.CampaignResumed) -> None:
+    state.reason, state.holds = "", {}
+
+
+APPLY: Final[Mapping[type, Callable[["CampaignState", e.Record, Any], None]]] = {
+    e.CampaignPaused: _paused,
+    e.HoldReleased: _released,
+    e.SettingsRead: _settings_read,
+    e.MovedAccepted: _accepted,
+    e.ByHandSeen: _by_hand,
+    e.CampaignResumed: _resumed,
+}
