@@ -12,7 +12,7 @@ from labloop.campaign.view import comparable
 from .acts import ActingScreen
 from .command import labloop
 from .dialogs import Compare, Confirm, Wish
-from .source import Sent, user
+from .source import Sent
 
 DIGITS: Final = 6
 
@@ -137,5 +137,5 @@ class TrialActingScreen(ActingScreen):
             return
         trial, word, other, why = said
         reason = ["--why", why] if why else []
-        command = ("prefer", *reason, "--by", user(), "--", str(self.source.folder), trial, word, other)
+        command = ("prefer", *reason, "--by", self.source.by, "--", str(self.source.folder), trial, word, other)
         self.by_command(Sent("", f"trial {trial} {word} {other}", (), by_command=True), *command)

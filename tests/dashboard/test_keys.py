@@ -255,7 +255,7 @@ def test_h_is_dead_where_the_run_is_not_at_rest(watch, tell):
 
 
 def test_r_after_an_act_by_hand_asks_why_all_is_right(watch, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(acts, "user", lambda: "marie")
+    monkeypatch.setenv("LOGNAME", "marie")
     app = watch(journals.done_by_hand)
     press(app, "r", "enter", *"only waste", "enter")
     assert asked(app) == [("resume", ["force"], "only waste")]
