@@ -84,7 +84,7 @@ def line_of(address: str) -> str:
 def probe(place: str, drivers: list[Known]) -> Iterator[Heard]:
     """Ask on ``place`` (``serial:///dev/ttyUSB0``), driver by driver, and give what each heard; it is closed again."""
     for one in drivers:
-        address = f"{place}?{one.line}" if one.line else place
+        address = f"{place}?{one.line}" if one.line and not place.startswith("tcp:") else place  # bytes as they are
         try:
             port = Port(open_link(address))
         except BenchError as error:

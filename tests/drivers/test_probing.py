@@ -26,14 +26,17 @@ def test_every_serial_driver_that_is_shipped_is_known_once() -> None:
     assert "drivers.spectrometer:Spectrometer" not in names, "it has no serial port"
 
 
-def test_only_the_right_driver_is_answered(serve_plan: Serve) -> None:
-    served = serve_plan({"instruments": {"plate": {"simulator": "simulators.ika:RCT", "port": PLATE, "options": {}}}})
+@pytest.mark.parametrize("transport", ["pty", "tcp", "rfc2217"])
+def test_only_the_right_driver_is_answered(serve_plan: Serve, transport: str) -> None:
+    plate = {"simulator": "simulators.ika:RCT", "port": PLATE, "options": {}}
+    served = serve_plan({"instruments": {"plate": plate}}, transport=transport)
     place = served.ports["plate"].partition("?")[0]
     some = [one for one in known() if one.driver in ("drivers.ika:RCT", "drivers.new_era:NE1000", "drivers.alicat:MC")]
     heard = {one.driver: one for one in probe(place, some)}
     assert len(heard) == 3
     assert heard["drivers.ika:RCT"].model.startswith("RCT")
-    assert heard["drivers.ika:RCT"].address == f"{place}?baud=9600&bytesize=7&parity=E"
+    settings = "" if transport == "tcp" else "?baud=9600&bytesize=7&parity=E"
+    assert heard["drivers.ika:RCT"].address == f"{place}{settings}"
     for other in ("drivers.new_era:NE1000", "drivers.alicat:MC"):
         assert not heard[other].model and heard[other].error
 
