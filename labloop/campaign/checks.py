@@ -11,6 +11,7 @@ from . import constraints
 from .analysis import ANALYSES
 from .complaints import Broken, Fault
 from .errors import SpecError
+from .exclusion import exclude
 from .expression import parse_expression
 from .formula import Expression
 from .grammar import CampaignSpec
@@ -37,7 +38,7 @@ def check(spec: CampaignSpec, broken: Broken, document: Document) -> list[Fault]
         return [*faults, (("parameters",), rule, False)]
     faults += _conditions(spec, names, broken)
     faults += _recipe(spec, names)
-    faults += _saved(spec)
+    faults += _saved(spec, names)
     faults += _outcomes(spec, broken)
     faults += _every(spec, names, broken)
     faults += _cost(spec, names, broken)
@@ -163,13 +164,32 @@ def _cost(spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Bro
         yield ("cost",), fault, False
 
 
-def _saved(spec: CampaignSpec) -> Iterator[Fault]:
-    seen: dict[str, Step] = {}
-    for step in steps_of(spec.trial):
-        for word, path in step.saves.items():
-            if word in seen:
-                yield path, f"is saved by {seen[word].name} already. Choose another word for one of the two", False
-            seen.setdefault(word, step)
+def _saved(spec: CampaignSpec, names: Mapping[str, Parameter | None]) -> Iterator[Fault]:
+    """A word is saved once in a trial: by one step, or by several whose conditions exclude each other."""
+    seen: dict[str, list[tuple[Stage, Step]]] = {}
+    for stage in spec.trial:
+        for step in stage.steps:
+            for word, path in step.saves.items():
+                for earlier, by in seen.get(word, ()):
+                    rule = _saved_twice(earlier, stage, names)
+                    if rule:
+                        yield path, f"is saved by {by.name} already{rule}", False
+                        break
+                seen.setdefault(word, []).append((stage, step))
+
+
+def _saved_twice(earlier: Stage, stage: Stage, names: Mapping[str, Parameter | None]) -> str:
+    """What is wrong with both saving the same word; "": nothing is."""
+    if earlier is stage or earlier.when is None or stage.when is None:
+        return ". Choose another word for one of the two"
+    if any(name in names and names[name] is None for name in earlier.when.names | stage.when.names):
+        return ""  # of a broken parameter nothing more is said
+    if exclude(earlier.when, stage.when, {name: one for name, one in names.items() if one is not None}):
+        return ""
+    return (
+        f", and `{earlier.when}` and `{stage.when}` may hold at once. Choose another word for one of the two, or "
+        "conditions that exclude each other"
+    )
 
 
 def _outcomes(spec: CampaignSpec, broken: Broken) -> Iterator[Fault]:

@@ -145,7 +145,7 @@ class _Bench:
     points: list[Settings]
     plan: Plan
     live: bool
-    saved: dict[str, Action] = field(default_factory=dict)
+    saved: dict[str, list[Action]] = field(default_factory=dict)  # several: under conditions that exclude each other
 
     def examine(self) -> None:
         for phase in (*PHASES, *(f"every.{index}" for index in range(len(self.spec.every)))):
@@ -188,7 +188,7 @@ class _Bench:
                 f"if_interrupted: remainder, and {step.name} cannot deliver a remainder. Write discard, ask or again",
             )
         if step.save_as:
-            self.saved[step.save_as] = action
+            self.saved.setdefault(step.save_as, []).append(action)
             if not action.gives:
                 self._complain(step, "", f"{step.name} gives no reading, so nothing can be saved as {step.save_as}")
         points = self._points(phase, stage)
@@ -216,7 +216,8 @@ class _Bench:
                 return
             for name, kind in asked.reads.items():
                 unit = "" if kind in asking.WORDS else kind
-                self.saved[name] = Action(name=step.action, gives=(Signal(name=name, unit=unit),))
+                given = Action(name=step.action, gives=(Signal(name=name, unit=unit),))
+                self.saved.setdefault(name, []).append(given)
 
     def _examine_setting(self, stage: Stage, step: Step, setting: Setting, points: list[Settings]) -> bool:
         """The envelope at the least and the greatest that this setting can be."""
@@ -325,11 +326,9 @@ class _Bench:
         for name, outcome in self.spec.outcomes.items():
             analysis = ANALYSES.get(outcome.analysis)
             for source in () if outcome.told else outcome.sources:
-                action = self.saved.get(source)
-                if action is None or not action.gives:
-                    continue  # the campaign's own reading has complained about a name that nothing saves
-                curve = action.gives[0].array
-                if analysis is not None and analysis.curve != curve and analysis.curve:
+                # The campaign's own reading has complained about a name that nothing saves.
+                given = [action.gives[0] for action in self.saved.get(source, ()) if action.gives]
+                if analysis is not None and analysis.curve and not all(one.array for one in given):
                     rule = f"{outcome.analysis} needs a curve, and {source} is a single value. Take the analysis value"
                     self.plan.complaints.append(self.spec.complaint(("outcomes", name, "analysis"), rule))
 
