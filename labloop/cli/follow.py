@@ -75,7 +75,9 @@ def start(folder: Path, arguments: list[str]) -> Runner:
 def under_dashboard(folder: Path, arguments: list[str], verbose: bool = False, by: str = "") -> int:
     """Run under the dashboard, and after ``q`` in the line view, to the end; gives the runner's exit code."""
     from labloop.dashboard.app import watch
+    from labloop.dashboard.keymap import read_keys
 
+    read_keys()  # refused before anything begins
     runner = start(folder, arguments)
     with _Signals(runner) as signals:
         try:

@@ -162,8 +162,10 @@ def _serve(folder: Path | None, port: int, read_only: bool, by: str) -> None:
 
     if find_spec("textual_serve") is None:
         raise SpecError("--web needs textual-serve. Install it: pip install 'labloop[web]'")
+    from labloop.dashboard.keymap import read_keys
     from labloop.dashboard.web import door_to
 
+    read_keys()  # refused here, and not on a page that stays empty
     door = door_to(folder, port, read_only, by)
     words.give(door.address)
     words.say(

@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import ClassVar, Final
@@ -15,6 +15,7 @@ from textual.screen import ModalScreen, Screen
 from labloop.journal import presence
 
 from .command import labloop
+from .keymap import read_keys
 from .run_screen import RunScreen
 from .runs_screen import RunsScreen
 from .source import JOURNAL, RunSource, user, utc_now
@@ -47,8 +48,10 @@ class DashboardApp(App[None]):
         now: Callable[[], datetime] = utc_now,
         look: Callable[[Path], str] = presence.look,
         zone: tzinfo | None = None,
+        keys: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
+        self.keys = dict(keys or {})  # of this user, by name (see keymap)
         self.run_folder, self._read_only, self._below = run_folder, read_only, below or Path.cwd()
         self._now, self._look, self._zone = now, look, zone
         self._by = by or user()
@@ -56,6 +59,7 @@ class DashboardApp(App[None]):
 
     def on_mount(self) -> None:
         """Open the run, or the list."""
+        self.set_keymap(self.keys)
         if self.run_folder is not None:
             self.open_run(self.run_folder, listed=False)
         else:
@@ -159,10 +163,13 @@ def watch(path: Path | None, read_only: bool = False, by: str = "") -> int:
 
 
 def show(path: Path | None, read_only: bool = False, by: str = "") -> int:
-    """The same, on whatever Textual draws: a terminal, or a browser's end of a pipe."""
+    """The same, on whatever Textual draws: a terminal, or a browser's end of a pipe.
+
+    Raises SpecError: the user's file of keys cannot be followed.
+    """
     if path is not None and path.name == JOURNAL:
         path = path.parent
     gc.set_threshold(*COLLECT_AFTER)
-    app = DashboardApp(path, read_only, by=by)
+    app = DashboardApp(path, read_only, by=by, keys=read_keys())
     app.run()
     return app.return_code or 0

@@ -263,12 +263,13 @@ MARKS: Final = (
 
 
 class Help(ModalScreen[None]):
-    """All keys, and what the marks mean."""
+    """All keys, and what the marks mean. ``own``: the user's own, in words."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "Close")]
 
-    def __init__(self) -> None:
+    def __init__(self, own: str = "") -> None:
         super().__init__(classes="dialog")
+        self._own = own
 
     def compose(self) -> ComposeResult:
         """A table of the keys."""
@@ -278,6 +279,8 @@ class Help(ModalScreen[None]):
         for key, words in KEYS:
             table.add_row(key, words)
         with VerticalScroll():
+            if self._own:
+                yield Static(Text(f"Your own keys: {self._own}"))
             yield Static(Group(Text("Keys", style="bold"), table, Text(), Text(MARKS)))
 
     def action_close(self) -> None:

@@ -22,9 +22,9 @@ class LogPage(Page):
     """Begins with the newest lines, and follows the run while it stands at its end; a filter searches all."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "filter", "Filter", key_display="/", id="filter"),
         Binding("home", "edge(True)", "First", show=False),
-        Binding("end", "edge(False)", "Follow"),
+        Binding("end", "edge(False)", "Follow", id="follow"),
     ]
 
     def __init__(self, source: RunSource, zone: tzinfo | None) -> None:

@@ -53,7 +53,7 @@ class Page(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *GO,
         Binding("escape", "back", "Back"),
-        Binding("q", "app.quit", "Quit"),
+        Binding("q", "app.quit", "Quit", id="quit"),
     ]
 
     def __init__(self) -> None:

@@ -19,6 +19,7 @@ from . import view
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
 from .dialogs import Help
+from .keymap import in_words
 from .log_page import LogPage
 from .page import GO, SCREENS, Page, names_of_screens
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
@@ -40,23 +41,23 @@ class RunScreen(TrialActingScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *GO,
-        Binding("p", "ask('pause')", "Pause"),
-        Binding("r", "ask('resume')", "Resume"),
-        Binding("s", "stop", "Stop"),
-        Binding("a", "answer", "Answer"),
-        Binding("y", "approve", "Approve", show=False),
-        Binding("v", "veto", "Veto", show=False),
-        Binding("e", "edit", "Edit", show=False),
-        Binding("t", "add", "Add a trial", show=False),
-        Binding("m", "wrong", "Mark as wrong", show=False),
-        Binding("c", "compare", "Compare", show=False),
-        Binding("h", "by_hand", "By hand", show=False),
-        Binding("n", "note", "Note", show=False),
-        Binding("f", "refill", "Refill", show=False),
-        Binding("o", "outcome", "Outcome", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("p", "ask('pause')", "Pause", id="pause"),
+        Binding("r", "ask('resume')", "Resume", id="resume"),
+        Binding("s", "stop", "Stop", id="stop"),
+        Binding("a", "answer", "Answer", id="answer"),
+        Binding("y", "approve", "Approve", show=False, id="approve"),
+        Binding("v", "veto", "Veto", show=False, id="veto"),
+        Binding("e", "edit", "Edit", show=False, id="edit"),
+        Binding("t", "add", "Add a trial", show=False, id="add"),
+        Binding("m", "wrong", "Mark as wrong", show=False, id="wrong"),
+        Binding("c", "compare", "Compare", show=False, id="compare"),
+        Binding("h", "by_hand", "By hand", show=False, id="by-hand"),
+        Binding("n", "note", "Note", show=False, id="note"),
+        Binding("f", "refill", "Refill", show=False, id="refill"),
+        Binding("o", "outcome", "Outcome", show=False, id="outcome"),
+        Binding("question_mark", "help", "Help", key_display="?", id="help"),
         Binding("escape", "back", "Runs"),
-        Binding("q", "app.quit", "Quit"),
+        Binding("q", "app.quit", "Quit", id="quit"),
     ]
 
     def __init__(self, source: RunSource, name: str, zone: tzinfo | None, listed: bool) -> None:
@@ -284,7 +285,7 @@ class RunScreen(TrialActingScreen):
 
     def action_help(self) -> None:
         """Open the keys."""
-        self.app.push_screen(Help())
+        self.app.push_screen(Help(in_words(getattr(self.app, "keys", {}))))
 
     def action_back(self) -> None:
         """To the list of runs."""

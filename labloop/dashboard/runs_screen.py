@@ -17,6 +17,7 @@ from labloop.campaign.view import trials_allowed
 
 from . import view
 from .dialogs import Help
+from .keymap import in_words
 from .source import RunSource, runs_below
 from .widgets import style_of
 
@@ -29,8 +30,8 @@ class RunsScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", priority=True),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "app.quit", "Quit"),
+        Binding("question_mark", "help", "Help", key_display="?", id="help"),
+        Binding("q", "app.quit", "Quit", id="quit"),
     ]
 
     def __init__(
@@ -131,4 +132,4 @@ class RunsScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Open the keys."""
-        self.app.push_screen(Help())
+        self.app.push_screen(Help(in_words(getattr(self.app, "keys", {}))))

@@ -35,7 +35,7 @@ class TrialPage(Page):
     """Follows its trial while it runs; left and right go to its neighbours."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "why", "Why"),
+        Binding("w", "why", "Why", id="why"),
         Binding("left", "neighbour(-1)", "Older", priority=True),
         Binding("right", "neighbour(1)", "Newer", priority=True),
         *ACT,

@@ -20,10 +20,10 @@ class TrialsPage(Page):
     """Follows the run; enter opens a trial."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("o", "order(1)", "Order"),
-        Binding("O", "order(-1)", "Order back", show=False),
-        Binding("d", "turn", "Turn"),
+        Binding("slash", "filter", "Filter", key_display="/", id="filter"),
+        Binding("o", "order(1)", "Order", id="order"),
+        Binding("O", "order(-1)", "Order back", show=False, id="order-back"),
+        Binding("d", "turn", "Turn", id="turn"),
         *ACT,
         Binding("escape", "back", "Back"),
     ]
