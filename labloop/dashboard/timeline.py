@@ -5,6 +5,7 @@ Lab time, not the wall's: a simulated run that goes sixty times faster has its h
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from labloop.campaign.state import CampaignState, StepState
@@ -16,6 +17,7 @@ MARKS: Final[Mapping[str, tuple[str, str]]] = {
     "failed": ("✗", "bad"),
     "in_doubt": ("?", "bad"),
 }
+NOW: Final = "│"
 OUTSIDE: Final = "░"  # setup, cleanup and other phases: work that is not a trial's own
 
 
@@ -39,14 +41,23 @@ class Lane:
     busy: float
 
 
-def lanes(names: Iterable[str], state: CampaignState, start_s: float, end_s: float, now_s: float) -> list[Lane]:
-    """Return one lane for each instrument, with every step that touches the window; one in hand lasts until now."""
+def lanes(
+    names: Iterable[str], state: CampaignState, start_s: float, end_s: float, now_s: float,
+    coming: Mapping[str, Iterable[Bar]] = MappingProxyType({}),
+) -> list[Lane]:  # fmt: skip
+    """Return one lane for each instrument, with every step that touches the window; one in hand lasts until now.
+
+    ``coming``: what is to come, by instrument.
+    """
     found: dict[str, list[Bar]] = {name: [] for name in dict.fromkeys([*names, *state.instruments])}
     for step in state.steps.values():
         until_s = step.ended_t_s if step.finished else now_s
         if step.begun.t_s < end_s and max(until_s, step.begun.t_s) >= start_s:
             found.setdefault(step.begun.instrument, []).append(_bar(step, until_s))
-    return [Lane(name, tuple(bars), _busy(bars, start_s, min(end_s, now_s))) for name, bars in found.items()]
+    past = {name: _busy(bars, start_s, min(end_s, now_s)) for name, bars in found.items()}
+    for name, bars in coming.items():
+        found.setdefault(name, []).extend(bars)
+    return [Lane(name, tuple(bars), past.get(name, 0.0)) for name, bars in found.items()]
 
 
 def _bar(step: StepState, until_s: float) -> Bar:
@@ -67,8 +78,10 @@ def _busy(bars: Iterable[Bar], start_s: float, end_s: float) -> float:
     return covered_s / (end_s - start_s) if end_s > start_s else 0.0
 
 
-def cells(lane: Lane, start_s: float, end_s: float, width: int) -> list[tuple[str, str]]:
-    """Return the lane as ``width`` (character, tone) pairs.
+def cells(
+    lane: Lane, start_s: float, end_s: float, width: int, now_s: float | None = None
+) -> list[tuple[str, str]]:  # fmt: skip
+    """Return the lane as ``width`` (character, tone) pairs; ``now_s``: where now is marked.
 
     What is shorter than a cell still has one; a bar with room for it carries its trial's number; a fault is drawn over
     what went well beside it.
@@ -83,16 +96,20 @@ def cells(lane: Lane, start_s: float, end_s: float, width: int) -> list[tuple[st
         if bar.label and first < width and last - first >= len(bar.label) + 2:
             for offset, letter in enumerate(bar.label, first + 1):
                 row[offset] = (letter, bar.tone)
+    if now_s is not None and start_s <= now_s < end_s:
+        row[min(int((now_s - start_s) * scale), width - 1)] = (NOW, "warn")
     return row
 
 
 def ticks(start_s: float, end_s: float, now_s: float, width: int) -> list[tuple[int, str]]:
-    """Return (cell, words) for quarters of the window: how long before now each was."""
+    """Return (cell, words) for quarters of the window: how long before now each was, or after."""
     found = []
     for quarter in range(5):
         ago_s = now_s - (start_s + (end_s - start_s) * quarter / 4)
-        if ago_s < 1:
+        if abs(ago_s) < max((end_s - start_s) / 100, 1.0):
             words = "now"
+        elif ago_s < 0:
+            words = f"+{-ago_s / 60:.3g} min" if ago_s > -3600 * 3 else f"+{-ago_s / 3600:.3g} h"
         elif ago_s < 3600 * 3:
             words = f"-{ago_s / 60:.3g} min"
         else:

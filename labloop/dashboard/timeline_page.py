@@ -1,4 +1,4 @@
-"""What ran when on which instrument: a Gantt chart of the last hour, or of any other stretch."""
+"""What ran when on which instrument, and what comes next: a Gantt chart of the last hour, or of any other stretch."""
 
 from datetime import datetime
 from typing import ClassVar, Final
@@ -12,9 +12,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from labloop.campaign import text
+from labloop.campaign.state import PAUSED, RUNNING
 from labloop.campaign.view import elapsed_s
 
 from . import timeline, view
+from .coming import coming
 from .page import Page
 from .source import Change, RunSource
 from .widgets import style_of
@@ -25,7 +27,9 @@ NAME_WIDTH: Final = 16
 BUSY_WIDTH: Final = 5
 # A run at rest changes nothing; one at work moves its picture on, but not faster than a slow line carries it.
 REDRAW_S: Final = 1.0
-LEGEND: Final = "█ trial  ░ setup, cleanup  ▒ in hand  ✗ failed  ? in doubt  % busy"
+LEGEND: Final = "█ trial  ░ setup, cleanup  ▒ in hand  ✗ failed  ? doubt  % busy  ─ to come"
+# Of the stretch that is shown while the run is followed, so much lies before now; what is to come has the rest.
+PAST: Final = 0.75
 
 
 class Gantt(Widget):
@@ -50,7 +54,7 @@ class Gantt(Widget):
 
     def render(self) -> RenderResult:
         """Return the lines."""
-        start_s, end_s, _ = self._window
+        start_s, end_s, now_s = self._window
         names = min(max((len(lane.name) for lane in self._lanes), default=0), NAME_WIDTH)
         width = max(self.size.width - names - 1 - BUSY_WIDTH, 10)
         lines = [self._axis(names, width)]
@@ -58,7 +62,7 @@ class Gantt(Widget):
             line = Text(lane.name)
             line.truncate(names, overflow="ellipsis", pad=True)
             line.append(" ")
-            for character, tone in timeline.cells(lane, start_s, end_s, width):
+            for character, tone in timeline.cells(lane, start_s, end_s, width, now_s):
                 line.append(character, style_of(self, tone))
             line.append(f"{lane.busy:5.0%}", "dim")
             lines.append(line)
@@ -116,15 +120,24 @@ class TimelinePage(Page):
         self._drawn = source.now()
         now_s = self._now_s()
         span_s = WINDOWS_S[self._zoom]
+        follows = self._end_s is None
+        goes_on = source.state.state in (RUNNING, PAUSED) and source.state.mode != "told"
         end_s = now_s if self._end_s is None else self._end_s
         start_s = end_s - span_s
-        lanes = timeline.lanes(view.instrument_names(spec), source.state, start_s, end_s, now_s)
+        if follows and goes_on:
+            end_s = now_s + span_s * (1 - PAST) / PAST
+        ahead = coming(spec, source.state, now_s, end_s, self._pipelined()) if end_s > now_s else {}
+        lanes = timeline.lanes(view.instrument_names(spec), source.state, start_s, end_s, now_s, ahead)
         self.query_one(Gantt).show(lanes, start_s, end_s, now_s)
-        which = "the last" if self._end_s is None else f"until {text.duration(now_s - end_s)} ago:"
+        which = "the last" if follows else f"until {text.duration(now_s - end_s)} ago:"
         speed = source.state.opened.speed if source.state.opened else 1.0
         time = " of lab time" if speed != 1 else ""
-        words = Text(f"{which} {text.duration(span_s)}{time}", "bold")
+        ahead_words = f", and the plan for {text.duration(end_s - now_s)}" if end_s > now_s else ""
+        words = Text(f"{which} {text.duration(span_s)}{time}{ahead_words}", "bold")
         self.query_one("#span", Static).update(words)
+
+    def _pipelined(self) -> bool:
+        return self._source.lab is not None and self._source.lab.pipelined
 
     def _now_s(self) -> float:
         source = self._source
