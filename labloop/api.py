@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from labloop.campaign import events as e
 from labloop.campaign import view
+from labloop.campaign.amending import sentence
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import CampaignSpec, read_spec, spec_from_dict
 from labloop.campaign.state import CampaignState
@@ -112,7 +113,19 @@ class Campaign:
         """
         from labloop.planner import worth_comparing
 
-        return [(one.trial, one.other) for one in worth_comparing(self.spec, self.state, n) if one.is_worth_it]
+        pairs = worth_comparing(self.spec, self.state, n, self._told.former)
+        return [(one.trial, one.other) for one in pairs if one.is_worth_it]
+
+    def amend(self, campaign: str | Path | Mapping[str, Any], *, why: str = "") -> list[str]:
+        """Change the campaign from here on: ``campaign`` is all of it as it is to be. Gives what is another, in words.
+
+        Where trials may lie, what is wanted, how it plans and when it ends may be amended (see docs/amending.md); what
+        was measured so far stays in use. A Campaign that is opened again in this folder is given the new one.
+
+        Raises SpecError for what may not be amended, or where nothing is another.
+        """
+        spec = spec_from_dict(campaign, Path.cwd()) if isinstance(campaign, Mapping) else read_spec(campaign)
+        return [sentence(change) for change in self._told.amend(spec, by=self._by, why=why)]
 
     def tell_settings(
         self,
@@ -139,7 +152,7 @@ class Campaign:
 
     @property
     def spec(self) -> CampaignSpec:
-        """The campaign as it was read."""
+        """The campaign as it is in force."""
         return self._told.spec
 
     @property

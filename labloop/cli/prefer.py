@@ -63,11 +63,12 @@ def compare(
 
     from labloop.campaign.text import in_shell
     from labloop.planner import worth_comparing
+    from labloop.runner.kept import former_specs
     from labloop.runner.look import see
 
     folder = run_folder(name)
     seen = see(folder)
-    pairs = worth_comparing(seen.spec, seen.state, count)
+    pairs = worth_comparing(seen.spec, seen.state, count, former_specs(folder, seen.state))
     if json:
         entries = [asdict(pair) | {"worth_it": pair.is_worth_it} for pair in pairs]
         words.give_json({"schema": 1, "run": name, "pairs": entries})

@@ -8,7 +8,7 @@ could change which trial is taken for the best. Of what is worth it, pairs that 
 that is known to break a limit cannot be the best, and is left out while there are two others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import inf
@@ -50,15 +50,17 @@ class Pair:
         return self.gain >= WORTH
 
 
-def worth_comparing(spec: CampaignSpec, state: CampaignState, count: int = 1) -> list[Pair]:
+def worth_comparing(
+    spec: CampaignSpec, state: CampaignState, count: int = 1, former: Sequence[CampaignSpec] = ()
+) -> list[Pair]:
     """The ``count`` pairs of trials that a person should compare first, best first; empty where there are no two.
 
-    Raises SpecError where trials are not compared.
+    former: what the campaign was before it was amended. Raises SpecError where trials are not compared.
     """
     outcome = next((name for name, one in spec.outcomes.items() if one.prefers), None)
     if outcome is None:
         raise SpecError("no outcome of this campaign has goal: prefer, so there are no trials to compare")
-    problem = read_problem(spec)
+    problem = read_problem(spec, former)
     with one_thread():
         history = read(state, problem.encoding, problem.goals)
         objective, every = Objective(spec), comparable(state)

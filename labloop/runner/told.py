@@ -10,12 +10,14 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal, Self
 
 from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.amending import changes
 from labloop.campaign.amendments import text_in_force
 from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.spec import CampaignSpec
@@ -24,6 +26,7 @@ from labloop.journal import Blobs, Journal, MemoryBlobs, begun
 from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, NothingLeftError, PlannerProcess
 
+from .amending import AMEND, Proved, Wanted, complaints, grant
 from .clock import utc_stamp
 from .kept import former_specs, kept_spec
 from .look import JOURNAL
@@ -215,6 +218,35 @@ class Told:
         """Write down which of two trials is better, as ``Telling.of_comparison`` reads it. Raises as it does."""
         self.memory.record(*self.telling.of_comparison(trial, over, tie=tie, by=by, why=why))
 
+    # --- amend ----------------------------------------------------------------------------------------------------
+
+    def amend(self, spec: CampaignSpec, *, by: str = "a person", why: str = "") -> list[e.Change]:
+        """Let ``spec`` be in force from here on, and give what is another in it.
+
+        Raises SpecError for what may not be amended, or where nothing is another.
+        """
+        against = complaints(self.spec, spec, None, live=False)
+        if against:
+            raise SpecError(*against)
+        import_module("labloop.planner.problem").read_problem(spec)
+        blobs, text = self.memory.blobs, _text(spec)
+        files = {str(named): blobs.put(found.read_bytes()) for named, found in _files(spec).items()}
+        wanted = Wanted(before=text_in_force(self.state), after=blobs.put(text.encode()), files=files)
+        wish = e.Requested(id=secrets.token_hex(8), request=AMEND, by=by, why=why)
+        proved = Proved(wanted=wanted, spec=spec, changes=changes(self.spec, spec))
+        says = grant(self.state, wish, proved, self.state.t_s)
+        if not says.accepted:
+            raise SpecError(says.message)
+        self.memory.record(wish, *says.facts, e.RequestAnswered(id=wish.id, accepted=True, message=says.message))
+        self.former.append(self.spec)
+        self.spec = spec
+        self._tell_planner()
+        return proved.changes
+
+    def _tell_planner(self) -> None:
+        if self._planner is not None and self.former:
+            self._planner.amend(self.spec.dump(), [one.dump() for one in self.former])
+
     # --- within ---------------------------------------------------------------------------------------------------
 
     def _warm(self) -> InlinePlanner | PlannerProcess:
@@ -225,8 +257,7 @@ class Told:
             else:
                 self._planner = PlannerProcess(self.spec.dump(), self.spec.folder.resolve())
             self._closing.callback(self._planner.close)
-            if self.former:
-                self._planner.amend(self.spec.dump(), [one.dump() for one in self.former])
+            self._tell_planner()
             self._planner.start()
             self._planner.send_facts(list(self._journal.records()))
             self.memory.listeners.append(self._pass_on)

@@ -340,3 +340,36 @@ def test_a_tie_old_data_and_what_is_refused() -> None:
             campaign.prefer(1, over=1)
     with cake() as campaign, pytest.raises(SpecError, match="no outcome of this campaign has goal: prefer"):
         campaign.compare()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_it_is_amended_and_old_data_stay_in_use(tmp_path: Path, kept: bool) -> None:
+    run = tmp_path / "run" if kept else None
+    with cake(run) as campaign:
+        for proposal in campaign.ask(6):
+            campaign.tell(proposal.trial, {"yield": bake(proposal.settings)})
+        narrow = CAKE | {
+            "parameters": CAKE["parameters"] | {
+                "sugar": {"range": [40, 60], "unit": "g"}, "flour": {"choices": ["wheat", "spelt", "maize"]},
+            },
+        }  # fmt: skip
+        said = campaign.amend(narrow, why="rye is out")
+        assert said == [
+            "parameters.sugar.range: [10, 90] -> [40, 60] g (narrowed)",
+            "parameters.flour.choices: rye is retired", "parameters.flour.choices: maize is added",
+        ]  # fmt: skip
+        for proposal in campaign.ask(3):
+            assert 40 <= proposal.settings["sugar"] <= 60 and proposal.settings["flour"] != "rye"
+            assert proposal.source == "model"
+            campaign.tell(proposal.trial, {"yield": bake(proposal.settings)})
+        assert "left out" not in campaign.state.trials[9].proposal.model, "what was made of rye teaches on"
+        for wrong in (narrow, narrow | {"remake": 2}, CAKE | {"campaign": "pie"}):
+            with pytest.raises(SpecError, match=r"nothing is another|may not be amended"):
+                campaign.amend(wrong)
+        nine = campaign.ask(1)[0].settings
+    if run is not None:
+        with pytest.raises(SpecError, match="labloop amend"):
+            cake(run)
+        with labloop.Campaign(narrow, run=run, planner="process") as again:
+            assert again.state.trials[10].settings == nine
+            assert again.ask(1)[0].settings["flour"] in ("wheat", "spelt", "maize")
