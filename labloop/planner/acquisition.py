@@ -34,6 +34,10 @@ from .known import Known
 from .surrogate import Surrogate
 
 FANTASIES = 16
+# Trials in flight beside which all is done with all effort. Without an end to it 400 asked for at once cost more than
+# twice as much; of so many none has to stand where the score is highest to the last digit.
+CROWD = 64
+CROWDED = 4  # fantasies of a front beside more: each has a front of its own, of as many points
 MOST_FLYING = 1000  # of the latest; earlier ones are still kept apart from. A proposal's cost grows with their cube
 MOST_EVEN = 128  # numbers a draw: of more the sequence is no more even than chance, and a quarter of a proposal's time
 ROW_CHUNK = 4096  # rows scored at once: a chunk by a few hundred observations fits a processor's cache
@@ -146,7 +150,8 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     seen = np.concatenate([known.rivals, pending])
     shifts = np.array([belief.shift for belief in flying.beliefs])
     scales = np.array(flying.scales)
-    draws = _draws(len(pending), len(goals), seed)
+    fantasies = CROWDED if len(pending) > CROWD and is_pareto(goals) else FANTASIES
+    draws = _draws(len(pending), len(goals), seed, fantasies)
     teams = []
     log_weights = np.sum([np.log(belief.weights) for belief in flying.beliefs], axis=0)
     for believed in zip(*(belief.members for belief in flying.beliefs), strict=True):
@@ -175,14 +180,14 @@ def _against_the_best(
     return tuple(one.against(best, np.ones(1)) if at in anchored else one for at, one in enumerate(members))
 
 
-def _draws(pending: int, outcomes: int, seed: int) -> Array:
-    """FANTASIES x pending x outcomes normal numbers, few of them spread evenly; of no width with nothing in flight."""
+def _draws(pending: int, outcomes: int, seed: int, fantasies: int) -> Array:
+    """fantasies x pending x outcomes normal numbers, few of them spread evenly; of no width with nothing in flight."""
     if not pending:
         return np.zeros((1, 0, outcomes))
     if pending * outcomes > MOST_EVEN:
-        return np.random.default_rng(seed).standard_normal((FANTASIES, pending, outcomes))
-    uniform = qmc.Sobol(pending * outcomes, scramble=True, rng=seed).random(FANTASIES)
-    return np.asarray(ndtri(np.clip(uniform, 1e-9, 1 - 1e-9)).reshape(FANTASIES, pending, outcomes))
+        return np.random.default_rng(seed).standard_normal((fantasies, pending, outcomes))
+    uniform = qmc.Sobol(pending * outcomes, scramble=True, rng=seed).random(fantasies)
+    return np.asarray(ndtri(np.clip(uniform, 1e-9, 1 - 1e-9)).reshape(fantasies, pending, outcomes))
 
 
 def _outcomes(

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from .acquisition import Score
+from .acquisition import CROWD, Score
 from .design import free_grid, free_rows, sample
 from .encoding import Array, Encoding, Settings
 from .errors import NothingLeftError
@@ -39,9 +39,6 @@ RUNNERS_UP = 3
 # Of a range: closer settings are the same to whoever makes them, and noise alone made half of a batch one corner eight
 # times over (test_search.py). The tries where a whole hundredth leaves no room are for spaces that are next to nothing.
 SPACING = (1e-2, 1e-4, 0.0)
-# Trials in flight that a search is made beside with all its effort. Without, 400 asked for at once cost more than twice
-# as much; of so many none has to stand where the score is highest to the last digit.
-CROWD = 64
 LEAST_SCORE = -1e6  # below it a score is no hill to climb
 
 

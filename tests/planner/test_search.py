@@ -8,7 +8,8 @@ import pytest
 
 from labloop.campaign.spec import spec_from_dict
 from labloop.planner import acquisition, propose
-from labloop.planner.search import CROWD, Effort
+from labloop.planner.acquisition import CROWD
+from labloop.planner.search import Effort
 
 Q = 8
 
@@ -111,3 +112,19 @@ def test_of_very_many_in_flight_the_latest_condition_the_model(journal, monkeypa
     batch = propose(spec, told.state, 6)
     assert batch[:4] == whole[:4] and batch[4:] != whole[4:]
     assert gaps([one.settings for one in batch], {"a": 1.0, "b": 1.0}).min() >= 0.01, "from earlier ones too"
+
+
+def test_a_front_beside_many_in_flight_is_drawn_less_often(journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = journal(5)
+    for at in range(8):
+        told.measure({"a": at / 7, "b": at % 3 / 2}, y=at + at % 3, z=at % 3 - at)
+    document = {
+        "parameters": {"a": {"range": [0, 1]}, "b": {"range": [0, 1]}},
+        "outcomes": {"y": {"goal": "maximize"}, "z": {"goal": "maximize"}}, "design": {"initial": {"trials": 4}},
+    }  # fmt: skip
+    spec = spec_from_dict(document, Path())
+    whole = propose(spec, told.state, 4)
+    monkeypatch.setattr(acquisition, "CROWD", 2)
+    batch = propose(spec, told.state, 4)
+    assert batch[:3] == whole[:3] and batch[3] != whole[3]
+    assert len({tuple(one.settings.items()) for one in batch}) == 4
