@@ -1,18 +1,19 @@
 """How one outcome is believed: the processes that have learnt from its trials.
 
     plainly             one process a kernel, all alike
-    warped              numbers are warped, steeper at one end of their range than at the other (warping.py)
     sparsely            few of many parameters are taken to matter (sparse.py)
-    at_present          trials that are long ago count less (drift.py)
-    through_transform   the outcome is seen by its logarithm or a power, where that foretells it better (transform.py)
     robustly            outliers are found and believed less (robust.py)
+    through_transform   the outcome is seen by its logarithm or a power, where that foretells it better (transform.py)
     by_comparing        nothing was measured, people said which of two trials is better (preference.py)
+
+and of the kernel: numbers are warped, steeper at one end of their range than at the other (warping.py); trials that are
+long ago count less (drift.py).
 
 Outcomes are standardized. Of more than ALL_LEARNT trials the parameters are learnt at intervals; all trials condition
 the process. What was learnt is remembered in a Memory, and the answer is the same without it.
 """
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -27,7 +28,7 @@ from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
 from .kernels import Kernel, Separable
 from .known import Observations
-from .robust import Learnt, pursue
+from .robust import Learnt, price, pursue
 from .transform import PLAIN, Transform
 from .warping import Warped
 
@@ -36,6 +37,7 @@ MOST_REMEMBERED = 64  # fits; a campaign needs a few at a time
 TOO_LARGE = "the outcomes are too large for a model to reach beyond them"
 
 Memory = MutableMapping[tuple[str, bytes], Array]
+Learner = Callable[["Observations"], "Belief"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,58 @@ class Belief:
         return middle, 0.5 * (high - low)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a model beyond the plain one. few: few of many parameters are taken to matter.
+
+    All go together but ``few`` with any other, and drift with warp: time has no end to be warped towards.
+    """
+
+    robust: bool = False
+    transform: bool = False
+    drift: bool = False
+    warp: bool = False
+    few: bool = False
+
+
+def believe(
+    observations: Observations,
+    every: Sequence[Separable],
+    asked: Asked,
+    names: Sequence[str],
+    last: int,
+    memory: Memory,
+) -> Belief:
+    """The belief that is asked for, of the first kernel alone where it is not the plain one.
+
+    names: of the columns. last: the last trial that is known of any outcome.
+    """
+    if asked == Asked():
+        return plainly(observations, every, memory)
+    if asked.few:
+        return sparsely(observations, every[0], names, memory)
+    kernel: Kernel = every[0]
+    if asked.drift:
+        observations = replace(observations, points=drift.timed(observations.points, observations.trials))
+        kernel = drift.over_time(every[0])
+    if asked.warp:
+        kernel = Warped(every[0])
+
+    def learn(seen: Observations) -> Belief:
+        return robustly(seen, kernel, memory) if asked.robust else plainly(seen, [kernel], memory)
+
+    belief = through_transform(observations, learn) if asked.transform else learn(observations)
+    (member,) = belief.members
+    said = [belief.words]
+    if isinstance(kernel, Warped):
+        told = [f"{names[at]} {a:.2g} {b:.2g}" for at, a, b in kernel.warps(member.theta)]
+        said.append(f"warped by {', '.join(told) or 'nothing'}")
+    if asked.drift:
+        member = replace(member, now=(drift.time(last + 1),))
+        said.append(f"drifts over about {drift.lasts(member):.0f} trials")
+    return replace(belief, members=(member,), words=", ".join(filter(None, said)))
+
+
 def plainly(observations: Observations, every: Sequence[Kernel], memory: Memory) -> Belief:
     """A member a kernel, which count alike."""
     data, shift, scale = _standardized(observations)
@@ -112,33 +166,19 @@ def sparsely(observations: Observations, kernel: Separable, names: Sequence[str]
     return Belief(tuple(members[1:]), np.full(count, 1.0 / count), shift, scale, words=words)
 
 
-def warped(observations: Observations, kernel: Separable, names: Sequence[str], memory: Memory) -> Belief:
-    """One member, over warped numbers. names: of the columns."""
-    kernel_of = Warped(kernel)
-    belief = plainly(observations, [kernel_of], memory)
-    told = [f"{names[at]} {a:.2g} {b:.2g}" for at, a, b in kernel_of.warps(belief.members[0].theta)]
-    return replace(belief, words=f"warped by {', '.join(told) or 'nothing'}")
-
-
-def at_present(observations: Observations, kernel: Separable, last: int, memory: Memory) -> Belief:
-    """One member, that knows when each trial was and is asked for the one after ``last``."""
-    timed = replace(observations, points=drift.timed(observations.points, observations.trials))
-    belief = plainly(timed, [drift.over_time(kernel)], memory)
-    member = replace(belief.members[0], now=(drift.time(last + 1),))
-    return replace(belief, members=(member,), words=f"drifts over about {drift.lasts(member):.0f} trials")
-
-
-def through_transform(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:
-    """One member, that sees the outcomes as foretells them best."""
+def through_transform(observations: Observations, learn: Learner) -> Belief:
+    """What is learnt of the outcomes seen as foretells them best."""
     part = observations.of(learnt_from(len(observations.values)))
     tries = transform.candidates(part.values, bool(observations.values.min() > 0.0))
     heights = []
     for one in tries:
-        belief = plainly(_seen(part, one), [kernel], memory)
-        heights.append(transform.evidence(belief.members[0], belief.scale, one, part.values))
+        belief = learn(_seen(part, one))
+        height = transform.evidence(belief.members[0], belief.scale, one, part.values)
+        heights.append(height - price(len(part.values)) * len(belief.outliers))
     taken = tries[transform.best(heights)]
-    belief = plainly(_seen(observations, taken), [kernel], memory)
-    return replace(belief, transform=taken, words=taken.words or "as it is")
+    belief = learn(_seen(observations, taken))
+    words = ", ".join(filter(None, (taken.words or "as it is", belief.words)))
+    return replace(belief, transform=taken, words=words)
 
 
 def robustly(observations: Observations, kernel: Kernel, memory: Memory) -> Belief:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from math import floor, log
 from typing import Any, TypeVar
 
@@ -283,8 +284,9 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
         rule = f"is for outcomes that are numbers, and {tastes[0]} is told by comparing"
         rules += [(key, rule) for key in (*asked, *(["acquisition"] if "acquisition" in spec.engine else []))]
         return [spec.complaint(("engine", key), f"{rule}. Leave it out") for key, rule in rules]
-    if len(asked) > 1:
-        rules.append((asked[0], f"does not go together with {asked[1]}"))
+    rules += [
+        (one, f"does not go together with {other}") for one, other in combinations(asked, 2) if _apart(one, other)
+    ]
     if "transform" in asked and not _transformed(goals):
         rules.append(("transform", "is for one outcome to maximize or minimize that has no limit of its own"))
     if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
@@ -293,6 +295,11 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
     if not numbers and spec.engine.get("model") != "auto":
         rules += [(key, "is for parameters that are numbers") for key in ("model", "warp") if key in asked]
     return [spec.complaint(("engine", key), f"{rule}. Leave it out") for key, rule in rules]
+
+
+def _apart(one: str, other: str) -> bool:
+    """Whether only one of two models may be asked for."""
+    return "model" in (one, other) or {one, other} == {"drift", "warp"}
 
 
 def _transformed(goals: tuple[Goal, ...]) -> str:

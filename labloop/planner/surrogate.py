@@ -21,7 +21,7 @@ import numpy as np
 
 from labloop.campaign.events import Evidence
 
-from .belief import Belief, Memory, at_present, by_comparing, plainly, robustly, sparsely, through_transform, warped
+from .belief import Asked, Belief, Memory, believe, by_comparing
 from .blends import Blend
 from .encoding import Array, Encoding
 from .errors import SurrogateError
@@ -128,23 +128,14 @@ def fit_all(
     evidence: dict[str, Evidence] = {}
     for outcome, observations in data.items():
         try:
+            asked = Asked(robust, outcome == transformed, drifting, warp, few)
             if observations.compared is not None:
                 belief = by_comparing(observations, every[0], memory)
             elif choosing:
                 chosen = choose(observations, _candidates(encoding, every, last, outcome == transformed), memory)
                 belief, evidence[outcome] = chosen.belief, chosen.evidence
-            elif robust:
-                belief = robustly(observations, every[0], memory)
-            elif few:
-                belief = sparsely(observations, every[0], encoding.names, memory)
-            elif warp:
-                belief = warped(observations, every[0], encoding.names, memory)
-            elif drifting:
-                belief = at_present(observations, every[0], last, memory)
-            elif outcome == transformed:
-                belief = through_transform(observations, every[0], memory)
             else:
-                belief = plainly(observations, every, memory)
+                belief = believe(observations, every, asked, encoding.names, last, memory)
         except (SurrogateError, ValueError, ArithmeticError) as error:
             raise SurrogateError(f"no model of {outcome} from {len(observations.values)} trials: {error}") from error
         beliefs.append(belief)
@@ -160,19 +151,16 @@ def _candidates(
     encoding: Encoding, every: Sequence[Separable], last: int, transformed: bool
 ) -> dict[str, Callable[[Observations, Memory], Belief]]:
     """The models among which evidence chooses, by the word that asks for each; the plain one first."""
-    kernel, names = every[0], encoding.names
-    found: dict[str, Callable[[Observations, Memory], Belief]] = {
-        PLAIN: lambda seen, memory: plainly(seen, every, memory),
-        "robust": lambda seen, memory: robustly(seen, kernel, memory),
-        "drift": lambda seen, memory: at_present(seen, kernel, last, memory),
-    }
-    if transformed:
-        found["transform"] = lambda seen, memory: through_transform(seen, kernel, memory)
-    if kernel.numbers:
-        found["warp"] = lambda seen, memory: warped(seen, kernel, names, memory)
-    if len(kernel.numbers) >= MANY:
-        found["saas"] = lambda seen, memory: sparsely(seen, kernel, names, memory)
-    return found
+    numbers = len(every[0].numbers)
+    words = {PLAIN: Asked(), "robust": Asked(robust=True), "drift": Asked(drift=True)}
+    words |= {"transform": Asked(transform=True)} if transformed else {}
+    words |= {"warp": Asked(warp=True)} if numbers else {}
+    words |= {"saas": Asked(few=True)} if numbers >= MANY else {}
+
+    def by(asked: Asked) -> Callable[[Observations, Memory], Belief]:
+        return lambda seen, memory: believe(seen, every, asked, encoding.names, last, memory)
+
+    return {word: by(asked) for word, asked in words.items()}
 
 
 def described(encoding: Encoding) -> str:

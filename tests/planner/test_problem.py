@@ -114,7 +114,7 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, engine={"robust": True, "acquisition": "qLogNEI"}), "robust.*not for what BoTorch samples"),
         (campaign({"c": {"choices": ["a", "b"]}}, engine={"warp": True}), "warp = true: is for parameters that are"),
         (campaign(LINE, engine={"drift": "yes"}), "drift = yes: must be true or false"),
-        (campaign(LINE, engine={"drift": True, "robust": True}), "robust = true: does not go together with drift"),
+        (campaign(LINE, engine={"drift": True, "warp": True}), "drift = true: does not go together with warp"),
         (campaign(LINE, engine={"model": "sas"}), "model = sas: must be one of plain, saas"),
         (
             campaign({"c": {"choices": ["a", "b"]}}, engine={"model": "saas"}),
@@ -123,8 +123,8 @@ def test_goals_are_read_whole() -> None:
         (campaign(LINE, engine={"model": "saas", "drift": True}), "drift = true: does not go together with model"),
         (campaign(LINE, engine={"transform": "log"}), "transform.*must be one of auto, none"),
         (
-            campaign(LINE, engine={"transform": "auto", "robust": True}),
-            "robust = true: does not go together with transform",
+            campaign(LINE, engine={"model": "auto", "robust": True}),
+            "robust = true: does not go together with model",
         ),
         (
             campaign(LINE, FRONT, engine={"transform": "auto"}),
