@@ -8,10 +8,11 @@ foretell it better than they ought to, by about one nat each (Akaike 1974), so a
 outlier pays its price (robust.py), for its own variance foretells the one measurement it was made for.
 
 The plain model stays unless another is ahead of it by more than MARGIN: with several to choose from one of them is
-ahead by chance. Of more than ALL_LEARNT trials the choice is made where parameters are learnt, at intervals.
+ahead by chance. What goes together with the one that is taken is tried next, and taken as well where that gains as much
+again. Of more than ALL_LEARNT trials the choice is made where parameters are learnt, at intervals.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ from .improvement import LOG_ROOT_2PI, log_sum
 from .known import Observations
 from .robust import price
 
-PLAIN = "plain"
+PLAIN, JOIN = "plain", " + "
 MARGIN = 4.0  # nats; where the plain model is right another one is taken in one case of twenty (docs/benchmarks.md)
 FEWEST = 8  # measurements: of fewer there is no telling
 
@@ -40,26 +41,46 @@ class Chosen:
     evidence: Evidence
 
 
-def choose(observations: Observations, candidates: Mapping[str, Believe], memory: Memory) -> Chosen:
-    """The belief by the candidate that is taken; the plain one is among them. One that cannot be fitted is left out.
+def choose(observations: Observations, every: Mapping[str, Believe], memory: Memory) -> Chosen:
+    """The belief by the candidate that is taken; the plain one is among them, and some of several words joined by JOIN.
 
-    Raises SurrogateError where the plain one cannot be fitted.
+    These are tried when the one that is taken is one of their words, and taken in its stead where they are ahead of it
+    by as much again. One that cannot be fitted is left out. Raises SurrogateError where the plain one cannot be fitted.
     """
     part = observations.of(learnt_from(len(observations.values)))
-    names = [PLAIN] if len(part.values) < FEWEST else list(candidates)
+    names = [PLAIN] if len(part.values) < FEWEST else [name for name in every if JOIN not in name]
+    heights = _heights(names, every, part, memory)
+    if not np.isfinite(heights[PLAIN]):
+        return Chosen(every[PLAIN](observations, memory), Evidence(taken=PLAIN))
+    taken = _ahead(heights, PLAIN)
+    more = [name for name in every if JOIN in name and taken in name.split(JOIN)]
+    if more:
+        heights |= _heights(more, every, part, memory)
+        taken = _ahead({name: heights[name] for name in (taken, *more)}, taken)
+    leads = {
+        name: round(height - heights[PLAIN], 3)
+        for name, height in heights.items()
+        if name != PLAIN and np.isfinite(height)
+    }
+    belief, evidence = every[taken](observations, memory), Evidence(taken=taken, ahead=leads)
+    failed = "".join(f", {name} failed" for name in heights if name not in (PLAIN, *leads))
+    return Chosen(replace(belief, words=f"{_told(belief.words, evidence)}{failed}"), evidence)
+
+
+def _ahead(heights: Mapping[str, float], stays: str) -> str:
+    """The highest, where it is ahead of what ``stays`` else by more than MARGIN."""
+    best = max(heights, key=lambda name: heights[name])
+    return best if heights[best] > heights[stays] + MARGIN else stays
+
+
+def _heights(
+    names: Sequence[str], every: Mapping[str, Believe], part: Observations, memory: Memory
+) -> dict[str, float]:
+    """The evidence of some candidates, remembered."""
     key = key_of(f"evidence of {', '.join(names)}", part.points, part.values, part.variances, part.trials.astype(float))
     if key not in memory:
-        remember(memory, key, np.array([_height(candidates[name], name, part) for name in names]))
-    heights = dict(zip(names, map(float, memory[key]), strict=True))
-    if not np.isfinite(heights[PLAIN]):
-        return Chosen(candidates[PLAIN](observations, memory), Evidence(taken=PLAIN))
-    ahead = {name: height - heights[PLAIN] for name, height in heights.items() if np.isfinite(height)}
-    best = max(ahead, key=lambda name: ahead[name])
-    taken = best if ahead[best] > MARGIN else PLAIN
-    belief = candidates[taken](observations, memory)
-    evidence = Evidence(taken=taken, ahead={name: round(nats, 3) for name, nats in ahead.items() if name != PLAIN})
-    words = _told(belief.words, evidence) + "".join(f", {name} failed" for name in names if name not in ahead)
-    return Chosen(replace(belief, words=words), evidence)
+        remember(memory, key, np.array([_height(every[name], name, part) for name in names]))
+    return dict(zip(names, map(float, memory[key]), strict=True))
 
 
 def _told(words: str, evidence: Evidence) -> str:

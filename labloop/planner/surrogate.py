@@ -14,7 +14,8 @@ A fit that fails raises SurrogateError: never a silent second best.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ from .belief import Asked, Belief, Memory, believe, by_comparing
 from .blends import Blend
 from .encoding import Array, Encoding
 from .errors import SurrogateError
-from .evidence import PLAIN, choose, even
+from .evidence import JOIN, PLAIN, choose, even
 from .kernels import LogNormal, Separable, dimension_scaled, hamming
 from .known import Observations
 
@@ -155,6 +156,10 @@ def _candidates(
     words = {PLAIN: Asked(), "robust": Asked(robust=True), "drift": Asked(drift=True)}
     words |= {"transform": Asked(transform=True)} if transformed else {}
     words |= {"warp": Asked(warp=True)} if numbers else {}
+    for one, other in combinations([word for word in words if word != PLAIN], 2):
+        if {one, other} != {"drift", "warp"}:
+            flags = {**asdict(words[one]), **{name: True for name, asked in asdict(words[other]).items() if asked}}
+            words[f"{one}{JOIN}{other}"] = Asked(**flags)
     words |= {"saas": Asked(few=True)} if numbers >= MANY else {}
 
     def by(asked: Asked) -> Callable[[Observations, Memory], Belief]:

@@ -48,13 +48,25 @@ def test_what_the_data_ask_for_is_taken_and_told(kind: str) -> None:
     found = chosen(told(kind, 40))
     seen = found.evidence["y"]
     assert seen.taken == kind
-    assert set(seen.ahead) == {"robust", "drift", "transform", "warp"}
+    assert {name for name in seen.ahead if "+" not in name} == {"robust", "drift", "transform", "warp"}
     best = max(seen.ahead, key=lambda name: seen.ahead[name])
     if kind == "plain":
         assert seen.ahead[best] <= MARGIN
         assert f"; y plain by evidence (nearest is {best}, {seen.ahead[best]:+.1f}); " in found.words
     else:
         assert best == kind and f" ({kind}, taken by evidence: {seen.ahead[kind]:+.1f} over plain); " in found.words
+
+
+def test_what_goes_together_with_what_is_taken_is_tried_too() -> None:
+    data = told("robust", 40)
+    both = replace(data, values=data.values + 4.0 * np.arange(40) / 40)
+    seen = chosen(both).evidence["y"]
+    assert seen.taken == "robust + drift" and seen.ahead["robust + drift"] > seen.ahead["robust"] + MARGIN
+    tried = {name for name in seen.ahead if "+" in name}  # drift alone was ahead of robust alone
+    assert tried == {"robust + drift", "drift + transform"} and seen.ahead["drift"] > seen.ahead["robust"]
+    points = np.random.default_rng(9).random((20, 3))
+    asked = fit_all({"y": both}, SPACE, ["matern"], robust=True, drifting=True)
+    assert np.array_equal(chosen(both).predict(points), asked.predict(points))
 
 
 def test_what_is_taken_is_the_model_that_one_could_have_asked_for() -> None:
