@@ -11,11 +11,15 @@ class BenchOpened(Fact, frozen=True, kw_only=True):
 
 
 class LeaseTaken(Fact, frozen=True, kw_only=True):
-    """One controller a bench: the epoch goes up by one each time."""
+    """One controller a bench: the epoch goes up by one each time.
+
+    ``untouched``: it is proven that the guard of the run, whose last process is gone, did nothing to the bench.
+    """
 
     epoch: int
     run: str
     mode: str
+    untouched: bool = False
 
 
 class LeaseReleased(Fact, frozen=True, kw_only=True):

@@ -63,9 +63,10 @@ class BenchState:
         if isinstance(record.event, e.StockSet | e.TotalSet) and record.event.wish:
             self.granted.add(record.event.wish)
         match record.event:
-            case e.LeaseTaken(epoch=epoch, run=run, mode=mode):
+            case e.LeaseTaken(epoch=epoch, run=run, mode=mode, untouched=untouched):
                 # Somebody took the bench and could write nothing; or a guard may have asked, and could not say so.
-                if epoch > self.epoch + 1 or (self.unsaid in ("live", GUARD) and mode != GUARD):
+                proven = untouched and run == self.had_by and self.unsaid == "live"
+                if epoch > self.epoch + 1 or (self.unsaid in ("live", GUARD) and mode != GUARD and not proven):
                     self.silent[epoch] = record.at, self.had_by
                 self.unsaid = mode
                 self.epoch, self.leased_to, self.had_by = epoch, run, run

@@ -107,13 +107,13 @@ class BenchBook:
 
     def take_lease(
         self, run: str, mode: str, stock: Mapping[str, e.Amount], by: str = "runner", *, looks: bool = False,
-        noted: Sequence[e.JournalNoted] = (), person: str = "",
+        noted: Sequence[e.JournalNoted] = (), person: str = "", untouched: bool = False,
     ) -> None:  # fmt: skip
         """Make the bench this run's, and put down what the lab file says of stock that nobody has counted yet.
 
         From here on nobody else may write to its instruments (see lease). ``looks``: to ask them and do nothing, which
         is no harm to a question that is open: they were asked about it. ``noted``: how far the run's journal has come.
-        ``person``: who takes it.
+        ``person``: who takes it. ``untouched``: the run's last guard is gone and has done nothing (see mark).
 
         Raises BenchOwes while another run's question is open, a run was killed here and never taken up again, somebody
         else has paused another run and not said resume, or nobody has asked what became of an act by hand that was
@@ -148,7 +148,7 @@ class BenchBook:
         if self.journal.path is not None:
             self.lease = Lease.take(self.journal.path.parent, run, by, at_least=epoch)
             epoch = self.lease.epoch
-        facts: list[e.Fact] = [e.LeaseTaken(epoch=epoch, run=run, mode=mode), *noted]
+        facts: list[e.Fact] = [e.LeaseTaken(epoch=epoch, run=run, mode=mode, untouched=untouched), *noted]
         facts += [
             e.StockSet(name=name, amount=amount, by="lab file")
             for name, amount in stock.items()

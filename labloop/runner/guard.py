@@ -12,6 +12,7 @@ happens it holds no port and writes nothing but its own heartbeat. It watches
 and then goes through, in this order:
 
     a hung runner is ended, by pid and start time, before any port is touched
+    its mark is turned: from here on nobody may say that it has not touched the bench (see mark)
     the bench's lock is taken. If a runner was faster (`labloop resume`), that one has its own guard: stand down
     the lease must still be the runner's that it watched. If it was given back, all is well: stand down
     the epoch is raised: whatever is left of the runner writes no byte any more
@@ -22,7 +23,7 @@ and then goes through, in this order:
 Only that somebody else has the bench lets it stand down. A disk that takes nothing (full, read-only, broken) is a
 likely reason for a runner's death and none to leave a heater on: what it does not give of lock, lease and journal is
 done without, and the log says so. What it was told then is lost, and the next start knows that it may be (see
-book.guarded).
+book.guarded), or by its mark that it is not.
 
 A run that ends by itself gives its lease back, and the guard ends without an act. SIGINT, SIGHUP, SIGQUIT and SIGTERM
 are not for the guard: it goes when the run goes.
@@ -51,11 +52,12 @@ from labloop.campaign.lab_spec import LabSpec
 from labloop.journal import FileLock, Journal, Reader, StoreError, StoreLocked, locks, presence
 from labloop.journal.store import lock_path, take_lock
 
-from . import kept
+from . import kept, mark
 from .book import GUARD, BenchBook
 from .clock import utc_stamp
 from .lease import Lease, fenced
 from .lease import holder as leaseholder
+from .mark import Mark
 from .notes import note_of
 
 # Two looks at the runner. Death comes by the pipe at once; this is for the heartbeat, and where there is no pipe.
@@ -119,6 +121,7 @@ class Guard:
         self._recorder = ThreadPoolExecutor(1, "record")
         self._told = False
         self._mute = False
+        self.mark: Mark | None = None
 
     # --- watching -------------------------------------------------------------------------------------------------
 
@@ -163,13 +166,18 @@ class Guard:
     def _live(self, lock: FileLock, now_s: float) -> None:
         """Say that it watches. One that cannot say so watches on; one whose lock is lost ends, and is replaced."""
         try:
-            lock.write(state=WATCHING, beat_s=now_s)
+            lock.write(state=WATCHING, beat_s=now_s, **self.marked)
         except StoreLocked:
             raise
         except StoreError as error:
             if not self._mute:
                 say(f"watches on, and cannot say so: {error}")
             self._mute = True
+
+    @property
+    def marked(self) -> dict[str, str]:
+        """Where its mark is, for its lock's file."""
+        return self.mark.note if self.mark is not None else {}
 
     def _beat(self) -> float | None:
         """The runner's last heartbeat. None: there is none, or it cannot be read, which is no sign of life either."""
@@ -198,6 +206,10 @@ class Guard:
         began_s = time.monotonic()
         if locks.process_started(self.watched.pid) == self.watched.started:
             why += f", and was ended{'' if end_process(self.watched.pid, self.watched.started) else ' (it resists)'}"
+        if self.mark is not None:
+            self.mark.turn()
+        else:
+            mark.turn(self.watched.folder)
         try:
             lock = self._lock()
             lease = self._lease(lock)
@@ -362,10 +374,17 @@ def main(arguments: list[str] | None = None) -> int:
     watched = Watched(folder=given.run, pid=given.pid, started=given.started, hung_after_s=given.hung_after_s)
     try:
         guard = Guard(watched)
+        former = locks.last_holder(given.run / presence.GUARD_LOCK)
         with FileLock.take(given.run / presence.GUARD_LOCK, f"{given.run}: its guard", wait_s=FORMER_S) as lock:
-            lock.write(state=WATCHING, beat_s=time.monotonic())
-            say(f"watches process {watched.pid}")
-            return _watch_and_act(guard, lock)
+            mark.sweep(former.note if former is not None else {})
+            guard.mark = Mark.set()
+            try:
+                lock.write(state=WATCHING, beat_s=time.monotonic(), **guard.marked)
+                say(f"watches process {watched.pid}")
+                return _watch_and_act(guard, lock)
+            finally:
+                if guard.mark is not None:
+                    guard.mark.close()
     except LabloopError as error:
         say(f"cannot guard: {error}")
         return 2

@@ -36,6 +36,7 @@ from .lease import fenced
 from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
 from .loop import Loop
+from .mark import untouched
 from .meanwhile import by_others
 from .memory import RunMemory
 from .notes import note_of, refuse_cut
@@ -144,6 +145,7 @@ def _run(
         notifying = Notifying(folder.path, lab_spec, facts.mode)
         stack.callback(notifying.close)
         notifying.start(after=state.seq)
+        spared = untouched(folder.path)  # now: the next guard has a mark of its own
         guarding = _guarding(folder, facts, memory)
         if guarding is not None:
             guarding.start()
@@ -152,7 +154,7 @@ def _run(
         stack.callback(planner.close)
         planner.send_facts(list(journal.records()))
         memory.listeners.append(lambda record: planner.send_facts([record]))
-        book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by))
+        book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by, spared))
         memory.book = book
         first += by_others(book, folder.name, folder.path, journal.records(), state, by, kept)
         try:
@@ -285,8 +287,9 @@ class _Stamp:
 
 @contextmanager
 def _lease(
-    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, stamp: Callable[[], str], memory: RunMemory, by: str
-) -> Iterator[BenchBook]:
+    folder: RunFolder, lab_spec: LabSpec, opened: e.CampaignOpened, stamp: Callable[[], str], memory: RunMemory,
+    by: str, spared: bool,
+) -> Iterator[BenchBook]:  # fmt: skip
     """Hold the bench for this run; what the run leaves in doubt, and who has paused it, keep their claim on it."""
     where = lab_spec.folder if opened.mode == "live" else folder.path
     book = BenchBook.open(where, lab_spec.name, stamp, wait_s=WAIT_S if memory.state.runs else 0.0)
@@ -299,7 +302,8 @@ def _lease(
         if memory.state.runs:  # what it does not know any more it would do again
             refuse_cut(folder.path / JOURNAL, opened.run_id, book.state.noted, memory.journal, where / BENCH)
         noted = [note_of(folder.name, opened, memory.journal)]
-        book.take_lease(folder.name, opened.mode, stock, noted=noted, person=by)  # refused, it is not ours to give back
+        # Refused, it is not ours to give back.
+        book.take_lease(folder.name, opened.mode, stock, noted=noted, person=by, untouched=spared)
         try:
             yield book
         finally:

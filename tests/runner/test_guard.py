@@ -6,20 +6,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from labloop.bench.rescue import Rescue
 from labloop.campaign import events as e
 from labloop.campaign.events import Record
 from labloop.journal import Reader, StoreError, guard_left_unsafe, locks, look_at_guard
+from labloop.journal.presence import last_runner
 from labloop.runner import guard as guards
+from labloop.runner import mark
 from labloop.runner.book import NO_WORD, BenchBook
 from labloop.runner.clock import utc_stamp
 from labloop.runner.guard import Guard, Watched, act_now, end_process
 from labloop.runner.lease import holder
+from labloop.runner.mark import untouched
 from labloop.runner.notes import hold_against
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_rescue import HEATER, SOUND
@@ -186,6 +190,78 @@ def test_both_killed_leave_the_bench_as_it_is_and_the_run_its_claim(bench: Any) 
     assert held is not None and not held.released and held.run == str(it.run.resolve())
 
 
+in_memory = pytest.mark.skipif(not mark._in_memory(mark.MEMORY), reason="no memory file system")
+
+
+def killed_with_its_guard(it: Any) -> bool:
+    """Kill both, and say whether it is proven that the bench was not touched."""
+    assert not untouched(it.run), "a guard that lives may act at any moment"
+    it.left_alone()
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    return untouched(it.run)
+
+
+def told_at_the_next_start(it: Any) -> list[str]:
+    """What the next start is told that nobody knows."""
+    with closing(BenchBook.open(it.folder, "lab", utc_stamp, wait_s=WITHIN_S)) as book:
+        book.take_lease(str(it.run.resolve()), "live", {}, untouched=untouched(it.run))
+        return [why for fact in book.guarded(str(it.run.resolve()), 0) for why in fact.errors]
+
+
+@in_memory
+def test_a_guard_that_was_killed_with_its_runner_is_known_to_have_touched_nothing(bench: Any) -> None:
+    it = bench()
+    assert killed_with_its_guard(it) and it.device.heard == []
+    assert told_at_the_next_start(it) == []
+
+
+@in_memory
+@pytest.mark.parametrize("in_its_place", [False, True], ids=["a guard", "an abort in its place"])
+@pytest.mark.parametrize("readable", [True, False], ids=["", "which one nobody can read"])
+def test_the_mark_is_turned_before_a_port_is_touched(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, in_its_place: bool, readable: bool
+) -> None:
+    it = bench()
+    assert killed_with_its_guard(it)
+    guard = Guard(Watched(folder=it.run, pid=it.runner.pid, started=last_runner(it.run).started))
+    page = Path(locks.last_holder(it.run / "guard.lock").note["mark"])
+    if not in_its_place:
+        guard.mark = mark.Mark.set()
+        page = Path(guard.mark.note["mark"])
+    if not readable:
+        (it.run / "guard.lock").unlink()
+        (it.run / "guard.lock").mkdir()
+    seen: list[bytes] = []
+    run = Rescue.run
+    monkeypatch.setattr(Rescue, "run", lambda self: (seen.append(page.read_bytes()[32:33]), run(self))[1])
+    acted = act_now(it.run, "abort by ann") == "the bench is safe" if in_its_place else guard.act("it was gone")
+    assert acted and seen == [mark.TURNED] and it.device.heard == STOPPED
+    assert not (in_its_place and untouched(it.run))
+    page.unlink()
+
+
+@pytest.mark.parametrize("wrong", ["no page", "another page", "a link", "no memory"])
+def test_what_is_no_mark_of_ours_proves_nothing(bench: Any, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    it = bench()
+    killed_with_its_guard(it)
+    page = Path(locks.last_holder(it.run / "guard.lock").note.get("mark", "/nowhere"))
+    whole = page.read_bytes() if page.exists() else b""
+    if wrong == "no memory":
+        monkeypatch.setattr(mark, "MOUNTS", it.folder / "lab.yaml")
+    elif page.exists():
+        page.unlink()
+        if wrong == "another page":
+            page.write_bytes(b"0" + whole[1:])
+        elif wrong == "a link":
+            (it.folder / "page").write_bytes(whole)
+            page.symlink_to(it.folder / "page")
+    try:
+        assert not untouched(it.run) and told_at_the_next_start(it) == [NO_WORD]
+    finally:
+        page.unlink(missing_ok=True)
+
+
 def test_an_abort_where_runner_and_guard_are_gone_does_what_the_guard_does(bench: Any) -> None:
     it = bench()
     it.left_alone()
@@ -272,7 +348,7 @@ def test_what_a_guard_was_told_that_could_not_write_it_down_is_known_to_be_lost(
         path.rename(it.folder / path.name)
     book = BenchBook.open(it.folder, "lab", utc_stamp, wait_s=WITHIN_S)
     try:
-        book.take_lease(str(it.run.resolve()), "live", {})
+        book.take_lease(str(it.run.resolve()), "live", {}, untouched=untouched(it.run))
         (told,) = book.guarded(str(it.run.resolve()), 0)
         assert told.errors == ([] if names == ("bench.lease",) else [NO_WORD])
         assert bool(told.found) == (names == ("bench.lease",)), "else nothing of it is known"
