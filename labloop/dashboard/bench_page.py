@@ -26,7 +26,10 @@ CARD_WIDTH: Final = 38  # two beside each other at 80 columns, four at 160
 class BenchPage(Page):
     """Follows the run."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("h", "app.act('by_hand')", "By hand")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h", "app.act('by_hand')", "By hand"),
+        Binding("x", "app.go('wire')", "Exchanges"),
+    ]
 
     def __init__(self, source: RunSource, zone: tzinfo | None) -> None:
         super().__init__()

@@ -30,6 +30,7 @@ from .trial_acts import TrialActingScreen
 from .trial_page import TrialPage
 from .trials_page import TrialsPage
 from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
+from .wire_page import WirePage
 
 POLL_S: Final = 0.25
 # A run that cannot be read is looked at again, but not four times a second: its journal may be long.
@@ -272,6 +273,7 @@ class RunScreen(TrialActingScreen):
             "bench": lambda: BenchPage(self.source, self._zone),
             "timeline": lambda: TimelinePage(self.source),
             "log": lambda: LogPage(self.source, self._zone),
+            "wire": lambda: WirePage(self.source),
         }
         if name in made:
             self._open(made[name]())
@@ -280,6 +282,7 @@ class RunScreen(TrialActingScreen):
         """What the palette offers on this run."""
         for key, name, title in SCREENS:
             yield SystemCommand(title, f"screen, key {key}", partial(self.go, name))
+        yield SystemCommand("Exchanges", "what passed on each line last, byte by byte", partial(self.go, "wire"))
         yield from self.acts()
         yield SystemCommand("Keys", "all keys, and what the marks mean", self.action_help)
 

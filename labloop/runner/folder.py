@@ -29,6 +29,7 @@ from . import kept
 from .check import check
 from .clock import utc_stamp
 from .sources import sources
+from .wire_log import WIRE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,8 @@ def _named_files(spec: CampaignSpec, lab_spec: LabSpec) -> dict[str, bytes]:
 
 def _refuse_used(path: Path) -> None:
     """A run makes its folder private to the user: it must be one of its own. Raises SpecError."""
-    known = {kept.CAMPAIGN, kept.LAB, kept.ORIGIN, "blobs", "requests", "simulators", "journal.db.lock", "runner.lock"}
+    known = {kept.CAMPAIGN, kept.LAB, kept.ORIGIN, WIRE, "blobs", "requests", "simulators"}
+    known |= {"journal.db.lock", "runner.lock"}
     try:
         strange = sorted(one.name for one in path.iterdir() if one.name not in known and not _is_ours(one.name))
     except FileNotFoundError:

@@ -48,6 +48,7 @@ from .signals import ending
 from .sources import sources
 from .step import StepHand
 from .stock import StockKeeper
+from .wire_log import WIRE, WireLog
 
 __all__ = ["Order", "begin", "resume", "run_folder"]
 
@@ -184,10 +185,12 @@ def _drive(
     # What an instrument holds by itself is set up once, for the bench; a campaign's narrower wish is the envelope's.
     bench_alone = Envelope(lab_spec, None, envelope.declared)
 
-    def tick() -> None:
+    def tick(wire: WireLog | None = None) -> None:
         presence.beat(instruments=memory.state.instruments)
         if guarding is not None:
             guarding.look()
+        if wire is not None:
+            wire.look()
 
     async def asked() -> None:
         await asyncio.sleep(0)  # what went on by itself is under control first
@@ -195,7 +198,7 @@ def _drive(
         if guarding is not None:
             await guarding.ready()
 
-    async def main(lab: Lab, gap_s: float) -> tuple[int, bool]:
+    async def main(lab: Lab, gap_s: float, wire: WireLog | None) -> tuple[int, bool]:
         hand = StepHand(
             lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.on_line
         )  # fmt: skip
@@ -209,7 +212,8 @@ def _drive(
         now = kept_spec(folder.path, memory.state) if memory.state.amendments else spec
         proposer = Proposer(now, planner, clock, former_specs(folder.path, memory.state))
         loop = Loop(
-            spec=now, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory, proposer=proposer, tick=tick,
+            spec=now, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory, proposer=proposer,
+            tick=lambda: tick(wire),
             gap_s=gap_s, opened=asked, run=folder.name,
         )  # fmt: skip
         loop.lookout.amender = Amender(
@@ -230,7 +234,10 @@ def _drive(
         with ExitStack() as until_rest:
             until_rest.callback(lab.close)
             take_up(lab, book)  # what was done by hand when an earlier runner was killed
-            code, rests = clock.run(main(lab, gap_s))
+            wire = None if clock.virtual else WireLog(folder.path / WIRE, lab)
+            if wire is not None:
+                until_rest.callback(wire.write)
+            code, rests = clock.run(main(lab, gap_s, wire))
         if not rests:
             return code
         memory.listeners, memory.on_failed = list(listeners), lambda error: None
