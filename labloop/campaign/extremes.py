@@ -26,6 +26,7 @@ from .units import convert
 
 RANDOM_POINTS = 1000
 CORNERS = 96
+LEAST_CORNERS = 24  # of each branch, where there are several
 MOST_ROWS = 20_000
 _CLIMBS = 6
 _SEED = 20
@@ -130,6 +131,10 @@ def _points(spec: CampaignSpec, space: Space) -> Iterator[Settings]:
                 yield min(filled, key=lambda row, key=name: row.get(key, 0))  # type: ignore[misc]
                 yield max(filled, key=lambda row, key=name: row.get(key, 0))  # type: ignore[misc]
         return
+    if space.conditional:
+        yield from _corners_of_branches(space)
+        yield from space.sample(RANDOM_POINTS, _SEED)
+        return
     words = {name: one.values for name, one in space.parameters.items() if not isinstance(one, Range)}
     cycles = {name: itertools.cycle(values) for name, values in words.items()}
     for supports in space.supports():
@@ -145,6 +150,25 @@ def _points(spec: CampaignSpec, space: Space) -> Iterator[Settings]:
                 point.update({name: next(cycle) for name, cycle in cycles.items()})
                 yield space.kept(point)
     yield from space.sample(RANDOM_POINTS, _SEED)
+
+
+def _corners_of_branches(space: Space) -> Iterator[Settings]:
+    """Where constraints bind in some branches only, the corners of each branch, with choices that lead there."""
+    branches = space.branches(_SEED)
+    each = max(CORNERS // len(branches), LEAST_CORNERS)
+    for branch, shown in branches.items():
+        for supports in space.supports():
+            polytope = space.polytope(supports, branch)
+            try:
+                corners = polytope.corners(each, _SEED)
+            except SpecError:
+                continue
+            for row in corners:
+                there = {name: float(value) for name, value in zip(polytope.names, row, strict=True)}
+                for settings in shown:
+                    point = space.kept({**settings, **there})
+                    if not space.presence_faults(point):
+                        yield point
 
 
 def _polytope(space: Space) -> Polytope | None:
@@ -199,14 +223,19 @@ def _climb(space: Space, polytope: Polytope, setting: Setting, seen: _Seen) -> N
             slopes.append((value({**settings, name: float(settings[name]) + step}) - value(settings)) / step)
         return numpy.array(slopes)
 
+    whole = polytope
     for sign in (1.0, -1.0):
         for _ in range(_CLIMBS):
             settings = seen.high_at if sign > 0 else seen.low_at
+            branch = space.branch(settings)
+            polytope = whole if branch is None else space.polytope(None, branch)
             corner = polytope.extreme(sign * gradient(settings))
             if corner is None:
                 break
             there = {name: float(x) for name, x in zip(polytope.names, corner, strict=True) if name in settings}
             point = {**settings, **there}
+            if branch is not None and space.presence_faults(point):
+                break  # the edge of the branch, where something else counts
             before = seen.high, seen.low
             seen.see(value(point), point)
             if (seen.high, seen.low) == before:

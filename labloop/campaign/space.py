@@ -7,6 +7,7 @@ choices by rank, the others by their index.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import import_module
 from itertools import combinations
@@ -28,6 +29,7 @@ _TRIES = 10_000  # points tried before the space counts as having no room, and s
 _TRIES_A_POINT = 300
 _POOR = 0.01  # of the points drawn in the cube are inside: then hit-and-run is quicker
 _BATCH = 256
+_CUBE, _SHOWN = 2000, 8  # points that branches are looked for among, and how many of each are kept
 
 
 class Space:
@@ -267,6 +269,23 @@ class Space:
         """Which parameters have a value here; None where no linear constraint asks for it."""
         return frozenset(self.kept(settings)) if self.conditional else None
 
+    def branches(self, seed: int) -> dict[frozenset[str], list[Settings]]:
+        """Which parameters may have values together, and a few settings of each with other choices.
+
+        Of the whole cube, so that one in which constraints leave little room is there too.
+        """
+        random = import_module("numpy").random.default_rng(seed)
+        found: dict[frozenset[str], list[Settings]] = {}
+        for point in self._cube(random, _CUBE):
+            settings = self.kept(self.round(point))
+            shown = found.setdefault(frozenset(settings), [])
+            if len(shown) < _SHOWN and all(self._choices(one) != self._choices(settings) for one in shown):
+                shown.append(settings)
+        return found
+
+    def _choices(self, settings: Mapping[str, Value]) -> dict[str, Value]:
+        return {name: value for name, value in settings.items() if not isinstance(self.parameters[name], Range)}
+
     def _of_branch(self, branch: frozenset[str]) -> list[Linear]:
         """The linear constraints that bind in a branch only: those over what counts there, and its own edges."""
         lines = [line for line in self.conditional if branch.issuperset(line.coefficients)]
@@ -277,12 +296,20 @@ class Space:
             edge = linear(at_least(condition), self.parameters, optional=True)
             if edge is None:
                 continue  # of choices, which are drawn; or of several things, which is left to be rejected
+            strict = at_least(condition) is not condition
             if name in branch:
-                lines.append(edge)
+                lines.append(self._within(edge) if strict else edge)
             elif edge.sense == "<=":
                 negated = {number: -factor for number, factor in edge.coefficients.items()}
-                lines.append(Linear(negated, -edge.bound, "<=", edge.text))
+                beyond = Linear(negated, -edge.bound, "<=", edge.text)
+                lines.append(beyond if strict else self._within(beyond))
         return lines
+
+    def _within(self, line: Linear) -> Linear:
+        """The line just inside its edge, which itself belongs to the other side."""
+        ranges = ((factor, self.parameters[name]) for name, factor in line.coefficients.items())
+        reach = [abs(factor) * (one.high - one.low) for factor, one in ranges if isinstance(one, Range)]
+        return replace(line, bound=line.bound - 1e-9 * max([abs(line.bound), *reach]))
 
     def _walked(self, random: Any, count: int) -> list[Settings]:
         points = self._cube(random, count)

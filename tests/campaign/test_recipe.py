@@ -104,6 +104,25 @@ def test_controls_and_words_count_among_the_extremes() -> None:
     assert (rinse.low, rinse.high) == (0, 10) and rinse.high_at["s"] == "water"
 
 
+def test_constraints_over_what_counts_at_some_settings_only_bound_the_extremes_there() -> None:
+    spec = campaign(
+        parameters={
+            "s": {"choices": ["p", "q"]}, "a": {"range": [0, 10]}, "b": {"range": [0, 10], "active_when": "s == p"},
+            "x": {"range": [0, 10]}, "c": {"range": [0, 10], "active_when": "x > 9"},
+        },
+        constraints=["a + b <= 11", "c + x <= 12"],
+        trial=[
+            {"pump.push": {"amount": "a + b"}, "when": "s == p"}, {"pump.pull": {"amount": "c + x"}, "when": "x > 9"},
+            {"pump.rinse": {"amount": "a"}},
+        ],
+    )  # fmt: skip
+    push, pull, rinse = worst_cases(spec)
+    assert (push.low, push.high) == (0, pytest.approx(11)) and push.high_at["s"] == "p"
+    assert (pull.low, pull.high) == (pytest.approx(9, abs=1e-6), pytest.approx(12)) and "c" in pull.high_at
+    assert (rinse.low, rinse.high) == (0, 10), "where b does not count, a may be all there is"
+    assert all("c" in at or at["x"] <= 9 for one in (push, rinse) for at in (one.low_at, one.high_at))
+
+
 def test_a_curved_setting_is_followed_to_its_top() -> None:
     spec = spec_from_dict(
         {"parameters": {name: {"range": [0, 1]} for name in "abcdef"},
