@@ -118,7 +118,7 @@ def _asked(bench: HandBench, station: Station) -> Answer:
     address = bench.spec.instruments[station.name].port or ""
     answer = Answer(instrument=station.name, kind=station.declaration.kind, address=address)
     try:
-        identity = station.port.submit(station.identify).result()
+        identity = station.port.submit(station.identify_first).result()
         answer.identity = {"model": identity.model, "firmware": identity.firmware, "serial": identity.serial}
         answer.readings = station.port.submit(station.driver.read).result()
     except BenchError as error:

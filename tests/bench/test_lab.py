@@ -299,3 +299,21 @@ def test_a_serial_number_of_an_instrument_that_tells_none_is_refused_by_its_plac
     )
     with pytest.raises(SpecError, match=r"lab.yaml:4:\d+: instruments.a.serial = 'B1': a box tells no serial.*--walk"):
         declare(spec)
+
+
+def test_half_a_line_that_another_program_left_in_its_ear_costs_a_question_and_no_more(tmp_path):
+    deaf = NUMBERED.replace(
+        """return Identity(""",
+        """self.options["spoilt"].pop() if self.options["spoilt"] else None
+            if len(self.options["spoilt"]) == 1:
+                raise LinkTimeout("no whole answer")
+            return Identity(""",
+    )
+    text = """
+        labloop: 1
+        instruments:
+          a: {driver: "drivers.deaf:Plate", port: "serial:///dev/a", spoilt: [1, 2]}
+          b: {driver: "drivers.deaf:Plate", port: "serial:///dev/b", spoilt: [1]}
+    """
+    lab = open_lab(make_lab(tmp_path, text, deaf=deaf), connect_scripted())
+    assert lab.open().keys() == {"a", "b"}
