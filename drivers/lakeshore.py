@@ -173,13 +173,15 @@ class LS336(HoldingDriver):
     def read(self) -> Mapping[str, Reading]:
         """Every input that has a sensor, heater and setpoint."""
         output = self._loop.output
-        question = f"KRDG? 0;{';'.join(f'RDGST? {place}' for place in INPUTS)};HTR? {output};SETP? {output}"
-        kelvin, *states, heater, setpoint = self._ask(question)
+        states = self._ask(";".join(f"RDGST? {place}" for place in INPUTS))
+        *kelvin, heater, setpoint = self._ask(
+            f"{';'.join(f'KRDG? {place}' for place in INPUTS)};HTR? {output};SETP? {output}"
+        )
         found = {
             "heater": Reading(value=float(heater), unit="percent"),
             "setpoint": Reading(value=float(setpoint), unit="K"),
         }
-        for place, text, state in zip(INPUTS, kelvin.split(","), states, strict=False):
+        for place, text, state in zip(INPUTS, kelvin, states, strict=True):
             if int(state) == 0:
                 found[f"input_{place.lower()}"] = Reading(value=float(text), unit="K")
                 if place == self._loop.place:

@@ -109,6 +109,10 @@ class Line:
                 return said
         raise ProtocolError(f"{text} is answered differently each time, last with {said!r}")
 
+    def knows(self, text: str) -> bool:
+        """Whether it knows a command; False when it says twice that it does not, for one may have been damaged."""
+        return any(self.exchange(text).error != "" for _ in range(2))
+
     def ask(self, text: str) -> Reply:
         """A question: an alarm that stands is noted, and the question asked again."""
         reply = self.exchange(text)

@@ -50,8 +50,8 @@ SPECIAL = re.compile(
     r"(?:Stat  )? +(?P<word>High|Low|H|L|OFF|Cal\.? ?(?:Int|Ext)\.?|(?:[A-Z]{3}\. ?)?E[Rr][Rr](?: \d+)?) *"
 )
 WORDS = re.compile(r"(?=.{1,20}$)(?P<text>[!-~](?:[ -~]*[!-~])?) *")
-# A weight that lost a character is not taken for somebody's name.
-LIKE_WEIGHT = re.compile(r"[-+] *\d+\.\d|Stat ")
+# A weight that lost a character is not taken for somebody's name; a software's version may well be 00-20-12.01.
+LIKE_WEIGHT = re.compile(r"[NG#]? *[-+] *\d+\.\d|Stat ")
 SPECIAL_FAULTS = {
     "High": ("overload", "overload: more stands on the pan than it can weigh"),
     "H": ("overload", "overload: more stands on the pan than it can weigh"),
@@ -112,7 +112,7 @@ class SbiCodec(LineCodec):
         found = _weight(text, line)
         if self._asked == "P" and found is not None:
             return found
-        if self._asked != "P" and found is None and (words := WORDS.fullmatch(text)) and not LIKE_WEIGHT.search(text):
+        if self._asked != "P" and found is None and (words := WORDS.fullmatch(text)) and not LIKE_WEIGHT.match(text):
             return Line(text=words["text"])
         if self._asked == "P" or found is None:
             raise ProtocolError(f"{shown(line)} is no answer to ESC {self._asked}")

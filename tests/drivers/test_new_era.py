@@ -331,3 +331,18 @@ def test_a_name_that_was_damaged_on_the_line_is_asked_for_again():
 
     it.bench.lines[it.port.address].receive = receive
     assert it.driver.open().model == "NE1000" and not spoilt
+
+
+def test_a_pump_without_a_safe_mode_is_driven_without_a_watchdog():
+    """The simulator of labmcp-new-era 0.1.2 answers SAF with a question mark; so may an old pump."""
+    it = Rig(NE1000)
+    usual = it.device._do
+    it.device._do = lambda command, now_s: "?" if command.startswith("SAF") else usual(command, now_s)
+    it.ready()
+    it.begin("dispense", rate=(60.0, "uL/min"), time=(10.0, "s"))
+    assert it.finish().achieved["volume"] == Amount(10.0, "uL")
+    wanting = Rig(NE1000, watchdog="30 s")
+    usual = wanting.device._do
+    wanting.device._do = lambda command, now_s: "?" if command.startswith("SAF") else usual(command, now_s)
+    with pytest.raises(ProtocolError, match="SAF reached it damaged: it does not know this command"):
+        wanting.ready()

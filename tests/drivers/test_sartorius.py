@@ -64,6 +64,13 @@ def test_tare_and_zero_are_silent(command, sent):
     assert not SbiCodec().expects_reply(Command(command))
 
 
+def test_a_version_with_a_point_behind_a_dash_is_no_weight():
+    """As the simulator of labmcp-sartorius 0.1.2 has it."""
+    codec = SbiCodec()
+    codec.encode(Command("x3_"))
+    assert codec.feed(b"00-20-12.01         \r\n") == Line(text="00-20-12.01")
+
+
 def test_weights_that_come_between_are_passed_over_where_words_were_asked_for():
     between = b"N     +    0.026    \r\nStat     Cal.Int.   \r\nMSE1203S-100-DR     \r\n"
     assert codec("x1_").feed(between) == Line(text="MSE1203S-100-DR")
