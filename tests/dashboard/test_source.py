@@ -3,14 +3,15 @@
 import sqlite3
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from labloop.campaign import events as e
-from labloop.dashboard import DashboardApp
+from labloop.dashboard import DashboardApp, view
 from labloop.dashboard.source import JOURNAL, RunSource, runs_below
-from labloop.journal import Journal
+from labloop.journal import Blobs, Journal
 
 from . import journals
 from .conftest import drive, screen_text, settled
@@ -188,3 +189,59 @@ def test_the_dashboard_imports_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def amend(run: Path, before: str, after: str, text: str, undoes: int = 0) -> None:
+    opened = source(run)
+    opened.poll(10**9)
+    assert opened.state.opened is not None
+    Blobs(run / "blobs").put(text.encode())
+    change = e.Change(place="parameters.q_tot.range", kind="narrowed", before=[200, 983], after=[300, 600])
+    with Journal.open(run / JOURNAL) as journal:
+        journal.append(
+            e.Amended(
+                before_sha256=before, campaign_sha256=after, changes=[change], files=opened.state.opened.files,
+                by="ann", why="dilute", undoes=undoes,
+            )
+        )  # fmt: skip
+
+
+def test_an_amended_campaign_is_what_everything_is_judged_by(run):
+    reading = source(run)
+    reading.poll(10**9)
+    first = (run / "campaign.yaml").read_bytes()
+    text = first.decode().replace("[200, 983]", "[300, 600]").replace("goal: minimize", "goal: maximize")
+    one, two = (sha256(data).hexdigest() for data in (first, text.encode()))
+    amend(run, one, two, text)
+    change = reading.poll()
+    assert change.amended and change.trials == set(reading.state.trials)
+    assert reading.spec is not None and reading.spec.parameters["q_tot"].high == 600
+    assert reading.spec.outcomes["spectrum_loss"].goal == "maximize" and reading.trouble == ""
+    assert [line.text for line in change.lines] == [
+        "amended by ann: parameters.q_tot.range: [200, 983] -> [300, 600] (narrowed) (dilute)"
+    ]
+    assert "amended" in view.headline(reading.spec, reading.state, "alive", journals.BEGUN).facts
+    amend(run, two, one, first.decode(), undoes=reading.state.amended[-1].seq)
+    assert reading.poll().amended and reading.spec.parameters["q_tot"].high == 983
+    assert "amended" not in view.headline(reading.spec, reading.state, "alive", journals.BEGUN).facts
+
+
+def test_the_best_trials_are_found_anew_once_another_is_wanted(run, tmp_path):
+    first = (run / "campaign.yaml").read_bytes()
+    text = first.decode().replace("goal: minimize", "goal: maximize")
+    one, two = (sha256(data).hexdigest() for data in (first, text.encode()))
+    app = DashboardApp(run, below=tmp_path, look=lambda folder: "alive")
+
+    async def script(pilot):
+        measured = [trial for trial in app.screen.source.state.trials.values() if trial.outcomes]
+        least, most = (
+            choose(measured, key=lambda trial: trial.outcomes["spectrum_loss"].value).trial for choose in (min, max)
+        )
+        assert app.screen._best == {least}
+        amend(run, one, two, text)
+        while app.screen.read_on():
+            pass
+        assert app.screen._best == {most}
+        assert "amended by ann" in screen_text(app)
+
+    drive(app, script, size=(160, 48))
