@@ -48,7 +48,7 @@ def amend(
         return
     seen = looking.look_at(folder, file) if file is not None else looking.look_at_undo(folder)
     document = {"schema": 1, "run": str(folder), **seen.document(), "accepted": None, "message": ""}
-    if not json:
+    if not json and not yes:  # the answer names what was changed
         _give(seen)
     if preview:
         if json:

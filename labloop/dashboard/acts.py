@@ -34,6 +34,8 @@ ACTS: Final[tuple[tuple[str, str, str, tuple[str, ...]], ...]] = (
     ("Add a trial", "with settings of your own", "add", ()),
     ("Mark as wrong", "what was measured of a trial; or take that back", "wrong", ()),
     ("Compare", "which of two trials is better", "compare", ()),
+    ("Amend", "the campaign: a range, a choice, a goal, the budget ...", "amend", ()),
+    ("Take an amendment back", "the last one that is in force", "unamend", ()),
     ("By hand", "one act of an instrument, while the run is paused", "by_hand", ()),
     ("Note", "for the next shift", "note", ()),
     ("Refill", "what a stock holds now", "refill", ()),
@@ -81,7 +83,7 @@ class ActingScreen(Screen[None]):
             return True if waiting(state) else None
         if not state.opened:
             return None
-        if action in ("note", "approve", "veto", *TRIAL_ACTS):  # also where people do the work
+        if action in ("note", "approve", "veto", "amend", "unamend", *TRIAL_ACTS):  # also where people do the work
             return True if self.may(action) else None
         if state.mode == "told":
             return None

@@ -16,6 +16,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED
 
 from . import view
+from .amend_acts import AmendingScreen
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
 from .dialogs import Help
@@ -26,7 +27,6 @@ from .plot import FRONT_LEGEND, LEGEND, CurvePlot
 from .source import Change, RunSource
 from .table import Row, TrialTable
 from .timeline_page import TimelinePage
-from .trial_acts import TrialActingScreen
 from .trial_page import TrialPage
 from .trials_page import TrialsPage
 from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
@@ -37,7 +37,7 @@ POLL_S: Final = 0.25
 TROUBLE_S: Final = 2.0
 
 
-class RunScreen(TrialActingScreen):
+class RunScreen(AmendingScreen):
     """Polls its source and shows it. The one thing that it writes is a request."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from labloop.dashboard import DashboardApp, acts, trial_acts
+from labloop.dashboard import DashboardApp, acts, amend_acts, trial_acts
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.runs_screen import RunsScreen
 
@@ -63,6 +63,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
 
     monkeypatch.setattr(acts, "labloop", labloop)
     monkeypatch.setattr(trial_acts, "labloop", labloop)
+    monkeypatch.setattr(amend_acts, "labloop", labloop)
     return heard
 
 
