@@ -33,6 +33,7 @@ from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
 from .wire_page import WirePage
 
 POLL_S: Final = 0.25
+SHOWN_EVERY: Final = 10
 # A run that cannot be read is looked at again, but not four times a second: its journal may be long.
 TROUBLE_S: Final = 2.0
 
@@ -69,6 +70,7 @@ class RunScreen(AmendingScreen):
         self._best: set[int] = set()
         self._outcome = 0
         self._loaded = False
+        self._helpings = -1
         self._head: view.Headline | None = None
         self._allowed: tuple[bool | None, ...] = ()
 
@@ -128,6 +130,9 @@ class RunScreen(AmendingScreen):
         self._show_trouble()
         if spec is None or not source.state.opened:
             return
+        self._helpings += 1
+        if change.more and self._helpings % SHOWN_EVERY:
+            return  # how far it is is seen well enough at every tenth helping; each time costs half as much as reading
         now = source.now()
         self._show_head(view.headline(spec, source.state, source.runner, now))
         if change.more:
@@ -177,7 +182,9 @@ class RunScreen(AmendingScreen):
         rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
         bench = self.query_one("#bench")
         bench.display = bool(rows)
-        bench.border_title = "Instruments · safe state" if source.state.safe else "Instruments"
+        title = "Instruments · safe state" if source.state.safe else "Instruments"
+        if bench.border_title != title:  # setting it draws the whole panel anew, four times a second over a slow line
+            bench.border_title = title
         self.query_one(InstrumentPanel).show(rows)
 
     def _columns(self, spec: CampaignSpec) -> tuple[list[tuple[str, int]], int]:

@@ -28,6 +28,12 @@ BLOBS: Final = "blobs"
 # Records folded in one go: some 20 ms of work, so that a key is answered while a long journal is still being read.
 HELPING: Final = 1500
 LOG_LINES: Final = 2000
+# Of a long journal's beginning no lines are made that the log would lose again. About a fourth of the facts have one.
+LINES_IN: Final = 20 * LOG_LINES
+_STEP_ENDS: Final = frozenset({e.StepFinished, e.StepFailed})
+_RARE: Final = frozenset({
+    e.Amended, e.AlarmHeard, e.InstrumentLost, e.RequestAnswered, e.Preferred, e.ResultWithdrawn, e.ResultRestored,
+})  # fmt: skip
 
 
 def utc_now() -> datetime:
@@ -89,6 +95,7 @@ class RunSource:
         self._look = look
         self._reader: Reader | None = None
         self._records: Iterator[e.Record] | None = None
+        self._lines_from = 0
 
     def poll(self, helping: int = HELPING) -> Change:
         """Read what is new, at most ``helping`` facts; ``more`` says that there are others behind them."""
@@ -126,6 +133,7 @@ class RunSource:
     def _open(self) -> None:
         if self._reader is None:
             self._reader = Reader(self.folder / JOURNAL)
+            self._lines_from = self._reader.last_seq - LINES_IN
 
     def _read(self, change: Change, helping: int) -> None:
         assert self._reader is not None
@@ -141,26 +149,39 @@ class RunSource:
         self._records = None
 
     def _take(self, record: e.Record, change: Change) -> None:
-        fact = record.event
-        if isinstance(fact, e.CampaignOpened):
+        fact, kind = record.event, type(record.event)  # by type, not isinstance: a long journal has 200,000 of them
+        if kind is e.CampaignOpened:
             lab = self.folder / "lab.yaml" if fact.lab_sha256 else None
             self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact.files), lab=lab)
             self.lab = read_lab(lab, files=self._kept(fact.files)) if lab else None
         self.state.apply(record)
-        if isinstance(fact, e.Amended):
-            self.spec = self._amended(fact)
-            change.amended = True
-            change.trials |= self.state.trials.keys()
         change.facts += 1
         trial = getattr(fact, "trial", None)
-        if isinstance(fact, e.StepStarted):
+        if kind is e.StepStarted:
             self.current[fact.instrument] = self.state.steps[fact.step]
-        elif isinstance(fact, e.StepFinished | e.StepFailed):
+        elif kind in _STEP_ENDS:
             begun = self.state.steps[fact.step].begun
             trial = begun.trial
             self._hear(begun.instrument, fact)
             if begun.instrument in self.current and self.current[begun.instrument].begun.step == fact.step:
                 del self.current[begun.instrument]
+        elif kind in _RARE:
+            self._take_rare(record, change)
+        if trial is not None:
+            change.trials.add(trial)
+        if record.seq < self._lines_from:
+            return
+        said = line(record, self.state)
+        if said is not None:
+            self.log.append(said)
+            change.lines.append(said)
+
+    def _take_rare(self, record: e.Record, change: Change) -> None:
+        fact = record.event
+        if isinstance(fact, e.Amended):
+            self.spec = self._amended(fact)
+            change.amended = True
+            change.trials |= self.state.trials.keys()
         elif isinstance(fact, e.AlarmHeard | e.InstrumentLost):
             words = fact.said if isinstance(fact, e.AlarmHeard) else f"lost: {fact.reason}"
             self.said.setdefault(fact.instrument, nothing_said()).alarms.append((record.at, words))
@@ -168,15 +189,8 @@ class RunSource:
             for sent in self.sent:
                 if sent.id == fact.id:
                     sent.answer = fact
-        if trial is not None:
-            change.trials.add(trial)
-        if isinstance(fact, e.Preferred | e.ResultWithdrawn | e.ResultRestored):
-            # It says something of every trial that was compared.
+        else:  # it says something of every trial that was compared
             change.trials |= self.state.tastes.settings.keys()
-        said = line(record, self.state)
-        if said is not None:
-            self.log.append(said)
-            change.lines.append(said)
 
     def _hear(self, instrument: str, fact: e.StepFinished | e.StepFailed) -> None:
         """The values that a step achieved and read, for the cards of the bench."""

@@ -245,3 +245,16 @@ def test_the_best_trials_are_found_anew_once_another_is_wanted(run, tmp_path):
         assert "amended by ann" in screen_text(app)
 
     drive(app, script, size=(160, 48))
+
+
+def test_lines_that_a_long_log_would_lose_again_are_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = journals.finished(tmp_path / "run", trials=6).close()
+    whole = RunSource(folder)
+    whole.poll()
+    monkeypatch.setattr("labloop.dashboard.source.LINES_IN", 20)
+    short = RunSource(folder)
+    short.poll()
+    short.close()
+    whole.close()
+    assert 0 < len(short.log) < len(whole.log) and list(short.log) == list(whole.log)[-len(short.log) :]
+    assert short.state == whole.state and short.said == whole.said
