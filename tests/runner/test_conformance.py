@@ -93,3 +93,14 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="ships a driver"):
         new_driver("new_era", tmp_path / "lab")
     assert before == {path: path.read_bytes() for path in (tmp_path / "lab").rglob("*.py")}
+
+
+BENCH = read_lab(Path(__file__).parents[2] / "campaigns" / "bench.yaml")
+FIRST = {instrument.driver: name for name, instrument in reversed(BENCH.instruments.items())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
+def test_each_driver_of_the_shipped_bench_keeps_every_rule_as_it_stands_there(name: str) -> None:
+    """What ``labloop conformance drivers.x:X`` prints where nobody names a lab."""
+    assert [one for one in examine(BENCH, name) if one.state == BROKEN] == []
