@@ -44,7 +44,7 @@ def _line(address: str, told: Any, width: int) -> WireLine:
     passed = told["passed"]
     last_s = float(passed[-1]["at_s"]) if passed else 0.0
     rows: list[tuple[str, str]] = []
-    for one in passed:
+    for one in _whole(passed):
         head = f"{float(one['at_s']) - last_s:9.3f} s {text.plain(str(one['kind'])):8} "
         for frame in one["frames"]:
             rows += [(words, TONES.get(one["kind"], "")) for words in _rows(head, binascii.unhexlify(frame), width)]
@@ -52,6 +52,19 @@ def _line(address: str, told: Any, width: int) -> WireLine:
         if one["more"]:
             rows.append((f"{'':{HEAD}}... and {int(one['more'])} bytes more", "quiet"))
     return WireLine(text.plain(address), text.plain(", ".join(map(str, told["instruments"]))), tuple(rows))
+
+
+def _whole(passed: list[Any]) -> list[Any]:
+    """What came in parts, one after the other, is one answer: serial lines bring it byte by byte."""
+    found: list[Any] = []
+    for one in passed:
+        before = found[-1] if found else None
+        if before and one["kind"] == before["kind"] == "received" and len(one["frames"]) == len(before["frames"]) == 1:
+            joined = [before["frames"][0] + one["frames"][0]]
+            found[-1] = {**before, "frames": joined, "more": before["more"] + one["more"]}
+        else:
+            found.append(one)
+    return found
 
 
 def _rows(head: str, data: bytes, width: int) -> list[str]:

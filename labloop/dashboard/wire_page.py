@@ -11,7 +11,7 @@ from .source import Change, RunSource
 from .widgets import style_of
 from .wire import WireLine, read_wire
 
-LEGEND = "seconds before the last one of its line   sent   received   dropped: answers no question any more"
+LEGEND = "when: before the last one of its line    dropped: answers no question any more"
 
 
 class WirePage(Page):

@@ -30,6 +30,16 @@ def test_each_exchange_is_shown_in_hex_and_as_text(tmp_path):
     )
 
 
+def test_an_answer_that_came_in_parts_is_shown_whole(tmp_path):
+    parts = [one(1.0 + n / 10, "received", bytes([byte])) for n, byte in enumerate(b"00I")]
+    written(tmp_path, one(0.9, "sent", b"DIS"), *parts, one(2.0, "sent", b"RUN"), one(2.1, "received", b"a", b"b"))
+    (line,) = read_wire(tmp_path, 60)
+    assert [words[11:].split("  |")[0].split() for words, _ in line.rows[:3]] == [
+        ["sent", "44", "49", "53"], ["received", "30", "30", "49"], ["sent", "52", "55", "4e"],
+    ]  # fmt: skip
+    assert len(line.rows) == 5, "two frames of a message are two rows"
+
+
 @pytest.mark.parametrize("width", [50, 76, 156])
 def test_no_row_is_wider_than_the_screen(tmp_path, width):
     written(tmp_path, one(0.0, "received", bytes(range(256)), b""))
