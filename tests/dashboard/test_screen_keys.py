@@ -119,7 +119,7 @@ def test_read_only_offers_no_act_in_the_palette_either(watch):
 
     async def script(pilot):
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert titles == {"Overview", "Trials", "Bench", "Timeline", "Log", "Keys", "Quit"}
+        assert titles == {"Overview", "Trials", "Bench", "Timeline", "Log", "Exchanges", "Keys", "Quit"}
 
     drive(app, script)
 
