@@ -250,7 +250,7 @@ KEYS: Final = (
     ("arrows, pgup ...", "move in the trials; left, right: more columns"),
     ("enter", "the trial's own page; w there: why this point"),
     ("o", "plot another outcome"),
-    ("1 ... 5", "overview, trials, bench, timeline, log (l)"),
+    ("1 ... 6", "overview, trials, bench, timeline, log (l), model"),
     ("ctrl+p", "palette: every screen and act by its name"),
     ("esc", "back"),
     ("q", "quit the dashboard; the run goes on"),

@@ -19,6 +19,7 @@ SCREENS: Final = (
     ("3", "bench", "Bench"),
     ("4", "timeline", "Timeline"),
     ("5", "log", "Log"),
+    ("6", "model", "Model"),
 )
 GO: Final[list[BindingType]] = [
     Binding(f"{key},l" if name == "log" else key, f"app.go('{name}')", title, show=False)

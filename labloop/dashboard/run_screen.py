@@ -22,6 +22,7 @@ from .curve import Course, course_of, curve
 from .dialogs import Help
 from .keymap import in_words
 from .log_page import LogPage
+from .model_page import ModelPage
 from .page import GO, SCREENS, Page, names_of_screens
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
 from .source import Change, RunSource
@@ -281,6 +282,7 @@ class RunScreen(AmendingScreen):
             "timeline": lambda: TimelinePage(self.source),
             "log": lambda: LogPage(self.source, self._zone),
             "wire": lambda: WirePage(self.source),
+            "model": lambda: ModelPage(self.source),
         }
         if name in made:
             self._open(made[name]())

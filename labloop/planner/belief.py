@@ -61,7 +61,14 @@ class Belief:
         Of a transformed outcome the median, and half of what lies between the 16th and the 84th percentile: a mean may
         be nowhere near what is likely there.
         """
-        each = [member.posterior(points)[:2] for member in self.members]
+        return self._mixed([member.posterior(points)[:2] for member in self.members])
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Mean and sd of each measurement as the others foretell it, its noise included, in the outcome's own units."""
+        return self._mixed([member.leave_one_out() for member in self.members])
+
+    def _mixed(self, each: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+        """The members' means and variances as one mean and sd."""
         means, variances = np.array([m for m, _ in each]), np.array([v for _, v in each])
         mean = self.weights @ means
         variance = self.weights @ (variances + (means - mean) ** 2)

@@ -67,6 +67,9 @@ class Model(Protocol):
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Mean and sd of the noiseless outcomes, each N x m."""
 
+    def left_out(self, outcome: str) -> tuple[Array, Array]:
+        """Mean and sd of each measurement of an outcome as the others foretell it, under the parameters of all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
@@ -91,6 +94,10 @@ class Surrogate:
         """Mean and sd of the noiseless outcomes, each N x m."""
         each = [belief.predict(points) for belief in self.beliefs]
         return np.column_stack([mean for mean, _ in each]), np.column_stack([sd for _, sd in each])
+
+    def left_out(self, outcome: str) -> tuple[Array, Array]:
+        """Mean and sd of each measurement of an outcome as the others foretell it, under the parameters of all."""
+        return self.beliefs[self.outcomes.index(outcome)].left_out()
 
     def with_flying(self, points: Array) -> "Surrogate":
         """The same with points in flight."""

@@ -2,32 +2,22 @@
 
 A proposal is a pure function of facts and seed, so the thought is made again from the facts before it: the same data
 give the same model and the same score, and nothing of it needs to be kept.
-
-    importance of parameter i = E[(f(A) - f(A with column i of B))^2] / 2 Var f         (Jansen, 1999)
-
-the total effect on the model's mean f over the whole cube, constraints left aside, as shares of their sum.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import qmc
-
 from labloop.campaign.events import Prediction, Value
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 
-from .design import spread
-from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .history import read
+from .importance import importance
 from .planner import Believer, score_of, trial_seed, turn_of
 from .problem import read_problem
 from .surrogate import Model, Surrogate
 from .threads import one_thread
-
-BASE_POINTS = 512  # of the quasi-random pair A, B: shares repeat to about 0.02 (test_thought: a known function's)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,25 +68,4 @@ class Thought:
     def importance(self) -> dict[str, dict[str, float]]:
         """{outcome: {parameter: share}}, the shares of each outcome adding up to 1, largest first."""
         with one_thread():
-            effects = _total_effects(self._model, self._problem.encoding)
-        names = self._problem.encoding.names
-        found = {}
-        for at, outcome in enumerate(self._model.outcomes):
-            shares = effects[:, at] / (effects[:, at].sum() or 1.0)
-            found[outcome] = {names[i]: round(float(shares[i]), 4) for i in np.argsort(-shares)}
-        return found
-
-
-def _total_effects(model: Model, encoding: Encoding) -> Array:
-    """d x m."""
-    d = encoding.dimension
-    pair = qmc.Sobol(2 * d, scramble=True, rng=np.random.default_rng(0)).random(BASE_POINTS)
-    a, b = (spread(encoding, block) for block in (pair[:, :d], pair[:, d:]))
-    base = model.predict(a)[0]
-    effects = np.zeros((d, base.shape[1]))
-    for i in range(d):
-        mixed = a.copy()
-        mixed[:, i] = b[:, i]
-        moved = model.predict(encoding.presence.settled(mixed))[0]
-        effects[i] = 0.5 * np.mean((base - moved) ** 2, axis=0)
-    return effects
+            return importance(self._model, self._problem.encoding)

@@ -96,6 +96,20 @@ class Surrogate:
             mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
         return mean.numpy(), variance.clamp_min(0.0).sqrt().numpy()
 
+    def left_out(self, outcome: str) -> tuple[Array, Array]:
+        """Mean and sd of each measurement of an outcome as the others foretell it (Sundararajan and Keerthi, 2001)."""
+        model = self.model if len(self.outcomes) == 1 else self.model.models[self.outcomes.index(outcome)]
+        with torch.no_grad():
+            x, y = model.train_inputs[0], model.train_targets
+            model.train()  # the prior of what was measured, not what is known of it
+            prior = model.likelihood(model(x), [x])
+            model.eval()
+            inverse = torch.linalg.inv(prior.covariance_matrix)
+            variance = 1.0 / inverse.diagonal()
+            mean = y - (inverse @ (y - prior.mean)) * variance
+            scale, shift = model.outcome_transform.stdvs.squeeze(), model.outcome_transform.means.squeeze()
+        return (shift + scale * mean).numpy(), (scale * variance.sqrt()).numpy()
+
 
 def fit(data: Mapping[str, Observations], encoding: Encoding, kernel: str = "matern") -> Surrogate:
     """Fit one model an outcome. Raises SurrogateError, which names the outcome."""
