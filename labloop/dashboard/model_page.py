@@ -1,6 +1,5 @@
 """What the planner believes: figures of its model, drawn by a process of its own while this screen is open."""
 
-from collections.abc import Callable
 from time import monotonic
 from typing import ClassVar, Final
 
@@ -53,7 +52,7 @@ class ModelPage(Page):
         Binding("o", "outcome", "Outcome"),
         Binding("left", "trial(-1)", "Trial", key_display="←→", priority=True),
         Binding("right", "trial(1)", "A later trial", show=False, priority=True),
-        Binding("t", "which", "Through which trial", show=False),
+        Binding("g", "which", "Through which trial", show=False),
         Binding("b", "best", "The best trial", show=False),
         Binding("x", "axis(0)", "Axes", key_display="xy"),
         Binding("y", "axis(1)", "The other axis", show=False),
@@ -68,9 +67,9 @@ class ModelPage(Page):
             super().__init__()
             self.answer = answer
 
-    def __init__(self, source: RunSource, kind: Kind = "slices", clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, source: RunSource, kind: Kind = "slices") -> None:
         super().__init__()
-        self._source, self._clock = source, clock
+        self._source = source
         self._objective = Objective(source.spec) if source.spec is not None else None
         self._kind: Kind = kind
         self._through: int | None = None
@@ -107,7 +106,7 @@ class ModelPage(Page):
         if self._waits or self._rests_on == self._facts():
             return
         took_s = self._answer.took_s if isinstance(self._answer, Figure) else 0.0
-        if self._clock() - self._came_s >= max(REFRESH_S, SEEN_FACTOR * took_s):
+        if monotonic() - self._came_s >= max(REFRESH_S, SEEN_FACTOR * took_s):
             self._ask()
 
     # --- asking -------------------------------------------------------------------------------------------------------
@@ -123,7 +122,7 @@ class ModelPage(Page):
     def _ask(self) -> None:
         number = self._asked.number + 1
         self._asked = Want(number=number, kind=self._kind, through=self._through, pair=self._pair)
-        self._asked_s, self._rests_on = self._clock(), self._facts()
+        self._asked_s, self._rests_on = monotonic(), self._facts()
         self._say()
         self._painter.want(self._asked)
 
@@ -135,7 +134,7 @@ class ModelPage(Page):
     def _show(self, message: Drawn) -> None:
         if message.answer.number != self._asked.number:
             return  # another was asked for meanwhile
-        self._answer, self._came_s = message.answer, self._clock()
+        self._answer, self._came_s = message.answer, monotonic()
         self._draw()
 
     # --- showing ------------------------------------------------------------------------------------------------------
@@ -199,7 +198,7 @@ class ModelPage(Page):
         spec = self._source.spec
         line = Text(no_wrap=True, overflow="ellipsis")
         if self._waits:
-            since_s = self._clock() - self._asked_s
+            since_s = monotonic() - self._asked_s
             line.append("computing ", "bold")
             line.append(f"{self._words()} ... {since_s:.0f} s")
             return line
@@ -273,6 +272,8 @@ class ModelPage(Page):
     def choose(self, kind: Kind) -> None:
         """Show this kind of figure."""
         self._kind = kind
+        if not self.ready:
+            return  # it is asked for as soon as there is a place to show it
         self.query_one("#canvas", VerticalScroll).scroll_home(animate=False)
         self._ask()
         self.refresh_bindings()

@@ -14,6 +14,7 @@ from textual.widgets import Footer, Static
 from labloop.campaign import text
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED
+from labloop.planner.figure import Kind
 
 from . import view
 from .amend_acts import AmendingScreen
@@ -22,7 +23,7 @@ from .curve import Course, course_of, curve
 from .dialogs import Help
 from .keymap import in_words
 from .log_page import LogPage
-from .model_page import ModelPage
+from .model_page import FIGURES, ModelPage
 from .page import GO, SCREENS, Page, names_of_screens
 from .plot import FRONT_LEGEND, LEGEND, CurvePlot
 from .source import Change, RunSource
@@ -287,11 +288,20 @@ class RunScreen(AmendingScreen):
         if name in made:
             self._open(made[name]())
 
+    def go_to_figure(self, kind: Kind) -> None:
+        """To one of the model's figures."""
+        if not isinstance(self.app.screen, ModelPage):
+            self.go("model")
+        if isinstance(self.app.screen, ModelPage):
+            self.app.screen.choose(kind)
+
     def commands(self) -> Iterator[SystemCommand]:
         """What the palette offers on this run."""
         for key, name, title in SCREENS:
             yield SystemCommand(title, f"screen, key {key}", partial(self.go, name))
         yield SystemCommand("Exchanges", "what passed on each line last, byte by byte", partial(self.go, "wire"))
+        for kind, words in FIGURES.items():
+            yield SystemCommand(f"Model: {kind}", words, partial(self.go_to_figure, kind))
         yield from self.acts()
         yield SystemCommand("Keys", "all keys, and what the marks mean", self.action_help)
 

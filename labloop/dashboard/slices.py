@@ -15,7 +15,7 @@ from .curve import WIDTH_SD
 
 BAND, HERE, MEASURED, MEAN = "░", "┊", "◆", "●"
 PANEL_WIDTH: Final = 38  # two beside each other at 80 columns, four at 160
-PANEL_HEIGHT: Final = 9  # title, axis and seven rows: less shows no shape
+PANEL_HEIGHT: Final = 8  # title, axis and six rows, so that four panels have room at 80x24
 MOST_HEIGHT: Final = 22
 NAME_WIDTH: Final = 14
 BAND_ROOM: Final = 0.6  # of the means' range is left above and below it for bands
@@ -178,7 +178,8 @@ def _choices(
     width = max(room.width - gutter - 1, 4)
     canvas = Canvas(width, height, scale, Scale(0.0, 1.0))
     labels = {}
-    for row, index in enumerate(order):
+    apart = max(min(height // max(len(order), 1), 2), 1) if not left_out else 1
+    for row, index in zip(range(0, height, apart), order, strict=False):
         place = int(axis.at[index])
         labels[row] = f"{'▸' if place == here else ' '}{text.plain(names[place])}"
         value = curve.mean[index]
@@ -194,7 +195,7 @@ def _choices(
             canvas.put(canvas.column(measured), row, MEASURED, "measured")
     lines = []
     for row, line in enumerate(canvas.lines(styles, {}, gutter)):
-        words = labels.get(row, f"{left_out} others" if left_out and row == len(order) else "")
+        words = labels.get(row, f" {left_out} others" if left_out and row == len(order) else "")
         shown = Text(words, styles.get("edge", ""))
         shown.truncate(gutter - 1, overflow="ellipsis", pad=True)
         shown.append_text(line[gutter - 1 :])

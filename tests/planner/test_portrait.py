@@ -1,11 +1,13 @@
 """What figures say, held against what the planner's own functions say and against functions that are known."""
 
+from itertools import pairwise
 from math import log
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from labloop.campaign import events as e
 from labloop.campaign.spec import spec_from_dict
 from labloop.planner import figure as f
 from labloop.planner import portrait
@@ -22,7 +24,8 @@ TWO = {**HEIGHT, "z": {"goal": "minimize", "from": "told"}}
 
 
 def campaign(parameters, outcomes=HEIGHT, **more):
-    return spec_from_dict({"labloop": 1, "campaign": "c", "parameters": parameters, "outcomes": outcomes, **more}, Path())
+    written = {"labloop": 1, "campaign": "c", "parameters": parameters, "outcomes": outcomes, **more}
+    return spec_from_dict(written, Path())
 
 
 @pytest.fixture
@@ -123,7 +126,7 @@ def test_a_slice_of_a_mixture_keeps_its_sum_and_says_what_breaks_a_constraint(to
     slices = {one.axis.name: one for one in drawn(picture, "slices", through=1).body.slices}
     assert [at for at, inside in zip(slices["w"].axis.at, slices["w"].inside, strict=True) if inside][-1] <= 60.0
     assert not slices["w"].inside[-1]
-    # At the pure end of e nothing is left of w, and so the model sees the corner of the triangle, not a point beyond it.
+    # At the pure end of e nothing is left of w: the model sees the triangle's corner, not a point beyond it.
     thought = Thought(spec, facts.state, facts.state.next_trial())
     pure = thought.of({"w": 0.0, "e": 100.0, "t": 0.0}).predicted["y"].mean
     assert slices["e"].curves["y"].mean[-1] == pytest.approx(pure, rel=1e-3, abs=1.0)
@@ -236,12 +239,10 @@ def test_where_there_is_no_figure_words_say_why(told, journal):
 
 
 def test_what_people_compare_has_slices_and_no_parity(told):
-    from labloop.campaign import events as e
-
     spec = campaign({"a": RANGES["a"]}, {"taste": {"goal": "prefer", "from": "told"}})
     _, facts = told(spec, lambda settings: {}, count=6)
     ranked = sorted(facts.state.trials.values(), key=lambda trial: abs(trial.settings["a"] - 4.0))
-    for better, worse in zip(ranked, ranked[1:], strict=False):
+    for better, worse in pairwise(ranked):
         facts.put(e.Preferred(outcome="taste", trial=better.trial, over=worse.trial, by="x"))
     picture = Portrait(spec, read_problem(spec), facts.state)
     (along_a,) = drawn(picture, "slices").body.slices
