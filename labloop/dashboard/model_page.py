@@ -1,5 +1,7 @@
 """What the planner believes: figures of its model, drawn by a process of its own while this screen is open."""
 
+from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import ClassVar, Final
 
@@ -70,7 +72,6 @@ class ModelPage(Page):
     def __init__(self, source: RunSource, kind: Kind = "slices") -> None:
         super().__init__()
         self._source = source
-        self._objective = Objective(source.spec) if source.spec is not None else None
         self._kind: Kind = kind
         self._through: int | None = None
         self._pair: tuple[str, ...] = ()
@@ -117,7 +118,7 @@ class ModelPage(Page):
 
     def _facts(self) -> tuple[object, ...]:
         state = self._source.state
-        return state.last_result, frozenset(state.open_trials)
+        return state.last_result, frozenset(state.open_trials), len(state.amendments)
 
     def _ask(self) -> None:
         number = self._asked.number + 1
@@ -152,18 +153,21 @@ class ModelPage(Page):
         return self._outcomes[self._outcome % len(self._outcomes)] if self._outcomes else ""
 
     @property
-    def _pareto(self) -> bool:
-        return self._objective is not None and self._objective.pareto
+    def _objective(self) -> Objective | None:
+        """What is wanted now: an amendment may have said it anew."""
+        return Objective(self._source.spec) if self._source.spec is not None else None
 
-    def _worth(self, value: float) -> float:
-        if self._objective is None or self._shown_name not in self._objective.goals:
-            return value
-        return self._objective.utility(self._shown_name, value)
+    def _worth(self) -> Callable[[float], float]:
+        """How good a value of the outcome is."""
+        objective, name = self._objective, self._shown_name
+        if objective is None or name not in objective.goals:
+            return lambda value: value
+        return partial(objective.utility, name)
 
     def _look(self) -> Look:
         spec = self._source.spec
         units = {name: outcome.unit for name, outcome in spec.outcomes.items()} if spec is not None else {}
-        return Look(self._shown_name, self._worth, units, self._sd, self._wishes)
+        return Look(self._shown_name, self._worth(), units, self._sd, self._wishes)
 
     def _draw(self) -> None:
         if not self.query("#picture"):
@@ -221,7 +225,8 @@ class ModelPage(Page):
             return what
         answer = self._answer
         number = answer.through if isinstance(answer, Figure) and not self._waits else self._through
-        best = "of the front" if self._pareto else "the best"
+        objective = self._objective
+        best = "of the front" if objective is not None and objective.pareto else "the best"
         known = isinstance(answer, Figure) and not self._waits and answer.is_best
         trial = f"trial {number}{f', {best}' if known else ''}" if number is not None else "the best trial"
         return f"{what}, through {trial}"

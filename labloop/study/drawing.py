@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from labloop.campaign import events as e
+from labloop.campaign.amendments import texts
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.spec import CampaignSpec, read_spec
 from labloop.campaign.state import CampaignState
@@ -42,8 +42,8 @@ class Drawer:
     folder: Path
     clock: Callable[[], float] = time.monotonic
     _state: CampaignState = field(default_factory=CampaignState)
-    _spec: CampaignSpec | None = None
-    _problem: Problem | None = None
+    _texts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    _campaign: tuple[CampaignSpec, Problem] | None = None  # what is in force
     _trouble: str = ""
     _portrait: Portrait | None = None
     _rests_on: tuple[object, ...] = ()
@@ -68,9 +68,6 @@ class Drawer:
         try:
             with Reader(self.folder / JOURNAL) as reader:
                 for record in reader.records(self._state.seq):
-                    if isinstance(record.event, e.CampaignOpened):
-                        self._spec = _spec_of(self.folder, record.event)
-                        self._problem = read_problem(self._spec)
                     self._state.apply(record)
         except (LabloopError, OSError) as error:
             if not self._state.opened:
@@ -79,20 +76,32 @@ class Drawer:
 
     def _now(self) -> Portrait:
         """The model of the facts so far; the last one where nothing that it rests on has changed."""
-        if self._spec is None or self._problem is None:
-            raise LabloopError("The journal holds no campaign yet")
-        state = self._state
-        rests_on = (state.last_result, frozenset(state.open_trials))
+        state, in_force = self._state, self._in_force()
+        rests_on = (state.last_result, frozenset(state.open_trials), len(state.amendments))
         if self._portrait is None or rests_on != self._rests_on:
-            self._portrait = Portrait(self._spec, self._problem, state)
+            self._portrait = Portrait(*in_force, state)
             self._rests_on = rests_on
         return self._portrait
 
+    def _in_force(self) -> tuple[CampaignSpec, Problem]:
+        """The campaign as it was amended last; what was in force before tells of trials that were made then."""
+        if not self._state.opened:
+            raise LabloopError("The journal holds no campaign yet")
+        written = texts(self._state)
+        if self._campaign is None or written != self._texts:
+            *former, now = (self._read_text(*one) for one in written)
+            self._campaign, self._texts = (now, read_problem(now, former)), written
+        return self._campaign
 
-def _spec_of(folder: Path, opened: e.CampaignOpened) -> CampaignSpec:
-    """The campaign and the files that it names as the run keeps them."""
-    files = {written: folder / "blobs" / sha256 for written, sha256 in opened.files.items()}
-    return read_spec(folder / "campaign.yaml", files=files, lab=folder / "lab.yaml" if opened.lab_sha256 else None)
+    def _read_text(self, sha256: str, files: Mapping[str, str]) -> CampaignSpec:
+        """A text of the campaign, and the files that it names, as the run keeps them."""
+        opened = self._state.opened
+        assert opened is not None
+        blobs = self.folder / "blobs"
+        path = self.folder / "campaign.yaml" if sha256 == opened.campaign_sha256 else blobs / sha256
+        kept = {name: blobs / sha for name, sha in files.items()}
+        lab = self.folder / "lab.yaml" if opened.lab_sha256 else None
+        return read_spec(path, files=kept, lab=lab, folder=self.folder, name="the campaign that is in force")
 
 
 def latest(inbox: "SimpleQueue[bytes]") -> Want:

@@ -12,6 +12,7 @@ from labloop.dashboard.timeline_page import TimelinePage
 from labloop.dashboard.trial_page import TrialPage
 from labloop.dashboard.trials_page import TrialsPage
 from labloop.journal import Journal
+from labloop.planner.figure import KINDS
 
 from . import journals
 from .conftest import drive, screen_text
@@ -119,7 +120,8 @@ def test_read_only_offers_no_act_in_the_palette_either(watch):
 
     async def script(pilot):
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert titles == {"Overview", "Trials", "Bench", "Timeline", "Log", "Exchanges", "Keys", "Quit"}
+        figures = {f"Model: {kind}" for kind in KINDS}
+        assert titles == {"Overview", "Trials", "Bench", "Timeline", "Log", "Model", *figures, "Exchanges", "Keys", "Quit"}
 
     drive(app, script)
 
