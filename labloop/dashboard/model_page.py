@@ -49,16 +49,16 @@ class ModelPage(Page):
     """Asks for a figure and shows it when it comes; asks again when a result is new."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "figure(1)", "Figure"),
-        Binding("F", "figure(-1)", "Figure back", show=False),
-        Binding("o", "outcome", "Outcome"),
+        Binding("f", "figure(1)", "Figure", id="figure"),
+        Binding("F", "figure(-1)", "Figure back", show=False, id="figure-back"),
+        Binding("o", "outcome", "Outcome", id="outcome"),
         Binding("left", "trial(-1)", "Trial", key_display="←→", priority=True),
         Binding("right", "trial(1)", "A later trial", show=False, priority=True),
-        Binding("g", "which", "Through which trial", show=False),
-        Binding("b", "best", "The best trial", show=False),
-        Binding("x", "axis(0)", "Axes", key_display="xy"),
-        Binding("y", "axis(1)", "The other axis", show=False),
-        Binding("u", "uncertainty", "sd"),
+        Binding("g", "which", "Through which trial", show=False, id="through"),
+        Binding("b", "best", "The best trial", show=False, id="best"),
+        Binding("x", "axis(0)", "Axes", key_display="xy", id="across"),
+        Binding("y", "axis(1)", "The other axis", show=False, id="upwards"),
+        Binding("u", "uncertainty", "sd", id="sd"),
         Binding("escape", "back", "Back"),
     ]
 
