@@ -11,7 +11,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from labloop.campaign import events as e
 from labloop.campaign.amendments import files_in_force, text_in_force, texts
@@ -61,14 +61,23 @@ def text_of(folder: Path, opened: e.CampaignOpened | None, sha: str) -> tuple[by
 
 
 def _read(text: bytes, name: str, folder: Path, files: Mapping[str, Path]) -> CampaignSpec:
-    if not text.startswith(b"{"):
+    written = _dict_of(text)
+    if written is None:
         lab = folder / LAB  # whichever it was, the one named or one given instead; a campaign that is told has none
         return read_spec_text(text, name, folder, files, lab=lab if lab.exists() else None)
-    written = json.loads(text)
     for outcome in written.get("outcomes", {}).values():
         if outcome.get("target") in files:
             outcome["target"] = str(files[outcome["target"]].resolve())
     return spec_from_dict(written, folder)
+
+
+def _dict_of(text: bytes) -> dict[str, Any] | None:
+    """What was a dict in Python, and is kept as JSON; None: it is a file's text, which may begin with a brace too."""
+    try:
+        written = json.loads(text) if text.startswith(b"{") else None
+    except ValueError:
+        return None
+    return written if isinstance(written, dict) else None
 
 
 def kept_lab(folder: Path, opened: e.CampaignOpened, lab_folder: Path) -> LabSpec:

@@ -93,6 +93,33 @@ def test_proposals_that_a_person_may_be_making_are_named_and_stand(run: Path, he
     assert any("stand until they are told" in line for line in looked["words"])
     labloop("amend", "r", file, "--yes")
     assert labloop("tell", "r", looked["leaves"][0], "height=7").code == 0
+    assert labloop("status", "r", "--json").document["best"]["in_space"] is (3 not in looked["outside"])
+    assert "outside the space as it was amended" in labloop("status", "r").out
+
+
+def test_a_dict_of_python_is_amended_by_a_file_that_begins_with_a_brace(here: Path, labloop: Call) -> None:
+    import labloop as package
+
+    with package.Campaign({"parameters": {"x": {"range": [0, 1]}}, "outcomes": {"y": {"goal": "maximize"}}}, run="p"):
+        pass
+    (here / "f.yaml").write_text(
+        "{campaign: campaign, parameters: {x: {range: [0, 2]}}, outcomes: {y: {goal: maximize}}}"
+    )
+    said = labloop("amend", "p", "f.yaml", "--yes")
+    assert said.code == 0 and "[0, 1] -> [0, 2] (widened)" in said.out
+    assert labloop("status", "p", "--verify").code == 0 and "{campaign: campaign" in labloop("amend", "p", "--show").out
+
+
+def test_a_choice_that_a_condition_names_goes_by_a_constraint(here: Path, labloop: Call) -> None:
+    cake = (here / "cake.yaml").read_text().replace("step: 10}", "step: 10, active_when: flour == rye}")
+    (here / "cake.yaml").write_text(cake)
+    labloop("ask", "cake.yaml", "--run", "r", "-n", 3)
+    refused = labloop("amend", "r", changed(here, labloop, "[wheat, rye, spelt]", "[wheat, spelt]"), "--yes")
+    assert refused.code == 2 and "rye" in refused.err
+    file = changed(here, labloop, "outcomes:", "constraints: [flour != rye]\noutcomes:")
+    assert labloop("amend", "r", file, "--yes").code == 0
+    rows = labloop("ask", file, "--run", "r", "-n", 6, "--json").document["proposals"]
+    assert {row["settings"]["flour"] for row in rows} == {"wheat", "spelt"}
 
 
 @pytest.mark.parametrize(

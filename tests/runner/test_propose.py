@@ -9,7 +9,8 @@ import pytest
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.spec import spec_from_dict
-from labloop.planner.errors import PlannerError
+from labloop.planner.errors import NothingLeftError, PlannerError
+from labloop.planner.proposal import Proposal
 from labloop.runner.clock import VirtualClock
 from labloop.runner.propose import Proposer
 
@@ -111,3 +112,63 @@ def test_a_trial_that_a_person_adds_while_the_planner_fails_keeps_its_number() -
     made.planner = Fails()
     assert asyncio.run(made.propose(state, 1)) == []
     assert state.trials[2].source == "human" and state.next_trial() == 3
+
+
+class Amends:
+    """A planner that is told of an amendment while it thinks; ``fails``: and then has no answer."""
+
+    def __init__(self, state: s.CampaignState, fails: Exception | None = None) -> None:
+        self.state, self.fails = state, fails
+        self.told: list[Any] = []
+
+    def amend(self, spec: Any, former: Any) -> None:
+        self.told.append((spec, former))
+
+    def request(self, count: int, *, based_on: int, first: int) -> "Future[Any]":
+        change = e.Change(place="parameters.x.range", kind="narrowed")
+        fact = e.Amended(before_sha256="", campaign_sha256="b", changes=[change])
+        self.state.apply(e.Record(self.state.seq + 1, "", fact))
+        future: Future[Any] = Future()
+        if self.fails is not None:
+            future.set_exception(self.fails)
+        else:
+            future.set_result([Proposal(trial=first, settings={"x": 0.9}, source="model", seed=1, reason="")])
+        return future
+
+
+NUMBER = {"outcomes": {"y": {"goal": "maximize", "from": "told"}}}
+
+
+@pytest.mark.parametrize("fails", [None, PlannerError("it died"), NothingLeftError("all is measured")])
+def test_what_was_thought_of_another_space_is_thought_of_again(fails: Exception | None) -> None:
+    state = after(0)
+    one = proposer(**NUMBER)
+    one.planner = Amends(state, fails)
+    assert asyncio.run(one.propose(state, 1)) == [] and one.nothing_left is None
+
+
+def test_an_amended_campaign_is_followed_and_the_planner_told() -> None:
+    one = proposer(**NUMBER)
+    one.planner = planner = Amends(after(0))
+    one.nothing_left = "all is measured"
+    one.amend(spec_from_dict({**SPEC, **NUMBER, "parameters": {"x": {"range": [0, 0.5]}}, "budget": {"trials": 9}}))
+    assert one.nothing_left is None and one.room(after(0), 0) == 2 and one.spec.budget.trials == 9
+    ((now, former),) = planner.told
+    assert now["parameters"]["x"]["range"] == [0, 0.5] and [one["budget"]["trials"] for one in former] == [6]
+    one.amend(spec_from_dict({**SPEC, **NUMBER}))
+    assert len(planner.told[-1][1]) == 2, "all that was in force before"
+
+
+@pytest.mark.parametrize(("high", "repeats"), [(1.0, [1, 2]), (0.15, [1])])
+def test_what_left_the_space_is_not_made_again_to_learn_the_noise(high: float, repeats: list[int]) -> None:
+    one = proposer(**NUMBER, remake=2)
+    one.planner = Amends(after(0))
+    state = after(2)
+    for trial in (1, 2):
+        state.apply(e.Record(state.seq + 1, "", e.TrialMeasured(trial=trial, outcomes={"y": e.Reading(value=1.0)})))
+    one.amend(spec_from_dict({**SPEC, **NUMBER, "remake": 2, "parameters": {"x": {"range": [0, high]}}}))
+    change = e.Change(place="parameters.x.range", kind="narrowed")
+    state.apply(
+        e.Record(state.seq + 1, "", e.Amended(before_sha256="", campaign_sha256="b", changes=[change]))
+    )  # fmt: skip
+    assert [fact.repeat_of for fact in asyncio.run(one.propose(state, 2))] == repeats
