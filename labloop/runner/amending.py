@@ -150,8 +150,6 @@ class Amender:
         if memory.state.requests.get(wish.id) is not None:  # answered before a crash: only its file was left
             memory.request_done(wish.id)
             return
-        if wish.id in self._waiting:
-            return
         if wish.id not in memory.state.requests:
             memory.record(wish)
         self._waiting[wish.id] = wish

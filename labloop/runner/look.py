@@ -12,7 +12,7 @@ from labloop.campaign.state import CampaignState, fold
 from labloop.journal import Blobs, Reader, guard_left_unsafe, look, look_at_guard
 
 from . import notifier
-from .kept import LAB, former_specs, kept_spec, kept_text
+from .kept import LAB, kept_spec, kept_text
 
 JOURNAL = "journal.db"
 BENCH = "bench.db"
@@ -64,7 +64,6 @@ def verify(folder: Path) -> dict[str, int]:
         with Reader(bench) as reader:
             rows += reader.verify()
     kept_spec(folder, state)
-    former_specs(folder, state)
     assert state.opened is not None  # else kept_spec has said so
     files = 1
     if state.opened.lab_sha256:

@@ -71,6 +71,19 @@ def test_it_is_shown_asked_written_down_and_followed(run: Path, here: Path, labl
     assert "amended by bob" in labloop("why", "r", 8).out and "amended by" not in labloop("why", "r", 2).out
 
 
+def test_every_text_is_held_against_its_hash(run: Path, here: Path, labloop: Call) -> None:
+    for old, new in (("[10, 90]", "[40, 60]"), ("[40, 60]", "[45, 50]")):
+        assert labloop("amend", "r", changed(here, labloop, old, new), "--yes").code == 0
+    for fact in facts(run, e.Amended):
+        assert isinstance(fact, e.Amended)
+        blob = run / "blobs" / fact.campaign_sha256
+        sound = blob.read_bytes()
+        blob.write_bytes(sound + b" ")
+        assert "this blob is damaged" in labloop("status", "r", "--verify").err
+        blob.write_bytes(sound)
+    assert labloop("status", "r", "--verify").code == 0
+
+
 def test_it_is_taken_back_as_another_fact(run: Path, here: Path, labloop: Call) -> None:
     labloop("amend", "r", changed(here, labloop, "[10, 90]", "[40, 60]"), "--yes")
     labloop("amend", "r", changed(here, labloop, "[40, 60]", "[45, 50]"), "--yes")

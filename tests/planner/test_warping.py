@@ -36,6 +36,14 @@ def steep(x: np.ndarray) -> np.ndarray:
     return np.sin(18 * x[:, 0] ** 5) + x[:, 2]
 
 
+def test_what_lies_outside_a_narrowed_range_counts_as_made_at_its_end() -> None:
+    inside, beyond = np.array([[0.0, 0.0, 1.0]]), np.array([[-3.0, 0.0, 1.7]])
+    near = points(5, 0)
+    assert Warped(MIXED).cross(AT, beyond, near) == pytest.approx(Warped(MIXED).cross(AT, inside, near))
+    k, pull = Warped(MIXED).matrix(AT, np.concatenate([near, beyond]))
+    assert np.isfinite(k).all() and np.isfinite(pull(np.ones(k.shape))).all()
+
+
 def test_warps_as_botorch_does() -> None:
     x = points(9, 0)
     cube = torch.tensor([[0.0] * 3, [1.0] * 3], dtype=torch.float64)
