@@ -13,7 +13,7 @@ from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import PREFER, OutcomeSpec, Target
-from labloop.campaign.parameters import Choice, Choices, Molecule, Molecules, Parameter, Range
+from labloop.campaign.parameters import Choice, Choices, Mixture, Molecule, Molecules, Parameter, Range
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
@@ -56,10 +56,9 @@ def read_problem(spec: CampaignSpec, former: Sequence[CampaignSpec] = ()) -> Pro
 
     former: the campaign as it was before it was amended, oldest first.
     """
-    space = Space(spec)
-    faults = [*_not_yet(space), *_engine_faults(spec, space)]
-    if faults:
+    if faults := complaints(spec):
         raise SpecError(*faults)
+    space = Space(spec)
     columns = _columns(space, former)
     encoding = Encoding(
         columns,
@@ -239,6 +238,22 @@ def _allowed(space: Space) -> Any:
         return not space.contains(settings)
 
     return allowed
+
+
+def complaints(spec: CampaignSpec) -> list[str]:
+    """What the planner cannot do, each with its place. It looks at no table of candidates, and imports no torch."""
+    space = Space(spec)
+    return [*_not_yet(space), *_engine_faults(spec, space), *_molecule_faults(spec)]
+
+
+def _molecule_faults(spec: CampaignSpec) -> Iterator[str]:
+    for name, parameter in spec.parameters.items():
+        if isinstance(parameter, Molecules | Mixture) and molecules.is_known():
+            try:
+                molecules.unlike(parameter.smiles)
+            except SpecError as error:
+                key = "mixture" if isinstance(parameter, Mixture) else "molecules"
+                yield spec.complaint(("parameters", name, key), str(error))
 
 
 def _not_yet(space: Space) -> list[str]:

@@ -9,6 +9,7 @@ settings at once; they are looked at wherever one of those has its least or grea
 import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
 from labloop.bench.bounds import Bound
@@ -104,6 +105,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
         where = "candidates" if spec.candidates else "constraints" if spec.constraints else "parameters"
         plan.complaints += [spec.complaint((where,), complaint) for complaint in error.complaints]
         return plan
+    plan.complaints += import_module("labloop.planner.problem").complaints(spec)
     if lab is None:
         if spec.trial:
             plan.warnings.append(f"{spec.place('trial')}: a recipe without a lab can only be asked and told")

@@ -72,6 +72,8 @@ class Told:
         """
         if folder is not None and begun(folder / JOURNAL):
             return cls.take_up(folder, planner=planner, spec=spec, stamp=stamp)
+        if faults := import_module("labloop.planner.problem").complaints(spec):
+            raise SpecError(*faults)
         blobs: Blobs | MemoryBlobs
         if folder is None:
             journal, blobs = Journal.memory(stamp), MemoryBlobs()

@@ -174,6 +174,12 @@ def test_a_dict_with_files_is_read_again_from_its_copies(tmp_path: Path, monkeyp
     assert see(tmp_path / "r").spec.parameters["flour"].values == ("wheat", "rye")
 
 
+def test_what_cannot_be_planned_begins_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"engine.model = autoo: must be one of plain, saas, auto"):
+        cake(tmp_path / "r", engine={"model": "autoo"})
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_mixture_of_components_in_a_table_is_asked_told_and_taken_up_again(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fats.csv").write_text("fat,melts,price\nbutter,32,9\nlard,45,3\noil,-6,2\nghee,33,12\n")

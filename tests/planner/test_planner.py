@@ -218,7 +218,8 @@ def test_failed_settings_are_kept_away_from(journal) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "asked", [{}, {"robust": True}, {"transform": "y"}, {"drift": True}, {"warp": True}, {"model": "saas"}]
+    "asked",
+    [{}, {"robust": True}, {"transform": "y"}, {"drift": True}, {"warp": True}, {"model": "saas"}, {"model": "auto"}],
 )
 def test_always_an_answer(journal, asked: dict, told: list[tuple[dict, float]]) -> None:
     facts = journal(1)

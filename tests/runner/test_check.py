@@ -43,6 +43,23 @@ def quickstart() -> Plan:
     return check(read_spec(CAMPAIGNS / "quickstart.yaml"), read_lab(LAB))
 
 
+@pytest.mark.parametrize("lab", [read_lab(LAB), None], ids=["on a bench", "asked and told"])
+def test_what_the_planner_cannot_do_is_said_with_its_place(lab: Any, tmp_path: Path) -> None:
+    pytest.importorskip("rdkit")
+    path = tmp_path / "film.yaml"
+    path.write_text(
+        "labloop: 1\ncampaign: film\nparameters:\n  a: {molecules: [CCO, C1CC]}\n"
+        "  b: {mixture: [{name: A, smiles: O}, {name: B, smiles: C1C}]}\noutcomes: {y: {goal: maximize, from: told}}\n"
+        "engine: {model: auto, robust: true}\n"
+    )
+    unread = "RDKit cannot read this SMILES. Correct it, or give the names alone"
+    assert check(read_spec(path), lab).complaints == [
+        f"{path}:7:31: engine.robust = true: does not go together with model. Leave it out",
+        f"{path}:4:18: parameters.a.molecules = [CCO, C1CC]: C1CC: {unread}",
+        f"{path}:5:16: parameters.b.mixture = [{{name: A, smiles: O}}, {{name: B, smiles: C1C}}]: C1C: {unread}",
+    ]
+
+
 def test_the_shipped_campaign_is_sound(quickstart: Plan) -> None:
     assert quickstart.complaints == []
     assert (quickstart.trials, quickstart.attempts) == (40, 80)
