@@ -192,10 +192,7 @@ class NE1000(Driver):
             self._line.order(f"PHN{phase}")
             if not self._line.set_to("FUN").startswith(function):
                 self._line.order(f"FUN{function}")
-        if self._watchdog_s == 0 and not self._line.knows("SAF"):
-            self._line.reset = False
-            return
-        if int(self._line.set_to("SAF")) != self._watchdog_s:
+        if int(self._line.perhaps("SAF") or 0) != self._watchdog_s:
             self._line.order(f"SAF{self._watchdog_s}")
         self._line.safe = self._watching = self._watchdog_s > 0
         self._line.reset = False

@@ -109,9 +109,14 @@ class Line:
                 return said
         raise ProtocolError(f"{text} is answered differently each time, last with {said!r}")
 
-    def knows(self, text: str) -> bool:
-        """Whether it knows a command; False when it says twice that it does not, for one may have been damaged."""
-        return any(self.exchange(text).error != "" for _ in range(2))
+    def perhaps(self, text: str) -> str | None:
+        """The same of what not every pump has; None: it says twice that it does not know this command."""
+        try:
+            return self.set_to(text)
+        except ProtocolError:
+            if self.exchange(text).error == "":
+                return None
+            raise
 
     def ask(self, text: str) -> Reply:
         """A question: an alarm that stands is noted, and the question asked again."""

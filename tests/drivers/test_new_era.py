@@ -344,5 +344,5 @@ def test_a_pump_without_a_safe_mode_is_driven_without_a_watchdog():
     wanting = Rig(NE1000, watchdog="30 s")
     usual = wanting.device._do
     wanting.device._do = lambda command, now_s: "?" if command.startswith("SAF") else usual(command, now_s)
-    with pytest.raises(ProtocolError, match="SAF reached it damaged: it does not know this command"):
+    with pytest.raises(ProtocolError, match="SAF30 reached it damaged: it does not know this command"):
         wanting.ready()
