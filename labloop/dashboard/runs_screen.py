@@ -22,7 +22,8 @@ from .source import RunSource, runs_below
 from .widgets import style_of
 
 POLL_S: Final = 0.5
-COLUMNS: Final = ("run", "campaign", "mode", "state", "trials", "best", "last fact")
+# What matters most stands where the narrowest screen shows it; the long words of a run that cannot be read do not.
+COLUMNS: Final = ("run", "mode", "state", "trials", "best", "campaign", "last fact")
 
 
 class RunsScreen(Screen[None]):
@@ -106,18 +107,20 @@ class RunsScreen(Screen[None]):
     def _cells(self, folder: Path, source: RunSource, more: bool) -> list[Text]:
         name, spec, state = Text(folder.name), source.spec, source.state
         if source.trouble or spec is None or not state.opened:
-            trouble = source.trouble.partition(": ")[2] or source.trouble or "no event yet"
-            return [name, Text(text.plain(trouble)[:60], style_of(self, "bad")), *(Text("") for _ in COLUMNS[2:])]
+            trouble = source.trouble.partition(": ")[2] or source.trouble
+            word, tone = ("cannot be read", "bad") if trouble else ("no event yet", "quiet")
+            words = Text(text.plain(trouble)[:60])
+            return [name, Text(""), Text(word, style_of(self, tone)), Text(""), Text(""), words, Text("")]
         head = view.headline(spec, state, source.runner, source.now())
         allowed = trials_allowed(spec, state)
         alive = "" if source.runner == "gone" or state.state not in (RUNNING, PAUSED) else f" ({source.runner})"
         return [
             name,
-            Text(spec.campaign),
             Text(head.mode, style_of(self, head.mode_tone)),
             Text("reading ..." if more else head.state.lower() + alive, style_of(self, head.state_tone)),
             Text(f"{state.measured}{f'/{allowed}' if allowed is not None else ''}"),
             Text("" if more else view.leaders(spec, state)),
+            Text(spec.campaign),
             Text(text.clock(state.at, self._zone), style="dim"),
         ]
 

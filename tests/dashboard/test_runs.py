@@ -71,3 +71,15 @@ def test_no_run_at_all_says_how_to_begin_one(tmp_path):
 def test_without_a_terminal_it_says_so(capsys, tmp_path):
     assert open_dashboard(tmp_path) == 2
     assert "needs a terminal" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_read_pushes_no_state_off_the_narrowest_screen(listed):
+    shown: list[str] = []
+
+    async def script(pilot):
+        shown.append(screen_text(listed))
+
+    drive(listed, script, size=(80, 24))
+    rows = {line.split()[0]: line for line in shown[0].splitlines() if line.strip()}
+    assert "SIMULATED" in rows["finished"] and "finished" in rows["finished"][10:] and "40/40" in rows["finished"]
+    assert "LIVE" in rows["halted"] and "halted" in rows["halted"][10:] and "cannot be read" in rows["spoilt"]
