@@ -1,0 +1,139 @@
+"""The driver of Eurotherm controllers, running the controller's own programme on the simulated furnace."""
+
+import pytest
+
+from drivers.eurotherm import E3216
+from drivers.eurotherm_modbus import ModbusCodec, Write
+from labloop.bench import Amount, InstrumentFault
+from tests.drivers.rigs import Rig
+
+# 22 to 200 degC at 10 K/min, then half an hour.
+TAKES_S = 178.0 / 10.0 * 60.0 + 1800.0
+PROGRAM = {"time": (TAKES_S, "s")}
+
+
+def furnace(**more):
+    return Rig(E3216, **more).ready()
+
+
+def test_the_programme_runs_to_its_end_and_wears_nothing_out():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    hottest_c = 0.0
+    while not (look := it.look()).done:
+        hottest_c = max(hottest_c, look.readings["temperature"].value)
+        it.wait(look.again_in_s)
+    assert it.clock.now_s() - it.began_s == pytest.approx(TAKES_S, abs=15.0)
+    assert hottest_c == pytest.approx(200.0, abs=1.0) and it.device.worn == 0
+    assert [(entry.act, entry.phase) for entry in it.ledger] == [("run_program", "begin"), ("run_program", "end")]
+
+
+def test_a_programme_is_joined_again_after_a_crash_and_seen_to_its_end():
+    it = furnace()
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(600.0)
+    it.restarted().open()
+    assert it.happened("run_program", amounts, before).state == "running"
+    it.wait(TAKES_S)
+    found = it.happened("run_program", amounts, before)
+    assert found.state == "done" and found.achieved["temperature"].value == pytest.approx(200.0, abs=2.0)
+
+
+def test_an_earlier_programmes_end_is_not_taken_for_the_next_ones():
+    it = furnace()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(TAKES_S + 60.0)
+    before = it.driver.counters()
+    assert it.driver.needs_clear(before)
+    assert it.happened("run_program", amounts, before, "act-2").state == "cannot_tell"
+    it.driver.clear_counters()
+    before = it.driver.counters()
+    assert not it.driver.needs_clear(before) and before == {"program_state": Amount(0)}
+    assert it.happened("run_program", amounts, before, "act-2").state == "cannot_tell"  # reset: nobody knows why
+    it.begin("run_program", "act-2", **PROGRAM)
+    assert it.happened("run_program", amounts, before, "act-2").state == "running"
+
+
+def test_begun_by_hand_on_a_programme_that_has_ended_it_is_reset_first():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    it.wait(TAKES_S + 60.0)
+    it.bench.settle(it.clock.now_s())
+    it.begin("run_program", "act-2", **PROGRAM)
+    assert it.device.program.state == 1 and len(it.ledger) == 3
+    reset, run = (ModbusCodec(1).encode(Write(23, state))[0] for state in (0, 1))
+    assert it.sent[-2:] == [reset, run]
+
+
+def test_a_programme_that_was_never_started_is_not_begun():
+    it = furnace()
+    it.device.program.state = 1
+    with pytest.raises(InstrumentFault, match="its programme is running already") as caught:
+        it.begin("run_program", **PROGRAM)
+    assert caught.value.kind == "busy"
+    assert it.happened("run_program", {"time": Amount(TAKES_S, "s")}, {}).state == "not_begun"
+
+
+def test_a_programme_on_hold_or_reset_by_hand_is_a_fault():
+    it = furnace()
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(60.0)
+    it.device._command(2, it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="put on hold") as caught:
+        it.look()
+    assert caught.value.kind == "paused"
+    assert it.happened("run_program", amounts, before).state == "partial"
+    it.device._command(0, it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="was reset after 60 s") as caught:
+        it.look()
+    assert caught.value.kind == "stopped"
+
+
+def test_a_programme_that_resets_itself_at_its_end_is_done():
+    it = furnace()
+    it.device.kept[328] = 3
+    it.begin("run_program", **PROGRAM)
+    it.finish()
+    assert it.device.program.state == 0
+
+
+def test_off_ends_a_programme_that_this_process_began():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    it.wait(60.0)
+    it.begin("off", "act-2")
+    assert it.look().done and it.device.program.state == 0
+    assert it.happened("off", {}, {}, "act-2").state == "done"
+
+
+def test_a_programme_is_reset_though_the_remote_setpoint_is_refused():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    write = it.device._write
+    it.device._write = lambda number, value, now_s: write(9999 if number == 26 else number, value, now_s)
+    it.driver.stop()
+    assert it.device.program.state == 0
+    it.device.remote_c = 500.0
+    assert it.happened("off", {}, {}, "act-2").state == "done", "nobody follows the remote setpoint"
+
+
+def test_a_driver_that_cannot_be_opened_can_reset_the_programme():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    read = it.device._read
+    it.device._read = lambda number, now_s: 1 if number == 516 else read(number, now_s)
+    with pytest.raises(InstrumentFault, match="not count in degC"):
+        it.restarted().open()
+    it.driver.stop()
+    assert it.device.program.state == 0
+
+
+def test_a_stop_that_does_not_reset_the_programme_is_not_believed():
+    it = furnace()
+    it.begin("run_program", **PROGRAM)
+    it.device._command = lambda state, now_s: None
+    with pytest.raises(InstrumentFault, match="is in state 1 after it was reset") as caught:
+        it.driver.stop()
+    assert caught.value.kind == "runaway"
