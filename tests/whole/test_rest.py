@@ -20,7 +20,9 @@ from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
 from labloop.runner import wishes
+from labloop.runner.amending import AMEND
 from labloop.runner.clock import VirtualClock
+from labloop.runner.preview import look_at
 from labloop.runner.rest import Rest
 
 LAB = f"{WATCHED}pause: {{hold: 2 min, then: safe}}\n"
@@ -154,3 +156,20 @@ def test_an_act_by_hand_is_asked_about_though_the_run_has_rested_before(
     by_hand(tmp_path / "run", "h1")
     with pytest.raises(SpecError, match=ASKED.replace("trial 1", "trial 2").replace("veto 1", "veto 2")):
         reach.run(again={"by": "ann"})
+
+
+def test_a_run_at_rest_is_amended_and_goes_on_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reach = reach_of(tmp_path)
+    folder, file = tmp_path / "run", tmp_path / "changed.yaml"
+
+    def amends() -> None:
+        file.write_text((folder / "campaign.yaml").read_text().replace("[100, 400]", "[100, 101]"))
+        reply = wishes.ask(folder, AMEND, look_at(folder, file).wish(), by="bob", why="", wait_s=60.0)
+        assert reply.accepted, reply.message
+        assert wishes.ask(folder, "resume", [], by="ann", why="", wait_s=60.0).accepted
+
+    with someone(reach, amends, monkeypatch):
+        assert run(reach) == 0
+    state = reach.state()
+    assert state.state == s.FINISHED and len(state.amended) == 1
+    assert state.trials[2].amended == state.amended[0].seq and 100 <= state.trials[2].settings["q"] <= 101
