@@ -14,7 +14,7 @@ from campaigns import QUICKSTART, ROOT, records
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
-from labloop.journal import inbox
+from labloop.journal import StoreError, inbox
 from labloop.planner.planner import plan
 from labloop.planner.problem import read_problem
 from labloop.runner import session, wishes
@@ -30,7 +30,7 @@ RUN = """
 import os, sys
 from pathlib import Path
 from labloop.campaign import events as e
-from labloop.journal import inbox
+from labloop.journal import begun, inbox
 from labloop.runner.preview import look_at
 from labloop.runner.session import Order, begin
 campaign, run, changed, trials, kill_at = sys.argv[1:]
@@ -65,6 +65,13 @@ def go(run: Path, changed: Path, trials: int, kill_at: str = "-") -> int:
 
 def facts(run: Path, kind: type) -> list[Any]:
     return [(record.seq, record.event) for record in records(run) if isinstance(record.event, kind)]
+
+
+def measured(run: Path) -> int:
+    try:
+        return len(facts(run, e.TrialMeasured))
+    except StoreError:  # it is only being begun
+        return 0
 
 
 def test_a_run_goes_on_in_the_space_as_it_was_amended_and_replays_to_the_last_bit(
@@ -118,7 +125,7 @@ def test_a_living_run_is_amended_from_the_shell(tmp_path: Path, changed: Path) -
     )  # fmt: skip
     try:
         until_s = time.monotonic() + WITHIN_S
-        while not (run / "journal.db").exists() or len(facts(run, e.TrialMeasured)) < 2:
+        while measured(run) < 2:
             assert runner.poll() is None and time.monotonic() < until_s
             time.sleep(0.1)
         reply = wishes.ask(run, AMEND, look_at(run, changed).wish(), by="ann", why="dilute", wait_s=WITHIN_S)
