@@ -80,6 +80,9 @@ class DashboardApp(App[None]):
         """Abort is there wherever a run is shown."""
         if action == "command_palette" and isinstance(self.screen, ModalScreen):
             return False  # a question is answered first
+        if action == "act":  # the key of a page does what the same key does on the overview
+            screen = self._run_screen()
+            return screen.check_action(str(parameters[0]), ()) if screen is not None and parameters else False
         if action == "abort":
             return not self._read_only and self._run_screen() is not None
         return super().check_action(action, parameters)

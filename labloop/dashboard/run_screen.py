@@ -226,6 +226,7 @@ class RunScreen(AmendingScreen):
         if allowed != self._allowed:
             self._allowed = allowed
             self.refresh_bindings()
+            self.app.screen.refresh_bindings()
         for screen in self.app.screen_stack:
             if isinstance(screen, TrialsPage):
                 screen.show_best(self._best)

@@ -254,6 +254,21 @@ def test_h_is_dead_where_the_run_is_not_at_rest(watch, tell):
     assert "By hand, while" not in press(app, "h")
 
 
+def test_the_bench_offers_h_only_where_it_does_something(watch):
+    app = watch(journals.running, read_only=True)
+    shown: list[str] = []
+
+    async def script(pilot):
+        await pilot.press("3")
+        await pilot.pause()
+        await pilot.press("h")
+        await pilot.pause()
+        shown.append(screen_text(app))
+
+    drive(app, script)
+    assert "By hand" not in shown[0] and "Exchanges" in shown[0]
+
+
 def test_r_after_an_act_by_hand_asks_why_all_is_right(watch, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOGNAME", "marie")
     app = watch(journals.done_by_hand)
