@@ -32,6 +32,8 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """The place of ``value``; outside 0 to 1 where it lies outside."""
+        if self.log and value <= 0.0:
+            return -math.inf
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         if high <= low:
             return 0.5

@@ -18,7 +18,8 @@ COLOURS: Final = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (25
 SHADES: Final = "·░▒▓█"
 OUTSIDE: Final = " "
 DONE, OPEN, MANY = "●", "○", "•"
-MANY_TRIALS: Final = 80  # more than these are drawn small
+MANY_TRIALS: Final = 60  # more than these are drawn small
+CELLS_A_TRIAL: Final = 12  # of more trials than have so much room each the last are drawn: else they hide the map
 GUTTER: Final = 9
 # Of an expected gain a thousandth of the best one is as good as none: below it all is one shade.
 LEAST_GAIN: Final = math.log(1000.0)
@@ -43,7 +44,8 @@ def draw_map(
     places = _Places(body.across, columns), _Places(body.up, rows * 2 if colour else rows)
     share = _shares(values, body, places, Scale(low, high))
     cells = _coloured(share, columns, rows) if colour else _shaded(share, columns, rows)
-    _trials(cells, figure, body, places[0], _Places(body.up, rows), colour)
+    most = max(columns * rows // CELLS_A_TRIAL, MANY_TRIALS)
+    _trials(cells, figure, body, most, (places[0], _Places(body.up, rows)), colour)
     labels = _edge_labels(body.up, rows)
     lines = []
     for row in range(rows):
@@ -58,12 +60,14 @@ def draw_map(
     title = _title(body.up)
     title.append("   ")
     title.append_text(_legend(sd, low, high, bool(curve.sd), colour))
-    marks = f"{MEASURED} trial {figure.through}  {DONE} measured  {OPEN} open"
+    last = f"the last {most} " if len(body.tried) > most else ""
+    done = MANY if min(len(body.tried), most) > MANY_TRIALS else DONE
+    marks = f"{MEASURED} trial {figure.through}  {done} {last}measured  {OPEN} open"
     across = _title(body.across)
-    last = Text(" " * gutter)
-    last.append(f"{marks:<{max(columns - across.cell_len, 0)}.{max(columns - across.cell_len, 0)}}", "dim")
-    last.append_text(across)
-    return [title, *lines, foot, last]
+    below_it = Text(" " * gutter)
+    below_it.append(f"{marks:<{max(columns - across.cell_len, 0)}.{max(columns - across.cell_len, 0)}}", "dim")
+    below_it.append_text(across)
+    return [title, *lines, foot, below_it]
 
 
 class _Places:
@@ -165,11 +169,15 @@ def _hex(share: float | None) -> str:
     return "#{:02x}{:02x}{:02x}".format(*_colour(share or 0.0))
 
 
-def _trials(cells: list[list[Cell]], figure: Figure, body: Map, across: _Places, up: _Places, colour: bool) -> None:
+def _trials(
+    cells: list[list[Cell]], figure: Figure, body: Map, most: int, places: tuple[_Places, _Places], colour: bool
+) -> None:
     """The trials, wherever they lie in the other parameters; the one that the plane goes through last."""
-    small = len(body.tried) > MANY_TRIALS
-    for number, x, y, state in sorted(body.tried, key=lambda one: one[0] == figure.through):
-        column, row = across.cell(x), up.cell(y)
+    shown = body.tried[-most:]
+    small = len(shown) > MANY_TRIALS
+    own = [one for one in body.tried if one[0] == figure.through]
+    for number, x, y, state in [*shown, *own]:
+        column, row = places[0].cell(x), places[1].cell(y)
         if column is None or row is None:
             continue
         mark = MEASURED if number == figure.through else OPEN if state != IS_MEASURED else MANY if small else DONE

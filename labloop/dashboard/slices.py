@@ -174,7 +174,9 @@ def _choices(
         kept = [index for index in order if int(axis.at[index]) == here]
         kept += [index for index in ranked if index not in kept]
         order = sorted(kept[: height - 1])
-    gutter = min(max(len(names[int(axis.at[index])]) for index in order) + 3, NAME_WIDTH + 3)
+    others = f" {left_out} others" if left_out else ""
+    longest = max(*(len(names[int(axis.at[index])]) for index in order), len(others) - 1)
+    gutter = min(longest + 3, NAME_WIDTH + 3)
     width = max(room.width - gutter - 1, 4)
     canvas = Canvas(width, height, scale, Scale(0.0, 1.0))
     labels = {}
@@ -195,7 +197,7 @@ def _choices(
             canvas.put(canvas.column(measured), row, MEASURED, "measured")
     lines = []
     for row, line in enumerate(canvas.lines(styles, {}, gutter)):
-        words = labels.get(row, f" {left_out} others" if left_out and row == len(order) else "")
+        words = labels.get(row, others if row == len(order) else "")
         shown = Text(words, styles.get("edge", ""))
         shown.truncate(gutter - 1, overflow="ellipsis", pad=True)
         shown.append_text(line[gutter - 1 :])

@@ -147,7 +147,7 @@ class Portrait:
         inside = section.inside
         return f.Map(
             across=self._axis(across, axes[0], point[across]), up=self._axis(up, axes[1], point[up]),
-            curves=self._curves(section, want.kind), inside=inside.tolist(), tried=self._tried(across, up),
+            curves=self._curves(section, want.kind), inside=inside.tolist(), tried=self._tried(across, up, trial.trial),
         )  # fmt: skip
 
     def _parity(self) -> f.Parity:
@@ -234,8 +234,8 @@ class Portrait:
         numbers = [float(f"{value:.8g}") for value in column.to_value(where)]
         return f.Axis(name=column.name, unit=unit, at=numbers, log=column.log, here=here)
 
-    def _tried(self, across: int, up: int) -> list[tuple[int, float, float, str]]:
-        """Where trials lie over two parameters, the newest last; of very many the newest."""
+    def _tried(self, across: int, up: int, own: int) -> list[tuple[int, float, float, str]]:
+        """Where trials lie over two parameters, the newest last; of very many ``own`` and the newest."""
         encoding, found = self._problem.encoding, []
         for number in sorted(self._state.trials):
             trial = self._state.trials[number]
@@ -246,7 +246,7 @@ class Portrait:
                 continue
             x, y = (self._place(at, point[at]) for at in (across, up))
             found.append((number, x, y, trial.state))
-        return found[-MOST_TRIALS:]
+        return [one for one in found[:-MOST_TRIALS] if one[0] == own] + found[-MOST_TRIALS:]
 
     def _place(self, at: int, u: float) -> float:
         column = self._problem.encoding.columns[at]
