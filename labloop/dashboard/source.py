@@ -131,8 +131,11 @@ class RunSource:
         return sent
 
     def _open(self) -> None:
+        journal = self.folder / JOURNAL
+        if self._reader is not None and not journal.exists():  # an open file is read on though nobody has it any more
+            self.close()
         if self._reader is None:
-            self._reader = Reader(self.folder / JOURNAL)
+            self._reader = Reader(journal)
             self._lines_from = self._reader.last_seq - LINES_IN
 
     def _read(self, change: Change, helping: int) -> None:

@@ -258,3 +258,16 @@ def test_lines_that_a_long_log_would_lose_again_are_not_made(tmp_path: Path, mon
     whole.close()
     assert 0 < len(short.log) < len(whole.log) and list(short.log) == list(whole.log)[-len(short.log) :]
     assert short.state == whole.state and short.said == whole.said
+
+
+def test_a_run_that_is_taken_away_is_said_and_read_on_once_it_is_back(run: Path) -> None:
+    reading = source(run)
+    reading.poll()
+    seen = reading.state.seq
+    run.rename(run.with_name("elsewhere"))
+    reading.poll()
+    assert "there is no journal" in reading.trouble and reading.state.seq == seen
+    run.with_name("elsewhere").rename(run)
+    with Journal.open(run / JOURNAL) as journal:
+        journal.append(e.NoteTaken(text="back", by="ann"))
+    assert [line.text for line in reading.poll().lines] == ["note by ann: back"] and reading.trouble == ""
