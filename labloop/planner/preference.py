@@ -37,7 +37,7 @@ from .kernels import Kernel, LogNormal, Separable, dimension_scaled
 
 # Median 0.7: of two points far apart the better one is told in 8 of 10 looks. A comparison says which is better and not
 # by how much; where it says so without fail, as with a median of 0.1, a point that loses is hardly known better than
-# before, and is asked for again and again (so was the corner of a square, 21 times in 25; see docs/decisions/0006).
+# before, and is asked for again and again (so was the corner of a square, 21 times in 25; see docs/decisions/0008).
 LOOK_PRIOR = LogNormal(np.array([-0.36]), np.array([0.5]))
 # The lengthscales' mode is 0.3 sqrt(d), where numbers have 0.74: a few bits do not move them, and under long ones the
 # best is in a corner of six dimensions whatever is said.
