@@ -263,13 +263,13 @@ MARKS: Final = (
 
 
 class Help(ModalScreen[None]):
-    """All keys, and what the marks mean. ``own``: the user's own, in words."""
+    """All keys, and what the marks mean. ``own``: the user's own, by name."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "Close")]
 
-    def __init__(self, own: str = "") -> None:
+    def __init__(self, own: Mapping[str, str]) -> None:
         super().__init__(classes="dialog")
-        self._own = own
+        self._own = ", ".join(f"{name} {key.replace(',', ' or ')}" for name, key in own.items())
 
     def compose(self) -> ComposeResult:
         """A table of the keys."""

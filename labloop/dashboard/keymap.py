@@ -24,6 +24,8 @@ from labloop.campaign.models import did_you_mean
 from labloop.campaign.reading import Document, read_document
 
 from .page import GO, Page
+from .run_screen import RunScreen
+from .runs_screen import RunsScreen
 
 VARIABLE: Final = "LABLOOP_KEYS"
 ABORT: Final = ("abort", "ctrl+x")
@@ -56,9 +58,6 @@ def read_keys() -> dict[str, str]:
 
 def screens() -> list[type[Screen[Any]]]:
     """Every screen whose keys have names."""
-    from .run_screen import RunScreen  # noqa: PLC0415  (it leads to all pages, one of which may ask for this file)
-    from .runs_screen import RunsScreen  # noqa: PLC0415
-
     return [RunScreen, RunsScreen, *_below(Page)]
 
 
@@ -128,8 +127,3 @@ def _clashes(document: Document, keys: Mapping[str, list[str]], on: list[type[Sc
             for key in keys.get(name) or binding.key.split(","):
                 if taken.setdefault(key, name) != name and name in keys:
                     yield document.complaint((name,), f"{key} is the key of {taken[key]}. Give one of them another key")
-
-
-def in_words(keys: Mapping[str, str]) -> str:
-    """The user's own keys in a line."""
-    return ", ".join(f"{name} {key.replace(',', ' or ')}" for name, key in keys.items())

@@ -21,7 +21,6 @@ from .amend_acts import AmendingScreen
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
 from .dialogs import Help
-from .keymap import in_words
 from .log_page import LogPage
 from .model_page import FIGURES, ModelPage
 from .page import GO, SCREENS, Page, names_of_screens
@@ -308,7 +307,7 @@ class RunScreen(AmendingScreen):
 
     def action_help(self) -> None:
         """Open the keys."""
-        self.app.push_screen(Help(in_words(getattr(self.app, "keys", {}))))
+        self.app.push_screen(Help(getattr(self.app, "keys", {})))
 
     def action_back(self) -> None:
         """To the list of runs."""

@@ -17,7 +17,6 @@ from labloop.campaign.view import trials_allowed
 
 from . import view
 from .dialogs import Help
-from .keymap import in_words
 from .source import RunSource, runs_below
 from .widgets import style_of
 
@@ -135,4 +134,4 @@ class RunsScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Open the keys."""
-        self.app.push_screen(Help(in_words(getattr(self.app, "keys", {}))))
+        self.app.push_screen(Help(getattr(self.app, "keys", {})))
