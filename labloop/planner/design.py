@@ -10,6 +10,7 @@ its first points cover it as Sobol's cover a cube.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,7 @@ def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial
 
 def sample(encoding: Encoding, count: int, seed: int, method: str = "sobol") -> Array:
     """``count`` feasible points of the columns (a table is not looked at), n x d, for searches to start from."""
-    points: list[Array] = []
-    for point in _sequence(encoding, method, seed, count):
-        points.append(point)
-        if len(points) == count:
-            break
-    return np.array(points)
+    return np.array(list(islice(_sequence(encoding, method, seed, count), count)))
 
 
 def free_rows(encoding: Encoding, taken: Array) -> NDArray[np.intp]:

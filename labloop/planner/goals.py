@@ -93,9 +93,13 @@ def standing(goals: Sequence[Goal], outcomes: Sequence[str], scales: Sequence[fl
 
 def non_dominated(values: Array) -> NDArray[np.bool_]:
     """Which rows no other row beats in one column without losing in another; equal rows all count."""
-    keep = np.ones(len(values), dtype=bool)
-    for i, row in enumerate(values):
-        keep[i] = not np.any(np.all(values >= row, axis=1) & np.any(values > row, axis=1))
+    keep = np.asarray(np.isnan(values).any(axis=1))  # beaten by nothing, as it beats nothing
+    rows = np.flatnonzero(~keep)
+    rows = rows[np.lexsort(values[rows].T[::-1])[::-1]]  # whoever beats a row comes before it
+    while len(rows):
+        first = values[rows[0]]
+        keep[rows[np.all(values[rows] == first, axis=1)]] = True
+        rows = rows[np.any(values[rows] > first, axis=1)]
     return keep
 
 
