@@ -16,8 +16,6 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.journal.files import write_whole
-from labloop.simulation.faults import parse_faults
-from labloop.simulation.serve import serve
 
 # Keys of `sample:` that name files; what a fit and the single measurements are called when nobody names them.
 TABLES: Final = ("response", "raw", "fit", "target")
@@ -51,6 +49,8 @@ def simulation_plan(
 
 def refuse_bad_faults(faults: str | None) -> None:
     """Raise SpecError for faults that the simulators do not know, before anything is begun."""
+    from labloop.simulation.faults import parse_faults  # noqa: PLC0415  (it takes numpy to import)
+
     try:
         parse_faults(faults)
     except ValueError as error:
@@ -113,6 +113,8 @@ def serve_lab(
 
     Raises SpecError for a bench that cannot be built, or a folder that cannot be written.
     """
+    from labloop.simulation.serve import serve  # noqa: PLC0415  (it takes numpy to import)
+
     plan = simulation_plan(lab, speed=speed, faults=faults, ledger=ledger)
     missing = [name for name in lab.instruments if name not in plan["instruments"]]
     if missing:

@@ -23,7 +23,6 @@ from labloop.campaign.spec import LabSpec
 from labloop.campaign.units import convert, same_dimension
 from labloop.journal import locks
 from labloop.journal.files import private_folder, write_whole
-from labloop.simulation.bench import SimulatedBench
 
 from .benches import simulation_plan
 from .clock import VirtualClock
@@ -60,6 +59,8 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
 
     It is saved before each commit, so after a kill the journal never speaks of an act that this world did not see.
     """
+    from labloop.simulation.bench import SimulatedBench  # noqa: PLC0415  (a kept furnace does not wait for numpy)
+
     plan = simulation_plan(lab_spec, speed=1.0, seed=opened.seed, faults=opened.faults)
     try:
         bench = SimulatedBench(plan, clock)
