@@ -312,8 +312,8 @@ def test_half_a_line_that_another_program_left_in_its_ear_costs_a_question_and_n
     text = """
         labloop: 1
         instruments:
-          a: {driver: "drivers.deaf:Plate", port: "serial:///dev/a", spoilt: [1, 2]}
-          b: {driver: "drivers.deaf:Plate", port: "serial:///dev/b", spoilt: [1]}
+          a: {driver: "drivers.half_heard:Plate", port: "serial:///dev/a", spoilt: [1, 2]}
+          b: {driver: "drivers.half_heard:Plate", port: "serial:///dev/b", spoilt: [1]}
     """
-    lab = open_lab(make_lab(tmp_path, text, deaf=deaf), connect_scripted())
+    lab = open_lab(make_lab(tmp_path, text, half_heard=deaf), connect_scripted())
     assert lab.open().keys() == {"a", "b"}
