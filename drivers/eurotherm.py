@@ -105,7 +105,7 @@ class E3216(HoldingDriver):
 
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
-        self._codec = ModbusCodec(int(options.get("address", 1)))
+        self._codec = ModbusCodec.on(exchange.address, int(options.get("address", 1)))
         self._remote = options.get("control", "remote") == "remote"
         self._fallback_c = _fallback_c(options)
         self._checked = options.get("setpoint_limits", "checked") == "checked"

@@ -17,10 +17,12 @@ from pymodbus.pdu.register_message import (
     WriteSingleRegisterResponse,
 )
 
-from labloop.bench import ProtocolError, SpecError, shown
+from labloop.bench import ProtocolError, SpecError, parse_address, shown
 
 # The longest reply (125 registers) has 255 bytes.
 LONGEST = 256
+# The slowest that a 3200 offers, for lines that do not say how fast they are; start bit, eight bits, parity, stop bit.
+SLOWEST_BAUD, CHARACTER_BITS = 1200, 11
 # Modbus application protocol V1.1b3, section 7.
 EXCEPTIONS = {
     1: "it does not know this function",
@@ -67,16 +69,19 @@ class Reply:
 
 
 class ModbusCodec:
-    """One unit on an RTU line."""
+    """One unit on an RTU line. ``gap_s``: 3.5 characters of silence part two frames, and a quarter more."""
 
-    # 3.5 characters of silence part two frames: 32 ms at 1200 baud, the slowest that a 3200 offers.
-    gap_s = 0.04
-
-    def __init__(self, unit: int) -> None:
+    def __init__(self, unit: int, baud: int = SLOWEST_BAUD) -> None:
         self.unit = unit
+        self.gap_s = 1.25 * 3.5 * CHARACTER_BITS / baud
         self._framer = FramerRTU(DecodePDU(False))
         self._asked: Read | Write = Read(0)
         self._rest = b""
+
+    @classmethod
+    def on(cls, address: str, unit: int) -> "ModbusCodec":
+        """For a unit on the line of this address, as fast as it says."""
+        return cls(unit, int(parse_address(address).options.get("baud", SLOWEST_BAUD)))
 
     def encode(self, command: Read | Write) -> list[bytes]:
         self._asked = command

@@ -34,6 +34,19 @@ def codec(asked, unit=1):
     return made
 
 
+@pytest.mark.parametrize(
+    ("address", "least_s", "most_s"),
+    [  # 3.5 characters of 11 bits
+        ("serial:///dev/ttyUSB0?baud=9600", 0.00401, 0.006),
+        ("rfc2217://10.0.0.7:4001?baud=19200", 0.00201, 0.003),
+        ("serial:///dev/ttyUSB0?baud=1200", 0.0321, 0.045),
+        ("tcp://10.0.0.7:502", 0.0321, 0.045),  # whatever line lies behind it
+    ],
+)
+def test_frames_are_parted_by_silence_as_long_as_the_line_is_slow(address, least_s, most_s):
+    assert least_s <= ModbusCodec.on(address, 1).gap_s <= most_s
+
+
 @pytest.mark.parametrize("command, sent, received, reply, source", TABLE)
 def test_exchanges(command, sent, received, reply, source):
     made = ModbusCodec(1)
