@@ -35,9 +35,12 @@ def request(
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
     from labloop.campaign.models import did_you_mean
+    from labloop.campaign.text import in_shell
     from labloop.runner.requests import VERBS
 
     folder = run_folder(name)
+    if request == "amend":
+        raise SpecError(f"amend: is a verb of its own: labloop amend {in_shell(folder)} CAMPAIGN.yaml")
     if request not in VERBS:
         raise SpecError(f"{request}: is no request. {did_you_mean(request, VERBS)}")
     ask(folder, request, arguments or [], force=force, json=json, by=by, why=why)

@@ -78,7 +78,7 @@ class Picture(Widget):
     def _explained(self, width: int) -> list[Text]:
         if not self._words:
             return [Text()]
-        return list(Text(f"\n{text.plain(self._words)}.").wrap(self.app.console, max(width - 4, 20)))
+        return list(Text(f"\n{text.plain(self._words).rstrip('.')}.").wrap(self.app.console, max(width - 4, 20)))
 
     def _of(self, figure: Figure, look: Look, width: int, height: int) -> list[Text]:
         styles, body = self._styles(), figure.body

@@ -164,6 +164,11 @@ def test_what_is_asked_of_it_must_be_one_thing(run: Path, here: Path, labloop: C
     assert labloop("amend", "r", "nowhere.yaml", "--yes").code == 2
 
 
+def test_asked_for_as_a_request_it_names_the_verb(run: Path, labloop: Call) -> None:
+    said = labloop("request", "r", "amend", "changed.yaml")
+    assert said.code == 2 and "amend: is a verb of its own: labloop amend " in said.err
+
+
 def test_files_that_it_names_are_found_beside_it_or_among_the_runs_own(here: Path, labloop: Call) -> None:
     (here / "flours.csv").write_text("name\nwheat\nrye\nspelt\n")
     cake = (here / "cake.yaml").read_text().replace("[wheat, rye, spelt]", "flours.csv")
