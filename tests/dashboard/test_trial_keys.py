@@ -10,9 +10,7 @@ from . import journals
 from .conftest import drive, screen_text
 from .test_keys import asked, press
 
-
-def clear(count: int = 120) -> tuple[str, ...]:
-    return ("end", *["backspace"] * count)
+CLEAR = ("end", "ctrl+u")
 
 
 def test_e_edits_the_proposal_under_the_cursor(watch):
@@ -40,13 +38,13 @@ def test_e_is_dead_where_nothing_waits(watch):
 
 def test_t_adds_a_trial(watch):
     app = watch(journals.running)
-    press(app, "t", *clear(), *"q_agno3=20 q_tot=600 uL/min", "enter", "enter")
+    press(app, "t", *CLEAR, *"q_agno3=20 q_tot=600 uL/min", "enter", "enter")
     assert asked(app) == [("add", ["q_agno3=20", "q_tot=600 uL/min"], "")]
 
 
 def test_t_sends_no_empty_line(watch):
     app = watch(journals.running)
-    press(app, "t", *clear(), "enter", "enter")
+    press(app, "t", *CLEAR, "enter", "enter")
     assert asked(app) == []
 
 

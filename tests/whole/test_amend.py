@@ -116,6 +116,7 @@ def test_a_wish_is_granted_once_wherever_the_runner_is_killed(tmp_path: Path, ch
     assert see(run).state.measured == 5
 
 
+@pytest.mark.slow
 def test_a_living_run_is_amended_from_the_shell(tmp_path: Path, changed: Path) -> None:
     run = tmp_path / "run"
     labloop = [sys.executable, "-P", "-m", "labloop"]

@@ -86,6 +86,7 @@ def ledger_agrees_with_journal(run: Path) -> None:
         assert done[act] == pytest.approx(amount, abs=0.15 * begun[act]), act
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1])
 def test_a_run_on_real_ports_killed_at_random_moments(tmp_path: Path, seed: int) -> None:
     run = tmp_path / "run"

@@ -43,6 +43,7 @@ def ledger_and_journal_agree(rig: Rig) -> s.CampaignState:
     return state
 
 
+@pytest.mark.slow
 def test_a_planner_that_is_killed_again_and_again_delays_a_proposal_and_nothing_else(tmp_path: Path) -> None:
     campaign, lab = written(tmp_path, trials=3, sobol=2)
     with served(tmp_path, lab, 30.0) as rig:
@@ -90,6 +91,7 @@ def test_whoever_is_killed_every_act_is_done_once(tmp_path: Path, seed: int) -> 
         assert state.measured == 4 and not state.questions
 
 
+@pytest.mark.slow
 def test_cables_that_are_pulled_and_put_back_over_real_ports(tmp_path: Path) -> None:
     """The port goes away, and comes back under the same name two seconds later."""
     campaign, _ = written(tmp_path, trials=3, sobol=3)

@@ -38,6 +38,7 @@ def lab_that_keeps_its_plate(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_hold_that_its_killed_runner_left_is_watched_to_its_end(tmp_path: Path) -> None:
     with served(tmp_path, lab_that_keeps_its_plate(tmp_path), 30.0) as rig:
         campaign = tmp_path / "warm.yaml"
