@@ -87,17 +87,16 @@ def ledger_agrees_with_journal(run: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1])
-def test_a_run_on_real_ports_killed_at_random_moments(tmp_path: Path, seed: int) -> None:
+def test_a_run_on_real_ports_killed_at_random_moments(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    killed_at_random(run, seed, trials=4, most=3)
+    killed_at_random(run, 1, trials=4, most=3)
     state = s.fold(records(run))
     assert state.measured == 4 and not state.questions
     ledger_agrees_with_journal(run)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2, 8))
+@pytest.mark.parametrize("seed", range(2, 6))
 def test_a_run_on_real_ports_killed_often(tmp_path: Path, seed: int) -> None:
     run = tmp_path / "run"
     killed_at_random(run, seed, trials=6, most=8)
