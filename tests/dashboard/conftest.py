@@ -15,7 +15,7 @@ from labloop.dashboard import DashboardApp, acts, amend_acts, trial_acts
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.runs_screen import RunsScreen
 
-from .journals import Story
+from .story import Story
 
 Script = Callable[[Pilot], Awaitable[None]]
 

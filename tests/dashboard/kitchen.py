@@ -5,7 +5,7 @@ from pathlib import Path
 from labloop.campaign import events as e
 from labloop.campaign.events import Reading
 
-from .journals import Story
+from .story import Story
 
 CAMPAIGN = """\
 labloop: 1

@@ -12,6 +12,7 @@ from labloop.dashboard.view import InstrumentRow
 from labloop.journal import Journal
 
 from . import journals
+from .story import DIGEST
 
 LAB = {
     "labloop": 1,
@@ -28,7 +29,7 @@ def cards_of(tmp_path, *facts: e.Fact, said=None) -> dict[str, Card]:
         state.apply(e.Record(seq=seq, at="2026-03-02T08:00:00+00:00", event=fact))
     spec = read_spec(
         story.folder / "campaign.yaml",
-        files={"target_spectrum.csv": story.folder / "blobs" / journals.DIGEST},
+        files={"target_spectrum.csv": story.folder / "blobs" / DIGEST},
         lab=story.folder / "lab.yaml",
     )
     row = InstrumentRow("hotplate", "▶", "hold", "good", "trial 3", "temperature 40 degC")

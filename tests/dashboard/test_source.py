@@ -15,6 +15,7 @@ from labloop.journal import Blobs, Journal
 
 from . import journals
 from .conftest import drive, screen_text, settled
+from .story import BEGUN, PUMPS
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_what_is_appended_later_comes_with_the_trials_it_touches(run):
     change = reading.poll()
     assert change.facts == 2 and change.trials == {18}
     assert [line.text for line in change.lines] == ["note by jon: hello"]
-    assert set(reading.current) == set(journals.PUMPS[1:])
+    assert set(reading.current) == set(PUMPS[1:])
 
 
 def test_a_comparison_touches_every_trial_that_was_compared(run):
@@ -220,10 +221,10 @@ def test_an_amended_campaign_is_what_everything_is_judged_by(run):
     assert [line.text for line in change.lines] == [
         "amended by ann: parameters.q_tot.range: [200, 983] -> [300, 600] (narrowed) (dilute)"
     ]
-    assert "amended" in view.headline(reading.spec, reading.state, "alive", journals.BEGUN).facts
+    assert "amended" in view.headline(reading.spec, reading.state, "alive", BEGUN).facts
     amend(run, two, one, first.decode(), undoes=reading.state.amended[-1].seq)
     assert reading.poll().amended and reading.spec.parameters["q_tot"].high == 983
-    assert "amended" not in view.headline(reading.spec, reading.state, "alive", journals.BEGUN).facts
+    assert "amended" not in view.headline(reading.spec, reading.state, "alive", BEGUN).facts
 
 
 def test_the_best_trials_are_found_anew_once_another_is_wanted(run, tmp_path):

@@ -4,9 +4,10 @@ from labloop.dashboard.source import RunSource
 from labloop.dashboard.spectrum import extent, raw_of
 
 from . import journals
+from .story import Story
 
 
-def source_of(story: journals.Story) -> RunSource:
+def source_of(story: Story) -> RunSource:
     source = RunSource(story.close(), story.now, lambda folder: "alive")
     source.poll(10**6)
     source.close()

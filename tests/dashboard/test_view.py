@@ -20,6 +20,7 @@ from labloop.dashboard.source import RunSource
 from labloop.dashboard.words import line
 
 from . import journals
+from .story import PUMPS, Story
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_owed_results_name_the_verb(read):
 
 
 def test_eta_is_the_median_gap_and_forgets_a_lunch_break(tmp_path: Path):
-    story = journals.Story(tmp_path / "run")
+    story = Story(tmp_path / "run")
     story.start()
     for number in range(1, 8):
         if number == 5:
@@ -112,7 +113,7 @@ def test_nobody_can_say_an_eta_before_the_first_result(read):
 def test_instruments_say_what_they_do_and_for_which_trial(read):
     spec, state, _, source = read(journals.running)
     rows = view.instrument_rows(view.instrument_names(spec), state, source.current, "alive")
-    assert [row.name for row in rows] == [*journals.PUMPS, "hotplate", "spectrometer"]
+    assert [row.name for row in rows] == [*PUMPS, "hotplate", "spectrometer"]
     assert (rows[0].state, rows[0].where, rows[0].doing) == ("dispense", "trial 18", "rate 81.2 uL/min, time 20 s")
     assert rows[5].state == "idle"
 
