@@ -47,6 +47,13 @@ def text_in_force(state: "CampaignState") -> str:
     return state.opened.campaign_sha256 if state.opened else ""
 
 
+def text_before(state: "CampaignState") -> str:
+    """The hash of the text that is in force again once the last amendment is taken back."""
+    if len(state.amended) > 1:
+        return state.amended[-2].fact.campaign_sha256
+    return state.opened.campaign_sha256 if state.opened else ""
+
+
 def files_in_force(state: "CampaignState") -> dict[str, str]:
     """The files that this text names."""
     if state.amended:

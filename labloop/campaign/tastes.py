@@ -22,7 +22,6 @@ for whichever l in REACHES has the highest evidence, log p(u) - 1/2 a'u - 1/2 lo
 mean of all compared trials is 0, and an sd is that of what a trial is above it.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -127,14 +126,12 @@ class Tastes:
     comparisons: list[Preferred] = field(default_factory=list)
     settings: dict[int, Mapping[str, Value]] = field(default_factory=dict)
     left_out: set[int] = field(default_factory=set)  # trials whose sample was not what it seemed
-    _counts: Counter[int] = field(default_factory=Counter, compare=False, repr=False)
     _believed: dict[int, dict[str, Reading]] | None = field(default=None, compare=False, repr=False)
 
     def add(self, fact: Preferred, settings: Mapping[int, Mapping[str, Value]]) -> None:
         """One comparison more. settings: of its two trials."""
         self.comparisons.append(fact)
         self.settings.update(settings)
-        self._counts.update((fact.trial, fact.over))
         self._believed = None
 
     def of(self, trial: int) -> dict[str, Reading]:
@@ -142,8 +139,10 @@ class Tastes:
         if not self.comparisons:
             return {}
         if self._believed is None:
-            believed = [one for one in self.comparisons if not {one.trial, one.over} & self.left_out]
-            self._believed = _believed(believed, self.settings) if believed else {}
+            believed = self._that_count()
+            compared = {number for one in believed for number in (one.trial, one.over)}
+            settings = {number: self.settings[number] for number in compared}
+            self._believed = _believed(believed, settings) if believed else {}
         return self._believed.get(trial, {})
 
     def leave_out(self, trial: int, out: bool) -> None:
@@ -152,8 +151,11 @@ class Tastes:
         self._believed = None
 
     def count(self, trial: int) -> int:
-        """How often a trial was compared."""
-        return self._counts[trial]
+        """How often a trial was compared with one that is what it seemed."""
+        return sum(trial in (one.trial, one.over) for one in self._that_count())
+
+    def _that_count(self) -> list[Preferred]:
+        return [one for one in self.comparisons if not {one.trial, one.over} & self.left_out]
 
 
 def _believed(

@@ -1,6 +1,7 @@
 """``amend``: change a campaign in mid-run, looked at first, and take that back."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,8 +49,8 @@ def amend(
         return
     seen = looking.look_at(folder, file) if file is not None else looking.look_at_undo(folder)
     document = {"schema": 1, "run": str(folder), **seen.document(), "accepted": None, "message": ""}
-    if not json and not yes:  # the answer names what was changed
-        _give(seen)
+    if not yes and not (json and preview):  # else the answer names what was changed
+        _give(seen, words.say if json else words.give)  # the document has stdout for itself
     if preview:
         if json:
             words.give_json(document)
@@ -65,17 +66,17 @@ def amend(
     raise typer.Exit(exits.USAGE if reply.accepted is False else exits.DONE)
 
 
-def _give(seen: "Preview") -> None:
+def _give(seen: "Preview", tell: Callable[[str], None]) -> None:
     from labloop.campaign.amending import sentence
 
     if seen.undoes:
         last = seen.state.amended[-1]
         reason = f": {words.plain(last.fact.why)}" if last.fact.why else ""
-        words.give(f"takes back what {words.plain(last.fact.by)} amended at {last.at[:19]}{reason}")
+        tell(f"takes back what {words.plain(last.fact.by)} amended at {last.at[:19]}{reason}")
     for change in seen.changes:
-        words.give(words.plain(sentence(change)))
+        tell(words.plain(sentence(change)))
     for line in seen.words():
-        words.give(f"    {words.plain(line)}")
+        tell(f"    {words.plain(line)}")
 
 
 def _confirm(yes: bool) -> None:

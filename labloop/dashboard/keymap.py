@@ -41,7 +41,7 @@ _WAY_OUT: Final = "Write a letter, a sign, f1 to f12, or ctrl+ and a letter"
 def place_of_keys() -> Path:
     """The file that is read: what LABLOOP_KEYS names, else keys.yaml in the user's configuration."""
     named = os.environ.get(VARIABLE, "")
-    return Path(named).expanduser() if named else user_config_path("labloop") / "keys.yaml"
+    return Path(os.path.expanduser(named)) if named else user_config_path("labloop") / "keys.yaml"
 
 
 def read_keys() -> dict[str, str]:

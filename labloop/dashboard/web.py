@@ -63,7 +63,10 @@ class Door(Server):
     @web.middleware
     async def _look_at(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let in whoever has the key, by the name of this machine, and from no other page."""
-        host = urlsplit(f"//{request.host}").hostname or ""
+        try:
+            host = urlsplit(f"//{request.host}").hostname or ""
+        except ValueError:  # half an IPv6 address
+            host = ""
         origin = request.headers.get("Origin")
         if host not in HERE or (origin is not None and origin != f"http://{request.host}"):
             raise web.HTTPForbidden(text="Open it on this machine, or through a tunnel: http://localhost:PORT/?key=...")
@@ -79,7 +82,7 @@ class Door(Server):
         return response
 
     def _opens(self, key: str) -> bool:
-        return hmac.compare_digest(key.encode(), self._key.encode())
+        return hmac.compare_digest(key.encode(errors="replace"), self._key.encode())
 
     async def handle_index(self, request: web.Request) -> Any:
         """The page, whose links lead to where it was asked for: a tunnel may begin at another port."""

@@ -75,9 +75,9 @@ def worth_comparing(
         points = np.array([point for _, point in found])
         mean, covariance = _believed(problem.encoding, points)
         if history.data[outcome].compared:
-            model = Believer(problem, history.data, trial_seed(state.seed, 0))()
+            model = Believer(problem, {outcome: history.data[outcome]}, trial_seed(state.seed, 0))()
             assert isinstance(model, Surrogate)
-            belief = model.beliefs[model.outcomes.index(outcome)]
+            (belief,) = model.beliefs
             mean, covariance = belief.members[0].joint(points)
             mean, covariance = belief.scale * mean, belief.scale**2 * covariance
     asked = [frozenset((one.trial, one.over)) for one in state.tastes.comparisons]

@@ -25,7 +25,7 @@ def address_of(target: Target, folder: Path) -> str:
         if not address:
             raise SpecError(f"the environment variable {target.env} is not set here. Set it before the run begins")
         return address
-    path = folder / Path(target.file or "").expanduser()
+    path = folder / os.path.expanduser(target.file or "")
     address = _read(path).strip()
     if not address or "\n" in address:
         raise SpecError(f"{path}: must hold one address, on one line")
@@ -43,8 +43,9 @@ def _read(path: Path) -> str:
                 mode = stat.S_IMODE(status.st_mode)
                 raise SpecError(f"{path}: others may read this address (mode {mode:04o}). Close it: chmod 600 {path}")
             return file.read(LONGEST).decode("utf-8", "replace")
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read ({error.strerror}). Put the address there") from error
+    except (OSError, ValueError) as error:  # a NUL is part of no path
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SpecError(f"{path}: cannot be read ({why}). Put the address there") from error
 
 
 def complaints_about(lab: LabSpec) -> list[str]:

@@ -21,7 +21,7 @@ import msgspec
 from labloop.campaign import amending as amended
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.amendments import files_in_force, text_in_force
+from labloop.campaign.amendments import files_in_force, text_before, text_in_force
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.spec import CampaignSpec, LabSpec
 
@@ -109,6 +109,8 @@ def grant(state: s.CampaignState, wish: e.Requested, proved: Proved, t_s: float)
         return _no("nothing is another in it")
     if wanted.undoes and (not state.amended or state.amended[-1].seq != wanted.undoes):
         return _no(f"fact {wanted.undoes} is not the last amendment. Look again at what this would take back")
+    if wanted.undoes and wanted.after != text_before(state):
+        return _no("that is not the text before it. Look again at what this would take back")
     found = amended.effects(proved.spec, state)
     leaves = found.leaves if state.mode != "told" else ()  # a person may be making them: theirs to say
     by = wish.by or "a person"

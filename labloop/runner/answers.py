@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
@@ -26,6 +27,10 @@ class Answer:
     act: e.ByHand | None = None
 
 
+# No run has more trials than this has digits for, and of a number without end int() makes an error.
+LONGEST_NUMBER: Final = 9
+
+
 def no(message: str) -> Answer:
     """A wish that is refused: why, and what would do."""
     return Answer(accepted=False, message=message)
@@ -33,7 +38,7 @@ def no(message: str) -> Answer:
 
 def trial_of(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:
     """The trial that the first argument names, or why there is none."""
-    if not arguments or not arguments[0].isdecimal():
+    if not arguments or not arguments[0].isdecimal() or len(arguments[0]) > LONGEST_NUMBER:
         return no(f"which trial? {usage}")
     number = int(arguments[0])
     if number not in state.trials:

@@ -31,6 +31,7 @@ from .left_by_hand import finish
 from .memory import RunMemory
 from .questions import amounts_text
 from .reach import Ended, InstrumentGone
+from .recovery import NOT_DONE
 from .step import StepHand
 from .watching import Ends
 
@@ -138,6 +139,8 @@ class Hands:
         except BrokenOff as broken:
             ended = await self._broken_off(under_way, broken)
         if not under_way.written:  # nothing was sent
+            self._hand.admission.totals.drop(ended.act)
+            self._tell(e.StepFailed(step=ended.act, fault=NOT_DONE, reason=ended.failed, t_s=self._now()))
             self._note(f"{_name(wanted.act)} was not begun by hand: {ended.failed}")
             return
         self._tell(
@@ -168,8 +171,8 @@ class Hands:
         if state.state != PAUSED or state.held:
             raise SpecError(f"{next(iter(state.held))} holds it" if state.held else "the run is not paused any more")
         permit = hand.admission.permit(step, None)
-        hand.admission.totals.begin(act.act, name, act.action, act.settings)
         begun = RunHandAct(station, hand.admission, act, permit, write=self._write, make_safe=lambda why: [])
+        hand.admission.totals.begin(act.act, name, act.action, act.settings)
         self._tell(
             e.StepStarted(
                 step=act.act, phase="by hand", stage=0, index=0, instrument=name, action=act.action,

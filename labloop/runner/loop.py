@@ -106,6 +106,8 @@ class Loop:
             kind = "breach"
         sharp = kind in ("interrupt", "abort", "lost", "breach", "rest", "store")
         overridden = ("stop", "halt", "finished", "rest") if sharp else ("rest",)
+        if kind == "rest":  # it waits for a person; one who has said stop has come
+            overridden = ("finished",)
         if self.ending is None or self.ending[0] in overridden:
             self.ending, self.by = (kind, reason, exit_code), by
             if kind != "finished":

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-import msgspec
-
 from labloop.bench import Action
 from labloop.bench.settings import suggest
 from labloop.campaign import events as e
@@ -23,7 +21,7 @@ from labloop.campaign.rules import Total
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import convert, parse_quantity
 
-from . import trial_wishes
+from . import told_wishes, trial_wishes
 from .answers import Answer, named_values, no, read_settings, trial_of
 
 VERBS: Final = {
@@ -47,8 +45,6 @@ VERBS: Final = {
 
 GOING_ON: Final = "going on, once every instrument was looked at"
 
-_TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
-_COMPARED: Final = msgspec.json.Decoder(e.TrialMeasured | e.Preferred)
 
 
 def answer(
@@ -108,9 +104,9 @@ def answer(
         case "resolve":
             return _resolve(state, request, t_s)
         case "tell":
-            return _tell(state, request, t_s)
+            return told_wishes.tell(state, request, t_s)
         case "prefer":
-            return _prefer(state, request, t_s)
+            return told_wishes.prefer(state, request, t_s)
     return no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")
 
 
@@ -284,47 +280,6 @@ def _veto(state: s.CampaignState, request: e.Requested, t_s: float, alive: bool)
     )  # fmt: skip
     then = "is cleaned away when the run is resumed, and its settings are tried again" if waits else "will not run"
     return Answer(accepted=True, message=f"trial {trial.trial} {then}", facts=[fact])
-
-
-def _tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
-    """A result that was read elsewhere (see telling) and comes as the JSON of its fact: ``labloop tell`` posts it."""
-    try:
-        fact = _TOLD.decode(request.arguments[0] if request.arguments else "")
-    except msgspec.MsgspecError as error:
-        return no(f"that is no result: {error}. Use `labloop tell`")
-    trial = state.trials.get(fact.trial)
-    if trial is None:
-        return no(f"there is no trial {fact.trial}")
-    if trial.state not in (s.PROPOSED, s.AWAITING):
-        return no(f"trial {fact.trial} is {trial.state}; its first result is kept")
-    by = request.by or "a person"
-    return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
-
-
-def _prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
-    """A comparison that was read elsewhere and comes as the JSON of its facts: ``labloop prefer`` posts them."""
-    try:
-        *measured, compared = [_COMPARED.decode(one) for one in request.arguments]
-    except (ValueError, msgspec.MsgspecError) as error:
-        return no(f"that is no comparison: {error}. Use `labloop prefer`")
-    if not isinstance(compared, e.Preferred) or any(isinstance(one, e.Preferred) for one in measured):
-        return no("that is no comparison: a preference comes last. Use `labloop prefer`")
-    by = request.by or "a person"
-    facts: list[e.Fact] = []
-    for fact in measured:
-        trial = state.trials.get(fact.trial)
-        if trial is not None and trial.state in (s.PROPOSED, s.AWAITING):
-            facts.append(msgspec.structs.replace(fact, t_s=t_s, by=by))
-    made = {fact.trial for fact in facts if isinstance(fact, e.TrialMeasured)}
-    for number in (compared.trial, compared.over):
-        if number not in state.trials:
-            return no(f"there is no trial {number}")
-        if number not in made and state.trials[number].state != s.MEASURED:
-            return no(f"trial {number} is {state.trials[number].state}, and cannot be compared")
-    if compared.trial == compared.over:
-        return no(f"trial {compared.trial} is no better than itself")
-    facts.append(msgspec.structs.replace(compared, t_s=t_s, by=by))
-    return Answer(accepted=True, message="compared", facts=facts)
 
 
 def _refill(request: e.Requested) -> Answer:

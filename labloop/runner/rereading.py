@@ -94,6 +94,8 @@ class Rereading:
             )
             return
         for name in free:
+            if state.state != RUNNING:  # and something may be done there by hand
+                return
             try:
                 await self._hand.reach.named(name, self._hand.stations[name].driver.configure)
             except InstrumentFault as fault:

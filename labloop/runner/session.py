@@ -223,7 +223,8 @@ def _drive(
             return await loop.run(), loop.rests
 
     async def rest() -> int | None:
-        resting = Rest(spec, lab_spec, envelope.action, memory, clock.now_s, tick)
+        now = kept_spec(folder.path, memory.state) if memory.state.amendments else spec
+        resting = Rest(now, lab_spec, envelope.action, memory, clock.now_s, tick)
         resting.lookout.amender = Amender(memory, folder.path, lab_spec, clock.now_s, resting.amend, at_once=True)
         with _signals(resting):
             return await resting.run()

@@ -100,6 +100,8 @@ class Emulator:
         if self.encoding.rows is not None:
             points = self.drawn
         points = self._leading(points, objective)
+        if not len(points):  # a front of nothing: no point keeps the limits
+            return []
         if self.encoding.rows is None:
             generator = np.random.default_rng(0)
             for length in LENGTHS:

@@ -174,6 +174,17 @@ def test_a_comparison_by_another_outcome_is_no_fact() -> None:
         state.apply(e.Record(91, "", e.Preferred(outcome="smell", trial=1, over=2)))
 
 
+def test_who_was_compared_only_with_what_was_wrong_was_compared_with_nothing() -> None:
+    state = state_of((1, 2, False), (4, 3, False))
+    tastes = state.tastes
+    tastes.leave_out(4, out=True)
+    assert [tastes.count(trial) for trial in (1, 2, 3, 4)] == [1, 1, 0, 0]
+    assert tastes.of(3) == tastes.of(4) == {}
+    assert tastes.of(1) == state_of((1, 2, False)).tastes.of(1), "and it moves nobody"
+    tastes.leave_out(4, out=False)
+    assert tastes.count(4) == 1 and tastes.of(3)
+
+
 def test_the_fact_is_read_back_as_it_was_written() -> None:
     fact = e.Preferred(outcome="taste", trial=7, over=3, tie=True, by="anna", why="crumb", t_s=4.0)
     assert CODEC.decode(CODEC.encode(fact), CODEC.format) == fact

@@ -45,6 +45,12 @@ def test_a_pipe_in_its_place_holds_nobody_up(tmp_path: Path) -> None:
         address_of(Target(file="phone"), tmp_path)
 
 
+@pytest.mark.parametrize("file", ["~nobody_of_this_name/phone", "phone\0", "nowhere/phone"])
+def test_a_file_that_is_not_there_is_said(tmp_path: Path, file: str) -> None:
+    with pytest.raises(SpecError, match=r"cannot be read .* Put the address there"):
+        address_of(Target(file=file), tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "\n", "slack://tokenA\nslack://tokenB"])
 def test_a_file_holds_one_address(tmp_path: Path, text: str) -> None:
     private(tmp_path / "phone", text)

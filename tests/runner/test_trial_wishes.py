@@ -32,6 +32,12 @@ def state(*facts: e.Fact) -> s.CampaignState:
     return s.fold(e.Record(seq=n + 1, at="2026-01-01T00:00:00+00:00", event=fact) for n, fact in enumerate(told))
 
 
+@pytest.mark.parametrize("verb", ["approve", "veto", "wrong", "right", "edit"])
+def test_a_number_without_end_is_refused(verb: str) -> None:
+    answered = ask(f"{verb} {'9' * 5000}")
+    assert not answered.accepted and answered.message.startswith("which trial?")
+
+
 def ask(request: str, *facts: e.Fact, why: str = "", spec: CampaignSpec | None = None) -> Answer:
     verb, *arguments = request.split(" ")
     wish = e.Requested(id="r", request=verb, arguments=arguments, by="ann", why=why)

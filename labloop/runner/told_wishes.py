@@ -1,0 +1,59 @@
+"""Results and comparisons that were read elsewhere and come to a living run by its inbox, as JSON of their facts."""
+
+from typing import Final
+
+import msgspec
+
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+
+from .answers import Answer, no
+
+_TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
+_COMPARED: Final = msgspec.json.Decoder(e.TrialMeasured | e.Preferred)
+
+
+def tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    """A result that was read elsewhere (see telling) and comes as the JSON of its fact: ``labloop tell`` posts it."""
+    try:
+        fact = _TOLD.decode(request.arguments[0] if request.arguments else "")
+    except msgspec.MsgspecError as error:
+        return no(f"that is no result: {error}. Use `labloop tell`")
+    trial = state.trials.get(fact.trial)
+    if trial is None:
+        return no(f"there is no trial {fact.trial}")
+    if trial.state not in (s.PROPOSED, s.AWAITING):
+        return no(f"trial {fact.trial} is {trial.state}; its first result is kept")
+    by = request.by or "a person"
+    return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
+
+
+def prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
+    """A comparison that was read elsewhere and comes as the JSON of its facts: ``labloop prefer`` posts them."""
+    try:
+        *measured, compared = [_COMPARED.decode(one) for one in request.arguments]
+    except (ValueError, msgspec.MsgspecError) as error:
+        return no(f"that is no comparison: {error}. Use `labloop prefer`")
+    if not isinstance(compared, e.Preferred) or any(isinstance(one, e.Preferred) for one in measured):
+        return no("that is no comparison: a preference comes last. Use `labloop prefer`")
+    by = request.by or "a person"
+    facts: list[e.Fact] = []
+    for fact in measured:
+        trial = state.trials.get(fact.trial)
+        if trial is not None and trial.state in (s.PROPOSED, s.AWAITING):
+            facts.append(msgspec.structs.replace(fact, t_s=t_s, by=by))
+    made = {fact.trial for fact in facts if isinstance(fact, e.TrialMeasured)}
+    for number in (compared.trial, compared.over):
+        if number not in state.trials:
+            return no(f"there is no trial {number}")
+        if number not in made and state.trials[number].state != s.MEASURED:
+            return no(f"trial {number} is {state.trials[number].state}, and cannot be compared")
+    if compared.trial == compared.over:
+        return no(f"trial {compared.trial} is no better than itself")
+    if len(made) != len(facts):
+        return no("a trial is told of once")
+    known = state.tastes.comparisons[0].outcome if state.tastes.comparisons else compared.outcome
+    if compared.outcome != known:
+        return no(f"this run compares by {known}, not by {compared.outcome}")
+    facts.append(msgspec.structs.replace(compared, t_s=t_s, by=by))
+    return Answer(accepted=True, message="compared", facts=facts)
