@@ -1,6 +1,5 @@
 """The ZMQ link: whole messages, deadlines, late and doubled answers, nobody there, a server that comes back."""
 
-import socket
 import threading
 import time
 
@@ -8,6 +7,9 @@ import pytest
 import zmq
 
 from labloop.bench import LinkInterrupted, LinkTimeout, ProtocolError, messages, open_link
+
+# Long enough for whatever answers, however busy this computer is.
+WITHIN_S = 30.0
 
 
 class CountingCodec:
@@ -39,30 +41,26 @@ class CountingCodec:
 
 
 class Server:
-    """A ROUTER in a thread that answers as ``script(frames)`` says: a list of (delay_s, frames)."""
+    """A ROUTER in a thread that answers as ``script(frames)`` says: a list of messages; ``hello`` with the same."""
 
-    def __init__(self, script, port=None):
+    def __init__(self, script, place=None):
         self.heard = []
         self._script = script
         self._socket = zmq.Context.instance().socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self.port = port or self._socket.bind_to_random_port("tcp://127.0.0.1")
-        if port:
-            self._socket.bind(f"tcp://127.0.0.1:{port}")
+        self._socket.bind(place or "tcp://127.0.0.1:*")
+        self.place = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self):
-        sending = []
         while not self._ended.is_set():
             if self._socket.poll(5):
                 peer, *frames = self._socket.recv_multipart()
                 self.heard.append(frames)
-                sending += [(time.monotonic() + delay_s, [peer, *answer]) for delay_s, answer in self._script(frames)]
-            for one in [one for one in sending if one[0] <= time.monotonic()]:
-                sending.remove(one)
-                self._socket.send_multipart(one[1])
+                for answer in [frames] if frames[1] == b"hello" else self._script(frames):
+                    self._socket.send_multipart([peer, *answer])
         self._socket.close()
 
     def end(self):
@@ -74,8 +72,8 @@ class Server:
 def serve():
     servers = []
 
-    def make(script, port=None):
-        server = Server(script, port)
+    def make(script, place=None):
+        server = Server(script, place)
         servers.append(server)
         return server
 
@@ -85,23 +83,33 @@ def serve():
 
 
 def link_to(server):
-    return open_link(f"zmq+tcp://127.0.0.1:{server.port}?actor=N1.box")
+    """A link that is connected: whatever is late on it is not the connection."""
+    link = open_link(f"zmq+{server.place}?actor=N1.box")
+    assert link.exchange(CountingCodec(), "hello", WITHIN_S) == "hello"
+    return link
 
 
 def test_messages_go_and_come_whole(serve):
-    link = link_to(serve(lambda frames: [(0.0, [frames[0], b"box"])]))
-    assert link.exchange(CountingCodec(), "name", 1.0) == "box"
+    link = link_to(serve(lambda frames: [[frames[0], b"box"]]))
+    assert link.exchange(CountingCodec(), "name", WITHIN_S) == "box"
     link.close()
 
 
 def test_late_and_doubled_answers_are_passed_over(serve):
-    answers = iter([[(0.25, b"late")], [(0.0, b"second"), (0.0, b"second")], [(0.0, b"third")]])
-    link = link_to(serve(lambda frames: [(delay_s, [frames[0], word]) for delay_s, word in next(answers)]))
+    answers = iter([[b"late"], [b"second", b"second"], [b"third"]])
+    over = threading.Event()
+
+    def script(frames):
+        assert over.wait(WITHIN_S)
+        return [[frames[0], word] for word in next(answers)]
+
+    link = link_to(serve(script))
     codec = CountingCodec()
     with pytest.raises(LinkTimeout):
         link.exchange(codec, "name", 0.1)
-    assert link.exchange(codec, "name", 1.0) == "second"
-    assert link.exchange(codec, "name", 1.0) == "third"
+    over.set()
+    assert link.exchange(codec, "name", WITHIN_S) == "second"
+    assert link.exchange(codec, "name", WITHIN_S) == "third"
     link.close()
 
 
@@ -110,38 +118,36 @@ def test_what_makes_no_sense_is_refused_and_the_next_answer_taken(serve):
 
     def script(frames):
         odd = next(answers)
-        return [(0.0, odd if odd else [frames[0], b"right"])]
+        return [odd if odd else [frames[0], b"right"]]
 
     link = link_to(serve(script))
     codec = CountingCodec()
     with pytest.raises(ProtocolError, match="3 frames"):
-        link.exchange(codec, "name", 1.0)
-    assert link.exchange(codec, "name", 1.0) == "right"
+        link.exchange(codec, "name", WITHIN_S)
+    assert link.exchange(codec, "name", WITHIN_S) == "right"
     link.close()
 
 
-def test_nobody_there_is_a_timed_error_and_nothing_is_kept_for_later(serve):
-    # Bound and not listening: every call is refused at once, and nobody else can take the port meanwhile.
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port = holder.getsockname()[1]
-        link = open_link(f"zmq+tcp://127.0.0.1:{port}")
-        codec = CountingCodec()
-        with pytest.raises(LinkTimeout, match="nobody answers there"):
-            link.exchange(codec, "old command", 0.2)
-    server = serve(lambda frames: [(0.0, [frames[0], b"box"])], port)
-    assert link.exchange(codec, "name", 5.0) == "box"
+def test_nobody_there_is_a_timed_error_and_nothing_is_kept_for_later(serve, tmp_path):
+    place = f"ipc://{tmp_path}/box"  # a name of our own: nobody else can be there meanwhile
+    link = open_link(f"zmq+{place}")
+    codec = CountingCodec()
+    with pytest.raises(LinkTimeout, match="nobody answers there"):
+        link.exchange(codec, "old command", 0.2)
+    server = serve(lambda frames: [[frames[0], b"box"]], place)
+    assert link.exchange(codec, "name", WITHIN_S) == "box"
     assert [frames[1] for frames in server.heard] == [b"name"]
     link.close()
 
 
 def test_interrupt_ends_a_waiting_exchange(serve):
     link = link_to(serve(lambda frames: []))
+    link.traffic.clear()
     raised = []
 
     def ask():
         try:
-            link.exchange(CountingCodec(), "name", 30.0)
+            link.exchange(CountingCodec(), "name", 10 * WITHIN_S)
         except LinkInterrupted as error:
             raised.append(error)
 
@@ -149,10 +155,9 @@ def test_interrupt_ends_a_waiting_exchange(serve):
     thread.start()
     while not link.traffic:
         time.sleep(0.001)
-    began = time.monotonic()
     link.interrupt()
-    thread.join(timeout=5.0)
-    assert raised and time.monotonic() - began < 0.15
+    thread.join(timeout=WITHIN_S)
+    assert raised
     link.close()
 
 
@@ -160,20 +165,20 @@ def test_closing_never_hangs_on_what_was_not_sent():
     link = open_link("zmq+tcp://127.0.0.1:9")
     with pytest.raises(LinkTimeout):
         link.exchange(CountingCodec(), "name", 0.05)
-    began = time.monotonic()
-    link.close()
-    link.close()
-    assert time.monotonic() - began < 0.5
+    closing = threading.Thread(target=lambda: [link.close(), link.close()], daemon=True)
+    closing.start()
+    closing.join(timeout=WITHIN_S)
+    assert not closing.is_alive()
 
 
 def test_a_giant_frame_is_cut_off_and_the_next_answer_taken(serve, monkeypatch):
     monkeypatch.setattr(messages, "LARGEST", 1_000_000)
     answers = iter([bytes(2_000_000), b"box"])
-    link = link_to(serve(lambda frames: [(0.0, [frames[0], next(answers)])]))
+    link = link_to(serve(lambda frames: [[frames[0], next(answers)]]))
     codec = CountingCodec()
     with pytest.raises(LinkTimeout, match="nothing came"):
         link.exchange(codec, "name", 0.3)
-    assert link.exchange(codec, "name", 5.0) == "box"
+    assert link.exchange(codec, "name", WITHIN_S) == "box"
     link.close()
 
 
@@ -184,11 +189,11 @@ def test_a_message_of_more_than_an_instruments_is_refused_and_the_next_taken(ser
 
     def script(frames):
         more = next(answers)
-        return [(0.0, [frames[0], *(more or [b"box"])])]
+        return [[frames[0], *(more or [b"box"])]]
 
     link = link_to(serve(script))
     codec = CountingCodec()
     with pytest.raises(ProtocolError, match="a message of more than 64 frames or 50000 bytes"):
-        link.exchange(codec, "name", 5.0)
-    assert link.exchange(codec, "name", 5.0) == "box"
+        link.exchange(codec, "name", WITHIN_S)
+    assert link.exchange(codec, "name", WITHIN_S) == "box"
     link.close()

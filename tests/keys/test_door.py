@@ -34,7 +34,7 @@ class Lab:
     def keep_door(self):
         self.door = Door(self.context, self.allow)
 
-    def knock(self, name, within_s=5.0, server="server"):
+    def knock(self, name, within_s=60.0, server="server"):
         """ "in", or the number that the client was told (a handshake that is broken off: 0)."""
         context = Context()
         client = context.socket(zmq.DEALER)

@@ -1,0 +1,26 @@
+"""What every test stands on: drawn examples that are the same every time, and a folder for what is left behind."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The verdict on a change is a function of the change: no example is drawn by luck, and none is timed.
+settings.register_profile(
+    "house", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a process that a test killed could not clear away itself goes with the session."""
+    tmp_path_factory.getbasetemp()  # the folders of the tests themselves stay where pytest keeps them
+    with tempfile.TemporaryDirectory(prefix="labloop-tests-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)  # some tests are another user
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", folder)
+            patch.setattr(tempfile, "tempdir", None)
+            yield
