@@ -1,6 +1,5 @@
 """pyleco, LECO's reference code: its Coordinator and Actor take our driver, its Director drives our simulator."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +11,12 @@ from pyleco.coordinators.coordinator import Coordinator
 from pyleco.directors.director import Director
 from pyleco.json_utils.errors import JSONRPCError
 from pyleco.utils.communicator import Communicator
+from pyleco.utils.coordinator_utils import ZmqMultiSocket
 
 from drivers.leco import LecoActor
-from labloop.bench import Amount, InstrumentFault, Port, open_link
+from labloop.bench import Amount, InstrumentFault
 from labloop.keys import Context
+from tests.patience import patient_port
 
 PORT = "zmq+tcp://127.0.0.1:12301?actor=N1.evaporator"
 
@@ -67,14 +68,22 @@ SHAKER: dict[str, Any] = {
 }
 
 
+class AnyPort(ZmqMultiSocket):
+    """A Coordinator's socket on whichever port of this machine is free."""
+
+    number = 0
+
+    def bind(self, host: str = "127.0.0.1", port: str | int = 0) -> None:
+        self.number = self._sock.bind_to_random_port(f"tcp://{host}")
+
+
 @pytest.fixture
 def shaker() -> Iterator[tuple[Shaker, str]]:
     """A Coordinator and an Actor, each in a thread; the wrapped object and where it is."""
     context = Context()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-    coordinator = Coordinator(namespace="N1", host="127.0.0.1", port=number, context=context)
+    ear = AnyPort(context)
+    coordinator = Coordinator(namespace="N1", host="127.0.0.1", context=context, multi_socket=ear)
+    number = ear.number
     ended = threading.Event()
     router = threading.Thread(target=coordinator.routing, kwargs={"stop_event": ended}, daemon=True)
     router.start()
@@ -82,13 +91,14 @@ def shaker() -> Iterator[tuple[Shaker, str]]:
     actor.connect()
     listener = threading.Thread(target=actor.listen, kwargs={"stop_event": ended, "waiting_time": 20}, daemon=True)
     listener.start()
-    until_s = time.monotonic() + 10.0
-    while b"shaker" not in coordinator.directory.get_components() and time.monotonic() < until_s:
+    until_s = time.monotonic() + 60.0
+    while b"shaker" not in coordinator.directory.get_components():
+        assert time.monotonic() < until_s, "the actor did not sign in"
         time.sleep(0.01)
     yield actor.device, f"zmq+tcp://127.0.0.1:{number}?actor=N1.shaker"
     ended.set()
-    listener.join(10.0)
-    router.join(10.0)
+    listener.join(60.0)
+    router.join(60.0)
     actor.disconnect()
     coordinator.close()
     context.destroy(linger=0)
@@ -96,7 +106,7 @@ def shaker() -> Iterator[tuple[Shaker, str]]:
 
 def test_our_driver_works_a_pyleco_actor(shaker: tuple[Shaker, str]) -> None:
     device, address = shaker
-    port = Port(open_link(address))
+    port = patient_port(address)
     try:
         it = LecoActor(port.exchange("shaker", address), **SHAKER)
         assert (it.open().model, it.read()["speed"].value, it.read()["running"].value) == ("SHAKER 7", 0.0, "false")
@@ -125,7 +135,7 @@ def test_our_driver_works_a_pyleco_actor(shaker: tuple[Shaker, str]) -> None:
 def test_an_actor_that_is_not_there_is_a_fault(shaker: tuple[Shaker, str]) -> None:
     _, address = shaker
     other = address.replace("N1.shaker", "N1.furnace")
-    port = Port(open_link(other))
+    port = patient_port(other)
     try:
         with pytest.raises(InstrumentFault, match="furnace"):
             LecoActor(port.exchange("furnace", other), **SHAKER).open()
@@ -136,13 +146,14 @@ def test_an_actor_that_is_not_there_is_a_fault(shaker: tuple[Shaker, str]) -> No
 def test_a_pyleco_director_drives_the_simulated_evaporator(serve_plan: Callable[..., Any]) -> None:
     plan = {"instruments": {"it": {"simulator": "simulators.evaporator:Evaporator", "port": PORT}}}
     number = int(serve_plan(plan, speed=60).ports["it"].partition("?")[0].rpartition(":")[2])
-    with Communicator("judge", host="127.0.0.1", port=number, timeout=5) as communicator:
+    with Communicator("judge", host="127.0.0.1", port=number, timeout=60) as communicator:
         director = Director("N1.evaporator", communicator)
         assert director.get_parameters(["idn"]) == {"idn": "EVAPORATOR 3, S/N 0042"}
         director.set_parameters({"setpoint_c": 80.0, "heater": True})
         director.call_action("deposit", thickness_nm=30.0)
-        until_s = time.monotonic() + 10.0
-        while director.get_parameters("state")["state"] != "idle" and time.monotonic() < until_s:
+        until_s = time.monotonic() + 60.0
+        while director.get_parameters("state")["state"] != "idle":
+            assert time.monotonic() < until_s, "it does not come to an end"
             time.sleep(0.05)
         assert director.get_parameters(["deposited_nm", "setpoint_c"]) == {"deposited_nm": 30.0, "setpoint_c": 80.0}
         assert len(director.call_action("spectrum", points=11)) == 11
