@@ -7,9 +7,12 @@ and
     the Host must be this machine   a name that somebody else points at 127.0.0.1 is not (DNS rebinding)
     the Origin must be the Host     another page in the same browser may not open a connection in its name
 
-Each page is a process of its own, as each terminal is.
+Each page is a process of its own, as each terminal is. None outlives the server: see on_shutdown, and __main__ for a
+server that was killed.
 """
 
+import asyncio
+import contextlib
 import hmac
 import logging
 import secrets
@@ -20,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from labloop.campaign.errors import SpecError
@@ -30,6 +34,8 @@ HOST: Final = "127.0.0.1"
 HERE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 # A page left open in a forgotten tab costs a process. A person has one, a shift three.
 MOST_PAGES: Final = 10
+# A browser answers a goodbye in milliseconds. A tab that was put to sleep does not, and aiohttp would wait 10 s, twice.
+GOODBYE_S: Final = 1.0
 # No third party learns that there is a laboratory here, and a bench without a way to the internet waits for none.
 POLICY: Final = "style-src 'self' 'unsafe-inline'; font-src 'self' data:; frame-ancestors 'none'"
 
@@ -40,8 +46,9 @@ class Door(Server):
     def __init__(self, command: str, port: int, key: str) -> None:
         super().__init__(command, host=HOST, port=port, title="labloop")
         self._key = key
-        self._cookie = f"labloop-{port}"
+        self._cookie = f"labloop-{port}"  # a browser keeps one jar for all ports of a machine
         self._pages = 0
+        self._open: set[web.WebSocketResponse] = set()
 
     @property
     def address(self) -> str:
@@ -59,6 +66,10 @@ class Door(Server):
 
     async def on_startup(self, app: web.Application) -> None:
         """Say nothing: who starts it says where it is."""
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Tell each page that it is over; none is waited for that does not answer."""
+        await asyncio.gather(*map(_say_goodbye, self._open))
 
     @web.middleware
     async def _look_at(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -98,6 +109,18 @@ class Door(Server):
             return await super().handle_websocket(request)
         finally:
             self._pages -= 1
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        self._open.add(websocket)
+        try:
+            await super()._process_messages(websocket, app_service)
+        finally:
+            self._open.discard(websocket)
+
+
+async def _say_goodbye(websocket: web.WebSocketResponse) -> None:
+    with contextlib.suppress(TimeoutError):  # then aiohttp has cut the connection
+        await asyncio.wait_for(websocket.close(code=WSCloseCode.GOING_AWAY, message=b"labloop ended"), GOODBYE_S)
 
 
 def door_to(run: Path | None, port: int, read_only: bool, by: str) -> Door:

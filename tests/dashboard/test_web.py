@@ -18,6 +18,7 @@ from aiohttp.web_runner import AppRunner, TCPSite
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.dashboard.__main__ import HUNG_UP
 from labloop.dashboard.web import MOST_PAGES, Door, door_to
 from labloop.journal import Reader
 
@@ -88,6 +89,7 @@ def test_a_page_shows_the_run_and_its_keys_ask_in_the_name_that_was_given(run: P
             text = await index.text()
             assert index.status == 200 and f"ws://127.0.0.1:{door.port}/ws" in text
             assert "googleapis" not in index.headers["Content-Security-Policy"]
+            assert list(index.cookies) == [f"labloop-{door.port}"]  # another server's pages have another one
         async with browser.ws_connect(f"{here}/ws?width=120&height=40", origin=here) as page:
             await seen(page, "RUNNER GONE")
             await page.send_str(json.dumps(["stdin", "n"]))
@@ -189,25 +191,54 @@ def command(run: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT to another process")
-def test_the_command_serves_until_ctrl_c_on_loopback_alone(command: "subprocess.Popen[str]") -> None:
+def test_the_command_serves_on_loopback_alone_until_ctrl_c_and_then_ends_its_pages(
+    command: "subprocess.Popen[str]",
+) -> None:
     assert command.stdout is not None and command.stderr is not None
     address = command.stdout.readline().strip()
     port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?key=[\w-]{20,}", address)[1])  # type: ignore[index]
     assert f"ssh -L {port}:127.0.0.1:{port}" in command.stderr.readline()
 
-    async def look() -> int:
+    async def look() -> int | None:
         async with aiohttp.ClientSession() as browser:
             while command.poll() is None:
                 try:
-                    async with browser.get(address) as said:
-                        return said.status
+                    async with browser.ws_connect(address.replace("/?", "/ws?width=120&height=40&")) as page:
+                        await seen(page, "RUNNER GONE")
+                        if Path("/proc/net/tcp").exists():
+                            assert listening_at(port) == [f"0100007F:{port:04X}"]
+                        command.send_signal(signal.SIGINT)
+                        await ended(page)
+                        return page.close_code
                 except aiohttp.ClientConnectorError:
                     await asyncio.sleep(0.05)
         raise AssertionError("it ended")
 
-    assert asyncio.run(asyncio.wait_for(look(), WITHIN_S)) == 200
-    if Path("/proc/net/tcp").exists():
-        listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if " 0A " in line]
-        assert [where for where in listening if where.endswith(f":{port:04X}")] == [f"0100007F:{port:04X}"]
-    command.send_signal(signal.SIGINT)
+    assert asyncio.run(asyncio.wait_for(look(), WITHIN_S)) == aiohttp.WSCloseCode.GOING_AWAY
     assert command.wait(WITHIN_S) == 0
+
+
+def listening_at(port: int) -> list[str]:
+    listening = [line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines() if " 0A " in line]
+    return [where for where in listening if where.endswith(f":{port:04X}")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="poll")
+def test_a_page_ends_with_a_server_that_was_killed(run: Path) -> None:
+    page = subprocess.Popen(
+        [sys.executable, "-P", "-m", "labloop.dashboard", str(run)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={
+            **os.environ, "PYTHONPATH": str(Path(__file__).parents[2]),
+            "TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver",
+        },
+    )  # fmt: skip
+    assert page.stdin is not None and page.stdout is not None
+    try:
+        assert page.stdout.readline() == b"__GANGLION__\n"
+        page.stdin.close()  # as the kernel does it for a process that is no more
+        assert page.wait(WITHIN_S) == HUNG_UP
+    finally:
+        page.kill()
+        page.stdout.close()
+        page.wait(WITHIN_S)
