@@ -38,7 +38,7 @@ def told_since(folder: Path, spec: Any, since: datetime) -> dict[str, Any]:
     from labloop.campaign import events as e
     from labloop.campaign import view
     from labloop.campaign.state import CampaignState
-    from labloop.dashboard.words import line
+    from labloop.campaign.words import line
     from labloop.journal import Reader
 
     state, ends, lines = CampaignState(), Counter[str](), []

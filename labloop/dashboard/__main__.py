@@ -1,8 +1,8 @@
 """One dashboard whose screen is a browser: ``python -P -m labloop.dashboard [RUN] [--by NAME] [--read-only]``.
 
-Started by ``labloop watch --web``, once for each page that is opened (see web). The page's keys come through stdin, whose
-other end is the server's alone: once nobody holds it, this process ends, whatever else it does just then. Killing a
-dashboard changes nothing in a run, and one that nobody sees any more is only in the way.
+Started by ``labloop watch --web``, once for each page that is opened (see web). The page's keys come through stdin,
+whose other end is the server's alone: once nobody holds it, this process ends, whatever else it does just then. Killing
+a dashboard changes nothing in a run, and one that nobody sees any more is only in the way.
 """
 
 import argparse

@@ -9,10 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, RichLog
 
+from labloop.campaign.words import LogLine
+
 from .page import Page
 from .source import Change, RunSource
 from .widgets import log_cells
-from .words import LogLine
 
 # Each line that is written costs half a millisecond: with more at once a letter of the filter is felt to wait.
 MOST: Final = 500

@@ -16,11 +16,11 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.campaign.state import CampaignState, StepState
+from labloop.campaign.words import LogLine, line
 from labloop.journal import Reader, inbox, presence
 
 from .bench_watch import BenchWatch
 from .cards import Said, hear, nothing_said
-from .words import LogLine, line
 
 JOURNAL: Final = "journal.db"
 INBOX: Final = "requests"

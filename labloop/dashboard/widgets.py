@@ -16,9 +16,9 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from labloop.campaign import text
+from labloop.campaign.words import LogLine
 
 from .view import Headline, InstrumentRow, Notice
-from .words import LogLine
 
 # Below this many lines a screen shows the most urgent notice in full and of the others the title.
 ROOMY: Final = 36

@@ -13,11 +13,11 @@ from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import Limit
 from labloop.campaign.spec import spec_from_dict
 from labloop.campaign.state import fold
+from labloop.campaign.words import line
 from labloop.dashboard import view
 from labloop.dashboard.curve import MOST_POINTS, Course, course_of, curve
 from labloop.dashboard.plot import nice_ticks
 from labloop.dashboard.source import RunSource
-from labloop.dashboard.words import line
 
 from . import journals
 from .story import PUMPS, Story

@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from tests.dashboard.journals import finished
 
 HEAVY = {"torch", "botorch", "gpytorch", "pandas", "matplotlib", "textual", "scipy"}
 FOR_VERBS = HEAVY | {"pydantic", "numpy", "msgspec", "ruamel", "pint", "serial", "zmq", "rich"}
@@ -35,6 +38,20 @@ except SystemExit as end:
     assert not end.code, end.code
 """
     assert not loaded(code) & never
+
+
+def test_what_the_next_shift_is_told_needs_no_dashboard(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", trials=2).close()
+    code = f"""
+import sys
+sys.argv = ["labloop", "status", {str(run)!r}, "--since", "2020-01-01"]
+from labloop.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+"""
+    assert not loaded(code) & HEAVY
 
 
 def test_the_public_names_are_given_without_torch() -> None:

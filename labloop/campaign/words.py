@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from labloop.campaign import amending, text
-from labloop.campaign import events as e
-from labloop.campaign.state import CampaignState
+from . import amending, text
+from . import events as e
+from .state import CampaignState
 
 READ_BY_RUNS: Final = frozenset({"amend"})  # requests whose arguments nobody would want to read
 
