@@ -59,7 +59,7 @@ class HandAct:
 
     def turn(self, *, wait: bool = False) -> e.ByHand | None:
         """Go on as far as can be; the fact that ends it, once it has ended. ``wait``: for the exchange under way."""
-        self._tell()
+        self.tell()
         if self._clock.now_s() < self._again_s or not (wait or self._call.done()):
             return None
         try:
@@ -67,7 +67,7 @@ class HandAct:
             step = self._halt if self._why_stopped and self._next != self._halted else self._next
             return step(answer)
         except LabloopError as error:
-            self._tell()
+            self.tell()
             return self.fail(str(error))
 
     def fail(self, why: str) -> e.ByHand:
@@ -100,18 +100,18 @@ class HandAct:
             return self._ended(why, {})
         return self._ended(why, self._moved(verdict))
 
-    def stop(self, why: str) -> None:
-        """Let the exchange under way end, then stop the instrument and ask it how much was done."""
-        self._why_stopped, self._again_s = why, 0.0
-
-    # --- one exchange after the other ---------------------------------------------------------------------------
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Write down what was told once, or lost (see Driver.alarm), whoever asked: before anything else is done."""
         said = self._station.driver.alarm
         if self._written and said and said != self._told:
             self._told = said
             self._write(e.AlarmHeard(instrument=self.begun.instrument, said=said))
+
+    def stop(self, why: str) -> None:
+        """Let the exchange under way end, then stop the instrument and ask it how much was done."""
+        self._why_stopped, self._again_s = why, 0.0
+
+    # --- one exchange after the other ---------------------------------------------------------------------------
 
     def _begin(self, counters: Mapping[str, e.Amount]) -> None:
         self.begun = msgspec.structs.replace(self.begun, before=dict(counters))

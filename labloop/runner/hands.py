@@ -5,7 +5,8 @@
                 byte
     over        what its instrument says was done is in the bench's journal, its stock and totals; the run's own journal
                 says that it was done, and a resume needs a person's word that all is right as it is (see rereading)
-    broken off  its instrument is stopped and asked. One that does not answer ends the run, and the bench is made safe
+    broken off  its instrument is stopped and asked. One that does not answer ends the run, and the bench is made safe;
+                the act stays open in the bench's journal, and whoever has the bench next asks first what became of it
 
 While it lasts the watch over the bench goes on, nobody can resume, and a stop lets it come to its end; an abort does
 not wait for it. A run that is killed meanwhile asks what became of it at its next start, before anything else is said
@@ -26,6 +27,7 @@ from labloop.campaign.state import PAUSED
 from labloop.campaign.text import duration
 
 from .admission import OutOfStock
+from .book import DEAD
 from .hand_act import HandAct
 from .left_by_hand import finish
 from .memory import RunMemory
@@ -134,10 +136,19 @@ class Hands:
             return
         lasts = f"; it takes about {duration(under_way.duration_s)}" if under_way.duration_s else ""
         self._note(f"{_name(wanted.act)} begins by hand{lasts}")
+        ended: e.ByHand | None
         try:
             ended = await self._to_its_end(under_way)
         except BrokenOff as broken:
             ended = await self._broken_off(under_way, broken)
+        if ended is None:
+            self._tell(e.StepFailed(step=under_way.begun.act, fault="lost", reason="it does not say", t_s=self._now()))
+            name = wanted.act.instrument
+            self._note(
+                f"{name} does not say what became of {_name(wanted.act)}: it is asked at the next start, before "
+                f"anything else is said to it. {DEAD.format(name)}"
+            )
+            return
         if not under_way.written:  # nothing was sent
             self._hand.admission.totals.drop(ended.act)
             self._tell(e.StepFailed(step=ended.act, fault=NOT_DONE, reason=ended.failed, t_s=self._now()))
@@ -190,28 +201,31 @@ class Hands:
                 raise BrokenOff("the bench was made safe meanwhile", None)
         return ended
 
-    async def _broken_off(self, act: RunHandAct, broken: BrokenOff) -> e.ByHand:
-        """Stop it, where that is not done for all of the bench, and ask what it came to."""
+    async def _broken_off(self, act: RunHandAct, broken: BrokenOff) -> e.ByHand | None:
+        """Stop it, where that is not done for all of the bench, and ask what it came to; None: it does not say."""
         name = act.begun.instrument
         station = self._lab.instruments[name]
         why = f"{name}: {broken}" if not str(broken).startswith(name) else str(broken)
         if isinstance(broken.error, SafetyError):
             self._end("breach", why, 3)
-        if self._hand.halt.is_set():
-            await self._hand.made_safe.wait()
         if not act.written:
             return act.ended_by(str(broken), None)
-        try:
-            verdict = await self._hand.reach.call(name, _stopped, station, act, not self._hand.halt.is_set())
-        except LinkInterrupted:
-            await self._hand.made_safe.wait()
-            return act.ended_by(str(broken), None)
-        except BenchError as error:  # an amount that is not known counts in full
-            if not self._hand.halt.is_set():
-                fault = isinstance(error, InstrumentFault)
-                self._end("lost", f"{name} was stopped by hand, and says: {error}" if fault else str(error), 3)
-            return act.ended_by(f"{broken}; {error}", None)
-        return act.ended_by("" if verdict.state == "done" else str(broken), verdict)
+        while True:
+            safe = self._hand.halt.is_set()
+            if safe:
+                await self._hand.made_safe.wait()
+                act.tell()  # what it said once meanwhile
+            try:
+                verdict = await self._hand.reach.call(name, _stopped, station, act, not safe)
+            except BenchError as error:
+                act.tell()
+                if not safe and self._hand.halt.is_set():
+                    continue  # others were in the way: it is asked when the bench is safe
+                if not safe:
+                    fault = isinstance(error, InstrumentFault)
+                    self._end("lost", f"{name} was stopped by hand, and says: {error}" if fault else str(error), 3)
+                return None
+            return act.ended_by("" if verdict.state == "done" else str(broken), verdict)
 
     # --- what is written down -------------------------------------------------------------------------------------
 

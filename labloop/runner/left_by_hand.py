@@ -1,11 +1,12 @@
-"""What was begun by hand or by a service, and whose end nobody has written down: its process was killed.
+"""What was begun by hand or by a service, and whose end nobody has written down: its process was killed, or its
+instrument did not answer any more.
 
 Whoever has the bench next asks what became of it, before anything else is said to its instrument; runs are refused
 until somebody has (see book). The first answer is evidence, an alarm is told once: that it is asked for, and what it
 was, are facts before it is judged, so who is killed in asking takes nothing away.
 
     done, partial, not_begun    as the instrument's counters say; stock and totals go by that
-    cannot_tell                 it counts in full, for good
+    cannot_tell                 it counts in full, for good; it is stopped, for it may be at it still
     running                     it is stopped, and asked again; who only looks lets it run, and its end stays open
 
 Of an instrument that never answers again a person says what became of its act, or it is taken out of the lab file: then
@@ -27,6 +28,7 @@ from .book import BenchBook
 
 # Acts that a service did for others are told apart in the book by this.
 SERVED: Final = "leco-"
+STILL: Final = ("running", "cannot_tell")  # what may go on while nobody watches
 ANSWERS: Final = "Say: resolve {0} done [AMOUNT] | not-done, as in: resolve {0} done '0.14 mL' --why TEXT"
 
 
@@ -139,10 +141,10 @@ def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
     try:
         verdict = _asked(station, fact)
     except SpecError as error:  # a setting was renamed since, say: nobody can ask about it any more
-        verdict = Verdict(state="cannot_tell", why=f"its driver does not know what it was: {error}")
         if not looks:
             _call(station, station.driver.stop)
-    if verdict.state == "running" and not looks:
+        return Verdict(state="cannot_tell", why=f"its driver does not know what it was: {error}")
+    if verdict.state in STILL and not looks:
         _call(station, station.driver.stop)
         verdict = _asked(station, fact)
     return verdict
@@ -161,12 +163,12 @@ def _call(station: Station, call: Any) -> Any:
 
 def _end(lab: Lab, fact: e.ByHand, verdict: Verdict) -> e.ByHand:
     done = verdict.state == "done"
-    whose = "the service" if fact.act.startswith(SERVED) else "its command"
+    whose = "the service" if fact.act.startswith(SERVED) else "its run" if fact.run else "its command"
     achieved = verdict.achieved
     if verdict.state == "not_begun":
         achieved = nothing(lab.instruments[fact.instrument].actions[fact.action])
     return e.ByHand(
         act=fact.act, instrument=fact.instrument, action=fact.action, settings=fact.settings, achieved=dict(achieved),
-        done=done, failed="" if done else f"{verdict.state}: {whose} was killed meanwhile; {verdict.why}", by=fact.by,
+        done=done, failed="" if done else f"{verdict.state}: {whose} ended meanwhile; {verdict.why}", by=fact.by,
         run=fact.run,
     )  # fmt: skip

@@ -130,7 +130,7 @@ def test_what_never_began_is_not_counted(room: Room) -> None:
         e.ByHand(act="hand-1", instrument="pump", action="dispense", settings=SETTINGS, before=dict(counters), by="ann")
     )
     (ended,) = take_up(room.comes().lab, room.book)
-    assert ended.failed.startswith("not_begun: its command was killed meanwhile") and room.drawn == 0.0
+    assert ended.failed.startswith("not_begun: its command ended meanwhile") and room.drawn == 0.0
 
 
 def test_what_still_runs_is_stopped_by_who_acts_and_let_run_by_who_looks(room: Room) -> None:
@@ -283,7 +283,7 @@ def test_an_instrument_that_never_answers_again_is_taken_out_of_the_lab_file_and
         room.book.take_lease("runs/a", "live", {})
     bench.lab.instruments.pop("pump")
     (ended,) = take_up(bench.lab, room.book)
-    assert ended.failed == "cannot_tell: its command was killed meanwhile; the lab file has it no more"
+    assert ended.failed == "cannot_tell: its command ended meanwhile; the lab file has it no more"
     assert room.book.left("pump") == e.Amount(0.0, "mL"), "nobody knows what is left of its stock"
     room.book.take_lease(BY_HAND, "live", {})
     assert room.comes() and Admission(
@@ -379,7 +379,7 @@ def test_who_looks_asks_and_is_told_and_so_does_who_acts(tmp_path: Path, looks: 
             journal.append(begun)
         if looks:
             (answer,) = by_hand.ask_all(bench)
-            assert answer.left.startswith("off by ann was left alone: cannot_tell: its command was killed meanwhile; ")
+            assert answer.left.startswith("off by ann was left alone: cannot_tell: its command ended meanwhile; ")
         else:
             assert by_hand.act(bench, "a", "off", {}, "bob").done
     with BenchBook.open(tmp_path, "bench", utc_stamp).journal as journal:

@@ -6,8 +6,9 @@ own, put together from other parts: lines that end in that socket, a planner in 
 says, after each commit and before it goes on, that it has committed. It waits for an answer each time, so that who
 has the other end of the socket may kill it at a point of their choosing.
 
-Orders and answers are JSON. Order: {"campaign": ..., "run": ..., "seed", "trials", "mode"} or {"resume": folder}, with
-the socket's descriptor beside it. Answer, when the runner is gone: {"pid"} first, then {"code"} (below 0: the signal).
+Orders and answers are JSON. Order: {"campaign": ..., "run": ..., "seed", "trials", "mode"} or {"resume": folder, "by",
+"as_it_is": why}, with the socket's descriptor beside it. Answer, when the runner is gone: {"pid"} first, then {"code"}
+(below 0: the signal).
 """
 
 import json
@@ -115,7 +116,10 @@ def run(order: dict[str, Any], end: socket.socket) -> int:
         bench=lambda folder, lab, opened, clock: remote_bench(wire, clock),
     )
     if "resume" in order:
-        return session.resume(Path(order["resume"]), parts=parts, by=order.get("by", ""))
+        why = order.get("as_it_is", "")
+        return session.resume(
+            Path(order["resume"]), parts=parts, by=order.get("by", ""), as_it_is=bool(why), why=why
+        )  # fmt: skip
     wanted = session.Order(
         campaign=Path(order["campaign"]), run=Path(order["run"]), virtual=True, seed=order.get("seed"),
         trials=order.get("trials"),

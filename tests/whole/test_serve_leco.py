@@ -198,7 +198,7 @@ def test_a_live_service_that_is_killed_takes_its_act_up_again(
         with Communicator("judge", host="127.0.0.1", port=serving.number, timeout=10) as communicator:
             pump = Director("L1.pump_agno3", communicator)
             report = pump.call_action("dispense", rate="60 uL/min", volume=200, act=ACT)
-            assert report["state"] == "stopped" and "the service was killed meanwhile" in report["why"]
+            assert report["state"] == "stopped" and "the service ended meanwhile" in report["why"]
             assert 20.0 < report["result"]["volume"] < 199.0
         hand = subprocess.run(
             [*busy, "rate=60 uL/min", "volume=1 uL", "--live"], cwd=ROOT, capture_output=True, text=True
