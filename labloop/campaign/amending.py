@@ -16,7 +16,7 @@ from . import state as s
 from .amend_events import Amended, Change, Plain
 from .events import Value
 from .grammar import CampaignSpec
-from .outcomes import PASS, PREFER, Limit, Target
+from .outcomes import PASS, PREFER, Desirability, Limit, Target
 from .parameters import Choice, Molecule
 from .ranges import Likely
 from .reading import Path_, path_text
@@ -50,6 +50,7 @@ RULES: Final[Mapping[Path_, str]] = {
     ("outcomes", ANY, "limit"): "",
     ("outcomes", ANY, "weight"): "",
     ("outcomes", ANY, "reference"): "",
+    ("outcomes", ANY, "desirability"): "",
     ("outcomes", ANY, "expect_within"): "",
     ("outcomes", REST): OUTCOME,
     ("design", "seed"): "is what every draw of the run comes from",
@@ -69,7 +70,7 @@ RULES: Final[Mapping[Path_, str]] = {
     ("pause", REST): _BENCH,
     (REST,): _RECIPE,
 }
-_WHOLE: Final = (Limit, Likely, Target)  # models that are one value to whoever reads of them
+_WHOLE: Final = (Limit, Likely, Target, Desirability)  # models that are one value to whoever reads of them
 NEW_RUN: Final = "Leave it as it was, or begin a new run with it (--run) and tell that what was measured (labloop tell)"
 
 
@@ -227,7 +228,7 @@ def _changes(path: Path_, old: Any, new: Any, after: CampaignSpec) -> Iterator[C
     elif path == ("candidates",):
         yield Change(place=place, kind="changed", before=_rows(old), after=_rows(new))
     else:
-        counted = any(isinstance(one, float | Limit | Target | Likely) for one in (old, new))
+        counted = any(isinstance(one, float | Limit | Target | Likely | Desirability) for one in (old, new))
         unit = _unit(path, after) if counted else ""
         yield Change(place=place, kind="changed", before=_plain(old), after=_plain(new), unit=unit)
 
@@ -282,6 +283,11 @@ def _plain(value: Any) -> Plain:
     """A value as the journal keeps it: what has parts of its own becomes text, as in the file."""
     if isinstance(value, Limit):
         return f"{value.sense} {number(value.value)}"
+    if isinstance(value, Desirability):
+        low, high = value.exponents
+        both = number(low) if low == high else f"{number(low)} and {number(high)}"
+        exponent = "" if low == high == 1.0 else f", exponent {both}"
+        return f"between {number(value.between[0])} and {number(value.between[1])}{exponent}"
     if isinstance(value, Target | Likely):
         return "{" + ", ".join(f"{name}: {_shown(one)}" for name, one in value if one) + "}"
     if isinstance(value, Choice):

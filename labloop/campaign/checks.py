@@ -203,7 +203,12 @@ def _outcomes(spec: CampaignSpec, broken: Broken) -> Iterator[Fault]:
         rule = f"is told by comparing, and {other} has a goal of its own. Give {other} a limit instead, or take one out"
         yield ("outcomes", tastes[0]), rule, False
     weighed = [name for name in goals if spec.outcomes[name].weight is not None]
-    if weighed and len(weighed) < len(goals) and not broken.touches("outcomes"):
+    desired = [name for name in goals if spec.outcomes[name].desirability is not None]
+    if desired and len(desired) < len(goals) and not broken.touches("outcomes"):
+        bare = next(name for name in goals if name not in desired)
+        rule = f"has no desirability, and {desired[0]} has one. Give every goal one, or none"
+        yield ("outcomes", bare), rule, False
+    if weighed and len(weighed) < len(goals) and not desired and not broken.touches("outcomes"):
         bare = next(name for name in goals if name not in weighed)
         rule = f"has no weight, and {weighed[0]} has one. Weigh every goal, or none for a Pareto front"
         yield ("outcomes", bare), rule, False

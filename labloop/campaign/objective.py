@@ -3,7 +3,8 @@
 Each goal gives a utility, larger is better: ``-y`` (minimize), ``y`` (maximize), minus the distance from the target
 beyond the tolerance; of ``prefer`` it is what comparisons say of the trial (see tastes). With one goal or with weights
 trials are ordered by (limits kept, sum of weight * utility less that of the reference); two or more goals without
-weights order them only by dominance: a Pareto front. A trial that breaks a limit is worse than any that keeps them all;
+weights order them only by dominance: a Pareto front. Where goals say how desirable their values are the score is the
+overall desirability (see desirability). A trial that breaks a limit is worse than any that keeps them all;
 among those that break some, less excess is better.
 """
 
@@ -11,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from .desirability import Shape, shown, together
 from .events import Reading
 from .grammar import CampaignSpec
 from .outcomes import Limit, OutcomeSpec, Target
@@ -49,10 +51,17 @@ class Objective:
         self.outcomes: dict[str, OutcomeSpec] = dict(spec.outcomes)
         self.goals: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.is_wish}
         self.limits: dict[str, OutcomeSpec] = {n: one for n, one in spec.outcomes.items() if one.limit is not None}
-        self.pareto: bool = len(self.goals) > 1 and all(one.weight is None for one in self.goals.values())
+        self.shapes: dict[str, Shape] = {n: one.shape for n, one in self.goals.items() if one.shape is not None}
+        weighed = any(one.weight is not None for one in self.goals.values())
+        self.pareto: bool = len(self.goals) > 1 and not weighed and not self.shapes
 
     def utility(self, name: str, value: float) -> float:
-        """How good a value of one outcome is; larger is better, 0 is within the tolerance of a target."""
+        """How good a value of one outcome is; larger is better, 0 is within the tolerance of a target.
+
+        Of a desirability it is that, and below 0 what is short of being of use, in spans.
+        """
+        if name in self.shapes:
+            return self.shapes[name].standing(value)
         goal = self.goals[name].goal
         if isinstance(goal, Target):
             return -max(abs(value - goal.target) - goal.tolerance, 0.0)
@@ -73,11 +82,20 @@ class Objective:
         utilities = self.utilities(outcomes)
         if utilities is None:
             return None
+        if self.shapes:
+            return together(utilities, [1.0 if one.weight is None else one.weight for one in self.goals.values()])
         total = 0.0
         for (name, outcome), utility in zip(self.goals.items(), utilities, strict=True):
             zero = 0.0 if outcome.reference is None else self.utility(name, outcome.reference)
             total += (1.0 if outcome.weight is None else outcome.weight) * (utility - zero)
         return total
+
+    def desirability(self, outcomes: Any) -> tuple[float, dict[str, float]] | None:
+        """The overall desirability and that of each goal, from 0 to 1; None where none is asked for or known."""
+        score, utilities = self.score(outcomes), self.utilities(outcomes)
+        if not self.shapes or score is None or utilities is None:
+            return None
+        return shown(score), {name: shown(one) for name, one in zip(self.goals, utilities, strict=True)}
 
     def excess(self, outcomes: Any) -> float:
         """By how much limits are broken in all, each in units of its bound; 0: all are kept; unknown ones break."""
@@ -146,7 +164,8 @@ class Objective:
     def _shown(self, trial: Any) -> float:
         if len(self.goals) == 1:
             return value_of(_outcomes(trial).get(next(iter(self.goals)))) or 0.0
-        return self.score(trial) or 0.0
+        score = self.score(trial) or 0.0
+        return shown(score) if self.shapes else score
 
 
 def _excess(limit: Limit, reading: Any) -> float:

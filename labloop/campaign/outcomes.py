@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from .analysis import read_target
+from .desirability import Shape, Slope
 from .errors import SpecError
 from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, files_of, in_unit, located
 from .units import NUMBER, parse_quantity
@@ -20,9 +21,11 @@ _MEANT = {
     "min": "minimize", "max": "maximize", "minimise": "minimize", "maximise": "maximize", "preferred": "prefer",
     "preference": "prefer",
 }  # fmt: skip
-_OF_NUMBERS = ("unit", "limit", "weight", "reference", "detects", "analysis", "target", "window")
+_OF_NUMBERS = ("unit", "limit", "weight", "reference", "desirability", "detects", "analysis", "target", "window")
 _LIMIT = re.compile(r"\s*(<=|>=)\s*(.+)")
 _QUANTITY = {"type": ["number", "string"]}
+_PAIR: dict[str, Any] = {"type": "array", "items": _QUANTITY, "minItems": 2, "maxItems": 2}
+_LEAST_EXPONENT, _MOST_EXPONENT = 0.01, 100.0  # beyond them a slope is a step
 
 
 class Target(Model):
@@ -41,6 +44,16 @@ class Limit(Model):
     def excess(self, value: float) -> float:
         """By how much a value breaks the bound (0: it keeps it)."""
         return max(0.0, value - self.value if self.sense == "<=" else self.value - value)
+
+
+class Desirability(Model):
+    """What is of no use and what could not be better: two values in the outcome's unit, see desirability.
+
+    exponents: of the slope at the low value and of the one at the high value (equal but of a target).
+    """
+
+    between: tuple[float, float]
+    exponents: tuple[float, float] = (1.0, 1.0)
 
 
 class OutcomeSpec(Model):
@@ -75,7 +88,44 @@ class OutcomeSpec(Model):
     limit: Annotated[Limit | None, WithJsonSchema({"type": "string", "examples": ["<= 12"]})] = None
     weight: Number | None = None
     reference: Annotated[float | None, WithJsonSchema(_QUANTITY)] = None
+    desirability: Annotated[
+        Desirability | None,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    _PAIR,
+                    {
+                        "type": "object",
+                        "properties": {
+                            "between": _PAIR,
+                            "exponent": {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]},
+                        },
+                        "required": ["between"],
+                        "additionalProperties": False,
+                    },
+                ]
+            }
+        ),
+    ] = None
     expect_within_s: Annotated[Seconds | None, Field(alias="expect_within")] = None
+
+    @property
+    def shape(self) -> Shape | None:
+        """How desirable each of its values is; None: that is not said."""
+        if self.desirability is None or self.goal is None:
+            return None
+        (low, high), (rise, fall) = self.desirability.between, self.desirability.exponents
+        if isinstance(self.goal, Target):
+            least, most = self.goal.target - self.goal.tolerance, self.goal.target + self.goal.tolerance
+            return Shape((Slope(low, least, rise), Slope(high, most, fall)))
+        return Shape((Slope(low, high, rise) if self.goal == "maximize" else Slope(high, low, fall),))
+
+    @property
+    def desired(self) -> str:
+        """Where its desirability is 0 and where 1, and what it weighs, in words ("": that is not said)."""
+        if self.shape is None:
+            return ""
+        return f"{self.shape.words(self.unit)}; weight {1.0 if self.weight is None else self.weight:g}"
 
     @property
     def passes(self) -> bool:
@@ -201,6 +251,27 @@ class OutcomeSpec(Model):
     def _reference(cls, raw: Any, info: ValidationInfo) -> float | None:
         return None if raw is None else in_unit(raw, info)
 
+    @field_validator("desirability", mode="plain")
+    @classmethod
+    def _desirability(cls, raw: Any, info: ValidationInfo) -> Desirability | None:
+        if raw is None:
+            return None
+        written = raw if isinstance(raw, dict) else {"between": raw}
+        unknown = [key for key in written if key not in ("between", "exponent")]
+        if unknown:
+            rule = "unknown key. A desirability knows between and exponent"
+            raise located([((key,), rule, KEY) for key in unknown], "desirability")
+        between = written.get("between")
+        if not isinstance(between, (list, tuple)) or len(between) != 2:
+            raise Rule("must be two values between which it goes from 0 to 1. Write [40, 90]; the goal says which is 1")
+        low, high = (in_unit(one, info) for one in between)
+        if not low < high:
+            raise Rule("the low value must be below the high one. The goal says which of them is 1")
+        goal = info.data.get("goal")
+        if isinstance(goal, Target) and not low < goal.target - goal.tolerance <= goal.target + goal.tolerance < high:
+            raise Rule("the target and its tolerance must lie between the two values. Write the two further apart")
+        return Desirability(between=(low, high), exponents=_exponents(written.get("exponent", 1.0), goal))
+
     @model_validator(mode="after")
     def _agree(self) -> "OutcomeSpec":
         faults: list[tuple[tuple[str, ...], str, Any]] = []
@@ -224,6 +295,12 @@ class OutcomeSpec(Model):
             return self
         elif self.weight is not None and self.goal is None:
             faults.append((("weight",), "has no goal to weigh. Write a goal, or leave the weight out", self.weight))
+        if self.desirability is not None and self.goal is None:
+            rule = "has no goal, which says which of the two values is 1. Write one, or leave it out"
+            faults.append((("desirability",), rule, None))
+        elif self.desirability is not None and self.reference is not None and not self.passes:
+            rule = "has no use: a desirability has its own 0 and 1. Leave it out"
+            faults.append((("reference",), rule, self.reference))
         if not self.sources and {"analysis", "target"} & self.model_fields_set:
             raise Rule("from is missing. Write from: READING (a step's save_as)")
         if self.detects is not None and self.told:
@@ -237,6 +314,23 @@ class OutcomeSpec(Model):
         if faults:
             raise located(faults, "outcome")
         return self
+
+
+def _exponents(raw: Any, goal: Any) -> tuple[float, float]:
+    """The exponents of both slopes. Raises what says where."""
+    several = list(raw) if isinstance(raw, (list, tuple)) else [raw]
+    rule = ""
+    if len(several) != 1 and not (isinstance(goal, Target) and len(several) == 2):
+        rule = "must be one number; of a target also two, below it and above it, like [1, 2]"
+    elif not all(
+        isinstance(one, (int, float)) and not isinstance(one, bool) and _LEAST_EXPONENT <= one <= _MOST_EXPONENT
+        for one in several
+    ):
+        rule = f"must be a number from {_LEAST_EXPONENT:g} to {_MOST_EXPONENT:g}. Above 1 it asks for values near the "
+        rule += "best, below 1 it is content with little"
+    if rule:
+        raise located([(("exponent",), rule, raw)], "desirability")
+    return float(several[0]), float(several[-1])
 
 
 def verdict_of(written: Any) -> float:

@@ -38,7 +38,7 @@ class Stopping:
         every = [spec.stop_when, *([spec.stop_when.all] if spec.stop_when.all else [])]
         self.asks_planner = any(one.regret_below is not None or one.chance_below is not None for one in every)
         name = next(iter(objective.goals), "")
-        self._unit = spec.outcomes[name].unit if name else ""
+        self._unit = spec.outcomes[name].unit if name and not objective.shapes else ""
 
     def reason(self, state: Any, outlook: Mapping[str, float] | None = None) -> str | None:
         """Say why to stop, and what was seen; None: go on.

@@ -62,6 +62,7 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "settings": dict(trial.settings),
         "achieved": achieved(trial),
         "outcomes": outcomes(trial),
+        "desirability": desirability(Objective(spec), trial),
         "proposed": trial.proposed,
         "started": trial.started,
         "finished": trial.finished,
@@ -112,6 +113,15 @@ def achieved(trial: TrialState) -> dict[str, dict[str, Any]]:
 def outcomes(trial: TrialState) -> dict[str, dict[str, Any]]:
     """Return what was measured as ``{name: {value, unit, sd?}}``."""
     return {name: _reading(one) for name, one in trial.outcomes.items()}
+
+
+def desirability(objective: Objective, trial: TrialState) -> dict[str, Any] | None:
+    """Return how desirable what was measured is, ``{overall, each: {outcome: ...}}`` from 0 to 1.
+
+    None where the campaign does not say what is desirable, and while not all of it is measured.
+    """
+    found = objective.desirability(trial) if objective.shapes else None
+    return None if found is None else {"overall": found[0], "each": found[1]}
 
 
 def duration_s(trial: TrialState) -> float | None:
@@ -214,7 +224,8 @@ def best(spec: CampaignSpec, state: CampaignState) -> dict[str, Any] | list[dict
     entries = [
         {
             "trial": t.trial, "settings": dict(t.settings), "outcomes": outcomes(t),
-            "keeps_limits": objective.feasible(t), "in_space": holds is None or holds(t.settings),
+            "desirability": desirability(objective, t), "keeps_limits": objective.feasible(t),
+            "in_space": holds is None or holds(t.settings),
         }
         for t in found
     ]  # fmt: skip

@@ -73,6 +73,8 @@ def _give(plan: Any) -> None:
     words.give(
         f"trials      {plan.trials if plan.trials is not None else 'no limit'}, at most {plan.attempts or '?'} attempts"
     )
+    for name, where in plan.desirability.items():
+        words.give(f"desirable   {name}: {where}")
     if plan.trial_s is not None:
         worst = f", {text.duration(plan.whole_s)} in all" if plan.whole_s is not None else ""
         words.give(f"time        {text.duration(plan.trial_s)} a trial at worst{worst} (of the bench's time)")

@@ -137,8 +137,11 @@ class LineView:
             return "best -"
         if Objective(self.spec).pareto:
             return f"front of {len(best)}{self._lacks(best[0], ', ')}"
-        goals = [name for name in Objective(self.spec).goals if name in best[0].outcomes]
+        objective = Objective(self.spec)
+        goals = [name for name in objective.goals if name in best[0].outcomes]
         values = ", ".join(words.number(best[0].outcomes[name].value) for name in goals)
+        if desired := documents.desirability(objective, best[0]):
+            values += f", desirability {desired['overall']:.3f}"
         return f"best {values} (trial {best[0].trial}{self._lacks(best[0], ', ')})"
 
     def _lacks(self, trial: s.TrialState, lead: str) -> str:

@@ -185,7 +185,13 @@ def _give_best(best: Any) -> None:
         values = ", ".join(f"{name} = {words.quantity(entry)}" for name, entry in one["outcomes"].items())
         lacks = "" if one["keeps_limits"] else f"; {BREAKS}"
         lacks += "" if one["in_space"] else "; outside the space as it was amended"
+        values += f"; desirability {_desired(one['desirability'])}" if one["desirability"] else ""
         words.give(f"best: trial {one['trial']}: {values}  ({words.pairs(one['settings'])}){lacks}")
+
+
+def _desired(one: dict[str, Any]) -> str:
+    each = ", ".join(f"{name} {share:.2f}" for name, share in one["each"].items())
+    return f"{one['overall']:.3f} ({each})"
 
 
 def _give_since(told: dict[str, Any]) -> None:
@@ -212,12 +218,14 @@ def _give_comparisons(comparisons: dict[str, Any], run: str) -> None:
 def _give_trials(spec: Any, entries: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for entry in entries for name in entry["settings"]))
     outcomes = list(spec.outcomes)
+    desired = any(one.desirability is not None for one in spec.outcomes.values())
     rows = [
         [
             entry["trial"],
             entry["state"] if entry["role"] == "candidate" else f"{entry['state']} ({entry['role']})",
             entry["source"],
             *(words.quantity(entry["outcomes"][name]) if name in entry["outcomes"] else "" for name in outcomes),
+            *([f"{entry['desirability']['overall']:.3f}" if entry["desirability"] else ""] if desired else []),
             *(words.number(entry["settings"].get(name, "")) for name in names),
             entry["reason"],
         ]
@@ -225,4 +233,4 @@ def _give_trials(spec: Any, entries: list[dict[str, Any]]) -> None:
     ]
     units = [getattr(spec.parameters.get(name), "unit", "") for name in names]
     headed = [f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True)]
-    words.give_table(["trial", "state", "source", *outcomes, *headed, "reason"], rows)
+    words.give_table(["trial", "state", "source", *outcomes, *["desirability"] * desired, *headed, "reason"], rows)

@@ -1,5 +1,6 @@
 """``why``: what a proposal hoped for, and why it was not another point."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -66,7 +67,9 @@ def _give(document: dict[str, Any], units: dict[str, str]) -> None:
     hope = document["hope"]
     words.give(f"hoped for  {hope['kind']}: {hope['words']}")
     for outcome, entry in document["outcomes"].items():
-        words.give(f"{outcome}  {_outcome(entry)}")
+        words.give(f"{outcome}  {_outcome(entry)}{_share(document['desirability'], outcome)}")
+    if document["desirability"]:
+        words.give(f"desirability  {_desired(document['desirability'], lambda one: one['overall'])}")
     if document["acquisition"]:
         value = document["acquisition_value"]
         words.give(f"score  {document['acquisition']} = {words.number(value)}; {document['model']}")
@@ -106,6 +109,20 @@ def _setting(name: str, value: Any, units: dict[str, str]) -> str:
 
 def _hoped(outcome: str, one: dict[str, float]) -> str:
     return f"{outcome} {one['mean']:.4g} +- {one['sd']:.2g}"
+
+
+def _share(desirability: dict[str, Any] | None, outcome: str) -> str:
+    """What an outcome's own desirability is."""
+    known = next((one for one in (desirability or {}).values() if one), None)
+    if desirability is None or known is None or outcome not in known["each"]:
+        return ""
+    return f"; desirability {_desired(desirability, lambda one: one['each'][outcome])}"
+
+
+def _desired(desirability: dict[str, Any], share: Callable[[dict[str, Any]], float]) -> str:
+    hoped, measured = desirability["expected"], desirability["measured"]
+    came = f"measured {share(measured):.3f}" if measured else "not measured"
+    return f"expected {share(hoped):.3f}, {came}" if hoped else came
 
 
 def _outcome(entry: dict[str, Any]) -> str:

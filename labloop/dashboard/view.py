@@ -341,9 +341,12 @@ def leaders(spec: CampaignSpec, state: CampaignState) -> str:
     found = best_trials(spec, state)
     if not found:
         return "-"
-    lacks = "" if Objective(spec).feasible(found[0]) else f" · {BREAKS}"
+    objective = Objective(spec)
+    lacks = "" if objective.feasible(found[0]) else f" · {BREAKS}"
     if len(found) > 1:
         return f"{len(found)} on the front{lacks}"
+    if desired := objective.desirability(found[0]):
+        lacks = f" · desirability {desired[0]:.3f}{lacks}"
     return ", ".join(f"{name} {text.reading(one)}" for name, one in found[0].outcomes.items()) + lacks
 
 

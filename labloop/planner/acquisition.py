@@ -2,6 +2,7 @@
 
     one number to improve     EI over the best of what was measured *as the model believes it*, noise averaged out
     a target                  EI of the distance from it, exact; in a weighted sum its mean and variance count
+    desirabilities            EI of the overall one, over quasi-random draws (desire.py)
     a Pareto front            EHVI over a reference point, given or inferred (hypervolume.py)
     limits                    times the chance that each is kept; the best is the best of what keeps them
     failed trials             times the chance that the point works (feasibility.py)
@@ -23,10 +24,11 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import qmc
 
+from .desire import Desired, draws_of
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .feasibility import Factor, factors
-from .goals import Goal, Standing, best_rows, is_pareto, non_dominated, reference_point, standing
+from .goals import Goal, Standing, best_rows, desired, is_pareto, non_dominated, reference_point, standing
 from .gp import GP
 from .hypervolume import Boxes
 from .improvement import Slopes, log_below_slopes, log_ei_slopes, log_sum, log_target_slopes
@@ -158,7 +160,7 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
         members = _against_the_best(believed, goals, flying, seen)
         means, _ = _outcomes(shifts, scales, draws, [member.posterior(seen) for member in members])
         standings = [standing(goals, flying.outcomes, flying.scales, values) for values in means]
-        merit = _merit(goals, surrogate.outcomes, standings)
+        merit = _merit(goals, surrogate.outcomes, standings, seed)
         teams.append(Team(members, shifts, scales, draws, merit))
     times = factors(known, encoding)
     name = " x ".join(["LogEHVI" if is_pareto(goals) else "LogEI", *(one.words for one in times)])
@@ -206,9 +208,13 @@ def _outcomes(
 # --- merits -----------------------------------------------------------------------------------------------------------
 
 
-def _merit(goals: tuple[Goal, ...], outcomes: Sequence[str], standings: Sequence[Standing]) -> Merit:
+def _merit(goals: tuple[Goal, ...], outcomes: Sequence[str], standings: Sequence[Standing], seed: int) -> Merit:
     base: Merit
-    if is_pareto(goals):
+    wishes = desired(goals, outcomes)
+    if wishes is not None:
+        best = np.array([_best(one) for one in standings])
+        base = Desired(wishes, best, draws_of(len(wishes.columns), seed))
+    elif is_pareto(goals):
         base = Hypervolume(goals, tuple(outcomes), tuple(_boxes(one) for one in standings))
     else:
         base = Improvement(goals, tuple(outcomes), np.array([_best(one) for one in standings]))

@@ -3,7 +3,8 @@
     maximize y        minimize -y        a target: minus the distance beyond its tolerance
 
 Weights make one utility of several, their weighted sum; several wishes without weights stand side by side, a Pareto
-front. Limits are kept apart: excess over them in units of the outcome's own spread.
+front. Where wishes say how desirable values are, utilities are that, and one is made of them (desire.py). Limits are
+kept apart: excess over them in units of the outcome's own spread.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labloop.campaign.desirability import Shape
+
+from . import desire
+
 Array = NDArray[np.float64]
 
 
@@ -20,7 +25,7 @@ Array = NDArray[np.float64]
 class Goal:
     """What one outcome is to do. ``sense``: +1 maximize, -1 minimize, 0 no wish (a limit only).
 
-    compared: it is a person's taste, known by comparisons alone.
+    compared: it is a person's taste, known by comparisons alone. shape: how desirable values are (None: not said).
     """
 
     outcome: str
@@ -32,6 +37,7 @@ class Goal:
     upper: float | None = None
     lower: float | None = None
     compared: bool = False
+    shape: Shape | None = None
 
     @property
     def is_wish(self) -> bool:
@@ -45,6 +51,8 @@ class Goal:
 
     def utility(self, y: Any) -> Any:
         """Outcomes (an array, or a tensor) as something to be maximized, elementwise."""
+        if self.shape is not None:
+            return desire.standing(self.shape, y)[0]
         if self.target is not None:
             return -(abs(y - self.target) - self.tolerance).clip(0.0)
         return self.sense * y
@@ -54,6 +62,16 @@ def is_pareto(goals: Sequence[Goal]) -> bool:
     """Whether several wishes stand side by side, none weighed against another."""
     wishes = [goal for goal in goals if goal.is_wish]
     return len(wishes) > 1 and all(goal.weight is None for goal in wishes)
+
+
+def desired(goals: Sequence[Goal], outcomes: Sequence[str]) -> desire.Wishes | None:
+    """What is desired together of these outcomes; None where no wish says how desirable its values are."""
+    wishes = [goal for goal in goals if goal.is_wish]
+    shapes = [goal.shape for goal in wishes if goal.shape is not None]
+    if not shapes or len(shapes) < len(wishes):
+        return None
+    at = [outcomes.index(goal.outcome) for goal in wishes]
+    return desire.wishes_of(shapes, at, [goal.factor for goal in wishes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +84,10 @@ class Standing:
 
     @property
     def total(self) -> Array:
-        """The weighted sum of the utilities, n."""
+        """The weighted sum of the utilities, n; of desirabilities what they are together."""
+        wishes = desired(self.goals, [goal.outcome for goal in self.goals if goal.is_wish])
+        if wishes is not None:
+            return desire.together(self.utilities, wishes.shares)[0]
         factors = np.array([goal.factor for goal in self.goals if goal.is_wish])
         return np.asarray(self.utilities @ factors)
 

@@ -6,6 +6,8 @@
                     noise, as the model believes it. Less is no gain that could be told; and without such a margin
                     (Kushner, 1964) it is never below a half, for beside the best there is always a point as good
 
+Of desirabilities both are of the overall one: within 1.96 sd of each outcome, and a chance over draws (desire.py).
+
 Limits: what was measured counts where it is believed to keep them, what was not where that is believable, and a chance
 is that of keeping them too. While nothing measured is believed to keep them there is nothing to compare with, and no
 outlook. The space is looked at where the search for the proposal ended, and at a low-discrepancy cloud (of a table: its
@@ -20,8 +22,9 @@ from scipy.special import ndtr
 from labloop.campaign.stopping import CHANCE, REGRET
 
 from .design import free_rows, sample
+from .desire import draws_of
 from .encoding import Array, Encoding
-from .goals import Goal, standing
+from .goals import Goal, desired, standing
 from .history import History
 from .surrogate import Model
 
@@ -41,13 +44,20 @@ def outlook(
         return {}
     surest = float(np.max((here.total - _reach(goals, model, mean, sd, -1))[kept]))
     best = float(np.max(here.total[kept]))
+    top = mean[kept][[int(np.argmax(here.total[kept]))]]
     mean, sd = model.predict(np.concatenate([found, _cloud(encoding, history.taken, seed)]))
     total = standing(goals, model.outcomes, model.scales, mean).total
     alone, both = _keeps(goals, model, mean, sd)
     hoped = (total + _reach(goals, model, mean, sd, 1))[np.minimum(alone, both) >= ndtr(-BELIEVABLE)]
-    wanted = best + float(_spread(goals, model, np.array([model.noises]))[0])
-    beats = ndtr((total - wanted) / np.maximum(_spread(goals, model, sd), 1e-12))
-    if wanted >= 0.0 and all(goal.target is not None for goal in goals if goal.is_wish):
+    wishes, noises = desired(goals, model.outcomes), np.array([model.noises])
+    if wishes is not None:
+        normal = draws_of(len(wishes.columns), seed)
+        wanted = best + float(wishes.drawn(top, noises, normal)[0].std())
+        beats = wishes.chance(mean, sd, wanted, seed)
+    else:
+        wanted = best + float(_spread(goals, model, noises)[0])
+        beats = ndtr((total - wanted) / np.maximum(_spread(goals, model, sd), 1e-12))
+    if wishes is None and wanted >= 0.0 and all(goal.target is not None for goal in goals if goal.is_wish):
         beats = np.zeros(len(total))  # no utility of a target is above 0
     return {
         REGRET: max(0.0, float(np.max(hoped, initial=surest)) - surest),
@@ -63,6 +73,11 @@ def _spread(goals: Sequence[Goal], model: Model, sd: Array) -> Array:
 
 def _reach(goals: Sequence[Goal], model: Model, mean: Array, sd: Array, side: int) -> Array:
     """How far the weighted utilities may believably lie above (side 1) or below (-1) those of the mean."""
+    wishes = desired(goals, model.outcomes)
+    if wishes is not None:
+        least, most = wishes.ends(mean, BELIEVABLE * sd)
+        total = wishes.of(mean)[0]
+        return most - total if side > 0 else total - least
     squares = np.zeros(len(mean))
     for goal in goals:
         if not goal.is_wish:

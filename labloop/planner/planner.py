@@ -25,7 +25,7 @@ from .acquisition import Score
 from .design import design_point, is_open
 from .encoding import Array, Encoding
 from .errors import NothingLeftError, SurrogateError
-from .goals import Goal, best_rows, is_pareto, standing
+from .goals import Goal, best_rows, desired, is_pareto, standing
 from .history import History, read
 from .hypervolume import MOST_OUTCOMES
 from .known import Observations
@@ -315,6 +315,11 @@ def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict
         best = float(values[int(np.argmax(goal.utility(values)))])
         here = predicted[goal.outcome]
         parts.append(f"{goal.outcome} expected {here.mean:.4g} +- {here.sd:.2g}, best so far believed {best:.4g}")
+    wishes = desired(goals, model.outcomes)
+    if wishes is not None:
+        believed = np.array([[predicted[name].mean for name in model.outcomes]])
+        there, known = (float(np.max(wishes.of(values)[0], initial=0.0)) for values in (believed, mean))
+        parts.append(f"desirability expected {there:.2f}, best so far believed {known:.2f}")
     return "; ".join(parts)
 
 

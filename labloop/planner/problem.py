@@ -230,6 +230,7 @@ def _goal(name: str, outcome: OutcomeSpec, pareto: bool) -> Goal:
         upper=limit.value if limit and limit.sense == "<=" else None,
         lower=limit.value if limit and limit.sense == ">=" else None,
         compared=outcome.prefers,
+        shape=outcome.shape,
     )
 
 
@@ -303,7 +304,7 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
         (one, f"does not go together with {other}") for one, other in combinations(asked, 2) if _apart(one, other)
     ]
     if "transform" in asked and not _transformed(goals):
-        rules.append(("transform", "is for one outcome to maximize or minimize that has no limit of its own"))
+        rules.append(("transform", "is for one outcome to maximize or minimize that has no limit or desirability"))
     if "transform" in asked and Stopping(spec, Objective(spec)).asks_planner:
         rules.append(("transform", "does not go together with regret_below and chance_below"))
     numbers = any(isinstance(one, Range) or one.ordered for one in space.parameters.values())
@@ -321,6 +322,7 @@ def _transformed(goals: tuple[Goal, ...]) -> str:
     """The outcome that may be seen through a rising function without any wish meaning something else; "": none."""
     wishes = [goal for goal in goals if goal.is_wish]
     free = len(wishes) == 1 and wishes[0].sense != 0 and wishes[0].lower is None and wishes[0].upper is None
+    free = free and wishes[0].shape is None
     return wishes[0].outcome if free else ""
 
 

@@ -24,10 +24,11 @@ from botorch.exceptions.errors import BotorchError
 from botorch.sampling.normal import SobolQMCNormalSampler
 from torch import Tensor
 
+from .desire import LEAST, Wishes
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .feasibility import Factor, factors
-from .goals import Goal, is_pareto, reference_point, standing
+from .goals import Goal, desired, is_pareto, reference_point, standing
 from .known import Known
 from .torch_models import Surrogate
 
@@ -106,6 +107,9 @@ def _noisy(
     columns = [surrogate.outcomes.index(goal.outcome) for goal in wishes]
 
     def utility(y: Tensor, X: Tensor | None = None) -> Tensor:
+        wished = desired(goals, surrogate.outcomes)
+        if wished is not None:
+            return _desirability(wished, y)
         parts = [f * g.utility(y[..., c]) for f, g, c in zip(factors, wishes, columns, strict=True)]
         return torch.stack(parts).sum(0)
 
@@ -119,6 +123,20 @@ def _noisy(
         prune_baseline=True,
     )
     return acquisition
+
+
+def _desirability(wished: Wishes, y: Tensor) -> Tensor:
+    """The overall standing of outcomes, ... x m, as desire.py has it."""
+    each = []
+    for shape, at in zip(wished.shapes, wished.columns, strict=True):
+        sides = []
+        for slope in shape.slopes:
+            place = ((y[..., at] - slope.zero) / (slope.one - slope.zero)).clamp(max=1.0)
+            sides.append(torch.where(place > 0.0, place.clamp(min=LEAST) ** slope.exponent, place))
+        each.append(torch.stack(sides).amin(0))
+    standings, shares = torch.stack(each, dim=-1), torch.as_tensor(wished.shares, dtype=y.dtype)
+    useful = (standings.clamp(min=LEAST).log() @ shares).exp()
+    return torch.where(standings.amin(-1) > 0.0, useful, standings.clamp(max=0.0) @ shares)
 
 
 def _hypervolume(

@@ -73,7 +73,8 @@ class Stock:
 class Plan:
     """What a campaign will ask of its bench. ``trial_s``: one trial at worst; ``whole_s``: every attempt of the budget.
 
-    ``safety``: who makes each instrument safe if this computer dies ("": nobody).
+    ``safety``: who makes each instrument safe if this computer dies ("": nobody). ``desirability``: where that of an
+    outcome is 0 and where 1, in words.
     """
 
     campaign: str
@@ -86,6 +87,7 @@ class Plan:
     stock: dict[str, Stock] = field(default_factory=dict)
     reaches: list[Reach] = field(default_factory=list)
     safety: dict[str, str] = field(default_factory=dict)
+    desirability: dict[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""
@@ -98,6 +100,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     live: real ports are meant, so every instrument needs one.
     """
     plan = Plan(campaign=spec.campaign, trials=spec.budget.trials, attempts=spec.budget.attempts)
+    plan.desirability = {name: one.desired for name, one in spec.outcomes.items() if one.shape is not None}
     space = Space(spec)
     try:
         inside = space.sample(INSIDE, 0)

@@ -16,6 +16,7 @@ from labloop.campaign.state import CampaignState
 
 FIRST: Final = ("trial", "sample", "role", "state", "source")
 LAST: Final = ("proposed", "started", "finished", "duration_s", "model", "acquisition", "acquisition_value", "reason")
+DESIRED: Final = "desirability"
 TIMES: Final = ("proposed", "started", "finished")
 
 
@@ -24,11 +25,13 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
 
     Columns: trial, sample, role, state, source; each parameter (in its declared unit); each outcome and, where one is
     known, ``<outcome>.sd`` (in the outcome's unit) and ``<outcome>.censored`` (above or below: the value is a bound);
-    ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; proposed, started, finished (UTC); duration_s, model,
-    acquisition, acquisition_value, reason. What is not known is NaN, NaT or None.
+    ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; ``desirability`` (the overall one, where the campaign says
+    what is desirable); proposed, started, finished (UTC); duration_s, model, acquisition, acquisition_value, reason.
+    What is not known is NaN, NaT or None.
     """
     entries = view.trials_document(spec, state, with_plan=False)["trials"]
-    taken = {*FIRST, *LAST}
+    desired = [DESIRED] if any(one.desirability is not None for one in spec.outcomes.values()) else []
+    taken = {*FIRST, *LAST, *desired}
     wished = dict.fromkeys(name for entry in entries for name in entry["settings"]) or spec.parameters
     settings = {name: f"settings.{name}" if name in taken else name for name in wished}
     taken |= set(settings.values())
@@ -41,10 +44,10 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
         columns += [column] + [f"{column}.sd"] * (name in spread) + [f"{column}.censored"] * (name in censored)
         columns += [f"{column}.predicted", f"{column}.predicted_sd"] * (name in predicted)
     rows = [_row(entry, settings, outcomes) for entry in entries]
-    frame = pd.DataFrame(rows, columns=[*columns, *LAST])
+    frame = pd.DataFrame(rows, columns=[*columns, *desired, *LAST])
     for column in TIMES:
         frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
-    for column in outcomes.values():
+    for column in [*outcomes.values(), *desired]:
         frame[column] = pd.to_numeric(frame[column], errors="coerce")
     return frame
 
@@ -68,6 +71,7 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
 
 def _row(entry: dict[str, Any], settings: dict[str, str], outcomes: dict[str, str]) -> dict[str, Any]:
     row = {name: entry[name] for name in (*FIRST, *LAST)}
+    row[DESIRED] = entry[DESIRED]["overall"] if entry[DESIRED] else None
     row |= {column: entry["settings"].get(name) for name, column in settings.items()}
     for name, column in outcomes.items():
         measured, hoped = entry["outcomes"].get(name, {}), entry["predicted"].get(name, {})

@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 # What a campaign says of instruments and of its course means nothing against a table.
 _KEPT = ("labloop", "campaign", "title", "parameters", "constraints", "outcomes", "engine")
-_OF_AN_OUTCOME = ("goal", "unit", "limit", "weight", "reference")
+_OF_AN_OUTCOME = ("goal", "unit", "limit", "weight", "reference", "desirability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,8 @@ def explain(
         "evidence": view.evidence(proposal),
         "acquisition": proposal.acquisition, "acquisition_value": proposal.acquisition_value,
         "hope": _hope(spec, before, proposal), "binding": binding(spec, trial.settings),
-        "outcomes": _outcomes(spec, trial), "importance": {}, "instead": None,
+        "outcomes": _outcomes(spec, trial), "desirability": _desirability(spec, trial),
+        "importance": {}, "instead": None,
         "amended": [f"{one.at[:19]} {account(one.fact)}" for one in before.amended],
         "runners_up": [
             {
@@ -187,10 +188,13 @@ def _kind(
         expected |= {_taste(spec): e.Reading(value=ahead.mean)}
     if hoped is None or best is None:
         return {"kind": "explore", "words": "nothing was measured yet to improve on"}
-    if all(isinstance(one.goal, Target) for one in objective.goals.values()) and not any(
+    if not objective.shapes and all(isinstance(one.goal, Target) for one in objective.goals.values()) and not any(
         objective.utilities(known[0]) or ()
     ):
         words = f"nothing can be better than within the tolerance, where trial {known[0].trial} is already"
+        return {"kind": "explore", "words": words, "chance": 0.0}
+    if objective.shapes and best >= 1.0:
+        words = f"nothing can be better than a desirability of 1, which trial {known[0].trial} has already"
         return {"kind": "explore", "words": words, "chance": 0.0}
     gains = [_gain(objective, drawn, best) for drawn in _draws(predicted)]
     by_mean, whole = _gain(objective, expected, best), fmean(gains)
@@ -248,6 +252,23 @@ def _outcomes(spec: CampaignSpec, trial: TrialState) -> dict[str, Any]:
                 entry["surprise_sd"] = round((entry["measured"] - hoped.mean) / hoped.sd, 2)
         found[name] = entry
     return found
+
+
+def _desirability(spec: CampaignSpec, trial: TrialState) -> dict[str, Any] | None:
+    """How desirable what came is, and what was expected, overall and by outcome; None where that is not said.
+
+    Expected is the mean over what might have come out, as the model believed it.
+    """
+    objective = Objective(spec)
+    if not objective.shapes:
+        return None
+    predicted = trial.proposal.predicted
+    expected = None
+    if objective.goals.keys() <= predicted.keys():
+        drawn = [one for one in map(objective.desirability, _draws(predicted)) if one is not None]
+        each = {name: fmean(one[1][name] for one in drawn) for name in objective.goals}
+        expected = {"overall": fmean(one[0] for one in drawn), "each": each}
+    return {"expected": expected, "measured": view.desirability(objective, trial)}
 
 
 def _predicted(predicted: Mapping[str, e.Prediction]) -> dict[str, Any]:

@@ -113,10 +113,14 @@ def test_a_space_edited_in_mid_campaign() -> None:
 WISHES: dict[str, dict[str, Any]] = {
     "minimize": {"y": {"goal": "minimize"}},
     "weighted": {"y": {"goal": "maximize", "weight": 2}, "w": {"goal": "minimize", "weight": 1}},
+    "desirability": {
+        "y": {"goal": "maximize", "desirability": [-0.5, 0], "weight": 2},
+        "w": {"goal": {"target": 0.5}, "desirability": {"between": [0, 1], "exponent": [1, 2]}},
+    },
     "a front": {"y": {"goal": "maximize"}, "w": {"goal": "minimize"}},
     "a limit": {"y": {"goal": "maximize"}, "w": {"limit": "<= 0.5"}},
     "any name": {"yield": {"goal": "maximize"}, "beta": {"goal": "minimize"}},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("wish", WISHES)

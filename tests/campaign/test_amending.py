@@ -89,6 +89,20 @@ def test_what_may_be_another_is_said_in_words(keys: tuple[str, ...], now: Any, s
     )
 
 
+def test_what_is_desirable_may_be_another() -> None:
+    desired = {"y": {"between": [40, 90], "exponent": 2}, "z": [500, 560]}
+    written = copy.deepcopy(SPEC)
+    for name, what in desired.items():
+        written["outcomes"][name]["desirability"] = what
+    after = spec_from_dict(written)
+    said = [amending.sentence(change) for change in amending.changes(BEFORE, after)]
+    assert said == [
+        "outcomes.y.desirability: nothing -> between 40 and 90, exponent 2 percent",
+        "outcomes.z.desirability: nothing -> between 500 and 560 nm",
+    ]
+    assert amending.refusals(BEFORE, after) == []
+
+
 @pytest.mark.parametrize(
     ("keys", "now", "said"),
     [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from labloop.campaign.desirability import Shape, Slope
 from labloop.planner import torch_models, torch_scores
 from labloop.planner.acquisition import build
 from labloop.planner.encoding import Column, Encoding
@@ -68,6 +69,10 @@ WISHES = {
     "one": (Goal("a", 1),),
     "target": (Goal("a", target=0.4, tolerance=0.1),),
     "weights": (Goal("a", 1, weight=2.0), Goal("b", target=0.1, weight=0.5)),
+    "desirability": (
+        Goal("a", 1, weight=2.0, shape=Shape((Slope(-0.5, 0.9, 0.7),))),
+        Goal("b", target=0.1, shape=Shape((Slope(-0.6, 0.05, 2.0), Slope(0.8, 0.15)))),
+    ),
     "front": (Goal("a", 1), Goal("b", -1)),
     "limit": (Goal("a", 1), Goal("b", upper=0.3, lower=-0.4)),
 }
