@@ -76,7 +76,7 @@ def test_what_is_no_desirability_is_refused_where_it_stands(outcome: dict[str, A
 
 
 def test_every_goal_has_one_or_none_has() -> None:
-    with pytest.raises(SpecError, match="w = .*has no desirability, and y has one"):
+    with pytest.raises(SpecError, match=r"w = .*has no desirability, and y has one"):
         objective(y=UP, w={"goal": "minimize", "weight": 2})
     assert objective(y=UP, w={"limit": "<= 3"}).shapes.keys() == {"y"}
 
