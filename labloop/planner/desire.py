@@ -82,7 +82,7 @@ class Wishes:
         return total, by_each * np.stack([slope for _, slope in each], axis=-1)
 
     def drawn(self, mean: Array, sd: Array, normal: Array) -> tuple[Array, Array]:
-        """The overall standing of N x n possible outcomes, and its slopes, N x n x w. mean, sd: N x m; normal: n x w."""
+        """The overall standing of N x n outcomes, and its slopes, N x n x w. mean, sd: N x m; normal: n x w."""
         columns = list(self.columns)
         y = mean[:, None, columns] + sd[:, None, columns] * normal[None, :, :]
         among = Wishes(self.shapes, tuple(range(len(columns))), self.shares)
