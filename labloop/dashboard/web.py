@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import os
 import secrets
 import shlex
 import socket
@@ -25,8 +26,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import WSCloseCode, web
 from aiohttp.typedefs import Handler
+from textual_serve import server
 from textual_serve.app_service import AppService
-from textual_serve.server import Server
 
 from labloop.campaign.errors import SpecError
 
@@ -36,11 +37,33 @@ HERE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 MOST_PAGES: Final = 10
 # A browser answers a goodbye in milliseconds. A tab that was put to sleep does not, and aiohttp would wait 10 s, twice.
 GOODBYE_S: Final = 1.0
+# A dashboard that is told to quit does so in a moment; one that hangs would hold its page for ever (test_web).
+QUIT_WITHIN_S: Final = 10.0
 # No third party learns that there is a laboratory here, and a bench without a way to the internet waits for none.
 POLICY: Final = "style-src 'self' 'unsafe-inline'; font-src 'self' data:; frame-ancestors 'none'"
 
 
-class Door(Server):
+class Page(AppService):
+    """One page's process, which is gone when the page is."""
+
+    async def stop(self) -> None:
+        """Tell it to quit, and wait until it has ended."""
+        if self._task is None:
+            return
+        assert self._process is not None
+        stopping = asyncio.create_task(super().stop())
+        _, late = await asyncio.wait({stopping}, timeout=QUIT_WITHIN_S)
+        if late:
+            self._process.kill()
+        await stopping
+        await self._process.wait()
+
+
+# textual-serve has no other way to say who makes its pages.
+server.AppService = Page  # type: ignore[attr-defined]
+
+
+class Door(server.Server):
     """textual-serve, for whoever has the key."""
 
     def __init__(self, command: str, port: int, key: str) -> None:
@@ -135,4 +158,6 @@ def door_to(run: Path | None, port: int, read_only: bool, by: str) -> Door:
     # -P: the folder that a person stands in is no place to import labloop from.
     command = [sys.executable, "-P", "-m", "labloop.dashboard", f"--by={by}", *["--read-only"] * read_only]
     command += [str(run.resolve())] if run is not None else []
-    return Door(shlex.join(command), port, secrets.token_urlsafe(16))
+    # exec: the shell that textual-serve starts makes way, so that what is killed is the dashboard.
+    shell = "exec " if os.name == "posix" else ""
+    return Door(shell + shlex.join(command), port, secrets.token_urlsafe(16))

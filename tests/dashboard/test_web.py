@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from aiohttp.web_runner import AppRunner, TCPSite
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.dashboard import web
 from labloop.dashboard.__main__ import HUNG_UP
 from labloop.dashboard.web import MOST_PAGES, Door, door_to
 from labloop.journal import Reader
@@ -116,6 +118,25 @@ def test_read_only_is_read_only_there_too(run: Path) -> None:
 
     played(door, script)
     assert list((run / "requests").iterdir()) == []
+
+
+def test_a_page_that_does_not_quit_is_ended(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = door_to(run, 0, read_only=True, by="ann")
+    pid = run.parent / "pid"
+    hung = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); print('__GANGLION__', flush=True)"
+    door.command = f"exec {sys.executable} -c {shlex.quote(hung + '; time.sleep(600)')}"
+    monkeypatch.setattr(web, "QUIT_WITHIN_S", 0.1)
+
+    async def script(browser: aiohttp.ClientSession, here: str) -> None:
+        async with browser.get(door.address):
+            pass
+        async with browser.ws_connect(f"{here}/ws", origin=here):
+            while not (pid.exists() and pid.read_text()):
+                await asyncio.sleep(0.02)
+
+    played(door, script)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 @pytest.mark.parametrize("path", ["/", "/?key=wrong", "/ws", "/static/js/textual.js"])
