@@ -77,6 +77,7 @@ class Guarding:
             self._replace(f"the guard (process {guard.pid}) was gone ({_how(guard.returncode)})")
         elif not self._ready and self._watches(guard.pid):
             self._ready = True
+            self._tell()  # first: from the moment that it is said to watch, it knows who is there
             self._memory.record(e.GuardStarted(pid=guard.pid, why=self._why))
         elif not self._ready and age_s > READY_S:
             self._replace(f"the guard (process {guard.pid}) did not come up within {READY_S:g} s")

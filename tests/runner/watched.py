@@ -1,4 +1,6 @@
-"""A runner that holds a bench and does nothing, so that guards can be tried on it: ``python watched.py CAMPAIGN RUN``.
+"""A runner that holds a bench and does nothing, so that guards can be tried on it.
+
+    python watched.py CAMPAIGN RUN HUNG_AFTER_S
 
 It has all that a guard looks at: the run's folder, lock and heartbeat, the bench's lease, and a guard of its own. A
 line on its stdin: ``end`` gives the bench back; ``lease`` says on stdout whether the bench is still its own.
@@ -17,15 +19,13 @@ from labloop.runner.folder import Order, create
 from labloop.runner.guarding import Guarding
 from labloop.runner.memory import RunMemory
 
-HUNG_AFTER_S = 1.0
 
-
-def main(campaign: Path, run: Path) -> None:
+def main(campaign: Path, run: Path, hung_after_s: float) -> None:
     folder, _, lab_spec, opened = create(Order(campaign=campaign, run=run, live=True))
     with Presence(run, every_s=0.1) as presence, Journal.create(run / "journal.db") as journal:
         memory = RunMemory(journal, Blobs(run / "blobs"), s.CampaignState())
         memory.record(opened, e.RunStarted())
-        guarding = Guarding(run, memory, HUNG_AFTER_S)
+        guarding = Guarding(run, memory, hung_after_s)
         guarding.start()
         book = BenchBook.open(lab_spec.folder, lab_spec.name, utc_now)
         book.take_lease(folder.name, "live", {})
@@ -44,4 +44,4 @@ def main(campaign: Path, run: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
