@@ -1,6 +1,6 @@
 """What becomes of a person's wish: facts to write, what the runner does, and what the person is told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,17 @@ LONGEST_NUMBER: Final = 9
 def no(message: str) -> Answer:
     """A wish that is refused: why, and what would do."""
     return Answer(accepted=False, message=message)
+
+
+def answered(ask: Callable[[], Answer]) -> Answer:
+    """What ``ask`` answers; a wish that is wrong is refused, whoever finds that out.
+
+    Whatever else is raised is no wish's fault but a mistake of ours, or the store's trouble, and goes its way.
+    """
+    try:
+        return ask()
+    except SpecError as error:
+        return no("; ".join(error.complaints))
 
 
 def trial_of(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:

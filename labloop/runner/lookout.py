@@ -20,7 +20,7 @@ from labloop.campaign.text import duration
 
 from . import requests
 from .amending import AMEND, Amender
-from .answers import Answer, no
+from .answers import Answer, answered, no
 from .hands import Hands
 from .memory import RunMemory
 from .watching import hold_s
@@ -136,11 +136,15 @@ class Lookout:
         elif again and wish.request == "act":  # what was begun was asked after, and nothing is done twice
             answer = no("its runner ended before it answered. What became of it is in the log; look at the bench")
         else:
-            answer = self._fits(requests.answer(memory.state, wish, alive=True, t_s=self._now_s(), spec=self.spec))
-            answer = self._by_hand(wish, answer)
+            answer = answered(lambda: self._answer(wish))
         memory.bench_record(*answer.stock, *answer.totals)  # first: what is answered is true
         memory.record(*answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message))
         return answer.effect
+
+    def _answer(self, wish: e.Requested) -> Answer:
+        """What comes of a wish now, held against the bench. Raises SpecError for one that is wrong."""
+        says = requests.answer(self._memory.state, wish, alive=True, t_s=self._now_s(), spec=self.spec)
+        return self._by_hand(wish, self._fits(says))
 
     def _by_hand(self, wish: e.Requested, answer: Answer) -> Answer:
         """The same answer, where nothing is done by hand that stands in its way; an act by hand is begun."""

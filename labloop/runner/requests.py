@@ -46,7 +46,6 @@ VERBS: Final = {
 GOING_ON: Final = "going on, once every instrument was looked at"
 
 
-
 def answer(
     state: s.CampaignState, request: e.Requested, *, alive: bool, t_s: float, spec: CampaignSpec | None = None
 ) -> Answer:
@@ -104,7 +103,7 @@ def answer(
         case "resolve":
             return _resolve(state, request, t_s)
         case "tell":
-            return told_wishes.tell(state, request, t_s)
+            return told_wishes.tell(state, request, t_s, spec)
         case "prefer":
             return told_wishes.prefer(state, request, t_s)
     return no(f"unknown request {request.request!r}; known: {', '.join(VERBS)}")

@@ -78,8 +78,11 @@ class StepHand:
         self.rejoined: Callable[[Sequence[StepState]], Awaitable[None]] = _nothing_goes_on  # waits for their ends
 
     def action(self, instrument: str, action: str) -> Action:
-        """What is declared of an action; of a person's too."""
-        return DO if instrument == e.PERSON else self.stations[instrument].actions[action]
+        """What is declared of an action; of a person's too. Raises SpecError for one that nobody declares."""
+        if instrument == e.PERSON:
+            return DO
+        declared: Action = self.envelope.action(instrument, action)
+        return declared
 
     async def admit(self, steps: Sequence[PlannedStep], trial: int | None) -> float:
         """Whether all of ``steps`` may begin together now: 0.0, or how long it is too early (lab seconds).

@@ -6,6 +6,9 @@ import msgspec
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.errors import SpecError
+from labloop.campaign.models import did_you_mean
+from labloop.campaign.spec import CampaignSpec
 
 from .answers import Answer, no
 
@@ -13,8 +16,11 @@ _TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAba
 _COMPARED: Final = msgspec.json.Decoder(e.TrialMeasured | e.Preferred)
 
 
-def tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
-    """A result that was read elsewhere (see telling) and comes as the JSON of its fact: ``labloop tell`` posts it."""
+def tell(state: s.CampaignState, request: e.Requested, t_s: float, spec: CampaignSpec | None = None) -> Answer:
+    """A result that was read elsewhere (see telling) and comes as the JSON of its fact: ``labloop tell`` posts it.
+
+    Anybody may post one, so what no campaign could learn from is refused. Raises SpecError.
+    """
     try:
         fact = _TOLD.decode(request.arguments[0] if request.arguments else "")
     except msgspec.MsgspecError as error:
@@ -24,8 +30,23 @@ def tell(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
         return no(f"there is no trial {fact.trial}")
     if trial.state not in (s.PROPOSED, s.AWAITING):
         return no(f"trial {fact.trial} is {trial.state}; its first result is kept")
+    if isinstance(fact, e.TrialMeasured) and spec is not None:
+        _refuse_strange(fact, spec)
     by = request.by or "a person"
     return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
+
+
+def _refuse_strange(fact: e.TrialMeasured, spec: CampaignSpec) -> None:
+    """Raise SpecError for outcomes that the campaign does not have, and values that are no number where one is due."""
+    known = spec.outcomes
+    complaints = [f"{name} is no outcome. {did_you_mean(name, known)}" for name in fact.outcomes if name not in known]
+    complaints += [
+        f"{name} = {reading.value!r:.100} is no number"
+        for name, reading in fact.outcomes.items()
+        if name in known and not known[name].passes and isinstance(reading.value, str | bool)
+    ]
+    if complaints:
+        raise SpecError(*complaints)
 
 
 def prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:

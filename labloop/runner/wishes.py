@@ -20,7 +20,7 @@ from labloop.journal import Blobs, Journal, Reader, StoreLocked, inbox, look
 
 from . import folder as run_files
 from .amending import AMEND, decide
-from .answers import Answer
+from .answers import Answer, answered
 from .book import BenchBook
 from .clock import utc_stamp
 from .connect import fill_simulated
@@ -120,7 +120,7 @@ def _write(folder: Path, wish: e.Requested) -> Reply:
             says = decide(folder, state, wish)
         else:
             spec = kept_spec(folder, state) if wish.request in OF_SPACE else None
-            says = answer(state, wish, alive=False, t_s=state.t_s, spec=spec)
+            says = answered(lambda: answer(state, wish, alive=False, t_s=state.t_s, spec=spec))
         lab = None
         released = says.effect == "released" and state.mode == "live"  # else nobody but this run asks its bench
         if says.accepted and (says.stock or says.totals or says.effect == "resolved" or released):
@@ -143,7 +143,7 @@ def _with_bench(folder: Path, state: CampaignState, says: Answer) -> tuple[Answe
     def action(instrument: str, name: str) -> Action:
         return Envelope(lab, spec).action(instrument, name)
 
-    return fitting(says, lab, {**lab.totals, **spec.totals}, action), lab
+    return answered(lambda: fitting(says, lab, {**lab.totals, **spec.totals}, action)), lab
 
 
 def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Requested, says: Answer) -> None:

@@ -5,14 +5,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from labloop.bench import Envelope
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.spec import read_lab, spec_from_dict
 from labloop.journal import Journal, MemoryBlobs, StoreError, StoreFull, inbox
 from labloop.runner.book import BenchBook
 from labloop.runner.lookout import Lookout
 from labloop.runner.memory import RunMemory
+from labloop.runner.requests import fitting
 
 
 @pytest.fixture
@@ -107,6 +111,56 @@ def test_a_wish_is_granted_once_and_answered_wherever_its_runner_is_killed(
     assert Counter(type(one) for one in facts if isinstance(one, e.NoteTaken | e.CampaignPaused | e.StockSet)) == {
         e.NoteTaken: 1, e.CampaignPaused: 1, e.StockSet: 1,
     }  # fmt: skip
+
+
+DOUBT = (
+    e.ProposalMade(trial=1, sample="S1", settings={"x": 1.0}, source="sobol"), e.TrialStarted(trial=1),
+    e.StepStarted(step="a", trial=1, phase="trial", stage=0, index=0, instrument="pump_pva", action="blend", act=True),
+    e.StepInDoubt(step="a", question="was it?"), e.TrialInDoubt(trial=1, reason="r"),
+)  # fmt: skip
+
+
+def told_after(memory: RunMemory, lookout: Lookout, folder: Path) -> e.RequestAnswered:
+    """What the one wish that lies there is answered."""
+    lookout.take_requests()
+    assert list(folder.glob("*.json")) == []
+    (answer,) = [one.event for one in memory.journal.records() if isinstance(one.event, e.RequestAnswered)]
+    return answer
+
+
+def test_a_wish_that_turns_out_wrong_is_refused_and_ends_nothing(memory: RunMemory, tmp_path: Path) -> None:
+    """Its code was changed since, and no driver knows any more what is asked about."""
+    lab = read_lab(Path(__file__).parents[2] / "campaigns" / "lab.yaml")
+    action = Envelope(lab, None).action
+    memory.record(*DOUBT)
+    inbox.post(tmp_path, "resolve", ["1", "done", "0.1 mL"], by="ann")
+    lookout = Lookout(
+        memory, lambda *end: None, lambda: 0.0, lambda: None, fits=lambda says: fitting(says, lab, {}, action)
+    )
+    answer = told_after(memory, lookout, tmp_path)
+    assert not answer.accepted and "pump_pva has no action 'blend'" in answer.message
+    assert memory.state.questions, "nothing of it was done"
+
+
+@pytest.mark.parametrize("wrong", ["colour", "loss"])
+def test_a_result_that_no_campaign_could_learn_from_is_refused(memory: RunMemory, tmp_path: Path, wrong: str) -> None:
+    memory.record(DOUBT[0], e.TrialStarted(trial=1), e.TrialAwaiting(trial=1))
+    fact = e.TrialMeasured(trial=1, outcomes={wrong: e.Reading(value="red")})
+    inbox.post(tmp_path, "tell", [msgspec.json.encode(fact).decode()], by="ann")
+    spec = spec_from_dict({"parameters": {"x": {"range": [0, 5]}}, "outcomes": {"loss": {"goal": "minimize"}}})
+    answer = told_after(memory, Lookout(memory, lambda *end: None, lambda: 0.0, lambda: None, spec=spec), tmp_path)
+    said = "colour is no outcome" if wrong == "colour" else "loss = 'red' is no number"
+    assert not answer.accepted and said in answer.message and memory.state.trials[1].state == s.AWAITING
+
+
+def test_a_mistake_of_ours_is_no_wishs_fault_and_is_seen(memory: RunMemory, tmp_path: Path) -> None:
+    def broken(says: Any) -> Any:
+        raise KeyError("blend")
+
+    inbox.post(tmp_path, "note", ["hello"], by="ann")
+    with pytest.raises(KeyError):
+        Lookout(memory, lambda *end: None, lambda: 0.0, lambda: None, fits=broken).take_requests()
+    assert list(memory.state.requests.values()) == [None]
 
 
 def test_a_refill_that_the_bench_knows_is_not_put_down_again_over_what_was_drawn_since(
