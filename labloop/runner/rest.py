@@ -50,7 +50,19 @@ class Rest:
 
     async def run(self) -> int | None:
         """Wait. Raises StoreError, and BenchError when no guard can be kept alive."""
+        amender = self.lookout.amender
+        amending = None if amender is None else asyncio.ensure_future(amender.run())  # an abort must not wait for it
+        try:
+            return await self._wait(amending)
+        finally:
+            if amending is not None:
+                amending.cancel()
+                await asyncio.wait([amending])
+
+    async def _wait(self, amending: "asyncio.Task[None] | None") -> int | None:
         while True:
+            if amending is not None and amending.done():
+                amending.result()
             self.lookout.take_requests()
             if self._ending is not None:
                 reason, code, by = self._ending

@@ -225,7 +225,7 @@ def _drive(
     async def rest() -> int | None:
         now = kept_spec(folder.path, memory.state) if memory.state.amendments else spec
         resting = Rest(now, lab_spec, envelope.action, memory, clock.now_s, tick)
-        resting.lookout.amender = Amender(memory, folder.path, lab_spec, clock.now_s, resting.amend, at_once=True)
+        resting.lookout.amender = Amender(memory, folder.path, lab_spec, clock.now_s, resting.amend)
         with _signals(resting):
             return await resting.run()
 

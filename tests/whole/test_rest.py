@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from people import WATCHED, People, wish
@@ -19,7 +21,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
-from labloop.runner import wishes
+from labloop.runner import amending, wishes
 from labloop.runner.amending import AMEND
 from labloop.runner.clock import VirtualClock
 from labloop.runner.preview import look_at
@@ -37,6 +39,10 @@ WARM = """
       - waste.withdraw: {rate: 300 uL/min, time: 10 s}
     budget: {trials: 2}
 """
+
+
+# Far longer than any of it takes; who waits in vain fails.
+DEADLINE_S = 60.0
 
 
 class Patient(VirtualClock):
@@ -159,13 +165,27 @@ def test_an_act_by_hand_is_asked_about_though_the_run_has_rested_before(
 
 
 def test_a_run_at_rest_is_amended_and_goes_on_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What that takes to be looked at nobody else waits for."""
     reach = reach_of(tmp_path)
     folder, file = tmp_path / "run", tmp_path / "changed.yaml"
+    looks, go_on = Event(), Event()
+    check = amending.check
+
+    def checking(*words: Any, **more: Any) -> Any:
+        looks.set()
+        assert go_on.wait(DEADLINE_S), "nobody else was answered meanwhile"
+        return check(*words, **more)
 
     def amends() -> None:
         file.write_text((folder / "campaign.yaml").read_text().replace("[100, 400]", "[100, 101]"))
-        reply = wishes.ask(folder, AMEND, look_at(folder, file).wish(), by="bob", why="", wait_s=60.0)
-        assert reply.accepted, reply.message
+        wanted = look_at(folder, file).wish()
+        monkeypatch.setattr(amending, "check", checking)
+        with ThreadPoolExecutor(1) as bob:
+            reply = bob.submit(wishes.ask, folder, AMEND, wanted, by="bob", why="", wait_s=3 * DEADLINE_S)
+            assert looks.wait(DEADLINE_S)
+            assert wishes.ask(folder, "note", ["tea"], by="ann", why="", wait_s=DEADLINE_S / 2).accepted
+            go_on.set()
+            assert reply.result().accepted, reply.result().message
         assert wishes.ask(folder, "resume", [], by="ann", why="", wait_s=60.0).accepted
 
     with someone(reach, amends, monkeypatch):
