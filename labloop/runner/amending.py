@@ -5,8 +5,8 @@
     prove     read both texts again, by their hashes, and check the new one against the lab: slow, changes nothing
     grant     what comes of it now: a pure function of the run's state and what was proved
 
-A living runner proves beside its trials, or its rest, and grants between two of its facts. Nothing that is under way changes: a
-trial has its settings, and its recipe may not be amended. Without a runner the wish is granted at once.
+A living runner proves beside its trials, or its rest, and grants between two of its facts. Nothing that is under way
+changes: a trial has its settings, and its recipe may not be amended. Without a runner the wish is granted at once.
 """
 
 import asyncio
