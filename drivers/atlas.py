@@ -35,6 +35,7 @@ from labloop.bench import (
     Signal,
     SpecError,
     Steady,
+    Sure,
     Value,
     action,
     refuse_unknown,
@@ -82,7 +83,7 @@ class EzoPh(Driver):
         super().__init__(exchange, **options)
         self._codec = EzoCodec()
         self._name = str(options.get("name", ""))
-        self._steady = Steady(JUMP_PH)
+        self._steady, self._sure = Steady(JUMP_PH), Sure()
         self._window: list[tuple[float, float]] = []
         self._tolerance = self._window_s = self._within_s = self._temperature_c = 0.0
         self._point: tuple[str, float] | None = None
@@ -127,6 +128,7 @@ class EzoPh(Driver):
 
     def open(self) -> Identity:
         """Ask what it is and what it is called. Raises InstrumentFault when another circuit answers."""
+        self._codec.codes = False
         what, firmware = twice_alike(lambda: self._said("i", 2), "i")
         if what.lower() != "ph":
             raise InstrumentFault(f"an EZO {what} circuit answers where one for pH was expected", kind="identity")
@@ -135,6 +137,7 @@ class EzoPh(Driver):
             raise InstrumentFault(
                 f"an EZO pH circuit called {name!r} answers where {self._name!r} was expected", kind="identity"
             )
+        self._codec.codes = self._one("*OK,?") == "1"  # else a reading of its continuous mode passes for an answer to R
         return Identity(model="EZO pH", firmware=firmware, serial=name, first_reply=f"?i,{what},{firmware}")
 
     def configure(self) -> None:
@@ -261,8 +264,8 @@ class EzoPh(Driver):
         return _float(self._one(question), question)
 
     def _one(self, question: str) -> str:
-        """A single value, said twice alike: the line has no checksum."""
-        (said,) = twice_alike(lambda: self._said(question, 1), question)
+        """A single value, made sure of: the line has no checksum."""
+        (said,) = self._sure.ask(lambda: self._said(question, 1), question)
         return said
 
     def _reading(self) -> float:

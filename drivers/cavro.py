@@ -41,6 +41,7 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Sure,
     Value,
     Verdict,
     action,
@@ -119,6 +120,7 @@ class XCalibur(Driver):
         super().__init__(exchange, **options)
         self._plumbing = _plumbing(options)
         self._codec = CavroCodec(self._plumbing.switch)
+        self._sure = Sure()
         self._begun: Begun | None = None
         self._homing = self._ran = False
         self._error = 0  # the last that Q told since the act began; it tells each only once
@@ -168,7 +170,7 @@ class XCalibur(Driver):
 
     def read(self) -> Mapping[str, Reading]:
         """What the syringe holds, and where the valve stands."""
-        number = twice_alike(lambda: self._ask("?6").data, "?6")
+        number = self._sure.ask(lambda: self._ask("?6").data, "?6")
         names = {str(port): name for name, port in self._plumbing.ports.items()}
         return {
             "content": Reading(value=self._ul(self._place()), unit="uL"),
@@ -327,10 +329,10 @@ class XCalibur(Driver):
         return InstrumentFault(f"{why} (error {error}{how_far})", kind=kind)
 
     def _place(self, *, moving: bool = False) -> int:
-        """Where the plunger is, in microsteps; at rest it is believed when it is said twice alike."""
+        """Where the plunger is, in microsteps; at rest it is made sure of: a move goes from there."""
         if moving:
             return int(self._ask("?").data)
-        return int(twice_alike(lambda: self._ask("?").data, "where the plunger is"))
+        return int(self._sure.ask(lambda: self._ask("?").data, "where the plunger is"))
 
     def _sure_place(self, *, moving: bool = False) -> int | None:
         """Where the plunger is, or None: the pump was switched on and not initialized since.
@@ -341,7 +343,7 @@ class XCalibur(Driver):
         return place if self._marked() else None
 
     def _marked(self) -> bool:
-        return twice_alike(lambda: self._ask("?12").data, "?12") == str(MARK)
+        return self._sure.ask(lambda: self._ask("?12").data, "?12") == str(MARK)
 
     def _steps(self, volume_ul: float) -> int:
         return round(volume_ul / self._plumbing.step_ul)

@@ -17,6 +17,7 @@ from labloop.bench import (
     InstrumentFault,
     LinkTimeout,
     ProtocolError,
+    Sure,
     twice_alike,
 )
 
@@ -73,6 +74,7 @@ class Controller:
         self._codec = GrblCodec()
         self._name = name
         self._unlock = unlock
+        self._sure = Sure()
 
     # --- questions ----------------------------------------------------------------------------------------------
 
@@ -120,11 +122,11 @@ class Controller:
         return report
 
     def sure(self) -> Report:
-        """A report that was said twice alike (a moving one never is)."""
+        """A report that is made sure of (a moving one never is the same twice)."""
         first = self.report()
         if first.state in MOVING:
             return first
-        return twice_alike(lambda: _bare(self.report()), "?")
+        return self._sure.ask(lambda: _bare(self.report()), "?")
 
     def settings(self) -> dict[int, float]:
         """What it is set to, by number."""

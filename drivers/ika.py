@@ -54,8 +54,10 @@ STATUS_S, STATUS_TRIES = 0.4, 3
 # OUT_SP_1 takes tenths of a degree, the answers have tenths.
 READ_BACK = 0.11
 AMBIENT_C = 20.0
-# Between two looks (some seconds) neither plate nor medium changes by this much; a lost digit does.
-JUMP_K = 2.0
+# From one question to the next neither plate nor medium changes by this much, nor a stirrer that gathers speed; and what
+# is not worth another question: its probe is no better. A stirrer at rest reads 0.
+JUMP_K, GRAIN_K = 2.0, 1.0
+JUMP_RPM, GRAIN_RPM = 300.0, 0.04
 # A stop is silent: when it was lost, only looking tells, and it is said once more.
 STOP_TRIES = 2
 # A plate moves by some tenths of a degree meanwhile.
@@ -90,7 +92,8 @@ class RCT(HoldingDriver):
         self._watchdog = read_watchdog(options)
         self._armed = False
         self._has_status = True
-        self._steady = Steady(JUMP_K)
+        self._steady = Steady(JUMP_K, GRAIN_K)
+        self._speed = Steady(JUMP_RPM, GRAIN_RPM)
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
@@ -175,7 +178,7 @@ class RCT(HoldingDriver):
         return {
             "temperature": Reading(value=self._temperature("IN_PV_1"), unit="degC"),
             "plate": Reading(value=self._temperature("IN_PV_2"), unit="degC"),
-            "speed": Reading(value=self._number("IN_PV_4"), unit="rpm"),
+            "speed": Reading(value=self._speed.read(lambda: self._number("IN_PV_4"), "IN_PV_4"), unit="rpm"),
         }
 
     @action(*hold_settings(TEMPERATURE, reach_by_s=1800.0), act=True, holds=True, rejoins=True, evidence=EVIDENCE)

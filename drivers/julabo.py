@@ -58,8 +58,8 @@ ANSWER_S = 1.0
 # Models answer with one or two decimals, so what was sent with two may come back rounded to one.
 READ_BACK = 0.051
 AMBIENT_C = 20.0
-# Litres of liquid do not change by this much between two looks; a lost digit does.
-JUMP_K = 2.0
+# Litres of liquid do not change by this much between two questions, nor by this grain when it is controlled there.
+JUMP_K, GRAIN_K = 2.0, 0.2
 # A command that is never answered may be lost; only looking tells, and it is said once more.
 TRIES = 2
 # Litres of liquid move by some tenths of a degree meanwhile.
@@ -140,7 +140,7 @@ class Circulator(HoldingDriver):
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
         self._codec = JulaboCodec(options.get("address"))
-        self._steady = Steady(JUMP_K)
+        self._steady = Steady(JUMP_K, GRAIN_K)
         self._tells_unit: bool | None = None  # whether it knows in_sp_06; None: not asked yet
 
     @classmethod

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from labloop.bench import LineCodec, ProtocolError, shown
 
 NUMBER = r"[-+]?\d{1,6}(?:\.\d{1,6})?(?:E[-+]\d{1,2})?"
-# The answer to one question, by its first word; every message ends with the event register.
+# The answer to one question, by its first word (or by all of it); every message ends with the event register.
 ANSWERS = {
     "*IDN?": r"LSCI,[ -:<-~]+",
-    "KRDG?": rf"{NUMBER}(?:,{NUMBER})*",
+    "KRDG?": NUMBER,
+    "KRDG? 0": rf"{NUMBER}(?:,{NUMBER})*",
     "RDGST?": r"\d{3}",
     "SETP?": NUMBER,
     "RANGE?": r"[0-3]",
@@ -50,8 +51,8 @@ class LakeShoreCodec(LineCodec):
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = f"{command.text};*ESR?"
-        words = [one.partition(" ")[0] for one in self._asked.split(";")]
-        self._pattern = re.compile(";".join(f"({ANSWERS[word]})" for word in words if word.endswith("?")))
+        words = [one if one in ANSWERS else one.partition(" ")[0] for one in self._asked.split(";")]
+        self._pattern = re.compile(";".join(f"({ANSWERS[word]})" for word in words if "?" in word))
         return [self._asked.encode("ascii") + b"\n"]
 
     def urgent(self, command: Command) -> bool:

@@ -28,6 +28,7 @@ from labloop.bench import (
     Verdict,
     action,
     refuse_unknown,
+    twice_alike,
 )
 
 from .leco_client import LecoClient, act_id, actor_of, array_of, finite, report_of
@@ -98,7 +99,7 @@ class Spectrometer(Driver):
 
     def read(self) -> Mapping[str, Reading]:
         """State, lamp and waste now."""
-        said = self._client.parameters("state", "lamp", "waste_ml")
+        said = twice_alike(lambda: self._client.parameters("state", "lamp", "waste_ml"), "its parameters")
         return {
             "state": Reading(value=str(said["state"])),
             "lamp": Reading(value=str(said["lamp"])),

@@ -33,11 +33,11 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Sure,
     Value,
     Verdict,
     action,
     refuse_unknown,
-    twice_alike,
 )
 
 from .vici_codec import PREFIX, Command, ViciCodec
@@ -73,6 +73,7 @@ class Actuator(Driver):
         super().__init__(exchange, **options)
         self._valve = _valve(options)
         self._codec = ViciCodec(self._valve.prefix)
+        self._known = Sure()
         self._target = ""
         self._told = False
 
@@ -165,7 +166,7 @@ class Actuator(Driver):
         return {there: name for name, there in self._valve.places.items()}.get(place, place)
 
     def _sure(self, question: str) -> str:
-        return twice_alike(lambda: self._ask(question), question)
+        return self._known.ask(lambda: self._ask(question), question)
 
     def _ask(self, question: str) -> str:
         said: str = self.exchange(self._codec, Command(question), ANSWER_S)

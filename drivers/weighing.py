@@ -34,7 +34,7 @@ SETTLES_S = 4.0
 # Two stable weights in a row may differ by their last digits; so may zero after a tare. More was damaged, or moves.
 AGREE_DIGITS = 5.0
 # With one answer in ten damaged, five unlike pairs in a row happen once in some thousand times.
-AGREE_TRIES = 5
+AGREE_TRIES, AGREE_ALIKE = 5, 3
 # A pan that has not settled moves by less than this part of its weight (or this many grams) between two answers.
 MOVES, MOVES_G = 0.1, 1.0
 
@@ -110,11 +110,12 @@ def alike(first_g: float, again_g: float, digit_g: float) -> bool:
 
 
 def confirmed(look: Callable[[], L], same: Callable[[L, L], bool]) -> L:
-    """What two looks in a row say nearly alike. Raises ProtocolError when they go on being unlike."""
-    said = look()
-    for _ in range(AGREE_TRIES):
+    """What three looks in a row say nearly alike. Raises ProtocolError when they go on being unlike."""
+    said, as_before = look(), 1
+    for _ in range(AGREE_TRIES + AGREE_ALIKE):
         before, said = said, look()
-        if same(before, said):
+        as_before = as_before + 1 if same(before, said) else 1
+        if as_before == AGREE_ALIKE:
             return said
     raise ProtocolError("the pan reads differently each time")
 

@@ -5,7 +5,7 @@ from labloop.campaign.events import Amount, Reading, Value
 
 from .address import parse_address
 from .declared import Declaration, declare, driver_class, port_keys
-from .doubt import Steady, twice_alike
+from .doubt import Steady, Sure, twice_alike
 from .driver import Driver
 from .errors import (
     BenchError,
@@ -93,6 +93,7 @@ __all__ = [
     "SpecError",
     "Station",
     "Steady",
+    "Sure",
     "Traffic",
     "Value",
     "Verdict",

@@ -227,15 +227,21 @@ def look_of(measure=0, setpoint=0, counted="00000000"):
     return bytes.fromhex(f"02 81 a0{measure:04x} a1{setpoint:04x} 8400 1400 68 41{counted}")
 
 
-def test_a_look_that_is_not_said_twice_is_not_believed():
+def test_a_look_that_others_do_not_confirm_is_not_believed():
     it = rig()
     hear(it, LOOK, look_of(), look_of(measure=20000), look_of(), look_of())
     assert it.driver.read()["flow"].value == 0.0
     it = rig()
+    hear(it, LOOK, look_of(), look_of(measure=2048), look_of(measure=2048), look_of())
+    assert it.driver.read()["flow"].value == 0.0
+    it = rig()
+    hear(it, LOOK, *[look_of(measure=1000 * n) for n in (1, 2, 3, 4, 5, 6, 6, 7)])
+    assert it.driver.read()["flow"].value == 93.75, "of a flow that changes, the middle one of the last"
+    it = rig()
     hear(it, LOOK, look_of(), look_of(counted="44000000"), look_of(), look_of())
     assert it.driver.read()["counted"].value == 0.0
     it = rig()
-    hear(it, LOOK, *[look_of(setpoint=n) for n in (1, 0, 1, 0, 1, 0)])
+    hear(it, LOOK, *[look_of(setpoint=n) for n in (1, 0, 1, 0, 1, 0, 1, 0)])
     with pytest.raises(ProtocolError, match="it says something else each time"):
         it.driver.read()
 

@@ -1,0 +1,52 @@
+"""One answer in five is damaged, and still has the right shape: no reading of it is believed.
+
+The instruments whose lines have no checksum, as they stand on the shipped bench. The seeds are such that two damaged
+answers in a row are alike, which is what a driver that asks twice believes.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from labloop.bench import BenchError
+from labloop.campaign.spec import read_lab
+from labloop.runner.proving import Stand
+
+BENCH = read_lab(Path(__file__).parents[2] / "campaigns" / "bench.yaml")
+LOOKS = 40
+KINDS = ("drop", "flip")
+FIRST = {instrument.driver: name for name, instrument in reversed(BENCH.instruments.items())}
+
+
+def wrong_readings(name: str, kind: str, seed: int) -> list[str]:
+    """What was read and is not so, of 40 looks while nothing changes; and that some could be read at all."""
+    stand = Stand(BENCH, name, faults=f"{kind}=0.2,seed={seed}")
+    truth, wrong, read = stand.truth(), [], 0
+    for _ in range(LOOKS):
+        try:
+            stand.driver.open()
+            readings = stand.driver.read()
+        except BenchError:
+            stand.wait(10.0)
+            continue
+        read += 1
+        for what, reading in readings.items():
+            known = truth[what].value
+            near = 0.05 * max(abs(known), 1.0) if isinstance(known, float) else None
+            if reading.value != known and (near is None or abs(reading.value - known) > near):
+                wrong.append(f"{what} = {reading.value} where {known} is right")
+    assert read, "nothing could be read at all"
+    return wrong
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seed", [5, 7, 16])
+@pytest.mark.parametrize("name", ["quench", "supply", "hydrogen", "hotplate", "selector", "ph"])
+def test_no_damaged_answer_is_believed(name: str, kind: str, seed: int) -> None:
+    assert wrong_readings(name, kind, seed) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
+def test_no_damaged_answer_of_any_instrument_is_believed(name: str) -> None:
+    assert [wrong for kind in KINDS for seed in range(100, 108) for wrong in wrong_readings(name, kind, seed)] == []
