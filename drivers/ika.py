@@ -54,8 +54,8 @@ STATUS_S, STATUS_TRIES = 0.4, 3
 # OUT_SP_1 takes tenths of a degree, the answers have tenths.
 READ_BACK = 0.11
 AMBIENT_C = 20.0
-# From one question to the next neither plate nor medium changes by this much, nor a stirrer that gathers speed; and what
-# is not worth another question: its probe is no better. A stirrer at rest reads 0.
+# From one question to the next neither plate nor medium changes by this much, nor a stirrer that gathers speed; and by
+# the second number nothing worth another question: its probe is no better. A stirrer at rest reads 0.
 JUMP_K, GRAIN_K = 2.0, 1.0
 JUMP_RPM, GRAIN_RPM = 300.0, 0.04
 # A stop is silent: when it was lost, only looking tells, and it is said once more.
