@@ -129,7 +129,7 @@ class Controller:
         looks, alike = [self._once()], 1
         while len(looks) < LOOKS:
             looks.append(self._once())
-            alike = alike + 1 if self._agree(*looks[-2:], GRAIN) else 1
+            alike = alike + 1 if self._agree(looks[-2], looks[-1], GRAIN) else 1
             if alike == LOOKS_ALIKE:
                 return looks[-1]
         last = looks[-LOOKS_ALIKE:]
