@@ -86,12 +86,15 @@ class Campaign:
         ]
 
     def tell(self, trial: int, outcomes: Mapping[str, Any] | None = None, *, failed: str = "", void: str = "") -> None:
-        """Write down what came of a trial.
+        """Write down what came of a trial, or a part of it.
 
-        outcomes: {name: value}: a number in the outcome's unit, ``(mean, sd)``, ``"12.34(5)"`` or ``"530 nm"``. failed:
-        why the chemistry failed, which teaches the model. void: the bench's fault, which does not.
+        outcomes: {name: value}, those that are known by now. While others are owed the trial is awaiting (its row in
+        ``trials`` has NaN there), the model learns from what is known, and the rest is told later in the same way. A
+        value is a number in the outcome's unit, ``(mean, sd)``, ``"12.34(5)"``, ``"530 nm"``, or ``"missing"``: it will
+        not come. failed: why the chemistry failed, which teaches the model. void: the bench's fault, which does not.
 
-        Raises SpecError for what is told, StateError when the trial has its result already (the first is kept).
+        Raises SpecError for what is told, StateError for an outcome that is known already (the first is kept, unless
+        it was marked as wrong).
         """
         self._told.tell(trial, outcomes, failed=failed, void=void, by=self._by)
 

@@ -335,6 +335,19 @@ class TrialMeasured(Fact, frozen=True, kw_only=True):
     by: str = ""
 
 
+class PartMeasured(Fact, frozen=True, kw_only=True):
+    """Some outcomes of a trial are known, and others are ``owed``: they come later, and until then it is awaiting.
+
+    What was known before stays, unless it was marked as wrong and is told anew.
+    """
+
+    trial: int
+    outcomes: dict[str, Reading]
+    owed: list[str]
+    t_s: float = 0.0
+    by: str = ""
+
+
 class Preferred(Fact, frozen=True, kw_only=True):
     """A person compared two measured trials by an outcome of theirs: ``trial`` is better than ``over``.
 
@@ -395,7 +408,7 @@ CampaignEvent: TypeAlias = (
     | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
     | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
     | CountersCleared | InstrumentLost
-    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | TrialMeasured | Preferred
+    | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | PartMeasured | TrialMeasured | Preferred
     | ResultWithdrawn | ResultRestored | TrialFailed | TrialAbandoned | TrialInDoubt | TrialResumed | TrialClosed
     | StepStarted | StepKept | StepRejoined | StepFinished | StepFailed | StepInDoubt
 )  # fmt: skip

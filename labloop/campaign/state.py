@@ -5,6 +5,7 @@ so a journal cannot say what cannot be.
 
     campaign   ready --run--> running <--pause/resume--> paused;  both --> finished | stopped | halted --run--> running
     trial      proposed --> running --> awaiting --> measured;    running --> failed | abandoned | in_doubt
+               a part of the outcomes is known: proposed | running | awaiting --> awaiting
                in_doubt --> running | measured | failed | abandoned
                proposed --> measured | failed | abandoned (told by a person, or vetoed)
     step       started --> finished | failed | in_doubt;          in_doubt --> finished | failed
@@ -50,6 +51,7 @@ TRIAL: Final[Mapping[tuple[str, type], str]] = {
     (PROPOSED, e.TrialStarted): RUNNING,
     (PROPOSED, e.TrialAwaiting): AWAITING,
     (RUNNING, e.TrialAwaiting): AWAITING,
+    **{(state, e.PartMeasured): AWAITING for state in (PROPOSED, RUNNING, AWAITING)},
     (RUNNING, e.TrialInDoubt): IN_DOUBT,
     (IN_DOUBT, e.TrialResumed): RUNNING,
     **{(state, e.TrialMeasured): MEASURED for state in (PROPOSED, RUNNING, AWAITING, IN_DOUBT)},
@@ -73,6 +75,7 @@ class TrialState:
     finished_t_s: float = 0.0
     finished_seq: int = 0  # the order of ends: two may fall on one instant, and a clock may be set back
     measured: dict[str, e.Reading] = field(default_factory=dict)
+    owed: tuple[str, ...] = ()  # outcomes that are still to come, while some are known
     tastes: Tastes = field(default_factory=Tastes)  # the campaign's: what it is believed to be worth to people
     withdrawn: dict[str, e.ResultWithdrawn] = field(default_factory=dict)  # by outcome ("": all of it)
     steps: list[StepState] = field(default_factory=list)
@@ -96,7 +99,8 @@ class TrialState:
     @property
     def is_withdrawn(self) -> bool:
         """Whether all that came of it is marked as wrong: then it teaches no more than an abandoned one."""
-        return "" in self.withdrawn or bool(self.measured and self.measured.keys() <= self.withdrawn.keys())
+        every = bool(self.measured) and not self.owed and self.measured.keys() <= self.withdrawn.keys()
+        return "" in self.withdrawn or every
 
     @property
     def settings(self) -> dict[str, e.Value]:
@@ -309,11 +313,20 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
             state.attempts += 1
         return
     trial.reason = getattr(fact, "reason", trial.reason)
+    if isinstance(fact, e.PartMeasured):
+        trial.measured = trial.measured | fact.outcomes
+        trial.owed = tuple(name for name in fact.owed if name not in trial.measured)
+        for name in trial.withdrawn.keys() & fact.outcomes.keys():
+            del trial.withdrawn[name]  # told anew
+        state.last_result = record.seq
+        return
     if not isinstance(fact, e.TrialMeasured | e.TrialFailed | e.TrialAbandoned):
         return
+    trial.owed = ()
     trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
     trial.told_by = fact.by
     if isinstance(fact, e.TrialMeasured):
+        trial.withdrawn = {name: one for name, one in trial.withdrawn.items() if _stays(trial, name, fact.outcomes)}
         trial.measured, trial.reason = fact.outcomes, ""
         state.failures_in_a_row = 0
         if trial.role == "candidate" and trial.source != "told":
@@ -329,6 +342,11 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     if not trial.acted:  # nothing of it stands on the bench
         trial.closed = True
         state.open_trials.discard(fact.trial)
+
+
+def _stays(trial: TrialState, name: str, outcomes: Mapping[str, e.Reading]) -> bool:
+    """Whether what was marked as wrong is still the same."""
+    return name == withdrawal.ALL or outcomes.get(name) == trial.measured.get(name)
 
 
 def _preferred(state: CampaignState, record: e.Record, fact: e.Preferred) -> None:

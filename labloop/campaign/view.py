@@ -62,6 +62,7 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "settings": dict(trial.settings),
         "achieved": achieved(trial),
         "outcomes": outcomes(trial),
+        "owed": owed(spec, trial),
         "desirability": desirability(Objective(spec), trial),
         "proposed": trial.proposed,
         "started": trial.started,
@@ -113,6 +114,13 @@ def achieved(trial: TrialState) -> dict[str, dict[str, Any]]:
 def outcomes(trial: TrialState) -> dict[str, dict[str, Any]]:
     """Return what was measured as ``{name: {value, unit, sd?}}``."""
     return {name: _reading(one) for name, one in trial.outcomes.items()}
+
+
+def owed(spec: CampaignSpec, trial: TrialState) -> list[str]:
+    """Return the outcomes that a trial waits for; empty while it does not wait for any."""
+    if trial.state != AWAITING:
+        return []
+    return list(trial.owed) or [name for name, one in spec.outcomes.items() if one.told and not one.prefers]
 
 
 def desirability(objective: Objective, trial: TrialState) -> dict[str, Any] | None:
@@ -187,6 +195,11 @@ def status_document(
         "elapsed_s": elapsed_s(state, runner, now),
         "budget_left": budget_left(spec, state),
         "instruments": dict(state.instruments),
+        "owed": [
+            {"trial": number, "outcomes": owed(spec, trial)}
+            for number, trial in sorted(state.trials.items())
+            if owed(spec, trial)
+        ],
         "questions": [question_entry(step) for step in waiting(state)],
         "safe": safe,
         "unsafe": [] if safe else [{"instrument": instrument_of(state, why), "why": why} for why in state.unsafe],

@@ -2,6 +2,7 @@
 
     measured | failed --withdrawn--> the same state; its readings carry a flag, so that no model, best or stopping rule
                                      takes them for values
+    awaiting          --withdrawn--> the same, of what is known of it; that may be told anew, and counts then
                       --restored-->  as it was
 
 A part of campaign.state, which holds what these functions write. What was spent on it stays spent: it counts in the
@@ -36,7 +37,7 @@ def _flagged(one: e.Reading, fact: e.ResultWithdrawn | None) -> e.Reading:
 
 def _withdrawn(state: "CampaignState", record: e.Record, fact: e.ResultWithdrawn) -> None:
     trial = state.trial_of(fact.trial, record.seq)
-    if trial.state not in OVER:
+    if trial.state not in OVER and not (trial.state == "awaiting" and fact.outcomes):
         raise StateError(f"fact {record.seq}: trial {fact.trial} is {trial.state} and has nothing to be withdrawn")
     trial.withdrawn.update(dict.fromkeys(fact.outcomes or [ALL], fact))
     _learn_anew(state, record, trial)

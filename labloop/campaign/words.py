@@ -62,6 +62,12 @@ def _measured(fact: e.TrialMeasured, state: CampaignState) -> str:
     return f"trial {fact.trial} measured{f': {found}' if found else ''}{f' (told by {fact.by})' if fact.by else ''}"
 
 
+def _part(fact: e.PartMeasured, state: CampaignState) -> str:
+    found = ", ".join(f"{name} {text.reading(one)}" for name, one in fact.outcomes.items())
+    known = f"of trial {fact.trial} is known: {found}" if found else f"trial {fact.trial}"
+    return f"{known}; {', '.join(fact.owed)} still to come{_by(fact.by)}"
+
+
 def _preferred(fact: e.Preferred, state: CampaignState) -> str:
     than = f"as good as trial {fact.over}" if fact.tie else f"preferred over trial {fact.over}"
     return f"{fact.outcome}: trial {fact.trial} {than}{_by(fact.by, fact.why)}"
@@ -138,6 +144,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.ProposalApproved: ("", lambda f, s: f"trial {f.trial} approved{_by(f.by)}"),
     e.TrialStarted: ("", lambda f, s: f"trial {f.trial} started"),
     e.TrialAwaiting: ("warn", lambda f, s: f"trial {f.trial} is made; its result is owed"),
+    e.PartMeasured: ("warn", _part),
     e.TrialMeasured: ("good", _measured),
     e.Preferred: ("good", _preferred),
     e.ResultWithdrawn: ("warn", _withdrawn),

@@ -64,7 +64,7 @@ def tell(
     name: RunName,
     trial: Annotated[int | None, typer.Argument(metavar="[TRIAL", help="The trial's number.")] = None,
     outcomes: Annotated[
-        list[str] | None, typer.Argument(metavar="name=value ...]", help="Its outcomes, like y=12.34(5) or 'y=530 nm'.")
+        list[str] | None, typer.Argument(metavar="name=value ...]", help="Outcomes that are known, like y=12.34(5).")
     ] = None,
     failed: Annotated[str, typer.Option("--failed", metavar="WHY", help="Chemistry's failure: it teaches.")] = "",
     void: Annotated[str, typer.Option("--void", metavar="WHY", help="The bench's fault: it does not.")] = "",
@@ -75,7 +75,7 @@ def tell(
     by: By = "",
     why: Why = "",
 ) -> None:
-    """Tell what came of a trial, or old data from a table."""
+    """Tell what came of a trial, all of it or a part (tell the rest when it is there), or old data from a table."""
     from labloop.campaign import events as e
     from labloop.campaign.errors import SpecError, StateError
     from labloop.journal import look
@@ -95,7 +95,8 @@ def tell(
             raise StateError(reply.message)
         if reply.accepted is None:
             words.say(f"posted; {reply.message}")
-        entries = [_told(see(folder).state, trial)]
+        seen = see(folder)
+        entries = [_told(seen.spec, seen.state, trial)]
     else:
         with Told.take_up(folder) as told:
             if why:
@@ -106,13 +107,15 @@ def tell(
                 assert trial is not None
                 told.tell(trial, read_outcomes(outcomes or []), failed=failed, void=void, by=who)
                 numbers = [trial]
-            entries = [_told(told.state, number) for number in numbers]
+            entries = [_told(told.spec, told.state, number) for number in numbers]
     if json:
         words.give_json({"schema": 1, "run": name, "told": entries})
     else:
         for entry in entries[:20]:
             values = ", ".join(f"{key} = {words.quantity(one)}" for key, one in entry["outcomes"].items())
-            words.give(f"trial {entry['trial']}: {entry['state']}  {values or words.plain(entry['reason'])}".rstrip())
+            waits = f"; waits for {', '.join(entry['owed'])}" if entry["owed"] else ""
+            said = f"{values or words.plain(entry['reason'])}{waits}"
+            words.give(f"trial {entry['trial']}: {entry['state']}  {said}".rstrip())
         if len(entries) > 20:
             words.give(f"... and {len(entries) - 20} more")
 
@@ -172,11 +175,14 @@ def tell_table(told: Any, path: Path, by: str) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _told(state: Any, number: int) -> dict[str, Any]:
+def _told(spec: Any, state: Any, number: int) -> dict[str, Any]:
     from labloop.campaign import view
 
     trial = state.trials[number]
-    return {"trial": number, "state": trial.state, "outcomes": view.outcomes(trial), "reason": trial.reason}
+    return {
+        "trial": number, "state": trial.state, "outcomes": view.outcomes(trial), "owed": view.owed(spec, trial),
+        "reason": trial.reason,
+    }  # fmt: skip
 
 
 def _entry(proposal: Any) -> dict[str, Any]:

@@ -58,6 +58,10 @@ def status(
     words.give(f"budget left: {left or 'no limit'}")
     words.give(f"elapsed: {text.duration(document['elapsed_s'])} of the bench's time")
     _give_best(document["best"])
+    if document["owed"]:
+        some = [f"trial {one['trial']} {', '.join(one['outcomes'])}" for one in document["owed"]]
+        more = f" and {len(some) - 8} more" if len(some) > 8 else ""
+        words.give(f"waits for: {'; '.join(some[:8])}{more}")
     if document["comparisons"]:
         _give_comparisons(document["comparisons"], text.in_shell(folder))
     if document["instruments"]:
@@ -227,7 +231,7 @@ def _give_trials(spec: Any, entries: list[dict[str, Any]]) -> None:
             *(words.quantity(entry["outcomes"][name]) if name in entry["outcomes"] else "" for name in outcomes),
             *([f"{entry['desirability']['overall']:.3f}" if entry["desirability"] else ""] if desired else []),
             *(words.number(entry["settings"].get(name, "")) for name in names),
-            entry["reason"],
+            entry["reason"] or (f"waits for {', '.join(entry['owed'])}" if entry["owed"] else ""),
         ]
         for entry in entries
     ]

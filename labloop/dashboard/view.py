@@ -178,7 +178,9 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
         found.append(Notice("warn", "Nothing has moved yet, and nobody runs it", (f"Begin: labloop resume {run}",)))
     owed = [t.trial for t in _open(state) if t.state == AWAITING or (state.mode == "told" and t.state == PROPOSED)]
     if owed:
-        values = " ".join(f"{name}=VALUE" for name, one in spec.outcomes.items() if not one.prefers)
+        still = state.trials[owed[0]].owed
+        names = still or [name for name, one in spec.outcomes.items() if not one.prefers]
+        values = " ".join(f"{name}=VALUE" for name in names)
         numbers = ", ".join(map(str, owed[:8])) + (", ..." if len(owed) > 8 else "")
         plural = "s" if len(owed) > 1 else ""
         way = f"labloop tell {run} {owed[0]} {values}" if values else f"labloop compare {run} says which two to compare"

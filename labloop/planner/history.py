@@ -34,7 +34,10 @@ class History:
 
 
 def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> History:
-    """Sort the trials. Abandoned ones and those marked as wrong teach nothing; controls and repeats like any other."""
+    """Sort the trials. Abandoned ones and those marked as wrong teach nothing; controls and repeats like any other.
+
+    A trial of which a part is known teaches that, and is in flight for the rest.
+    """
     goals = tuple(goals)
     measured: list[tuple[Array, TrialState]] = []
     pending: list[Array] = []
@@ -56,6 +59,8 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
             failed.append(point)
         else:
             pending.append(point)
+            if trial.measured:  # a part of it is known, the rest still to come
+                measured.append((point, trial))
     data = {}
     useful = np.zeros(len(measured), dtype=bool)
     for goal in goals:
@@ -70,7 +75,9 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
             np.array([measured[index][1].trial for index in rows], dtype=np.intp),
             _compared(state, [measured[index][1].trial for index in rows]) if goal.compared else None,
         )
-    waiting = np.array([bool(tasted - trial.outcomes.keys()) for _, trial in measured], dtype=bool)
+    waiting = np.array(
+        [trial.state != MEASURED or bool(tasted - trial.outcomes.keys()) for _, trial in measured], dtype=bool
+    )
     points = _stack([point for point, _ in measured], encoding)
     known = Known(points[useful], _stack(pending, encoding), points[useful], _stack(failed, encoding))
     if encoding.amended:

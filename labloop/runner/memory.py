@@ -101,12 +101,18 @@ class RunMemory:
 
     def harvest(self, spec: CampaignSpec, number: int, t_s: float) -> e.Fact:
         """The fact that a trial whose recipe is done has come to: measured, awaiting, or abandoned with the reason."""
-        if any(outcome.told for outcome in spec.outcomes.values()):
+        told = [name for name, outcome in spec.outcomes.items() if outcome.told]
+        if len(told) == len(spec.outcomes):
             return e.TrialAwaiting(trial=number)
         try:
             outcomes = recipe.outcomes(spec, self.saved(number))
         except SpecError as error:  # a reading that makes no outcome (not a number, wrong length): the bench's fault
             return e.TrialAbandoned(trial=number, reason=str(error), again=True, t_s=t_s)
+        owed = [name for name in told if not spec.outcomes[name].prefers]
+        if owed:
+            return e.PartMeasured(trial=number, outcomes=outcomes, owed=owed, t_s=t_s)
+        if told:
+            return e.TrialAwaiting(trial=number)
         return e.TrialMeasured(trial=number, outcomes=outcomes, t_s=t_s)
 
     @property

@@ -1,6 +1,8 @@
 """What a person tells of a trial, read and turned into facts: pure functions of campaign, state and what is told.
 
-The first result of a trial is kept. Another one is refused, and the refusal says what to note down of it.
+The first result of a trial is kept. Another one is refused, and the refusal says what to note down of it. A result may
+come in parts, some outcomes today and the others when they are there: each is told once, and again only where it was
+marked as wrong meanwhile.
 """
 
 import math
@@ -52,24 +54,31 @@ class Telling:
     def of_trial(
         self, trial: int, outcomes: Written | None = None, *, failed: str = "", void: str = "", by: str = "a person"
     ) -> list[e.Fact]:
-        """The facts of one trial: its outcomes, or why there are none.
+        """The fact of one trial: its outcomes or some of them, or why there are none.
 
-        outcomes: {name: value}, a value being a number in the outcome's unit, (mean, sd), ``"12.34(5)"`` or
-        ``"530 nm"``. failed: chemistry's failure, which teaches the model. void: the bench's fault, which does not.
+        outcomes: {name: value}, those that are known by now, a value being a number in the outcome's unit, (mean, sd),
+        ``"12.34(5)"`` or ``"530 nm"``, or ``missing``: it will not come. failed: chemistry's failure, which teaches the
+        model. void: the bench's fault, which does not.
 
-        Raises SpecError for what is told, ResultKept when the trial has its result, StateError when it is on the bench.
+        Raises SpecError for what is told, ResultKept for what is known already, StateError when it is on the bench.
         """
         if sum(bool(one) for one in (outcomes, failed, void)) != 1:
             raise SpecError(f"trial {trial}: tell its outcomes, or failed=WHY, or void=WHY: one of the three")
         known = self._known(trial)
-        readings = self._readings(outcomes, known) if outcomes else {}
+        readings, owed = self._readings(outcomes, known) if outcomes else ({}, [])
         if known.state not in OPEN:
             raise _refusal(known, readings, failed or void)
         if failed:
             return [e.TrialFailed(trial=trial, reason=failed, t_s=self.state.t_s, by=by)]
         if void:
             return [e.TrialAbandoned(trial=trial, reason=void, t_s=self.state.t_s, by=by)]
-        return [e.TrialMeasured(trial=trial, outcomes=readings, t_s=self.state.t_s, by=by)]
+        told = outcomes or {}
+        if again := [name for name in told if name in known.measured and name not in known.withdrawn]:
+            raise _told_already(known, again, readings)
+        if owed:
+            return [e.PartMeasured(trial=trial, outcomes=readings, owed=owed, t_s=self.state.t_s, by=by)]
+        every = {**known.measured, **readings}
+        return [e.TrialMeasured(trial=trial, outcomes=every, t_s=self.state.t_s, by=by)]
 
     def of_comparison(
         self, trial: int, over: int, *, tie: bool = False, by: str = "a person", why: str = ""
@@ -105,7 +114,10 @@ class Telling:
     def _made(self, trial: s.TrialState) -> dict[str, e.Reading]:
         """What is known of an open trial when it is compared. Raises StateError when more is to be told of it first."""
         readings = recipe.outcomes(self.spec, self._saved(trial.trial)) if trial.acted else {}
-        missing = [name for name, one in self.spec.outcomes.items() if not one.prefers and name not in readings]
+        readings |= trial.measured
+        missing = list(trial.owed) or [
+            name for name, one in self.spec.outcomes.items() if not one.prefers and name not in readings
+        ]
         if missing:
             names = " ".join(f"{name}=..." for name in missing)
             raise StateError(
@@ -139,7 +151,7 @@ class Telling:
         for number, (row, result) in enumerate(zip(rows, measured, strict=True), first):
             try:
                 plain = settings_of(flat_parameters(self.spec.parameters), self._space, row)
-                readings = self._readings(result)
+                readings, _ = self._readings(result)
             except SpecError as error:
                 where = f"row {number - first + 1}: " if len(rows) > 1 else ""
                 complaints += [f"{where}{complaint}" for complaint in error.complaints]
@@ -155,14 +167,19 @@ class Telling:
             raise SpecError(*complaints)
         return facts
 
-    def _readings(self, outcomes: Written, trial: s.TrialState | None = None) -> dict[str, e.Reading]:
+    def _readings(
+        self, outcomes: Written, trial: s.TrialState | None = None
+    ) -> tuple[dict[str, e.Reading], list[str]]:
+        """What is told, with what its own steps have read, and what is still owed. Raises SpecError."""
         known = self.spec.outcomes
         complaints = [
             f"{name} is no outcome. {did_you_mean(str(name), known)}" for name in outcomes if name not in known
         ]
         readings: dict[str, e.Reading] = {}
+        before = {} if trial is None else trial.measured
         if not complaints and trial is not None and trial.acted:
-            readings |= recipe.outcomes(self.spec, self._saved(trial.trial))
+            read = recipe.outcomes(self.spec, self._saved(trial.trial))
+            readings |= {name: one for name, one in read.items() if name not in before}
         for name, written in outcomes.items():
             if name in known and not known[name].prefers and not _is_missing(written):
                 try:
@@ -175,15 +192,22 @@ class Telling:
         for name in outcomes:
             if name in known and known[name].prefers:
                 complaints.append(f"{name}: is told by comparing. Write labloop prefer RUN TRIAL over OTHER")
-        missing = [name for name in known if name not in readings and name not in outcomes and not known[name].prefers]
-        if missing and not complaints:
+        settled = {*readings, *outcomes, *before}
+        missing = [name for name in known if name not in settled and not known[name].prefers]
+        if trial is not None and trial.owed:  # of the others was said that they will not come
+            missing = [name for name in trial.owed if name not in settled]
+        if missing and not complaints and not self._in_parts(trial):
             word = f"{missing[0]}=missing"
             complaints.append(f"{', '.join(missing)} missing. Tell every outcome at once; {word}: it will not come")
-        if outcomes and not readings and not complaints:
+        if outcomes and not readings and not before and not missing and not complaints:
             complaints.append(f"{', '.join(outcomes)}: nothing is left to learn from. Tell it void, and why")
         if complaints:
             raise SpecError(*complaints)
-        return readings
+        return readings, missing
+
+    def _in_parts(self, trial: s.TrialState | None) -> bool:
+        """Whether the rest of what comes of a trial may be told later: not of one that the bench has still to make."""
+        return trial is not None and (trial.state != s.PROPOSED or self.state.mode == "told")
 
 
 def settings_of(known: Mapping[str, Parameter], space: Space, row: Written) -> dict[str, e.Value]:
@@ -215,8 +239,30 @@ def _refusal(trial: s.TrialState, readings: Mapping[str, e.Reading], why: str) -
     same = bool(readings) and dict(readings) == trial.outcomes
     note = "" if same else f"a second result for trial {trial.trial} was refused: {came}; kept: {had}"
     return ResultKept(
-        f"trial {trial.trial} is {trial.state} already ({had}); the first result is kept, and {came} was refused", note
+        f"trial {trial.trial} is {trial.state} already ({had}); the first result is kept, and {came} was refused"
+        f"{'' if trial.state == s.ABANDONED else f'. {_wrong(trial)}'}",
+        note,
     )
+
+
+def _told_already(trial: s.TrialState, names: Sequence[str], readings: Mapping[str, e.Reading]) -> StateError:
+    """Why an outcome that is known is not told again."""
+    had = ", ".join(f"{name} = {bound(trial.measured[name])}{trial.measured[name].value}" for name in names)
+    new = {name: readings.get(name) for name in names}
+    came = ", ".join(f"{name} = {f'{bound(one)}{one.value}' if one else MISSING}" for name, one in new.items())
+    same = all(one == trial.measured[name] for name, one in new.items())
+    note = "" if same else f"a second result for trial {trial.trial} was refused: {came}; kept: {had}"
+    rest = f" Still to come: {', '.join(trial.owed)}." if trial.owed else ""
+    return ResultKept(
+        f"trial {trial.trial} has {had} already; the first is kept, and {came} was refused.{rest} "
+        f"{_wrong(trial, *names)}, then tell it again",
+        note,
+    )
+
+
+def _wrong(trial: s.TrialState, *names: str) -> str:
+    """The way out of a result that is wrong."""
+    return f"If that is wrong: labloop request RUN wrong {' '.join([str(trial.trial), *names])} --why TEXT"
 
 
 def _incomparable(trial: s.TrialState) -> StateError:

@@ -12,7 +12,7 @@ from labloop.campaign.spec import CampaignSpec
 
 from .answers import Answer, no
 
-_TOLD: Final = msgspec.json.Decoder(e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
+_TOLD: Final = msgspec.json.Decoder(e.PartMeasured | e.TrialMeasured | e.TrialFailed | e.TrialAbandoned)
 _COMPARED: Final = msgspec.json.Decoder(e.TrialMeasured | e.Preferred)
 
 
@@ -30,16 +30,23 @@ def tell(state: s.CampaignState, request: e.Requested, t_s: float, spec: Campaig
         return no(f"there is no trial {fact.trial}")
     if trial.state not in (s.PROPOSED, s.AWAITING):
         return no(f"trial {fact.trial} is {trial.state}; its first result is kept")
-    if isinstance(fact, e.TrialMeasured) and spec is not None:
-        _refuse_strange(fact, spec)
+    if isinstance(fact, e.PartMeasured | e.TrialMeasured):
+        if spec is not None:
+            _refuse_strange(fact, spec)
+        if again := _told_meanwhile(trial, fact):
+            return no(f"{', '.join(again)} of trial {fact.trial} was told meanwhile; the first is kept")
+        owed = [name for name in getattr(fact, "owed", ()) if name not in trial.measured]
+        if isinstance(fact, e.PartMeasured) and not owed:  # somebody else told the rest meanwhile
+            fact = e.TrialMeasured(trial=fact.trial, outcomes={**trial.measured, **fact.outcomes})
     by = request.by or "a person"
     return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
 
 
-def _refuse_strange(fact: e.TrialMeasured, spec: CampaignSpec) -> None:
+def _refuse_strange(fact: e.PartMeasured | e.TrialMeasured, spec: CampaignSpec) -> None:
     """Raise SpecError for outcomes that the campaign does not have, and values that are no number where one is due."""
     known = spec.outcomes
-    complaints = [f"{name} is no outcome. {did_you_mean(name, known)}" for name in fact.outcomes if name not in known]
+    named = [*fact.outcomes, *getattr(fact, "owed", ())]
+    complaints = [f"{name} is no outcome. {did_you_mean(name, known)}" for name in named if name not in known]
     complaints += [
         f"{name} = {reading.value!r:.100} is no number"
         for name, reading in fact.outcomes.items()
@@ -47,6 +54,12 @@ def _refuse_strange(fact: e.TrialMeasured, spec: CampaignSpec) -> None:
     ]
     if complaints:
         raise SpecError(*complaints)
+
+
+def _told_meanwhile(trial: s.TrialState, fact: e.PartMeasured | e.TrialMeasured) -> list[str]:
+    """What is known of a trial otherwise than it is told."""
+    known = {name: one for name, one in trial.measured.items() if name not in trial.withdrawn}
+    return [name for name, one in fact.outcomes.items() if known.get(name, one) != one]
 
 
 def prefer(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:

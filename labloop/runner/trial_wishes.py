@@ -84,19 +84,23 @@ def wrong(state: s.CampaignState, request: e.Requested) -> Answer:
     if isinstance(trial, Answer):
         return trial
     names = list(dict.fromkeys(request.arguments[1:]))
-    if trial.state not in (s.MEASURED, s.FAILED):
+    in_part = trial.state == s.AWAITING and bool(trial.measured)
+    if trial.state not in (s.MEASURED, s.FAILED) and not in_part:
         return no(f"trial {trial.trial} is {trial.state}; only what was measured, or failed, can be marked as wrong")
     if not request.why:
         return no(f"only with a reason: {WRONG}")
     if unknown := [name for name in names if name not in trial.measured]:
         return no(f"{unknown[0]} was not measured in trial {trial.trial}. {did_you_mean(unknown[0], trial.measured)}")
+    if in_part:
+        names = names or list(trial.measured)
     marked = trial.withdrawn.keys()
     if "" in marked or (names and marked >= set(names)):
         return no(f"trial {trial.trial} is marked as wrong already")
     what = f"{', '.join(names)} of trial {trial.trial}" if names else f"trial {trial.trial}"
     return Answer(
         accepted=True,
-        message=f"{what} is kept, and nothing learns from it any more; it counts in the budget as before",
+        message=f"{what} is kept, and nothing learns from it any more; "
+        + ("it may be told again" if in_part else "it counts in the budget as before"),
         facts=[e.ResultWithdrawn(trial=trial.trial, outcomes=names, by=request.by, why=request.why)],
     )
 

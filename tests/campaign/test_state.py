@@ -21,6 +21,7 @@ CAMPAIGN_FACTS = (
 TRIAL_FACTS = (
     e.TrialStarted(trial=1),
     e.TrialAwaiting(trial=1),
+    e.PartMeasured(trial=1, outcomes={"y": e.Reading(value=1.0)}, owed=["w"]),
     e.TrialMeasured(trial=1, outcomes={}),
     e.TrialFailed(trial=1, reason="r"),
     e.TrialAbandoned(trial=1, reason="r"),
@@ -57,9 +58,9 @@ CAMPAIGN = {
 }
 ENDS = {e.TrialMeasured: s.MEASURED, e.TrialFailed: s.FAILED, e.TrialAbandoned: s.ABANDONED}
 TRIAL = {
-    s.PROPOSED: {e.TrialStarted: s.RUNNING, e.TrialAwaiting: s.AWAITING, **ENDS},
-    s.RUNNING: {e.TrialAwaiting: s.AWAITING, e.TrialInDoubt: s.IN_DOUBT, **ENDS},
-    s.AWAITING: ENDS,
+    s.PROPOSED: {e.TrialStarted: s.RUNNING, e.TrialAwaiting: s.AWAITING, e.PartMeasured: s.AWAITING, **ENDS},
+    s.RUNNING: {e.TrialAwaiting: s.AWAITING, e.PartMeasured: s.AWAITING, e.TrialInDoubt: s.IN_DOUBT, **ENDS},
+    s.AWAITING: {e.PartMeasured: s.AWAITING, **ENDS},
     s.IN_DOUBT: {e.TrialResumed: s.RUNNING, **ENDS},
     s.MEASURED: {},
     s.FAILED: {},

@@ -161,7 +161,7 @@ def test_status_document_has_what_scripts_rely_on(spec):
     }  # fmt: skip
     assert document["best"] == {
         "trial": 2, "settings": {"rate": 20.0}, "outcomes": {"loss": {"value": 0.2, "unit": "", "sd": 0.01}},
-        "keeps_limits": True, "in_space": True,
+        "desirability": None, "keeps_limits": True, "in_space": True,
     }  # fmt: skip
     assert document["budget_left"] == {"trials": 8, "attempts": 18, "time_s": 7200 - 130}
     assert document["instruments"] == {"pump": "idle"} and document["questions"] == []

@@ -1,0 +1,149 @@
+"""A result that arrives in parts: one outcome today, another tomorrow, by ask and tell."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import labloop
+from labloop.campaign import events as e
+from labloop.campaign import view
+from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.state import CampaignState, fold
+from labloop.planner.history import read
+from labloop.planner.problem import read_problem
+from labloop.runner.told_wishes import tell
+from labloop.runner.trial_wishes import wrong
+
+GOALS = {"y": {"goal": "maximize"}, "w": {"goal": "minimize", "unit": "g"}}
+SPEC: dict[str, Any] = {
+    "labloop": 1, "campaign": "parts", "parameters": {"a": {"range": [0, 1]}, "b": {"range": [0, 1]}},
+    "outcomes": GOALS, "design": {"initial": {"trials": 4}, "seed": 1},
+}  # fmt: skip
+
+
+def begun(outcomes: dict[str, Any] = GOALS, **more: Any) -> labloop.Campaign:
+    return labloop.Campaign(SPEC | {"outcomes": outcomes} | more, planner="inline")
+
+
+def facts(campaign: labloop.Campaign) -> list[e.Record]:
+    return list(campaign._told._journal.records())
+
+
+def asked(request: str, *arguments: str, why: str = "") -> e.Requested:
+    return e.Requested(id="1", request=request, arguments=list(arguments), by="ann", why=why)
+
+
+def posted(state: CampaignState, fact: e.Fact) -> Any:
+    import msgspec
+
+    return tell(state, asked("tell", msgspec.json.encode(fact).decode()), 0.0)
+
+
+def test_one_outcome_today_and_the_other_tomorrow() -> None:
+    with begun() as campaign:
+        (proposal,) = campaign.ask()
+        campaign.tell(proposal.trial, {"y": 3.0})
+        trial = campaign.state.trials[1]
+        assert (trial.state, trial.owed) == ("awaiting", ("w",)) and campaign.best() == []
+        entry = view.trial_entry(campaign.spec, trial)
+        assert entry["owed"] == ["w"] and entry["outcomes"]["y"]["value"] == 3.0 and entry["finished"] is None
+        before = facts(campaign)
+        campaign.tell(1, {"w": (0.5, 0.1)})
+        after = facts(campaign)
+        assert after[: len(before)] == before and [type(one.event) for one in after[-2:]] == [
+            e.PartMeasured,
+            e.TrialMeasured,
+        ]
+        trial = campaign.state.trials[1]
+        assert trial.state == "measured" and trial.owed == () and trial.finished is not None
+        assert {name: one.value for name, one in trial.outcomes.items()} == {"y": 3.0, "w": 0.5}
+        assert campaign.best()[0]["trial"] == 1 and fold(after) == campaign.state  # type: ignore[index]
+
+
+def test_the_model_learns_from_what_is_there_and_the_trial_is_in_flight_for_the_rest() -> None:
+    with begun() as campaign:
+        proposals = campaign.ask(6)
+        for one in proposals:
+            told = {"y": one.settings["a"], "w": one.settings["b"]}
+            campaign.tell(one.trial, told if one.trial < 6 else {"y": 7.0})
+        problem = read_problem(campaign.spec)
+        history = read(campaign.state, problem.encoding, problem.goals)
+        assert history.data["y"].trials.tolist() == [1, 2, 3, 4, 5, 6] and history.data["y"].values[-1] == 7.0
+        assert history.data["w"].trials.tolist() == [1, 2, 3, 4, 5]
+        assert np.array_equal(history.known.pending, problem.encoding.encode([proposals[5].settings]))
+        assert (history.begun, history.left_out) == (6, 0)
+        (model,) = campaign.ask()
+        assert model.source == "model" and model.settings != proposals[5].settings
+        based_on = campaign.state.trials[model.trial].proposal.based_on
+        campaign.tell(6, {"w": 0.1})
+        (after,) = campaign.ask()
+        assert campaign.state.trials[after.trial].proposal.based_on > based_on > campaign.state.trials[6].seq
+
+
+def test_what_is_known_is_told_again_only_where_it_was_marked_as_wrong() -> None:
+    with begun() as campaign:
+        campaign.ask()
+        campaign.tell(1, {"y": 3.0})
+        for told in ({"y": 4.0}, {"y": 4.0, "w": 1.0}, {"y": "missing"}):
+            with pytest.raises(StateError, match=r"has y = 3.0 already.*request RUN wrong 1 y --why TEXT, then tell"):
+                campaign.tell(1, told)
+        says = wrong(campaign.state, asked("wrong", "1", "y", why="a slip"))
+        assert says.accepted and "may be told again" in says.message
+        campaign._told.memory.record(*says.facts)
+        problem = read_problem(campaign.spec)
+        history = read(campaign.state, problem.encoding, problem.goals)
+        assert not len(history.data["y"].values) and len(history.known.pending) == 1, "it is in flight still"
+        campaign.tell(1, {"y": 4.0})
+        assert campaign.state.trials[1].outcomes["y"].flag == "" and campaign.state.trials[1].owed == ("w",)
+        campaign.tell(1, {"w": 1.0})
+        assert campaign.state.trials[1].outcomes["y"].value == 4.0 and not campaign.state.trials[1].withdrawn
+        kept = [one.event.outcomes for one in facts(campaign) if isinstance(one.event, e.PartMeasured)]
+        assert [one["y"].value for one in kept] == [3.0, 4.0], "both stand in the journal"
+        with pytest.raises(StateError, match=r"is measured already.*wrong 1 --why TEXT"):
+            campaign.tell(1, {"y": 5.0})
+
+
+def test_what_will_not_come_is_not_waited_for() -> None:
+    with begun(GOALS | {"k": {"limit": "<= 5"}}) as campaign:
+        campaign.ask(3)
+        campaign.tell(1, {"y": 3.0, "k": "missing"})
+        assert campaign.state.trials[1].owed == ("w",)
+        campaign.tell(1, {"w": 1.0})
+        assert campaign.state.trials[1].state == "measured" and set(campaign.state.trials[1].outcomes) == {"y", "w"}
+        campaign.tell(2, {"k": "missing"})
+        campaign.tell(2, {"y": "missing"})
+        assert campaign.state.trials[2].owed == ("w",)
+        with pytest.raises(SpecError, match="nothing is left to learn from"):
+            campaign.tell(2, {"w": "missing"})
+        campaign.tell(2, void="the sample was lost")
+        campaign.tell(3, {"y": 1.0})
+        campaign.tell(3, failed="it set before w was measured")
+        assert [campaign.state.trials[at].state for at in (2, 3)] == ["abandoned", "failed"]
+        assert campaign.state.trials[3].owed == () and campaign.best()[0]["trial"] == 1  # type: ignore[index]
+
+
+def test_two_who_tell_a_part_each_at_once_measure_the_trial() -> None:
+    with begun() as campaign:
+        campaign.ask()
+        mine, theirs = (campaign._told.telling.of_trial(1, one)[0] for one in ({"y": 1.0}, {"w": 2.0}))
+        other = campaign._told.telling.of_trial(1, {"y": 9.0})[0]
+        campaign._told.memory.record(*posted(campaign.state, mine).facts)
+        assert "y of trial 1 was told meanwhile" in posted(campaign.state, other).message
+        campaign._told.memory.record(*posted(campaign.state, theirs).facts)
+        trial = campaign.state.trials[1]
+        assert trial.state == "measured" and {name: one.value for name, one in trial.measured.items()} == {
+            "y": 1.0,
+            "w": 2.0,
+        }
+
+
+def test_of_a_trial_that_the_bench_has_still_to_make_all_is_told_or_nothing() -> None:
+    with begun() as campaign:
+        campaign.ask()
+        assert campaign.state.opened is not None
+        campaign.state.opened = e.CampaignOpened(
+            campaign="parts", run_id="r", version="0", mode="simulated", seed=1, campaign_sha256=""
+        )
+        with pytest.raises(SpecError, match=r"w missing\. Tell every outcome at once"):
+            campaign.tell(1, {"y": 1.0})
