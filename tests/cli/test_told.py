@@ -317,3 +317,30 @@ def test_proposals_cut_short_are_not_lost(here: Path, labloop: Any, monkeypatch:
     asked = labloop("ask", "cake.yaml", "--run", "r", "-n", "45")
     assert asked.code != 0 and "20 proposals from trial 1 on are written down: labloop trials r" in asked.err
     assert len(labloop("trials", "r", "--json").document["trials"]) == 20
+
+
+def test_a_result_in_parts_and_how_desirable_it_is(here: Path, labloop: Any) -> None:
+    goals = "  height: {goal: maximize, unit: mm, desirability: [10, 20], weight: 2}\n" + (
+        "  hours: {goal: minimize, unit: h, desirability: {between: [1, 5], exponent: 0.5}}\n"
+    )
+    text = (here / "cake.yaml").read_text().replace("  height: {goal: maximize, unit: mm}\n", goals)
+    (here / "cake.yaml").write_text(text)
+    checked = labloop("check", "cake.yaml")
+    assert "desirable   height: 0 at 10 and 1 at 20 mm; weight 2" in checked.out
+    assert "desirable   hours: 0 at 5 and 1 at 1 h, exponent 0.5; weight 1" in checked.out
+    labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
+    assert labloop("tell", "r", "1", "height=15").out == "trial 1: awaiting  height = 15 mm; waits for hours\n"
+    assert "waits for: trial 1 hours" in labloop("status", "r").out
+    assert labloop("status", "r", "--json").document["owed"] == [{"trial": 1, "outcomes": ["hours"]}]
+    assert labloop("trials", "r").out.splitlines()[1].endswith("waits for hours")
+    refused = labloop("tell", "r", "1", "height=16")
+    assert refused.code == 2 and "labloop request RUN wrong 1 height --why TEXT" in refused.err
+    assert labloop("tell", "r", "1", "hours=4").out == "trial 1: measured  height = 15 mm, hours = 4 h\n"
+    assert "desirability 0.500 (height 0.50, hours 0.50)" in labloop("status", "r").out
+    (entry, _) = labloop("trials", "r", "--json").document["trials"]
+    assert entry["desirability"] == {"overall": pytest.approx(0.5), "each": {"height": 0.5, "hours": 0.5}}
+    assert entry["owed"] == [] and "waits for" not in labloop("status", "r").out
+    (row, _) = csv.DictReader(io.StringIO(labloop("trials", "r", "--format", "csv").out))
+    assert float(row["desirability"]) == pytest.approx(0.5)
+    said = labloop("why", "r", "1").out
+    assert "; desirability measured 0.500" in said and "desirability  measured 0.500" in said
