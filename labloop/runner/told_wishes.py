@@ -36,8 +36,10 @@ def tell(state: s.CampaignState, request: e.Requested, t_s: float, spec: Campaig
         if again := _told_meanwhile(trial, fact):
             return no(f"{', '.join(again)} of trial {fact.trial} was told meanwhile; the first is kept")
         owed = [name for name in getattr(fact, "owed", ()) if name not in trial.measured]
-        if isinstance(fact, e.PartMeasured) and not owed:  # somebody else told the rest meanwhile
+        if not owed:  # of a part: somebody else told the rest meanwhile
             fact = e.TrialMeasured(trial=fact.trial, outcomes={**trial.measured, **fact.outcomes})
+        elif trial.state == s.PROPOSED and state.mode != "told":
+            return no(f"trial {fact.trial} is still to be made. Tell all that came of it, or wait until it is made")
     by = request.by or "a person"
     return Answer(accepted=True, message="told", facts=[msgspec.structs.replace(fact, t_s=t_s, by=by)])
 

@@ -147,3 +147,5 @@ def test_of_a_trial_that_the_bench_has_still_to_make_all_is_told_or_nothing() ->
         )
         with pytest.raises(SpecError, match=r"w missing\. Tell every outcome at once"):
             campaign.tell(1, {"y": 1.0})
+        part = e.PartMeasured(trial=1, outcomes={"y": e.Reading(value=1.0)}, owed=["w"])
+        assert "is still to be made" in posted(campaign.state, part).message
