@@ -36,6 +36,7 @@ from .step_events import StepInDoubt as StepInDoubt
 from .step_events import StepKept as StepKept
 from .step_events import StepRejoined as StepRejoined
 from .step_events import StepStarted as StepStarted
+from .trial_events import PartMeasured as PartMeasured
 from .trial_events import ResultRestored as ResultRestored
 from .trial_events import ResultWithdrawn as ResultWithdrawn
 from .values import PERSON as PERSON
@@ -331,19 +332,6 @@ class TrialMeasured(Fact, frozen=True, kw_only=True):
 
     trial: int
     outcomes: dict[str, Reading]
-    t_s: float = 0.0
-    by: str = ""
-
-
-class PartMeasured(Fact, frozen=True, kw_only=True):
-    """Some outcomes of a trial are known, and others are ``owed``: they come later, and until then it is awaiting.
-
-    What was known before stays, unless it was marked as wrong and is told anew.
-    """
-
-    trial: int
-    outcomes: dict[str, Reading]
-    owed: list[str]
     t_s: float = 0.0
     by: str = ""
 

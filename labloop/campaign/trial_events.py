@@ -1,6 +1,19 @@
-"""The facts of what people correct of trials that are over. Read together with those of a run, see events."""
+"""The facts of results that come in parts, and of what people correct. Read together with those of a run, see events."""
 
-from .values import Fact
+from .values import Fact, Reading
+
+
+class PartMeasured(Fact, frozen=True, kw_only=True):
+    """Some outcomes of a trial are known, and others are ``owed``: they come later, and until then it is awaiting.
+
+    What was known before stays, unless it was marked as wrong and is told anew.
+    """
+
+    trial: int
+    outcomes: dict[str, Reading]
+    owed: list[str]
+    t_s: float = 0.0
+    by: str = ""
 
 
 class ResultWithdrawn(Fact, frozen=True, kw_only=True):
