@@ -1,4 +1,4 @@
-"""The facts of results that come in parts, and of what people correct. Read together with those of a run, see events."""
+"""The facts of results in parts, and of what people correct. Read together with those of a run, see events."""
 
 from .values import Fact, Reading
 
