@@ -143,6 +143,7 @@ class LabSpec(Ruled):
     simulated: Truth = False
     speed_written: Annotated[Number | None, Field(alias="speed")] = None
     root_written: Annotated[Text | None, Field(alias="root")] = None
+    refills_written: Annotated[Text | None, Field(alias="refills")] = None
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
     _files: Files = PrivateAttr(default_factory=lambda: Files(Path()))
@@ -152,6 +153,13 @@ class LabSpec(Ruled):
     def speed(self) -> float:
         """How much faster than the clock simulated instruments go (``speed``, else ``simulation.speed``)."""
         return self.simulation.speed if self.speed_written is None else self.speed_written
+
+    @property
+    def refills(self) -> Path | None:
+        """Where `labloop simulate` takes up what a person says was refilled (None: these are no simulators of it)."""
+        if not self.simulated or self.refills_written is None:
+            return None
+        return self.folder.resolve() / self.refills_written
 
     @property
     def limits(self) -> dict[str, dict[str, Limit]]:

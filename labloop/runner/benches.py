@@ -57,8 +57,11 @@ def refuse_bad_faults(faults: str | None) -> None:
         raise SpecError(f"--faults {faults}: {str(error).removeprefix('faults: ')}") from error
 
 
-def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float) -> str:
-    """The text of a lab file whose ports are ``ports`` ({instrument: address}) and which works from any folder."""
+def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float, refills: Path) -> str:
+    """The text of a lab file whose ports are ``ports`` ({instrument: address}) and which works from any folder.
+
+    refills: where its simulators take up what a person says was refilled.
+    """
     yaml = YAML(typ="rt")
     yaml.width = 10_000
     yaml.preserve_quotes = True
@@ -72,6 +75,7 @@ def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float) -> str:
     text["root"] = str(lab.root.resolve())
     text["simulated"] = True
     text["speed"] = speed
+    text["refills"] = DoubleQuotedScalarString(str(refills))
     out = StringIO()
     yaml.dump(text, out)
     return out.getvalue()
@@ -129,9 +133,12 @@ def serve_lab(
     with TemporaryDirectory(prefix="labloop-served-") as home:
         plan |= {"addresses": str(Path(home) / "addresses.json"), "state": None, "watch": None, **(door or {})}
         plan["transport"] = transport
+        refills = Path(home).resolve() / "by-hand"
+        refills.mkdir()
+        plan["by_hand"] = str(refills)
 
         def ready(server: Any) -> None:
-            write_whole(out, served_lab(lab, server.ports, speed).encode())
+            write_whole(out, served_lab(lab, server.ports, speed, refills).encode())
 
         try:
             serve(plan, ready)

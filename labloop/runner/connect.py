@@ -49,8 +49,11 @@ class Bench:
 
 @contextmanager
 def live_bench(lab_spec: LabSpec) -> Iterator[Bench]:
-    """Real ports, opened exclusively."""
-    yield Bench(connect=lambda address: Port(open_link(address, lab_spec.folder)))
+    """Real ports, opened exclusively. Where they are those of `labloop simulate`, it is told of refills."""
+    yield Bench(
+        connect=lambda address: Port(open_link(address, lab_spec.folder)),
+        fill=lambda name, amount: fill_served(lab_spec, name, amount),
+    )
 
 
 @contextmanager
@@ -125,12 +128,24 @@ def served_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened) -
 
 def fill_simulated(run: Path, name: str, amount: Amount) -> None:
     """Put down what an instrument of a simulated run holds now; whatever simulates it takes that up."""
+    _put_down(lambda: private_folder(run / "simulators" / BY_HAND), name, amount)
+
+
+def fill_served(lab_spec: LabSpec, name: str, amount: Amount) -> None:
+    """The same for `labloop simulate`; real instruments were filled by who says so.
+
+    Its folder goes with it: where nobody serves there is nothing to be filled, and it begins with full syringes anew.
+    """
+    refills = lab_spec.refills
+    if refills is not None and os.access(refills, os.W_OK):
+        _put_down(lambda: refills, name, amount)
+
+
+def _put_down(folder: Callable[[], Path], name: str, amount: Amount) -> None:
     volume_ul = _volume_ul(amount)
-    if volume_ul is None:
-        return
-    told = json.dumps({"instrument": name, "holds_ul": volume_ul}).encode()
-    by_hand = private_folder(run / "simulators" / BY_HAND)
-    write_whole(by_hand / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json", told)
+    if volume_ul is not None:
+        told = json.dumps({"instrument": name, "holds_ul": volume_ul}).encode()
+        write_whole(folder() / f"{time.time_ns():020d}-{secrets.token_hex(4)}.json", told)
 
 
 def _volume_ul(amount: Amount) -> float | None:

@@ -23,7 +23,7 @@ from .amending import AMEND, decide
 from .answers import Answer, answered
 from .book import BenchBook
 from .clock import utc_stamp
-from .connect import fill_simulated
+from .connect import fill_served, fill_simulated
 from .guard import act_now
 from .kept import kept_spec
 from .look import JOURNAL, see
@@ -166,6 +166,8 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
             book.record(*facts)
     finally:
         book.close()
-    if not live:
-        for stock in says.stock:
+    for stock in says.stock:
+        if live:
+            fill_served(lab, stock.name, stock.amount)
+        else:
             fill_simulated(folder, stock.name, stock.amount)

@@ -10,9 +10,10 @@ The plan is a SimulatedBench's (bench.py) with some keys more:
     "own_key": file, "allow": folder           our key_secret, and the public keys of those who are let in
     "state": folder | null     everything that outlives the process is kept in its bench.json, written whole after each
                                act's begin and end and once a second, and taken up again at the start. Time stands still
-                               in between. A file ``by-hand/*.json`` there, {"instrument": name, "holds_ul": number},
-                               is a person's refill (so much stands in it now): it is taken away when it is done, or
-                               renamed to ``*.refused``.
+                               in between.
+    "by_hand": folder          where a person's refills are put down (left out: "by-hand" in the state's folder). A file
+                               ``*.json`` there, {"instrument": name, "holds_ul": number}, says that so much stands in
+                               it now: it is taken away when it is done, or renamed to ``*.refused``.
     "watch": lock | null       end when nobody has held an flock on this file for a minute: so the instruments of a run
                                outlive a killed runner by that much, and no longer.
 
@@ -113,6 +114,8 @@ class Server:
         self._addresses = Path(plan["addresses"])
         self._watch = Path(plan["watch"]) if plan.get("watch") else None
         self._state = Path(plan["state"]) if plan.get("state") else None
+        hand = plan.get("by_hand") or (self._state and self._state / BY_HAND)
+        self._hand = Path(hand) if hand else None
         self._lock = _take(self._state / LOCK) if self._state is not None else None
         self._addresses.unlink(missing_ok=True)  # of a process that was killed: their ports are nobody's
         kept = self._kept()
@@ -260,14 +263,14 @@ class Server:
     def _by_hand_stamp(self) -> int:
         """When its folder changed last (0: there is none)."""
         try:
-            return (self._state / BY_HAND).stat().st_mtime_ns if self._state is not None else 0
+            return self._hand.stat().st_mtime_ns if self._hand is not None else 0
         except OSError:
             return 0
 
     def _by_hand(self) -> None:
-        if self._state is None:
+        if self._hand is None:
             return
-        for path in sorted((self._state / BY_HAND).glob("*.json")):
+        for path in sorted(self._hand.glob("*.json")):
             try:
                 wish = json.loads(path.read_text(encoding="utf-8"))
                 self.bench.refill(wish["instrument"], float(wish["holds_ul"]))
