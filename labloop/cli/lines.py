@@ -49,6 +49,7 @@ class LineView:
         self.after = after
         self.runs = runs
         self.state = s.CampaignState()
+        self._amends: set[str] = set()  # wishes to amend: what is granted of them the amendment itself tells
         self._note = (why or "begun", by) if by or why else None
         self._spec: CampaignSpec | None = read_spec(campaign) if campaign else None
 
@@ -70,6 +71,8 @@ class LineView:
         self.state = state
         if isinstance(record.event, e.Amended):
             self._spec = None  # another text is in force
+        if isinstance(record.event, e.Requested) and record.event.request == "amend":
+            self._amends.add(record.event.id)
         if self.runs and isinstance(record.event, e.RunStarted):
             registry.enter(self.folder)
         if self._note and isinstance(record.event, e.RunStarted):
@@ -177,7 +180,7 @@ class LineView:
                         words.say(f"    {error}")
                 else:
                     words.say(f"the bench is safe ({why})")
-            case e.RequestAnswered(accepted=accepted, message=message):
+            case e.RequestAnswered(id=id, accepted=accepted, message=message) if not (accepted and id in self._amends):
                 words.say(f"request {'accepted' if accepted else 'refused'}: {message}")
             case e.ProposalMade(trial=trial) if self.spec.approval == "human":
                 way = f"labloop request {in_shell(self.folder)} approve {trial}, or veto, or edit"

@@ -1,13 +1,16 @@
 """``status``, ``trials`` and ``watch``: readers, safe at any time and beside a living run."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from . import words
 from .options import By, Json, RunName, person, run_folder
 from .since import moment, told_since
+
+if TYPE_CHECKING:
+    from labloop.campaign.state import CampaignState
 
 
 def status(
@@ -105,7 +108,6 @@ def trials(
     """Every trial of a run."""
     import sys
 
-    from labloop.campaign.amending import account
     from labloop.campaign.errors import SpecError
     from labloop.runner.look import see
 
@@ -115,19 +117,27 @@ def trials(
         return
     if format == "table":
         _give_trials(seen.spec, seen.trials()["trials"])
-        for one in seen.state.amendments:
-            after = max((n for n, trial in seen.state.trials.items() if trial.seq < one.seq), default=0)
-            words.say(f"after trial {after}: {words.plain(account(one.fact))}")
+        _say_amendments(seen.state)
         return
     from labloop.study import export
 
     frame = export.trials_frame(seen.spec, seen.state)
     if format == "csv":
         words.give_csv(export.to_csv(frame))
+        _say_amendments(seen.state)
         return
     if sys.stdout.isatty():
         raise SpecError("--format parquet writes bytes. Send them into a file: ... --format parquet > trials.parquet")
     sys.stdout.buffer.write(export.to_parquet(frame))
+    _say_amendments(seen.state)
+
+
+def _say_amendments(state: "CampaignState") -> None:
+    from labloop.campaign.amending import account
+
+    for one in state.amendments:
+        after = max((number for number, trial in state.trials.items() if trial.seq < one.seq), default=0)
+        words.say(f"fact {one.seq}, after trial {after}: {words.plain(account(one.fact))}")
 
 
 def watch(

@@ -17,6 +17,7 @@ from labloop.campaign.state import CampaignState
 FIRST: Final = ("trial", "sample", "role", "state", "source")
 LAST: Final = ("proposed", "started", "finished", "duration_s", "model", "acquisition", "acquisition_value", "reason")
 DESIRED: Final = "desirability"
+AMENDED: Final = "amended"
 TIMES: Final = ("proposed", "started", "finished")
 
 
@@ -26,12 +27,15 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
     Columns: trial, sample, role, state, source; each parameter (in its declared unit); each outcome and, where one is
     known, ``<outcome>.sd`` (in the outcome's unit) and ``<outcome>.censored`` (above or below: the value is a bound);
     ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; ``desirability`` (the overall one, where the campaign says
-    what is desirable); proposed, started, finished (UTC); duration_s, model, acquisition, acquisition_value, reason.
+    what is desirable); ``amended`` (in a run whose campaign was amended: the number of the last amendment's fact before
+    the trial was proposed, as ``seq`` in status says it); proposed, started, finished (UTC); duration_s, model,
+    acquisition, acquisition_value, reason.
     What is not known is NaN, NaT or None.
     """
     entries = view.trials_document(spec, state, with_plan=False)["trials"]
     desired = [DESIRED] if any(one.desirability is not None for one in spec.outcomes.values()) else []
-    taken = {*FIRST, *LAST, *desired}
+    amended = [AMENDED] if state.amendments else []
+    taken = {*FIRST, *LAST, *desired, *amended}
     wished = dict.fromkeys(name for entry in entries for name in entry["settings"]) or spec.parameters
     settings = {name: f"settings.{name}" if name in taken else name for name in wished}
     taken |= set(settings.values())
@@ -44,7 +48,9 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
         columns += [column] + [f"{column}.sd"] * (name in spread) + [f"{column}.censored"] * (name in censored)
         columns += [f"{column}.predicted", f"{column}.predicted_sd"] * (name in predicted)
     rows = [_row(entry, settings, outcomes) for entry in entries]
-    frame = pd.DataFrame(rows, columns=[*columns, *desired, *LAST])
+    frame = pd.DataFrame(rows, columns=[*columns, *desired, *amended, *LAST])
+    for column in amended:
+        frame[column] = frame[column].astype("Int64")  # whole numbers, and none where the campaign was as it was begun
     for column in TIMES:
         frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
     for column in [*outcomes.values(), *desired]:
@@ -71,6 +77,7 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
 
 def _row(entry: dict[str, Any], settings: dict[str, str], outcomes: dict[str, str]) -> dict[str, Any]:
     row = {name: entry[name] for name in (*FIRST, *LAST)}
+    row[AMENDED] = entry[AMENDED] or None
     row[DESIRED] = entry[DESIRED]["overall"] if entry[DESIRED] else None
     row |= {column: entry["settings"].get(name) for name, column in settings.items()}
     for name, column in outcomes.items():

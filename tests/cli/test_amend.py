@@ -1,10 +1,13 @@
 """A campaign amended from the shell: shown first, asked, written into the journal, and taken back."""
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from labloop.campaign import events as e
+from labloop.campaign.state import CampaignState
+from labloop.cli.lines import LineView
 from labloop.journal import Reader
 
 from .conftest import Call
@@ -65,10 +68,31 @@ def test_it_is_shown_asked_written_down_and_followed(run: Path, here: Path, labl
     (entry,) = told["amendments"]
     assert entry["in_force"] and entry["by"] == "bob" and told["budget_left"]["trials"] == 47
     assert "too sweet" in labloop("status", "r").out
-    assert "after trial 6: amended by bob" in labloop("trials", "r").err
+    table = labloop("trials", "r", "--format", "csv")
+    for said in (labloop("trials", "r"), table):
+        assert f"fact {entry['seq']}, after trial 6: amended by bob" in said.err
+    column = [row["amended"] for row in csv.DictReader(table.out.splitlines())]
+    assert set(column[:6]) == {""} and len(column) > 6 and set(column[6:]) == {str(entry["seq"])}
     rows = labloop("trials", "r", "--json").document["trials"]
     assert {row["amended"] for row in rows[:6]} == {0} and {row["amended"] for row in rows[6:]} == {entry["seq"]}
     assert "amended by bob" in labloop("why", "r", 8).out and "amended by" not in labloop("why", "r", 2).out
+
+
+def test_it_is_told_once_in_the_lines_of_a_run(
+    run: Path, here: Path, labloop: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "amended" not in labloop("trials", "r", "--format", "csv").out, "nothing was amended so far"
+    assert labloop("amend", "r", changed(here, labloop, "[10, 90]", "[40, 60]"), "--yes", "--by", "bob").code == 0
+    assert labloop("tell", "r", 4, "height=12").code == 0
+    view, state = LineView(run), CampaignState()
+    with Reader(run / "journal.db") as reader:
+        refused = e.RequestAnswered(id="another", accepted=False, message="that is no amendment")
+        for record in [*reader.records(), e.Record(seq=reader.last_seq + 1, at="2026-01-01T00:00:00Z", event=refused)]:
+            state.apply(record)
+            view(record, state)
+    said = capsys.readouterr().err
+    assert said.count("parameters.sugar.range: [10, 90] -> [40, 60] g (narrowed)") == 1
+    assert "amended by bob: " in said and "request refused: that is no amendment" in said
 
 
 def test_every_text_is_held_against_its_hash(run: Path, here: Path, labloop: Call) -> None:
