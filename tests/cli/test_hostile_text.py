@@ -73,7 +73,7 @@ def test_json_says_the_same_as_was_written(run: Path, labloop: Any) -> None:
 
 def test_csv_is_exact_in_a_pipe_and_disarmed_on_a_terminal(run: Path, here: Path) -> None:
     command = [sys.executable, "-m", "labloop", "trials", "r", "--format", "csv"]
-    piped = subprocess.run(command, cwd=here, capture_output=True, check=True, timeout=60).stdout.decode()
+    piped = subprocess.run(command, cwd=here, capture_output=True, check=True, timeout=300).stdout.decode()
     assert WORDS[15] in piped
     master, slave = pty.openpty()
     process = subprocess.Popen(command, cwd=here, stdout=slave, stderr=slave)

@@ -270,7 +270,7 @@ def test_a_run_outlives_whoever_reads_its_lines(tmp_path: Path) -> None:
     assert "trial   1" in runner.stdout.readline()
     runner.stdout.close()
     said = runner.stderr.read()
-    assert runner.wait(timeout=120) == 0 and "itself failed" not in said
+    assert runner.wait(timeout=300) == 0 and "itself failed" not in said
     with Reader(tmp_path / "r" / "journal.db") as reader:
         assert s.fold(reader.records()).state == s.FINISHED
 

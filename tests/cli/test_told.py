@@ -257,7 +257,7 @@ def test_a_result_reaches_a_living_runner(here: Path, labloop: Any) -> None:
     begun = threading.Event()
     thread = threading.Thread(target=runner)
     thread.start()
-    begun.wait(10.0)
+    begun.wait(300.0)
     try:
         told = labloop("tell", "r", "1", "height=1.23(5) cm", "--by", "bob", "--json")
         assert told.code == 0, told.err

@@ -26,7 +26,7 @@ from labloop.journal import Reader
 
 from . import journals
 
-WITHIN_S = 60.0
+WITHIN_S = 300.0
 Script = Callable[[aiohttp.ClientSession, str], Awaitable[None]]
 
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
 from typing import Any
 
-WITHIN_S = 60.0
+WITHIN_S = 300.0
 
 
 class Listener:

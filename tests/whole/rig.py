@@ -29,7 +29,7 @@ from labloop.journal import Reader, StoreError, locks
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGNS = ROOT / "campaigns"
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 NOBODY_KNOWS = "nobody knows whether it was switched off since"
 
 
@@ -53,11 +53,13 @@ class Tap:
     link: Path
     sent: list[tuple[float, bytes]] = field(default_factory=list)
     deaf: bool = False
+    passing: threading.Lock = field(default_factory=threading.Lock)
 
     def pass_on(self, ready: list[Any]) -> None:
         if self.master in ready:
-            data = os.read(self.master, 4096)
-            self.sent.append((time.monotonic(), data))
+            with self.passing:
+                data = os.read(self.master, 4096)
+                self.sent.append((time.monotonic(), data))
             self.device.write(data)
         if self.device.fileno() in ready:
             data = self.device.read(self.device.in_waiting or 1)
@@ -120,6 +122,14 @@ class Taps:
             for tap in taps:
                 tap.pass_on(ready)
 
+    def drained(self) -> bool:
+        """Whether everything that was said up to now is among what was sent."""
+        for tap in self.lines.values():
+            with tap.passing:
+                if select.select([tap.master], [], [], 0.0)[0]:
+                    return False
+        return True
+
     def close(self) -> None:
         self._stopped = True
         self._thread.join()
@@ -158,7 +168,7 @@ class Rig:
                 answer = self.start(
                     "request", "r", "resolve", f"{act.trial}.{act.instrument}", "discard", "--by", "a test"
                 )
-                words, _ = answer.communicate(timeout=120)
+                words, _ = answer.communicate(timeout=300)
                 assert answer.returncode == 0, words
             runner = self.start("resume", "r", "--no-dashboard")
             said, _ = runner.communicate(timeout=300)

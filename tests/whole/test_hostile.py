@@ -19,13 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reach import ROOT
 
-from labloop.bench import Amount, Envelope, InProcessLink, Port, Wish, open_lab, open_link
+from labloop.bench import Amount, Envelope, InProcessLink, Port, Wish, open_lab
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.spec import read_lab, spec_from_dict
 from labloop.runner.admission import Admission, OutOfStock
 from labloop.runner.benches import simulation_plan
 from labloop.runner.clock import VirtualClock
 from labloop.simulation.bench import SimulatedBench
+from tests.patience import patient_port
 
 LAB = f"""
 labloop: 1
@@ -189,7 +190,7 @@ def wish_all(folder: Path, wishes: list[Wish], dcm: bool, *, real: bool) -> Judg
 
         def connect(address: str) -> Port:
             if real:
-                return Port(open_link(f"serial://{paths[address].path}?baud=9600"))
+                return patient_port(f"serial://{paths[address].path}?baud=9600")
             return Port(InProcessLink(address, heard[address], clock), inline=True)
 
         for wire in wires:
