@@ -24,10 +24,10 @@ class Served:
         self.ended, self.said = False, ""
 
     def wait_ready(self) -> "Served":
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while not self._addresses.exists():
             assert self.process.poll() is None, self.process.communicate()[1]
-            assert time.monotonic() < deadline, "the simulators did not come up within 30 s"
+            assert time.monotonic() < deadline, "the simulators did not come up within 300 s"
             time.sleep(0.01)
         written = json.loads(self._addresses.read_text())
         assert written["pid"] == self.process.pid
@@ -42,7 +42,7 @@ class Served:
         if not self.ended:
             if self.process.poll() is None:
                 self.process.send_signal(how)
-            self.said = self.process.communicate(timeout=20)[1]
+            self.said = self.process.communicate(timeout=300)[1]
             self.ended = True
         return self.process.returncode
 

@@ -11,6 +11,7 @@ import pytest
 from labloop.bench import BenchError, LinkError, Port, ProtocolError, open_link
 from tests.drivers.stand import Stand, stand_of
 from tests.drivers.test_house_rules import DRIVERS
+from tests.patience import patient_port
 
 Serve = Callable[..., Any]
 SERIAL = [driver for driver in DRIVERS if stand_of(driver).port.startswith("serial:")]
@@ -37,7 +38,7 @@ def at_once(call: Callable[[type[Any]], Any], drivers: list[type[Any]]) -> dict[
     """A call for each driver, all at once; the first complaint is raised."""
     with ThreadPoolExecutor(len(drivers)) as pool:
         futures = {driver.__name__: pool.submit(call, driver) for driver in drivers}
-        return {name: future.result(timeout=60) for name, future in futures.items()}
+        return {name: future.result(timeout=300) for name, future in futures.items()}
 
 
 def insist(call: Callable[[], Any], tries: int = 5) -> Any:
@@ -55,7 +56,7 @@ def test_every_driver_opens_acts_and_stops_over_ptys(serve_plan: Serve) -> None:
 
     def live(driver: type[Any]) -> str:
         stand, address = stand_of(driver), served.ports[driver.__name__]
-        port = Port(open_link(address))
+        port = patient_port(address)
         try:
             it = driver(port.exchange(driver.__name__, address), **stand.options)
             identity = insist(it.open)
