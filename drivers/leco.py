@@ -9,6 +9,9 @@ wire, leco_options.py what is written in the lab file. What matters:
   into the actor's background, with ``until`` to see when they are done.
 * A plain actor keeps no record of calls. When an answer was lost, what became of it is only known where something can
   be read back: a parameter that was set, or a counter of the actor's own (``counts``). Otherwise a person is asked.
+* A counter that begins at 0 with each start of the actor says nothing of what was done before. That it was started
+  again shows where a parameter tells one start from another (``starts``), or where the counter has gone back. A counter
+  that stood at 0 before and stands there now may be either, and a person is asked.
 * An actor that ``remembers`` (the shipped spectrometer, and every instrument that `labloop serve` offers) takes an id
   with each call, does an id once, and tells by ``last_act`` what became of it.
 * LECO knows no passwords: beyond this machine, only with keys in the address (server_key, client_key).
@@ -47,6 +50,12 @@ from .leco_options import Doing, Options, Told, read_options
 ALIKE = 1e-6
 # A counter that is off by this part of what was asked for has counted it all, or nothing of it.
 COUNTED = 1e-3
+# Under which name counters() keeps which start of the actor it is; no action can be called so.
+START = "actor's start"
+ZERO = (
+    "it did nothing, or was started again after it had done something (starts: in the lab file, a parameter that is "
+    "another one after each start, would tell)"
+)
 LOOK_S = 0.5
 
 
@@ -64,6 +73,7 @@ class LecoActor(Driver):
         self._answer = Answer()
         self._sent = False
         self._counted: float | None = None  # what its counter stood at when the act began
+        self._start = ""  # and which start of the actor that was, where it says so
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -126,9 +136,10 @@ class LecoActor(Driver):
         return self._readings(self._has.readings)
 
     def counters(self) -> Mapping[str, Amount]:
-        """The actor's own counters, by action."""
+        """The actor's own counters, by action, and which start of the actor it is."""
         counted = {name: doing for name, doing in self._has.doings.items() if doing.counts is not None}
-        return {name: Amount(self._count(doing), _unit(doing)) for name, doing in counted.items()}
+        counters = {name: Amount(self._count(doing), _unit(doing)) for name, doing in counted.items()}
+        return counters | ({START: Amount(start)} if (start := self._which_start()) else {})
 
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
         """Set the parameters, read them back, and call."""
@@ -138,7 +149,7 @@ class LecoActor(Driver):
         doing = self._doing = self._has.doings[action]
         self._values = settings
         if doing.counts is not None and not self._has.remembers:
-            self._counted = self._count(doing)
+            self._counted, self._start = self._count(doing), self._which_start()
         parameters = self._parameters_of(doing, settings)
         if parameters:
             self._sent = True
@@ -162,8 +173,12 @@ class LecoActor(Driver):
         done = self._is_done(doing, self._values)
         achieved, kept = {}, {}
         if doing.counts is not None and self._counted is not None:
-            achieved[doing.counts.setting] = Amount(max(self._count(doing) - self._counted, 0.0), _unit(doing))
+            got = self._count(doing) - self._counted
+            if wrong := self._started_again(self._start) or self._gone_back(doing, got):
+                raise InstrumentFault(f"{wrong}: how much it did is not known", kind="reset")
+            achieved[doing.counts.setting] = Amount(max(got, 0.0), _unit(doing))
             kept["counted"] = Amount(self._counted, _unit(doing))
+            kept |= {START: Amount(self._start)} if self._start else {}
         if not done:
             left_s = doing.lasts_s - elapsed_s
             return Progress(done=False, achieved=achieved, kept=kept, again_in_s=min(max(left_s, LOOK_S), 5.0))
@@ -179,6 +194,7 @@ class LecoActor(Driver):
         self._doing, self._values = self._has.doings[action], settings
         counted = kept.get("counted", kept.get(action))  # as it was when it began, or as it was read just before
         self._counted = None if counted is None else float(counted.value)  # None: it cannot say how much
+        self._start = str(kept[START].value) if START in kept else ""
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Ask its memory, or compare its counter or its parameters with what was asked for."""
@@ -189,8 +205,11 @@ class LecoActor(Driver):
         ours = act == self.act
         if ours and not self._sent:
             return Verdict(state="not_begun", why="nothing of it was sent")
+        start = str(before[START].value) if START in before else ""
+        if (doing.counts is not None or doing.call) and (again := self._started_again(start)):
+            return Verdict(state="cannot_tell", why=f"{again}: what it did before that is not known")
         if doing.counts is not None and action in before:
-            return self._counted_since(doing, values, float(before[action].value))
+            return self._counted_since(doing, values, float(before[action].value), start)
         if doing.call:
             if doing.until is not None and not self._is_done(doing, values):
                 return Verdict(state="running", why=f"its {doing.until.parameter} says that it is at it")
@@ -256,7 +275,25 @@ class LecoActor(Driver):
         assert doing.counts is not None
         return finite(self._client.parameters(doing.counts.parameter)[doing.counts.parameter])
 
-    def _counted_since(self, doing: Doing, values: Mapping[str, Value], before: float) -> Verdict:
+    def _which_start(self) -> str:
+        """Which start of the actor it is, in its own words ("": the lab file names no parameter that says so)."""
+        starts = self._has.starts
+        return str(self._client.parameters(starts)[starts]) if starts else ""
+
+    def _started_again(self, start: str) -> str:
+        """That this is another start of the actor than it was, in words ("": it is not, or nobody can tell)."""
+        if not start or (now := self._which_start()) == start:
+            return ""
+        return f"it was started again since ({self._has.starts} was {start}, and is {now})"
+
+    def _gone_back(self, doing: Doing, got: float) -> str:
+        """That its counter shows less than before, in words ("": it does not)."""
+        assert doing.counts is not None
+        if got >= -COUNTED * abs(float(self._values[doing.counts.setting])):
+            return ""
+        return f"{doing.counts.parameter} has gone back, it was cleared or started again"
+
+    def _counted_since(self, doing: Doing, values: Mapping[str, Value], before: float, start: str) -> Verdict:
         assert doing.counts is not None
         name, unit = doing.counts.setting, _unit(doing)
         wanted = float(values[name])
@@ -271,6 +308,8 @@ class LecoActor(Driver):
         if got >= wanted - COUNTED * abs(wanted):
             return Verdict(state="done", why=why, achieved=achieved)
         if got <= COUNTED * abs(wanted):
+            if not start and abs(before) <= COUNTED * abs(wanted):
+                return Verdict(state="cannot_tell", why=f"{doing.counts.parameter} stands at 0 as it did before: {ZERO}")
             return Verdict(state="not_begun", why=why)
         return Verdict(
             state="partial", why=why, achieved=achieved, remainder=_remainder(doing, values, achieved)

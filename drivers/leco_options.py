@@ -1,6 +1,7 @@
 """What lab.yaml says of a remote actor: which of its parameters are read, what it can do, and how that is told.
 
     identity: {parameter: idn, is: "FURNACE 3.*", serial: serial_number}
+    starts: {parameter: started_at}                     # is another one each time that the actor was started
     answers_within: 5 s
     readings:
       temperature: {parameter: temperature_c, unit: degC}     # parameter: the reading's own name, when left out
@@ -40,7 +41,7 @@ from typing import Any
 from labloop.bench import Action, Setting, Signal, SpecError, Value, quantity_of, refuse_unknown
 
 KNOWN = (
-    "actor", "identity", "answers_within", "readings", "actions", "stop", "watchdog", "remembers",
+    "actor", "identity", "starts", "answers_within", "readings", "actions", "stop", "watchdog", "remembers",
 )  # fmt: skip
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -120,6 +121,7 @@ class Options:
     identity: str
     pattern: str
     serial: str
+    starts: str
     answer_s: float
     readings: tuple[Told, ...]
     doings: Mapping[str, Doing]
@@ -133,6 +135,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
     """Read and check the options. Raises SpecError for what makes no sense."""
     refuse_unknown(options, KNOWN, "LecoActor")
     identity = _table(options, "identity", ("parameter", "is", "serial"))
+    starts = _table(options, "starts", ("parameter",))
     stop = _table(options, "stop", ("parameters", "call"))
     remembers = _flag(options, "remembers")
     answer_s = _seconds(options, "answers_within", ANSWER_S)
@@ -146,6 +149,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
         identity=_parameter(identity, "parameter", "identity") if "parameter" in identity else "",
         pattern=str(identity.get("is", "")),
         serial=_parameter(identity, "serial", "identity") if "serial" in identity else "",
+        starts=_parameter(starts, "parameter", "starts") if starts else "",
         answer_s=answer_s,
         readings=readings,
         doings=doings,

@@ -2,8 +2,9 @@
 
     get_parameters / set_parameters
         idn, serial_number                     who it is, read only
+        starts                                 how often it was started, read only
         temperature_c, setpoint_c (20 to 300), heater (true, false)         the substrate's holder
-        state ("idle", "depositing", "error"), rate_nm_s, deposited_nm      the film, read only; deposited_nm only grows
+        state ("idle", "depositing", "error"), rate_nm_s, deposited_nm      the film, read only; since it was started
         shutter.open                           read only, an attribute of an attribute
     call_action
         deposit {"thickness_nm": 1 to 500}     opens the shutter until so much is there; answers at once
@@ -32,8 +33,8 @@ RATE_NM_S = 0.5
 SETTLES_S = 60.0
 ROOM_C = 22.0
 SETPOINTS_C, THICKNESS_NM = (20.0, 300.0), (1.0, 500.0)
-_READ_ONLY = ("idn", "serial_number", "temperature_c", "state", "rate_nm_s", "deposited_nm", "shutter.open")
-_KEPT = ("setpoint_c", "heater", "deposited_nm", "before_nm", "left_nm", "now_s", "_from_c", "_since_s", "broken")
+_READ_ONLY = ("idn", "starts", "serial_number", "temperature_c", "state", "rate_nm_s", "deposited_nm", "shutter.open")
+_KEPT = ("starts", "setpoint_c", "heater", "deposited_nm", "before_nm", "left_nm", "now_s", "_from_c", "_since_s", "broken")
 
 
 class Evaporator:
@@ -48,6 +49,7 @@ class Evaporator:
         self._from_c, self._since_s = amount(options.get("start", ROOM_C), "degC"), 0.0
         self.deposited_nm = self.left_nm = self.before_nm = 0.0
         self.broken = False
+        self.starts = 1
         self.now_s = 0.0
         methods = {
             "get_parameters": self._get_parameters,
@@ -66,6 +68,7 @@ class Evaporator:
         return {
             "idn": f"EVAPORATOR 3, S/N {self.serial}",
             "serial_number": self.serial,
+            "starts": self.starts,
             "temperature_c": round(self.temperature_c(), 4),
             "setpoint_c": self.setpoint_c,
             "heater": self.heater,
@@ -169,9 +172,12 @@ class Evaporator:
         self.now_s = max(self.now_s, now_s)
 
     def power_cycle(self, now_s: float) -> None:
-        """The mains went and came: the shutter falls shut, the heater is off, nobody is signed in."""
+        """The mains went and came: the shutter falls shut, the heater is off, its counter is at 0, nobody is signed in."""
         self.world.settle(now_s)
         self._shut()
+        self.starts += 1
+        self.before_nm -= self.deposited_nm
+        self.deposited_nm = 0.0
         self._turn(ROOM_C, False)
         self.coordinator.forget()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.leco import LecoActor
+from drivers.leco import START, LecoActor
 from drivers.leco_options import read_options
 from labloop.bench import Amount, InProcessMessageLink, InstrumentFault, LinkError, Port, ProtocolError, SpecError
 from labloop.bench.settings import resolve
@@ -225,7 +225,7 @@ def test_a_port_that_names_no_actor_is_refused():
 def test_what_became_of_a_film():
     it = rig()
     before = it.driver.counters()
-    assert before == {"deposit": Amount(0.0, "nm")}
+    assert before == {"deposit": Amount(0.0, "nm"), START: Amount("1")}
     wished = {"thickness": Amount(40.0, "nm")}
     assert it.happened("deposit", wished, before).state == "not_begun"
     it.begin("deposit", thickness=(40.0, "nm"))
@@ -242,13 +242,49 @@ def test_what_became_of_a_film():
     assert it.happened("deposit", wished, {"deposit": Amount(40.0, "nm")}, "act-3").state == "cannot_tell"
 
 
+def test_an_actor_that_was_started_again_says_nothing_of_what_it_did_before():
+    it = rig()
+    before, wished = it.driver.counters(), {"thickness": Amount(40.0, "nm")}
+    it.begin("deposit", thickness=(40.0, "nm"))
+    it.wait(20.0)
+    kept = it.look().kept
+    it.device.power_cycle(it.clock.now_s())
+    it.restarted().open()
+    assert it.bench.ledger.entries[-1].amount == 10.0
+    verdict = it.happened("deposit", wished, before)
+    assert verdict.state == "cannot_tell" and "starts was 1, and is 2" in verdict.why
+    it.driver.rejoin("deposit", {"thickness": 40.0}, "act-1", kept, 20.0, 1.0)
+    with pytest.raises(InstrumentFault, match="started again since") as caught:
+        it.look()
+    assert caught.value.kind == "reset"
+
+
+def test_where_nothing_tells_one_start_from_another_a_counter_at_zero_says_nothing():
+    it = rig(changed("starts", {}))
+    before, wished = it.driver.counters(), {"thickness": Amount(40.0, "nm")}
+    assert before == {"deposit": Amount(0.0, "nm")}
+    it.begin("deposit", thickness=(40.0, "nm"))
+    it.wait(20.0)
+    it.device.power_cycle(it.clock.now_s())
+    it.restarted().open()
+    verdict = it.happened("deposit", wished, before)
+    assert verdict.state == "cannot_tell" and "deposited_nm stands at 0 as it did before" in verdict.why
+    it.device.deposited_nm = 7.0
+    before = it.driver.counters()
+    assert it.happened("deposit", wished, before, "act-2").state == "not_begun", "that was not started again"
+    it.driver.rejoin("deposit", {"thickness": 40.0}, "act-2", before, 20.0, 1.0)
+    it.device.deposited_nm = 0.0
+    with pytest.raises(InstrumentFault, match="deposited_nm has gone back"):
+        it.look()
+
+
 def test_a_film_is_watched_on_after_a_crash():
     it = rig()
     it.device.deposited_nm = 7.0
     it.begin("deposit", thickness=(40.0, "nm"))
     it.wait(20.0)
     kept = it.look().kept
-    assert kept == {"counted": Amount(7.0, "nm")}
+    assert kept == {"counted": Amount(7.0, "nm"), START: Amount("1")}
     before = {"deposit": Amount(7.0, "nm")}  # what is known when nobody looked even once
     all_of_it = {"thickness": Amount(40.0, "nm")}
     for known, achieved in ((kept, all_of_it), (before, all_of_it), ({}, {})):

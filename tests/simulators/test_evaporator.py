@@ -118,8 +118,8 @@ def test_power_shuts_the_shutter_and_forgets_who_is_signed_in() -> None:
     device.power_cycle(4.0)
     assert get(device, "state", at_s=5.0) == (-32090, None)
     ask(device, "sign_in", receiver=b"COORDINATOR", sender=b"test", at_s=6.0)
-    assert get(device, "state", "deposited_nm", "heater", at_s=6.0) == {
-        "state": "idle", "deposited_nm": 2.0, "heater": False,
+    assert get(device, "state", "deposited_nm", "starts", "heater", at_s=6.0) == {
+        "state": "idle", "deposited_nm": 0.0, "starts": 2, "heater": False,
     }  # fmt: skip
 
 

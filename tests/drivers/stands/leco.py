@@ -4,6 +4,7 @@ from tests.drivers.stand import Stand
 
 EVAPORATOR = {
     "identity": {"parameter": "idn", "is": "EVAPORATOR", "serial": "serial_number"},
+    "starts": {"parameter": "starts"},
     "readings": {
         "temperature": {"parameter": "temperature_c", "unit": "degC", "doc": "of the substrate"},
         "thickness": {"parameter": "deposited_nm", "unit": "nm", "doc": "deposited so far"},
