@@ -309,7 +309,8 @@ class LecoActor(Driver):
             return Verdict(state="done", why=why, achieved=achieved)
         if got <= COUNTED * abs(wanted):
             if not start and abs(before) <= COUNTED * abs(wanted):
-                return Verdict(state="cannot_tell", why=f"{doing.counts.parameter} stands at 0 as it did before: {ZERO}")
+                at_zero = f"{doing.counts.parameter} stands at 0 as it did before"
+                return Verdict(state="cannot_tell", why=f"{at_zero}: {ZERO}")
             return Verdict(state="not_begun", why=why)
         return Verdict(
             state="partial", why=why, achieved=achieved, remainder=_remainder(doing, values, achieved)

@@ -34,7 +34,9 @@ SETTLES_S = 60.0
 ROOM_C = 22.0
 SETPOINTS_C, THICKNESS_NM = (20.0, 300.0), (1.0, 500.0)
 _READ_ONLY = ("idn", "starts", "serial_number", "temperature_c", "state", "rate_nm_s", "deposited_nm", "shutter.open")
-_KEPT = ("starts", "setpoint_c", "heater", "deposited_nm", "before_nm", "left_nm", "now_s", "_from_c", "_since_s", "broken")
+_KEPT = (
+    "starts", "setpoint_c", "heater", "deposited_nm", "before_nm", "left_nm", "now_s", "_from_c", "_since_s", "broken",
+)  # fmt: skip
 
 
 class Evaporator:
@@ -172,7 +174,7 @@ class Evaporator:
         self.now_s = max(self.now_s, now_s)
 
     def power_cycle(self, now_s: float) -> None:
-        """The mains went and came: the shutter falls shut, the heater is off, its counter is at 0, nobody is signed in."""
+        """The mains went and came: shutter shut, heater off, its counter at 0, nobody signed in."""
         self.world.settle(now_s)
         self._shut()
         self.starts += 1
