@@ -18,10 +18,8 @@ wire, leco_options.py what is written in the lab file. What matters:
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from struct import pack
 from typing import Any
 
 from labloop.bench import (
@@ -33,21 +31,18 @@ from labloop.bench import (
     Identity,
     InstrumentFault,
     Progress,
-    ProtocolError,
     Reading,
     Signal,
     SpecError,
     Value,
     Verdict,
-    as_amounts,
     written,
 )
 
-from .leco_client import Answer, LecoClient, act_id, actor_of, array_of, finite, report_of
+from .leco_client import Answer, LecoClient, act_id, actor_of, finite, report_of
 from .leco_options import Doing, Options, Told, read_options
+from .leco_values import achieved_of, alike, amount_of, numbers_of, reading_of, remainder_of, unit_of
 
-# What is read back may differ by the last digits of a float on its way through JSON and an instrument.
-ALIKE = 1e-6
 # A counter that is off by this part of what was asked for has counted it all, or nothing of it.
 COUNTED = 1e-3
 # Under which name counters() keeps which start of the actor it is; no action can be called so.
@@ -102,7 +97,7 @@ class LecoActor(Driver):
         doing = read_options(options).doings[action]
         achieved = {}
         if doing.counts is not None and doing.counts.setting in values:
-            achieved[doing.counts.setting] = _amount(doing, doing.counts.setting, values)
+            achieved[doing.counts.setting] = amount_of(doing, doing.counts.setting, values)
         return Expected(duration_s=doing.lasts_s, achieved=achieved)
 
     @classmethod
@@ -138,7 +133,7 @@ class LecoActor(Driver):
     def counters(self) -> Mapping[str, Amount]:
         """The actor's own counters, by action, and which start of the actor it is."""
         counted = {name: doing for name, doing in self._has.doings.items() if doing.counts is not None}
-        counters = {name: Amount(self._count(doing), _unit(doing)) for name, doing in counted.items()}
+        counters = {name: Amount(self._count(doing), unit_of(doing)) for name, doing in counted.items()}
         return counters | ({START: Amount(start)} if (start := self._which_start()) else {})
 
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
@@ -176,8 +171,8 @@ class LecoActor(Driver):
             got = self._count(doing) - self._counted
             if wrong := self._started_again(self._start) or self._gone_back(doing, got):
                 raise InstrumentFault(f"{wrong}: how much it did is not known", kind="reset")
-            achieved[doing.counts.setting] = Amount(max(got, 0.0), _unit(doing))
-            kept["counted"] = Amount(self._counted, _unit(doing))
+            achieved[doing.counts.setting] = Amount(max(got, 0.0), unit_of(doing))
+            kept["counted"] = Amount(self._counted, unit_of(doing))
             kept |= {START: Amount(self._start)} if self._start else {}
         if not done:
             left_s = doing.lasts_s - elapsed_s
@@ -247,7 +242,7 @@ class LecoActor(Driver):
         """The first parameter that is not as wanted, in words ("": all are)."""
         said = self._client.parameters(*wanted)
         for name, value in wanted.items():
-            if not _alike(said[name], value):
+            if not alike(said[name], value):
                 return f"{name} is {json.dumps(said[name])} where {json.dumps(value)} was sent"
         return ""
 
@@ -267,7 +262,7 @@ class LecoActor(Driver):
         for name, got in achieved.items():
             wanted, done = float(self._values[name]), float(got.value)
             if done < wanted - COUNTED * abs(wanted):
-                unit = _unit(doing)
+                unit = unit_of(doing)
                 why = f"it ended after {written(done, unit)} of {written(wanted, unit)}"
                 raise InstrumentFault(f"{why} (stopped by hand, or switched off and on)", kind="stopped")
 
@@ -295,7 +290,7 @@ class LecoActor(Driver):
 
     def _counted_since(self, doing: Doing, values: Mapping[str, Value], before: float, start: str) -> Verdict:
         assert doing.counts is not None
-        name, unit = doing.counts.setting, _unit(doing)
+        name, unit = doing.counts.setting, unit_of(doing)
         wanted = float(values[name])
         busy = doing.until is not None and not self._is_done(doing, values)
         got = self._count(doing) - before
@@ -313,7 +308,7 @@ class LecoActor(Driver):
                 return Verdict(state="cannot_tell", why=f"{at_zero}: {ZERO}")
             return Verdict(state="not_begun", why=why)
         return Verdict(
-            state="partial", why=why, achieved=achieved, remainder=_remainder(doing, values, achieved)
+            state="partial", why=why, achieved=achieved, remainder=remainder_of(doing, values, achieved)
         )  # fmt: skip
 
     def _remembered(self, doing: Doing) -> Progress:
@@ -326,7 +321,7 @@ class LecoActor(Driver):
         if report["state"] != "done":
             why = f": {report['why']}" if report.get("why") else ""
             raise InstrumentFault(f"its {doing.call} is {report['state']}{why}", kind="stopped")
-        return self._given(doing, _achieved(doing, report), report["result"])
+        return self._given(doing, achieved_of(doing, report), report["result"])
 
     def _recalled(self, doing: Doing, values: Mapping[str, Value], act: str) -> Verdict:
         report = self._last(act_id(act))
@@ -334,8 +329,8 @@ class LecoActor(Driver):
             return Verdict(state="not_begun", why="it knows no act of this id")
         states = {"running": "running", "done": "done", "stopped": "partial", "unknown": "cannot_tell"}
         state = states[report["state"]]
-        achieved = _achieved(doing, report)
-        remainder = _remainder(doing, values, achieved) if state == "partial" else {}
+        achieved = achieved_of(doing, report)
+        remainder = remainder_of(doing, values, achieved) if state == "partial" else {}
         why = f"it remembers the act as {report['state']}"
         return Verdict(state=state, why=why, achieved=achieved, remainder=remainder)
 
@@ -356,66 +351,13 @@ class LecoActor(Driver):
             if one.result:
                 value = value.get(one.result) if isinstance(value, Mapping) else None
             if one.signal.array:
-                arrays[name] = _array(value, answer)
+                arrays[name] = numbers_of(value, answer)
                 readings[name] = Reading(unit=one.signal.unit)
             else:
-                readings[name] = _reading(one, value)
+                readings[name] = reading_of(one, value)
         return Progress(done=True, achieved=achieved, readings=readings, arrays=arrays)
 
     def _readings(self, told: tuple[Told, ...] | list[Told]) -> dict[str, Reading]:
         names = list(dict.fromkeys(one.parameter for one in told))
         said = self._client.parameters(*names) if names else {}
-        return {one.signal.name: _reading(one, said[one.parameter]) for one in told}
-
-
-def _reading(told: Told, value: Any) -> Reading:
-    if told.signal.unit:
-        return Reading(value=finite(value), unit=told.signal.unit)
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        value = json.dumps(value)
-    return Reading(value=value if isinstance(value, str) else finite(value))
-
-
-def _array(value: Any, answer: Answer) -> bytes:
-    """The numbers of a list, or of the frame behind the answer: float64, little-endian."""
-    if answer.frames:
-        return array_of(answer)
-    if not isinstance(value, list) or not value:
-        raise ProtocolError("an array was due, and there came neither a list of numbers nor a frame")
-    return pack(f"<{len(value)}d", *(finite(one) for one in value))
-
-
-def _alike(said: Any, wanted: Any) -> bool:
-    if isinstance(wanted, bool) or isinstance(said, bool) or not isinstance(wanted, (int, float)):
-        return bool(said == wanted)
-    try:
-        return isinstance(said, (int, float)) and math.isclose(said, wanted, rel_tol=ALIKE, abs_tol=1e-12)
-    except OverflowError:  # a whole number that is too large for any float
-        return False
-
-
-def _unit(doing: Doing) -> str:
-    assert doing.counts is not None
-    return next(one.setting.unit for one in doing.given if one.setting.name == doing.counts.setting)
-
-
-def _amount(doing: Doing, name: str, values: Mapping[str, Value]) -> Amount:
-    unit = next(one.setting.unit for one in doing.given if one.setting.name == name)
-    return Amount(values[name], unit)
-
-
-def _remainder(doing: Doing, values: Mapping[str, Value], achieved: Mapping[str, Amount]) -> dict[str, Amount]:
-    """The settings that would deliver the rest, where that can be said."""
-    name = doing.action.amount
-    if not doing.action.remainder or name not in achieved:
-        return {}
-    left = float(values[name]) - float(achieved[name].value)
-    return as_amounts(doing.action, {**values, name: left}) if left > 0.0 else {}
-
-
-def _achieved(doing: Doing, report: Mapping[str, Any]) -> dict[str, Amount]:
-    """How much was done, where the report's result has the counter's name."""
-    result = report.get("result")
-    if doing.counts is None or not isinstance(result, Mapping) or doing.counts.parameter not in result:
-        return {}
-    return {doing.counts.setting: Amount(finite(result[doing.counts.parameter]), _unit(doing))}
+        return {one.signal.name: reading_of(one, said[one.parameter]) for one in told}
