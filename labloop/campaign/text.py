@@ -116,6 +116,16 @@ def clock(stamp: str | None, zone: tzinfo | None = None) -> str:
     return datetime.fromisoformat(stamp).astimezone(zone).strftime("%H:%M:%S")
 
 
+def moment(stamp: str | None, zone: tzinfo | None, now: datetime) -> str:
+    """Write the same, with the date in front of it where that is not the date of ``now``."""
+    if not stamp:
+        return "-"
+    at, today = datetime.fromisoformat(stamp).astimezone(zone), now.astimezone(zone)
+    if at.date() == today.date():
+        return clock(stamp, zone)
+    return f"{at.date().isoformat()[0 if at.year != today.year else 5 :]} {clock(stamp, zone)}"
+
+
 def plain(text: str) -> str:
     """Return ``text`` as one printable line: what an instrument or a person wrote cannot steer the terminal."""
     return "".join(c if c.isprintable() else " " if c in "\n\t\r" else "�" for c in text)

@@ -82,7 +82,7 @@ class DashboardApp(App[None]):
             return False  # a question is answered first
         if action == "act":  # the key of a page does what the same key does on the overview
             screen = self._run_screen()
-            return screen.check_action(str(parameters[0]), ()) if screen is not None and parameters else False
+            return screen.check_action(str(parameters[0]), parameters[1:]) if screen is not None else False
         if action == "abort":
             return not self._read_only and self._run_screen() is not None
         return super().check_action(action, parameters)
@@ -93,11 +93,11 @@ class DashboardApp(App[None]):
         if screen is not None:
             screen.go(name)
 
-    async def action_act(self, name: str) -> None:
+    def action_act(self, name: str, *parameters: str) -> None:
         """What the same key does on the overview, where it does something now."""
         screen = self._run_screen()
-        if screen is not None and screen.is_looked_at and screen.check_action(name, ()):
-            await screen.run_action(name)
+        if screen is not None and screen.is_looked_at and screen.check_action(name, parameters):
+            getattr(screen, f"action_{name}")(*parameters)
 
     def action_trial(self, number: int) -> None:
         """To a trial's page."""

@@ -12,8 +12,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from labloop.campaign import text
-
 from . import view
 from .cards import Card, cards
 from .page import Page
@@ -28,6 +26,7 @@ class BenchPage(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("h", "app.act('by_hand')", "By hand"),
+        Binding("f", "app.act('refill')", "Refill", id="refill"),
         Binding("x", "app.go('wire')", "Exchanges"),
     ]
 
@@ -62,7 +61,7 @@ class BenchPage(Page):
             return
         rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
         stamps = {at for said in source.said.values() for at, _ in said.alarms}
-        times = {at: text.clock(at, self._zone) for at in stamps}
+        times = {at: source.moment(at, self._zone) for at in stamps}
         found = cards(rows, spec, source.lab, source.state, source.said, times, source.bench.state)
         if found != self._shown:
             self._shown = found

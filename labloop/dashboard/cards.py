@@ -1,7 +1,7 @@
 """The bench as cards: what each instrument is, does, last said, and what holds it. Plain words, no widget."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from labloop.campaign import events as e
@@ -13,7 +13,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 from labloop.campaign.view import trials_allowed
 
-from .view import InstrumentRow
+from .view import InstrumentRow, with_by_hand
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 SHOWN: Final = 10  # what a card of 38 columns has room for beside name and value
@@ -69,7 +69,7 @@ def sparkline(values: Sequence[float | int | str | bool], width: int = LINES) ->
 
 
 def cards(
-    rows: Iterable[InstrumentRow],
+    rows: Sequence[InstrumentRow],
     spec: CampaignSpec,
     lab: LabSpec | None,
     state: CampaignState,
@@ -84,10 +84,7 @@ def cards(
     limits = [*(lab.limits_written if lab else ()), *spec.limits]
     stock = {row.name: stock_line(row.name, spec, lab, state, bench) for row in rows}
     found = []
-    for row in rows:
-        by_hand = bench.begun.get(row.name)
-        if by_hand is not None:  # no step of the run's, so that its facts do not say so
-            row = replace(row, mark="▶", state=f"{by_hand.action} by hand", tone="warn", where=by_hand.by, doing="")
+    for row in with_by_hand(rows, bench):
         found.append(_card(row, limits, state, said.get(row.name) or nothing_said(), times, stock[row.name]))
     locks = {**(lab.interlocks if lab else {}), **spec.interlocks}
     if locks:
@@ -118,7 +115,7 @@ def stock_line(
         return Line(text.plain(words))
     short = allowed is not None and lasts < allowed - state.measured
     many = f"{lasts} trial{'' if lasts == 1 else 's'}"
-    more = f"{words}: NONE left for a trial" if lasts == 0 else f"{words}: about {many}"
+    more = f"{words}: NONE left for a trial" if lasts == 0 else f"{words}: ~{many}"
     return Line(text.plain(more), "bad" if lasts == 0 else "warn" if short else "")
 
 

@@ -1,6 +1,6 @@
 """Small screens on top of another: a question before what hurts, an answer to an act in doubt, and help."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
 from rich.console import Group
@@ -263,25 +263,32 @@ MARKS: Final = (
 
 
 class Help(ModalScreen[None]):
-    """All keys, and what the marks mean. ``own``: the user's own, by name."""
+    """All keys, and what the marks mean. ``own``: the user's own, by name; ``here``: those of the screen below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "Close")]
 
-    def __init__(self, own: Mapping[str, str]) -> None:
+    def __init__(self, own: Mapping[str, str], here: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(classes="dialog")
+        self._here = here
         self._own = ", ".join(f"{name} {key.replace(',', ' or ')}" for name, key in own.items())
 
     def compose(self) -> ComposeResult:
         """A table of the keys."""
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column()
-        for key, words in KEYS:
-            table.add_row(key, words)
         with VerticalScroll():
             if self._own:
                 yield Static(Text(f"Your own keys: {self._own}"))
-            yield Static(Group(Text("Keys", style="bold"), table, Text(), Text(MARKS)))
+            if self._here:
+                yield Static(Group(Text("Keys of this screen", style="bold"), self._table(self._here)))
+            yield Static(Group(Text("Keys", style="bold"), self._table(KEYS), Text(), Text(MARKS)))
+
+    @staticmethod
+    def _table(keys: Sequence[tuple[str, str]]) -> Table:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="bold", no_wrap=True, min_width=max(len(key) for key, _ in KEYS))
+        table.add_column()
+        for key, words in keys:
+            table.add_row(key, words)
+        return table
 
     def action_close(self) -> None:
         """Back."""

@@ -24,8 +24,8 @@ class LogPage(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="filter"),
-        Binding("home", "edge(True)", "First", show=False),
-        Binding("end", "edge(False)", "Follow", id="follow"),
+        Binding("home", "edge(True)", "First", show=False, priority=True),
+        Binding("end", "edge(False)", "Follow", id="follow", priority=True),
     ]
 
     def __init__(self, source: RunSource, zone: tzinfo | None) -> None:
@@ -47,9 +47,18 @@ class LogPage(Page):
         self._write(list(self._source.log))
         self.query_one(RichLog).focus()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """In the filter, home and end move in its words."""
+        if action == "edge" and isinstance(self.focused, Input):
+            return False
+        return super().check_action(action, parameters)
+
     def follow(self, change: Change) -> None:
         """Write what is new; what came while the page was being made is there already."""
         self._write([line for line in change.lines if line.seq > self._written])
+
+    def _when(self, stamp: str) -> str:
+        return self._source.moment(stamp, self._zone)
 
     def _write(self, lines: list[LogLine]) -> None:
         log = self.query_one(RichLog)
@@ -58,7 +67,7 @@ class LogPage(Page):
             row = Table.grid(padding=(0, 1))
             row.add_column(no_wrap=True)
             row.add_column(overflow="fold")
-            row.add_row(*log_cells(self, line, self._zone))
+            row.add_row(*log_cells(self, line, self._when))
             log.write(row, expand=True)
         self._written = max([self._written, *(line.seq for line in lines)])
 

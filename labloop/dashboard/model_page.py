@@ -53,11 +53,11 @@ class ModelPage(Page):
         Binding("F", "figure(-1)", "Figure back", show=False, id="figure-back"),
         Binding("o", "outcome", "Outcome", id="outcome"),
         Binding("left", "trial(-1)", "Trial", key_display="←→", priority=True),
-        Binding("right", "trial(1)", "A later trial", show=False, priority=True),
+        Binding("right", "trial(1)", "Trial", show=False, priority=True),
         Binding("g", "which", "Through which trial", show=False, id="through"),
         Binding("b", "best", "The best trial", show=False, id="best"),
         Binding("x", "axis(0)", "Axes", key_display="xy", id="across"),
-        Binding("y", "axis(1)", "The other axis", show=False, id="upwards"),
+        Binding("y", "axis(1)", "Axes", show=False, id="upwards"),
         Binding("u", "uncertainty", "sd", id="sd"),
         Binding("escape", "back", "Back"),
     ]

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from .dialogs import Help
 from .source import Change
 from .view import Headline
 from .widgets import HeadLine
@@ -28,7 +29,7 @@ GO: Final[list[BindingType]] = [
 
 # What a person does with the trial that they look at, wherever they look at it.
 ACT: Final[list[BindingType]] = [
-    Binding(key, f"app.act('{name}')", title, show=False)
+    Binding(key, f"app.act('{name}')", title, show=False, id=name)
     for key, name, title in (
         ("y", "approve", "Approve"),
         ("v", "veto", "Veto"),
@@ -37,6 +38,14 @@ ACT: Final[list[BindingType]] = [
         ("m", "wrong", "Mark as wrong"),
         ("c", "compare", "Compare"),
     )
+]
+# What is asked of the run as a whole is the same everywhere: nobody looks for the overview before they press pause.
+EVERYWHERE: Final[list[BindingType]] = [
+    Binding("p", "app.act('ask', 'pause')", "Pause", show=False, id="pause"),
+    Binding("r", "app.act('ask', 'resume')", "Resume", show=False, id="resume"),
+    Binding("s", "app.act('stop')", "Stop", show=False, id="stop"),
+    Binding("a", "app.act('answer')", "Answer", show=False, id="answer"),
+    Binding("n", "app.act('note')", "Note", show=False, id="note"),
 ]
 
 
@@ -53,7 +62,9 @@ class Page(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *GO,
+        *EVERYWHERE,
         Binding("escape", "back", "Back"),
+        Binding("question_mark", "help", "Help", key_display="?", id="help"),
         Binding("q", "app.quit", "Quit", id="quit"),
     ]
 
@@ -64,7 +75,7 @@ class Page(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The headline, the page's own parts, the keys."""
-        head = HeadLine(id="head")
+        head = HeadLine(alone=True, id="head")
         if self._told is not None:
             head.show(*self._told)
         yield head
@@ -94,6 +105,18 @@ class Page(Screen[None]):
     def follow(self, change: Change) -> None:
         """Show what is new."""
         raise NotImplementedError
+
+    def action_help(self) -> None:
+        """Open the keys, those of this screen first."""
+        declared = [one for one in type(self).__dict__.get("BINDINGS", ()) if isinstance(one, Binding)]
+        own = {one.action for one in declared if one not in ACT and one.action != "back"}
+        here: dict[str, list[str]] = {}  # as the user's own file of keys has them
+        for active in self.active_bindings.values():
+            if active.node is self and active.binding.action in own:
+                shown = here.setdefault(active.binding.description, [])
+                shown.append(self.app.get_key_display(active.binding))
+        keys = [("  ".join(dict.fromkeys(shown)), words) for words, shown in here.items()]
+        self.app.push_screen(Help(getattr(self.app, "keys", {}), keys))
 
     def action_back(self) -> None:
         """To the overview."""

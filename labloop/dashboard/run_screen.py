@@ -88,11 +88,14 @@ class RunScreen(AmendingScreen):
                     yield InstrumentPanel(id="instruments")
             with Container(id="bottom"):
                 yield TrialTable(id="trials")
-                yield LogTail(self._zone, id="log")
+                yield LogTail(self._when, id="log")
         yield Static(id="trouble")
         yield Static(id="sent")
         yield Static(Text(names_of_screens(), "dim"), id="screens")
         yield Footer(compact=True)
+
+    def _when(self, stamp: str) -> str:
+        return self.source.moment(stamp, self._zone)
 
     def on_mount(self) -> None:
         """Read from now on."""
@@ -181,6 +184,7 @@ class RunScreen(AmendingScreen):
     def _show_instruments(self, spec: CampaignSpec) -> None:
         source = self.source
         rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
+        rows = view.with_by_hand(rows, source.bench.state)
         bench = self.query_one("#bench")
         bench.display = bool(rows)
         title = "Instruments · safe state" if source.state.safe else "Instruments"

@@ -1,6 +1,7 @@
 """All runs below a folder, with their state; each is read a helping at a time."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import tzinfo
 from pathlib import Path
 from typing import ClassVar, Final
@@ -18,7 +19,7 @@ from labloop.campaign.view import trials_allowed
 from . import view
 from .dialogs import Help
 from .source import RunSource, runs_below
-from .widgets import style_of
+from .widgets import WAITS, style_of
 
 POLL_S: Final = 0.5
 # What matters most stands where the narrowest screen shows it; the long words of a run that cannot be read do not.
@@ -60,15 +61,13 @@ class RunsScreen(Screen[None]):
 
     def tick(self) -> None:
         """Read on in every run that has more, and show all."""
-        more = False
         for folder in runs_below(self._folder):
             if folder not in self._sources:
                 self._sources[folder] = self._make(folder)
-        rows: dict[str, list[Text]] = {}
-        for folder, source in self._sources.items():
-            change = source.poll()
-            more = more or change.more
-            rows[str(folder)] = self._cells(folder, source, change.more)
+        changes = {folder: source.poll() for folder, source in self._sources.items()}
+        more = any(change.more for change in changes.values())
+        order = sorted(changes, key=lambda folder: not self._lives(self._sources[folder]))
+        rows = {str(folder): self._cells(folder, self._sources[folder], changes[folder].more) for folder in order}
         if rows != self._rows:
             self._fill(rows)
         self._say()
@@ -103,6 +102,11 @@ class RunsScreen(Screen[None]):
             )
         self.query_one(DataTable).display = bool(self._sources)
 
+    @staticmethod
+    def _lives(source: RunSource) -> bool:
+        """Those that somebody runs now stand first; within both, the order in which they were found."""
+        return bool(source.state.opened) and source.runner in ("alive", "hung")
+
     def _cells(self, folder: Path, source: RunSource, more: bool) -> list[Text]:
         name, spec, state = Text(folder.name), source.spec, source.state
         if source.trouble or spec is None or not state.opened:
@@ -112,6 +116,8 @@ class RunsScreen(Screen[None]):
             return [name, Text(""), Text(word, style_of(self, tone)), Text(""), Text(""), words, Text("")]
         head = view.headline(spec, state, source.runner, source.now())
         allowed = trials_allowed(spec, state)
+        if head.waits and source.runner == "alive" and state.state in (RUNNING, PAUSED):
+            head = replace(head, state=WAITS, state_tone="warn")
         alive = "" if source.runner == "gone" or state.state not in (RUNNING, PAUSED) else f" ({source.runner})"
         return [
             name,
@@ -120,7 +126,7 @@ class RunsScreen(Screen[None]):
             Text(f"{state.measured}{f'/{allowed}' if allowed is not None else ''}"),
             Text("" if more else view.leaders(spec, state)),
             Text(spec.campaign),
-            Text(text.clock(state.at, self._zone), style="dim"),
+            Text(source.moment(state.at, self._zone), style="dim"),
         ]
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
@@ -134,4 +140,5 @@ class RunsScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Open the keys."""
-        self.app.push_screen(Help(getattr(self.app, "keys", {})))
+        here = (("enter", "open the run under the cursor; esc there comes back"), ("left  right", "more columns"))
+        self.app.push_screen(Help(getattr(self.app, "keys", {}), here))

@@ -8,11 +8,12 @@ import getpass
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Final
 
 from labloop.campaign import events as e
+from labloop.campaign import text
 from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.campaign.state import CampaignState, StepState
@@ -112,6 +113,10 @@ class RunSource:
         except OSError as error:
             self._in_trouble(f"{self.folder}: cannot be read: {error}.")
         return change
+
+    def moment(self, stamp: str | None, zone: tzinfo | None) -> str:
+        """Write when a fact was, with its date where that is not today; a virtual clock's dates are nobody's."""
+        return text.clock(stamp, zone) if self.state.mode == "virtual" else text.moment(stamp, zone, self.now())
 
     def close(self) -> None:
         """Let go of both journals."""

@@ -102,7 +102,10 @@ def cells(
 
 
 def ticks(start_s: float, end_s: float, now_s: float, width: int) -> list[tuple[int, str]]:
-    """Return (cell, words) for quarters of the window: how long before now each was, or after."""
+    """Return (cell, words) for quarters of the window: how long before now each was, or after.
+
+    The last ends where the window does; words that would run into others are left out.
+    """
     found = []
     for quarter in range(5):
         ago_s = now_s - (start_s + (end_s - start_s) * quarter / 4)
@@ -116,4 +119,8 @@ def ticks(start_s: float, end_s: float, now_s: float, width: int) -> list[tuple[
             words = f"-{ago_s / 3600:.3g} h"
         at = round(width * quarter / 4)
         found.append((max(min(at, width - len(words)), 0), words))
-    return found
+    room: list[tuple[int, str]] = []
+    for at, words in reversed(found):
+        if not room or at + len(words) < room[0][0]:
+            room.insert(0, (at, words))
+    return room

@@ -79,10 +79,10 @@ class TimelinePage(Page):
     """Follows the run while its end is now; left and right go back and forth, + and - change the stretch."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move(-1)", "Earlier, later", key_display="← →", priority=True),
-        Binding("right", "move(1)", "Later", show=False, priority=True),
+        Binding("left", "move(-1)", "Move", key_display="← →", priority=True),
+        Binding("right", "move(1)", "Move", show=False, priority=True),
         Binding("plus,equals_sign", "zoom(-1)", "Stretch", key_display="+ -"),
-        Binding("minus", "zoom(1)", "A longer stretch", show=False),
+        Binding("minus", "zoom(1)", "Stretch", show=False),
         Binding("end", "now", "Now", priority=True),
     ]
 

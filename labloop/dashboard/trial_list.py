@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from labloop.campaign import text
 from labloop.campaign.events import Value
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import TrialState
@@ -35,6 +36,7 @@ class Wanted:
         self._parameters = list(view.units(spec))
         self._words: list[str] = []
         self._compared: list[tuple[str, Callable[[Any, Any], bool], str]] = []
+        self.unknown: list[str] = []  # what was compared, and is no column
         names = {name.lower(): name for name in (TRIAL, "state", "from", *self._outcomes, *self._parameters)}
         for word in written.split():
             found = _COMPARISON.fullmatch(word)
@@ -43,6 +45,8 @@ class Wanted:
                 self._compared.append((name, _COMPARES[found[2]], found[3]))
             else:
                 self._words.append(word.lower())
+                if found:
+                    self.unknown.append(text.plain(found[1]))
 
     def __call__(self, trial: TrialState) -> bool:
         """Whether all of it holds of ``trial``."""

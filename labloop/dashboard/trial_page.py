@@ -76,7 +76,8 @@ class TrialPage(Page):
         if not self.query("#raw"):
             return  # the screen is being made
         raw = raw_of(trial, self._source.folder / BLOBS)
-        self.query_one("#trial", Static).update(trial_page(self, spec, trial, self._zone))
+        proposed = self._source.moment(trial.proposed, self._zone)
+        self.query_one("#trial", Static).update(trial_page(self, spec, trial, self._zone, proposed))
         title = self.query_one("#raw-title", Static)
         title.display = raw is not None
         if raw is not None:
@@ -113,9 +114,11 @@ class TrialPage(Page):
             self.update_trials({self._trial})
 
 
-def trial_page(widget: Widget, spec: CampaignSpec, trial: TrialState, zone: tzinfo | None) -> RenderableType:
-    """Return what stands above the raw reading and the steps."""
-    parts: list[RenderableType] = [_head(widget, trial, zone), Text()]
+def trial_page(
+    widget: Widget, spec: CampaignSpec, trial: TrialState, zone: tzinfo | None, proposed: str
+) -> RenderableType:  # fmt: skip
+    """Return what stands above the raw reading and the steps. ``proposed``: when that was."""
+    parts: list[RenderableType] = [_head(widget, trial, zone, proposed), Text()]
     parts += [_title("Wished"), _settings(spec, trial), Text()]
     parts += [_title("Hoped and measured"), _outcomes(spec, trial), Text()]
     return Group(*parts)
@@ -125,7 +128,7 @@ def _title(words: str) -> Text:
     return Text(words, style="bold underline")
 
 
-def _head(widget: Widget, trial: TrialState, zone: tzinfo | None) -> RenderableType:
+def _head(widget: Widget, trial: TrialState, zone: tzinfo | None, proposed: str) -> RenderableType:
     mark, tone, state = view.mark_of(trial)
     took_s = duration_s(trial)
     first = Text.assemble(
@@ -134,7 +137,7 @@ def _head(widget: Widget, trial: TrialState, zone: tzinfo | None) -> RenderableT
         (f"{mark} {state}", style_of(widget, tone)),
         f"  {trial.role}, from {trial.source}, sample {text.plain(trial.sample)}",
     )
-    second = Text(f"proposed {text.clock(trial.proposed, zone)}  started {text.clock(trial.started, zone)}", "dim")
+    second = Text(f"proposed {proposed}  started {text.clock(trial.started, zone)}", "dim")
     second.append(f"  finished {text.clock(trial.finished, zone)}")
     if took_s is not None:
         second.append(f"  took {text.duration(took_s)}")

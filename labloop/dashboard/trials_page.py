@@ -13,8 +13,6 @@ from .source import Change, RunSource
 from .table import Row, TrialTable
 from .trial_list import TRIAL, Wanted, arranged, columns
 
-EXAMPLE = "words, or as in: state=failed  loss<0.3  trial>=20"
-
 
 class TrialsPage(Page):
     """Follows the run; enter opens a trial."""
@@ -37,7 +35,9 @@ class TrialsPage(Page):
 
     def parts(self) -> ComposeResult:
         """A line for the filter, the table."""
-        yield Input(placeholder=EXAMPLE, id="filter", compact=True)
+        outcome = next(iter(self._source.spec.outcomes), "") if self._source.spec is not None else ""
+        compared = f"{outcome}<0.3  " if outcome else ""
+        yield Input(placeholder=f"words, or as in: state=failed  {compared}trial>=20", id="filter", compact=True)
         yield TrialTable(id="trials")
 
     def on_mount(self) -> None:
@@ -75,12 +75,14 @@ class TrialsPage(Page):
     def _arrange(self) -> None:
         spec, trials = self._source.spec, self._source.state.trials
         assert spec is not None
-        numbers = arranged(trials.values(), Wanted(self._wanted, spec), self._column, self._rising)
+        wanted = Wanted(self._wanted, spec)
+        numbers = arranged(trials.values(), wanted, self._column, self._rising)
         table = self.query_one(TrialTable)
         table.show_only(numbers)
         way = "rising" if self._rising else "falling"
         of = f"{len(numbers)} of {len(trials)}" if self._wanted else f"{len(trials)}"
-        table.border_title = Text(f"Trials: {of}, by {self._column}, {way}")
+        unknown = f" (no column is called {', '.join(wanted.unknown)})" if wanted.unknown else ""
+        table.border_title = Text(f"Trials: {of}{unknown}, by {self._column}, {way}")
 
     async def on_trial_table_opened(self, message: TrialTable.Opened) -> None:
         """To its page."""

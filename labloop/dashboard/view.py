@@ -6,12 +6,13 @@ say it too, for terminals that have no colour.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 from typing import Any, Final
 
 from labloop.campaign import text
+from labloop.campaign.bench_state import BenchState
 from labloop.campaign.grammar import PHASES, flat_parameters
 from labloop.campaign.objective import Objective, value_of
 from labloop.campaign.spec import CampaignSpec
@@ -74,6 +75,7 @@ class Headline:
     done: int
     allowed: int | None
     facts: tuple[str, ...]
+    waits: bool = False  # for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,17 @@ def headline(spec: CampaignSpec, state: CampaignState, runner: str, now: datetim
         facts.append(f"about {text.duration(left_s)} left")
     if state.amended:
         facts.append("amended" if len(state.amended) == 1 else f"amended {len(state.amended)} times")
-    return Headline(
-        text.plain(spec.title or spec.campaign), mode, mode_tone, word, tone, state.measured, allowed, tuple(facts)
-    )
+    title = text.plain(spec.title or spec.campaign)
+    waits = waits_for_person(spec, state)
+    return Headline(title, mode, mode_tone, word, tone, state.measured, allowed, tuple(facts), waits)
+
+
+def waits_for_person(spec: CampaignSpec, state: CampaignState) -> bool:
+    """Whether something goes on only once a person has answered or approved."""
+    if waiting(state):
+        return True
+    acting = state.state in (RUNNING, PAUSED) and state.mode != "told"
+    return spec.approval == "human" and acting and any(one.approved_by is None for one in proposals(state))
 
 
 def eta_s(spec: CampaignSpec, state: CampaignState) -> float | None:
@@ -262,6 +272,18 @@ def instrument_rows(
         else:
             rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), _asked(step)))
     return rows
+
+
+def with_by_hand(rows: Iterable[InstrumentRow], bench: BenchState) -> list[InstrumentRow]:
+    """Return the rows with what is done by hand now: that is no step of the run's, so that its facts do not say so."""
+    found = []
+    for row in rows:
+        begun = bench.begun.get(row.name)
+        if begun is not None:
+            doing = text.plain(f"{begun.action} by hand")
+            row = replace(row, mark="▶", state=doing, tone="warn", where=text.plain(begun.by), doing="")
+        found.append(row)
+    return found
 
 
 def takes(step: StepState) -> str:

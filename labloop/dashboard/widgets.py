@@ -1,8 +1,7 @@
 """The parts of the overview. Each shows plain words of ``view`` as text: nothing that an instrument or a person wrote
 is ever read as markup."""
 
-from collections.abc import Sequence
-from datetime import tzinfo
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -15,13 +14,13 @@ from textual.geometry import Size
 from textual.widget import Widget
 from textual.widgets import Static
 
-from labloop.campaign import text
 from labloop.campaign.words import LogLine
 
 from .view import Headline, InstrumentRow, Notice
 
 # Below this many lines a screen shows the most urgent notice in full and of the others the title.
 ROOMY: Final = 36
+WAITS: Final = "WAITS FOR YOU"
 # A tone is a colour of the theme, as text and as a block; the words beside it always say the same.
 TONES: Final = {
     "good": ("text-success", "black on success"),
@@ -51,8 +50,9 @@ class HeadLine(Widget):
 
     DEFAULT_CSS = "HeadLine { height: 2; padding: 0 1; background: $panel; }"
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, alone: bool = False, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._alone = alone  # no notices below it say what waits for a person
         self._head: Headline | None = None
         self._run = ""
 
@@ -75,6 +75,8 @@ class HeadLine(Widget):
         title.truncate(max(room - run.cell_len - 2, 8), overflow="ellipsis", pad=True)
         first = Text.assemble((badge, style_of(self, head.mode_tone, solid=True)), "  ", title, "  ", run)
         second = Text.assemble((f" {head.state} ", style_of(self, head.state_tone, solid=True)), "  ")
+        if head.waits and self._alone:
+            second.append_text(Text.assemble((f" {WAITS} ", style_of(self, "warn", solid=True)), "  "))
         second.append_text(self._bar(head))
         second.append(" · ".join(head.facts))
         second.truncate(self.size.width, overflow="ellipsis")
@@ -82,6 +84,7 @@ class HeadLine(Widget):
 
     def _bar(self, head: Headline) -> Text:
         words = sum(len(fact) + 3 for fact in head.facts) + len(head.state) + 4
+        words += len(WAITS) + 4 if head.waits and self._alone else 0
         width = min(self.size.width - words - 2, 24)
         if not head.allowed or width < 6:
             return Text()
@@ -172,10 +175,10 @@ class LogTail(Widget):
 
     DEFAULT_CSS = "LogTail { height: 1fr; }"
 
-    def __init__(self, zone: tzinfo | None = None, *, id: str | None = None) -> None:
+    def __init__(self, when: Callable[[str], str], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: Sequence[LogLine] = ()
-        self._zone = zone
+        self._when = when
 
     def show(self, lines: Sequence[LogLine]) -> None:
         """Show the end of ``lines``."""
@@ -188,18 +191,18 @@ class LogTail(Widget):
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
         room = self.size.height
-        width = max(self.size.width - 9, 10)
         chosen: list[LogLine] = []
         for line in reversed(self._lines):
+            width = max(self.size.width - len(self._when(line.at)) - 1, 10)
             room -= len(Text(line.text).wrap(self.app.console, width))
             if room < 0 and chosen:
                 break
             chosen.append(line)
         for line in reversed(chosen):
-            table.add_row(*log_cells(self, line, self._zone))
+            table.add_row(*log_cells(self, line, self._when))
         return table
 
 
-def log_cells(widget: Widget, line: LogLine, zone: tzinfo | None) -> tuple[Text, Text]:
+def log_cells(widget: Widget, line: LogLine, when: Callable[[str], str]) -> tuple[Text, Text]:
     """Return time and words of a line of the log."""
-    return Text(text.clock(line.at, zone), style="dim"), Text(line.text, style=style_of(widget, line.tone))
+    return Text(when(line.at), style="dim"), Text(line.text, style=style_of(widget, line.tone))

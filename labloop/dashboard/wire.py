@@ -14,7 +14,7 @@ WIRE: Final = "wire.json"
 # 7 lines with 40 exchanges of 512 bytes each, in hex, have some 300 kB.
 LONGEST: Final = 8 * 1024 * 1024
 TONES: Final = {"sent": "", "received": "good", "dropped": "warn"}
-HEAD: Final = 20  # columns before the bytes: how long before the last one, and which way
+HEAD: Final = 21  # columns before the bytes: how long before the last one, and which way
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class WirePage(Page):
         """More or fewer bytes in a row."""
         self._draw()
 
+    def action_back(self) -> None:
+        """To the bench, whose key led here."""
+        self.call_later(self.app.run_action, "go('bench')")
+
     def follow(self, change: Change) -> None:
         """Draw anew what is otherwise now."""
         self._draw()

@@ -1,6 +1,6 @@
 """How values are written for eyes."""
 
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -56,6 +56,16 @@ def test_clock_is_in_the_zone_asked_for():
     assert text.clock(stamp, UTC) == "23:30:05"
     assert text.clock(stamp, timezone(timedelta(hours=2))) == "01:30:05"
     assert text.clock(None, UTC) == "-"
+
+
+def test_a_moment_of_another_day_has_its_date():
+    stamp = "2026-03-02T23:30:05.123456+00:00"
+    east = timezone(timedelta(hours=2))
+    assert text.moment(stamp, UTC, datetime(2026, 3, 2, 1, tzinfo=UTC)) == "23:30:05"
+    assert text.moment(stamp, UTC, datetime(2026, 3, 3, 1, tzinfo=UTC)) == "03-02 23:30:05"
+    assert text.moment(stamp, east, datetime(2026, 3, 3, 1, tzinfo=UTC)) == "01:30:05"
+    assert text.moment(stamp, UTC, datetime(2027, 3, 2, tzinfo=UTC)) == "2026-03-02 23:30:05"
+    assert text.moment(None, UTC, datetime(2026, 3, 2, tzinfo=UTC)) == "-"
 
 
 def test_plain_disarms_what_steers_a_terminal():

@@ -141,12 +141,12 @@ def test_what_is_left_of_a_stock_and_for_how_many_trials(tmp_path):
     assert stock(drawn()) is None
     assert stock(drawn(FILLED)) == Line("stock 2 mL of 2 mL")
     acts = [draw("r/1.trial.0.0.1", 100.0), draw("r/1.trial.1.0.1", 0.1, "mL"), draw("r/2.trial.0.0.1", 200.0)]
-    assert stock(drawn(FILLED, *acts)) == Line("stock 1.6 mL of 2 mL: about 8 trials", "warn")
-    assert stock(drawn(FILLED, *acts), trials=8) == Line("stock 1.6 mL of 2 mL: about 8 trials")
+    assert stock(drawn(FILLED, *acts)) == Line("stock 1.6 mL of 2 mL: ~8 trials", "warn")
+    assert stock(drawn(FILLED, *acts), trials=8) == Line("stock 1.6 mL of 2 mL: ~8 trials")
     by_hand = drawn(FILLED, *acts, draw("hand-7", 1000.0), draw("r/setup-1.setup.0.0.1", 450.0))
     assert stock(by_hand) == Line("stock 0.15 mL of 2 mL: NONE left for a trial", "bad"), "these are no trials"
     more = e.StockSet(name="pump", amount=e.Amount(5.0, "mL"))
-    assert stock(drawn(FILLED, *acts, more), trials=9) == Line("stock 5 mL: about 25 trials")
+    assert stock(drawn(FILLED, *acts, more), trials=9) == Line("stock 5 mL: ~25 trials")
 
 
 def test_a_stock_lasts_by_what_the_latest_trials_took():

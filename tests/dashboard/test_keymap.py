@@ -42,6 +42,25 @@ def test_another_key_does_it_and_the_old_one_does_not(watch, file: Path) -> None
     assert [wish.request for wish in wishes] == ["pause"]
 
 
+def test_keys_of_ones_own_count_on_every_screen_and_its_help_names_them(watch, file: Path) -> None:
+    file.write_text("veto: V\nfilter: F\n")
+    app = watch(journals.asking)
+    app.keys = read_keys()
+
+    async def script(pilot: Pilot) -> None:
+        await pilot.press("2", "question_mark")
+        await pilot.pause()
+        assert re.search(r"F +Filter", screen_text(app))
+        await pilot.press("escape", "v")
+        await pilot.pause()
+        assert "Drop trial" not in screen_text(app)
+        await pilot.press("V")
+        await pilot.pause()
+        assert "Drop trial" in screen_text(app)
+
+    drive(app, script, (120, 40))
+
+
 @pytest.mark.parametrize("written, where, words", [
     ("pauze: P", "1:1", "no key has this name. Did you mean pause?"),
     ("abort: a", "1:1", "abort is ctrl+x twice on every bench"),

@@ -135,7 +135,8 @@ def test_the_footer_has_the_keys_that_do_something_and_all_of_them_fit(watch, wa
         shown = {key for key, one in app.screen.active_bindings.items() if one.binding.show and one.enabled}
         assert shown & {"f", "left", "o", "x", "u"} == there
         right = [child.region.right for child in app.screen.query_one(Footer).children]
-        assert max(right) <= 80 and "^p palette" in screen_text(app).splitlines()[-1]
+        last = screen_text(app).splitlines()[-1]
+        assert max(right) <= 80 and "^x ^x Abort" in last and "? Help" in last
 
     drive(app, script)
 

@@ -1,7 +1,8 @@
 """The list of all runs."""
 
+import os
 import shutil
-from datetime import UTC
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,23 @@ def test_a_run_that_cannot_be_read_pushes_no_state_off_the_narrowest_screen(list
     rows = {line.split()[0]: line for line in shown[0].splitlines() if line.strip()}
     assert "SIMULATED" in rows["finished"] and "finished" in rows["finished"][10:] and "40/40" in rows["finished"]
     assert "LIVE" in rows["halted"] and "halted" in rows["halted"][10:] and "cannot be read" in rows["spoilt"]
+
+
+def test_runs_that_live_stand_first_and_say_that_they_wait_and_days_are_told_apart(tmp_path: Path, written) -> None:
+    for tell in (journals.finished, journals.asking):
+        told, now = written(tell)
+        shutil.copytree(told, tmp_path / "runs" / tell.__name__)
+    os.utime(tmp_path / "runs" / "asking" / "journal.db", (0, 0))
+    lives = {"asking": "alive"}
+    next_day = now + timedelta(days=1)
+    look = lambda run: lives.get(run.name, "gone")  # noqa: E731
+    app = DashboardApp(None, below=tmp_path, now=lambda: next_day, look=look, zone=UTC)
+    shown: list[str] = []
+
+    async def script(pilot):
+        shown.append(screen_text(app))
+
+    drive(app, script, size=(140, 24))
+    _, _, first, second, *_ = shown[0].splitlines()
+    assert first.split()[0] == "asking" and "waits for you" in first
+    assert second.split()[0] == "finished" and "03-02 08:00:" in second

@@ -264,3 +264,81 @@ def test_news_and_keys_that_come_while_a_screen_is_being_made_are_no_error(watch
         assert page.ready and app.screen is page
 
     drive(app, script)
+
+
+@pytest.mark.parametrize("way", ["2", "3", "4", "5", "3 x", "1 enter"])
+def test_what_is_asked_of_the_run_is_asked_on_every_screen_and_its_keys_are_told_there(watch, way):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press(*way.split())
+        await pilot.pause()
+        assert "? Help" in screen_text(app).splitlines()[-1] and "^x ^x Abort" in screen_text(app).splitlines()[-1]
+        await pilot.press("p", "question_mark")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "pause: no new step starts" in shown
+        assert ("Keys of this screen" in shown) == (way != "3 x"), "the exchanges have no key of their own"
+        await pilot.press("escape", "s")
+        await pilot.pause()
+        assert "Stop this run?" in screen_text(app)
+
+    drive(app, script, (80, 40))
+    assert asked(app) == [("pause", [], "")]
+
+
+def test_end_follows_the_log_and_moves_in_the_words_of_its_filter(watch):
+    app = watch(journals.talkative)
+
+    async def script(pilot):
+        await pilot.press("5", "home")
+        await pilot.pause()
+        assert "note 599" not in screen_text(app) and "end Follow" in screen_text(app).splitlines()[-1]
+        await pilot.press("end")
+        await pilot.pause()
+        assert "note 599" in screen_text(app)
+        await pilot.press("slash", "4", "home", "1", "end", "2")
+        assert app.screen.query_one(Input).value == "142"
+
+    drive(app, script)
+
+
+def test_that_it_waits_for_a_person_is_seen_on_every_screen(watch):
+    for story, waits in ((journals.asking, True), (journals.running, False)):
+        app = watch(story)
+
+        async def script(pilot, app=app, waits=waits):
+            await pilot.press("3")
+            await pilot.pause()
+            assert ("WAITS FOR YOU" in screen_text(app).splitlines()[1]) == waits
+
+        drive(app, script)
+
+
+def test_a_comparison_with_what_is_no_column_is_said(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2", "slash")
+        await pilot.pause()
+        assert "spectrum_loss<0.3" in screen_text(app)
+        await pilot.press(*"loss<0.3")
+        await pilot.pause()
+        assert "Trials: 0 of 18 (no column is called loss)" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_what_is_done_by_hand_is_seen_beside_the_runs_own_steps(watch):
+    app = watch(journals.at_rest)
+
+    async def script(pilot):
+        assert "▶ pump_water    dispense by hand  marie" in screen_text(app)
+        with Journal.open(app.run_folder / "bench.db") as bench:
+            begun = app.screen.source.bench.state.begun["pump_water"]
+            bench.append(e.ByHand(act=begun.act, instrument="pump_water", action="dispense", done=True))
+        app.screen.read_on()
+        await pilot.pause()
+        assert "○ pump_water    idle" in screen_text(app)
+
+    drive(app, script, (120, 40))

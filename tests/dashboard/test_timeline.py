@@ -78,3 +78,7 @@ def test_the_axis_counts_back_from_now():
         (0, "-60 min"), (20, "-45 min"), (40, "-30 min"), (60, "-15 min"), (77, "now"),
     ]  # fmt: skip
     assert timeline.ticks(0, 86400, 86400, 80)[1] == (20, "-18 h")
+
+
+def test_words_of_the_axis_never_run_into_each_other():
+    assert timeline.ticks(0, 600, 1200, 60) == [(0, "-20 min"), (15, "-17.5 min"), (30, "-15 min"), (53, "-10 min")]

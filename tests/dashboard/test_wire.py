@@ -24,9 +24,9 @@ def test_each_exchange_is_shown_in_hex_and_as_text(tmp_path):
     (line,) = read_wire(tmp_path, 60)
     assert (line.address, line.instruments) == ("serial:///dev/pumps", "pump_a, pump_b")
     assert line.rows == (
-        ("   -0.250 s sent     30 52 55 4e 0d              |0RUN.|", ""),
-        ("    0.000 s received 02 30 30 49 03              |.00I.|", "good"),
-        ("                    ... and 7 bytes more", "quiet"),
+        ("   -0.250 s sent     30 52 55 4e 0d           |0RUN.|", ""),
+        ("    0.000 s received 02 30 30 49 03           |.00I.|", "good"),
+        ("                     ... and 7 bytes more", "quiet"),
     )
 
 
@@ -45,6 +45,7 @@ def test_no_row_is_wider_than_the_screen(tmp_path, width):
     written(tmp_path, one(0.0, "received", bytes(range(256)), b""))
     (line,) = read_wire(tmp_path, width)
     assert max(len(words) for words, _ in line.rows) <= width
+    assert len({words.index("|") for words, _ in line.rows}) == 1, "the text stands in one column"
     assert " ".join(words[20:].split("  |")[0] for words, _ in line.rows).split() == [f"{n:02x}" for n in range(256)]
 
 
@@ -87,4 +88,4 @@ def test_x_on_the_bench_shows_it_and_escape_leads_back(watch):
     drive(app, script)
     assert "pump_a, pump_b" in shown[0] and "30 52 55 4e 0d" in shown[0]
     assert "30 53 54 50 0d" in shown[1], "it follows"
-    assert "pump_a, pump_b" not in shown[2]
+    assert "pump_a, pump_b" not in shown[2] and "─ pump_pva ─" in shown[2], "the bench"

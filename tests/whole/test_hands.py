@@ -45,7 +45,7 @@ def test_it_is_done_through_the_books_and_the_run_asks_whether_all_is_right(tmp_
     assert reach.run() == 0
     said = answers(reach)
     assert [one for one, _ in said] == [True, True, False, True]
-    assert "waste.dispense: it is done now" in said[1][1]
+    assert "waste.dispense: it is begun now" in said[1][1]
     assert "done by hand meanwhile: waste.dispense by ann" in said[2][1] and "resume --force --why" in said[2][1]
     begun, ended = bench(reach, e.ByHand)
     run_id = reach.state().opened.run_id
