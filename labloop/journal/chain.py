@@ -47,8 +47,10 @@ def head(query: Query, path: object) -> tuple[int, bytes]:
     )
 
 
-def sound_rows(query: Query, path: object, after: int = 0) -> Iterator[Row]:
-    """Give the rows after ``after``, each held against the chain; nothing is held open between two of them.
+def sound_rows(query: Query, path: object, after: int = 0) -> Iterator[list[Row]]:
+    """Give the rows after ``after``, each held against the chain, in lists; nothing is held open between two of them.
+
+    What stands before a row that is not sound is given first.
 
     Raises:
         StoreDamaged: naming the first row that is not as it was written.
@@ -74,22 +76,36 @@ def sound_rows(query: Query, path: object, after: int = 0) -> Iterator[Row]:
             seq,
             AT_ONCE,
         )
-        for values in rows:
-            row = Row(*values)
-            seq += 1
-            if row.seq != seq:
-                raise damaged(path, seq, f"is missing (row {row.seq!r:.20} stands in its place)")
-            try:
-                expected = link(previous, *row[:6])
-            except TypeError:
-                expected = b""
-            if row.chain != expected:
-                raise damaged(path, seq, "is not what was written there: it was altered, or moved from another place")
-            if seq == last and row.chain != last_chain:
-                raise damaged(path, seq, "does not agree with the head of the chain")
-            previous = row.chain
-            yield row
+        sound, wrong = _sound(rows, seq, previous)
+        if seq < last <= seq + len(sound) and sound[last - seq - 1].chain != last_chain:
+            sound, wrong = sound[: last - seq - 1], "does not agree with the head of the chain"
+        if sound:
+            yield sound
+            seq, previous = sound[-1].seq, sound[-1].chain
+        if wrong:
+            raise damaged(path, seq + 1, wrong)
         if len(rows) < AT_ONCE:
             break
     if seq < last:
         raise damaged(path, seq + 1, f"is missing, with all to row {last}")
+
+
+def _sound(rows: list[tuple[Any, ...]], after: int, previous: bytes) -> tuple[list[Row], str]:
+    """The first of ``rows`` that are as they were written, and what is wrong with the one behind them ("": nothing).
+
+    Nothing is done twice here, nor for a row that is sound: a journal of weeks has hundreds of thousands of them.
+    """
+    expected = after
+    for number, row in enumerate(rows):
+        expected += 1
+        seq, at, type, trial, format, body, chain = row
+        if seq != expected:
+            return list(map(Row._make, rows[:number])), f"is missing (row {seq!r:.20} stands in its place)"
+        try:
+            previous = link(previous, seq, at, type, trial, format, body)
+        except TypeError:
+            previous = b""
+        if chain != previous:
+            wrong = "is not what was written there: it was altered, or moved from another place"
+            return list(map(Row._make, rows[:number])), wrong
+    return list(map(Row._make, rows)), ""

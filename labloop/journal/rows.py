@@ -30,9 +30,10 @@ class Rows(ABC):
             StoreDamaged: a row is not as it was written; it and what follows is not given.
             StoreNewer: a newer labloop wrote it.
         """
-        for row in chain.sound_rows(self._query, self.path, after):
-            event = self._codec.decode(row.body, row.format, f"{self.path}: row {row.seq}")
-            yield Record(row.seq, row.at.decode(), event)
+        place, decode = f"{self.path}: row ", self._codec.decode
+        for rows in chain.sound_rows(self._query, self.path, after):
+            for seq, at, _, _, format, body, _ in rows:
+                yield Record(seq, at.decode(), decode(body, format, f"{place}{seq}"))
 
     def head(self) -> tuple[int, str]:
         """Give sequence number and chain (hex) of the last row (0: there is none). Raises StoreError."""
@@ -60,7 +61,7 @@ class Rows(ABC):
         return count
 
     def _verify_chain(self) -> int:
-        return sum(1 for _ in chain.sound_rows(self._query, self.path))
+        return sum(map(len, chain.sound_rows(self._query, self.path)))
 
 
 def fetch(
