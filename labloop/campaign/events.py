@@ -409,7 +409,7 @@ BenchEvent: TypeAlias = (
 Event: TypeAlias = CampaignEvent | BenchEvent
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A fact with its place in the journal: sequence number (from 1) and time stamp (UTC with offset, ISO 8601)."""
 
     seq: int

@@ -69,19 +69,20 @@ class Objective:
 
     def utilities(self, outcomes: Any) -> tuple[float, ...] | None:
         """The utility of each goal, of a trial or a mapping of outcomes; None when one is not known."""
-        found = _outcomes(outcomes)
-        values = [value_of(found.get(name)) for name in self.goals]
-        if any(value is None for value in values):
-            return None
-        return tuple(
-            self.utility(name, value) for name, value in zip(self.goals, values, strict=True) if value is not None
-        )
+        found, utilities = _outcomes(outcomes), []
+        for name in self.goals:
+            value = value_of(found.get(name))
+            if value is None:
+                return None
+            utilities.append(self.utility(name, value))
+        return tuple(utilities)
 
     def score(self, outcomes: Any) -> float | None:
         """One number, larger is better, where goals are ordered by one (see ``pareto``); None when not known."""
         utilities = self.utilities(outcomes)
-        if utilities is None:
-            return None
+        return None if utilities is None else self._total(utilities)
+
+    def _total(self, utilities: tuple[float, ...]) -> float:
         if self.shapes:
             return together(utilities, [1.0 if one.weight is None else one.weight for one in self.goals.values()])
         total = 0.0
@@ -119,8 +120,7 @@ class Objective:
             return broken < others
         if self.pareto:
             return all(a >= b for a, b in zip(left, right, strict=True)) and left != right
-        score, against = self.score(one), self.score(other)
-        return score is not None and against is not None and score > against
+        return self._total(left) > self._total(right)
 
     def measured(self, trials: Iterable[T]) -> list[T]:
         """The trials that count: measured, no controls or blanks, every goal known."""

@@ -293,8 +293,10 @@ def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -
 def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:
     if fact.trial in state.trials:
         raise StateError(f"fact {record.seq}: trial {fact.trial} was proposed already")
-    state.trials[fact.trial] = TrialState(proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes)
-    state.trials[fact.trial].amended = state.amendments[-1].seq if state.amendments else 0
+    state.trials[fact.trial] = TrialState(
+        proposal=fact, seq=record.seq, proposed=record.at, tastes=state.tastes,
+        amended=state.amendments[-1].seq if state.amendments else 0,
+    )  # fmt: skip
     state.open_trials.add(fact.trial)
     if fact.again_of is not None:
         state.owed_again.discard(fact.again_of)
@@ -307,25 +309,26 @@ def _approved(state: CampaignState, record: e.Record, fact: e.ProposalApproved) 
 def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     trial = state.trial_of(fact.trial, record.seq)
     trial.state = move(TRIAL, trial.state, fact, record.seq, "trial")
-    if isinstance(fact, e.TrialStarted):
+    kind = type(fact)
+    if kind is e.TrialStarted:
         trial.started, trial.started_t_s = record.at, fact.t_s
         if trial.role == "candidate":
             state.attempts += 1
         return
     trial.reason = getattr(fact, "reason", trial.reason)
-    if isinstance(fact, e.PartMeasured):
+    if kind is e.PartMeasured:
         trial.measured = trial.measured | fact.outcomes
         trial.owed = tuple(name for name in fact.owed if name not in trial.measured)
         for name in trial.withdrawn.keys() & fact.outcomes.keys():
             del trial.withdrawn[name]  # told anew
         state.last_result = record.seq
         return
-    if not isinstance(fact, e.TrialMeasured | e.TrialFailed | e.TrialAbandoned):
+    if kind not in _TRIAL_ENDS:
         return
     trial.owed = ()
     trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
     trial.told_by = fact.by
-    if isinstance(fact, e.TrialMeasured):
+    if kind is e.TrialMeasured:
         trial.withdrawn = {name: one for name, one in trial.withdrawn.items() if _stays(trial, name, fact.outcomes)}
         trial.measured, trial.reason = fact.outcomes, ""
         state.failures_in_a_row = 0
@@ -333,7 +336,7 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
             state.measured += 1
     elif not fact.by:  # a person's veto or verdict is no sign of a sick bench
         state.failures_in_a_row += 1
-    if isinstance(fact, e.TrialAbandoned):
+    if kind is e.TrialAbandoned:
         trial.again = fact.again
         if fact.again:
             state.owed_again.add(fact.trial)
@@ -370,6 +373,7 @@ def _closed(state: CampaignState, record: e.Record, fact: e.TrialClosed) -> None
     state.open_trials.discard(fact.trial)
 
 
+_TRIAL_ENDS: Final = frozenset({e.TrialMeasured, e.TrialFailed, e.TrialAbandoned})
 _CAMPAIGN_FACTS: Final = frozenset(kind for _, kind in CAMPAIGN)
 _APPLY: Final[Mapping[type, Any]] = {
     e.CampaignOpened: _opened,

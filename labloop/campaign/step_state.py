@@ -6,8 +6,9 @@ A part of campaign.state, which holds what these functions write.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from . import events as e
 from .errors import StateError
@@ -25,26 +26,28 @@ STEP: Final[Mapping[tuple[str, type], str]] = {
 }
 
 
-@dataclass(slots=True)
-class StepState:
-    """One attempt of one step: what was meant (``begun``), what came of it, when (UTC stamps, and lab seconds)."""
+class StepState(msgspec.Struct, gc=False):
+    """One attempt of one step: what was meant (``begun``), what came of it, when (UTC stamps, and lab seconds).
+
+    A Struct, and not a dataclass: it is made in a fifth of the time, and a journal of weeks makes 100,000.
+    """
 
     begun: e.StepStarted
     seq: int
     started: str
     state: str = STARTED
     finished: str | None = None
-    achieved: dict[str, e.Amount] = field(default_factory=dict)
-    remainder: dict[str, e.Amount] = field(default_factory=dict)
-    readings: dict[str, e.Reading] = field(default_factory=dict)
+    achieved: dict[str, e.Amount] = {}
+    remainder: dict[str, e.Amount] = {}
+    readings: dict[str, e.Reading] = {}
     save_as: str = ""
     fault: str = ""
     reason: str = ""
     by: str = ""
     question: str = ""
-    answers: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = {}
     ended_t_s: float = 0.0
-    kept: dict[str, e.Amount] = field(default_factory=dict)  # what its driver needs to take it up again
+    kept: dict[str, e.Amount] = {}  # what its driver needs to take it up again
     since_t_s: float | None = None  # since when it was watched first (None: nobody said so)
     unwatched_s: float = 0.0  # how long of that nobody watched
 
@@ -101,7 +104,8 @@ def _step_ended(state: "CampaignState", record: e.Record, fact: Any) -> None:
         raise StateError(f"fact {record.seq} speaks of step {fact.step}, which was never begun")
     step = state.steps[fact.step]
     step.state = move(STEP, step.state, fact, record.seq, "step")
-    if isinstance(fact, e.StepInDoubt):
+    kind = type(fact)
+    if kind is e.StepInDoubt:
         step.question, step.answers = fact.question, fact.answers
         step.achieved, step.remainder = fact.achieved, fact.remainder
         state.questions[fact.step] = step
@@ -110,7 +114,7 @@ def _step_ended(state: "CampaignState", record: e.Record, fact: Any) -> None:
         state.reason = "what was asked is answered; resume it"
     state.asked.pop(fact.step, None)
     step.finished, step.ended_t_s, step.achieved, step.by = record.at, fact.t_s, fact.achieved, fact.by
-    if isinstance(fact, e.StepFinished):
+    if kind is e.StepFinished:
         step.readings, step.save_as = fact.readings, fact.save_as
     else:
         step.fault, step.reason, step.remainder = fact.fault, fact.reason, fact.remainder

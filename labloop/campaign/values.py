@@ -1,4 +1,8 @@
-"""What facts are made of: values with units, readings, predictions, and the base of every fact."""
+"""What facts are made of: values with units, readings, predictions, and the base of every fact.
+
+``gc=False``: what is frozen and read from JSON holds no cycle, and the garbage collector need not walk over the
+hundreds of thousands of facts of a journal of weeks, again and again while it is read.
+"""
 
 from typing import Final, TypeAlias
 
@@ -8,18 +12,20 @@ Value: TypeAlias = float | int | str | bool
 PERSON: Final = "person"  # the instrument that needs no driver: its steps are asked of a person
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag=True):
+class Fact(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, tag=True, gc=False
+):  # fmt: skip
     """What all facts share: frozen, keyword-only, tagged by class name."""
 
 
-class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A number with its unit (``""``: dimensionless), or a word (unit ``""``)."""
 
     value: Value
     unit: str = ""
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values).
 
     censored: the true value lies ``above`` or ``below`` it (a saturated detector, a limit of detection). flag: why it
@@ -51,7 +57,7 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     notes: list[str] = []
 
 
-class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What the model expected of one outcome, in the outcome's own unit."""
 
     mean: float
@@ -65,7 +71,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     ahead: dict[str, float] = {}
 
 
-class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class RunnerUp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A point that was weighed and not taken."""
 
     settings: dict[str, Value]

@@ -160,3 +160,4 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.StepFailed: ("bad", _step_failed),
     e.StepInDoubt: ("bad", _step_in_doubt),
 }
+WORTH_A_LINE: Final = frozenset(_WORDS)

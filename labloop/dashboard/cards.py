@@ -53,9 +53,12 @@ def nothing_said() -> Said:
 
 def hear(said: Said, name: str, value: float | int | str | bool, unit: str) -> None:
     """Add a value; values of long ago are let go."""
-    course = said.values.setdefault(name, [])
+    course = said.values.get(name)
+    if course is None:
+        course = said.values[name] = []
     course.append(value)
-    del course[:-LINES]
+    if len(course) > LINES:
+        del course[0]
     said.units[name] = unit
 
 

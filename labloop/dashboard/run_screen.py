@@ -72,6 +72,7 @@ class RunScreen(AmendingScreen):
         self._outcome = 0
         self._loaded = False
         self._helpings = -1
+        self._unshown = Change()
         self._head: view.Headline | None = None
         self._allowed: tuple[bool | None, ...] = ()
 
@@ -135,14 +136,15 @@ class RunScreen(AmendingScreen):
         if spec is None or not source.state.opened:
             return
         self._helpings += 1
+        self._unshown.add(change)
         if change.more and self._helpings % SHOWN_EVERY:
             return  # how far it is is seen well enough at every tenth helping; each time costs half as much as reading
         now = source.now()
         self._show_head(view.headline(spec, source.state, source.runner, now))
         if change.more:
             return  # a long journal is still being read: its pictures would be drawn for nothing
-        first = not self._loaded
-        self._loaded = True
+        first, change = not self._loaded, self._unshown
+        self._loaded, self._unshown = True, Change()
         notices = view.notices(spec, source.state, source.runner, text.in_shell(self.run_name))
         if source.trouble:
             notices.insert(0, view.Notice("bad", "CANNOT READ ON", (source.trouble,)))

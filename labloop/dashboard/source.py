@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from labloop.campaign import text
 from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
 from labloop.campaign.state import CampaignState, StepState
-from labloop.campaign.words import LogLine, line
+from labloop.campaign.words import WORTH_A_LINE, LogLine, line
 from labloop.journal import Reader, inbox, presence
 
 from .bench_watch import BenchWatch
@@ -29,8 +30,6 @@ BLOBS: Final = "blobs"
 # Records folded in one go: some 20 ms of work, so that a key is answered while a long journal is still being read.
 HELPING: Final = 1500
 LOG_LINES: Final = 2000
-# Of a long journal's beginning no lines are made that the log would lose again. About a fourth of the facts have one.
-LINES_IN: Final = 20 * LOG_LINES
 _STEP_ENDS: Final = frozenset({e.StepFinished, e.StepFailed})
 _RARE: Final = frozenset({
     e.Amended, e.AlarmHeard, e.InstrumentLost, e.RequestAnswered, e.Preferred, e.ResultWithdrawn, e.ResultRestored,
@@ -51,6 +50,13 @@ class Change:
     lines: list[LogLine] = field(default_factory=list)
     more: bool = False
     amended: bool = False  # another text of the campaign is in force: whatever was judged by it is judged anew
+
+    def add(self, later: "Change") -> None:
+        """What a later one brought as well: a helping that was not shown is shown with the next."""
+        self.facts += later.facts
+        self.trials |= later.trials
+        self.lines += later.lines
+        self.more, self.amended = later.more, self.amended or later.amended
 
 
 @dataclass(slots=True)
@@ -96,7 +102,7 @@ class RunSource:
         self._look = look
         self._reader: Reader | None = None
         self._records: Iterator[e.Record] | None = None
-        self._lines_from = 0
+        self._unsaid: deque[e.Record] = deque(maxlen=LOG_LINES)  # read, and not in words yet
 
     def poll(self, helping: int = HELPING) -> Change:
         """Read what is new, at most ``helping`` facts; ``more`` says that there are others behind them."""
@@ -112,6 +118,8 @@ class RunSource:
             self._in_trouble(str(error))
         except OSError as error:
             self._in_trouble(f"{self.folder}: cannot be read: {error}.")
+        if not change.more:
+            self._say(change)
         return change
 
     def moment(self, stamp: str | None, zone: tzinfo | None) -> str:
@@ -141,7 +149,6 @@ class RunSource:
             self.close()
         if self._reader is None:
             self._reader = Reader(journal)
-            self._lines_from = self._reader.last_seq - LINES_IN
 
     def _read(self, change: Change, helping: int) -> None:
         assert self._reader is not None
@@ -149,40 +156,44 @@ class RunSource:
             if not self._reader.changed():
                 return
             self._records = iter(self._reader.records(self.state.seq))
-        for record in self._records:
+        for record in islice(self._records, helping):
             self._take(record, change)
-            if change.facts >= helping:
-                change.more = True
-                return
-        self._records = None
+        change.more = change.facts >= helping
+        if not change.more:
+            self._records = None
 
     def _take(self, record: e.Record, change: Change) -> None:
         fact, kind = record.event, type(record.event)  # by type, not isinstance: a long journal has 200,000 of them
+        state = self.state
         if kind is e.CampaignOpened:
             lab = self.folder / "lab.yaml" if fact.lab_sha256 else None
             self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact.files), lab=lab)
             self.lab = read_lab(lab, files=self._kept(fact.files)) if lab else None
-        self.state.apply(record)
+        state.apply(record)
         change.facts += 1
-        trial = getattr(fact, "trial", None)
         if kind is e.StepStarted:
-            self.current[fact.instrument] = self.state.steps[fact.step]
+            self.current[fact.instrument] = state.steps[fact.step]
+            trial = fact.trial
         elif kind in _STEP_ENDS:
-            begun = self.state.steps[fact.step].begun
-            trial = begun.trial
-            self._hear(begun.instrument, fact)
-            if begun.instrument in self.current and self.current[begun.instrument].begun.step == fact.step:
-                del self.current[begun.instrument]
-        elif kind in _RARE:
-            self._take_rare(record, change)
+            step = state.steps[fact.step]
+            instrument, trial = step.begun.instrument, step.begun.trial
+            self._hear(instrument, fact)
+            if self.current.get(instrument) is step:
+                del self.current[instrument]
+        else:
+            trial = getattr(fact, "trial", None)
+            if kind in _RARE:
+                self._take_rare(record, change)
         if trial is not None:
             change.trials.add(trial)
-        if record.seq < self._lines_from:
-            return
-        said = line(record, self.state)
-        if said is not None:
-            self.log.append(said)
-            change.lines.append(said)
+        if kind in WORTH_A_LINE:
+            self._unsaid.append(record)
+
+    def _say(self, change: Change) -> None:
+        """Put into words what was read: of a long journal only what the log does not lose again."""
+        change.lines += filter(None, (line(record, self.state) for record in self._unsaid))
+        self.log += change.lines
+        self._unsaid.clear()
 
     def _take_rare(self, record: e.Record, change: Change) -> None:
         fact = record.event
@@ -202,12 +213,15 @@ class RunSource:
 
     def _hear(self, instrument: str, fact: e.StepFinished | e.StepFailed) -> None:
         """The values that a step achieved and read, for the cards of the bench."""
-        said = self.said.setdefault(instrument, nothing_said())
+        said = self.said.get(instrument)
+        if said is None:
+            said = self.said[instrument] = nothing_said()
         for name, amount in fact.achieved.items():
             hear(said, name, amount.value, amount.unit)
-        for name, reading in (fact.readings if isinstance(fact, e.StepFinished) else {}).items():
-            if reading.value is not None:
-                hear(said, name, reading.value, reading.unit)
+        if type(fact) is e.StepFinished:
+            for name, reading in fact.readings.items():
+                if reading.value is not None:
+                    hear(said, name, reading.value, reading.unit)
 
     def _amended(self, fact: e.Amended) -> CampaignSpec:
         """The text that is in force from ``fact`` on; one that the run began with lies in its folder."""

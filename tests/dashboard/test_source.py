@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from labloop.campaign import events as e
 from labloop.dashboard import DashboardApp, view
 from labloop.dashboard.source import JOURNAL, RunSource, runs_below
+from labloop.dashboard.table import TrialTable
 from labloop.journal import Blobs, Journal
 
 from . import journals
@@ -227,6 +229,25 @@ def test_an_amended_campaign_is_what_everything_is_judged_by(run):
     assert "amended" not in view.headline(reading.spec, reading.state, "alive", BEGUN).facts
 
 
+def test_what_comes_in_many_helpings_at_once_is_shown_whole(run, tmp_path, monkeypatch):
+    app = DashboardApp(run, below=tmp_path, look=lambda folder: "alive")
+
+    async def script(pilot):
+        screen = app.screen
+        monkeypatch.setattr(screen.source, "poll", partial(screen.source.poll, 2))
+        with Journal.open(run / JOURNAL) as journal:
+            for number in (19, 20):
+                wished = e.ProposalMade(trial=number, sample=f"s{number}", settings={}, source="human")
+                journal.append(wished, e.TrialAbandoned(trial=number, reason=f"no {number}"))
+        while screen.read_on():
+            pass
+        assert screen.query_one(TrialTable)._numbers[-3:] == [18, 19, 20]
+        await pilot.pause()
+        assert "abandoned: no 19" in screen_text(app) and "abandoned: no 20" in screen_text(app)
+
+    drive(app, script, size=(160, 48))
+
+
 def test_the_best_trials_are_found_anew_once_another_is_wanted(run, tmp_path):
     first = (run / "campaign.yaml").read_bytes()
     text = first.decode().replace("goal: minimize", "goal: maximize")
@@ -252,12 +273,12 @@ def test_lines_that_a_long_log_would_lose_again_are_not_made(tmp_path: Path, mon
     folder = journals.finished(tmp_path / "run", trials=6).close()
     whole = RunSource(folder)
     whole.poll()
-    monkeypatch.setattr("labloop.dashboard.source.LINES_IN", 20)
+    monkeypatch.setattr("labloop.dashboard.source.LOG_LINES", 20)
     short = RunSource(folder)
     short.poll()
     short.close()
     whole.close()
-    assert 0 < len(short.log) < len(whole.log) and list(short.log) == list(whole.log)[-len(short.log) :]
+    assert len(short.log) == 20 < len(whole.log) and list(short.log) == list(whole.log)[-20:]
     assert short.state == whole.state and short.said == whole.said
 
 

@@ -1,6 +1,5 @@
 """What the screens will say, in words."""
 
-import dataclasses
 from datetime import timedelta
 from pathlib import Path
 
@@ -121,7 +120,7 @@ def test_instruments_say_what_they_do_and_for_which_trial(read):
 def test_an_instrument_says_how_long_its_step_will_take(read):
     spec, state, _, source = read(journals.running)
     step = source.current["pump_agno3"]
-    current = {**source.current, "pump_agno3": dataclasses.replace(step, begun=replace(step.begun, expected_s=20.0))}
+    current = {**source.current, "pump_agno3": replace(step, begun=replace(step.begun, expected_s=20.0))}
     rows = view.instrument_rows(view.instrument_names(spec), state, current, "alive")
     assert rows[0].doing == "about 20 s; rate 81.2 uL/min, time 20 s"
 
