@@ -8,6 +8,7 @@ could change which trial is taken for the best. Of what is worth it, pairs that 
 that is known to break a limit cannot be the best, and is left out while there are two others.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -102,10 +103,10 @@ def _believed(encoding: Encoding, points: Array) -> tuple[Array, Array]:
 
 
 def _pairs(trials: list[int], mean: Array, covariance: Array, asked: list[frozenset[int]]) -> Iterable[Pair]:
-    top = float(mean.max())
+    top, often = float(mean.max()), Counter(asked)
     for a, b in combinations(range(len(trials)), 2):
         s = float(np.sqrt(max(covariance[a, a] + covariance[b, b] - 2.0 * covariance[a, b], 1e-12)))
         z = float(mean[a] - mean[b]) / s
         best = float(mean[a] * ndtr(z) + mean[b] * ndtr(-z) + s * np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi))
-        known = asked.count(frozenset((trials[a], trials[b])))
+        known = often[frozenset((trials[a], trials[b]))]
         yield Pair(trial=trials[a], other=trials[b], chance=float(ndtr(z)), gain=best - top, compared=known)

@@ -49,20 +49,23 @@ def choose(observations: Observations, every: Mapping[str, Believe], memory: Mem
     """
     part = observations.of(learnt_from(len(observations.values)))
     names = [PLAIN] if len(part.values) < FEWEST else [name for name in every if JOIN not in name]
-    heights = _heights(names, every, part, memory)
+    made: dict[str, Belief] = {}
+    heights = _heights(names, every, part, memory, made)
     if not np.isfinite(heights[PLAIN]):
         return Chosen(every[PLAIN](observations, memory), Evidence(taken=PLAIN))
     taken = _ahead(heights, PLAIN)
     more = [name for name in every if JOIN in name and taken in name.split(JOIN)]
     if more:
-        heights |= _heights(more, every, part, memory)
+        heights |= _heights(more, every, part, memory, made)
         taken = _ahead({name: heights[name] for name in (taken, *more)}, taken)
     leads = {
         name: round(height - heights[PLAIN], 3)
         for name, height in heights.items()
         if name != PLAIN and np.isfinite(height)
     }
-    belief, evidence = every[taken](observations, memory), Evidence(taken=taken, ahead=leads)
+    whole = len(part.values) == len(observations.values)
+    belief = made[taken] if whole and taken in made else every[taken](observations, memory)
+    evidence = Evidence(taken=taken, ahead=leads)
     failed = "".join(f", {name} failed" for name in heights if name not in (PLAIN, *leads))
     return Chosen(replace(belief, words=f"{_told(belief.words, evidence)}{failed}"), evidence)
 
@@ -74,12 +77,12 @@ def _ahead(heights: Mapping[str, float], stays: str) -> str:
 
 
 def _heights(
-    names: Sequence[str], every: Mapping[str, Believe], part: Observations, memory: Memory
+    names: Sequence[str], every: Mapping[str, Believe], part: Observations, memory: Memory, made: dict[str, Belief]
 ) -> dict[str, float]:
-    """The evidence of some candidates, remembered."""
+    """The evidence of some candidates, remembered. made: takes the beliefs that were fitted for it."""
     key = key_of(f"evidence of {', '.join(names)}", part.points, part.values, part.variances, part.trials.astype(float))
     if key not in memory:
-        remember(memory, key, np.array([_height(every[name], name, part) for name in names]))
+        remember(memory, key, np.array([_height(every[name], name, part, made) for name in names]))
     return dict(zip(names, map(float, memory[key]), strict=True))
 
 
@@ -93,10 +96,10 @@ def _told(words: str, evidence: Evidence) -> str:
     return f"plain by evidence (nearest is {nearest}, {evidence.ahead[nearest]:+.1f})"
 
 
-def _height(believe: Believe, name: str, part: Observations) -> float:
+def _height(believe: Believe, name: str, part: Observations, made: dict[str, Belief]) -> float:
     """The evidence of a candidate; minus infinity where it has none."""
     try:
-        belief = believe(part, {})
+        belief = made[name] = believe(part, {})
     except (SurrogateError, ValueError, ArithmeticError):
         if name == PLAIN:
             raise

@@ -25,7 +25,6 @@ from .front import front_of
 from .goals import Goal, best_rows, standing
 from .history import History, point_of, read
 from .importance import importance
-from .known import Known
 from .planner import Believer, Problem, score_of, trial_seed, turn_of
 from .section import Section, along, levels
 from .surrogate import Model
@@ -144,10 +143,14 @@ class Portrait:
         axes = [self._levels_of_map(at, point) for at in (across, up)]
         grid = np.stack([one.ravel() for one in np.meshgrid(*axes)], axis=1)
         section = along(encoding, point, [across, up], grid)
-        inside = section.inside
+        out = encoding.presence.conditions.out(point[None, :])[0] if encoding.presence.conditions else None
+        ends = [
+            self._axis(at, where, None if out is not None and out[at] else point[at])
+            for at, where in zip((across, up), axes, strict=True)
+        ]
         return f.Map(
-            across=self._axis(across, axes[0], point[across]), up=self._axis(up, axes[1], point[up]),
-            curves=self._curves(section, want.kind), inside=inside.tolist(), tried=self._tried(across, up, trial.trial),
+            across=ends[0], up=ends[1], curves=self._curves(section, want.kind), inside=section.inside.tolist(),
+            tried=self._tried(across, up, trial.trial),
         )  # fmt: skip
 
     def _parity(self) -> f.Parity:
@@ -272,8 +275,9 @@ def _thinned(history: History, goals: Sequence[Goal]) -> History:
     spread = others[np.unique(np.linspace(0, len(others) - 1, MOST_TRIALS - len(best)).astype(np.intp))]
     kept = np.isin(numbers, np.concatenate([best, spread]))
     data = {name: one.of(np.flatnonzero(np.isin(one.trials, numbers[kept]))) for name, one in history.data.items()}
-    all_known = history.known
-    known = Known(all_known.observed[kept], all_known.pending, all_known.worked[kept], all_known.failed)
+    known = history.known
+    reachable = None if known.reachable is None else known.reachable[kept]
+    known = replace(known, observed=known.observed[kept], worked=known.worked[kept], reachable=reachable)
     return replace(history, data=data, known=known)
 
 

@@ -93,11 +93,17 @@ def objective(kernel: Kernel, x: Array, duels: Duels, parameters: Array) -> tupl
     third = duels.likelihood(found.utility)[3]
     t = duels.gathered(0.5 * differ * third, n)
     g = 0.5 * (np.outer(found.pull, found.pull) - r) + np.outer(t - r @ (c @ t), found.pull)
-    before, slope = kernel.log_prior(parameters[:-1])
-    noise_value, noise_slope = LOOK_PRIOR.log_density(parameters[-1:])
-    value = found.height - 0.5 * float(log_determinant) + before + noise_value
-    gradient = np.append(back(g * inverse_noise) + slope, -float(np.vdot(g, c)) + noise_slope[0])
+    before, slope, noise_slope = _before(kernel, parameters)
+    value = found.height - 0.5 * float(log_determinant) + before
+    gradient = np.append(back(g * inverse_noise) + slope, -float(np.vdot(g, c)) + noise_slope)
     return -value, -gradient
+
+
+def _before(kernel: Kernel, parameters: Array) -> tuple[float, Array, float]:
+    """The log of the parameters' prior, and its slopes by the kernel's and by the noise."""
+    value, slope = kernel.log_prior(parameters[:-1])
+    noise_value, noise_slope = LOOK_PRIOR.log_density(parameters[-1:])
+    return value + noise_value, slope, float(noise_slope[0])
 
 
 def condition(kernel: Kernel, x: Array, duels: Duels, parameters: Array) -> GP:
@@ -114,8 +120,10 @@ def condition(kernel: Kernel, x: Array, duels: Duels, parameters: Array) -> GP:
     if fault or not np.isfinite(factor).all():
         raise SurrogateError(f"the covariance of {n} compared points is singular ({kernel.words})")
     y = found.utility * np.sqrt(noise)
+    sign, log_determinant = np.linalg.slogdet(np.eye(n) + found.information @ (k / noise))
+    value = found.height - 0.5 * float(log_determinant) + _before(kernel, parameters)[0] if sign > 0.0 else -_BAD
     gp = GP(
         kernel=kernel, parameters=parameters, data=Data(x, y, np.zeros(n)), x=x, mean=0.0, factor=factor,
-        alpha=found.pull / np.sqrt(noise), value=-objective(kernel, x, duels, parameters)[0],
+        alpha=found.pull / np.sqrt(noise), value=value,
     )  # fmt: skip
     return gp.against(x, np.full(n, 1.0 / n))

@@ -52,7 +52,7 @@ def along(encoding: Encoding, point: Array, columns: Sequence[int], values: Arra
     points = _brought(encoding, points)
     points = _in_sum(encoding, points, columns)
     held = np.all(np.abs(points[:, columns] - values) <= SAME, axis=1)
-    return Section(points, held & _may_be(encoding, points))
+    return Section(points, held & encoding.holds(points))
 
 
 def _brought(encoding: Encoding, points: Array) -> Array:
@@ -89,13 +89,3 @@ def _in_sum(encoding: Encoding, points: Array, held: Sequence[int]) -> Array:
 
 def _moves(column: Column) -> bool:
     return column.kind == "real" and column.is_linear
-
-
-def _may_be(encoding: Encoding, points: Array) -> NDArray[np.bool_]:
-    inside = encoding.is_inside(points)
-    if encoding.rows is not None:
-        inside &= np.array([bool(encoding.find(point)) for point in points], dtype=bool)
-    if encoding.allowed is not None:
-        allowed = encoding.allowed
-        inside &= np.array([ok and allowed(encoding.decode(p)) for ok, p in zip(inside, points, strict=True)])
-    return np.asarray(inside)

@@ -77,6 +77,22 @@ def test_what_is_taken_is_the_model_that_one_could_have_asked_for() -> None:
     assert np.array_equal(chosen(told("plain", 40)).predict(points), plain.predict(points))
 
 
+def test_what_was_fitted_for_the_evidence_is_not_fitted_again() -> None:
+    fits: list[str] = []
+
+    def plain(data: Observations, memory: Memory) -> Belief:
+        fits.append("plain")
+        return plainly(data, kernels(SPACE, ["matern"]), memory)
+
+    memory: Memory = {}
+    first = choose(told("plain", 12), {"plain": plain}, memory)
+    assert fits == ["plain"]
+    again = choose(told("plain", 12), {"plain": plain}, memory)
+    assert fits == ["plain", "plain"], "the evidence is remembered, the belief is not"
+    points = np.random.default_rng(9).random((20, 3))
+    assert np.array_equal(first.belief.predict(points), again.belief.predict(points))
+
+
 def test_evidence_is_what_each_measurement_is_foretold_from_the_others() -> None:
     data = told("plain", 12)
     belief = plainly(data, kernels(SPACE, ["matern"]), {})

@@ -149,6 +149,28 @@ def test_conditions_take_and_bring(told):
     assert slices["solvent"].curves["y"].mean[0] == pytest.approx(brought, rel=1e-4)
 
 
+def test_a_map_over_what_has_no_value_in_the_trial_does_not_place_it_there(told):
+    parameters = {
+        "solvent": {"choices": ["DMF", "NMP"]}, "dose": {"range": [0, 4], "active_when": "solvent == DMF"},
+        "a": RANGES["a"],
+    }  # fmt: skip
+    picture, facts = told(campaign(parameters), lambda settings: {"y": settings.get("dose", 1.0) + settings["a"]})
+    without = next(trial for trial in facts.state.trials.values() if trial.settings["solvent"] == "NMP")
+    body = drawn(picture, "map", through=without.trial, pair=("dose", "a")).body
+    assert body.across.here is None and body.up.here == pytest.approx(without.settings["a"])
+
+
+def test_a_cut_through_a_trial_that_lies_outside_the_narrowed_space_lies_outside(told):
+    wide, narrow = campaign(RANGES), campaign({**RANGES, "c": {"range": [0, 0.5]}})
+    _, facts = told(wide, hill)
+    inside = {}
+    for trial in facts.state.trials.values():
+        picture = Portrait(narrow, read_problem(narrow, [wide]), facts.state)
+        slices = {one.axis.name: one for one in drawn(picture, "slices", through=trial.trial).body.slices}
+        inside[trial.settings["c"] <= 0.5] = (any(slices["a"].inside), any(slices["c"].inside))
+    assert inside == {True: (True, True), False: (False, True)}
+
+
 def test_of_a_table_only_its_rows_are_inside(told):
     rows = [{"a": a, "s": s} for a in (0.0, 2.0, 5.0, 10.0) for s in ("p", "q") if (a, s) != (5.0, "q")]
     spec = campaign({"a": RANGES["a"], "s": {"choices": ["p", "q"]}}, candidates=rows)
@@ -217,6 +239,17 @@ def test_of_many_trials_a_figure_rests_on_some_and_says_so(told, monkeypatch):
     shown = {one.trial for one in figure.body.foretold["y"]}
     assert {trial.trial for trial in best} <= shown and len(shown) == 20
     assert max(shown) - min(shown) > 50
+
+
+def test_of_many_trials_in_a_narrowed_space_only_those_inside_are_to_be_beaten(told, monkeypatch):
+    monkeypatch.setattr(portrait, "MOST_TRIALS", 12)
+    monkeypatch.setattr(portrait, "BEST_KEPT", 4)
+    wide, narrow = campaign(RANGES), campaign({**RANGES, "c": {"range": [0, 0.5]}})
+    _, facts = told(wide, hill, count=30)
+    picture = Portrait(narrow, read_problem(narrow, [wide]), facts.state)
+    known = picture._history.known
+    assert len(known.observed) == 12 and known.reachable is not None
+    assert known.reachable.tolist() == (known.observed[:, 2] <= 1.0).tolist() and 0 < len(known.rivals) < 12
 
 
 def test_where_there_is_no_figure_words_say_why(told, journal):

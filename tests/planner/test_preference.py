@@ -105,6 +105,7 @@ def test_the_posterior_is_laplaces_where_nothing_was_compared_as_well() -> None:
     ours = condition(KERNEL, x, Duels.of(pairs), at)
     k = KERNEL.cross(at[:2], x, x)
     w = mode(k / np.exp(-1.5), Duels.of(pairs)).information / np.exp(-1.5)
+    assert ours.value == pytest.approx(-objective(KERNEL, x, Duels.of(pairs), at)[0], rel=1e-9)
     points = np.random.default_rng(2).random((20, 2))
     cross = KERNEL.cross(at[:2], points, x)
     expected = 1.0 - np.einsum("ij,jk,ik->i", cross, np.linalg.solve(np.eye(7) + w @ k, w), cross)
