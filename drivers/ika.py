@@ -181,6 +181,13 @@ class RCT(HoldingDriver):
             "speed": Reading(value=self._speed.read(lambda: self._number("IN_PV_4"), "IN_PV_4"), unit="rpm"),
         }
 
+    def at_work(self) -> str:
+        """Whether it heats or stirs."""
+        if self._active(1):
+            return "it heats"
+        stirs = self._active(4)
+        return "it stirs" if stirs or (stirs is None and self._number("IN_PV_4") > 0.0) else ""
+
     @action(*hold_settings(TEMPERATURE, reach_by_s=1800.0), act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
         """Bring the medium to a temperature in degC (0 to 310) and keep it there; the heater stays on afterwards.

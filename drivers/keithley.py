@@ -236,6 +236,10 @@ class K2400(Driver):
         """It beeps."""
         return "beep", {}
 
+    def at_work(self) -> str:
+        """Whether its output is on."""
+        return "its output is on" if self._sure(":OUTP?") == "1" else ""
+
     @action(repeatable=True)
     def beep(self) -> None:
         """Beep for half a second."""

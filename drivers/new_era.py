@@ -151,7 +151,10 @@ class NE1000(Driver):
 
     @classmethod
     def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
-        """A plunger's move that the eye can see (0.5 mm, in 5 s where the pump is that fast)."""
+        """A plunger's move that the eye can see (0.5 mm, in 5 s where the pump is that fast), out of its stock.
+
+        It is not drawn back: that would draw in whatever stands at the outlet.
+        """
         read = read_options(options)
         volume_ul = math.pi * (read.diameter_mm / 2.0) ** 2 * 0.5
         slowest, fastest = read.rates
@@ -214,6 +217,11 @@ class NE1000(Driver):
             "infused": Reading(value=now.infused, unit="uL"),
             "withdrawn": Reading(value=now.withdrawn, unit="uL"),
         }
+
+    def at_work(self) -> str:
+        """Whether it pumps, or a person has paused it."""
+        status = self._line.ask("").status
+        return f"it {PUMPING[status]}" if status in PUMPING else "it is paused" if status == "P" else ""
 
     def counters(self) -> Mapping[str, Amount]:
         """The volumes moved, and one unit of their last digit."""

@@ -60,7 +60,7 @@ class Driver:
     @classmethod
     def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]] | None:
         """The smallest action by which a person sees which instrument this is, with its settings (None: nothing to
-        see). stop() is sent after it."""
+        see). stop() is sent after it; what is at_work() is left alone."""
         return None
 
     @classmethod
@@ -93,6 +93,10 @@ class Driver:
 
     def pulse(self) -> None:
         """Tell the instrument's own watchdog that somebody is there; sent while a run lives, and whenever it is due."""
+
+    def at_work(self) -> str:
+        """What it is at that stop() would end, in words ("": nothing). Asked before it is moved to be seen (nudge)."""
+        return ""
 
     def counters(self) -> Mapping[str, Amount]:
         """The instrument's own counters: the evidence of what it did."""

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from labloop.bench import (
     BenchError,
     InProcessLink,
@@ -150,7 +152,8 @@ def act(
 
 
 def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand, *, stop: bool = False) -> e.ByHand:
-    """The same on a bench that is in hand; ``stop``: stop the instrument then. Raises as ``act`` does.
+    """The same on a bench that is in hand. ``stop``: stop the instrument then; one that is at something is left alone.
+    Raises as ``act`` does.
 
     Whatever else is raised, a driver's own mistake too: the bench was made safe, and the act's end is in its book.
     """
@@ -160,6 +163,8 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
         with signals.at_once():
             take_up(bench.lab, book)
             bench.lab.open()
+            if stop and (at_work := station.port.submit(station.driver.at_work).result()):
+                return structs.replace(begun, failed=f"{name} was left alone: {at_work}")
             watch = HandWatch(bench.lab, admission, bench.clock, name)
             permit = permitted(begun, admission, watch)
             station.limit(bench.envelope.fixed(name))

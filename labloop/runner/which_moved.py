@@ -1,13 +1,15 @@
 """Which one moved? Instruments on one line are told apart by address, and an address says nothing of who stands where.
 
 Each instrument that can does the smallest thing that a person sees (its driver's ``nudge``), by hand and under the same
-limits as any act; it is stopped, and the person says which one it was.
+limits as any act; it is stopped, and the person says which one it was. One that heats, stirs, pumps or has its output
+on already is somebody's, and is left alone: stop() would end that too.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
 
 from . import by_hand
 from .by_hand import HandBench
@@ -48,12 +50,19 @@ def moves(bench: HandBench) -> list[Move]:
 
 
 def walk(bench: HandBench, by: str, which: Callable[[Move], str]) -> list[Saw]:
-    """Move each, stop it, and ask ``which`` one it was. Raises as by_hand.act does."""
+    """Move each, stop it, and ask ``which`` one it was. What a limit or the stock forbids is left alone, and said.
+
+    Raises as by_hand.act does for what else is wrong.
+    """
     saw = []
     with by_hand.in_hand(bench, person=by) as (book, admission):
         for one in moves(bench):
-            begun = by_hand.wish(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?")
-            ended = by_hand.do(bench, book, admission, begun, stop=True)
+            try:
+                begun = by_hand.wish(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?")
+                ended = by_hand.do(bench, book, admission, begun, stop=True)
+            except SpecError as error:
+                saw.append(Saw(instrument=one.instrument, failed=str(error)))
+                continue
             if ended.done:
                 saw.append(Saw(instrument=one.instrument, moved=which(one)))
             else:

@@ -241,3 +241,28 @@ def test_what_it_does_to_be_seen_lies_within_its_limits(driver):
         name, amounts = nudge
         values = resolve(driver.declare(options)[name], amounts)
         assert not driver.complaint(name, values, options)
+
+
+@ALL
+def test_what_is_moved_to_be_seen_moves_little_is_at_rest_afterwards_and_tells_when_it_is_at_something(driver):
+    """``labloop instruments --walk``: the smallest action inside the limits, stopped, and nothing at work before it."""
+    it = Rig(driver)
+    it.driver.open()
+    it.driver.configure()
+    assert it.driver.at_work() == ""
+    nudge = driver.nudge(it.options)
+    if nudge is None:
+        return
+    name, amounts = nudge
+    declared = driver.declare(it.options)[name]
+    values = resolve(declared, amounts)
+    assert driver.complaint(name, values, it.options) == ""
+    assert driver.expected(name, values, it.options).duration_s <= 10.0
+    it.begin(name, **{one: (amount.value, amount.unit) for one, amount in amounts.items()})
+    assert declared.act == bool(it.driver.at_work()), "what moves says so"
+    it.finish()
+    it.driver.stop()
+    it.wait(1.0)
+    assert it.driver.at_work() == ""
+    begun = sum(one.phase == "begin" for one in it.bench.ledger.entries)
+    assert begun == sum(one.phase == "end" for one in it.bench.ledger.entries) <= 1

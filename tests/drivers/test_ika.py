@@ -318,6 +318,7 @@ def test_a_stirrer_that_did_not_hear_that_it_is_to_stop_is_told_again():
 def test_a_set_value_that_acted_at_once_was_begun_though_nothing_came_after_it():
     it = rig()
     it.begin("heat", temperature=(60.0, "degC"))
+    assert it.driver.at_work() == "it heats"
     assert it.begin_and_cut_after("OUT_SP_1 40.0", "hold", "act-2", **HOLD).state == "partial"
 
 

@@ -383,7 +383,9 @@ def test_it_beeps_to_be_seen_and_forgets_what_it_measured_before():
     it.finish()
     name, _ = it.driver.nudge({})
     it.begin(name, "act-2")
-    assert b":SYST:BEEP 880,0.5\n" in it.sent and it.look().readings == {}
+    assert b":SYST:BEEP 880,0.5\n" in it.sent and it.look().readings == {} and it.driver.at_work() == ""
+    it.begin("source_voltage", "act-3", voltage=(1.0, "V"), current_limit=(10.0, "mA"), time=(20.0, "s"))
+    assert it.driver.at_work() == "its output is on"
 
 
 @pytest.mark.parametrize("seed", range(6))
