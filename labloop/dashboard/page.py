@@ -60,6 +60,9 @@ class Page(Screen[None]):
     Its first lines are the overview's: simulated or live, and whether the runner is gone, are seen everywhere.
     """
 
+    # Each page says itself what has the focus. Else it is the line of its filter for a moment, which swallows what is
+    # typed ahead: 2 q over a slow line would not quit.
+    AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
         *GO,
         *EVERYWHERE,

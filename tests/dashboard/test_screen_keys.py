@@ -1,6 +1,7 @@
 """Keys that go from screen to screen, and through what they show."""
 
 import pytest
+from textual.events import Key
 from textual.widgets import Input
 
 from labloop.campaign import events as e
@@ -313,6 +314,22 @@ def test_that_it_waits_for_a_person_is_seen_on_every_screen(watch):
             assert ("WAITS FOR YOU" in screen_text(app).splitlines()[1]) == waits
 
         drive(app, script)
+
+
+@pytest.mark.parametrize("keys", ["2q", "5q", "3xq"])
+def test_keys_that_come_together_are_all_heard(watch, keys):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        for key in keys:
+            app.post_message(Key(key, key))
+        for _ in range(200):
+            if app.return_code is not None:
+                break
+            await pilot.pause()
+        assert app.return_code == 0
+
+    drive(app, script)
 
 
 def test_a_comparison_with_what_is_no_column_is_said(watch):
