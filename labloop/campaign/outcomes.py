@@ -9,12 +9,14 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, mod
 from .analysis import read_target
 from .desirability import Shape, Slope
 from .errors import SpecError
-from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, files_of, in_unit, located
+from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, did_you_mean, files_of, in_unit, located
 from .units import NUMBER, parse_quantity
 
 TOLD = "told"
 PASS = "pass"
+FAIL = "fail"
 PREFER = "prefer"
+_LONGEST_WORD = 60
 _PASSED = {"pass": 1.0, "passed": 1.0, "yes": 1.0, "true": 1.0, "1": 1.0}
 _FAILED = {"fail": 0.0, "failed": 0.0, "no": 0.0, "false": 0.0, "0": 0.0}
 _MEANT = {
@@ -76,6 +78,10 @@ class OutcomeSpec(Model):
             }
         ),
     ] = None
+    words: Annotated[
+        dict[str, Literal["pass", "fail"]] | None,
+        WithJsonSchema({"type": "object", "additionalProperties": {"enum": ["pass", "fail"]}}),
+    ] = None
     sources: Annotated[
         tuple[str, ...],
         Field(alias="from"),
@@ -132,6 +138,16 @@ class OutcomeSpec(Model):
         """Whether it is a verdict, 1 (pass) or 0 (fail): a good trial passes."""
         return self.goal == PASS
 
+    def verdict(self, written: Any) -> tuple[float, str]:
+        """1 of a pass, 0 of a fail, and the word that says what was seen ("": only the verdict). Raises SpecError."""
+        if self.words is None:
+            return verdict_of(written), ""
+        known = {_folded(word): word for word in self.words}
+        word = known.get(_folded(written))
+        if word is None:
+            raise SpecError(f"{str(written)[:40]!r} is none of its words. {did_you_mean(str(written), self.words)}")
+        return (1.0 if self.words[word] == PASS else 0.0), word
+
     @property
     def prefers(self) -> bool:
         """Whether it is no number but a person's taste: trials are compared by it, two at a time."""
@@ -174,11 +190,38 @@ class OutcomeSpec(Model):
             if numbers.get("tolerance", 0.0) < 0:
                 raise located([(("tolerance",), "must not be below 0", raw["tolerance"])], "goal")
             return Target(**numbers)
+        if isinstance(raw, (list, tuple)):
+            raise Rule("must be one wish. Words that are seen go with goal: pass, as words: {clear: pass, gel: fail}")
         if raw not in ("minimize", "maximize", PASS, PREFER):
             hint = _MEANT.get(str(raw))
             meant = f" Did you mean {hint}?" if hint else ""
             raise Rule(f"must be minimize, maximize, pass, prefer or {{target: ...}}.{meant}")
         return raw
+
+    @field_validator("words", mode="plain")
+    @classmethod
+    def _words(cls, raw: Any) -> dict[str, str] | None:
+        if raw is None:
+            return None
+        if not isinstance(raw, dict) or not raw:
+            raise Rule("must say of each word whether it passes. Write {clear: pass, hazy: pass, gel: fail}")
+        faults: list[tuple[tuple[str, ...], str, Any]] = []
+        found: dict[str, str] = {}
+        for word, verdict in raw.items():
+            name = f"{word:g}" if isinstance(word, float) else str(word).strip()
+            if verdict not in (PASS, FAIL):
+                faults.append(((str(word),), "must be pass or fail", verdict))
+            elif not name or len(name) > _LONGEST_WORD or not name.isprintable():
+                faults.append(((str(word),), f"is no word of 1 to {_LONGEST_WORD} printable characters", KEY))
+            elif _folded(name) in map(_folded, found):
+                faults.append(((str(word),), "stands there already. Words are told apart by more than capitals", KEY))
+            found[name] = verdict
+        if faults:
+            raise located(faults, "words")
+        if len(set(found.values())) < 2:
+            rule = f"all of them {found.popitem()[1]}, so nothing would be learnt"
+            raise Rule(f"{rule}. Write at least one word that passes and one that fails")
+        return found
 
     @field_validator("sources", mode="plain")
     @classmethod
@@ -277,6 +320,8 @@ class OutcomeSpec(Model):
         faults: list[tuple[tuple[str, ...], str, Any]] = []
         if self.goal is None and self.limit is None:
             raise Rule("goal is missing. Write goal: minimize, maximize, pass, prefer or {target: ...}, or a limit")
+        if self.words is not None and not self.passes:
+            faults.append((("words",), "are for goal: pass. Write that goal, or leave them out", None))
         if self.weight is not None and (self.weight <= 0 or not math.isfinite(self.weight)):
             faults.append((("weight",), "must be above 0. The goal says the direction", self.weight))
         if self.passes:
@@ -333,10 +378,18 @@ def _exponents(raw: Any, goal: Any) -> tuple[float, float]:
     return float(several[0]), float(several[-1])
 
 
+def _folded(written: Any) -> str:
+    """A word as it is told from others."""
+    return f"{written:g}" if isinstance(written, float) else str(written).strip().lower()
+
+
 def verdict_of(written: Any) -> float:
     """1 of a pass, 0 of a fail, however it is said: a word, a boolean or the number. Raises SpecError."""
-    plain = f"{written:g}" if isinstance(written, float) else str(written).strip().lower()
+    plain = _folded(written)
     for table in (_PASSED, _FAILED):
         if plain in table:
             return table[plain]
-    raise SpecError(f"{str(written)[:40]!r} is neither pass nor fail. Write one of the two")
+    raise SpecError(
+        f"{str(written)[:40]!r} is neither pass nor fail. Write one of the two, or say in "
+        "the campaign which words are which: words: {clear: pass, gel: fail}"
+    )

@@ -12,7 +12,7 @@ from .events import Amount, Reading, Value
 from .expression import parse_expression
 from .formula import Expression, Meaning, condition_of, quantity_of
 from .grammar import CampaignSpec, flat_parameters
-from .outcomes import OutcomeSpec, verdict_of
+from .outcomes import OutcomeSpec
 from .steps import Setting, Stage, Step, Text
 from .units import Quantity, convert, number_text
 
@@ -148,7 +148,9 @@ def _outcome(
     count = len(values)
     mean = math.fsum(values) / count
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
-    return Reading(value=mean, unit=each[0].unit, sd=spread or None, censored=sides.pop() if sides else "")
+    words = ", ".join(dict.fromkeys(one.word for one in each if one.word))
+    side = sides.pop() if sides else ""
+    return Reading(value=mean, unit=each[0].unit, sd=spread or None, censored=side, word=words)
 
 
 def _several(reading: SavedReading | Sequence[SavedReading]) -> list[SavedReading]:
@@ -173,8 +175,11 @@ def _seen(outcome: OutcomeSpec, found: Reading) -> Reading:
 
 def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
     analysis = ANALYSES.get(outcome.analysis)
+    word = ""
     if outcome.passes:
-        readings = [replace(one, value=verdict_of(one.value), unit="") for one in readings]
+        verdicts = [outcome.verdict(one.value) for one in readings]
+        word = ", ".join(dict.fromkeys(seen for _, seen in verdicts if seen))
+        readings = [replace(one, value=value, unit="") for one, (value, _) in zip(readings, verdicts, strict=True)]
     side = bounded(readings, rises=analysis is not None and analysis.rises)
     if analysis is not None:
         found = analysis.work(readings, wanted)
@@ -185,7 +190,7 @@ def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted
     if not isinstance(found.value, (int, float)) or not math.isfinite(found.value):
         raise SpecError(f"{outcome.analysis} gave {found.value}, which is not a finite number")
     if not outcome.unit or found.unit == outcome.unit:
-        return Reading(value=found.value, unit=found.unit, sd=found.sd, censored=side)
+        return Reading(value=found.value, unit=found.unit, sd=found.sd, censored=side, word=word)
     if not found.unit and analysis is not None and not analysis.curve:  # a bare reading is in the declared unit
         return Reading(value=found.value, unit=outcome.unit, sd=found.sd, censored=side)
     sd = None if found.sd is None else convert(found.sd, found.unit, outcome.unit, difference=True)

@@ -69,6 +69,8 @@ def reading(one: Reading, digits: int = 4) -> str:
 
 
 def _reading(one: Reading, digits: int) -> str:
+    if one.word:
+        return f"{one.word} ({'pass' if one.value == 1.0 else 'fail' if one.value == 0.0 else number(one.value)})"
     if one.blob is not None:
         length = f"{one.length} values" if one.length else "array"
         return f"{length} {one.unit}".rstrip()

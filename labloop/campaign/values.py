@@ -29,7 +29,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """One measured value: a number or word, or an array kept as a blob (float64, little-endian, ``length`` values).
 
     censored: the true value lies ``above`` or ``below`` it (a saturated detector, a limit of detection). flag: why it
-    is not to be believed at all. Neither is a value to learn from.
+    is not to be believed at all. Neither is a value to learn from. word: what was seen, where the value is the verdict
+    on it.
     """
 
     value: Value | None = None
@@ -39,6 +40,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     length: int | None = None
     censored: str = ""
     flag: str = ""
+    word: str = ""
 
 
 class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

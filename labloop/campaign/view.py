@@ -385,5 +385,5 @@ def _reading(one: e.Reading) -> dict[str, Any]:
     entry: dict[str, Any] = {"value": one.value, "unit": one.unit}
     if one.blob is not None:
         entry = {"blob": one.blob, "length": one.length, "unit": one.unit}
-    more = {"sd": one.sd, "censored": one.censored or None, "flag": one.flag or None}
+    more = {"sd": one.sd, "censored": one.censored or None, "flag": one.flag or None, "word": one.word or None}
     return entry | {name: value for name, value in more.items() if value is not None}

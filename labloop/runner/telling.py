@@ -17,7 +17,6 @@ from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.flags import NO_READING
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
-from labloop.campaign.outcomes import verdict_of
 from labloop.campaign.parameters import Parameter
 from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
@@ -183,10 +182,11 @@ class Telling:
         for name, written in outcomes.items():
             if name in known and not known[name].prefers and not _is_missing(written):
                 try:
-                    passes = known[name].passes
-                    readings[name] = (
-                        e.Reading(value=verdict_of(written)) if passes else _reading(written, known[name].unit)
-                    )
+                    if known[name].passes:
+                        value, word = known[name].verdict(written)
+                        readings[name] = e.Reading(value=value, word=word)
+                    else:
+                        readings[name] = _reading(written, known[name].unit)
                 except SpecError as error:
                     complaints.append(f"{name}: {error}")
         for name in outcomes:

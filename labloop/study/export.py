@@ -25,7 +25,8 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
     """Every trial as a row, in the order of their numbers.
 
     Columns: trial, sample, role, state, source; each parameter (in its declared unit); each outcome and, where one is
-    known, ``<outcome>.sd`` (in the outcome's unit) and ``<outcome>.censored`` (above or below: the value is a bound);
+    known, ``<outcome>.sd`` (in the outcome's unit) and ``<outcome>.censored`` (above or below: the value is a bound),
+    ``<outcome>.word`` (what was seen, where the outcome is the verdict on it: 1 passes, 0 fails);
     ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; ``desirability`` (the overall one, where the campaign says
     what is desirable); ``amended`` (in a run whose campaign was amended: the number of the last amendment's fact before
     the trial was proposed, as ``seq`` in status says it); proposed, started, finished (UTC); duration_s, model,
@@ -42,10 +43,12 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
     outcomes = {name: f"outcomes.{name}" if name in taken else name for name in spec.outcomes}
     spread = {name for name in outcomes if any("sd" in entry["outcomes"].get(name, {}) for entry in entries)}
     censored = {name for name in outcomes if any("censored" in entry["outcomes"].get(name, {}) for entry in entries)}
+    seen = {name for name in outcomes if any("word" in entry["outcomes"].get(name, {}) for entry in entries)}
     predicted = {name for name in outcomes if any(name in entry["predicted"] for entry in entries)}
     columns = [*FIRST, *settings.values()]
     for name, column in outcomes.items():
         columns += [column] + [f"{column}.sd"] * (name in spread) + [f"{column}.censored"] * (name in censored)
+        columns += [f"{column}.word"] * (name in seen)
         columns += [f"{column}.predicted", f"{column}.predicted_sd"] * (name in predicted)
     rows = [_row(entry, settings, outcomes) for entry in entries]
     frame = pd.DataFrame(rows, columns=[*columns, *desired, *amended, *LAST])
@@ -83,6 +86,6 @@ def _row(entry: dict[str, Any], settings: dict[str, str], outcomes: dict[str, st
     for name, column in outcomes.items():
         measured, hoped = entry["outcomes"].get(name, {}), entry["predicted"].get(name, {})
         row |= {column: measured.get("value"), f"{column}.sd": measured.get("sd")}
-        row |= {f"{column}.censored": measured.get("censored")}
+        row |= {f"{column}.censored": measured.get("censored"), f"{column}.word": measured.get("word")}
         row |= {f"{column}.predicted": hoped.get("mean"), f"{column}.predicted_sd": hoped.get("sd")}
     return row

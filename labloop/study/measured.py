@@ -25,7 +25,7 @@ Array = npt.NDArray[np.float64]
 
 # What a campaign says of instruments and of its course means nothing against a table.
 _KEPT = ("labloop", "campaign", "title", "parameters", "constraints", "outcomes", "engine")
-_OF_AN_OUTCOME = ("goal", "unit", "limit", "weight", "reference", "desirability")
+_OF_AN_OUTCOME = ("goal", "unit", "limit", "weight", "reference", "desirability", "words")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,12 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
         rows += 1
         values = {name: row[name] for name in spec.outcomes}
         for name, value in values.items():
-            if isinstance(value, str):
+            if spec.outcomes[name].passes:
+                try:
+                    values[name], _ = spec.outcomes[name].verdict(value)
+                except SpecError as error:
+                    raise SpecError(f"{path}:{line}: {name}: {error}") from error
+            elif isinstance(value, str):
                 raise SpecError(f"{path}:{line}: {name} = {value!r} is no number. Correct it, or take the row out")
         try:
             settings = {

@@ -146,6 +146,19 @@ def test_what_does_not_pass_is_kept_away_from() -> None:
     assert sum(settings["a"] < 0.65 for settings in seen[-4:]) >= 2
 
 
+def test_what_is_seen_in_words_is_kept_away_from_where_they_fail() -> None:
+    def tell(campaign: labloop.Campaign, proposal: Any) -> None:
+        a = proposal.settings["a"]
+        campaign.tell(proposal.trial, {"y": a, "phase": "clear" if a < 0.3 else "hazy" if a < 0.6 else "gel"})
+        entry = campaign.trials().iloc[-1]
+        assert entry["phase.word"] in ("clear", "hazy", "gel") and entry["phase"] == (entry["phase.word"] != "gel")
+
+    words = {"clear": "pass", "hazy": "pass", "gel": "fail", "solid": "fail"}
+    wishes = {"y": {"goal": "maximize"}, "phase": {"goal": "pass", "words": words}}
+    seen = played({"a": U}, wishes, tell=tell, rounds=12)
+    assert sum(settings["a"] < 0.65 for settings in seen[-4:]) >= 2 and max(s["a"] for s in seen if s["a"] < 0.6) > 0.5
+
+
 def test_failed_trials_teach() -> None:
     def tell(campaign: labloop.Campaign, proposal: Any) -> None:
         a = proposal.settings["a"]

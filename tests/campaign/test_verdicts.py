@@ -10,6 +10,7 @@ from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import verdict_of
 from labloop.campaign.recipe import outcomes
 from labloop.campaign.spec import spec_from_dict
+from labloop.campaign.text import reading
 
 SPEC: dict[str, Any] = {
     "parameters": {"x": {"range": [0, 1]}},
@@ -31,6 +32,59 @@ def test_a_fail_however_it_is_said(written: Any) -> None:
 def test_what_is_neither_is_refused(written: Any) -> None:
     with pytest.raises(SpecError, match="neither pass nor fail"):
         verdict_of(written)
+
+
+PHASES = {"clear": "pass", "hazy": "pass", "Gel": "fail", "3": "fail"}
+
+
+def seen_as(**more: Any) -> dict[str, Any]:
+    return {**SPEC, "outcomes": {"y": {"goal": "maximize"}, "phase": {"goal": "pass", "words": PHASES, **more}}}
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "word"),
+    [("clear", 1.0, "clear"), (" HAZY ", 1.0, "hazy"), ("gel", 0.0, "Gel"), (3, 0.0, "3"), (3.0, 0.0, "3")],
+)
+def test_more_words_than_two_pass_or_fail(written: Any, value: float, word: str) -> None:
+    assert spec_from_dict(seen_as()).outcomes["phase"].verdict(written) == (value, word)
+
+
+@pytest.mark.parametrize("written", ["gell", "pass", 1, None])
+def test_a_word_that_the_campaign_does_not_have_is_refused(written: Any) -> None:
+    with pytest.raises(SpecError, match="is none of its words"):
+        spec_from_dict(seen_as()).outcomes["phase"].verdict(written)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"words": {"clear": "pass", "hazy": "pass"}}, "all of them pass, so nothing would be learnt"),
+        ({"words": {"clear": "pass", "gel": "bad"}}, "phase.words.gel = bad: must be pass or fail"),
+        ({"words": {"gel": "pass", "GEL": "fail"}}, "phase.words.GEL: stands there already"),
+        ({"words": {"a\nb": "pass", "gel": "fail"}}, "is no word of 1 to 60 printable characters"),
+        ({"words": ["clear", "gel"]}, "must say of each word whether it passes"),
+        ({"words": {}}, "must say of each word whether it passes"),
+        ({"goal": "maximize"}, "are for goal: pass"),
+        ({"goal": ["clear", "gel"]}, "Words that are seen go with goal: pass"),
+    ],
+)
+def test_words_that_say_nothing_are_refused(more: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        spec_from_dict(seen_as(**more))
+    assert says in str(refused.value)
+
+
+def test_a_word_that_was_read_stays_beside_its_verdict() -> None:
+    written = seen_as(**{"from": "seen"}) | {
+        "trial": [{"person.do": {"ask": "How does it look?", "read": {"seen": "text"}}}],
+    }
+    written["outcomes"]["y"]["from"] = "told"
+    spec = spec_from_dict(written)
+    one = outcomes(spec, {"seen": SavedReading("gel")})["phase"]
+    assert (one.value, one.word) == (0.0, "Gel") and reading(one) == "Gel (fail)"
+    twice = outcomes(spec, {"seen": [SavedReading("clear"), SavedReading("gel")]})["phase"]
+    assert (twice.value, twice.word) == (0.5, "clear, Gel") and reading(twice) == "clear, Gel (0.5)"
+    assert spec_from_dict(spec.dump()).outcomes["phase"].words == PHASES
 
 
 def test_a_trial_that_fails_is_worse_than_any_that_passes() -> None:

@@ -71,6 +71,24 @@ def test_a_table_is_read_as_conditions(files: tuple[Path, Path]) -> None:
     assert top["height"] == pytest.approx(1.995), "the mean of 2.99 and 1"
 
 
+def test_what_passes_and_what_is_desirable_is_read_and_scored(files: tuple[Path, Path]) -> None:
+    wishes = "  phase: {goal: pass, words: {clear: pass, hazy: pass, gel: fail}}\n"
+    desired = "{goal: maximize, unit: cm, desirability: {between: [0, 4], exponent: 2}}"
+    text = CAMPAIGN.replace("{goal: maximize, unit: cm}", desired).replace("design:", f"{wishes}design:")
+    files[0].write_text(text)
+    files[1].write_text(
+        "x,solvent,height,phase\n1,DMF,-3,clear\n2,DMF,2,Hazy\n3,DMF,9,clear\n4,DMF,9,gel\n5,DMF,0,clear\n"
+    )
+    measured = read_measured(files[1], read_spec(files[0]))
+    assert [one["phase"] for one in measured.outcomes] == [1.0, 1.0, 1.0, 0.0, 1.0]
+    assert measured.merit[:, 0].tolist() == pytest.approx([-0.75, 0.25, 1.0, -np.inf, 0.0])
+    kept = Tabled(measured).campaign(read_spec(files[0]), seed=1, initial=2)
+    assert kept.outcomes["phase"].words and kept.outcomes["height"].shape is not None
+    files[1].write_text(files[1].read_text().replace("gel", "gell"))
+    with pytest.raises(SpecError, match=r"hill.csv:5: phase: 'gell' is none of its words. Did you mean gel?"):
+        read_measured(files[1], read_spec(files[0]))
+
+
 def test_every_strategy_begins_with_the_same_rows_and_measures_none_twice(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
