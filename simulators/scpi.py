@@ -139,6 +139,8 @@ def text_of(parameters: Sequence[str], longest: int) -> str:
         raise Refused(-104)
     if len(written) - 2 > longest:
         raise Refused(-223)
+    if not written.isascii():
+        raise Refused(-101)
     return written[1:-1]
 
 

@@ -54,6 +54,7 @@ EXCHANGES = [
     (b"FOO\n:SYST:ERR?\n", b'-113,"Undefined header"\n', "B-8"),
     (b":SENS:DATE?; :SENS:FUNC?\n:SYST:ERR?\n", b'-113,"Undefined header"\n', "B-9: the rest is thrown away"),
     (b":SENS:VOLT:DC:RANG100\n:SYST:ERR?\n", b'-113,"Undefined header"\n', "B-8: no blank before the number"),
+    (b":DISP:TEXT:DATA 'a\xff'\n:DISP:TEXT:DATA?\n:SYST:ERR?\n", b'""\n-101,"Invalid character"\n', "table B-1"),
     (b":OUTP MAYBE\n:SYST:ERR?\n", b'-104,"Data type error"\n', "table B-1"),
     (b":SOUR:FUNC WATT\n:SYST:ERR?\n", b'-224,"Illegal parameter value"\n', "table B-1"),
     (b":SOUR:VOLT\n:SYST:ERR?\n", b'-109,"Missing parameter"\n', "table B-1"),
