@@ -62,8 +62,8 @@ class ActingScreen(Screen[None]):
             word = "done" if sent.answer.accepted else "refused"
             message = f": {text.plain(sent.answer.message)}" if sent.answer.message else ""
             panel.update(Text(f"{asked}: {word}{message}"))
-            if self.app.screen is not self and not sent.told:  # a page lies on top of it
-                sent.told = True
+            told, sent.told = sent.told, True
+            if self.app.screen is not self and not told:  # a page lies on top of it
                 self.notify(
                     f"{asked}: {word}{message}", severity="information" if sent.answer.accepted else "warning",
                     markup=False,

@@ -2,6 +2,7 @@
 is ever read as markup."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -194,9 +195,14 @@ class LogTail(Widget):
         chosen: list[LogLine] = []
         for line in reversed(self._lines):
             width = max(self.size.width - len(self._when(line.at)) - 1, 10)
-            room -= len(Text(line.text).wrap(self.app.console, width))
-            if room < 0 and chosen:
+            rows = Text(line.text).wrap(self.app.console, width)
+            if len(rows) > room:
+                if room > 0:
+                    rows[room - 1].truncate(width - 1)
+                    begun = " ".join(row.plain.strip() for row in rows[:room])
+                    chosen.append(replace(line, text=f"{begun}…"))
                 break
+            room -= len(rows)
             chosen.append(line)
         for line in reversed(chosen):
             table.add_row(*log_cells(self, line, self._when))

@@ -331,6 +331,10 @@ def test_what_the_runner_answers_is_shown(watch):
         await pilot.pause()
         shown = screen_text(app)
         assert "pause: done: no new step starts" in shown and "PAUSED: asked" in shown
+        await pilot.press("n")
+        app.screen_stack[1].read_on()
+        await pilot.pause()
+        assert screen_text(app).count("pause: done") == 1, "it is not told again on top of a question"
 
     drive(app, script)
 

@@ -288,6 +288,22 @@ def test_what_is_asked_of_the_run_is_asked_on_every_screen_and_its_keys_are_told
     assert asked(app) == [("pause", [], "")]
 
 
+def test_of_a_long_line_above_the_last_ones_the_beginning_is_shown(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(e.NoteTaken(text="begins" + " and goes on" * 30), e.NoteTaken(text="ends"))
+        app.screen.read_on()
+        await pilot.pause()
+        lines = screen_text(app).splitlines()
+        assert [("begins" in line, "…" in line, "ends" in line) for line in lines[-4:-1]] == [
+            (True, False, False), (False, True, False), (False, False, True),
+        ]  # fmt: skip
+
+    drive(app, script)
+
+
 def test_end_follows_the_log_and_moves_in_the_words_of_its_filter(watch):
     app = watch(journals.talkative)
 
