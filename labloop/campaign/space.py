@@ -20,6 +20,7 @@ from .formula import Expression, condition_of
 from .grammar import CampaignSpec, flat_parameters
 from .models import did_you_mean
 from .parameters import Mixture, Parameter
+from .pinned import pinned
 from .polytope import Polytope
 from .ranges import Range
 from .units import number_text
@@ -58,11 +59,18 @@ class Space:
                     self.conditional.append(conditional)
             else:
                 self._lines.append(line)
+        # As they are drawn and planned by; as they are written, they have the last word.
+        self._bounding = pinned(self._lines, self.parameters, list(self.mixtures.values()))
+        self._bounding += mixture_sums(spec.parameters)
+        self._none = {name for one in self._bounding if one.bound == 0.0 and one.sense == "==" for name in _alone(one)}
         self._lines += mixture_sums(spec.parameters)
 
     def linear_constraints(self) -> list[Linear]:
-        """The linear constraints, sums of mixtures among them, over numbers in declared units."""
-        return list(self._lines)
+        """The linear constraints, sums of mixtures among them, over numbers in declared units.
+
+        One that leaves numbers no choice says of each of them what it is.
+        """
+        return list(self._bounding)
 
     @cached_property
     def candidates(self) -> list[Settings] | None:
@@ -213,7 +221,7 @@ class Space:
             order = random.permutation(len(rows))
             return [dict(rows[order[at % len(rows)]]) for at in range(count)]
         found: list[Settings] = []
-        rejecting = not any(line.sense == "==" for line in (*self._lines, *self.conditional))
+        rejecting = not any(line.sense == "==" for line in (*self._bounding, *self.conditional))
         tried = 0
         while tried < _TRIES + _TRIES_A_POINT * count:
             points = self._cube(random, _BATCH) if rejecting else self._walked(random, max(count - len(found), 1))
@@ -263,7 +271,7 @@ class Space:
             for component in mixture.mixture:
                 here = component in support
                 bounds[component] = ((mixture.at_least or 0.0), mixture.sum) if here else (0.0, 0.0)
-        return Polytope(bounds, [*self._lines, *self._of_branch(branch)] if branch is not None else self._lines)
+        return Polytope(bounds, [*self._bounding, *(self._of_branch(branch) if branch is not None else ())])
 
     def branch(self, settings: Mapping[str, Value]) -> frozenset[str] | None:
         """Which parameters have a value here; None where no linear constraint asks for it."""
@@ -333,18 +341,29 @@ class Space:
         return points
 
     def _support(self, mixture: Mixture, random: Any) -> tuple[str, ...]:
-        most = mixture.at_most or len(mixture.mixture)
+        known = self.may_be_there(mixture)
+        most = min(mixture.at_most or len(known), len(known))
         if mixture.at_least is not None:
             most = min(most, math.floor(mixture.sum / mixture.at_least + 1e-9))
-        if most >= len(mixture.mixture) and mixture.at_least is None:
-            return mixture.mixture
+        if most >= len(known) and mixture.at_least is None:
+            return known
         size = most if mixture.at_least is None else int(random.integers(1, most + 1))
-        return tuple(mixture.mixture[at] for at in sorted(random.choice(len(mixture.mixture), size, replace=False)))
+        return tuple(known[at] for at in sorted(random.choice(len(known), size, replace=False)))
+
+    def may_be_there(self, mixture: Mixture) -> tuple[str, ...]:
+        """The components that no constraint keeps at zero."""
+        return tuple(name for name in mixture.mixture if name not in self._none)
 
     def supports(self, most: int = 64) -> list[dict[str, tuple[str, ...]]]:
         """Ways to choose which components are there, at most ``most`` of them (one empty choice without mixtures)."""
         ways: list[dict[str, tuple[str, ...]]] = [{}]
         for name, mixture in self.mixtures.items():
-            size = mixture.at_most or len(mixture.mixture)
-            ways = [{**way, name: one} for way in ways for one in combinations(mixture.mixture, size)][:most]
+            known = self.may_be_there(mixture)
+            size = min(mixture.at_most or len(known), len(known))
+            ways = [{**way, name: one} for way in ways for one in combinations(known, size)][:most]
         return ways
+
+
+def _alone(line: Linear) -> Sequence[str]:
+    """The number that a line speaks of, where it is one."""
+    return tuple(line.coefficients) if len(line.coefficients) == 1 else ()

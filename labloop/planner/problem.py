@@ -130,9 +130,10 @@ def _sparse(space: Space) -> Iterator[Sparse]:
     """The mixtures of which not everything may be there, or not in any amount."""
     for mixture in space.mixtures.values():
         least = (mixture.at_least or 0.0) / mixture.sum
-        most = min(mixture.at_most or len(mixture.mixture), floor(1.0 / least + 1e-9) if least else MANY)
-        if most < len(mixture.mixture) or least:
-            yield Sparse(tuple(map(space.names.index, mixture.mixture)), min(most, len(mixture.mixture)), least)
+        known = space.may_be_there(mixture)
+        most = min(mixture.at_most or len(known), floor(1.0 / least + 1e-9) if least else MANY)
+        if most < len(known) or least:
+            yield Sparse(tuple(map(space.names.index, known)), min(most, len(known)), least)
 
 
 def _blended(space: Space) -> Iterator[Blended]:

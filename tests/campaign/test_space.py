@@ -171,6 +171,31 @@ def test_a_mixture_keeps_its_sum_and_its_count() -> None:
     assert space.contains(space.round({"A": 50.0, "B": 40.0, "C": 0.0, "D": 0.0})) == []
 
 
+@pytest.mark.parametrize(
+    ("mixture", "constraint", "there"),
+    [
+        ({"at_most": 2}, "A <= 0", "BCD"),
+        ({"at_most": 3}, "A + B == 0", "CD"),
+        ({"at_most": 2, "at_least": 0.1}, "A + B <= 0", "CD"),
+        ({}, "A + B >= 1", "AB"),
+        ({}, "2 * A + B + C >= 1", "ABCD"),
+        ({}, "A + B + C + D <= 1", "ABCD"),
+    ],
+)
+def test_a_constraint_that_only_zero_keeps_leaves_the_others_their_room(
+    mixture: dict[str, Any], constraint: str, there: str
+) -> None:
+    space = space_of({"m": {"mixture": ["A", "B", "C", "D"], **mixture}}, constraints=[constraint])
+    points = space.sample(40, 1)
+    assert all(space.contains(point) == [] for point in points)
+    assert {name for point in points for name, value in point.items() if value} == set(there)
+    assert any(0.2 < float(point[there[0]]) < 0.8 for point in points), "not only corners"
+    assert all(set(one["m"]) <= set(there) for one in space.supports())
+    if len(there) < 4:
+        broken = {"A": 0.5, "B": 0.0, "C": 0.5, "D": 0.0}
+        assert f"{constraint} is broken by 0.5" in space.contains(broken)
+
+
 def test_rows_are_given_back_as_they_stand(folder: Path) -> None:
     spec = spec_from_dict(
         {"parameters": {"q_agno3": {"range": [4, 43]}, "q_pva": {"range": [10, 40]}, "q_tot": {"range": [200, 983]}},
