@@ -76,18 +76,29 @@ class HandBench:
 def hand_bench(spec: LabSpec, *, live: bool) -> Iterator[HandBench]:
     """Open a lab: its real ports, or its simulators in this process.
 
-    Raises SpecError for the file, LinkError for a port that does not open.
+    Raises SpecError for the file, LinkError for a port that does not open, StoreLocked where it is the one's who has
+    the bench.
     """
     envelope = Envelope(spec, None, declare(spec))
     with ExitStack() as stack:
         if live:
             clock: WallClock | VirtualClock = WallClock(spec.speed if spec.simulated else 1.0)
-            lab = open_lab(spec)
+            try:
+                lab = open_lab(spec)
+            except BenchError:
+                _refuse_held(spec)  # whoever has the bench has its ports as well
+                raise
         else:
             clock = VirtualClock()
             lab = _simulated(spec, clock, stack)
         stack.callback(lab.close)
         yield HandBench(spec=spec, lab=lab, envelope=envelope, live=live, clock=clock)
+
+
+def _refuse_held(spec: LabSpec) -> None:
+    """Raise StoreLocked, naming who it is, while a run or somebody else by hand has the bench."""
+    if (spec.folder / "bench.db").exists():
+        BenchBook.open(spec.folder, spec.name, utc_stamp).close()
 
 
 def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:

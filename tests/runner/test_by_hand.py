@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from labloop.bench import LinkError
 from labloop.bench.lab import Lab
 from labloop.campaign import events as e
 from labloop.campaign.spec import read_lab
@@ -174,6 +175,20 @@ def test_a_goodbye_is_said_while_the_bench_is_ours(tmp_path: Path) -> None:
     with heater(tmp_path) as (device, bench):
         assert by_hand.act(bench, "a", "off", {}, "ann").done
     assert device.heard == [b"name?", b"set 1", b"value?", b"off?", b"bye?"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ptys")
+def test_where_a_port_is_in_use_it_is_said_who_has_the_bench(tmp_path: Path) -> None:
+    with heater(tmp_path) as (_, bench):
+        bench.lab.open()
+        with pytest.raises(LinkError, match="in use by another program"), by_hand.hand_bench(bench.spec, live=True):
+            pass
+        with (
+            by_hand.in_hand(bench, person="ann"),
+            pytest.raises(StoreLocked, match="the bench 'lab' has a controller already"),
+            by_hand.hand_bench(bench.spec, live=True),
+        ):
+            pass
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ptys")
