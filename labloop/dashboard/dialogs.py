@@ -205,8 +205,8 @@ class Compare(ModalScreen[tuple[str, str, str, str] | None]):
         if len(words) != 3 or words[1] not in ("over", "like") or not (words[0] + words[2]).isdecimal():
             return
         self._said = words[0], words[1], words[2]
-        for part in (self.query_one(OptionList), self.query_one("#line", Input)):
-            part.disabled = True
+        self.query_one(OptionList).disabled = True
+        self.query_one("#line").display = False  # 24 lines hold no more
         why = self.query_one("#why", Input)
         why.display = True
         why.focus()

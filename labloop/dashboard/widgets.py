@@ -193,8 +193,10 @@ class LogTail(Widget):
         table.add_column(overflow="fold")
         room = self.size.height
         chosen: list[LogLine] = []
-        for line in reversed(self._lines):
-            width = max(self.size.width - len(self._when(line.at)) - 1, 10)
+        lines = list(self._lines)[-max(room, 1) :]
+        column = max((len(self._when(line.at)) for line in lines), default=0)
+        width = max(self.size.width - column - 1, 10)
+        for line in reversed(lines):
             rows = Text(line.text).wrap(self.app.console, width)
             if len(rows) > room:
                 if room > 0:

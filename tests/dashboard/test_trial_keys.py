@@ -138,6 +138,21 @@ def test_c_says_nothing_without_an_answer(watch, commands, keys):
     assert len(commands) == 1
 
 
+def test_c_says_how_to_go_on_on_the_smallest_screen_too(watch, commands):
+    commands.says = PAIR
+    app = watch(journals.tasted, "gone")
+
+    async def script(pilot):
+        for key in ("c", "enter"):
+            await pilot.press(key)
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert "enter: answer" in screen_text(app)
+        assert "why?" in screen_text(app)
+
+    drive(app, script)
+
+
 def test_c_says_why_there_is_nothing_to_compare(watch, commands):
     commands.says = 1, "it cannot be planned"
     assert "it cannot be planned" in compared(watch(journals.tasted, "gone"))
