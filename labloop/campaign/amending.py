@@ -22,6 +22,7 @@ from .ranges import Likely
 from .reading import Path_, path_text
 from .space import Space
 from .text import number
+from .values import told_apart
 
 ANY: Final = "*"
 REST: Final = "**"
@@ -128,11 +129,11 @@ class Holding:
 
     def __init__(self, spec: CampaignSpec) -> None:
         self._space = Space(spec)
-        self._rows = None if spec.candidates is None else {_key(row) for row in spec.candidates.rows}
+        self._rows = None if spec.candidates is None else {told_apart(row) for row in spec.candidates.rows}
 
     def __call__(self, settings: Mapping[str, Any]) -> bool:
         """Whether they may be tried."""
-        return not self._space.contains(settings) and (self._rows is None or _key(settings) in self._rows)
+        return not self._space.contains(settings) and (self._rows is None or told_apart(settings) in self._rows)
 
 
 def sentence(change: Change) -> str:
@@ -309,7 +310,3 @@ def _shown(value: Any) -> str:
 
 def _numbers(values: Sequence[Any]) -> str:
     return "[" + ", ".join(map(_shown, values)) + "]"
-
-
-def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(settings.items()))

@@ -4,12 +4,18 @@
 hundreds of thousands of facts of a journal of weeks, again and again while it is read.
 """
 
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 import msgspec
 
 Value: TypeAlias = float | int | str | bool
 PERSON: Final = "person"  # the instrument that needs no driver: its steps are asked of a person
+
+
+def told_apart(settings: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
+    """What tells settings from others, in whatever order they stand: to be looked for in a set."""
+    return tuple(sorted(settings.items()))
 
 
 class Fact(

@@ -12,6 +12,7 @@ import numpy as np
 
 from labloop.campaign.space import Settings
 from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.values import told_apart
 
 from .emulator import Emulator, emulated
 from .measured import Measured, against_table
@@ -91,7 +92,7 @@ class Emulated:
 
     def find(self, settings: Settings) -> int:
         """The condition's number, the next one for settings that were not asked for yet. Raises SpecError."""
-        key = _key(settings)
+        key = told_apart(settings)
         if key not in self._known:
             self.answers.append(self._emulator.answer(settings))
             self.conditions.append(dict(settings))
@@ -102,14 +103,10 @@ class Emulated:
         """Conditions by chance, evenly over the space, each once."""
         given: set[tuple[tuple[str, Any], ...]] = set()
         deck = self._emulator.by_chance(seed)
-        while fresh := next((one for one in islice(deck, _NOTHING_NEW) if _key(one) not in given), None):
-            given.add(_key(fresh))
+        while fresh := next((one for one in islice(deck, _NOTHING_NEW) if told_apart(one) not in given), None):
+            given.add(told_apart(fresh))
             yield self.find(fresh)
 
     def campaign(self, spec: CampaignSpec, *, seed: int, initial: int) -> CampaignSpec:
         """The campaign over its own space."""
         return emulated(spec, seed=seed, initial=initial, batch=self._batch)
-
-
-def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(settings.items()))
