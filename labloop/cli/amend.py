@@ -19,6 +19,10 @@ def amend(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="The campaign as it is to be, whole.", show_default=False)
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PLACE=VALUE", help="Instead of FILE: one place, like budget.trials=60."),
+    ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take the last amendment back.")] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Print the campaign as it is now, to change a copy of it.")
@@ -34,20 +38,25 @@ def amend(
 
     `labloop amend RUN --show > changed.yaml`, change that, `labloop amend RUN changed.yaml`: it shows what is another
     and what that does to the trials so far, asks, and writes it into the journal. Trials under way are not changed, and
-    data so far stay in use. A recipe, the bench, parameters and outcomes themselves may not be amended.
+    data so far stay in use. One place alone: `labloop amend RUN --set parameters.q_tot.range="300 to 700 uL/min"` (more
+    than once: several at once). A recipe, the bench, parameters and outcomes themselves may not be amended.
     """
     from labloop.campaign.errors import SpecError
     from labloop.runner import preview as looking
     from labloop.runner import wishes
     from labloop.runner.amending import AMEND
 
-    if (file is not None) + undo + show != 1:
-        raise SpecError("amend RUN FILE, amend RUN --undo, or amend RUN --show: one of the three")
+    typed = set_ or []
+    if (file is not None) + bool(typed) + undo + show != 1:
+        raise SpecError("amend RUN FILE, RUN --set PLACE=VALUE, RUN --undo, or RUN --show: one of the four")
     folder = run_folder(name)
     if show:
         words.give(looking.text_now(folder).rstrip("\n"))
         return
-    seen = looking.look_at(folder, file) if file is not None else looking.look_at_undo(folder)
+    if file is not None:
+        seen = looking.look_at(folder, file)
+    else:
+        seen = looking.look_at_places(folder, typed) if typed else looking.look_at_undo(folder)
     document = {"schema": 1, "run": str(folder), **seen.document(), "accepted": None, "message": ""}
     if not yes and not (json and preview):  # else the answer names what was changed
         _give(seen, words.say if json else words.give)  # the document has stdout for itself

@@ -1,21 +1,27 @@
-"""A campaign amended from the dashboard: a changed copy of it is named, what that would do is shown, and then asked.
+"""A campaign amended from the dashboard: one place of it is typed anew, or a changed copy of all of it is named; what
+that would do is shown, and then asked.
 
 labloop's own command line looks at it (see cli.amend): checking a campaign takes a second, and not in the thread that
 draws.
 """
 
 import json
+from functools import partial
 from typing import Final
 
 from labloop.campaign import text
 
+from .amendable import Place, places
 from .command import labloop
-from .dialogs import Confirm, Line
+from .dialogs import Confirm, Line, Pick
 from .source import Sent
 from .trial_acts import TrialActingScreen
 
 MOST_LINES: Final = 12  # of what it would do, on a screen of 24
 TITLE: Final = "AMEND"
+LOOK: Final = "see what that would do"
+UNDO: Final = ("--undo",)
+COPY: Final = ("anything else", "name a changed copy")
 
 
 class AmendingScreen(TrialActingScreen):
@@ -28,49 +34,76 @@ class AmendingScreen(TrialActingScreen):
         return self.source.spec is not None if action == "amend" else super().may(action)
 
     def action_amend(self) -> None:
-        """Ask for the changed copy, then show what it would do."""
-        run = text.in_shell(self.source.folder)
-        words = f"The path of a changed copy of the campaign. To make one: labloop amend {run} --show > changed.yaml"
-        self.app.push_screen(Line("Amend the campaign", text.plain(words), "changed.yaml"), self._look_at)
+        """Ask what is to be another, then for its value, then show what that would do."""
+        assert self.source.spec is not None  # see may
+        found = places(self.source.spec)
+        things = [(text.plain(one.place), text.plain(one.now) or "-") for one in found]
+
+        def done(number: int | None) -> None:
+            if number is not None:
+                self._ask_for(found[number] if number < len(found) else None)
+
+        self.app.push_screen(Pick("What of the campaign is to be another?", [*things, COPY]), done)
+
+    def _ask_for(self, place: Place | None) -> None:
+        if place is None:
+            run = text.in_shell(self.source.folder)
+            words = f"The path of a changed copy of the campaign. To make one: labloop amend {run} --show > new.yaml"
+            self.app.push_screen(Line("Amend the campaign", text.plain(words), "new.yaml", yes=LOOK), self._named)
+            return
+
+        def done(value: str | None) -> None:
+            if value is not None and value != place.now:
+                self._look_at("--set", f"{place.place}={value}")
+
+        dialog = Line(
+            text.plain(place.place), text.plain(place.how), "nothing is written there now", begun=text.plain(place.now),
+            may_be_empty=bool(place.now), yes=LOOK,
+        )  # fmt: skip
+        self.app.push_screen(dialog, done)
 
     def action_unamend(self) -> None:
         """Show what taking the last amendment back would do."""
-        self._look_at("--undo")
+        self._look_at(*UNDO)
 
-    def _look_at(self, file: str | None) -> None:
-        if file is None:
-            return
+    def _named(self, file: str | None) -> None:
+        if file is not None:
+            self._look_at(file)
+
+    def _look_at(self, *what: str) -> None:
         self.notify("What that would do is worked out ...", title=TITLE, markup=False)
-        self.run_worker(lambda: self._ask_what(file), thread=True, exclusive=True, group="amend")
+        self.run_worker(partial(self._ask_what, what), thread=True, exclusive=True, group="amend")
 
-    def _ask_what(self, file: str) -> None:
-        code, words = labloop("amend", "--preview", "--json", *self._named(file))
+    def _ask_what(self, what: tuple[str, ...]) -> None:
+        code, words = labloop("amend", "--preview", "--json", *self._of_run(what))
         if code == 0:
-            self.app.call_from_thread(self._show, file, json.loads(words[: words.rindex("}") + 1]))
+            self.app.call_from_thread(self._show, what, json.loads(words[: words.rindex("}") + 1]))
         else:
-            self.app.call_from_thread(
-                self.notify, text.plain(words), title=f"{TITLE}: nothing was changed", severity="error", timeout=30.0,
-                markup=False,
-            )  # fmt: skip
+            self.app.call_from_thread(self._refused, words)
 
-    def _show(self, file: str, document: dict[str, list[dict[str, str]] | list[str]]) -> None:
+    def _refused(self, words: str) -> None:
+        self.app.clear_notifications()
+        title = f"{TITLE}: nothing was changed"
+        self.notify(text.plain(words), title=title, severity="error", timeout=30.0, markup=False)
+
+    def _show(self, what: tuple[str, ...], document: dict[str, list[dict[str, str]] | list[str]]) -> None:
         if not self.is_looked_at:
             return  # a person went on meanwhile
         self.app.clear_notifications()
         lines = [one["words"] if isinstance(one, dict) else one for one in (*document["changes"], *document["words"])]
         more = len(lines) - MOST_LINES
         shown = [text.plain(one) for one in lines[:MOST_LINES]] + ([f"... and {more} more"] if more > 0 else [])
-        title = "Take the last amendment back?" if file == "--undo" else "Amend the campaign so?"
+        title = "Take the last amendment back?" if what == UNDO else "Amend the campaign so?"
 
         def done(why: str | None) -> None:
             if why is not None:
                 reason = ["--why", why] if why else []
-                command = ("amend", "--yes", *reason, "--by", self.source.by, *self._named(file))
-                self.by_command(Sent("", "amend", (file,), by_command=True), *command)
+                command = ("amend", "--yes", *reason, "--by", self.source.by, *self._of_run(what))
+                self.by_command(Sent("", "amend", what, by_command=True), *command)
 
         self.app.push_screen(Confirm(title, "\n".join(shown), "amend"), done)
 
-    def _named(self, file: str) -> tuple[str, ...]:
-        """The run and the file, as the command line takes them."""
+    def _of_run(self, what: tuple[str, ...]) -> tuple[str, ...]:
+        """The run and what is to be another, as the command line takes them."""
         folder = str(self.source.folder)
-        return ("--undo", "--", folder) if file == "--undo" else ("--", folder, file)
+        return (*what, "--", folder) if what[0].startswith("--") else ("--", folder, *what)

@@ -100,22 +100,57 @@ class Line(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
 
-    def __init__(self, title: str, words: str, example: str) -> None:
+    def __init__(
+        self, title: str, words: str, example: str, *, begun: str = "", may_be_empty: bool = False, yes: str = "send it"
+    ) -> None:
         super().__init__(classes="dialog")
         self._title, self._words, self._example = title, words, example
+        self._begun, self._may_be_empty, self._yes = begun, may_be_empty, yes
 
     def compose(self) -> ComposeResult:
         """Title, what is asked for, the line."""
         with Vertical():
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
-            yield Input(placeholder=self._example)
-            yield Static(Text("enter: send it    esc: leave it", style="dim"))
+            yield Input(self._begun, placeholder=self._example, select_on_focus=False)
+            yield Static(Text(f"enter: {self._yes}    esc: leave it", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """That is it."""
-        if event.value.strip():
+        if event.value.strip() or self._may_be_empty:
             self.dismiss(event.value.strip())
+
+    def action_no(self) -> None:
+        """Never mind."""
+        self.dismiss(None)
+
+
+class Pick(ModalScreen[int | None]):
+    """Asks which of some things is meant; gives its number from 0, or None for never mind."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
+
+    def __init__(self, title: str, things: Sequence[tuple[str, str]]) -> None:
+        super().__init__(classes="dialog")
+        self._title, self._things = title, things
+
+    def compose(self) -> ComposeResult:
+        """Title, and a line for each thing."""
+        across = max(len(name) for name, _ in self._things)
+        with Vertical():
+            yield Static(Text(self._title, style="bold"))
+            yield OptionList(
+                *(
+                    Option(Text.assemble((name.ljust(across), "bold"), f"  {now}", no_wrap=True, overflow="ellipsis"))
+                    for name, now in self._things
+                ),
+                classes="long",
+            )
+            yield Static(Text("up/down, enter: this one    esc: leave it", style="dim"))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """This one."""
+        self.dismiss(event.option_index)
 
     def action_no(self) -> None:
         """Never mind."""

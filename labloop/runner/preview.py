@@ -14,12 +14,13 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.amendments import extended_without, files_in_force, text_in_force
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.spec import CampaignSpec, read_spec
+from labloop.campaign.spec import CampaignSpec, read_spec, read_spec_text
 from labloop.journal import Blobs, Reader
 
 from . import kept
 from .amending import Wanted, complaints
 from .look import JOURNAL
+from .rewriting import rewritten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,8 @@ class Preview:
         found, told = self.effects, self.state.mode == "told"
         says = []
         if found.pending:
-            stand = "stand until they are told, or told void" if told else "will not be made"
+            until = "stands until it is told" if len(found.leaves) == 1 else "stand until they are told"
+            stand = f"{until}, or told void" if told else "will not be made"
             gone = f": {_numbers(found.leaves)} {stand}" if found.leaves else ""
             verb = "leaves" if len(found.leaves) == 1 else "leave"
             says.append(f"{len(found.leaves)} of {_count(found.pending, 'pending proposal')} {verb} the space{gone}")
@@ -100,6 +102,18 @@ def look_at(folder: Path, file: Path) -> Preview:
     _refuse_other_lab(state, before, after, file)
     named = {written: found.read_bytes() for written, found in after.files.items()}
     return _preview(folder, state, before, after, after.source.encode(), named)
+
+
+def look_at_places(folder: Path, typed: Sequence[str]) -> Preview:
+    """What amending a few places, each ``PLACE=VALUE``, would do (see rewriting). Raises as ``look_at``."""
+    state = _state(folder)
+    now, _ = kept.text_of(folder, state.opened, text_in_force(state))
+    text = rewritten(now.decode(), typed).encode()
+    before, files = kept.kept_spec(folder, state), kept.kept_files(folder, files_in_force(state))
+    lab = folder / kept.LAB
+    after = read_spec_text(text, "the amended campaign", folder, files, lab if lab.exists() else None)
+    named = {written: found.read_bytes() for written, found in after.files.items()}
+    return _preview(folder, state, before, after, text, named)
 
 
 def look_at_undo(folder: Path) -> Preview:

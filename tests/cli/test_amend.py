@@ -78,6 +78,21 @@ def test_it_is_shown_asked_written_down_and_followed(run: Path, here: Path, labl
     assert "amended by bob" in labloop("why", "r", 8).out and "amended by" not in labloop("why", "r", 2).out
 
 
+def test_a_place_that_is_typed_is_as_good_as_a_changed_copy(run: Path, here: Path, labloop: Call) -> None:
+    typed = ["--set", "parameters.sugar.range=0.04 to 0.06 kg", "--set", "parameters.flour.choices=-spelt"]
+    file = changed(here, labloop, "[10, 90]", "[40, 60]", "[wheat, rye, spelt]", "[wheat, rye]")
+    assert labloop("amend", "r", *typed, "--preview").out == labloop("amend", "r", file, "--preview").out
+    assert labloop("amend", "r", *typed, "--yes", "--by", "bob", "--why", "too sweet").code == 0
+    (fact,) = facts(run, e.Amended)
+    assert isinstance(fact, e.Amended) and fact.why == "too sweet" and len(fact.changes) == 2
+    assert labloop("amend", "r", "--show").out == (run / "blobs" / fact.campaign_sha256).read_text()
+    same = labloop("amend", "r", "--set", "parameters.sugar.range=40 g to 60 g", "--yes")
+    assert same.code == 2 and "nothing is another" in same.err
+    refused = labloop("amend", "r", "--set", "parameters.sugar.unit=kg", "--yes")
+    assert refused.code == 2 and "may not be amended" in refused.err and len(facts(run, e.Amended)) == 1
+    assert labloop("amend", "r", "--undo", "--yes").code == 0
+
+
 def test_it_is_told_once_in_the_lines_of_a_run(
     run: Path, here: Path, labloop: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,8 +196,8 @@ def test_what_cannot_be_amended_changes_nothing(
 
 
 def test_what_is_asked_of_it_must_be_one_thing(run: Path, here: Path, labloop: Call) -> None:
-    for words in ([], ["cake.yaml", "--undo"], ["--undo", "--show"]):
-        assert "one of the three" in labloop("amend", "r", *words).err
+    for words in ([], ["cake.yaml", "--undo"], ["--undo", "--show"], ["--undo", "--set", "title=a"]):
+        assert "one of the four" in labloop("amend", "r", *words).err
     own = labloop("amend", "r", run / "campaign.yaml", "--yes")
     assert own.code == 2 and "the run's own copy" in own.err
     assert labloop("amend", "r", "nowhere.yaml", "--yes").code == 2

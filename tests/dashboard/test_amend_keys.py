@@ -1,13 +1,20 @@
 """A campaign amended from the palette: shown first, asked, and done by labloop itself."""
 
 import json
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
-import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
 
 from labloop.campaign import events as e
+from labloop.campaign.amending import changes
+from labloop.campaign.reading import read_text
+from labloop.campaign.spec import spec_from_dict
+from labloop.dashboard.amendable import places
 from labloop.dashboard.source import JOURNAL, user
 from labloop.journal import Blobs, Journal
+from labloop.runner.rewriting import rewritten
 
 from . import journals
 from .conftest import drive, screen_text
@@ -23,16 +30,12 @@ SHOWN = (
 )
 
 
-def amended(app, action: str, *keys: str, line: str = "") -> list[str]:
-    """What the screen showed when it asked for a line, and when it asked whether that is meant."""
+def amended(app, action: str, *keys: str) -> list[str]:
+    """What the screen showed when it asked whether that is meant."""
     shown: list[str] = []
 
     async def script(pilot):
         getattr(app.screen, f"action_{action}")()
-        await pilot.pause()
-        shown.append(screen_text(app))
-        if line:
-            await pilot.press(*line, "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
         shown.append(screen_text(app))
@@ -44,38 +47,132 @@ def amended(app, action: str, *keys: str, line: str = "") -> list[str]:
     return shown
 
 
-def test_what_it_would_do_is_shown_before_it_is_done(watch, commands):
+def typed(place: str, line: str) -> Callable[[Pilot], Awaitable[None]]:
+    """Choose a place by its name, as far as it is written, and write ``line`` instead of what stands there."""
+
+    async def script(pilot):
+        pilot.app.screen.action_amend()
+        await pilot.pause()
+        chosen = pilot.app.screen.query_one(OptionList)
+        texts = [str(option.prompt) for option in chosen.options]
+        chosen.highlighted = next(number for number, text in enumerate(texts) if text.startswith(place))
+        await pilot.press("enter")
+        await pilot.pause()
+        pilot.app.screen.query_one(Input).value = line
+        await pilot.press("enter")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+
+    return script
+
+
+def test_what_a_typed_range_would_do_is_shown_before_it_is_done(watch, commands):
     commands.says = SHOWN
     app = watch(journals.running)
-    line, asked = amended(app, "amend", *"drier", "enter", line="new.yaml")
-    assert "--show > changed.yaml" in " ".join(line.split())
-    text = " ".join(asked.split())
-    assert "Amend the campaign so?" in text and "[200, 983] -> [300, 600]" in text and "2 of 3 pending" in text
-    folder = str(app.run_folder)
+    shown: list[str] = []
+
+    async def script(pilot):
+        await typed("parameters.q_tot.range", "300 to 600 uL/min")(pilot)
+        shown.append(" ".join(screen_text(app).split()))
+        await pilot.press(*"drier", "enter")
+        await app.workers.wait_for_complete()
+
+    drive(app, script)
+    assert "Amend the campaign so?" in shown[0] and "[200, 983] -> [300, 600]" in shown[0] and "2 of 3" in shown[0]
+    what, folder = ("--set", "parameters.q_tot.range=300 to 600 uL/min"), str(app.run_folder)
     assert commands == [
-        ("amend", "--preview", "--json", "--", folder, "new.yaml"),
-        ("amend", "--yes", "--why", "drier", "--by", user(), "--", folder, "new.yaml"),
+        ("amend", "--preview", "--json", *what, "--", folder),
+        ("amend", "--yes", "--why", "drier", "--by", user(), *what, "--", folder),
     ]
 
 
-@pytest.mark.parametrize("line", ["", "new.yaml"])
-def test_nothing_is_done_without_a_yes(watch, commands, line):
+def test_what_is_typed_is_looked_at_and_nothing_done_without_a_yes(watch, commands):
     commands.says = SHOWN
-    amended(watch(journals.running), "amend", "escape", line=line)
-    assert [command for command in commands if "--yes" in command] == []
+    app = watch(journals.running)
+    folder = str(app.run_folder)
+
+    async def script(pilot):
+        for place, line, asked in (
+            ("budget.trials", "60", ["--set", "budget.trials=60", "--", folder]),
+            ("outcomes.spectrum_loss.limit", "<= 2", ["--set", "outcomes.spectrum_loss.limit=<= 2", "--", folder]),
+            ("budget.trials", "", ["--set", "budget.trials=", "--", folder]),
+            ("anything else", "new.yaml", ["--", folder, "new.yaml"]),
+        ):
+            commands.clear()
+            await typed(place, line)(pilot)
+            await pilot.press("escape")
+            assert commands == [("amend", "--preview", "--json", *asked)]
+        commands.clear()
+        for place, line in (("budget.trials", "40"), ("budget.time", "")):  # as it stands; nothing where nothing is
+            await typed(place, line)(pilot)
+        assert commands == []
+
+    drive(app, script)
 
 
 def test_what_speaks_against_it_is_said(watch, commands):
     commands.says = 2, "new.yaml:5:3: parameters.q_tot.unit = mL/min: was uL/min so far, and may not be amended"
-    _, said = amended(watch(journals.running), "amend", line="new.yaml")
-    assert "not be amended" in said and "AMEND" in said
+    app = watch(journals.running)
+    said: list[str] = []
+
+    async def script(pilot):
+        await typed("anything else", "new.yaml")(pilot)
+        said.append(screen_text(app))
+
+    drive(app, script)
+    assert "not be amended" in said[0] and "AMEND" in said[0]
     assert len(commands) == 1
+
+
+CAKE = """\
+labloop: 1
+campaign: cake
+parameters:
+  sugar: {range: [10, 0.09 kg], unit: g}
+  eggs: {range: [1, 4], integer: true}
+  flour: {choices: [wheat, rye, 7]}
+  spice: {choices: [{name: clove, heat: 3}, {name: mint, heat: 0}], descriptors: [heat]}
+outcomes:
+  height: {goal: maximize, unit: mm, from: told, weight: 2, limit: ">= 12"}
+  brown: {goal: {target: 5, tolerance: 1}, from: told, weight: 1}
+  burnt: {limit: "<= 3", from: told}
+budget: {trials: 30, time: 2 d}
+"""
+
+
+def test_what_may_be_typed_is_offered_as_it_stands_now(tmp_path):
+    found = places(spec_from_dict(yaml_of(CAKE), folder=tmp_path))
+    assert [(one.place, one.now) for one in found] == [
+        ("parameters.sugar.range", "10 g to 0.09 kg"),
+        ("parameters.eggs.range", "1 to 4"),
+        ("parameters.flour.choices", "wheat, rye, 7"),
+        ("outcomes.height.goal", "maximize"),
+        ("outcomes.height.weight", "2"),
+        ("outcomes.height.limit", ">= 12"),
+        ("outcomes.brown.weight", "1"),
+        ("outcomes.brown.limit", ""),
+        ("outcomes.burnt.limit", "<= 3"),
+        ("budget.trials", "30"),
+        ("budget.attempts", ""),
+        ("budget.time", "2 d"),
+        ("budget.cost", ""),
+    ]
+
+
+def test_what_is_offered_means_what_stands_there(tmp_path):
+    spec = spec_from_dict(yaml_of(CAKE), folder=tmp_path)
+    again = rewritten(CAKE, [f"{one.place}={one.now}" for one in places(spec) if one.now])
+    assert changes(spec, spec_from_dict(yaml_of(again), folder=tmp_path)) == []
+
+
+def yaml_of(text: str) -> dict:
+    return read_text(text, "cake.yaml").value
 
 
 def test_an_amendment_is_taken_back(watch, commands):
     commands.says = SHOWN
     app = with_an_amendment(watch)
-    _, asked = amended(app, "unamend", "enter")
+    (asked,) = amended(app, "unamend", "enter")
     assert "Take the last amendment back?" in asked
     folder = str(app.run_folder)
     assert commands == [

@@ -100,6 +100,15 @@ def test_screens(watch, snap_compare, keys, size):
     assert snap_compare(watch(journals.running), terminal_size=size, run_before=before)
 
 
+def test_what_may_be_amended(watch, snap_compare):
+    async def before(pilot):
+        await settled(pilot)
+        pilot.app.screen.action_amend()
+        await still(pilot)
+
+    assert snap_compare(watch(journals.told), terminal_size=(80, 24), run_before=before)
+
+
 def test_without_colour(watch, snap_compare, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     assert snap_compare(watch(journals.running, "gone"), terminal_size=(80, 24), run_before=settled)
