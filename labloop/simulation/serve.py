@@ -22,7 +22,8 @@ loop: what the host says is heard in the order it was said, the state is saved b
 paced at the line's rate (times the speed).
 
 Two processes never serve one kept bench: whoever does holds an flock on ``serve.lock`` beside its state, and a second
-one gives way. Addresses are taken away before the last look at the watched lock, so whoever holds that lock and sees
+one gives way. In that file stands where its ports' links lie, so that whoever comes after one that was killed can clear
+them away. Addresses are taken away before the last look at the watched lock, so whoever holds that lock and sees
 addresses may rely on them.
 """
 
@@ -53,6 +54,7 @@ from .ports import TRANSPORTS, PtyPort, TcpPort, transport_of
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
 LOCK = "serve.lock"
+LINKS = "labloop-ports-"
 BY_HAND = "by-hand"
 # Looks at the lock last microseconds.
 LOCK_WITHIN_S = 0.1
@@ -128,7 +130,9 @@ class Server:
         self._by_hand_seen = 0
         self._acts_seen = len(self.bench.ledger.entries)
         self._seen_s = self._saved_s = time.monotonic()
-        self._links = tempfile.TemporaryDirectory(prefix="labloop-ports-")
+        self._links = tempfile.TemporaryDirectory(prefix=LINKS)
+        if self._lock is not None:
+            _follow(self._lock, self._links.name)
         self._context = Context()
         self._doorway = Doorway(plan, self._context)
         self._serial: list[_SerialSide] = []
@@ -323,6 +327,19 @@ def _take(path: Path) -> int:
             time.sleep(0.01)
         else:
             return descriptor
+
+
+def _follow(lock: int, links: str) -> None:
+    """Clear away the links of the last who held this lock (it was killed, or they are gone), and write ours down."""
+    former = Path(os.pread(lock, 4096, 0).decode(errors="replace"))
+    if former.name.startswith(LINKS) and former.is_dir() and not former.is_symlink():
+        for link in former.iterdir():
+            if link.is_symlink():
+                link.unlink(missing_ok=True)
+        with suppress(OSError):  # something of somebody's lies in it: not ours to take
+            former.rmdir()
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, links.encode(), 0)
 
 
 class _Signals:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from textual._context import active_app
+from textual._wait import SLEEP_GRANULARITY, wait_for_idle
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -16,6 +18,9 @@ from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.runs_screen import RunsScreen
 
 from .story import Story
+
+WORKED_S, PATIENCE_S = 2.0, 60.0
+CALM = 3  # turns of the loop
 
 Script = Callable[[Pilot], Awaitable[None]]
 
@@ -44,6 +49,28 @@ def watch(tmp_path: Path, written) -> Callable[..., DashboardApp]:
         return DashboardApp(folder, read_only, below=tmp_path, now=lambda: now, look=lambda folder: runner, zone=UTC)
 
     return make
+
+
+async def quiet(min_sleep: float = SLEEP_GRANULARITY, max_sleep: float = 1.0) -> None:
+    """Textual calls a process idle that others kept from the processor: here nothing may be left that could run.
+
+    A worker is waited for, unless it is a test's that holds it back.
+    """
+    await wait_for_idle(min_sleep, max_sleep)
+    loop, app = asyncio.get_running_loop(), active_app.get(None)
+    calm, began_s = 0, loop.time()
+    while calm < CALM and loop.time() < began_s + PATIENCE_S:
+        works = app is not None and any(not one.is_finished for one in app.workers)
+        works = works and loop.time() < began_s + WORKED_S
+        await asyncio.sleep(0.001 if works else 0)
+        calm = 0 if works or loop._ready else calm + 1
+
+
+@pytest.fixture(autouse=True)
+def quiet_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and pauses of a test go on when all that they began is done."""
+    monkeypatch.setattr("textual.pilot.wait_for_idle", quiet)
+    monkeypatch.setattr("textual.app.wait_for_idle", quiet)
 
 
 class Commands(list[tuple[str, ...]]):

@@ -160,8 +160,11 @@ def test_state_goes_on_in_the_next_process(serve_plan: Serve, plan: dict[str, An
         assert ask(port, b"0STP\r") == b"\x0200P\x03"  # The end of an act is kept before its answer leaves.
         said = ask(port, b"0DIS\r")
         infused = float(said[5:10])
+    links = Path(first.device("pump_agno3")).parent
     first.end(how)
+    assert links.exists() == (how == signal.SIGKILL)
     second = serve_plan(plan, state=state)
+    assert not links.exists(), "whoever comes after one that was killed clears its links away"
     with opened(second) as port:
         assert ask(port, b"0DIS\r") == said
         assert ask(port, b"0RUN\r") == b"\x0200I\x03"
