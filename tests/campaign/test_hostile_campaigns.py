@@ -66,7 +66,7 @@ SOUND = "labloop: 1\\ncampaign: x\\nparameters: {a: {range: [0, 1]}}\\noutcomes:
 Space(read_spec_text(SOUND, "f", Path()))
 said, before = {}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name, text in json.load(sys.stdin).items():
-    resource.setrlimit(resource.RLIMIT_CPU, (int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 20, -1))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 60, -1))
     try:
         Space(read_spec_text(text, "f.yaml", Path())).sample(4, 0)
         said[name] = ""

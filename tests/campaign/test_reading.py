@@ -80,7 +80,7 @@ def test_hostile_files_are_refused_fast_with_a_place(text: str | bytes, word: st
         read_text(text, "f")
     assert word in raised.value.complaints[0]
     assert len(str(raised.value)) < 1000
-    assert time.process_time() - begun < 2.0  # one second on the machine it was measured on, less than half of that
+    assert time.process_time() - begun < 20.0  # half a second where it was measured; what explodes takes hours
 
 
 def test_a_file_of_100_mb_is_refused_without_being_read(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_file_of_100_mb_is_refused_without_being_read(tmp_path: Path) -> None:
     before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(SpecError, match="100000000 bytes"):
         read_document(path)
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 5.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
 
 
