@@ -72,7 +72,7 @@ BOX = '''
 
         def stop(self):
             self.said.append("stop")
-            self.exchange(self.codec, "stop", 0.2)
+            self.exchange(self.codec, "stop", 20.0)
 '''
 
 

@@ -35,7 +35,7 @@ HEATER = '''
             return super().declare({})
 
         def ask(self, word):
-            return self.exchange(self.codec, word, 0.2)
+            return self.exchange(self.codec, word, 20.0)
 
         def open(self):
             name = self.ask("name?")
@@ -66,6 +66,7 @@ HEATER = '''
         def stop(self):
             self.ask("stop")
 '''
+CURT = HEATER.replace("20.0", "0.2")
 SOUND: dict[str, Any] = {"value": ["1.5"] * 3 + ["2.5"] * 9, "warm": "60.0", "off": "yes"}
 
 
@@ -86,11 +87,18 @@ def connect(address: str) -> Port:
     return Port(open_link(address))
 
 
-def lab_of(tmp_path: Path, more: str = "", **ports: str) -> Any:
+@pytest.fixture(autouse=True)
+def in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers is read, however busy this computer is."""
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 60.0)
+
+
+def lab_of(tmp_path: Path, more: str = "", module: str = "hot", **ports: str) -> Any:
     lines = "".join(
-        f'\n          {name}: {{driver: "drivers.hot:Heater", port: "{port}"}}' for name, port in ports.items()
+        f'\n          {name}: {{driver: "drivers.{module}:Heater", port: "{port}"}}' for name, port in ports.items()
     )
-    return make_lab(tmp_path, f"labloop: 1\ninstruments:{lines}\n{more}".replace("\n          ", "\n  "), hot=HEATER)
+    text = f"labloop: 1\ninstruments:{lines}\n{more}".replace("\n          ", "\n  ")
+    return make_lab(tmp_path, text, hot=HEATER, curt=CURT)
 
 
 def test_it_reads_before_it_stops_then_does_the_list_and_sets_nothing(tmp_path: Path, device: Any) -> None:
@@ -134,7 +142,8 @@ def test_another_one_of_the_same_kind_is_stopped_and_named(tmp_path: Path, devic
 def test_one_that_does_not_answer_is_stopped_unasked_and_named(tmp_path: Path, device: Any) -> None:
     silent = dict.fromkeys(("name", "value", "warm", "stop"), [[]] * 20)
     a, b = device(**silent), device()
-    rescued = Rescue(lab_of(tmp_path, a=f"serial://{a.path}", b=f"serial://{b.path}"), connect).run()
+    lab = lab_of(tmp_path, module="curt", a=f"serial://{a.path}", b=f"serial://{b.path}")
+    rescued = Rescue(lab, connect).run()
     assert b"set 0" in a.heard and b"stop" in a.heard
     assert rescued.found["a"].state == "not stopped" and len(rescued.errors) == 1
     assert rescued.errors[0].startswith("a.stop: a on serial:") and "no whole answer" in rescued.errors[0]
@@ -144,7 +153,7 @@ def test_one_that_does_not_answer_is_stopped_unasked_and_named(tmp_path: Path, d
 def test_a_port_that_is_away_costs_the_others_nothing(
     tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labloop.bench.rescue.OPEN_S", 0.2)
+    monkeypatch.setattr("labloop.bench.rescue.OPEN_S", 1.0)
     b = device()
     rescued = Rescue(lab_of(tmp_path, a="serial:///dev/no-such", b=f"serial://{b.path}"), connect).run()
     assert rescued.found["a"].state == "not reached" and rescued.found["b"].state == "stopped"
