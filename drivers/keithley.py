@@ -122,7 +122,7 @@ class K2400(Driver):
         if action == "sweep_voltage":
             if values["start_v"] == values["stop_v"]:
                 return "a sweep begins and ends at two different voltages"
-            if (count := len(_levels(values))) > o.MOST_POINTS:
+            if (count := _points(values)) > o.MOST_POINTS:
                 return f"{count} points are more than the {o.MOST_POINTS} of a sweep; take larger steps"
         return o.read_options(options).complaint(values)
 
@@ -131,7 +131,7 @@ class K2400(Driver):
         """The time asked for, or what the points of a sweep take."""
         point_s = POINT_S + o.read_options(options).cycle_s
         if action == "sweep_voltage":
-            return Expected(duration_s=len(_levels(values)) * (point_s + float(values["settle_s"])))
+            return Expected(duration_s=_points(values) * (point_s + float(values["settle_s"])))
         return Expected(duration_s=float(values.get("time_s", 0.0)) + point_s)
 
     @classmethod
@@ -404,8 +404,8 @@ class K2400(Driver):
         return said
 
 
-def _levels(values: Mapping[str, Value]) -> list[float]:
-    return o.levels(float(values["start_v"]), float(values["stop_v"]), float(values["step_v"]), str(values["way"]))
+def _points(values: Mapping[str, Value]) -> int:
+    return o.points(float(values["start_v"]), float(values["stop_v"]), float(values["step_v"]), str(values["way"]))
 
 
 def _name(act: str) -> str:

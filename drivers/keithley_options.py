@@ -123,9 +123,19 @@ def read_options(options: Mapping[str, Any]) -> Options:
 
 def levels(start_v: float, stop_v: float, step_v: float, way: str) -> list[float]:
     """The points of a sweep, the last one exactly at its end; ``there_and_back`` measures the end once."""
-    count = max(1, math.ceil(abs(stop_v - start_v) / step_v - 1e-9))
+    count = _steps(start_v, stop_v, step_v)
     there = [start_v + (stop_v - start_v) * place / count for place in range(count + 1)]
     return there + there[-2::-1] if way == "there_and_back" else there
+
+
+def points(start_v: float, stop_v: float, step_v: float, way: str) -> int:
+    """How many levels a sweep has, also where they would fill the memory."""
+    count = _steps(start_v, stop_v, step_v)
+    return 2 * count + 1 if way == "there_and_back" else count + 1
+
+
+def _steps(start_v: float, stop_v: float, step_v: float) -> int:
+    return max(1, math.ceil(abs(stop_v - start_v) / step_v - 1e-9))
 
 
 def _most(values: Mapping[str, Value], names: tuple[str, ...]) -> float:

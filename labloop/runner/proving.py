@@ -26,6 +26,9 @@ from .clock import VirtualClock
 SHORT_S: Final = 5.0  # a time that is asked for lasts so long, where the limits allow it
 DRAWS: Final = 100  # settings that must fit together (a sweep's start, stop and step) are drawn so often
 LONGEST_S: Final = 48 * 3600.0  # an action that has not ended after two days of the clock's time never does
+# How often an act is looked at that takes its time: a two-hundredth of it, and sooner than any watchdog bites (20 s).
+RARER: Final = 200.0
+RAREST_S: Final = 15.0
 
 
 class Trickle:
@@ -120,7 +123,8 @@ class Stand:
                 return look
             if self.clock.now_s() - began_s > LONGEST_S:
                 raise TimeoutError(f"it had not ended after {LONGEST_S / 3600:.0f} h")
-            self.wait(max(look.again_in_s, 0.01))
+            # an act of hours is not looked at each tenth of a second
+            self.wait(max(look.again_in_s, 0.01, min((self.clock.now_s() - began_s) / RARER, RAREST_S)))
 
     def faultless(self) -> None:
         """From here on the line is sound."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers import keithley_options as o
 from drivers.keithley import K2400
 from drivers.keithley_codec import BREAK, Command, KeithleyCodec, Measured, measured, number
 from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
@@ -250,6 +251,14 @@ def test_limits_are_those_of_the_model_and_go_together():
     sweep = {"start_v": 0.0, "stop_v": 1.0, "step_v": 1e-5, "limit_a": 0.1, "settle_s": 0.0, "way": "there"}
     assert "100001 points" in K2400.complaint("sweep_voltage", sweep, {})
     assert "two different voltages" in K2400.complaint("sweep_voltage", sweep | {"stop_v": 0.0}, {})
+    endless = sweep | {"start_v": -200.0, "stop_v": 200.0, "step_v": 1e-12}
+    assert "400000000000001 points" in K2400.complaint("sweep_voltage", endless, {}), "counted, and not made"
+
+
+@pytest.mark.parametrize("way", ["there", "there_and_back"])
+@pytest.mark.parametrize("sweep", [(0.0, 1.0, 0.25), (1.0, -1.0, 0.3), (0.0, 1e-3, 1.0)])
+def test_the_points_of_a_sweep_are_counted_as_they_are_made(sweep, way):
+    assert o.points(*sweep, way) == len(o.levels(*sweep, way))
 
 
 @pytest.mark.parametrize(
