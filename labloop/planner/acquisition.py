@@ -158,7 +158,7 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
     log_weights = np.sum([np.log(belief.weights) for belief in flying.beliefs], axis=0)
     for believed in zip(*(belief.members for belief in flying.beliefs), strict=True):
         members = _against_the_best(believed, goals, flying, seen)
-        means, _ = _outcomes(shifts, scales, draws, [member.posterior(seen) for member in members])
+        means = _means(shifts, scales, draws, [member.means(seen) for member in members])
         standings = [standing(goals, flying.outcomes, flying.scales, values) for values in means]
         merit = _merit(goals, surrogate.outcomes, standings, seed)
         teams.append(Team(members, shifts, scales, draws, merit))
@@ -177,7 +177,7 @@ def _against_the_best(
     anchored = [at for at, member in enumerate(members) if member.anchor is not None]
     if not anchored:
         return members
-    believed = standing(goals, surrogate.outcomes, surrogate.scales, surrogate.predict(seen)[0])
+    believed = standing(goals, surrogate.outcomes, surrogate.scales, surrogate.middles(seen))
     best = seen[best_rows(believed, 1)]
     return tuple(one.against(best, np.ones(1)) if at in anchored else one for at, one in enumerate(members))
 
@@ -196,13 +196,16 @@ def _outcomes(
     shifts: Array, scales: Array, draws: Array, posteriors: Sequence[tuple[Array, Array, Array]]
 ) -> tuple[Array, Array]:
     """Means S x N x m and sds N x m in the outcomes' own units."""
-    count = len(posteriors[0][0])
-    means = np.empty((len(draws), count, len(posteriors)))
-    sds = np.empty((count, len(posteriors)))
-    for j, (mean, variance, lifts) in enumerate(posteriors):
-        means[:, :, j] = shifts[j] + scales[j] * (mean + draws[:, :, j] @ lifts.T)
-        sds[:, j] = scales[j] * np.sqrt(variance)
-    return means, sds
+    sds = np.column_stack([scale * np.sqrt(one[1]) for scale, one in zip(scales, posteriors, strict=True)])
+    return _means(shifts, scales, draws, [(mean, lifts) for mean, _, lifts in posteriors]), sds
+
+
+def _means(shifts: Array, scales: Array, draws: Array, foretold: Sequence[tuple[Array, Array]]) -> Array:
+    """S x N x m in the outcomes' own units, from each outcome's mean, N, and lifts, N x p."""
+    means = np.empty((len(draws), len(foretold[0][0]), len(foretold)))
+    for j, (mean, lifts) in enumerate(foretold):
+        means[:, :, j] = shifts[j] + scales[j] * (mean + draws[:, :, j] @ lifts.T if lifts.shape[1] else mean)
+    return means
 
 
 # --- merits -----------------------------------------------------------------------------------------------------------

@@ -63,6 +63,12 @@ class Belief:
         """
         return self._mixed([member.posterior(points)[:2] for member in self.members])
 
+    def middles(self, points: Array) -> Array:
+        """What ``predict`` gives first."""
+        means = np.array([member.means(points)[0] for member in self.members])
+        middle = self.shift + self.scale * (self.weights @ means)
+        return middle if self.transform is PLAIN else self.transform.backward(middle)
+
     def left_out(self) -> tuple[Array, Array]:
         """Mean and sd of each measurement as the others foretell it, its noise included, in the outcome's own units."""
         return self._mixed([member.leave_one_out() for member in self.members])

@@ -110,6 +110,16 @@ class GP:
         variance = np.maximum(prior - np.einsum("ij,ij->j", v, v), LEAST_VARIANCE)
         return self.mean + k @ self.alpha, variance, v[len(self.x) - self.flying :].T
 
+    def means(self, points: Array) -> tuple[Array, Array]:
+        """``posterior`` without its variance: n^2 a point less where nothing is in flight."""
+        if self.flying:
+            mean, _, lifts = self.posterior(points)
+            return mean, lifts
+        k = self.kernel.cross(self.theta, self.at(points), self.x)
+        if self.anchor is not None:
+            k = k - self.anchor.k
+        return self.mean + k @ self.alpha, np.empty((len(points), 0))
+
     def against(self, points: Array, weights: Array) -> "GP":
         """The same told against the weighted sum of f at some points, p x d."""
         points = self.at(points)
@@ -197,9 +207,9 @@ def objective(kernel: Kernel, data: Data, parameters: Array, prior: LogNormal = 
     n = len(data.y)
     k, back = kernel.matrix(parameters[:-1], data.x)
     noise = float(np.exp(parameters[-1]))
-    noisy = k.copy()
+    noisy = np.array(k, order="F")  # as LAPACK has it, so that it works in place
     noisy.flat[:: n + 1] += noise + data.known
-    factor, fault = dpotrf(noisy, lower=1, clean=1)
+    factor, fault = dpotrf(noisy, lower=1, clean=1, overwrite_a=1)
     if fault:
         return _BAD, np.zeros(len(parameters))
     mean, alpha = _weights(factor, data.y)
@@ -207,9 +217,9 @@ def objective(kernel: Kernel, data: Data, parameters: Array, prior: LogNormal = 
     value = -0.5 * float(residual @ alpha) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * log(2 * pi)
     # dL/dK with the inverse's lower half standing for both: of a symmetric dK only the sum of the two counts.
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    g = np.outer(0.5 * alpha, alpha)
-    g -= inverse
-    g.flat[:: n + 1] += 0.5 * np.diag(inverse)
+    diagonal = 0.5 * np.diag(inverse)
+    g = np.subtract(np.outer(0.5 * alpha, alpha), inverse, out=inverse)
+    g.flat[:: n + 1] += diagonal
     before, slope = kernel.log_prior(parameters[:-1])
     noise_value, noise_slope = prior.log_density(parameters[-1:])
     gradient = np.append(back(g) + slope, noise * float(np.trace(g)) + noise_slope[0])

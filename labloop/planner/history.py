@@ -1,6 +1,6 @@
 """What the trials taught, as arrays: a CampaignState seen by the planner."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
@@ -39,6 +39,7 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
     A trial of which a part is known teaches that, and is in flight for the rest.
     """
     goals = tuple(goals)
+    wanted: list[TrialState] = []
     measured: list[tuple[Array, TrialState]] = []
     pending: list[Array] = []
     failed: list[Array] = []
@@ -48,7 +49,8 @@ def read(state: CampaignState, encoding: Encoding, goals: Iterable[Goal]) -> His
         if trial.is_withdrawn or (trial.state not in OPEN_STATES and trial.state not in (MEASURED, FAILED)):
             continue
         begun += trial.state != FAILED and trial.role == "candidate"
-        point = point_of(trial.settings, encoding)
+        wanted.append(trial)
+    for trial, point in zip(wanted, points_of([trial.settings for trial in wanted], encoding), strict=True):
         if point is None:
             left_out += 1
         elif trial.state == MEASURED:
@@ -91,6 +93,15 @@ def _compared(state: CampaignState, trials: list[int]) -> tuple[tuple[int, int, 
     at = {number: place for place, number in enumerate(trials)}
     told = [one for one in state.tastes.comparisons if one.trial in at and one.over in at]
     return tuple((at[one.trial], at[one.over], one.tie) for one in told)
+
+
+def points_of(settings: Sequence[Mapping[str, Value]], encoding: Encoding) -> list[Array | None]:
+    """``point_of`` of many, at once where this space has a place for all."""
+    try:
+        points = encoding.encode(settings)
+    except (KeyError, ValueError, TypeError):
+        return [point_of(one, encoding) for one in settings]
+    return [point if finite else None for point, finite in zip(points, np.isfinite(points).all(axis=1), strict=True)]
 
 
 def point_of(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:

@@ -30,11 +30,11 @@ def _total_effects(model: Model, encoding: Encoding) -> Array:
     d = encoding.dimension
     pair = qmc.Sobol(2 * d, scramble=True, rng=np.random.default_rng(0)).random(BASE_POINTS)
     a, b = (spread(encoding, block) for block in (pair[:, :d], pair[:, d:]))
-    base = model.predict(a)[0]
+    base = model.middles(a)
     effects = np.zeros((d, base.shape[1]))
     for i in range(d):
         mixed = a.copy()
         mixed[:, i] = b[:, i]
-        moved = model.predict(encoding.presence.settled(mixed))[0]
+        moved = model.middles(encoding.presence.settled(mixed))
         effects[i] = 0.5 * np.mean((base - moved) ** 2, axis=0)
     return effects

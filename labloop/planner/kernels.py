@@ -150,6 +150,8 @@ class Separable:
         """Log density of the lengthscales' priors and its gradient."""
         p = self.smooth
         a, da = self.number_prior.log_density(theta[:p])
+        if not self.labels:
+            return a, da
         b, db = self.label_prior.log_density(theta[p:])
         return a + b, np.concatenate([da, db])
 
@@ -173,7 +175,7 @@ class Separable:
                 gs = g * slope
                 both = (scaled**2).T @ (gs.sum(0) + gs.sum(1)) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
                 out[:p] = -2.0 * (np.bincount(self.lengths, both, p) if self.blends else both)
-            gk = g * k
+            gk = g * k if unlike else g
             for c, d in enumerate(unlike):
                 out[p + c] = rates[c] * float(np.vdot(gk, d))
             return out
@@ -266,17 +268,34 @@ def _squares(a: Array, b: Array) -> Array:
 
 
 def _shape(shape: str, squares: Array) -> Array:
+    """f; ``squares`` are used up."""
     if shape == "rbf":
         return np.asarray(np.exp(-0.5 * squares))
-    s = ROOT5 * np.sqrt(squares)
-    return np.asarray((1.0 + s + s * s / 3.0) * np.exp(-s))
+    k, _, e = _matern(squares)
+    k *= e
+    return k
 
 
 def _smooth(shape: str, squares: Array) -> tuple[Array, Array]:
-    """f and df/d(r^2)."""
+    """f and df/d(r^2); ``squares`` are used up."""
     if shape == "rbf":
         k = np.exp(-0.5 * squares)
         return k, -0.5 * k
-    s = ROOT5 * np.sqrt(squares)
-    e = np.exp(-s)
-    return (1.0 + s + s * s / 3.0) * e, -(5.0 / 6.0) * (1.0 + s) * e
+    k, slope, e = _matern(squares)
+    k *= e
+    slope *= -(5.0 / 6.0)
+    slope *= e
+    return k, slope
+
+
+def _matern(squares: Array) -> tuple[Array, Array, Array]:
+    """1 + s + s^2/3, 1 + s and exp(-s), ``squares`` used up: a new array costs as much as ten passes over an old one."""
+    s = np.sqrt(squares, out=squares)
+    s *= ROOT5
+    e = np.negative(s)
+    np.exp(e, out=e)
+    k = s * s
+    k /= 3.0
+    s += 1.0
+    k += s
+    return k, s, e

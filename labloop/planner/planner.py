@@ -254,7 +254,8 @@ def _by_design(problem: Problem, history: History, turn: _Turn, reason: str) -> 
 def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> tuple[Proposal, Array]:
     encoding, mixed = problem.encoding, turn.mixed
     score = score_of(problem, model, history, mixed)
-    believed = standing(problem.goals, model.outcomes, model.scales, model.predict(history.known.rivals)[0])
+    rivals = model.middles(history.known.rivals)
+    believed = standing(problem.goals, model.outcomes, model.scales, rivals)
     best = history.known.rivals[best_rows(believed)]
     flying = history.known.pending
     effort = problem.engine.effort.among(len(flying))
@@ -270,7 +271,7 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
         settings=found[0].settings,
         source="model",
         seed=mixed,
-        reason=_hope(model, problem.goals, history, predicted[0]),
+        reason=_hope(model, problem.goals, rivals, predicted[0]),
         predicted=predicted[0],
         acquisition=score.name,
         acquisition_value=found[0].score,
@@ -304,14 +305,13 @@ def _runners_up(found: Sequence[Found], predicted: Sequence[dict[str, Prediction
     ]
 
 
-def _hope(model: Model, goals: Sequence[Goal], history: History, predicted: dict[str, Prediction]) -> str:
-    """In words: what is expected here, and the best that is believed to have been measured."""
-    mean, _ = model.predict(history.known.rivals)
+def _hope(model: Model, goals: Sequence[Goal], rivals: Array, predicted: dict[str, Prediction]) -> str:
+    """In words: what is expected here, and the best that is believed to have been measured (``rivals``: its means)."""
     parts = []
     for goal in goals:
         if not goal.is_wish:
             continue
-        values = mean[:, model.outcomes.index(goal.outcome)]
+        values = rivals[:, model.outcomes.index(goal.outcome)]
         best = float(values[int(np.argmax(goal.utility(values)))])
         here = predicted[goal.outcome]
         parts.append(f"{goal.outcome} expected {here.mean:.4g} +- {here.sd:.2g}, best so far believed {best:.4g}")

@@ -179,7 +179,7 @@ class Portrait:
             if found is not None:
                 return found
         model, known = self._model, self._history.known.observed
-        believed = standing(self._problem.goals, model.outcomes, model.scales, model.predict(known)[0])
+        believed = standing(self._problem.goals, model.outcomes, model.scales, model.middles(known))
         numbers = _trials_of(self._history)
         return self._state.trials[int(numbers[best_rows(believed, 1)[0]])]
 

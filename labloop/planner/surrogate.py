@@ -67,6 +67,9 @@ class Model(Protocol):
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Mean and sd of the noiseless outcomes, each N x m."""
 
+    def middles(self, points: Array) -> Array:
+        """What ``predict`` gives first: it costs much less alone."""
+
     def left_out(self, outcome: str) -> tuple[Array, Array]:
         """Mean and sd of each measurement of an outcome as the others foretell it, under the parameters of all."""
 
@@ -94,6 +97,10 @@ class Surrogate:
         """Mean and sd of the noiseless outcomes, each N x m."""
         each = [belief.predict(points) for belief in self.beliefs]
         return np.column_stack([mean for mean, _ in each]), np.column_stack([sd for _, sd in each])
+
+    def middles(self, points: Array) -> Array:
+        """What ``predict`` gives first: it costs much less alone."""
+        return np.column_stack([belief.middles(points) for belief in self.beliefs])
 
     def left_out(self, outcome: str) -> tuple[Array, Array]:
         """Mean and sd of each measurement of an outcome as the others foretell it, under the parameters of all."""

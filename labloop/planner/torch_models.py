@@ -96,6 +96,10 @@ class Surrogate:
             mean, variance = posterior.mean.squeeze(-2), posterior.variance.squeeze(-2)
         return mean.numpy(), variance.clamp_min(0.0).sqrt().numpy()
 
+    def middles(self, points: Array) -> Array:
+        """What ``predict`` gives first."""
+        return self.predict(points)[0]
+
     def left_out(self, outcome: str) -> tuple[Array, Array]:
         """Mean and sd of each measurement of an outcome as the others foretell it (Sundararajan and Keerthi, 2001)."""
         model = self.model if len(self.outcomes) == 1 else self.model.models[self.outcomes.index(outcome)]

@@ -150,7 +150,7 @@ def _hypervolume(
     acquisition: Callable[[Tensor], Tensor] = qLogNoisyExpectedHypervolumeImprovement(
         surrogate.model,
         ref_point=reference_point(
-            standing(goals, surrogate.outcomes, surrogate.scales, surrogate.predict(known.rivals)[0])
+            standing(goals, surrogate.outcomes, surrogate.scales, surrogate.middles(known.rivals))
         ).tolist(),
         X_baseline=torch.as_tensor(known.rivals, dtype=torch.float64),
         sampler=SobolQMCNormalSampler(torch.Size([samples]), seed=seed),
