@@ -21,6 +21,7 @@ from scipy.optimize import minimize
 
 from .errors import SurrogateError
 from .kernels import Array, Kernel, LogNormal
+from .room import Room
 
 # Standardized noise below this is the Cholesky's own noise (BoTorch's MIN_INFERRED_NOISE_LEVEL).
 LEAST_NOISE = 1e-4
@@ -191,8 +192,9 @@ def fit(
     low = np.append(kernel.low, log(LEAST_NOISE))
     high = np.append(kernel.high, log(MOST_NOISE))
     begin = np.append(kernel.start, prior.mode[0]) if start is None else start
+    room = Room()
     ended: Any = minimize(
-        lambda at: objective(kernel, data, at, prior),
+        lambda at: objective(kernel, data, at, prior, room),
         np.clip(begin, low, high),
         jac=True,
         method="L-BFGS-B",
@@ -202,12 +204,16 @@ def fit(
     return condition(kernel, data, ended.x, prior)
 
 
-def objective(kernel: Kernel, data: Data, parameters: Array, prior: LogNormal = NOISE_PRIOR) -> tuple[float, Array]:
-    """Minus the log posterior of parameters, and its gradient."""
-    n = len(data.y)
-    k, back = kernel.matrix(parameters[:-1], data.x)
+def objective(
+    kernel: Kernel, data: Data, parameters: Array, prior: LogNormal = NOISE_PRIOR, room: Room | None = None
+) -> tuple[float, Array]:
+    """Minus the log posterior of parameters, and its gradient. room: where it is worked out."""
+    n, room = len(data.y), room or Room()
+    k, back = kernel.matrix(parameters[:-1], data.x, room)
     noise = float(np.exp(parameters[-1]))
-    noisy = np.array(k, order="F")  # as LAPACK has it, so that it works in place
+    # LAPACK's matrices are these transposed, so that it works in place.
+    noisy = room.array("noisy", (n, n)).T
+    noisy[:] = k
     noisy.flat[:: n + 1] += noise + data.known
     factor, fault = dpotrf(noisy, lower=1, clean=1, overwrite_a=1)
     if fault:
@@ -217,9 +223,9 @@ def objective(kernel: Kernel, data: Data, parameters: Array, prior: LogNormal = 
     value = -0.5 * float(residual @ alpha) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * log(2 * pi)
     # dL/dK with the inverse's lower half standing for both: of a symmetric dK only the sum of the two counts.
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    diagonal = 0.5 * np.diag(inverse)
-    g = np.subtract(np.outer(0.5 * alpha, alpha), inverse, out=inverse)
-    g.flat[:: n + 1] += diagonal
+    g = np.multiply((0.5 * alpha)[:, None], alpha, out=room.array("g", (n, n))).T
+    g -= inverse
+    g.flat[:: n + 1] += 0.5 * np.diag(inverse)
     before, slope = kernel.log_prior(parameters[:-1])
     noise_value, noise_slope = prior.log_density(parameters[-1:])
     gradient = np.append(back(g) + slope, noise * float(np.trace(g)) + noise_slope[0])

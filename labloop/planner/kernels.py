@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .blends import Blend
+from .room import Room
 
 Array = NDArray[np.float64]
 Back = Callable[[Array], Array]
@@ -50,8 +51,8 @@ class Kernel(Protocol):
     def log_prior(self, theta: Array) -> tuple[float, Array]:
         """Log density of the prior and its gradient."""
 
-    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
-        """K, n x n, and dL/dK -> dL/dtheta."""
+    def matrix(self, theta: Array, x: Array, room: Room | None = None) -> tuple[Array, Back]:
+        """K, n x n, and dL/dK -> dL/dtheta. room: where both are worked out, and hold until it is used again."""
 
     def cross(self, theta: Array, a: Array, b: Array) -> Array:
         """K between a (N x d) and b (n x d): N x n, in the precision of a."""
@@ -155,13 +156,13 @@ class Separable:
         b, db = self.label_prior.log_density(theta[p:])
         return a + b, np.concatenate([da, db])
 
-    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
-        """K, n x n, and dL/dK -> dL/dtheta."""
-        p = self.smooth
+    def matrix(self, theta: Array, x: Array, room: Room | None = None) -> tuple[Array, Back]:
+        """K, n x n, and dL/dK -> dL/dtheta. room: where both are worked out, and hold until it is used again."""
+        p, room = self.smooth, room or Room()
         scaled = self.features(x) * self.rates(theta)
-        squares = _squares(scaled, scaled)
+        squares = _squares(scaled, scaled, room)
         squares.flat[:: len(x) + 1] = 0.0
-        k, slope = _smooth(self.shape, squares)
+        k, slope = _smooth(self.shape, squares, room)
         unlike = [d[np.ix_(i, i)] for d, i in zip(self.unlike, self._indices(x), strict=True)]
         rates = np.exp(-theta[p:])
         if unlike:
@@ -172,7 +173,7 @@ class Separable:
             out = np.empty(len(theta))
             if p:
                 # sum_ab G_ab (s_a - s_b)^2 = s^2' (G 1 + G' 1) - 2 s' G s, column by column: no n x n x d array.
-                gs = g * slope
+                gs = np.multiply(g, slope, out=room.array("gs", slope.shape))
                 both = (scaled**2).T @ (gs.sum(0) + gs.sum(1)) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
                 out[:p] = -2.0 * (np.bincount(self.lengths, both, p) if self.blends else both)
             gk = g * k if unlike else g
@@ -253,14 +254,14 @@ def hamming(levels: int) -> Array:
     return 1.0 - np.eye(levels)
 
 
-def _squares(a: Array, b: Array) -> Array:
+def _squares(a: Array, b: Array, room: Room | None = None) -> Array:
     """Squared distances, N x n, through one matrix product."""
     if not a.shape[1]:
         return np.zeros((len(a), len(b)), dtype=a.dtype)
     # Centred, so that little is lost where points are close together and far from 0.
     middle = b.mean(0)
     a, b = a - middle, b - middle
-    out = a @ b.T
+    out = np.matmul(a, b.T, out=room and room.array("squares", (len(a), len(b))))
     out *= -2.0
     out += np.einsum("ij,ij->i", a, a)[:, None]
     out += np.einsum("ij,ij->i", b, b)
@@ -276,25 +277,25 @@ def _shape(shape: str, squares: Array) -> Array:
     return k
 
 
-def _smooth(shape: str, squares: Array) -> tuple[Array, Array]:
+def _smooth(shape: str, squares: Array, room: Room | None = None) -> tuple[Array, Array]:
     """f and df/d(r^2); ``squares`` are used up."""
     if shape == "rbf":
         k = np.exp(-0.5 * squares)
         return k, -0.5 * k
-    k, slope, e = _matern(squares)
+    k, slope, e = _matern(squares, room)
     k *= e
     slope *= -(5.0 / 6.0)
     slope *= e
     return k, slope
 
 
-def _matern(squares: Array) -> tuple[Array, Array, Array]:
-    """1 + s + s^2/3, 1 + s and exp(-s), ``squares`` used up: a new array costs as much as ten passes over an old one."""
+def _matern(squares: Array, room: Room | None = None) -> tuple[Array, Array, Array]:
+    """1 + s + s^2/3, 1 + s and exp(-s); ``squares`` are used up."""
     s = np.sqrt(squares, out=squares)
     s *= ROOT5
-    e = np.negative(s)
+    e = np.negative(s, out=room and room.array("e", s.shape))
     np.exp(e, out=e)
-    k = s * s
+    k = np.multiply(s, s, out=room and room.array("k", s.shape))
     k /= 3.0
     s += 1.0
     k += s

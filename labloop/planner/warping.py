@@ -13,6 +13,7 @@ import numpy as np
 
 from .encoding import Array
 from .kernels import Back, LogNormal, Separable
+from .room import Room
 
 SCALE = 0.5  # of the priors: most exponents between a half and 2
 LEAST, MOST = 0.1, 10.0
@@ -52,11 +53,11 @@ class Warped:
         more, steep = LogNormal(np.full(len(logs), SCALE**2), np.full(len(logs), SCALE)).log_density(logs)
         return value + more, np.concatenate([slope, steep])
 
-    def matrix(self, theta: Array, x: Array) -> tuple[Array, Back]:
+    def matrix(self, theta: Array, x: Array, room: Room | None = None) -> tuple[Array, Back]:
         """K, n x n, and dL/dK -> dL/dtheta."""
         own, logs = self._parts(theta)
         warped, _, by_a, by_b = self._warp(logs, x)
-        k, back = self.base.matrix(own, warped)
+        k, back = self.base.matrix(own, warped, room)
         _, back_x = self.base.watched(own, warped, warped)
 
         def pull(g: Array) -> Array:

@@ -1,0 +1,22 @@
+"""Arrays that are used again. A fit works out the same few matrices thirty times over, and fresh memory of a megabyte
+costs the system more than ten passes over what is there (docs/benchmarks.md).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Room:
+    """Arrays by name, each as it was left. Whoever takes one that is in use overwrites it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, Array] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> Array:
+        """The array of this name, with anything in it."""
+        found = self._arrays.get(name)
+        if found is None or found.shape != shape:
+            found = self._arrays[name] = np.empty(shape)
+        return found
