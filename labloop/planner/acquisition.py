@@ -89,12 +89,13 @@ class Team:
         watched = [member.watched(points) for member in self.members]
         means, sds = _outcomes(self.shifts, self.scales, self.draws, [posterior for posterior, _ in watched])
         values, by_means, by_sds = self.merit.slopes(means, sds)
-        shares = np.exp(values - log_sum(values)) if len(values) > 1 else np.ones(values.shape)
+        if len(values) > 1:
+            shares = np.exp(values - log_sum(values))[:, :, None]
+            by_means, by_sds = shares * by_means, shares * by_sds
         gradient = np.zeros(points.shape)
-        for j, (_, pull) in enumerate(watched):
-            by_mean = shares * by_means[:, :, j] * self.scales[j]
-            by_sd = (shares * by_sds[:, :, j]).sum(0) * self.scales[j]
-            by_variance = by_sd / (2.0 * sds[:, j] / self.scales[j])
+        for j, (scale, (_, pull)) in enumerate(zip(self.scales, watched, strict=True)):
+            by_mean = by_means[:, :, j] * scale
+            by_variance = by_sds[:, :, j].sum(0) * scale / (2.0 * sds[:, j] / scale)
             gradient += pull(by_mean.sum(0), by_variance, by_mean.T @ self.draws[:, :, j])
         return _pooled(values), gradient
 
@@ -122,15 +123,14 @@ class Acquisition:
 
     def slopes(self, points: Array) -> tuple[Array, Array]:
         """Log values and their gradients by the points, N x d (zero in columns of choices)."""
-        values, gradients = [], []
-        for team, weight in zip(self.teams, self.log_weights, strict=True):
-            value, gradient = team.slopes(points)
-            values.append(value + weight)
-            gradients.append(gradient)
-        value = log_sum(values)
-        gradient = np.zeros(points.shape)
-        for one, slope in zip(values, gradients, strict=True):
-            gradient += np.exp(one - value)[:, None] * slope
+        each = [team.slopes(points) for team in self.teams]
+        value, gradient = each[0]
+        if len(each) > 1:
+            values = [one + weight for (one, _), weight in zip(each, self.log_weights, strict=True)]
+            value = log_sum(values)
+            gradient = np.zeros(points.shape)
+            for one, (_, slope) in zip(values, each, strict=True):
+                gradient += np.exp(one - value)[:, None] * slope
         for factor in self.factors:
             log_factor, slope = factor.log_slopes(points)
             value, gradient = value + log_factor, gradient + slope
@@ -196,7 +196,9 @@ def _outcomes(
     shifts: Array, scales: Array, draws: Array, posteriors: Sequence[tuple[Array, Array, Array]]
 ) -> tuple[Array, Array]:
     """Means S x N x m and sds N x m in the outcomes' own units."""
-    sds = np.column_stack([scale * np.sqrt(one[1]) for scale, one in zip(scales, posteriors, strict=True)])
+    sds = np.empty((len(posteriors[0][0]), len(posteriors)))
+    for j, (_, variance, _) in enumerate(posteriors):
+        sds[:, j] = scales[j] * np.sqrt(variance)
     return _means(shifts, scales, draws, [(mean, lifts) for mean, _, lifts in posteriors]), sds
 
 

@@ -150,7 +150,7 @@ class GP:
             by_v = v * (-2.0 * by_variance * inside)
             if self.flying:
                 by_v[first:] += by_lifts.T
-            by_points = back(np.outer(by_mean, self.alpha) + _solve_lower_transposed(self.factor, by_v).T)
+            by_points = back(by_mean[:, None] * self.alpha + _solve_lower_transposed(self.factor, by_v).T)
             if anchor is not None:
                 by_points = by_points + back_across(np.outer(-2.0 * by_variance * inside, anchor.weights))
             return by_points[:, : points.shape[1]]
@@ -212,7 +212,7 @@ def objective(
     k, back = kernel.matrix(parameters[:-1], data.x, room)
     noise = float(np.exp(parameters[-1]))
     # LAPACK's matrices are these transposed, so that it works in place.
-    noisy = room.array("noisy", (n, n)).T
+    noisy = room.array("noisy", k).T
     noisy[:] = k
     noisy.flat[:: n + 1] += noise + data.known
     factor, fault = dpotrf(noisy, lower=1, clean=1, overwrite_a=1)
@@ -223,7 +223,7 @@ def objective(
     value = -0.5 * float(residual @ alpha) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * log(2 * pi)
     # dL/dK with the inverse's lower half standing for both: of a symmetric dK only the sum of the two counts.
     inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
-    g = np.multiply((0.5 * alpha)[:, None], alpha, out=room.array("g", (n, n))).T
+    g = np.multiply((0.5 * alpha)[:, None], alpha, out=room.array("g", k)).T
     g -= inverse
     g.flat[:: n + 1] += 0.5 * np.diag(inverse)
     before, slope = kernel.log_prior(parameters[:-1])

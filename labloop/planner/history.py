@@ -101,7 +101,8 @@ def points_of(settings: Sequence[Mapping[str, Value]], encoding: Encoding) -> li
         points = encoding.encode(settings)
     except (KeyError, ValueError, TypeError):
         return [point_of(one, encoding) for one in settings]
-    return [point if finite else None for point, finite in zip(points, np.isfinite(points).all(axis=1), strict=True)]
+    finite = np.isfinite(points)
+    return [point if here.all() else None for point, here in zip(points, finite, strict=True)]
 
 
 def point_of(settings: Mapping[str, Value], encoding: Encoding) -> Array | None:

@@ -27,8 +27,10 @@ LEAST_LOG = -1e300  # of what has no value at all: still a number, so that sums 
 def log_h(u: Array) -> Array:
     """log(phi(u) + u Phi(u))."""
     u = np.asarray(u, dtype=float)
-    out = np.empty_like(u)
     near = u > -1.0
+    if near.all():
+        return np.asarray(np.log(np.exp(-0.5 * u**2 - LOG_ROOT_2PI) + u * ndtr(u)))
+    out = np.empty_like(u)
     far = u < _FAR
     out[near] = np.log(np.exp(-0.5 * u[near] ** 2 - LOG_ROOT_2PI) + u[near] * ndtr(u[near]))
     mid = ~near & ~far

@@ -173,7 +173,7 @@ class Separable:
             out = np.empty(len(theta))
             if p:
                 # sum_ab G_ab (s_a - s_b)^2 = s^2' (G 1 + G' 1) - 2 s' G s, column by column: no n x n x d array.
-                gs = np.multiply(g, slope, out=room.array("gs", slope.shape))
+                gs = np.multiply(g, slope, out=room.array("gs", slope))
                 both = (scaled**2).T @ (gs.sum(0) + gs.sum(1)) - 2.0 * np.einsum("ij,ij->j", scaled, gs @ scaled)
                 out[:p] = -2.0 * (np.bincount(self.lengths, both, p) if self.blends else both)
             gk = g * k if unlike else g
@@ -261,11 +261,13 @@ def _squares(a: Array, b: Array, room: Room | None = None) -> Array:
     # Centred, so that little is lost where points are close together and far from 0.
     middle = b.mean(0)
     a, b = a - middle, b - middle
-    out = np.matmul(a, b.T, out=room and room.array("squares", (len(a), len(b))))
+    out = (room or Room()).array("squares", a, len(a), len(b))
+    np.matmul(a, b.T, out=out)
     out *= -2.0
     out += np.einsum("ij,ij->i", a, a)[:, None]
     out += np.einsum("ij,ij->i", b, b)
-    return np.maximum(out, 0.0, out=out)
+    np.maximum(out, 0.0, out=out)
+    return out
 
 
 def _shape(shape: str, squares: Array) -> Array:
@@ -291,11 +293,13 @@ def _smooth(shape: str, squares: Array, room: Room | None = None) -> tuple[Array
 
 def _matern(squares: Array, room: Room | None = None) -> tuple[Array, Array, Array]:
     """1 + s + s^2/3, 1 + s and exp(-s); ``squares`` are used up."""
-    s = np.sqrt(squares, out=squares)
+    room, s = room or Room(), squares
+    np.sqrt(s, out=s)
     s *= ROOT5
-    e = np.negative(s, out=room and room.array("e", s.shape))
+    e, k = room.array("e", s), room.array("k", s)
+    np.negative(s, out=e)
     np.exp(e, out=e)
-    k = np.multiply(s, s, out=room and room.array("k", s.shape))
+    np.multiply(s, s, out=k)
     k /= 3.0
     s += 1.0
     k += s

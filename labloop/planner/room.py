@@ -14,9 +14,10 @@ class Room:
     def __init__(self) -> None:
         self._arrays: dict[str, Array] = {}
 
-    def array(self, name: str, shape: tuple[int, ...]) -> Array:
-        """The array of this name, with anything in it."""
+    def array(self, name: str, like: Array, *shape: int) -> Array:
+        """The array of this name, with anything in it, of the shape (by default) and the precision of another."""
+        shape = shape or like.shape
         found = self._arrays.get(name)
-        if found is None or found.shape != shape:
-            found = self._arrays[name] = np.empty(shape)
+        if found is None or found.shape != shape or found.dtype != like.dtype:
+            found = self._arrays[name] = np.empty(shape, dtype=like.dtype)
         return found

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from .acquisition import CROWD, Score
+from .climb import maxima
 from .design import free_grid, free_rows, sample
 from .encoding import Array, Encoding, Settings
 from .errors import NothingLeftError
@@ -222,41 +223,48 @@ class _Climb:
         return ends
 
     def _minimize(self, starts: Array, out: Mask | None, constrained: bool) -> Array:
-        count, moving = len(starts), self.moving
+        moving, (low, high) = self.moving, self._bounds(starts)
+
+        def slopes(rows: NDArray[np.intp], moved: Array) -> tuple[Array, Array]:
+            points = starts[rows]
+            points[:, moving] = moved
+            values, gradient = self.acquisition.slopes(points)
+            # Where nothing is to be gained the climb stands still.
+            hopeless = ~(values > LEAST_SCORE) | ~np.isfinite(gradient).all(1)
+            values[hopeless], gradient[hopeless] = LEAST_SCORE, 0.0
+            return values, gradient[:, moving]
+
+        ends = starts.copy()
+        if not constrained:
+            ends[:, moving] = maxima(slopes, starts[:, moving], low, high, self.effort.iterations)
+            return ends
+        every = np.arange(len(starts))
 
         def loss(flat: Array) -> tuple[float, Array]:
-            points = starts.copy()
-            points[:, moving] = flat.reshape(count, -1)
-            values, gradient = self.acquisition.slopes(points)
-            hopeless = ~(values > LEAST_SCORE) | ~np.isfinite(gradient).all(
-                1
-            )  # where nothing is to be gained the climb stands still
-            values[hopeless], gradient[hopeless] = LEAST_SCORE, 0.0
-            return -float(values.sum()), -gradient[:, moving].ravel()
+            values, gradient = slopes(every, flat.reshape(len(starts), -1))
+            return -float(values.sum()), -gradient.ravel()
 
         ended = minimize(
             loss,
             starts[:, moving].ravel(),
             jac=True,
-            method="SLSQP" if constrained else "L-BFGS-B",
-            bounds=self._bounds(starts),
-            constraints=self._forms(starts, out) if constrained else (),
+            method="SLSQP",
+            bounds=list(zip(low.ravel(), high.ravel(), strict=True)),
+            constraints=self._forms(starts, out),
             options={"maxiter": self.effort.iterations},
         )
-        ends = starts.copy()
         if np.all(np.isfinite(ended.x)):
-            ends[:, moving] = np.clip(ended.x.reshape(count, -1), 0.0, 1.0)
+            ends[:, moving] = np.clip(ended.x.reshape(len(starts), -1), 0.0, 1.0)
         return ends
 
-    def _bounds(self, starts: Array) -> list[tuple[float, float]]:
+    def _bounds(self, starts: Array) -> tuple[Array, Array]:
         """Of the moving columns of each start; what does not count there stands still."""
         presence = self.encoding.presence
         if not presence:
-            return [(0.0, 1.0)] * (len(starts) * len(self.moving))
+            return np.zeros((len(starts), len(self.moving))), np.ones((len(starts), len(self.moving)))
         still = presence.still(starts)
-        low = np.where(still, starts, presence.least(starts))[:, self.moving].ravel()
-        high = np.where(still, starts, 1.0)[:, self.moving].ravel()
-        return list(zip(low, high, strict=True))
+        low = np.where(still, starts, presence.least(starts))[:, self.moving]
+        return low, np.where(still, starts, 1.0)[:, self.moving]
 
     def _forms(self, starts: Array, out: Mask | None) -> list[dict[str, object]]:
         """The linear constraints of all starts together, with what the fixed columns take already counted in."""
