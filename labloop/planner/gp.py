@@ -20,7 +20,8 @@ from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.optimize import minimize
 
 from .errors import SurrogateError
-from .kernels import Array, Kernel, LogNormal
+from .kernels import Array, Kernel, LogNormal, Separable
+from .pairs import BAD, Likelihood
 from .room import Room
 
 # Standardized noise below this is the Cholesky's own noise (BoTorch's MIN_INFERRED_NOISE_LEVEL).
@@ -29,7 +30,6 @@ MOST_NOISE = 1e2
 NOISE_PRIOR = LogNormal(np.array([-4.0]), np.array([1.0]))
 LEAST_VARIANCE = 1e-12  # of f: below it is rounding
 Pull = Callable[[Array, Array, Array], Array]
-_BAD = 1e25  # of a point where K cannot be factored: the line search turns back
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +193,11 @@ def fit(
     high = np.append(kernel.high, log(MOST_NOISE))
     begin = np.append(kernel.start, prior.mode[0]) if start is None else start
     room = Room()
+    loss: Callable[[Array], tuple[float, Array]] = lambda at: objective(kernel, data, at, prior, room)  # noqa: E731
+    if isinstance(kernel, Separable) and Likelihood.is_for(kernel, len(data.y)):
+        loss = Likelihood(kernel, data.x, data.y, data.known, prior)
     ended: Any = minimize(
-        lambda at: objective(kernel, data, at, prior, room),
+        loss,
         np.clip(begin, low, high),
         jac=True,
         method="L-BFGS-B",
@@ -217,7 +220,7 @@ def objective(
     noisy.flat[:: n + 1] += noise + data.known
     factor, fault = dpotrf(noisy, lower=1, clean=1, overwrite_a=1)
     if fault:
-        return _BAD, np.zeros(len(parameters))
+        return BAD, np.zeros(len(parameters))
     mean, alpha = _weights(factor, data.y)
     residual = data.y - mean
     value = -0.5 * float(residual @ alpha) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * log(2 * pi)

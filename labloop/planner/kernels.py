@@ -162,7 +162,7 @@ class Separable:
         scaled = self.features(x) * self.rates(theta)
         squares = _squares(scaled, scaled, room)
         squares.flat[:: len(x) + 1] = 0.0
-        k, slope = _smooth(self.shape, squares, room)
+        k, slope = smooth(self.shape, squares, room)
         unlike = [d[np.ix_(i, i)] for d, i in zip(self.unlike, self._indices(x), strict=True)]
         rates = np.exp(-theta[p:])
         if unlike:
@@ -205,7 +205,7 @@ class Separable:
         """``cross``, and dL/dK -> dL/da: N x d, zero in columns of choices."""
         scale = self.rates(theta)
         sa, sb = self.features(a) * scale, self.features(b) * scale
-        k, slope = _smooth(self.shape, _squares(sa, sb))
+        k, slope = smooth(self.shape, _squares(sa, sb))
         if self.labels:
             damp = self._damp(theta, a, b)
             k, slope = k * damp, slope * damp
@@ -279,7 +279,7 @@ def _shape(shape: str, squares: Array) -> Array:
     return k
 
 
-def _smooth(shape: str, squares: Array, room: Room | None = None) -> tuple[Array, Array]:
+def smooth(shape: str, squares: Array, room: Room | None = None) -> tuple[Array, Array]:
     """f and df/d(r^2); ``squares`` are used up."""
     if shape == "rbf":
         k = np.exp(-0.5 * squares)
