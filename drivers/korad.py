@@ -244,7 +244,9 @@ class KA3005P(Driver):
         applied = self._applied
         if applied is None:
             return Progress(done=True)
-        volts, amperes = self._terminals()
+        left_s = applied.time_s - elapsed_s
+        over = left_s <= 0.0 and applied.flowed_a is not None  # what a look takes, its output would be on too long
+        volts, amperes = (0.0, applied.flowed_a or 0.0) if over else self._terminals()
         status = self._status()  # asked after them: of an output that is off by then they say nothing
         if not status & OUTPUT_ON and not applied.ends:
             raise InstrumentFault(
@@ -253,8 +255,7 @@ class KA3005P(Driver):
             )
         if status & OUTPUT_ON:
             applied.count(amperes, elapsed_s)
-            applied.readings = _readings(volts, amperes, status)
-        left_s = applied.time_s - elapsed_s
+            applied.readings = applied.readings if over else _readings(volts, amperes, status)
         if left_s <= 0.0:
             applied.ends = True
             self.stop()
