@@ -114,7 +114,9 @@ class RunScreen(AmendingScreen):
         self.source.close()
 
     def tick(self) -> None:
-        """Read what is new and show it; then again."""
+        """Read what is new and show it; then again, as long as there is a dashboard to show it on."""
+        if not self.app.is_running:  # its screens are being taken apart, the parts of a page before the page
+            return
         more = self.read_on()
         self.set_timer(0.001 if more else TROUBLE_S if self.source.trouble else POLL_S, self.tick)
 

@@ -2,7 +2,7 @@
 
 import pytest
 from textual.events import Key
-from textual.widgets import Input
+from textual.widgets import Input, RichLog
 
 from labloop.campaign import events as e
 from labloop.dashboard.bench_page import BenchPage
@@ -51,6 +51,20 @@ def test_arrows_move_in_the_table(watch):
             await pilot.press(key)
             places.append(table.trial)
         assert places == [17, 16, 17, 1, 18, 18 - 4, 18]
+
+    drive(app, script)
+
+
+def test_news_that_come_while_the_dashboard_is_taken_apart_are_left(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        first = app.screen
+        await pilot.press("5")
+        await app.screen.query(RichLog).remove()
+        app._running = False  # as _shutdown() begins
+        first.tick()
+        app._running = True
 
     drive(app, script)
 
