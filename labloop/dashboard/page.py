@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Final
 
+from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -49,9 +50,13 @@ EVERYWHERE: Final[list[BindingType]] = [
 ]
 
 
-def names_of_screens() -> str:
-    """Return the keys and names in a line."""
-    return "  ".join(f"{key} {title}" for key, _, title in SCREENS)
+def names_of_screens() -> Text:
+    """Return the keys and names in a line; each can be clicked."""
+    line = Text(style="dim")
+    for key, name, title in SCREENS:
+        line.append(f"{key} {title}", Style.from_meta({"@click": f"app.go('{name}')"}))
+        line.append("  ")
+    return line
 
 
 class Page(Screen[None]):
@@ -83,7 +88,7 @@ class Page(Screen[None]):
             head.show(*self._told)
         yield head
         yield from self.parts()
-        yield Static(Text(names_of_screens(), "dim"), id="screens")
+        yield Static(names_of_screens(), id="screens")
         yield Footer(compact=True)
 
     def on_mount(self) -> None:

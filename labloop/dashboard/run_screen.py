@@ -92,7 +92,7 @@ class RunScreen(AmendingScreen):
                 yield LogTail(self._when, id="log")
         yield Static(id="trouble")
         yield Static(id="sent")
-        yield Static(Text(names_of_screens(), "dim"), id="screens")
+        yield Static(names_of_screens(), id="screens")
         yield Footer(compact=True)
 
     def _when(self, stamp: str) -> str:

@@ -103,6 +103,20 @@ def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
     drive(app, script)
 
 
+def test_the_names_of_the_screens_can_be_clicked(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("2")
+        await pilot.pause()
+        at = screen_text(app).splitlines()[-2].index("4 Timeline")
+        await pilot.click("#screens", offset=(at + 3, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, TimelinePage)
+
+    drive(app, script)
+
+
 def test_a_digit_leaves_no_question_behind(watch):
     app = watch(journals.running)
 
