@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-from .desire import Desired, draws_of
+from .desire import Desired, desired_over
 from .encoding import Array, Encoding
 from .errors import SurrogateError
 from .feasibility import Factor, factors
@@ -82,6 +82,8 @@ class Team:
     def values(self, points: Array) -> Array:
         """Log worth, S x N."""
         means, sds = _outcomes(self.shifts, self.scales, self.draws, [m.posterior(points) for m in self.members])
+        if isinstance(self.merit, Desired):
+            return self.merit.values(means, sds)
         return self.merit.slopes(means, sds)[0]
 
     def slopes(self, points: Array) -> tuple[Array, Array]:
@@ -218,7 +220,7 @@ def _merit(goals: tuple[Goal, ...], outcomes: Sequence[str], standings: Sequence
     wishes = desired(goals, outcomes)
     if wishes is not None:
         best = np.array([_best(one) for one in standings])
-        base = Desired(wishes, best, draws_of(len(wishes.columns), seed))
+        base = desired_over(wishes, best, seed)
     elif is_pareto(goals):
         base = Hypervolume(goals, tuple(outcomes), tuple(_boxes(one) for one in standings))
     else:

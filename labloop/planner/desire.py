@@ -9,7 +9,7 @@ direction the best is nearer (as the fat tails of Ament et al., NeurIPS 2023, ar
 standing goes on below 0, a start at which all is of no use is no plain without a slope.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,46 +19,43 @@ from scipy.stats import qmc
 
 from labloop.campaign.desirability import Shape
 
-from .improvement import LEAST_LOG, Slopes
+from .improvement import Slopes
 
 Array = NDArray[np.float64]
 
 DRAWS = 128  # the log of a gain of some size is right to 0.05 (test_desire holds it to a dense quadrature)
+FEWEST = 16  # of one fantasy of what is in flight
 CHANCES = 1024  # draws of a chance: it is held against a percent or so
 TAIL = 1e-4  # t: its share of a gain is next to nothing beside one draw that is better
 LEAST = 1e-9  # of a slope: where an exponent below 1 makes it infinite
 ROWS = 1024  # points at once: some arrays of them by draws fit a processor's cache
 
 
-def standing(shape: Shape, y: Array) -> tuple[Array, Array]:
-    """The standing of each value and its slope, elementwise."""
-    found = slopes = None
-    for slope in shape.slopes:
-        span = slope.one - slope.zero
-        place = np.minimum((y - slope.zero) / span, 1.0)
-        inside = place > 0.0
-        up = np.maximum(place, LEAST)
-        value = np.where(inside, up**slope.exponent, place)
-        rate = np.where(inside, slope.exponent * up ** (slope.exponent - 1.0), 1.0) / span
-        rate = np.where(place < 1.0, rate, 0.0)
-        if found is None or slopes is None:
-            found, slopes = value, rate
-        else:
-            found, slopes = np.minimum(found, value), np.where(value < found, rate, slopes)
-    assert found is not None and slopes is not None
-    return np.asarray(found), np.asarray(slopes)
+def standing(shape: Shape, y: Array) -> Array:
+    """The standing of each value, elementwise."""
+    place, exponent, _ = _place(shape, y)
+    return np.where(place > 0.0, np.maximum(place, LEAST) ** exponent, place)
 
 
-def together(standings: Array, shares: Array) -> tuple[Array, Array]:
-    """The standing of all outcomes, ..., and its slopes, ... x w. standings: ... x w; shares: w, of weight, sum 1."""
-    least = standings.min(axis=-1)
-    up = np.maximum(standings, LEAST)
-    useful = np.exp(np.log(up) @ shares)
-    short = np.minimum(standings, 0.0) @ shares
-    by_useful = useful[..., None] * shares / up
-    by_short = np.where(standings < 0.0, shares, 0.0)
-    is_useful = least > 0.0
-    return np.where(is_useful, useful, short), np.where(is_useful[..., None], by_useful, by_short)
+def together(standings: Array, shares: Array) -> Array:
+    """The standing of all outcomes, ... standings: ... x w; shares: w, of weight, sum 1."""
+    useful = np.exp(np.log(np.maximum(standings, LEAST)) @ shares)
+    return np.where(standings.min(axis=-1) > 0.0, useful, np.minimum(standings, 0.0) @ shares)
+
+
+def _place(shape: Shape, y: Array) -> tuple[Array, Array | float, Array | float]:
+    """How far along its slope each value is, 1 at most, with that slope's exponent and the rate of the place."""
+    first, *more = shape.slopes
+    rate: Array | float = 1.0 / (first.one - first.zero)
+    exponent: Array | float = first.exponent
+    place = (y - first.zero) * rate
+    for slope in more:
+        other = 1.0 / (slope.one - slope.zero)
+        along = (y - slope.zero) * other
+        nearer = along < place
+        place, rate = np.where(nearer, along, place), np.where(nearer, other, rate)
+        exponent = exponent if slope.exponent == exponent else np.where(nearer, slope.exponent, exponent)
+    return np.minimum(place, 1.0, out=place), exponent, rate
 
 
 def draws_of(wishes: int, seed: int, count: int = DRAWS) -> Array:
@@ -75,24 +72,47 @@ class Wishes:
     columns: tuple[int, ...]
     shares: Array
 
-    def of(self, values: Array) -> tuple[Array, Array]:
-        """The overall standing of outcomes, ... x m, and its slopes by the wished ones, ... x w."""
-        each = [standing(shape, values[..., at]) for shape, at in zip(self.shapes, self.columns, strict=True)]
-        total, by_each = together(np.stack([one for one, _ in each], axis=-1), self.shares)
-        return total, by_each * np.stack([slope for _, slope in each], axis=-1)
+    def of(self, values: Array) -> Array:
+        """The overall standing of outcomes, ... x m."""
+        return self._overall([values[..., at] for at in self.columns], False)[0]
 
-    def drawn(self, mean: Array, sd: Array, normal: Array) -> tuple[Array, Array]:
-        """The overall standing of N x n outcomes, and its slopes, N x n x w. mean, sd: N x m; normal: n x w."""
-        columns = list(self.columns)
-        y = mean[:, None, columns] + sd[:, None, columns] * normal[None, :, :]
-        among = Wishes(self.shapes, tuple(range(len(columns))), self.shares)
-        return among.of(y)
+    def drawn(self, mean: Array, sd: Array, normal: Array) -> Array:
+        """The overall standing of N x n possible outcomes. mean, sd: N x m; normal: n x w."""
+        return self._overall(self._possible(mean, sd, normal), False)[0]
+
+    def drawn_slopes(self, mean: Array, sd: Array, normal: Array) -> tuple[Array, list[Array]]:
+        """The same, and its slopes by each wished outcome."""
+        return self._overall(self._possible(mean, sd, normal), True)
+
+    def _possible(self, mean: Array, sd: Array, normal: Array) -> list[Array]:
+        return [mean[:, [at]] + sd[:, [at]] * normal[:, column] for column, at in enumerate(self.columns)]
+
+    def _overall(self, values: Sequence[Array], with_slopes: bool) -> tuple[Array, list[Array]]:
+        """The overall standing of the wished outcomes' values, and its slope by each of them where that is asked for.
+
+        Through logarithms, of which a place needs one whatever its exponent: this is where a proposal's time goes.
+        """
+        places = [_place(shape, y) for shape, y in zip(self.shapes, values, strict=True)]
+        logs, short, least = np.zeros(values[0].shape), np.zeros(values[0].shape), np.full(values[0].shape, np.inf)
+        for (place, exponent, _), share in zip(places, self.shares, strict=True):
+            logs += share * exponent * np.log(np.maximum(place, LEAST))
+            short += share * np.minimum(place, 0.0)
+            np.minimum(least, place, out=least)
+        useful = least > 0.0
+        total = np.where(useful, np.exp(logs), short)
+        if not with_slopes:
+            return total, []
+        slopes = []
+        for (place, exponent, rate), share in zip(places, self.shares, strict=True):
+            rising = np.where(useful, total * exponent / np.maximum(place, LEAST), place < 0.0)
+            slopes.append(np.where(place < 1.0, share * rate * rising, 0.0))
+        return total, slopes
 
     def chance(self, mean: Array, sd: Array, wanted: float, seed: int) -> Array:
         """The chance that each point's standing is above ``wanted``, N."""
         normal = draws_of(len(self.columns), seed, CHANCES)
         parts = [
-            (self.drawn(mean[at : at + ROWS], sd[at : at + ROWS], normal)[0] > wanted).mean(axis=1)
+            (self.drawn(mean[at : at + ROWS], sd[at : at + ROWS], normal) > wanted).mean(axis=1)
             for at in range(0, len(mean), ROWS)
         ]
         return np.concatenate(parts)
@@ -105,35 +125,55 @@ class Wishes:
             rising = [slope.one for slope in shape.slopes if slope.one > slope.zero]
             falling = [slope.one for slope in shape.slopes if slope.one < slope.zero]
             ideal = np.clip(mean[:, at], max(rising, default=-np.inf), min(falling, default=np.inf))
-            low.append(np.minimum(*(standing(shape, end)[0] for end in ends)))
-            high.append(standing(shape, np.clip(ideal, *ends))[0])
-        return together(np.column_stack(low), self.shares)[0], together(np.column_stack(high), self.shares)[0]
+            low.append(np.minimum(*(standing(shape, end) for end in ends)))
+            high.append(standing(shape, np.clip(ideal, *ends)))
+        return together(np.column_stack(low), self.shares), together(np.column_stack(high), self.shares)
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The overall desirability to improve over ``best``, S. normal: DRAWS x w."""
+    """The overall desirability to improve over ``best``, S. normal: S x n x w, draws of their own for each."""
 
     wishes: Wishes
     best: Array
     normal: Array
 
+    def values(self, means: Array, sds: Array) -> Array:
+        """Log worth, S x N. means: S x N x m; sds: N x m."""
+        value = np.empty(means.shape[:2])
+        for s, rows in self._parts(means.shape[1]):
+            gain, _ = _gain(self.wishes.drawn(means[s, rows], sds[rows], self.normal[s]) - self.best[s])
+            value[s, rows] = np.log(gain.mean(axis=1))
+        return value
+
     def slopes(self, means: Array, sds: Array) -> Slopes:
         """Log worth, S x N, and its derivatives by means and sds, S x N x m."""
         value = np.empty(means.shape[:2])
         by_means, by_sds = np.zeros(means.shape), np.zeros(means.shape)
-        for s, best in enumerate(self.best):
-            for start in range(0, means.shape[1], ROWS):
-                rows = slice(start, start + ROWS)
-                total, slope = self.wishes.drawn(means[s, rows], sds[rows], self.normal)
-                gain, rate = _gain(total - best)
-                whole = gain.mean(axis=1)
-                value[s, rows] = np.log(whole)
-                pull = rate[..., None] * slope / whole[:, None, None]
-                for column, at in enumerate(self.wishes.columns):
-                    by_means[s, rows, at] = pull[..., column].mean(axis=1)
-                    by_sds[s, rows, at] = (pull[..., column] * self.normal[:, column]).mean(axis=1)
-        return np.maximum(value, LEAST_LOG), by_means, by_sds
+        for s, rows in self._parts(means.shape[1]):
+            total, slopes = self.wishes.drawn_slopes(means[s, rows], sds[rows], self.normal[s])
+            gain, rate = _gain(total - self.best[s])
+            whole = gain.mean(axis=1)
+            value[s, rows] = np.log(whole)
+            for column, at in enumerate(self.wishes.columns):
+                pull = rate * slopes[column] / whole[:, None]
+                by_means[s, rows, at] = pull.mean(axis=1)
+                by_sds[s, rows, at] = (pull * self.normal[s, :, column]).mean(axis=1)
+        return value, by_means, by_sds
+
+    def _parts(self, count: int) -> Iterator[tuple[int, slice]]:
+        """Each fantasy's points, some at a time."""
+        for s in range(len(self.best)):
+            for start in range(0, count, ROWS):
+                yield s, slice(start, start + ROWS)
+
+
+def desired_over(wishes: Wishes, best: Array, seed: int) -> Desired:
+    """To improve over ``best``, S. Of several fantasies each has the fewer draws, and all together twice as many."""
+    each = DRAWS if len(best) == 1 else max(2 * DRAWS // len(best), FEWEST)
+    normal = draws_of(len(wishes.columns), seed, each * len(best))
+    # Blocks of 2^k points that follow each other are even each by itself; every S-th point would be of one corner.
+    return Desired(wishes, best, normal.reshape(len(best), each, -1))
 
 
 def _gain(x: Array) -> tuple[Array, Array]:

@@ -52,7 +52,7 @@ class Goal:
     def utility(self, y: Any) -> Any:
         """Outcomes (an array, or a tensor) as something to be maximized, elementwise."""
         if self.shape is not None:
-            return desire.standing(self.shape, y)[0]
+            return desire.standing(self.shape, y)
         if self.target is not None:
             return -(abs(y - self.target) - self.tolerance).clip(0.0)
         return self.sense * y
@@ -87,7 +87,7 @@ class Standing:
         """The weighted sum of the utilities, n; of desirabilities what they are together."""
         wishes = desired(self.goals, [goal.outcome for goal in self.goals if goal.is_wish])
         if wishes is not None:
-            return desire.together(self.utilities, wishes.shares)[0]
+            return desire.together(self.utilities, wishes.shares)
         factors = np.array([goal.factor for goal in self.goals if goal.is_wish])
         return np.asarray(self.utilities @ factors)
 

@@ -52,7 +52,7 @@ def outlook(
     wishes, noises = desired(goals, model.outcomes), np.array([model.noises])
     if wishes is not None:
         normal = draws_of(len(wishes.columns), seed)
-        wanted = best + float(wishes.drawn(top, noises, normal)[0].std())
+        wanted = best + float(wishes.drawn(top, noises, normal).std())
         beats = wishes.chance(mean, sd, wanted, seed)
     else:
         wanted = best + float(_spread(goals, model, noises)[0])
@@ -76,7 +76,7 @@ def _reach(goals: Sequence[Goal], model: Model, mean: Array, sd: Array, side: in
     wishes = desired(goals, model.outcomes)
     if wishes is not None:
         least, most = wishes.ends(mean, BELIEVABLE * sd)
-        total = wishes.of(mean)[0]
+        total = wishes.of(mean)
         return most - total if side > 0 else total - least
     squares = np.zeros(len(mean))
     for goal in goals:

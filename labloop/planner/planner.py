@@ -318,7 +318,7 @@ def _hope(model: Model, goals: Sequence[Goal], rivals: Array, predicted: dict[st
     wishes = desired(goals, model.outcomes)
     if wishes is not None:
         believed = np.array([[predicted[name].mean for name in model.outcomes]])
-        there, known = (float(np.max(wishes.of(values)[0], initial=0.0)) for values in (believed, rivals))
+        there, known = (float(np.max(wishes.of(values), initial=0.0)) for values in (believed, rivals))
         parts.append(f"desirability expected {there:.2f}, best so far believed {known:.2f}")
     return "; ".join(parts)
 

@@ -70,8 +70,8 @@ WISHES = {
     "target": (Goal("a", target=0.4, tolerance=0.1),),
     "weights": (Goal("a", 1, weight=2.0), Goal("b", target=0.1, weight=0.5)),
     "desirability": (
-        Goal("a", 1, weight=2.0, shape=Shape((Slope(-0.5, 0.9, 0.7),))),
-        Goal("b", target=0.1, shape=Shape((Slope(-0.6, 0.05, 2.0), Slope(0.8, 0.15)))),
+        Goal("a", 1, weight=2.0, shape=Shape((Slope(-5.0, 5.0, 2.0),))),
+        Goal("b", target=0.1, shape=Shape((Slope(-6.0, 0.05, 3.0), Slope(6.0, 0.15, 4.0)))),
     ),
     "front": (Goal("a", 1), Goal("b", -1)),
     "limit": (Goal("a", 1), Goal("b", upper=0.3, lower=-0.4)),

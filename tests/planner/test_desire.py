@@ -28,15 +28,16 @@ def test_arrays_are_as_the_campaign_has_it_and_slopes_are_slopes(shapes: tuple[S
     weights = [2.0, 1.0, 0.5][: len(shapes)]
     wishes = desire.wishes_of(shapes, range(len(shapes)), weights)
     values = np.random.default_rng(0).uniform(-1.0, 4.0, (400, len(shapes)))
-    total, slopes = wishes.of(values)
+    total, slopes = wishes._overall(list(values.T), True)
+    assert np.array_equal(total, wishes.of(values))
     told = [exact([shape.standing(float(y)) for shape, y in zip(shapes, row, strict=True)], weights) for row in values]
     assert total == pytest.approx(np.array(told), abs=1e-9)
     assert (total > 0.0).any() and (total < 0.0).any()
     for column, step in product(range(len(shapes)), [1e-6]):
         moved = values.copy()
         moved[:, column] += step
-        rise = (wishes.of(moved)[0] - total) / step
-        smooth = np.abs(rise - slopes[:, column]) < 1e-3 * (1.0 + np.abs(rise))
+        rise = (wishes.of(moved) - total) / step
+        smooth = np.abs(rise - slopes[column]) < 1e-3 * (1.0 + np.abs(rise))
         assert smooth.mean() > 0.98, "but where a value lies on a bend"
 
 
@@ -47,18 +48,27 @@ def test_the_gain_is_that_of_a_dense_quadrature() -> None:
     nodes = np.linspace(-5.0, 5.0, 201)
     density = np.exp(-0.5 * nodes**2) / np.exp(-0.5 * nodes**2).sum()
     for best in (-0.3, 0.2, 0.7):
-        found = desire.Desired(wishes, np.array([best]), desire.draws_of(2, 3)).slopes(means, sds)[0][0]
+        merit = desire.desired_over(wishes, np.array([best]), 3)
+        found = merit.values(means, sds)[0]
+        assert np.array_equal(found, merit.slopes(means, sds)[0][0])
         for at, (mean, sd) in enumerate(zip(means[0], sds, strict=True)):
             y = np.stack(np.meshgrid(mean[0] + sd[0] * nodes, mean[1] + sd[1] * nodes, indexing="ij"), axis=-1)
-            gain = np.maximum(wishes.of(y)[0] - best, 0.0)
+            gain = np.maximum(wishes.of(y) - best, 0.0)
             true = float(density @ gain @ density)
             if true > 0.01:
                 assert found[at] == pytest.approx(np.log(true), abs=0.06)
 
 
+def test_the_draws_of_each_fantasy_are_even() -> None:
+    wishes = desire.wishes_of((UP, WINDOW), (0, 1), (2.0, 1.0))
+    normal = desire.desired_over(wishes, np.zeros(16), 5).normal
+    assert normal.shape == (16, 16, 2) and len(np.unique(normal[:, :, 0])) == 256
+    assert np.abs(normal.mean(axis=1)).max() < 0.3 and normal.std(axis=1).min() > 0.7
+
+
 def test_far_off_there_is_still_a_way_in() -> None:
     wishes = desire.wishes_of((UP, WINDOW), (0, 1), (1.0, 1.0))
-    merit = desire.Desired(wishes, np.array([0.9]), desire.draws_of(2, 0))
+    merit = desire.desired_over(wishes, np.array([0.9]), 0)
     far = np.array([[[-50.0, 40.0]]])
     value, by_means, _ = merit.slopes(far, np.full((1, 2), 0.1))
     assert np.isfinite(value).all() and by_means[0, 0, 0] > 0.0 > by_means[0, 0, 1]
@@ -86,7 +96,7 @@ def test_the_ends_hold_what_may_come_out() -> None:
     mean, reach = np.array([[0.5, 1.0], [0.2, 2.5], [1.4, 1.2]]), np.full((3, 2), 0.4)
     least, most = wishes.ends(mean, reach)
     inside = mean[:, None] + reach[:, None] * np.random.default_rng(0).uniform(-1.0, 1.0, (3, 4000, 2))
-    total = wishes.of(inside)[0]
+    total = wishes.of(inside)
     assert (total.min(1) >= least - 1e-12).all() and (total.max(1) <= most + 1e-12).all()
     assert total.max(1) == pytest.approx(most, abs=0.05) and total.min(1) == pytest.approx(least, abs=0.05)
 
