@@ -28,7 +28,7 @@ JOURNAL: Final = "journal.db"
 INBOX: Final = "requests"
 BLOBS: Final = "blobs"
 # Records folded in one go: some 20 ms of work, so that a key is answered while a long journal is still being read.
-HELPING: Final = 1500
+HELPING: Final = 3000
 LOG_LINES: Final = 2000
 _STEP_ENDS: Final = frozenset({e.StepFinished, e.StepFailed})
 _RARE: Final = frozenset({

@@ -7,13 +7,14 @@ newer one, rows of several formats may follow each other in one file, and no row
 What is written is read back before it counts: JSON has no NaN and no infinity, and msgspec would write them as null.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from labloop.campaign.events import Event, Fact
+from labloop.campaign.events import Event, Fact, Record
 
+from .chain import Row
 from .errors import StoreDamaged, StoreError, StoreNewer
 
 FORMAT = 1
@@ -81,6 +82,16 @@ class EventCodec:
                     f"{place}: {error}: this labloop knows no such events. Use the newer labloop that wrote it."
                 ) from error
             raise StoreDamaged(f"{place}: is not an event ({error}): {body[:200]!r}.") from error
+
+    def records(self, rows: Iterable[Row], place: str) -> Iterator[Record]:
+        """Read rows; ``place`` and the row's number begin a complaint. Raises as ``decode``."""
+        quick = self._decoder.decode
+        for seq, at, _, _, format, body, _ in rows:
+            try:
+                event = quick(body) if format == self.format else self.decode(body, format, f"{place}{seq}")
+            except msgspec.DecodeError:
+                event = self.decode(body, format, f"{place}{seq}")  # says what is wrong with it
+            yield Record(seq, at.decode(), event)
 
 
 CODEC = EventCodec()

@@ -30,10 +30,8 @@ class Rows(ABC):
             StoreDamaged: a row is not as it was written; it and what follows is not given.
             StoreNewer: a newer labloop wrote it.
         """
-        place, decode = f"{self.path}: row ", self._codec.decode
         for rows in chain.sound_rows(self._query, self.path, after):
-            for seq, at, _, _, format, body, _ in rows:
-                yield Record(seq, at.decode(), decode(body, format, f"{place}{seq}"))
+            yield from self._codec.records(rows, f"{self.path}: row ")
 
     def head(self) -> tuple[int, str]:
         """Give sequence number and chain (hex) of the last row (0: there is none). Raises StoreError."""
