@@ -5,7 +5,7 @@
 Each start has a matrix H, a step and an end of its own, and every round asks for all their next points in one call: a
 handful of points costs little more than one. A coordinate that stands at a bound with the slope pointing out
 does not move (Bertsekas, SIAM J. Control Optim. 20, 221, 1982). Climbed as one problem by L-BFGS-B the starts shared
-step lengths, and took twice as many calls (docs/benchmarks.md).
+step lengths, and took half as many calls again (docs/benchmarks.md).
 """
 
 from collections.abc import Callable
