@@ -22,6 +22,7 @@ from .story import Story
 # What a test's own words in place of a process say is there at once; a real process takes its time.
 WORKED_S, PATIENCE_S = 0.3, 60.0
 CALM = 3  # turns of the loop
+NEVER_S = 600.0
 
 Script = Callable[[Pilot], Awaitable[None]]
 
@@ -69,9 +70,11 @@ async def quiet(min_sleep: float = SLEEP_GRANULARITY, max_sleep: float = 1.0) ->
 
 @pytest.fixture(autouse=True)
 def quiet_before_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys and pauses of a test go on when all that they began is done."""
+    """Keys and pauses of a test go on when all that they began is done, and nothing is over meanwhile."""
     monkeypatch.setattr("textual.pilot.wait_for_idle", quiet)
     monkeypatch.setattr("textual.app.wait_for_idle", quiet)
+    monkeypatch.setattr("labloop.dashboard.app.ABORT_WITHIN_S", NEVER_S)
+    monkeypatch.setattr(DashboardApp, "NOTIFICATION_TIMEOUT", NEVER_S)
 
 
 class Commands(list[tuple[str, ...]]):
