@@ -41,6 +41,7 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Stand,
     Value,
     Verdict,
     action,
@@ -57,6 +58,7 @@ PV, WORKING, SELECTED, SP1, STATUS, VERSION, HIGH, TYPE, MODE = 1, 5, 15, 24, 75
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
 MANUAL, SENSOR_BREAK, LOOP_BREAK, REMOTE_FAILED = 1 << 4, 1 << 5, 1 << 6, 1 << 14
 RESET, RUN, PAUSED, END = range(4)
+MODES = {0: "operating", 1: "standby", 2: "configuration"}
 # 9 characters take 9 ms at 9600 baud; a 3200 answers within its cycle of 250 ms.
 ANSWER_S = 1.0
 # The remote setpoint is written at each look: well within the 5 s after which the controller falls back.
@@ -177,6 +179,24 @@ class E3216(HoldingDriver):
     def read(self) -> Mapping[str, Reading]:
         """Temperature, setpoint and output now."""
         return _readings(self._look())
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Setpoints and their limits, from where it is steered and how, and whether its programme is anything but
+        reset. Not the remote setpoint: no key sets that."""
+        (first, second), (high, low) = self._read(SP1, 2), self._read(HIGH, 2)
+        set_c = {"SP1": first, "SP2": second, "SP.HI": high, "SP.LO": low}
+        stands = {
+            name: Stand(value=self._value(one), unit="degC", within=self._digit_c / 2.0) for name, one in set_c.items()
+        }
+        remote, manual = self._ask(REMOTE_SELECTED) == 1, self._ask(STATUS) & MANUAL
+        mode = self._ask(MODE)
+        return stands | {
+            "selected": Stand(value=f"SP{self._ask(SELECTED) + 1}"),
+            "setpoint": Stand(value="remote" if remote else "local"),
+            "control": Stand(value="manual" if manual else "automatic"),
+            "mode": Stand(value=MODES.get(mode, f"mode {mode}")),
+            "programme": Stand(value=self._ask(PROGRAM_STATUS) != RESET),
+        }
 
     def counters(self) -> Mapping[str, Amount]:
         """The state of the programme before it is told to run."""

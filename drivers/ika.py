@@ -33,6 +33,7 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
+    Stand,
     Steady,
     Value,
     Verdict,
@@ -187,6 +188,16 @@ class RCT(HoldingDriver):
             return "it heats"
         stirs = self._active(4)
         return "it stirs" if stirs or (stirs is None and self._number("IN_PV_4") > 0.0) else ""
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Set temperature and speed, the dial of the safety circuit, and whether it heats and stirs."""
+        stands = {
+            "temperature": Stand(value=self._set("IN_SP_1"), unit="degC", within=READ_BACK),
+            "speed": Stand(value=self._set("IN_SP_4"), unit="rpm", within=1.0),
+            "safety limit": Stand(value=self._set("IN_SP_3"), unit="degC", within=1.0),
+        }
+        on = {"heater": self._active(1), "stirrer": self._active(4)}
+        return stands | {name: Stand(value=said) for name, said in on.items() if said is not None}
 
     @action(*hold_settings(TEMPERATURE, reach_by_s=1800.0), act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:

@@ -41,6 +41,7 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Stand,
     Steady,
     Value,
     Verdict,
@@ -201,6 +202,22 @@ class Circulator(HoldingDriver):
             question = str(self.options["external"]).upper()
             found["external"] = Reading(value=self._temperature(question), unit="degC")
         return found
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Its working temperature, which of them it controls to, and whether it is started; its unit, if that is
+        another."""
+        stands = {"started": Stand(value=self._started())}
+        if self._tells_unit is None:
+            self._tells_unit = self._perhaps("IN_SP_06") in (0.0, 1.0)
+        if self._tells_unit:
+            fahrenheit = self._set("IN_SP_06") == 1.0
+            stands["unit"] = Stand(value="degF" if fahrenheit else "degC")
+            if fahrenheit:
+                return stands
+        stands["temperature"] = Stand(value=self._set("IN_SP_00"), unit="degC", within=READ_BACK)
+        if (chosen := self._perhaps("IN_MODE_01")) is not None:
+            stands["working temperature"] = Stand(value=f"number {chosen + 1:g}")
+        return stands
 
     @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:

@@ -32,6 +32,7 @@ from labloop.bench import (
     Reading,
     SafetyError,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -230,6 +231,20 @@ class NE1000(Driver):
             "infused": Amount(now.infused, "uL"),
             "withdrawn": Amount(now.withdrawn, "uL"),
             "resolution": Amount(now.resolution, "uL"),
+        }
+
+    def stands(self) -> Mapping[str, Stand]:
+        """The diameter, and the volumes moved; while it pumps, only that it does."""
+        diameter = Stand(value=float(self._line.set_to("DIA")), unit="mm")
+        reply, now, _ = self._line.sure()
+        pumps = {"diameter": diameter, "pumping": Stand(value=reply.status in PUMPING)}
+        if reply.status in PUMPING:
+            return pumps
+        said = "it was switched off and on since, and counts anew" if self._line.reset else ""
+        moved = {"infused": now.infused, "withdrawn": now.withdrawn}
+        within_ul = tolerance_ul(now, now)
+        return pumps | {
+            name: Stand(value=ul, unit="uL", within=within_ul, counts=True, said=said) for name, ul in moved.items()
         }
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:

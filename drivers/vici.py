@@ -34,6 +34,7 @@ from labloop.bench import (
     Signal,
     SpecError,
     Sure,
+    Stand,
     Value,
     Verdict,
     action,
@@ -122,6 +123,12 @@ class Actuator(Driver):
     def read(self) -> Mapping[str, Reading]:
         """Where the valve is."""
         return {"position": Reading(value=self._name(self._sure("CP")))}
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Where the valve is; nothing while it is on its way."""
+        place = self._sure("CP")
+        on_its_way = self._told and place != self._target
+        return {} if on_its_way else {"position": Stand(value=self._name(place))}
 
     @action(PLACE, act=True, repeatable=True, evidence="the position is read back")
     def turn(self, position: str) -> None:

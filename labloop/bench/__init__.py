@@ -1,7 +1,7 @@
 """Hands: links, ports, limits, and the words that drivers are written in. These names are what a driver imports."""
 
 from labloop.campaign.errors import SpecError
-from labloop.campaign.events import Amount, Reading, Value
+from labloop.campaign.events import Amount, Reading, Stand, Value
 
 from .address import parse_address
 from .declared import Declaration, declare, driver_class, port_keys
@@ -52,6 +52,7 @@ __all__ = [
     "Trip",
     "Totals",
     "Standing",
+    "Stand",
     "Permit",
     "NotYet",
     "NoRoom",

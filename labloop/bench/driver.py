@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from labloop.campaign.errors import SpecError
-from labloop.campaign.events import Amount, Reading, Value
+from labloop.campaign.events import Amount, Reading, Stand, Value
 
 from .instrument import Action, Exchange, Expected, Identity, Progress, Signal, Verdict, actions_of
 from .settings import resolve
@@ -100,6 +100,14 @@ class Driver:
 
     def counters(self) -> Mapping[str, Amount]:
         """The instrument's own counters: the evidence of what it did."""
+        return {}
+
+    def stands(self) -> Mapping[str, Stand]:
+        """What stands there until somebody changes it at its keys: set values, positions, counters; read-only.
+
+        Asked when it is at rest. Nothing that changes by itself, and nothing that is on its way. True is for what goes
+        on (a heater, a programme). A set value bears its setting's name.
+        """
         return {}
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:

@@ -11,6 +11,7 @@ exchanges and returns; polling, deadlines and clocks belong to the runner. Its l
     progress(elapsed_s)    one look: is it done, what was achieved, what was read
     brake()      one command that ends motion soonest, its answer not waited for; stop() follows
     stop()       to the safe side, always allowed, harmless twice
+    stands()     at rest: what somebody may change at its own keys, read-only
     read(), pulse()        between all this, at any time: what it reads now, and that somebody is there
     happened(action, settings, before, act) -> Verdict    after a crash: what became of an act, asked read-only
     rejoin(...)  after a crash: take up the watching of an action that still runs (declared: ``rejoins``)
@@ -23,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
-from labloop.campaign.events import Amount, Reading, Value
+from labloop.campaign.events import Amount, Reading, Stand, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,7 @@ class Instrument(Protocol):
     def pulse(self) -> None: ...
     def at_work(self) -> str: ...
     def counters(self) -> Mapping[str, Amount]: ...
+    def stands(self) -> Mapping[str, Stand]: ...
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool: ...
     def clear_counters(self) -> None: ...
     def prepare(self, action: str, settings: Mapping[str, Value], act: str) -> None: ...

@@ -9,7 +9,8 @@ On every line, all lines at once and none waiting for another:
     stop once more         where no port is exclusive: the dead process's last bytes may still have been on the way
     read the counters      again, now that all stands: the evidence of what the broken-off acts came to
 
-and when every line is through, or LIST_AFTER_S later, the lab's own list. Nothing is set, nothing is cleared.
+and when every line is through, or LIST_AFTER_S later, the lab's own list; then what stands there now that somebody may
+change by hand, READ_S for each line, to be compared at the next start. Nothing is set, nothing is cleared.
 
 An instrument that its driver does not recognise gets no word but the question who it is: nobody knows what the bytes of
 a stop would mean to it. One of the same kind with another serial number is stopped (a stop is never wrong there) and
@@ -25,12 +26,12 @@ from functools import partial
 from typing import Any, Final
 
 from labloop.campaign.errors import LabloopError
-from labloop.campaign.events import Amount, Reading
+from labloop.campaign.events import Amount, Reading, Stand
 from labloop.campaign.lab_spec import LabSpec
 
 from .address import parse_address
 from .declared import declare, port_keys
-from .errors import InstrumentFault, LinkError, LinkInterrupted, LinkTimeout
+from .errors import BenchError, InstrumentFault, LinkError, LinkInterrupted, LinkTimeout
 from .instrument import Identity
 from .lab import (
     CLOSE_S,
@@ -68,7 +69,8 @@ class Found:
 
     ``first_reply``: an alarm that stood is told once, to whoever asks first, and is evidence.
 
-    ``state``: stopped, not stopped, kept, something else, not reached. ``notes``: what could not be asked, in words.
+    ``state``: stopped, not stopped, kept, something else, not reached. ``stands``: what somebody may change by hand, as
+    it stood at the end. ``notes``: what could not be asked, in words.
     """
 
     state: str
@@ -77,6 +79,7 @@ class Found:
     before: Mapping[str, Amount] = field(default_factory=dict)
     after: Mapping[str, Amount] = field(default_factory=dict)
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    stands: Mapping[str, Stand] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -99,6 +102,7 @@ class _Case:
     before: Mapping[str, Amount] = field(default_factory=dict)
     after: Mapping[str, Amount] = field(default_factory=dict)
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    stands: Mapping[str, Stand] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def told(self) -> str:
@@ -112,7 +116,7 @@ class _Case:
         who = " ".join(filter(None, (self.identity.model, self.identity.serial))) if self.identity else ""
         return Found(
             state=self.state, identity=who, first_reply=self.told(), before=self.before, after=self.after,
-            readings=self.readings, notes=tuple(self.notes),
+            readings=self.readings, stands=self.stands, notes=tuple(self.notes),
         )  # fmt: skip
 
 
@@ -145,11 +149,22 @@ class Rescue:
         for permit in self._safe_state:
             by_name[permit.instrument].do(permit)
         until_s = time.monotonic() + SAFE_S
+        self._note_what_stands(lines, until_s)
         found: dict[str, Found] = {}
         for line in lines:
             found |= line.end(until_s)
         errors = [error for line in lines for error in line.errors]
         return Rescued(found={name: found[name] for name in self.lab.instruments}, errors=tuple(errors))
+
+    def _note_what_stands(self, lines: "list[_Line]", until_s: float) -> None:
+        """Once nothing else is asked on any line. What does not say in time is not noted, and then not compared."""
+        for line in lines:
+            line.wait(until_s)
+        asked = {line: line.ask_what_stands() for line in lines}
+        _, late = wait([future for futures in asked.values() for future in futures], READ_S)
+        for line, futures in asked.items():
+            if late & set(futures):
+                line.break_off()
 
     def station(self, name: str, port: Port) -> Station:
         """One instrument on its open port."""
@@ -206,9 +221,26 @@ class _Line:
         wait([future], LIST_AFTER_S)
         self.errors += trouble(what, future, time.monotonic())
 
+    def wait(self, until_s: float) -> None:
+        """Wait until nothing is asked any more."""
+        self._thread.join(max(0.0, until_s - time.monotonic()))
+
+    def ask_what_stands(self) -> "list[Future[None]]":
+        """Ask each instrument that stands still, or is kept, what somebody may change there by hand."""
+        port = self._port
+        if port is None or self._thread.is_alive():
+            return []
+        resting = [case for case in self._cases.values() if case.state in (STOPPED, KEPT)]
+        return [port.submit(partial(self._what_stands, case)) for case in resting]
+
+    def break_off(self) -> None:
+        """Ask no more."""
+        if self._port is not None:
+            self._port.interrupt()
+
     def end(self, until_s: float) -> dict[str, Found]:
         """Wait for the rest, say goodbye, let go of the line; what was found, by instrument."""
-        self._thread.join(max(0.0, until_s - time.monotonic()))
+        self.wait(until_s)
         if self._port is not None:
             leaving = [self._port.submit(case.station.driver.close) for case in self._cases.values()]
             wait(leaving, CLOSE_S)
@@ -287,6 +319,16 @@ class _Line:
 
     def _count_again(self, case: _Case) -> None:
         case.after = dict(case.station.driver.counters())
+
+    def _what_stands(self, case: _Case) -> None:
+        try:
+            stands = case.station.driver.stands()
+        except Exception as error:  # noqa: BLE001 a driver's own mistake must not hide what else was found
+            why = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            case.notes.append(f"{case.station.name}: what stands there is not known: {why}")
+            return
+        # What goes on may end by itself, and nobody is here to see it.
+        case.stands = {name: one for name, one in stands.items() if one.value is not True}
 
     # --- brake and stop -------------------------------------------------------------------------------------------
 

@@ -38,8 +38,9 @@ class Standing:
         self._unsure_until_s: float | None = None
 
     def unsure(self, now_s: float) -> None:
-        """Others had the bench until now: nobody knows what they set, and when."""
+        """Others had the bench until now: nobody knows what they set and did, and when."""
         self.settings.clear()
+        self._rests_since_s.clear()
         self._unsure_until_s = now_s
 
     def since_s(self, instrument: str, setting: str) -> float | None:

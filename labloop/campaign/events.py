@@ -30,6 +30,13 @@ from .bench_events import QuestionOpened as QuestionOpened
 from .bench_events import StockDrawn as StockDrawn
 from .bench_events import StockSet as StockSet
 from .bench_events import TotalSet as TotalSet
+from .pause_events import ByHandSeen as ByHandSeen
+from .pause_events import CampaignPaused as CampaignPaused
+from .pause_events import CampaignResumed as CampaignResumed
+from .pause_events import HoldReleased as HoldReleased
+from .pause_events import MovedAccepted as MovedAccepted
+from .pause_events import SettingsLeft as SettingsLeft
+from .pause_events import SettingsRead as SettingsRead
 from .step_events import StepFailed as StepFailed
 from .step_events import StepFinished as StepFinished
 from .step_events import StepInDoubt as StepInDoubt
@@ -46,6 +53,7 @@ from .values import Fact as Fact
 from .values import Prediction as Prediction
 from .values import Reading as Reading
 from .values import RunnerUp as RunnerUp
+from .values import Stand as Stand
 from .values import Value as Value
 from .values import Witness as Witness
 from .watch_events import WatchCleared as WatchCleared
@@ -86,62 +94,6 @@ class RunStarted(Fact, frozen=True, kw_only=True):
     t_s: float = 0.0
     version: str = ""
     code: dict[str, str] = {}
-    by: str = ""
-    why: str = ""
-
-
-class CampaignPaused(Fact, frozen=True, kw_only=True):
-    """No new step starts until CampaignResumed. ``by``: whose hold it is ("": labloop's own, which anybody may end).
-
-    While it is paused, another person may place a hold of their own.
-    """
-
-    reason: str
-    by: str = ""
-
-
-class HoldReleased(Fact, frozen=True, kw_only=True):
-    """The hold that ``of`` placed is over: ``by`` themselves, or by somebody else by force, who says ``why``."""
-
-    of: str
-    by: str = ""
-    why: str = ""
-
-
-class SettingsRead(Fact, frozen=True, kw_only=True):
-    """What the instruments say of what was done with them last: when a paused run is at rest, and when it is resumed.
-
-    ``found``: {instrument.action: a word}; ``resumed``: steps may begin again, unless something is ``moved``: another
-    than at rest, {instrument.action: what it says now}.
-    """
-
-    found: dict[str, str] = {}
-    moved: dict[str, str] = {}
-    resumed: bool = False
-    t_s: float = 0.0
-
-
-class MovedAccepted(Fact, frozen=True, kw_only=True):
-    """What somebody moved while the run was paused is right as it is."""
-
-    by: str = ""
-    why: str = ""
-
-
-class ByHandSeen(Fact, frozen=True, kw_only=True):
-    """What was done by hand, or by another run, on the bench while this run stood still: {act: in words}.
-
-    ``by`` and ``why``: who says that a sample that stood there meanwhile may go on.
-    """
-
-    acts: dict[str, str]
-    by: str = ""
-    why: str = ""
-
-
-class CampaignResumed(Fact, frozen=True, kw_only=True):
-    """Steps may start again, once the settings were read again."""
-
     by: str = ""
     why: str = ""
 
@@ -391,11 +343,11 @@ class TrialClosed(Fact, frozen=True, kw_only=True):
 
 
 CampaignEvent: TypeAlias = (
-    CampaignOpened | RunStarted | CampaignPaused | HoldReleased | SettingsRead | MovedAccepted | CampaignResumed
-    | ByHandSeen | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | Amended | SafeStateReached
-    | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested | RequestAnswered
-    | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced | InstrumentConfigured
-    | CountersCleared | InstrumentLost
+    CampaignOpened | RunStarted | CampaignPaused | HoldReleased | SettingsRead | SettingsLeft | MovedAccepted
+    | CampaignResumed | ByHandSeen | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | Amended
+    | SafeStateReached | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested
+    | RequestAnswered | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced
+    | InstrumentConfigured | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | PartMeasured | TrialMeasured | Preferred
     | ResultWithdrawn | ResultRestored | TrialFailed | TrialAbandoned | TrialInDoubt | TrialResumed | TrialClosed
     | StepStarted | StepKept | StepRejoined | StepFinished | StepFailed | StepInDoubt

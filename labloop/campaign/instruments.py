@@ -39,6 +39,8 @@ def _alarm(state: "CampaignState", record: e.Record, fact: e.AlarmHeard) -> None
 def _replaced(state: "CampaignState", record: e.Record, fact: e.InstrumentReplaced) -> None:
     state.identities.pop(fact.instrument, None)
     state.replaced[fact.instrument] = record.seq
+    if state.left is not None:
+        state.left.pop(fact.instrument, None)
 
 
 def _configured(state: "CampaignState", record: e.Record, fact: e.InstrumentConfigured) -> None:

@@ -1,4 +1,5 @@
-"""What the facts add up to about a pause: who holds the run, what was read at rest, and what was moved meanwhile.
+"""What the facts add up to about a pause: who holds the run, what was read at rest, and what was moved meanwhile; and
+about what stood at the instruments when the bench was made safe, which the next start compares.
 
 A part of campaign.state, which holds what these functions write.
 """
@@ -35,6 +36,24 @@ def _settings_read(state: "CampaignState", record: e.Record, fact: e.SettingsRea
         state.moved = fact.moved
     else:
         state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
+        state.left = None  # from here on what stands there is the run's own doing
+
+
+def _settings_left(state: "CampaignState", record: e.Record, fact: e.SettingsLeft) -> None:
+    state.left = dict(fact.stands) or None
+
+
+def left_by_guard(state: "CampaignState", fact: e.SafeStateReached) -> None:
+    """What the guard read when it had made the bench safe; what an earlier start has still to compare goes before."""
+    stands = {name: one.stands for name, one in fact.found.items() if one.stands}
+    if state.left is None and stands:
+        state.left, state.unread = stands, True
+
+
+def refilled(state: "CampaignState", name: str) -> None:
+    """A person says what a stock holds now: who fills it with the instrument's own keys moves what it counts."""
+    if state.left is not None and name in state.left:
+        state.left[name] = {where: one for where, one in state.left[name].items() if not one.counts}
 
 
 def _by_hand(state: "CampaignState", record: e.Record, fact: e.ByHandSeen) -> None:
@@ -44,17 +63,19 @@ def _by_hand(state: "CampaignState", record: e.Record, fact: e.ByHandSeen) -> No
 
 
 def _accepted(state: "CampaignState", record: e.Record, fact: e.MovedAccepted) -> None:
-    state.stood, state.moved, state.by_hand = {}, {}, {}
+    state.stood, state.moved, state.by_hand, state.left = {}, {}, {}, None
 
 
 def _resumed(state: "CampaignState", record: e.Record, fact: e.CampaignResumed) -> None:
     state.reason, state.holds = "", {}
+    state.resumed_seq = record.seq
 
 
 APPLY: Final[Mapping[type, Callable[["CampaignState", e.Record, Any], None]]] = {
     e.CampaignPaused: _paused,
     e.HoldReleased: _released,
     e.SettingsRead: _settings_read,
+    e.SettingsLeft: _settings_left,
     e.MovedAccepted: _accepted,
     e.ByHandSeen: _by_hand,
     e.CampaignResumed: _resumed,

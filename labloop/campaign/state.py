@@ -172,6 +172,9 @@ class CampaignState:
     unread: bool = False  # it was paused, and the settings were not read again since
     stood: dict[str, str] | None = None  # what they were found to be at rest (None: not read)
     moved: dict[str, str] = field(default_factory=dict)  # what is another since, and a person is asked about
+    # What stood at each instrument when the bench had been made safe, until it is compared (None: nothing is known).
+    left: dict[str, dict[str, e.Stand]] | None = None
+    resumed_seq: int = 0  # sequence number of the last CampaignResumed
     safe: bool = False
     unsafe: list[str] = field(default_factory=list)  # what went wrong on the way to the last safe state, in words
     # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).
@@ -246,7 +249,8 @@ def _run_started(state: CampaignState, record: e.Record, fact: e.RunStarted) -> 
     state.code = fact.code or state.code
     state.failures_in_a_row = 0
     state.held, state.holds = {}, {}  # the bench is looked at anew
-    state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
+    state.left = state.left or None
+    state.unread, state.stood, state.moved, state.by_hand = state.left is not None, None, {}, {}
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()
 
@@ -262,6 +266,7 @@ def _safe(state: CampaignState, record: e.Record, fact: e.SafeStateReached) -> N
     if fact.by:  # somebody else spoke with the instruments first
         for name in state.identities:
             state.heard.setdefault(name, []).append(fact.found[name].first_reply if name in fact.found else None)
+        pauses.left_by_guard(state, fact)
     state.witnesses |= fact.found
     state.guard_epoch = max(state.guard_epoch, fact.epoch)
 
@@ -284,6 +289,8 @@ def _note(state: CampaignState, record: e.Record, fact: e.NoteTaken) -> None:
 
 def _requested(state: CampaignState, record: e.Record, fact: e.Requested) -> None:
     state.requests[fact.id] = None
+    if fact.request == "refill" and fact.arguments:
+        pauses.refilled(state, fact.arguments[0])
 
 
 def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -> None:

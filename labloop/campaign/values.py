@@ -49,11 +49,26 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     word: str = ""
 
 
+class Stand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What stands at an instrument until somebody changes it: a set value, a position, a counter; True: it goes on.
+
+    within: a difference up to this is none. counts: of what was moved, so that refilling by hand changes it. said: what
+    its instrument knows of it besides, in words.
+    """
+
+    value: Value
+    unit: str = ""
+    within: float = 0.0
+    counts: bool = False
+    said: str = ""
+
+
 class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """What the guard saw of one instrument. ``state``: stopped, not stopped, kept, something else, not reached.
 
     ``before`` and ``after``: its own counters, as the guard found them and when all stood still: evidence of what the
-    acts came to that the guard broke off. ``notes``: what could not be asked.
+    acts came to that the guard broke off. ``stands``: what stood there then that somebody may change at its keys.
+    ``notes``: what could not be asked.
     """
 
     state: str
@@ -62,6 +77,7 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     before: dict[str, Amount] = {}
     after: dict[str, Amount] = {}
     readings: dict[str, Reading] = {}
+    stands: dict[str, Stand] = {}
     notes: list[str] = []
 
 

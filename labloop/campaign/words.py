@@ -47,7 +47,7 @@ def _run_started(fact: e.RunStarted, state: CampaignState) -> str:
 
 
 def _settings_read(fact: e.SettingsRead, state: CampaignState) -> str:
-    return f"moved while it was paused: {', '.join(fact.moved)}" if fact.moved else ""
+    return f"moved meanwhile: {', '.join(fact.moved)}" if fact.moved else ""
 
 
 def _proposed(fact: e.ProposalMade, state: CampaignState) -> str:

@@ -180,7 +180,7 @@ class ActingScreen(Screen[None]):
             self.send(request)
             return
         if not others:
-            what = f"{text.plain(', '.join(self.source.state.moved))}: not as when the run was paused. "
+            what = f"{text.plain(', '.join(self.source.state.moved))}: not as it was left. "
             words = f"{what}Was it put back, leave this empty. Is it right as it is, say why."
             self.app.push_screen(Confirm("Is all as it should be?", words, "resume"), self._moved)
             return

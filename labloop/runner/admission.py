@@ -54,9 +54,39 @@ class Admission:
         """Take in what the run's facts say so far; others may have had the bench since."""
         self._trials = state.trials
         if self.envelope.remembers:
+            unseen: list[e.ByHandSeen] = []
             for record in records:
+                if isinstance(record.event, e.StepStarted) and unseen:
+                    self._after_hands(unseen, record.event.t_s)
+                    unseen = []
                 self.apply(record)
+                if isinstance(record.event, e.ByHandSeen) and record.event.t_s:
+                    self._after_hands([record.event], record.event.t_s)
+                elif isinstance(record.event, e.ByHandSeen):
+                    unseen.append(record.event)
+            self._after_hands(unseen, self.clock.now_s())
         self.after_others()
+
+    def _after_hands(self, seen: Iterable[e.ByHandSeen], t_s: float) -> None:
+        """What the run did itself for a person, as of its own steps: the bench's journal has the acts, not the run's.
+
+        ``t_s``: when it was over; at the latest, where its runner was killed.
+        """
+        names = [name for one in seen for name in one.acts]
+        acts = self.book.acts_by_hand() if names and self.book is not None else {}
+        for act in [acts[name] for name in names if name in acts and acts[name].run]:
+            begun = e.StepStarted(
+                step=act.act, phase="by hand", stage=0, index=0, instrument=act.instrument, action=act.action,
+                settings=dict(act.settings), t_s=t_s,
+            )  # fmt: skip
+            fault = "not_done" if act.failed.startswith("not_begun") else "stopped"
+            over = (
+                e.StepFinished(step=act.act, achieved=dict(act.achieved), t_s=t_s) if act.done
+                else e.StepFailed(step=act.act, fault=fault, reason=act.failed, t_s=t_s)
+            )  # fmt: skip
+            for fact in (begun, over):
+                self.standing.apply(fact)
+                self.watch.apply(fact)
 
     def after_others(self) -> None:
         """What somebody else set on the bench, and when, nobody knows: it counts from when they gave it back."""

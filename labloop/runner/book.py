@@ -223,6 +223,11 @@ class BenchBook:
                 acts[fact.act] = fact, acts[fact.act][1] if fact.act in acts else had
         return list(acts.values())
 
+    def acts_by_hand(self) -> dict[str, e.ByHand]:
+        """Every act by hand, by whomever, as its last fact has it."""
+        facts = (record.event for record in self.journal.records())
+        return {fact.act: fact for fact in facts if isinstance(fact, e.ByHand)}
+
     def others_since(self, run: str) -> list[Others]:
         """The other runs that had this bench after ``run`` had it first, each time that one took it."""
         others: list[Others] = []

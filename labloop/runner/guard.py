@@ -320,7 +320,7 @@ def fact_of(epoch: int, run: str, why: str, rescued: Rescued, took_s: float) -> 
     found = {
         name: e.Witness(
             state=one.state, identity=one.identity, first_reply=one.first_reply, before=dict(one.before),
-            after=dict(one.after), readings=dict(one.readings), notes=list(one.notes),
+            after=dict(one.after), readings=dict(one.readings), stands=dict(one.stands), notes=list(one.notes),
         )
         for name, one in rescued.found.items()
     }  # fmt: skip

@@ -163,7 +163,7 @@ class Hands:
         came = amounts_text(ended.achieved) if ended.achieved else amounts_text(ended.settings)
         how = came if ended.done else f"{came}; not to its end: {ended.failed}"
         said = f"{_name(ended)} by {ended.by or 'a person'} ({how})"
-        self._memory.record(e.ByHandSeen(acts={ended.act: said}, by=ended.by, why=wanted.why))
+        self._memory.record(e.ByHandSeen(acts={ended.act: said}, by=ended.by, why=wanted.why, t_s=self._now()))
 
     async def _set_up(self, act: e.ByHand) -> RunHandAct:
         """Through the gate, and ready to begin. Raises LabloopError, OutOfStock, Ended, InstrumentGone."""

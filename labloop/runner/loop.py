@@ -32,6 +32,7 @@ from labloop.journal import StoreError
 from .admission import OutOfStock
 from .beside import Beside, raise_first
 from .hands import Hands
+from .left_standing import LeftStanding
 from .lookout import lookout_of
 from .memory import RunMemory
 from .opening import Opening
@@ -79,6 +80,7 @@ class Loop:
         hand.reach.on_away = self._away
         hand.on_breach = self._breached
         self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
+        self.left = LeftStanding(hand, memory)
         rereading = Rereading(hand, memory, self.end)
         self.beside = Beside(self.lookout, self.watcher, rereading, self.hands, self.end, self._store_failed)
         memory.on_failed = self._store_failed
@@ -200,6 +202,8 @@ class Loop:
             ends = await asyncio.gather(self._safe_task, *self._tasks.values(), *going_on, return_exceptions=True)
             ends += await self.beside.over()
         raise_first(self.broken, ends)
+        if self.ending is None or self.ending[2] != 130:  # said twice: at once
+            await self.left.note(self.lab.safe_state)
         kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
         return self._record_end(kind, reason, code)
 
@@ -223,6 +227,10 @@ class Loop:
             self.end("halt", f"{why}. Bring it back, and resume", 6)
         elif self.state.state == s.RUNNING:
             self.memory.record(e.CampaignPaused(reason=f"{why}. Bring it back, and say resume"))
+        await self._until_resumed()
+
+    async def _until_resumed(self) -> None:
+        """Wait until it is paused no more. Raises Ended."""
         while self.state.state != s.RUNNING or self.ending:
             changed = self._changed
             if self.ending:
@@ -243,6 +251,7 @@ class Loop:
         opening.rejoin(self.rejoining)
         if self._opened is not None:
             await self._opened()
+        await self.left.compare(opening.seen_to, self.watcher.begin, self._until_resumed)
         await opening.configure()
 
     def _halt_for_questions(self) -> None:

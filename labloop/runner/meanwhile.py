@@ -2,7 +2,8 @@
 there meanwhile.
 
 Nobody but a person knows whether a sample is still what it was: whoever takes the run up says so, or has it cleaned
-away. Settings need no question: everything is configured at every start, and ``setup`` runs again.
+away. What others have set is known to be theirs, and no question (see left_standing): everything is configured at every
+start, and ``setup`` runs again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -53,6 +54,30 @@ def by_others(
             f"`labloop request {name} {away}`, and resume: it is cleaned away, and its settings are tried again"
         )
     return [e.ByHandSeen(acts=said, by=by, why=kept)]
+
+
+def still_left(
+    book: BenchBook, run: str, records: Iterable[e.Record], state: s.CampaignState, t_s: float
+) -> list[e.SettingsLeft]:  # fmt: skip
+    """What is still to be compared of what the last safe state left, when others have had the bench since; else none.
+
+    ``records``: the run's, which ``state`` adds up.
+    """
+    if state.left is None:
+        return []
+    had_then = sum(isinstance(one.event, e.RunStarted) and not one.event.rested for one in records)
+    touched = {
+        act.instrument
+        for act, had in book.by_hand_since(run, state.hands)
+        if had >= had_then and act.run != run and act.instrument in state.left
+    }
+    # Another run sets up all that it has, though it may do nothing then.
+    if any(one.had >= had_then and f"run-{one.epoch}" not in state.hands for one in book.others_since(run)):
+        touched = set(state.left)
+    if not touched:
+        return []
+    rest = {name: one for name, one in state.left.items() if name not in touched}
+    return [e.SettingsLeft(stands=rest, touched=sorted(touched), t_s=t_s)]
 
 
 def _acts(book: BenchBook, run: str, known: set[str]) -> Iterator[tuple[str, str, int]]:

@@ -68,7 +68,7 @@ class Notices:
         if isinstance(fact, e.CampaignPaused) and not fact.by:
             yield Notice("waiting", "paused by itself", f"{fact.reason}\nlabloop request {self._run} resume")
         elif isinstance(fact, e.SettingsRead) and fact.moved:
-            yield Notice("waiting", "something was moved while it was paused", ", ".join(fact.moved))
+            yield Notice("waiting", "something was moved meanwhile", ", ".join(fact.moved))
         elif isinstance(fact, e.ProposalMade) and self.spec.approval == "human" and fact.role == "candidate":
             words = f"{text.settings(fact.settings, {})}\nlabloop request {self._run} approve {fact.trial}"
             yield Notice("waiting", f"trial {fact.trial} waits for approval", words)

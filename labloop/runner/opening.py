@@ -28,6 +28,7 @@ class Opening:
         self.memory = memory
         hand.knows.recipe = self._may_wait
         self.going_on: list[s.StepState] = []  # what still runs, and is to be watched again
+        self._stopped: set[str] = set()
 
     async def identify(self) -> str:
         """Ask every instrument who it is, setting nothing; which are not those that were here before ("": none).
@@ -80,9 +81,19 @@ class Opening:
             for fact in undone(state, facts, self._policy(state.steps[facts[0].step]), self.hand.knows):
                 self.memory.record(*with_trial(state, fact))
 
+    @property
+    def busy(self) -> set[str]:
+        """The instruments on which something goes on."""
+        return {step.begun.instrument for step in self.going_on}
+
+    @property
+    def seen_to(self) -> set[str]:
+        """Those, and what was stopped just now: what stands there is judged, or labloop's own doing."""
+        return self.busy | self._stopped
+
     async def configure(self) -> None:
         """Send every instrument its settings. Raises InstrumentFault, InstrumentGone."""
-        busy = {step.begun.instrument for step in self.going_on}  # their turn comes when they are free
+        busy = self.busy  # their turn comes when they are free
         for name, station in self.hand.stations.items():
             if name in busy:
                 continue
@@ -108,6 +119,7 @@ class Opening:
             if goes_on(action, verdict):
                 if not self._given_up(begun):
                     return None
+                self._stopped.add(begun.instrument)
                 await self.hand.reach.named(begun.instrument, self.hand.stations[begun.instrument].driver.stop)
                 verdict, ended_s = await self.hand.ask(step), self.hand.clock.now_s()
         return settle(

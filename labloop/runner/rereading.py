@@ -53,7 +53,7 @@ class Rereading:
 
     async def _turn(self) -> None:
         state = self._memory.state
-        if not state.unread:
+        if not state.unread or self._hand.halt.is_set():  # made safe: nothing is set up there any more
             return
         if state.state == PAUSED and state.stood is None and self._rests():
             await self._at_rest()
@@ -81,30 +81,35 @@ class Rereading:
 
     async def _resumed(self) -> None:
         state, free = self._memory.state, self._free()
-        stood = state.stood or {}
+        stood, resumed = state.stood or {}, state.resumed_seq
+
+        def over() -> bool:
+            """Paused again meanwhile, and perhaps resumed again as well: what was read is no longer what stands."""
+            return state.state != RUNNING or state.resumed_seq != resumed
+
         found, why = await self._found(free)
-        if state.state != RUNNING:  # paused again meanwhile
+        if over():
             return
         moved = {name: why[name] for name, said in stood.items() if found.get(name, said) != said}
         moved |= dict.fromkeys(state.by_hand.values(), "done by hand")
         if moved:
             self._memory.record(
                 e.SettingsRead(found=found, moved=moved, resumed=True, t_s=self._now()),
-                e.CampaignPaused(reason=_asks(moved)),
+                e.CampaignPaused(reason=asks(moved, "the run was paused")),
             )
             return
         for name in free:
-            if state.state != RUNNING:  # and something may be done there by hand
+            if over():  # something may be done there by hand
                 return
             try:
                 await self._hand.reach.named(name, self._hand.stations[name].driver.configure)
             except InstrumentFault as fault:
-                if state.state == RUNNING:
+                if not over():
                     self._memory.record(e.CampaignPaused(reason=f"{fault}. See to it, and say resume"))
                 return
             self._memory.record(e.InstrumentConfigured(instrument=name))
             self._hand.reach.unverified.discard(name)
-        if state.state == RUNNING:
+        if not over():
             self._hand.reach.unverified |= self._hand.stations.keys() - set(free)  # before they begin anything
             self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
 
@@ -160,9 +165,10 @@ class Rereading:
         return round(self._hand.clock.now_s(), 6)
 
 
-def _asks(moved: Mapping[str, str]) -> str:
+def asks(moved: Mapping[str, str], when: str) -> str:
+    """The question about what was ``moved`` since ``when``, and what may be answered."""
     what = "; ".join(f"{name} ({why})" for name, why in moved.items())
     return (
-        f"not as it was when the run was paused: {what}. Put it back and say resume; or, if it is right as it is, say "
-        "so: resume --force --why TEXT"
+        f"not as it was when {when}: {what}. Put it back and say resume; or, if it is right as it is, say so: "
+        "resume --force --why TEXT"
     )

@@ -37,7 +37,7 @@ from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
 from .loop import Loop
 from .mark import untouched
-from .meanwhile import by_others
+from .meanwhile import by_others, still_left
 from .memory import RunMemory
 from .notes import note_of, refuse_cut
 from .notifying import Notifying
@@ -157,6 +157,8 @@ def _run(
         memory.listeners.append(lambda record: planner.send_facts([record]))
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by, spared))
         memory.book = book
+        first += _accepted(state, by, force, kept)
+        first += still_left(book, folder.name, journal.records(), state, round(clock.now_s(), 6))
         first += by_others(book, folder.name, folder.path, journal.records(), state, by, kept)
         try:
             return _drive(
@@ -277,6 +279,12 @@ def _unheld(path: Path, state: s.CampaignState, by: str, force: str) -> list[e.H
             f"{in_shell(path)} --force --why TEXT`"
         )
     return released(state, by, force)
+
+
+def _accepted(state: s.CampaignState, by: str, force: str, kept: str) -> list[e.MovedAccepted]:
+    """A person's word on what was moved, and asked about, before the run ended again."""
+    why = kept or ("" if others_hold(state, by) else force)
+    return [e.MovedAccepted(by=by, why=why)] if state.moved and why else []
 
 
 def _guarding(folder: RunFolder, opened: e.CampaignOpened, memory: RunMemory) -> Guarding | None:

@@ -168,6 +168,15 @@ def test_after_others_had_the_bench_everything_stands_since_then(gate):
     assert caught.value.wait_s == pytest.approx(50.0)
 
 
+def test_after_others_had_the_bench_an_action_rests_since_then_too(gate):
+    done(gate, push(5.0), 0.0, ended_s=10.0)
+    gate.admit([push(5.0)], wall(20.0), 100.0)
+    gate.standing.unsure(95.0)
+    with pytest.raises(NotYet, match=r"oven.push rests for") as caught:
+        gate.admit([push(5.0)], wall(20.0), 100.0)
+    assert caught.value.wait_s > 0.0
+
+
 def test_the_longest_wait_of_a_stage_is_told(gate):
     done(gate, push(5.0), 0.0, ended_s=10.0, step="a")
     done(gate, heat(50.0), 0.0, ended_s=10.0, step="b")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labloop.bench import Port, open_link
+from labloop.bench import Port, Stand, open_link
 from labloop.bench.rescue import Rescue
 from tests.bench.labs import make_lab
 from tests.bench.lines import PtyDevice, answers
@@ -113,6 +113,33 @@ def test_it_reads_before_it_stops_then_does_the_list_and_sets_nothing(tmp_path: 
     assert (found.state, found.identity, found.notes) == ("stopped", "box", ())
     assert found.before["moved"].value == 1.5 and found.after["moved"].value == 2.5
     assert found.readings["warm"].value == 60.0
+
+
+STANDING = HEATER.replace("        def brake(self)", """        def stands(self):
+            return {"goal": Stand(value=float(self.ask("goal?"))), "on": Stand(value=True), "fan": Stand(value=False)}
+
+        def brake(self)""")
+
+
+def test_what_somebody_may_change_by_hand_is_read_when_all_is_done_and_not_what_goes_on(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 30.0)
+    a, b, c = device(goal="5.0"), device(goal="7.0"), device(goal=[[]] * 20)
+    lines = "".join(
+        f'  {name}: {{driver: "drivers.hot_and_told:Heater", port: "serial://{one.path}"}}\n'
+        for name, one in zip("abc", (a, b, c), strict=True)
+    )
+    more = "safe_state: [b.off: {}]\nkeep: [a]\n"
+    lab = make_lab(tmp_path, f"labloop: 1\ninstruments:\n{lines}{more}", hot_and_told=STANDING)
+    rescued = Rescue(lab, connect).run()
+    assert rescued.errors == ()
+    assert b.heard[-2:] == [b"off?", b"goal?"], "when the lab's own list is through"
+    assert rescued.found["b"].stands == {"goal": Stand(value=7.0), "fan": Stand(value=False)}
+    assert rescued.found["a"].state == "kept" and rescued.found["a"].stands["goal"] == Stand(value=5.0)
+    silent = rescued.found["c"]
+    assert silent.state == "stopped" and silent.after and not silent.stands, "it is safe, and what stands is not known"
+    assert "what stands there is not known" in silent.notes[0]
 
 
 def test_what_is_kept_is_read_and_not_stopped(tmp_path: Path, device: Any) -> None:

@@ -213,6 +213,24 @@ def test_a_bench_on_which_something_did_not_stop_is_not_safe() -> None:
     assert s.fold(records(unsafe, begun)).unsafe == s.fold(records(unsafe, e.SafeStateReached(why="stop"))).unsafe == []
 
 
+def test_what_was_left_standing_is_compared_once_and_a_journal_that_never_noted_it_has_nothing_to_compare() -> None:
+    left = e.SettingsLeft(stands={"plate": {"temperature": e.Stand(value=40.0, unit="degC")}})
+    found = {"plate": e.Witness(state="stopped", stands={"heater": e.Stand(value=False)})}
+    guard = e.SafeStateReached(why="gone", by="guard", epoch=2, found=found)
+    again = e.RunStarted(resumed=True)
+    assert s.fold(records(e.RunStarted(), e.SafeStateReached(why="stop"), again)).may_begin
+    noted = s.fold(records(e.RunStarted(), left, again))
+    assert noted.left == left.stands and not noted.may_begin
+    after = s.fold(records(e.RunStarted(), left, again, e.SettingsRead(resumed=True)))
+    assert after.left is None and after.may_begin
+    asked = e.SettingsRead(resumed=True, moved={"plate.temperature": "stood at 40 degC, stands at 60 degC"})
+    assert s.fold(records(e.RunStarted(), left, again, asked)).left == left.stands
+    assert s.fold(records(e.RunStarted(), left, again, asked, e.MovedAccepted(by="ann"))).left is None
+    by_guard = s.fold(records(e.RunStarted(), again, guard))
+    assert by_guard.left == {"plate": {"heater": e.Stand(value=False)}} and not by_guard.may_begin
+    assert s.fold(records(e.RunStarted(), left, again, guard)).left == left.stands, "it was not compared yet"
+
+
 def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
     state = s.fold(records(e.RunStarted(t_s=5.0), proposal(), e.TrialStarted(trial=1, t_s=9.5), e.NoteTaken(text="n")))
     assert state.t_s == 9.5

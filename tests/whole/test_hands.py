@@ -182,3 +182,40 @@ def test_a_run_that_was_killed_meanwhile_asks_what_became_of_it(tmp_path: Path) 
     assert [one.acts.keys() for one in reach.facts(e.ByHandSeen)] == [{begun.act}]
     drawn = [one for one in bench(reach, e.StockDrawn) if one.act == begun.act]
     assert [one.amount.value for one in drawn] == [pytest.approx(moved / 1000, abs=0.003)]
+
+
+@pytest.mark.parametrize("way", ["stopped", "killed"])
+def test_what_it_did_by_hand_rests_as_long_as_its_own_acts_after_the_run_was_taken_up_again(
+    tmp_path: Path, way: str
+) -> None:
+    home, then = tmp_path / "run", tmp_path / "then"
+
+    class KilledError(Exception):
+        pass
+
+    def kill(box: Path, devices: Any, now_s: float) -> None:
+        shutil.copytree(home, then)
+        raise KilledError
+
+    lab = f"limits: {{waste: {{dispense: {{dwell: 20 min}}}}, {WATCHED.removeprefix('limits: {')}"
+    campaign = RUN.replace("trial:", "trial:\n      - waste.dispense: {rate: 600 uL/min, time: 1 s}", 1)
+    campaign = campaign.replace("trials: 2", "trials: 1").replace("pump_b.dispense", "waste.dispense")
+    begins = (1.5, wish("pause", by="ann", why="air in the line"))  # the trial's own waste.dispense is over by then
+    act = (1400.0, wish("act", "waste.dispense", "rate=600 uL/min", "time=20 s", by="ann", why="purge"))
+    end = (1500.0, wish("stop", by="ann")) if way == "stopped" else (1410.0, kill)
+    hold = "pause: {hold: 2 h}\n"
+    reach = run(tmp_path, begins, act, end, lab=lab + hold, campaign=campaign)
+    if way == "stopped":
+        assert reach.run() == 4
+    else:
+        with pytest.raises(KilledError):
+            reach.run()
+        shutil.rmtree(home)
+        then.rename(home)
+    reach.meddle = lambda bench, now_s: None
+    resumed_s = reach.clock.now_s()
+    assert reach.run(again={"by": "ann", "as_it_is": True, "why": "only waste"}) == 0
+    ended_s = next(one.at_s for one in reach.ledger("waste") if one.at_s > 1400.0)
+    assert ended_s <= resumed_s
+    after_s = next(one.at_s for one in reach.ledger("waste", "begin") if one.at_s >= resumed_s)
+    assert after_s >= ended_s + 1200.0

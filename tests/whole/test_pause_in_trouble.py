@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from people import WATCHED, Deed, People, wish
+from people import WATCHED, Deed, People, hand, wish
 from reach import Reach
 
 from drivers.new_era import NE1000
@@ -17,6 +17,7 @@ from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
 from labloop.runner.lookout import Lookout
 from labloop.runner.loop import Loop
+from labloop.runner.reach import Reach as Way
 from labloop.runner.rereading import Rereading
 from labloop.runner.step import StepHand
 
@@ -106,6 +107,31 @@ def test_what_was_read_after_the_resume_is_not_what_stood_at_rest(
     reach = Reach(tmp_path, WATCHED, TWO, people)
     assert reach.run() == 0
     assert [one.resumed for one in reach.facts(e.SettingsRead)] == [True]
+
+
+def test_what_is_moved_between_a_second_pause_and_its_resume_is_asked_though_one_was_being_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, slow = Way.named, [True]
+
+    async def slowly(self: Way, name: str, method: Any, *args: Any, **more: Any) -> Any:
+        if name == "pump_a" and method.__name__ == "configure" and reach.facts(e.CampaignResumed) and slow:
+            slow.pop()
+            await asyncio.sleep(60.0)
+        return await named(self, name, method, *args, **more)
+
+    monkeypatch.setattr(Way, "named", slowly)
+    people = People(
+        tmp_path, (30.0, wish("pause", by="ann")), (100.0, wish("resume", by="ann")),
+        (110.0, wish("pause", by="ann")), (120.0, hand("hotplate", b"OUT_SP_1 60 \r\n")),
+        (130.0, wish("resume", by="ann")), (300.0, wish("resume", "force", by="ann", why="it is meant")),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, HOT, people)
+    assert reach.run() == 0
+    assert not slow and len(reach.facts(e.CampaignResumed)) == 3
+    *_, asked = reach.facts(e.CampaignPaused)
+    assert "hotplate.heat" in asked.reason
+    assert [one.why for one in reach.facts(e.MovedAccepted)] == ["it is meant"]
 
 
 # --- the rereading itself breaks down -------------------------------------------------------------------------------

@@ -1,0 +1,157 @@
+"""What stood at the instruments when the bench was made safe, and whether it still stands there at the next start.
+
+    made safe     whatever ends a run, or lets it rest: each instrument that was stopped (or is kept) is asked,
+                  read-only, what somebody may change there by its own keys (its driver's stands()), and that is a
+                  fact (SettingsLeft). The guard does the same (SafeStateReached.found)
+    next start    once it is known what became of what was begun, and before anything is configured: asked again
+    all alike     SettingsRead(resumed), and only then is anything configured
+    another       the run pauses and says where, what stood there and what stands there now. Put back, a resume finds it
+                  alike; right as it is, a person says so, by force and with a reason
+
+Nothing is compared that nobody noted: of a runner that was killed with its guard, of an instrument that did not answer
+or that others have had since (by hand, or in another run), of one on which something goes on, and of what may change by
+itself. So a note holds from the safe state to the first thing that the next start does there, and no longer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Final
+
+from labloop.bench import BenchError, Permit, Stand
+from labloop.campaign import events as e
+from labloop.campaign.state import RUNNING
+
+from .memory import RunMemory
+from .rereading import asks
+from .step import StepHand
+
+LOG: Final = logging.getLogger("labloop.run")
+# Real seconds. An instrument at 9600 baud has told all within half a second; a line that is dead costs no more.
+ENOUGH_S: Final = 5.0
+
+
+class LeftStanding:
+    """What stands at the instruments of one run while it does not go on."""
+
+    def __init__(self, hand: StepHand, memory: RunMemory) -> None:
+        self._hand = hand
+        self._memory = memory
+
+    # --- made safe ------------------------------------------------------------------------------------------------
+
+    async def note(self, listed: Iterable[Permit]) -> None:
+        """Note what stands there now that the bench is safe; what an earlier safe state left is still to be compared.
+
+        ``listed``: what the lab's own list has begun for that. Raises StoreError.
+        """
+        state = self._memory.state
+        if state.left is not None:
+            return
+        await self._let_end(listed)
+        not_safe = {text.partition(":")[0].partition(".")[0] for text in state.unsafe}
+        names = [
+            name
+            for name, station in self._hand.stations.items()
+            if (name in state.configured or self._hand.reach.unsettled(name))
+            and not (name in not_safe or station.port.lost or station.stranger)
+        ]
+        asked = {name: asyncio.ensure_future(self._of(name)) for name in names}
+        if not asked:
+            return
+        _, late = await asyncio.wait(asked.values(), timeout=None if self._hand.clock.virtual else ENOUGH_S)
+        for name in [name for name, one in asked.items() if one in late]:
+            self._hand.stations[name].port.interrupt()
+        stands = {name: said for name, one in asked.items() if (said := await one)}
+        self._memory.record(e.SettingsLeft(stands=stands, t_s=self._now()))
+
+    async def _let_end(self, listed: Iterable[Permit]) -> None:
+        """Wait for a valve that turns, say; no longer than for an instrument that does not answer."""
+        declared, clock = self._hand.envelope.declared, self._hand.clock
+        takes_s = [declared[one.instrument].expected(one.action, one.values).duration_s for one in listed]
+        if takes_s and max(takes_s) > 0.0:
+            await clock.wait(asyncio.Event(), min(max(takes_s), ENOUGH_S * clock.speed))
+
+    async def _of(self, name: str) -> dict[str, Stand]:
+        try:
+            said = await self._hand.reach.call(name, self._hand.stations[name].driver.stands)
+        except BenchError as error:
+            LOG.warning("what stands at %s is not noted, and will not be compared: %s", name, error)
+            return {}
+        # What goes on may end by itself: by its act, or by the instrument's own watchdog.
+        ends = self._hand.reach.unsettled(name) or self._hand.envelope.declared[name].silence_s > 0.0
+        return {where: one for where, one in said.items() if not (ends and one.value is True)}
+
+    # --- the next start -------------------------------------------------------------------------------------------
+
+    async def compare(
+        self, spared: Collection[str], watch: Callable[[], Awaitable[None]], resumed: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Return once nothing is another than it was left, or a person has said that it is right as it is.
+
+        ``spared``: instruments that go on, or were stopped just now. ``watch`` begins to watch the bench: it may take
+        a while. ``resumed`` waits until the run is paused no more. Raises InstrumentFault, InstrumentGone,
+        LinkInterrupted, and what these two do.
+        """
+        state, asked = self._memory.state, False
+        while state.unread and (asked or state.left is not None):
+            found, moved = await self.look(spared)
+            if state.state == RUNNING and not moved:
+                self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
+                return
+            if state.state == RUNNING:
+                self._memory.record(
+                    e.SettingsRead(found=found, moved=moved, resumed=True, t_s=self._now()),
+                    e.CampaignPaused(reason=asks(moved, "the bench was made safe")),
+                )
+            if not asked:
+                await watch()
+            asked = True
+            await resumed()
+
+    async def look(self, spared: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """What stands there now, and what of it is another than it was left, by ``instrument.setting``.
+
+        Raises InstrumentFault, InstrumentGone, LinkInterrupted.
+        """
+        found: dict[str, str] = {}
+        moved: dict[str, str] = {}
+        for name, then in (self._memory.state.left or {}).items():
+            station = self._hand.stations.get(name)
+            if station is None or name in spared:
+                continue
+            now = await self._hand.reach.named(name, station.driver.stands)
+            for where, one in now.items():
+                found[f"{name}.{where}"] = shown(one)
+                if where in then and differs(then[where], one) and not self._by_itself(name, where, one):
+                    known = f" ({one.said})" if one.said else ""
+                    moved[f"{name}.{where}"] = f"stood at {shown(then[where])}, stands at {shown(one)}{known}"
+        return found, moved
+
+    def _by_itself(self, name: str, where: str, now: Stand) -> bool:
+        """Whether it stands where the instrument's own watchdog, or configure(), brings it."""
+        own = self._hand.envelope.declared[name].standing.get(where)
+        return own is not None and not differs(Stand(value=own.value, unit=own.unit, within=now.within), now)
+
+    def _now(self) -> float:
+        return round(self._hand.clock.now_s(), 6)
+
+
+def differs(then: Stand, now: Stand) -> bool:
+    """Whether these are two, beyond what their instrument can tell apart. What is told in another unit is not compared.
+
+    What goes on is no number.
+    """
+    numbers = [one.value for one in (then, now) if not isinstance(one.value, bool | str)]
+    if len(numbers) < 2:
+        return then.value != now.value
+    if then.unit != now.unit:  # other code tells it otherwise
+        return False
+    return abs(numbers[0] - numbers[1]) > max(then.within, now.within) + 1e-9 * abs(numbers[0])
+
+
+def shown(one: Stand) -> str:
+    """In words."""
+    if isinstance(one.value, bool):
+        return "on" if one.value else "off"
+    return f"{one.value:.6g} {one.unit}".rstrip() if isinstance(one.value, int | float) else one.value
