@@ -124,7 +124,7 @@ STANDING = HEATER.replace("        def brake(self)", """        def stands(self)
 def test_what_somebody_may_change_by_hand_is_read_when_all_is_done_and_not_what_goes_on(
     tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labloop.bench.rescue.READ_S", 30.0)
+    monkeypatch.setattr("labloop.bench.rescue.STANDS_S", 30.0)
     a, b, c = device(goal="5.0"), device(goal="7.0"), device(goal=[[]] * 20)
     lines = "".join(
         f'  {name}: {{driver: "drivers.hot_and_told:Heater", port: "serial://{one.path}"}}\n'

@@ -116,6 +116,27 @@ def test_open_identifies_and_sets_nothing(driver):
 
 
 @ALL
+def test_what_stands_there_is_read_and_not_set_and_does_not_change_by_itself(driver):
+    rig = Rig(driver).ready()
+    action, settings = stand_of(driver).act
+    rig.begin(action, **settings)
+    rig.wait(5.0)
+    rig.driver.stop()
+    rig.wait(stand_of(driver).rests_s)
+    rig.bench.settle(rig.clock.now_s())
+    before, entries = rig.device.state(), list(rig.ledger)
+    stands = rig.driver.stands()
+    after = rig.device.state()
+    changed = {key for key in before if before[key] != after[key]} - stand_of(driver).hearing
+    assert changed <= {"clock_s", "now_s"} and rig.ledger == entries, changed
+    assert all(one.value is not True for one in stands.values()), "it was stopped"
+    rig.wait(3600.0)
+    assert rig.driver.stands() == stands
+    for one in stands.values():
+        check_unit(one.unit)
+
+
+@ALL
 def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
     rig = Rig(driver).ready()
     rig.driver.stop()
