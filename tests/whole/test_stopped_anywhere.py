@@ -67,3 +67,42 @@ def test_stopped_at_some_points() -> None:
 @pytest.mark.slow
 def test_stopped_at_every_point() -> None:
     assert sweep(range(1, 1000)) == []
+
+
+# --- and the next start is killed ------------------------------------------------------------------------------------
+
+STOPPED_AT = 230  # in the middle of the acts of a trial
+
+
+def killed_after_a_stop(stage: Stage, nursery: Nursery, whole: s.CampaignState, points: Iterable[int]) -> list[str]:
+    """Stop a run, and kill its next start at each of ``points`` (counted from that start): what is wrong, and asked."""
+    wrong: list[str] = []
+    for point in points:
+        run, bench = stage.copy(f"stopped-then-killed-{point}"), Bench.of(stage.lab)
+        stopped = bench.run(
+            nursery, {"resume": str(run)}, at=STOPPED_AT, strike=lambda pid: os.kill(pid, signal.SIGTERM)
+        )
+        assert stopped == 4 and s.fold(records(run)).left is not None
+        bench.pass_time(600.0)
+        code = bench.run(nursery, {"resume": str(run)}, at=point)
+        where = f"point {point} ({bench.points[-1]})"
+        if code == 0:
+            break
+        bench.pass_time((0.0, 4.0, 45.0)[point % 3])
+        if bench.run(nursery, {"resume": str(run)}) != 0:
+            state = s.fold(records(run))
+            wrong.append(f"{where}: resumed, it is {state.state}: {state.reason}")
+        paused = [record.event for record in records(run) if isinstance(record.event, e.CampaignPaused)]
+        wrong += [f"{where}: it was asked: {one.reason}" for one in paused]
+        wrong += [f"{where}: {one}" for one in wrong_in(bench, s.fold(records(run)), stage.campaign, whole)]
+    return wrong
+
+
+@pytest.mark.parametrize("points", [
+    range(20, 120, 40), pytest.param(range(1, 1000, 12), marks=pytest.mark.slow),
+], ids=["some", "many"])  # fmt: skip
+def test_what_stands_there_after_a_kill_is_nobodys_question(points: range) -> None:
+    with memory_folder() as folder, Nursery() as nursery:
+        stage = Stage.set(folder, nursery, trials=1, sobol=1)
+        whole, _ = stage.unharmed(nursery)
+        assert killed_after_a_stop(stage, nursery, whole, points) == []
