@@ -85,17 +85,17 @@ class LeftStanding:
     # --- the next start -------------------------------------------------------------------------------------------
 
     async def compare(
-        self, spared: Collection[str], watch: Callable[[], Awaitable[None]], resumed: Callable[[], Awaitable[None]]
+        self, busy: Collection[str], watch: Callable[[], Awaitable[None]], resumed: Callable[[], Awaitable[None]]
     ) -> None:
         """Return once nothing is another than it was left, or a person has said that it is right as it is.
 
-        ``spared``: instruments that go on, or were stopped just now. ``watch`` begins to watch the bench: it may take
-        a while. ``resumed`` waits until the run is paused no more. Raises InstrumentFault, InstrumentGone,
+        ``busy``: instruments on which something goes on, as they said just now. ``watch`` begins to watch the bench: it
+        may take a while. ``resumed`` waits until the run is paused no more. Raises InstrumentFault, InstrumentGone,
         LinkInterrupted, and what these two do.
         """
         state, asked = self._memory.state, False
         while state.unread and (asked or state.left is not None):
-            found, moved = await self.look(spared)
+            found, moved = await self.look(busy)
             if state.state == RUNNING and not moved:
                 self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
                 return
@@ -109,7 +109,7 @@ class LeftStanding:
             asked = True
             await resumed()
 
-    async def look(self, spared: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    async def look(self, busy: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
         """What stands there now, and what of it is another than it was left, by ``instrument.setting``.
 
         Raises InstrumentFault, InstrumentGone, LinkInterrupted.
@@ -118,7 +118,7 @@ class LeftStanding:
         moved: dict[str, str] = {}
         for name, then in (self._memory.state.left or {}).items():
             station = self._hand.stations.get(name)
-            if station is None or name in spared:
+            if station is None or name in busy:
                 continue
             now = await self._hand.reach.named(name, station.driver.stands)
             for where, one in now.items():

@@ -28,7 +28,6 @@ class Opening:
         self.memory = memory
         hand.knows.recipe = self._may_wait
         self.going_on: list[s.StepState] = []  # what still runs, and is to be watched again
-        self._stopped: set[str] = set()
 
     async def identify(self) -> str:
         """Ask every instrument who it is, setting nothing; which are not those that were here before ("": none).
@@ -86,11 +85,6 @@ class Opening:
         """The instruments on which something goes on."""
         return {step.begun.instrument for step in self.going_on}
 
-    @property
-    def seen_to(self) -> set[str]:
-        """Those, and what was stopped just now: what stands there is judged, or labloop's own doing."""
-        return self.busy | self._stopped
-
     async def configure(self) -> None:
         """Send every instrument its settings. Raises InstrumentFault, InstrumentGone."""
         busy = self.busy  # their turn comes when they are free
@@ -119,7 +113,6 @@ class Opening:
             if goes_on(action, verdict):
                 if not self._given_up(begun):
                     return None
-                self._stopped.add(begun.instrument)
                 await self.hand.reach.named(begun.instrument, self.hand.stations[begun.instrument].driver.stop)
                 verdict, ended_s = await self.hand.ask(step), self.hand.clock.now_s()
         return settle(

@@ -103,6 +103,6 @@ def killed_after_a_stop(stage: Stage, nursery: Nursery, whole: s.CampaignState, 
 ], ids=["some", "many"])  # fmt: skip
 def test_what_stands_there_after_a_kill_is_nobodys_question(points: range) -> None:
     with memory_folder() as folder, Nursery() as nursery:
-        stage = Stage.set(folder, nursery, trials=1, sobol=1)
+        stage = Stage.set(folder, nursery, trials=2, sobol=2)  # a stop and a kill each cost an attempt
         whole, _ = stage.unharmed(nursery)
         assert killed_after_a_stop(stage, nursery, whole, points) == []
