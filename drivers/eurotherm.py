@@ -52,13 +52,13 @@ from labloop.bench import (
     written,
 )
 
+from .eurotherm_keys import standing
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
 
 PV, WORKING, SELECTED, SP1, STATUS, VERSION, HIGH, TYPE, MODE = 1, 5, 15, 24, 75, 107, 111, 122, 199
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
 MANUAL, SENSOR_BREAK, LOOP_BREAK, REMOTE_FAILED = 1 << 4, 1 << 5, 1 << 6, 1 << 14
 RESET, RUN, PAUSED, END = range(4)
-MODES = {0: "operating", 1: "standby", 2: "configuration"}
 # 9 characters take 9 ms at 9600 baud; a 3200 answers within its cycle of 250 ms.
 ANSWER_S = 1.0
 # The remote setpoint is written at each look: well within the 5 s after which the controller falls back.
@@ -162,11 +162,8 @@ class E3216(HoldingDriver):
             raise InstrumentFault("it does not count in degC (register 516). Set its units to degC", kind="setup")
         self._decimals = found[DECIMALS]
         self._limits_c = self._own_limits_c()
-        return Identity(
-            model=f"Eurotherm 3200 series, type {found[TYPE] & 0xFFFF:04X}",
-            firmware=f"{found[VERSION] & 0xFFFF:04X}",
-            first_reply=said,
-        )
+        model, firmware = f"Eurotherm 3200 series, type {found[TYPE] & 0xFFFF:04X}", f"{found[VERSION] & 0xFFFF:04X}"
+        return Identity(model=model, firmware=firmware, first_reply=said)
 
     def configure(self) -> None:
         """Make sure that it obeys, is bounded by its own limits too, and falls back to something harmless.
@@ -181,22 +178,8 @@ class E3216(HoldingDriver):
         return _readings(self._look())
 
     def stands(self) -> Mapping[str, Stand]:
-        """Setpoints and their limits, from where it is steered and how, and whether its programme is anything but
-        reset. Not the remote setpoint: no key sets that."""
-        (first, second), (high, low) = self._read(SP1, 2), self._read(HIGH, 2)
-        set_c = {"SP1": first, "SP2": second, "SP.HI": high, "SP.LO": low}
-        stands = {
-            name: Stand(value=self._value(one), unit="degC", within=self._digit_c / 2.0) for name, one in set_c.items()
-        }
-        remote, manual = self._ask(REMOTE_SELECTED) == 1, self._ask(STATUS) & MANUAL
-        mode = self._ask(MODE)
-        return stands | {
-            "selected": Stand(value=f"SP{self._ask(SELECTED) + 1}"),
-            "setpoint": Stand(value="remote" if remote else "local"),
-            "control": Stand(value="manual" if manual else "automatic"),
-            "mode": Stand(value=MODES.get(mode, f"mode {mode}")),
-            "programme": Stand(value=self._ask(PROGRAM_STATUS) != RESET),
-        }
+        """What its keys change (see eurotherm_keys)."""
+        return standing(self._read, self._digit_c)
 
     def counters(self) -> Mapping[str, Amount]:
         """The state of the programme before it is told to run."""

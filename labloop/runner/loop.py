@@ -41,7 +41,7 @@ from .reach import Ended, InstrumentGone
 from .recovery import made_nothing
 from .rejoin import Opened, Rejoining
 from .rereading import Rereading
-from .schedule import may_start, needs, planned
+from .schedule import may_start, needs, planned, too_many_in_a_row
 from .step import StepHand
 from .walk import End, Walk
 from .watching import Watcher, hold_s
@@ -80,8 +80,7 @@ class Loop:
         hand.reach.on_away = self._away
         hand.on_breach = self._breached
         self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
-        self.left = LeftStanding(hand, memory)
-        rereading = Rereading(hand, memory, self.end)
+        self.left, rereading = LeftStanding(hand, memory), Rereading(hand, memory, self.end)
         self.beside = Beside(self.lookout, self.watcher, rereading, self.hands, self.end, self._store_failed)
         memory.on_failed = self._store_failed
 
@@ -204,8 +203,7 @@ class Loop:
         raise_first(self.broken, ends)
         if self.ending is None or self.ending[2] != 130:  # said twice: at once
             await self.left.note(self.lab.safe_state)
-        kind, reason, code = self.ending or ("lost", "the loop ended without a reason", 3)
-        return self._record_end(kind, reason, code)
+        return self._record_end(*(self.ending or ("lost", "the loop ended without a reason", 3)))
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:
         if self.rests:  # no end: whoever paused it says when it goes on
@@ -231,11 +229,10 @@ class Loop:
 
     async def _until_resumed(self) -> None:
         """Wait until it is paused no more. Raises Ended."""
-        while self.state.state != s.RUNNING or self.ending:
-            changed = self._changed
-            if self.ending:
-                raise Ended
-            await changed.wait()
+        while self.state.state != s.RUNNING and not self.ending:
+            await self._changed.wait()
+        if self.ending:
+            raise Ended
 
     # --- what an earlier run left ----------------------------------------------------------------------------------
 
@@ -329,11 +326,8 @@ class Loop:
             if task.done():
                 del self._tasks[number]
                 task.result()
-        allowed = self.spec.stop_when.failures_in_a_row
-        if self.state.failures_in_a_row >= allowed and self.ending is None:
-            failed = [one for one in self.state.trials.values() if one.state in (s.FAILED, s.ABANDONED)]
-            last = max((one for one in failed if not one.told_by), key=lambda trial: trial.finished_seq)
-            self.end("lost", f"{allowed} trials in a row came to nothing; the last: {last.reason}", 3)
+        if self.ending is None and (why := too_many_in_a_row(self.state, self.spec.stop_when.failures_in_a_row)):
+            self.end("lost", why, 3)
 
     def _gate_for(self, trial: int) -> Callable[[frozenset[str]], Any]:
         async def gate(instruments: frozenset[str]) -> None:

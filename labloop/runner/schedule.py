@@ -85,3 +85,12 @@ def needs(
 def may_start(instruments: frozenset[str], earlier_needs: Iterable[frozenset[str]]) -> bool:
     """Whether nobody ahead still needs any of ``instruments``."""
     return not any(instruments & need for need in earlier_needs)
+
+
+def too_many_in_a_row(state: s.CampaignState, allowed: int) -> str:
+    """Why a bench on which so many trials in a row came to nothing is a sick one ("": it is not)."""
+    if state.failures_in_a_row < allowed:
+        return ""
+    failed = [one for one in state.trials.values() if one.state in (s.FAILED, s.ABANDONED)]
+    last = max((one for one in failed if not one.told_by), key=lambda trial: trial.finished_seq)
+    return f"{allowed} trials in a row came to nothing; the last: {last.reason}"
