@@ -212,13 +212,14 @@ def test_what_is_told_by_one_who_only_looked_is_compared_all_the_same(tmp_path: 
 
 def test_who_refilled_a_syringe_with_the_pumps_keys_and_said_so_is_not_asked_what_it_counts(tmp_path: Path) -> None:
     reach = stopped(tmp_path)
-    keys(reach, "waste", said(b"2DIRWDR\r", b"2VOL100\r", b"2RUN\r"))
+    keys(reach, "waste", said(b"2RAT90UM\r", b"2DIRWDR\r", b"2VOL50\r", b"2RUN\r"))
     assert wishes.ask(tmp_path / "run", "refill", ["waste", "1", "mL"], by="ann", why="").accepted
-    keys(reach, "pump_b", said(b"1VOL100\r", b"1RUN\r"))
+    keys(reach, "pump_b", said(b"1RAT90UM\r", b"1VOL50\r", b"1RUN\r"))
     come(reach, tmp_path, (100.0, wish("resume", "force", by="bob", why="w")))
     assert reach.run() == 0
     (asked,) = reach.facts(e.CampaignPaused)
     assert "pump_b.infused" in asked.reason and "waste" not in asked.reason
+    assert [one.amount for one in reach.ledger("waste")] == pytest.approx([50.0], abs=0.1)
 
 
 def test_what_was_replaced_on_purpose_is_not_compared(tmp_path: Path) -> None:
