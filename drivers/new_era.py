@@ -235,17 +235,7 @@ class NE1000(Driver):
 
     def stands(self) -> Mapping[str, Stand]:
         """The diameter, and the volumes moved; while it pumps, only that it does."""
-        diameter = Stand(value=float(self._line.set_to("DIA")), unit="mm")
-        reply, now, _ = self._line.sure()
-        pumps = {"diameter": diameter, "pumping": Stand(value=reply.status in PUMPING)}
-        if reply.status in PUMPING:
-            return pumps
-        said = "it was switched off and on since, and counts anew" if self._line.reset else ""
-        moved = {"infused": now.infused, "withdrawn": now.withdrawn}
-        within_ul = tolerance_ul(now, now)
-        return pumps | {
-            name: Stand(value=ul, unit="uL", within=within_ul, counts=True, said=said) for name, ul in moved.items()
-        }
+        return self._line.standing()
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
         """Whether the next act would be counted in tenths of a microlitre only."""

@@ -7,7 +7,7 @@ after an alarm, and what decides something is believed when it was said twice al
 import math
 from collections.abc import Mapping
 
-from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError
+from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError, Stand
 
 from .new_era_codec import ALARMS, ANSWERS, DAMAGED, ERRORS, Command, NewEraCodec, Reply, Volumes, volumes
 
@@ -97,6 +97,18 @@ class Line:
                 return again, same, alarm
             reply, now = again, same
         raise ProtocolError(f"the counters read differently each time, last {now}")
+
+    def standing(self) -> dict[str, Stand]:
+        """What stands there until somebody changes it at its keys; while it pumps, its counters are on their way."""
+        found = {"diameter": Stand(value=float(self.set_to("DIA")), unit="mm")}
+        reply, now, _ = self.sure()
+        found["pumping"] = Stand(value=reply.status in PUMPING)
+        said = "it was switched off and on since, and counts anew" if self.reset else ""
+        moved = {} if reply.status in PUMPING else {"infused": now.infused, "withdrawn": now.withdrawn}
+        within_ul = 1.5 * now.resolution  # two readings, each good to one unit of its last digit
+        return found | {
+            name: Stand(value=ul, unit="uL", within=within_ul, counts=True, said=said) for name, ul in moved.items()
+        }
 
     def set_to(self, text: str) -> str:
         """What the pump is set to, said twice alike."""
