@@ -210,7 +210,7 @@ def test_a_live_service_that_is_killed_takes_its_act_up_again(
         hand = subprocess.run(
             [*busy, "rate=60 uL/min", "volume=1 uL", "--live"], cwd=ROOT, capture_output=True, text=True
         )
-        assert hand.returncode == 3 and "in use by another program" in hand.stderr
+        assert hand.returncode == 5 and "has a controller already" in hand.stderr
         assert serving.end()[0] == 0
     finally:
         simulators.terminate()
