@@ -204,8 +204,7 @@ class Circulator(HoldingDriver):
         return found
 
     def stands(self) -> Mapping[str, Stand]:
-        """Its working temperature, which of them it controls to, and whether it is started; its unit, if that is
-        another."""
+        """Its working temperature, which one it controls to, whether it is started; its unit, if that is another."""
         stands = {"started": Stand(value=self._started())}
         if self._tells_unit is None:
             self._tells_unit = self._perhaps("IN_SP_06") in (0.0, 1.0)

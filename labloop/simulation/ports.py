@@ -9,6 +9,7 @@ A pty is reached through a link in ``folder`` that keeps its name when the cable
 """
 
 import os
+import select
 import socket
 import struct
 import termios
@@ -144,7 +145,8 @@ class TcpPort:
         self.address = f"{self.scheme}://{host}:{number}"  # bytes as they are: a TCP port has no line settings
 
     def readable(self) -> list[int]:
-        return [self._listener.fileno(), *([self._host.fileno()] if self._host is not None else [])]
+        # The host first: what it said before it went is heard before the next one is let in.
+        return [*([self._host.fileno()] if self._host is not None else []), self._listener.fileno()]
 
     def read(self, descriptor: int) -> bytes:
         if descriptor == self._listener.fileno():
@@ -172,6 +174,8 @@ class TcpPort:
 
     def _accept(self) -> None:
         host, _ = self._listener.accept()
+        if self._gone():
+            self._hang_up()
         if self._host is not None or not self._plugged:
             host.close()
             return
@@ -179,6 +183,17 @@ class TcpPort:
         host.settimeout(1.0)
         self._host = host
         self._greet(host)
+
+    def _gone(self) -> bool:
+        """Whether the host has hung up, and that was not read yet."""
+        if self._host is None:
+            return False
+        news = select.poll()
+        news.register(self._host, select.POLLIN)
+        try:
+            return bool(news.poll(0)) and not self._host.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
 
     def _greet(self, host: socket.socket) -> None:
         """What the port says to a host that has come: nothing."""

@@ -125,7 +125,7 @@ def test_what_somebody_may_change_by_hand_is_read_when_all_is_done_and_not_what_
     tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("labloop.bench.rescue.STANDS_S", 30.0)
-    a, b, c = device(goal="5.0"), device(goal="7.0"), device(goal=[[]] * 20)
+    a, b, c = device(goal="5.0"), device(goal="7.0"), device(goal="warm")
     lines = "".join(
         f'  {name}: {{driver: "drivers.hot_and_told:Heater", port: "serial://{one.path}"}}\n'
         for name, one in zip("abc", (a, b, c), strict=True)
@@ -137,9 +137,9 @@ def test_what_somebody_may_change_by_hand_is_read_when_all_is_done_and_not_what_
     assert b.heard[-2:] == [b"off?", b"goal?"], "when the lab's own list is through"
     assert rescued.found["b"].stands == {"goal": Stand(value=7.0), "fan": Stand(value=False)}
     assert rescued.found["a"].state == "kept" and rescued.found["a"].stands["goal"] == Stand(value=5.0)
-    silent = rescued.found["c"]
-    assert silent.state == "stopped" and silent.after and not silent.stands, "it is safe, and what stands is not known"
-    assert "what stands there is not known" in silent.notes[0]
+    odd = rescued.found["c"]
+    assert odd.state == "stopped" and odd.after and not odd.stands, "it is safe, and what stands is not known"
+    assert "what stands there is not known" in odd.notes[0] and "warm" in odd.notes[0]
 
 
 def test_what_is_kept_is_read_and_not_stopped(tmp_path: Path, device: Any) -> None:

@@ -16,7 +16,7 @@ SET_BAUD_19200 = b"\xff\xfa\x2c\x01\x00\x00\x4b\x00\xff\xf0"  # RFC 2217: IAC SB
 def host(port: TcpPort) -> socket.socket:
     number = int(port.address.partition("?")[0].rpartition(":")[2])
     connected = socket.create_connection(("127.0.0.1", number), timeout=5)
-    assert port.read(port.readable()[0]) == b""
+    assert port.read(port.readable()[-1]) == b""
     return connected
 
 
@@ -38,7 +38,7 @@ def test_rfc_2217_speaks_garbage_at_another_speed() -> None:
         port.write(b"hello\xff")
         assert connected.recv(4096) == b"hello\xff\xff"
         connected.sendall(SET_BAUD_19200)
-        assert port.read(port.readable()[1]) == b""
+        assert port.read(port.readable()[0]) == b""
         connected.recv(4096)  # The setting, confirmed.
         port.write(b"hello")
         assert connected.recv(4096) == b"\xff\xff\xfe\x00"
@@ -52,7 +52,7 @@ def test_rfc_2217_survives_nonsense(said: bytes) -> None:
     port = Rfc2217Port("x", ADDRESS, Path())
     with host(port) as connected:
         connected.sendall(said + b"plain")
-        port.read(port.readable()[1])
+        port.read(port.readable()[0])
         port.write(b"hello")
     port.close()
 
@@ -72,8 +72,21 @@ def test_a_full_pty_loses_what_nobody_reads(tmp_path: Path) -> None:
 def test_a_host_that_is_gone_is_let_go() -> None:
     port = TcpPort("x", ADDRESS, Path())
     host(port).close()
-    assert port.read(port.readable()[1]) == b"" and len(port.readable()) == 1
+    assert port.read(port.readable()[0]) == b"" and len(port.readable()) == 1
     port.write(b"to nobody")
+    with host(port) as connected, host(port) as second:
+        assert second.recv(1) == b"", "one that is still there stays"
+        port.write(b"hello")
+        assert connected.recv(5) == b"hello"
+    port.close()
+
+
+def test_the_next_host_is_let_in_though_nobody_saw_yet_that_the_last_one_went() -> None:
+    port = TcpPort("x", ADDRESS, Path())
+    first = host(port)
+    first.sendall(b"bye")
+    assert port.read(port.readable()[0]) == b"bye"
+    first.close()
     with host(port) as connected:
         port.write(b"hello")
         assert connected.recv(5) == b"hello"
