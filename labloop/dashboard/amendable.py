@@ -47,21 +47,32 @@ def _parameters(spec: CampaignSpec) -> Iterator[Place]:
         unit = getattr(parameter, "unit", "")
         if isinstance(parameter, Range):
             how = RANGE.format(unit=unit) if unit else NUMBERS
-            low, high = written["range"][:2]
-            yield Place(f"parameters.{name}.range", _range(low, high, unit), how)
+            key = "range" if "range" in written else "integer"
+            low, high = written[key][:2]
+            yield Place(f"parameters.{name}.{key}", _range(low, high, unit), how)
         elif isinstance(parameter, Choices | Molecules):
             key = "choices" if isinstance(parameter, Choices) else "molecules"
             names = written[key] if isinstance(written[key], list) else []
             if names and not any(isinstance(one, dict) for one in names):
-                how = LIST.format(one="another", other=names[-1])
-                yield Place(f"parameters.{name}.{key}", ", ".join(map(str, names)), how)
+                shown = [_quoted(one) for one in names]
+                how = LIST.format(one="another", other=shown[-1])
+                yield Place(f"parameters.{name}.{key}", ", ".join(shown), how)
+
+
+def _quoted(name: Any) -> str:
+    """A choice as one writes it in a list: quoted where its commas, signs or brackets would be read as the list's."""
+    text = str(name)
+    plain = "," not in text and text.count("[") == text.count("]") and text == text.strip()
+    if not isinstance(name, str) or (plain and text[:1] not in ("+", "-", "'", '"')):
+        return text
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _range(low: float | str, high: float | str, unit: str) -> str:
     if isinstance(low, str) or isinstance(high, str):  # a unit behind the second would be taken for both
         low, high = (f"{end} {unit}".rstrip() if not isinstance(end, str) else end for end in (low, high))
         return f"{low} to {high}"
-    return f"{low} to {high} {unit}".rstrip()
+    return f"{low} to {high}" if unit[:1].isdigit() else f"{low} to {high} {unit}".rstrip()  # not 2 1/min
 
 
 def _outcomes(spec: CampaignSpec) -> Iterator[Place]:

@@ -1,17 +1,22 @@
 """A campaign's text with some places changed, as a person types them: ``parameters.q_tot.range=300 to 700 uL/min``.
 
     parameters.X.range     two numbers, a unit behind them or behind each   300 to 700 uL/min   300 uL/min to 0.7 mL/min
+    parameters.X.integer   the same, where its two numbers stand there      1 to 12
     parameters.X.choices   the whole list, or what is added and retired     DMF, NMP   +DMSO, -NMP
     any other place        one value; nothing behind the = takes it out     budget.trials=60   outcomes.y.limit=
+
+A name with a comma, or that begins with a sign, is quoted: '1,4-dioxane', +'-OH'. Inside [ ] no sign adds or retires;
+and beside negative numbers -1 is a number, and --1 retires it.
 
 All else stays as it was written, comments and order too. Whether it may be so is not asked here: what comes of it is
 read, held against the text before and shown like a changed copy that somebody made by hand (see preview).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
-from typing import Any, Final
+from itertools import accumulate
+from typing import Any, Final, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
@@ -22,9 +27,15 @@ from labloop.campaign.reading import read_text
 LISTS: Final = frozenset({"choices", "molecules"})
 NAMED: Final = frozenset({"parameters", "outcomes"})  # what stands in them has a name, and is there or is not
 _NUMBER: Final = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+# Behind a number a unit begins with no digit, but for the one of 1/min, before which stands a space.
+_UNIT: Final = r"(?:(?<=\s)1\s*/\s*)?[^\d\s,\]/][^,\]]*?"
 _RANGE: Final = re.compile(
-    rf"\[?\s*(?P<low>{_NUMBER})\s*(?P<of_low>[^\d\s,\]][^,\]]*?)??\s*(?:\bto\b|,|\s)\s*"
-    rf"(?P<high>{_NUMBER})\s*(?P<unit>[^\d\s,\]][^,\]]*?)?\s*\]?"
+    rf"\[?\s*(?P<low>{_NUMBER})\s*(?P<of_low>{_UNIT})??\s*(?:\bto\b|,|\s)\s*"
+    rf"(?P<high>{_NUMBER})\s*(?P<unit>{_UNIT})?\s*\]?"
+)
+# A word of a list, with the comma behind it: quoted, as YAML quotes, or as it stands.
+_WORD: Final = re.compile(
+    r"""\s*(?P<sign>[-+]?)\s*(?:'(?P<single>(?:[^']|'')+)'|"(?P<double>[^"]+)")\s*(?:,|$)|(?P<bare>[^,]*)(?:,|$)"""
 )
 
 
@@ -57,6 +68,8 @@ def _set(document: Any, path: list[str], value: str) -> None:
         if key not in found:
             raise SpecError(f"--set {place}=: there is nothing to be taken out. {_there(found)}")
         del found[key]
+    elif key in ("range", "integer") and isinstance(found.get("integer"), list):  # [low, high] of whole numbers
+        found["integer"] = _range(found["integer"], value, place)
     elif key == "range":
         found[key] = _range(found.get(key), value, place)
     elif key in LISTS:
@@ -93,26 +106,81 @@ def _end(number: str, unit: str) -> Any:
     return f"{number} {unit}" if unit else _scalar(number)
 
 
+class Word(NamedTuple):
+    """A word of a typed list: the sign before it, as it was typed or inside its quotes, and whether it had some."""
+
+    sign: str
+    name: str
+    quoted: bool
+
+
 def _list(before: Any, value: str, place: str) -> Any:
-    words = [word.strip() for word in value.strip("[]").split(",")]
-    if not all(words):
+    known = {_name(one): one for one in before} if isinstance(before, list) else {}
+    whole = value not in known and _is_bracketed(value)
+    words = _words(value[1:-1] if whole else value)
+    if not all(word.name for word in words):
         raise SpecError(f"--set {place}={value}: has an empty place. Write DMF, NMP, or +DMSO, -NMP")
-    if not all(word[0] in "+-" for word in words):
-        return [_scalar(word) for word in words]
+    if whole or not _adds_and_retires(words, known):
+        return [_choice(_unsigned(word), known) for word in words]
     if not isinstance(before, list):
         raise SpecError(f"--set {place}={value}: its list stands in a file. Give a changed copy of the campaign")
     after = CommentedSeq(before)
     after.fa.set_flow_style()
     for word in words:
-        name = word[1:].strip()
-        if word[0] == "+":
-            after.append(_scalar(name))
+        if word.sign == "+":
+            after.append(_choice(word, known))
             continue
-        gone = [one for one in after if _name(one) == name]
-        if not gone:
-            raise SpecError(f"--set {place}={value}: there is no {name}. There: {', '.join(map(_name, after))}")
-        after.remove(gone[0])
+        names = [_name(one) for one in after]
+        if word.name not in names:
+            raise SpecError(f"--set {place}={value}: there is no {word.name}. There: {', '.join(names)}")
+        del after[names.index(word.name)]
     return after
+
+
+def _is_bracketed(value: str) -> bool:
+    """Whether one pair of brackets holds all of it; [BMIM][PF6] has two."""
+    if not (value.startswith("[") and value.endswith("]")):
+        return False
+    depths = list(accumulate((one == "[") - (one == "]") for one in value))
+    return depths[-1] == 0 and all(depths[:-1])
+
+
+def _words(value: str) -> list[Word]:
+    words, at, more = list[Word](), 0, True
+    while more:
+        match = _WORD.match(value, at)
+        assert match is not None  # the last of its branches takes anything, and nothing
+        at, more = match.end(), match[0].endswith(",")
+        bare = match["bare"]
+        if bare is None:
+            name = match["single"].replace("''", "'") if match["single"] else match["double"]
+            words.append(Word(match["sign"], name, True))
+        else:
+            bare = bare.strip()
+            sign = bare[:1] if bare[:1] in ("+", "-") else ""
+            words.append(Word(sign, bare[len(sign) :].strip(), False))
+    return words
+
+
+def _unsigned(word: Word) -> Word:
+    """The same where no sign adds or retires: it belongs to the word."""
+    return Word("", word.sign + word.name, word.quoted)
+
+
+def _adds_and_retires(words: Sequence[Word], known: Mapping[str, Any]) -> bool:
+    """Whether the signs are no part of the words: all have one, and none is a negative number among such."""
+    negative = any(isinstance(one, int | float) and one < 0 for one in known.values())
+    numbers = any(word.sign == "-" and not word.quoted and re.fullmatch(_NUMBER, "-" + word.name) for word in words)
+    return all(word.sign for word in words) and not (negative and numbers)
+
+
+def _choice(word: Word, known: Mapping[str, Any]) -> Any:
+    """What a word means: one that is there already, as it is written there; text among texts; else what it looks like.
+    """
+    if word.name in known:
+        return known[word.name]
+    texts = bool(known) and all(isinstance(one, str) for one in known.values())
+    return word.name if texts or word.quoted else _scalar(word.name)
 
 
 def _name(one: Any) -> str:

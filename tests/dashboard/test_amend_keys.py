@@ -130,7 +130,12 @@ campaign: cake
 parameters:
   sugar: {range: [10, 0.09 kg], unit: g}
   eggs: {range: [1, 4], integer: true}
+  layers: {integer: [1, 12]}
+  feed: {range: [0, 1], unit: 1/min}
+  flow: {range: [0.5 1/min, 2], unit: 1/min}
   flour: {choices: [wheat, rye, 7]}
+  salt: {choices: ['[BMIM][BF4]', '007', "it's, -1", '-OH', '[a']}
+  shift: {choices: [-2, -1]}
   spice: {choices: [{name: clove, heat: 3}, {name: mint, heat: 0}], descriptors: [heat]}
 outcomes:
   height: {goal: maximize, unit: mm, from: told, weight: 2, limit: ">= 12"}
@@ -145,7 +150,12 @@ def test_what_may_be_typed_is_offered_as_it_stands_now(tmp_path):
     assert [(one.place, one.now) for one in found] == [
         ("parameters.sugar.range", "10 g to 0.09 kg"),
         ("parameters.eggs.range", "1 to 4"),
+        ("parameters.layers.integer", "1 to 12"),
+        ("parameters.feed.range", "0 to 1"),
+        ("parameters.flow.range", "0.5 1/min to 2 1/min"),
         ("parameters.flour.choices", "wheat, rye, 7"),
+        ("parameters.salt.choices", "[BMIM][BF4], 007, 'it''s, -1', '-OH', '[a'"),
+        ("parameters.shift.choices", "-2, -1"),
         ("outcomes.height.goal", "maximize"),
         ("outcomes.height.weight", "2"),
         ("outcomes.height.limit", ">= 12"),

@@ -18,6 +18,11 @@ parameters:
       - {name: clove, heat: 3}
       - {name: mint, heat: 0}
   tin: {choices: tins.csv, descriptors: [area]}
+  layers: {integer: [1, 12]}
+  feed: {range: [0, 1], unit: 1/min}
+  salt: {choices: ['[BMIM][BF4]', '007', '[Na+].[Cl-]']}
+  shift: {choices: [-2, -1, 0]}
+  years: {choices: [2020, '2021']}
 outcomes:
   height: {goal: maximize, unit: mm, from: told, weight: 2}
 budget: {trials: 30, time: 2 d}
@@ -35,7 +40,24 @@ budget: {trials: 30, time: 2 d}
         ("parameters.flour.choices=rye, oat", "[wheat, rye, spelt]", "[rye, oat]"),
         ("parameters.flour.choices=+oat, -rye", "[wheat, rye, spelt]", "[wheat, spelt, oat]"),
         ("parameters.flour.choices=-wheat", "[wheat, rye, spelt]", "[rye, spelt]"),
-        ("parameters.flour.choices=1, 2.5", "[wheat, rye, spelt]", "[1, 2.5]"),
+        ("parameters.flour.choices=1, 2.5", "[wheat, rye, spelt]", "['1', '2.5']"),
+        ("parameters.flour.choices=[-rye, [wheat]]", "[wheat, rye, spelt]", "[-rye, '[wheat]']"),
+        ("parameters.flour.choices='a, b', \"c's\", 5'-d", "[wheat, rye, spelt]", "['a, b', c's, 5'-d]"),
+        ("parameters.flour.choices=+'it''s, -x', -rye", "[wheat, rye, spelt]", "[wheat, spelt, \"it's, -x\"]"),
+        ("parameters.layers.range=1 to 15", "[1, 12]", "[1, 15]"),
+        ("parameters.layers.integer=2 15", "[1, 12]", "[2, 15]"),
+        ("parameters.layers.integer=[1, 15]", "[1, 12]", "[1, 15]"),
+        ("parameters.feed.range=0 to 2 1/min", "[0, 1]", "[0 1/min, 2 1/min]"),
+        ("parameters.feed.range=1 1/min to 2 1 / h", "[0, 1]", "[1 1/min, 2 1 / h]"),
+        ("parameters.salt.choices=+[BMIM][PF6], -[BMIM][BF4]", "['[BMIM][BF4]', '007', '[Na+].[Cl-]']",
+         "['007', '[Na+].[Cl-]', '[BMIM][PF6]']"),
+        ("parameters.salt.choices=[Na+].[Cl-], 007, 010", "['[BMIM][BF4]', '007', '[Na+].[Cl-]']",
+         "['[Na+].[Cl-]', '007', '010']"),
+        ("parameters.salt.choices=[[BMIM][BF4], [K+].[Cl-]]", "['[BMIM][BF4]', '007', '[Na+].[Cl-]']",
+         "['[BMIM][BF4]', '[K+].[Cl-]']"),
+        ("parameters.shift.choices=-2, -1, -3", "[-2, -1, 0]", "[-2, -1, -3]"),
+        ("parameters.shift.choices=+3, --1", "[-2, -1, 0]", "[-2, 0, 3]"),
+        ("parameters.years.choices=2021, 2022", "[2020, '2021']", "['2021', 2022]"),
         ("outcomes.height.weight=3", "weight: 2", "weight: 3"),
         ("outcomes.height.weight=", ", weight: 2}", "}"),
         ("outcomes.height.limit=>= 12", "weight: 2}", "weight: 2, limit: '>= 12'}"),
@@ -67,6 +89,7 @@ def test_several_at_once_and_a_section_that_was_not_there() -> None:
         ("parameters.sugar.range=much", "is no range"),
         ("parameters.flour.choices=-oat", "there is no oat. There: wheat, rye, spelt"),
         ("parameters.flour.choices=rye,,oat", "an empty place"),
+        ("parameters.flour.choices=rye, +", "an empty place"),
         ("parameters.tin.choices=+round", "stands in a file"),
         ("campaign.x=1", "campaign is one value"),
         ("outcomes.height.limit=", "nothing to be taken out. There: goal, unit"),
