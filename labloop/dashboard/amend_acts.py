@@ -87,7 +87,7 @@ class AmendingScreen(TrialActingScreen):
         self.notify(text.plain(words), title=title, severity="error", timeout=30.0, markup=False)
 
     def _show(self, what: tuple[str, ...], document: dict[str, list[dict[str, str]] | list[str]]) -> None:
-        if not self.is_looked_at:
+        if not self.may_be_asked:
             return  # a person went on meanwhile
         self.app.clear_notifications()
         lines = [one["words"] if isinstance(one, dict) else one for one in (*document["changes"], *document["words"])]

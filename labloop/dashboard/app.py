@@ -16,6 +16,7 @@ from labloop.journal import presence
 
 from .command import labloop
 from .keymap import read_keys
+from .page import Page
 from .run_screen import RunScreen
 from .runs_screen import RunsScreen
 from .source import JOURNAL, RunSource, user, utc_now
@@ -80,6 +81,8 @@ class DashboardApp(App[None]):
         """Abort is there wherever a run is shown."""
         if action == "command_palette" and isinstance(self.screen, ModalScreen):
             return False  # a question is answered first
+        if action in ("act", "go", "quit") and isinstance(self.screen, Page) and self.screen.filter_comes:
+            return False  # a letter of the filter that is being opened
         if action == "act":  # the key of a page does what the same key does on the overview
             screen = self._run_screen()
             return screen.check_action(str(parameters[0]), parameters[1:]) if screen is not None else False

@@ -1,7 +1,7 @@
 """Small screens on top of another: a question before what hurts, an answer to an act in doubt, and help."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 from rich.console import Group
 from rich.table import Table
@@ -9,11 +9,14 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.events import DescendantFocus, Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from labloop.campaign import text
+
+Said = TypeVar("Said")
 
 
 class Confirm(ModalScreen[str | None]):
@@ -43,7 +46,30 @@ class Confirm(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Answer(ModalScreen[tuple[str, str] | None]):
+class Listed(ModalScreen[Said]):
+    """A list, and a line beside it, which has the focus only later.
+
+    A letter that comes before that is lost on the list, and 12.5 uL would be 2.5 uL: the line is asked for once more.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(classes="dialog")
+        self._lost = False
+
+    def on_key(self, event: Key) -> None:
+        """No line has taken it."""
+        self._lost = self._lost or event.is_printable
+
+    def is_whole(self, line: Input) -> bool:
+        """Whether nothing of it was lost; else it is emptied and says so."""
+        if not self._lost:
+            return True
+        self._lost = False
+        line.value, line.placeholder = "", "typed before this line was there: once more, please"
+        return False
+
+
+class Answer(Listed[tuple[str, str] | None]):
     """Offers the answers to an act in doubt; gives (answer, amount), or None for later.
 
     Only ``done`` takes more: the amount that really moved, where a person can tell, or what was to be read.
@@ -52,7 +78,7 @@ class Answer(ModalScreen[tuple[str, str] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "later", "Later")]
 
     def __init__(self, title: str, question: str, answers: Mapping[str, str]) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._title, self._question, self._answers = title, question, dict(answers)
 
     def compose(self) -> ComposeResult:
@@ -84,11 +110,12 @@ class Answer(ModalScreen[tuple[str, str] | None]):
         amount = self.query_one(Input)
         amount.placeholder = reads or amount.placeholder
         amount.display = True
-        amount.focus()
+        self.set_focus(amount)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """``done``, and how much."""
-        self.dismiss(("done", event.value.strip()))
+        if self.is_whole(event.input):
+            self.dismiss(("done", event.value.strip()))
 
     def action_later(self) -> None:
         """Leave the question open."""
@@ -157,6 +184,16 @@ class Pick(ModalScreen[int | None]):
         self.dismiss(None)
 
 
+class Entry(Input):
+    """Hears enter among the letters, in their order; an Input hears it after those that were typed behind it."""
+
+    def on_key(self, event: Key) -> None:
+        """That is it, so far."""
+        if event.key == "enter":
+            event.stop()
+            self.post_message(self.Submitted(self, self.value))
+
+
 class Wish(ModalScreen[tuple[str, str] | None]):
     """Asks for one line of words, which may be begun, and why; gives both, or None for never mind."""
 
@@ -165,30 +202,51 @@ class Wish(ModalScreen[tuple[str, str] | None]):
     def __init__(self, title: str, words: str, begun: str, example: str) -> None:
         super().__init__(classes="dialog wide")
         self._title, self._words, self._begun, self._example = title, words, begun, example
+        self._line: str | None = None  # as it was at the enter behind it
 
     def compose(self) -> ComposeResult:
         """Title, what it does, the line, the reason."""
         with Vertical():
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
-            yield Input(self._begun, placeholder=self._example, id="line", select_on_focus=False)
-            yield Input(placeholder="why? (may be left empty)", id="why")
+            yield Entry(self._begun, placeholder=self._example, id="line", select_on_focus=False)
+            yield Entry(placeholder="why? (may be left empty)", id="why")
             yield Static(Text("enter: on, then send it    esc: leave it", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """From the line to the reason, and then that is it."""
-        line = self.query_one("#line", Input).value.strip()
-        if event.input.id == "line" and line:
-            self.query_one("#why").focus()
-        elif event.input.id == "why" and line:
-            self.dismiss((line, event.value.strip()))
+        line, why = self.query_one("#line", Input), self.query_one("#why", Input)
+        if event.input is why:
+            if line.value.strip():
+                self.dismiss((line.value.strip(), event.value.strip()))
+        elif self.focused is line and event.value.strip():
+            self._line = event.value
+            self.set_focus(why)
+            self._take_late_letters()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What comes into the line after it was left was typed for the reason."""
+        if event.input.id == "line" and self.focused is not event.input:
+            self._take_late_letters()
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Back in the line: it is not left any more."""
+        if event.widget.id == "line":
+            self._line = None
+
+    def _take_late_letters(self) -> None:
+        line, why = self.query_one("#line", Input), self.query_one("#why", Input)
+        if self._line is not None and line.value != self._line:
+            if line.value.startswith(self._line):
+                why.insert(line.value.removeprefix(self._line), len(why.value))
+            line.value = self._line
 
     def action_no(self) -> None:
         """Never mind."""
         self.dismiss(None)
 
 
-class Compare(ModalScreen[tuple[str, str, str, str] | None]):
+class Compare(Listed[tuple[str, str, str, str] | None]):
     """Asks which of two trials is better; gives (trial, over or like, other, why), or None for later.
 
     Two others than those that are offered may be written.
@@ -197,7 +255,8 @@ class Compare(ModalScreen[tuple[str, str, str, str] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "later", "Later")]
 
     def __init__(self, both: Mapping[int, str], worth_it: bool) -> None:
-        super().__init__(classes="dialog wide")
+        super().__init__()
+        self.add_class("wide")
         self._both, self._worth_it = dict(both), worth_it
         self._said: tuple[str, str, str] | None = None
 
@@ -231,7 +290,8 @@ class Compare(ModalScreen[tuple[str, str, str, str] | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Two others, or the reason."""
         if event.input.id == "line":
-            self._take(event.value)
+            if self.is_whole(event.input):
+                self._take(event.value)
         elif self._said is not None:
             self.dismiss((*self._said, event.value.strip()))
 
@@ -244,7 +304,7 @@ class Compare(ModalScreen[tuple[str, str, str, str] | None]):
         self.query_one("#line").display = False  # 24 lines hold no more
         why = self.query_one("#why", Input)
         why.display = True
-        why.focus()
+        self.set_focus(why)
 
     def action_later(self) -> None:
         """Another time."""

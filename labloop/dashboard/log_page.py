@@ -13,7 +13,7 @@ from textual.widgets import Input, RichLog
 
 from labloop.campaign.words import LogLine
 
-from .page import Page
+from .filtered import FILTER, FilteredPage
 from .source import Change, RunSource
 from .widgets import log_cells
 
@@ -42,11 +42,11 @@ class Row:
         yield row
 
 
-class LogPage(Page):
+class LogPage(FilteredPage):
     """Begins with the newest lines, and follows the run while it stands at its end; a filter searches all."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/", id="filter"),
+        *FILTER,
         Binding("home", "edge(True)", "First", show=False, priority=True),
         Binding("end", "edge(False)", "Follow", id="follow", priority=True),
     ]
@@ -66,9 +66,12 @@ class LogPage(Page):
 
     def on_mount(self) -> None:
         """Write what there is."""
-        self.query_one("#filter").display = False
         self._write(list(self._source.log))
-        self.query_one(RichLog).focus()
+
+    @property
+    def lines(self) -> RichLog:
+        """The log."""
+        return self.query_one(RichLog)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """In the filter, home and end move in its words."""
@@ -84,7 +87,7 @@ class LogPage(Page):
         return self._source.moment(stamp, self._zone)
 
     def _write(self, lines: list[LogLine]) -> None:
-        log = self.query_one(RichLog)
+        log = self.lines
         fitting = [line for line in lines if all(word in line.text.lower() for word in self._words)]
         for line in fitting[-MOST:]:
             log.write(Row(*log_cells(self, line, self._when)), expand=True)
@@ -92,32 +95,11 @@ class LogPage(Page):
 
     def action_edge(self, first: bool) -> None:
         """To the first line, or to the last and on with it."""
-        log = self.query_one(RichLog)
+        log = self.lines
         (log.scroll_home if first else log.scroll_end)(animate=False)
-
-    def action_filter(self) -> None:
-        """Write what the lines must hold."""
-        line = self.query_one("#filter", Input)
-        line.display = True
-        line.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter narrows it."""
         self._words = event.value.lower().split()
-        self.query_one(RichLog).clear()
+        self.lines.clear()
         self._write(list(self._source.log))
-
-    def on_input_submitted(self) -> None:
-        """Back to the lines; the filter stays."""
-        self.query_one("#filter").display = bool(self._words)
-        self.query_one(RichLog).focus()
-
-    def action_back(self) -> None:
-        """Out of the filter, which is wiped; else to the overview."""
-        line = self.query_one("#filter", Input)
-        if line.display:
-            line.value = ""
-            line.display = False
-            self.query_one(RichLog).focus()
-        else:
-            super().action_back()

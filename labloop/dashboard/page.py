@@ -80,6 +80,7 @@ class Page(Screen[None]):
         super().__init__()
         self._told: tuple[Headline, str] | None = None
         self.ready = False  # its parts are there; a key that comes before that does nothing
+        self.filter_comes = False  # one of those was the filter's (see FilteredPage): the next ones are its letters
 
     def compose(self) -> ComposeResult:
         """The headline, the page's own parts, the keys."""

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Final
 
+from textual.widgets import Input
+
 from labloop.campaign import text
 from labloop.campaign.events import Value
 from labloop.campaign.state import FAILED, MEASURED
@@ -116,7 +118,7 @@ class TrialActingScreen(ActingScreen):
             )  # fmt: skip
 
     def _compare(self, trial: int, other: int, worth_it: bool) -> None:
-        if not self.is_looked_at:
+        if not self.may_be_asked:
             return  # a person went on meanwhile
         self.app.clear_notifications()
         both = {number: self._as_made(number) for number in (trial, other)}
@@ -126,6 +128,11 @@ class TrialActingScreen(ActingScreen):
     def is_looked_at(self) -> bool:
         """Whether a person sees this run now, and no question."""
         raise NotImplementedError
+
+    @property
+    def may_be_asked(self) -> bool:
+        """Whether a question may come up now: who writes a filter would answer it with its letters, and enter."""
+        return self.is_looked_at and not isinstance(self.app.focused, Input)
 
     def _as_made(self, number: int) -> str:
         trial = self.source.state.trials[number]

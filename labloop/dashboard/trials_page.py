@@ -8,17 +8,18 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from . import view
-from .page import ACT, Page
+from .filtered import FILTER, FilteredPage
+from .page import ACT
 from .source import Change, RunSource
 from .table import Row, TrialTable
 from .trial_list import TRIAL, Wanted, arranged, columns
 
 
-class TrialsPage(Page):
+class TrialsPage(FilteredPage):
     """Follows the run; enter opens a trial."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "Filter", key_display="/", id="filter"),
+        *FILTER,
         Binding("o", "order(1)", "Order", id="order"),
         Binding("O", "order(-1)", "Order back", show=False, id="order-back"),
         Binding("d", "turn", "Turn", id="turn"),
@@ -42,14 +43,16 @@ class TrialsPage(Page):
 
     def on_mount(self) -> None:
         """Show all, newest first."""
-        self.query_one("#filter").display = False
         spec = self._source.spec
         assert spec is not None
         headings = view.trial_columns(list(spec.outcomes), list(view.units(spec)))
-        table = self.query_one(TrialTable)
-        table.fill(headings, len(headings) - len(view.units(spec)), self._row)
-        table.focus()
+        self.lines.fill(headings, len(headings) - len(view.units(spec)), self._row)
         self._arrange()
+
+    @property
+    def lines(self) -> TrialTable:
+        """The table."""
+        return self.query_one(TrialTable)
 
     def follow(self, change: Change) -> None:
         """Put new and changed trials where they belong."""
@@ -63,7 +66,7 @@ class TrialsPage(Page):
     @property
     def trial(self) -> int | None:
         """The trial under the cursor."""
-        return self.query_one(TrialTable).trial
+        return self.lines.trial
 
     def _row(self, number: int) -> Row:
         spec = self._source.spec
@@ -77,7 +80,7 @@ class TrialsPage(Page):
         assert spec is not None
         wanted = Wanted(self._wanted, spec)
         numbers = arranged(trials.values(), wanted, self._column, self._rising)
-        table = self.query_one(TrialTable)
+        table = self.lines
         table.show_only(numbers)
         way = "rising" if self._rising else "falling"
         of = f"{len(numbers)} of {len(trials)}" if self._wanted else f"{len(trials)}"
@@ -102,28 +105,7 @@ class TrialsPage(Page):
         self._rising = not self._rising
         self._arrange()
 
-    def action_filter(self) -> None:
-        """Write what is wanted."""
-        line = self.query_one("#filter", Input)
-        line.display = True
-        line.focus()
-
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter narrows it."""
         self._wanted = event.value.strip()
         self._arrange()
-
-    def on_input_submitted(self) -> None:
-        """Back to the table; the filter stays."""
-        self.query_one("#filter").display = bool(self._wanted)
-        self.query_one(TrialTable).focus()
-
-    def action_back(self) -> None:
-        """Out of the filter, which is wiped; else to the overview."""
-        line = self.query_one("#filter", Input)
-        if line.display:
-            line.value = ""
-            line.display = False
-            self.query_one(TrialTable).focus()
-        else:
-            super().action_back()

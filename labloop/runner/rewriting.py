@@ -175,8 +175,7 @@ def _adds_and_retires(words: Sequence[Word], known: Mapping[str, Any]) -> bool:
 
 
 def _choice(word: Word, known: Mapping[str, Any]) -> Any:
-    """What a word means: one that is there already, as it is written there; text among texts; else what it looks like.
-    """
+    """What a word means: one that is there already, as it stands there; text among texts; else what it looks like."""
     if word.name in known:
         return known[word.name]
     texts = bool(known) and all(isinstance(one, str) for one in known.values())
