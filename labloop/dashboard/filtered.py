@@ -35,7 +35,7 @@ class FilteredPage(Page):
         self.filter_comes = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """In the filter its own key is a letter; before the parts are there it is kept."""
+        """In the filter its own key is a letter; before the parts are there it is kept for when they are."""
         if action == "filter":
             return not isinstance(self.focused, Input)
         return super().check_action(action, parameters)
