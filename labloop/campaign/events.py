@@ -280,10 +280,14 @@ class TrialAwaiting(Fact, frozen=True, kw_only=True):
 
 
 class TrialMeasured(Fact, frozen=True, kw_only=True):
-    """The outcomes are known. ``by`` is empty when instruments measured them."""
+    """The outcomes are known. ``by`` is empty when instruments measured them.
+
+    ``again``: those of them that were marked as wrong, and told anew since, be it as they were.
+    """
 
     trial: int
     outcomes: dict[str, Reading]
+    again: list[str] = []
     t_s: float = 0.0
     by: str = ""
 

@@ -336,7 +336,7 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
     trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
     trial.told_by = fact.by
     if kind is e.TrialMeasured:
-        trial.withdrawn = {name: one for name, one in trial.withdrawn.items() if _stays(trial, name, fact.outcomes)}
+        trial.withdrawn = {name: one for name, one in trial.withdrawn.items() if _stays(trial, name, fact)}
         trial.measured, trial.reason = fact.outcomes, ""
         state.failures_in_a_row = 0
         if trial.role == "candidate" and trial.source != "told":
@@ -354,9 +354,9 @@ def _trial_moved(state: CampaignState, record: e.Record, fact: Any) -> None:
         state.open_trials.discard(fact.trial)
 
 
-def _stays(trial: TrialState, name: str, outcomes: Mapping[str, e.Reading]) -> bool:
-    """Whether what was marked as wrong is still the same."""
-    return name == withdrawal.ALL or outcomes.get(name) == trial.measured.get(name)
+def _stays(trial: TrialState, name: str, fact: e.TrialMeasured) -> bool:
+    """Whether what was marked as wrong was not told anew (older journals say so by another value alone)."""
+    return name == withdrawal.ALL or (name not in fact.again and fact.outcomes.get(name) == trial.measured.get(name))
 
 
 def _preferred(state: CampaignState, record: e.Record, fact: e.Preferred) -> None:

@@ -77,7 +77,8 @@ class Telling:
         if owed:
             return [e.PartMeasured(trial=trial, outcomes=readings, owed=owed, t_s=self.state.t_s, by=by)]
         every = {**known.measured, **readings}
-        return [e.TrialMeasured(trial=trial, outcomes=every, t_s=self.state.t_s, by=by)]
+        again = [name for name in readings if name in known.withdrawn]
+        return [e.TrialMeasured(trial=trial, outcomes=every, again=again, t_s=self.state.t_s, by=by)]
 
     def of_comparison(
         self, trial: int, over: int, *, tie: bool = False, by: str = "a person", why: str = ""

@@ -37,7 +37,9 @@ def tell(state: s.CampaignState, request: e.Requested, t_s: float, spec: Campaig
             return no(f"{', '.join(again)} of trial {fact.trial} was told meanwhile; the first is kept")
         owed = [name for name in getattr(fact, "owed", ()) if name not in trial.measured]
         if not owed:  # of a part: somebody else told the rest meanwhile
-            fact = e.TrialMeasured(trial=fact.trial, outcomes={**trial.measured, **fact.outcomes})
+            told = fact.outcomes if isinstance(fact, e.PartMeasured) else fact.again
+            again = [name for name in told if name in fact.outcomes and name in trial.withdrawn]
+            fact = e.TrialMeasured(trial=fact.trial, outcomes={**trial.measured, **fact.outcomes}, again=again)
         elif trial.state == s.PROPOSED and state.mode != "told":
             return no(f"trial {fact.trial} is still to be made. Tell all that came of it, or wait until it is made")
     by = request.by or "a person"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -35,8 +36,6 @@ def asked(request: str, *arguments: str, why: str = "") -> e.Requested:
 
 
 def posted(state: CampaignState, fact: e.Fact) -> Any:
-    import msgspec
-
     return tell(state, asked("tell", msgspec.json.encode(fact).decode()), 0.0)
 
 
@@ -102,6 +101,37 @@ def test_what_is_known_is_told_again_only_where_it_was_marked_as_wrong() -> None
         assert [one["y"].value for one in kept] == [3.0, 4.0], "both stand in the journal"
         with pytest.raises(StateError, match=r"is measured already.*wrong 1 --why TEXT"):
             campaign.tell(1, {"y": 5.0})
+
+
+def test_what_is_told_again_as_it_was_is_believed_again() -> None:
+    with begun() as campaign:
+        campaign.ask(4)
+        rest = {"w": 1.0}
+        for at, outcomes in ((1, {"y": 3.0} | rest), (2, rest), (3, {"y": 3.0} | rest), (4, rest)):
+            campaign.tell(at, {"y": 3.0})
+            says = wrong(campaign.state, asked("wrong", str(at), "y", why="a slip"))
+            campaign._told.memory.record(*says.facts)
+            (fact,) = campaign._told.telling.of_trial(at, outcomes)
+            campaign._told.memory.record(*(posted(campaign.state, fact).facts if at > 2 else [fact]))
+        marked = [bool(campaign.state.trials[at].outcomes["y"].flag) for at in (1, 2, 3, 4)]
+        assert marked == [False, True, False, True], "of trials 2 and 4 it was not told again"
+        said = [one.event.again for one in facts(campaign) if isinstance(one.event, e.TrialMeasured)]
+        assert said == [["y"], [], ["y"], []]
+
+
+def test_a_part_told_again_as_it_was_beside_the_rest_told_meanwhile_is_believed_again() -> None:
+    with begun() as campaign:
+        campaign.ask()
+        campaign.tell(1, {"y": 3.0})
+        campaign._told.memory.record(*wrong(campaign.state, asked("wrong", "1", "y", why="a slip")).facts)
+        part, rest = (campaign._told.telling.of_trial(1, one)[0] for one in ({"y": 3.0}, {"w": 2.0}))
+        assert isinstance(part, e.PartMeasured) and isinstance(rest, e.TrialMeasured)
+        campaign._told.memory.record(e.PartMeasured(trial=1, outcomes={"w": e.Reading(value=2.0)}, owed=["y"]))
+        (fact,) = posted(campaign.state, part).facts
+        assert isinstance(fact, e.TrialMeasured) and fact.again == ["y"]
+        campaign._told.memory.record(fact)
+        assert campaign.state.trials[1].state == "measured" and not campaign.state.trials[1].withdrawn
+        assert b"again" not in msgspec.json.encode(rest)
 
 
 def test_what_will_not_come_is_not_waited_for() -> None:
