@@ -27,7 +27,9 @@ DRAWS = 128  # the log of a gain of some size is right to 0.05 (test_desire hold
 FEWEST = 16  # of one fantasy of what is in flight
 CHANCES = 1024  # draws of a chance: it is held against a percent or so
 TAIL = 1e-4  # t: its share of a gain is next to nothing beside one draw that is better
-LEAST = 1e-9  # of a slope: where an exponent below 1 makes it infinite
+# Of a place, whose slope an exponent below 1 makes infinite. Of a standing it would be 0.03 at an exponent of 6
+# (test_desire).
+LEAST = 1e-9
 ROWS = 1024  # points at once: some arrays of them by draws fit a processor's cache
 
 
@@ -35,12 +37,6 @@ def standing(shape: Shape, y: Array) -> Array:
     """The standing of each value, elementwise."""
     place, exponent, _ = _place(shape, y)
     return np.where(place > 0.0, np.maximum(place, LEAST) ** exponent, place)
-
-
-def together(standings: Array, shares: Array) -> Array:
-    """The standing of all outcomes, ... standings: ... x w; shares: w, of weight, sum 1."""
-    useful = np.exp(np.log(np.maximum(standings, LEAST)) @ shares)
-    return np.where(standings.min(axis=-1) > 0.0, useful, np.minimum(standings, 0.0) @ shares)
 
 
 def _place(shape: Shape, y: Array) -> tuple[Array, Array | float, Array | float]:
@@ -125,9 +121,9 @@ class Wishes:
             rising = [slope.one for slope in shape.slopes if slope.one > slope.zero]
             falling = [slope.one for slope in shape.slopes if slope.one < slope.zero]
             ideal = np.clip(mean[:, at], max(rising, default=-np.inf), min(falling, default=np.inf))
-            low.append(np.minimum(*(standing(shape, end) for end in ends)))
-            high.append(standing(shape, np.clip(ideal, *ends)))
-        return together(np.column_stack(low), self.shares), together(np.column_stack(high), self.shares)
+            low.append(np.where(standing(shape, ends[0]) < standing(shape, ends[1]), *ends))
+            high.append(np.clip(ideal, *ends))
+        return self._overall(low, False)[0], self._overall(high, False)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,18 +76,21 @@ def desired(goals: Sequence[Goal], outcomes: Sequence[str]) -> desire.Wishes | N
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Outcomes as the goals see them. utilities: n x w of the wishes; excess: n, sum over limits, 0 where all kept."""
+    """Outcomes as the goals see them. utilities: n x w of the wishes; excess: n, sum over limits, 0 where all kept.
+
+    together: n, what desirabilities are together (None: none is asked for).
+    """
 
     goals: tuple[Goal, ...]
     utilities: Array
     excess: Array
+    together: Array | None = None
 
     @property
     def total(self) -> Array:
         """The weighted sum of the utilities, n; of desirabilities what they are together."""
-        wishes = desired(self.goals, [goal.outcome for goal in self.goals if goal.is_wish])
-        if wishes is not None:
-            return desire.together(self.utilities, wishes.shares)
+        if self.together is not None:
+            return self.together
         factors = np.array([goal.factor for goal in self.goals if goal.is_wish])
         return np.asarray(self.utilities @ factors)
 
@@ -109,7 +112,8 @@ def standing(goals: Sequence[Goal], outcomes: Sequence[str], scales: Sequence[fl
             if bound is not None:
                 column = at[goal.outcome]
                 excess += np.maximum(sign * (values[:, column] - bound) / scales[column], 0.0)
-    return Standing(tuple(goals), utilities, excess)
+    overall = desired(goals, outcomes)
+    return Standing(tuple(goals), utilities, excess, None if overall is None else overall.of(values))
 
 
 def non_dominated(values: Array) -> NDArray[np.bool_]:

@@ -127,16 +127,15 @@ def _noisy(
 
 def _desirability(wished: Wishes, y: Tensor) -> Tensor:
     """The overall standing of outcomes, ... x m, as desire.py has it."""
-    each = []
+    places, logs = [], []
     for shape, at in zip(wished.shapes, wished.columns, strict=True):
-        sides = []
-        for slope in shape.slopes:
-            place = ((y[..., at] - slope.zero) / (slope.one - slope.zero)).clamp(max=1.0)
-            sides.append(torch.where(place > 0.0, place.clamp(min=LEAST) ** slope.exponent, place))
-        each.append(torch.stack(sides).amin(0))
-    standings, shares = torch.stack(each, dim=-1), torch.as_tensor(wished.shares, dtype=y.dtype)
-    useful = (standings.clamp(min=LEAST).log() @ shares).exp()
-    return torch.where(standings.amin(-1) > 0.0, useful, standings.clamp(max=0.0) @ shares)
+        sides = [((y[..., at] - one.zero) / (one.one - one.zero)).clamp(max=1.0) for one in shape.slopes]
+        powers = [slope.exponent * side.clamp(min=LEAST).log() for slope, side in zip(shape.slopes, sides, strict=True)]
+        places.append(torch.stack(sides).amin(0))
+        logs.append(torch.stack(powers).amin(0))
+    place, shares = torch.stack(places, dim=-1), torch.as_tensor(wished.shares, dtype=y.dtype)
+    useful = (torch.stack(logs, dim=-1) @ shares).exp()
+    return torch.where(place.amin(-1) > 0.0, useful, place.clamp(max=0.0) @ shares)
 
 
 def _hypervolume(
