@@ -8,7 +8,7 @@ from textual.widgets import Input
 
 from labloop.campaign import text
 from labloop.campaign.events import Value
-from labloop.campaign.state import FAILED, MEASURED
+from labloop.campaign.state import AWAITING, FAILED, MEASURED, TrialState
 from labloop.campaign.view import comparable
 
 from .acts import ActingScreen
@@ -17,6 +17,11 @@ from .dialogs import Compare, Confirm, Wish
 from .source import Sent
 
 DIGITS: Final = 6
+
+
+def _in_part(trial: TrialState) -> bool:
+    """Whether some of its outcomes are known, and others are still to come."""
+    return trial.state == AWAITING and bool(trial.measured)
 
 
 class TrialActingScreen(ActingScreen):
@@ -46,7 +51,8 @@ class TrialActingScreen(ActingScreen):
         """The trial in hand, when something came of it that may be wrong."""
         number = self.trial_in_hand()
         trial = self.source.state.trials.get(number or 0)
-        return number if trial is not None and trial.state in (MEASURED, FAILED) else None
+        known = trial is not None and (trial.state in (MEASURED, FAILED) or _in_part(trial))
+        return number if known else None
 
     def action_edit(self) -> None:
         """Other settings in the place of a proposal's."""
@@ -95,7 +101,8 @@ class TrialActingScreen(ActingScreen):
             )
             return
         came = ", ".join(f"{name} {text.reading(one)}" for name, one in trial.outcomes.items()) or trial.reason
-        words = f"{text.plain(came)}. The fact stays; nothing learns from it any more. The budget counts it as before."
+        rest = "It may be told again." if _in_part(trial) else "The budget counts it as before."
+        words = f"{text.plain(came)}. The fact stays; nothing learns from it any more. {rest}"
         dialog = Confirm(f"Is what came of trial {number} wrong?", words, "mark as wrong", needs_why=True)
         self.app.push_screen(dialog, self.then("wrong", str(number)))
 

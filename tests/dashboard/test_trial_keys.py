@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from labloop.campaign import events as e
 from labloop.dashboard.source import user
 
 from . import journals
@@ -64,6 +65,20 @@ def test_m_takes_a_reason(watch):
 def test_m_is_dead_on_a_trial_that_runs(watch):
     app = watch(journals.running)
     assert "wrong?" not in press(app, "m")
+
+
+def in_part(folder):
+    """Of the last trial the yield is known, and the cost is owed."""
+    story = journals.told(folder)
+    known = {"yield": e.Reading(value=52.0, unit="percent")}
+    story.say(e.PartMeasured(trial=6, outcomes=known, owed=["cost"], by="jon"))
+    return story
+
+
+def test_m_marks_what_is_known_in_part(watch):
+    app = watch(in_part)
+    shown = press(app, "m")
+    assert "Is what came of trial 6 wrong?" in shown and "It may be told again." in shown
 
 
 def test_m_on_what_is_marked_takes_it_back(watch):
