@@ -4,8 +4,8 @@
     few points in all       every point is scored likewise
     anything continuous     raw points (Sobol inside the constraints, and around the best known) are scored; the best,
                             kept apart, are starts. Each start alternates a gradient step over its real columns
-                            (L-BFGS-B; SLSQP where that leaves the linear constraints) with a step to the best
-                            neighbour in its discrete columns, until neither gains
+                            (quasi-Newton, see climb; SLSQP where that leaves the linear constraints) with a step to
+                            the best neighbour in its discrete columns, until neither gains
     many points, all discrete  the same with the neighbour step alone
 
 Grids of more than RELAXED_LEVELS levels move with the real columns and are then snapped to the best of the levels
