@@ -26,6 +26,7 @@ class BenchState:
     had_by: str = ""  # who held the bench last, now or before
     left_at: str = ""  # when it was given back last
     stock: dict[str, e.Amount] = field(default_factory=dict)
+    refilled: dict[str, int] = field(default_factory=dict)  # by instrument: under which epoch a person said so last
     drawn: set[str] = field(default_factory=set)
     # By instrument: what the latest trials took out of its stock, {run's id/trial: in the stock's unit}, oldest first.
     took: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -83,8 +84,10 @@ class BenchState:
                 self.unsaid = ""
                 self.guard_acts.append((record.at, record.event))
                 self.guard_began.pop(record.event.epoch, None)
-            case e.StockSet(name=name, amount=amount):
+            case e.StockSet(name=name, amount=amount, wish=wish):
                 self.stock[name] = amount
+                if wish:
+                    self.refilled[name] = self.epoch
             case e.StockDrawn(name=name, amount=amount, act=act):
                 if act not in self.drawn and name in self.stock:
                     self.drawn.add(act)

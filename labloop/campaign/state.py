@@ -153,6 +153,7 @@ class CampaignState:
     phases: dict[str, int] = field(default_factory=dict)  # phase -> passes finished since the last safe state
     passes: dict[str, int] = field(default_factory=dict)  # phase -> passes finished in all
     requests: dict[str, bool | None] = field(default_factory=dict)  # id -> accepted (None: not answered yet)
+    refills: dict[str, str] = field(default_factory=dict)  # of those not answered yet: id -> whose stock was filled
     notes: list[tuple[str, e.NoteTaken]] = field(default_factory=list)
     owed_again: set[int] = field(default_factory=set)  # abandoned trials whose settings are still to be tried again
     extended_trials: int = 0
@@ -290,11 +291,14 @@ def _note(state: CampaignState, record: e.Record, fact: e.NoteTaken) -> None:
 def _requested(state: CampaignState, record: e.Record, fact: e.Requested) -> None:
     state.requests[fact.id] = None
     if fact.request == "refill" and fact.arguments:
-        pauses.refilled(state, fact.arguments[0])
+        state.refills[fact.id] = fact.arguments[0]
 
 
 def _answered(state: CampaignState, record: e.Record, fact: e.RequestAnswered) -> None:
     state.requests[fact.id] = fact.accepted
+    name = state.refills.pop(fact.id, None)
+    if name is not None and fact.accepted:
+        pauses.refilled(state, name)
 
 
 def _proposed(state: CampaignState, record: e.Record, fact: e.ProposalMade) -> None:

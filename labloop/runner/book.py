@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
+
 from labloop import __version__
 from labloop.campaign import events as e
 from labloop.campaign.bench_state import BY_HAND as BY_HAND
@@ -192,11 +194,12 @@ class BenchBook:
     def guarded(self, run: str, known: int) -> list[e.SafeStateReached]:
         """What the guard did for ``run`` that it does not know yet; ``known``: the last epoch it knows of.
 
-        What it did without a word is told as well, once: who had the bench then may have been told an alarm.
+        What it did without a word is told as well, once: who had the bench then may have been told an alarm. What it
+        noted of a counter is left out where a person has said since that they filled its stock.
         """
         acts = [
             e.SafeStateReached(
-                why=act.why, errors=list(act.errors), by="guard", at=at, epoch=act.epoch, found=dict(act.found)
+                why=act.why, errors=list(act.errors), by="guard", at=at, epoch=act.epoch, found=self._found(act)
             )
             for at, act in self.state.guard_acts
             if act.run == run
@@ -208,6 +211,10 @@ class BenchBook:
             for epoch, at, why in began + silent
         ]
         return sorted((act for act in acts if act.epoch > known), key=lambda act: act.epoch)
+
+    def _found(self, act: e.GuardActed) -> dict[str, e.Witness]:
+        refilled = {name for name, epoch in self.state.refilled.items() if epoch >= act.epoch}
+        return {name: _refilled(one) if name in refilled else one for name, one in act.found.items()}
 
     def by_hand_since(self, run: str, known: Container[str]) -> list[tuple[e.ByHand, int]]:
         """The acts by hand after ``run`` had this bench first, but for those that it knows of.
@@ -276,3 +283,8 @@ class BenchBook:
         if self.lease is not None:
             self.lease.close()
         self.journal.close()
+
+
+def _refilled(one: e.Witness) -> e.Witness:
+    """What the guard saw there, but for what is another since its stock was filled by hand."""
+    return msgspec.structs.replace(one, stands={where: was for where, was in one.stands.items() if not was.counts})

@@ -231,6 +231,18 @@ def test_what_was_left_standing_is_compared_once_and_a_journal_that_never_noted_
     assert s.fold(records(e.RunStarted(), left, again, guard)).left == left.stands, "it was not compared yet"
 
 
+@pytest.mark.parametrize("accepted, counts", [(True, []), (False, ["infused"]), (None, ["infused"])])
+def test_only_a_refill_that_was_granted_leaves_a_counter_out_of_what_is_compared(
+    accepted: bool | None, counts: list[str]
+) -> None:
+    infused = e.Stand(value=100.0, unit="uL", counts=True)
+    left = e.SettingsLeft(stands={name: {"infused": infused} for name in ("pump", "other")})
+    wish = e.Requested(id="w", request="refill", arguments=["pump", "50 mL"], by="ann")
+    said = [] if accepted is None else [e.RequestAnswered(id="w", accepted=accepted)]
+    state = s.fold(records(e.RunStarted(), left, wish, *said))
+    assert state.left is not None and [list(one) for one in state.left.values()] == [counts, ["infused"]]
+
+
 def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
     state = s.fold(records(e.RunStarted(t_s=5.0), proposal(), e.TrialStarted(trial=1, t_s=9.5), e.NoteTaken(text="n")))
     assert state.t_s == 9.5

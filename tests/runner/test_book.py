@@ -154,3 +154,19 @@ def test_what_a_guard_may_have_done_without_a_word_is_told_to_its_run(
         errors = sorted([*errors, []], key=lambda one: one == []) if mode == "live" else errors
     with closing(again(tmp_path)) as book:
         assert book.guarded("runs/a", book.state.epoch) == [], "what is known is not told again"
+
+
+def test_what_the_guard_noted_of_a_counter_is_no_news_once_a_person_says_that_they_refilled_it(book: BenchBook) -> None:
+    """Said while nobody ran: the run learns the guard's note at its next start, after that word."""
+    diameter, infused = e.Stand(value=14.43, unit="mm"), e.Stand(value=100.0, unit="uL", counts=True)
+    stands = {"diameter": diameter, "infused": infused}
+    found = {name: e.Witness(state="stopped", stands=stands) for name in ("pump_a", "pump_b", "pump_c")}
+    book.take_lease("runs/a", "live", {"pump_c": e.Amount(1.0, "mL")})
+    book.record(e.StockSet(name="pump_b", amount=e.Amount(1.0, "mL"), by="ann", wish="before"))
+    book.record(e.LeaseTaken(epoch=2, run="runs/a", mode=GUARD))
+    book.record(e.GuardActed(epoch=2, run="runs/a", why="its runner was gone", found=found))
+    book.record(e.StockSet(name="pump_a", amount=e.Amount(50.0, "mL"), by="ann", wish="after"))
+    book.take_lease("runs/a", "live", {})
+    (told,) = book.guarded("runs/a", 1)
+    assert told.found["pump_a"].stands == {"diameter": diameter}
+    assert told.found["pump_b"].stands == told.found["pump_c"].stands == stands
