@@ -130,8 +130,8 @@ class BenchBook:
             left = others_begun[0]
             raise BenchOwes(
                 f"{left.instrument}.{left.action}, begun by hand ({left.by}), ended without a word, and nobody has"
-                " asked what became of it. `labloop instruments LAB --live` asks. What still runs then ends by itself"
-                f" (ask again), or is stopped by the next act by hand. {DEAD.format(left.instrument)}."
+                " asked what became of it. `labloop instruments LAB --live` asks. What runs then, or may run, ends by"
+                f" itself (ask again), or is stopped by the next act by hand. {DEAD.format(left.instrument)}."
             )
         others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
         if others and not looks:

@@ -112,7 +112,8 @@ def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
         left = {fact.instrument: f"{_whose(fact)}: {fact.failed or 'done'}" for fact in ended}
         for fact in book.state.begun.values():
             left[fact.instrument] = (
-                f"{_whose(fact)}: it still runs, or does not say what became of it. {DEAD.format(fact.instrument)}"
+                f"{_whose(fact)}: it still runs, or nobody can tell what became of it; the next act by hand stops it. "
+                f"{DEAD.format(fact.instrument)}"
             )
         answers = [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
         for open_yet in book.state.begun.keys() & bench.lab.instruments.keys():

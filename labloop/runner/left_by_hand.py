@@ -6,8 +6,10 @@ until somebody has (see book). The first answer is evidence, an alarm is told on
 was, are facts before it is judged, so who is killed in asking takes nothing away.
 
     done, partial, not_begun    as the instrument's counters say; stock and totals go by that
-    cannot_tell                 it counts in full, for good; it is stopped, for it may be at it still
-    running                     it is stopped, and asked again; who only looks lets it run, and its end stays open
+    cannot_tell                 it is stopped, for it may be at it still; it counts in full, for good
+    running                     it is stopped, and asked again
+
+Who only looks stops nothing: what runs, or may run, stays open then, and whoever acts next stops it.
 
 Of an instrument that never answers again a person says what became of its act, or it is taken out of the lab file: then
 the act counts in full.
@@ -45,8 +47,8 @@ def take_up(lab: Lab, book: BenchBook, *, looks: bool = False) -> list[e.ByHand]
             if not looks:
                 raise
             continue
-        if verdict.state == "running" and looks:
-            continue
+        if looks and verdict.state in STILL and fact.instrument in lab.instruments:
+            continue  # an end that is written down is stopped by nobody any more
         ended.append(_end(lab, fact, verdict))
         finish(lab.declared, book, ended[-1])
     return ended
@@ -126,7 +128,7 @@ def _achieved(one: Declaration, ended: e.ByHand) -> Mapping[str, e.Amount]:
 
 def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
     station = lab.instruments.get(fact.instrument)
-    if station is None or fact.action not in station.actions:
+    if station is None:
         return Verdict(state="cannot_tell", why="the lab file has it no more")
     book.record(e.InstrumentAsked(instrument=fact.instrument))
     now = _call(station, station.identify)
@@ -151,6 +153,9 @@ def _became(lab: Lab, book: BenchBook, fact: e.ByHand, looks: bool) -> Verdict:
 
 
 def _asked(station: Station, fact: e.ByHand) -> Verdict:
+    """Raises SpecError where its driver does not know the act, or its settings, any more."""
+    if fact.action not in station.actions:
+        raise SpecError(f"it has no action {fact.action!r}")
     verdict: Verdict = _call(
         station, lambda: station.driver.happened(fact.action, fact.settings, fact.before, fact.act)
     )
