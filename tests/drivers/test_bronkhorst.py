@@ -1,5 +1,8 @@
 """Bronkhorst EL-FLOW: the driver on the simulated controller; doses are in test_bronkhorst_doses.py."""
 
+from itertools import accumulate
+from struct import pack
+
 import pytest
 
 from drivers import bronkhorst_codec as words
@@ -244,6 +247,34 @@ def test_a_look_that_others_do_not_confirm_is_not_believed():
     hear(it, LOOK, *[look_of(setpoint=n) for n in (1, 0, 1, 0, 1, 0, 1, 0)])
     with pytest.raises(ProtocolError, match="it says something else each time"):
         it.driver.read()
+
+
+@pytest.mark.parametrize(
+    ("spacings_s", "believed"),
+    [
+        ([0.03] * 7, True),
+        ([1.2] * 7, True),  # a bench that runs sixty times as fast, on a machine that is busy
+        ([1.2, 1.3, 4.0, 1.2, 1.2, 1.3, 5.0], True),
+        ([0.03] * 6 + [1.2], False),
+        ([1.2] * 6 + [20.0], False),
+        ([1.2] * 6 + [-1.2], False),
+    ],
+)
+def test_a_counter_grows_by_what_flows_from_look_to_look(spacings_s, believed):
+    """Where time runs fast, that is more than what flows in a second; one that leaps is not believed."""
+    it = rig()
+    counted = [0.0, *accumulate(second * 100.0 / 60.0 for second in spacings_s)]
+    ramp = [0] * 8 if believed else [20 * (n % 2) for n in range(8)]  # of a flow that changes it is the last that count
+    heard = [
+        look_of(measure=6400 + more, counted=pack(">f", one).hex()) for more, one in zip(ramp, counted, strict=True)
+    ]
+    hear(it, LOOK, *heard)
+    if believed:
+        looked = it.driver.read()["counted"].value
+        assert looked == pytest.approx(counted[2] if spacings_s[0] < 1.0 else counted[-1])
+    else:
+        with pytest.raises(ProtocolError, match="it says something else each time"):
+            it.driver.read()
 
 
 def test_a_setting_that_was_lost_is_sent_again_and_one_that_does_not_take_is_a_fault():
