@@ -52,6 +52,10 @@ GAP_S = 0.1
 SET_TRIES = 2
 STOP_TRIES = 2
 LOOK_S = 1.0
+# A question takes about this long, a look at a current that stands four of them: nothing is begun to be measured any
+# more when less than that is left.
+QUESTION_S = 0.15
+TAKES_S = 4 * QUESTION_S
 # What a cell's voltage and current may change by from one question to the next, and what is nothing: the supply itself
 # is no better (20 mV and 3 mA, and 0.5 % of the value).
 JUMP_V, JUMP_A = 0.2, 0.05
@@ -158,6 +162,15 @@ class Applied:
         self.charge_c += 0.5 * (before_a + amperes) * (elapsed_s - self.looked_s)
         self.looked_s, self.flowed_a = elapsed_s, amperes
 
+    def look(self, left_s: float) -> Progress:
+        """What came of it so far."""
+        return Progress(
+            done=self.ends,
+            achieved={"time": Amount(self.looked_s, "s"), "charge": Amount(self.charge_c, "C")},
+            readings={**self.readings, "charge": Reading(value=self.charge_c, unit="C")},
+            again_in_s=min(max(left_s, 0.0), LOOK_S),
+        )
+
 
 VOLTAGE = Setting(name="voltage", argument="voltage_v", unit="V", low=0.0, high=30.0, resolution=0.01, doc="at most")
 CURRENT = Setting(name="current", argument="current_a", unit="A", low=0.001, high=5.0, resolution=0.001, doc="at most")
@@ -181,6 +194,7 @@ class KA3005P(Driver):
         self._volts, self._amperes = Steady(JUMP_V, GRAIN_V), Steady(JUMP_A, GRAIN_A)
         self._sure = Sure()
         self._applied: Applied | None = None
+        self._asked = 0  # questions so far
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
@@ -244,8 +258,10 @@ class KA3005P(Driver):
         applied = self._applied
         if applied is None:
             return Progress(done=True)
-        left_s = applied.time_s - elapsed_s
+        left_s, asked = applied.time_s - elapsed_s, self._asked
         over = left_s <= 0.0 and applied.flowed_a is not None  # what a look takes, its output would be on too long
+        if applied.flowed_a is not None and 0.0 < left_s < TAKES_S:
+            return applied.look(max(left_s, 0.01))  # what rounds to nothing would never be over
         volts, amperes = (0.0, applied.flowed_a or 0.0) if over else self._terminals()
         status = self._status()  # asked after them: of an output that is off by then they say nothing
         if not status & OUTPUT_ON and not applied.ends:
@@ -259,11 +275,7 @@ class KA3005P(Driver):
         if left_s <= 0.0:
             applied.ends = True
             self.stop()
-        readings = {**applied.readings, "charge": Reading(value=applied.charge_c, unit="C")}
-        achieved = {"time": Amount(applied.looked_s, "s"), "charge": Amount(applied.charge_c, "C")}
-        return Progress(
-            done=applied.ends, achieved=achieved, readings=readings, again_in_s=min(max(left_s, 0.0), LOOK_S)
-        )
+        return applied.look(left_s - (self._asked - asked) * QUESTION_S)  # its time goes on while it is asked
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Read set values and output back; how long it was on, the supply does not know."""
@@ -334,6 +346,7 @@ class KA3005P(Driver):
         return said.rpartition(":")[2]
 
     def _ask(self, text: str) -> str:
+        self._asked += 1
         said: str = self.exchange(self._codec, Command(text), ANSWER_S)
         return said
 

@@ -317,15 +317,16 @@ def test_on_a_bad_line_it_is_applied_once_and_no_value_is_wrong(seed):
     assert len(charges(it)) == 1
 
 
-def test_its_time_over_it_is_switched_off_before_anything_is_measured_again():
-    """A look at a current that changes takes a second, and the output would be on for that much longer."""
+@pytest.mark.parametrize("time_s, at_most_s", [(1.0, 1.8), (2.0, 2.35), (2.3, 2.65), (5.0, 5.35)])
+def test_its_time_over_it_is_switched_off_before_anything_is_measured_again(time_s, at_most_s):
+    """A look at a current that changes takes a second (the first one more), and the output would be on for longer."""
     it = rig()
-    it.begin("apply", voltage=(5.0, "V"), current=(1.0, "A"), time=(5.0, "s"))
+    it.begin("apply", voltage=(5.0, "V"), current=(1.0, "A"), time=(time_s, "s"))
     began = it.clock.now_s()
     while not (look := it.look()).done:
         it.wait(look.again_in_s)
         before = len(it.sent)
     assert set(it.sent[before : it.sent.index(b"OUT0", before)]) == {b"STATUS?"}
     on_s = [one.at_s for one in it.bench.ledger.entries][-1] - began
-    assert 5.0 <= on_s < 5.6 and look.readings["current"].value > 0.0
-    assert look.readings["charge"].value == pytest.approx(look.readings["current"].value * 5.0, rel=0.1)
+    assert time_s <= on_s < at_most_s and look.readings["current"].value > 0.0
+    assert 0.9 * time_s <= look.readings["charge"].value / look.readings["current"].value <= on_s
