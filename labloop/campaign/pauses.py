@@ -63,7 +63,9 @@ def _by_hand(state: "CampaignState", record: e.Record, fact: e.ByHandSeen) -> No
 
 
 def _accepted(state: "CampaignState", record: e.Record, fact: e.MovedAccepted) -> None:
-    state.stood, state.moved, state.by_hand, state.left = {}, {}, {}, None
+    state.moved, state.by_hand, state.left = {}, {}, None
+    if state.stood is not None:  # else the bench is still to be read at rest, and nothing is done there before
+        state.stood = {}
 
 
 def _resumed(state: "CampaignState", record: e.Record, fact: e.CampaignResumed) -> None:

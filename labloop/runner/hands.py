@@ -78,6 +78,7 @@ class Hands:
         self._asked = asyncio.Event()
         self._rests = asyncio.Event()
         self._rests.set()
+        self._goes_on = False  # whether somebody is there who does what is asked for
 
     @property
     def busy(self) -> str:
@@ -88,6 +89,8 @@ class Hands:
         """Take an act on, or say why not. What is measured and decides about it is read before it begins."""
         if self.busy:
             return f"{self.busy} is under way by hand: one after the other"
+        if not self._goes_on:
+            return "the start still reads what stands there. Ask again when the run has gone on, and is paused again"
         name = act.instrument
         if name == e.PERSON or name not in self._hand.stations:
             return f"there is no instrument {name!r} on this bench"
@@ -108,16 +111,22 @@ class Hands:
         return ""
 
     async def run(self) -> None:
-        """Do what is asked for, until cancelled. Raises StoreError."""
-        while True:
-            await self._asked.wait()
-            self._asked.clear()
-            assert self._wanted is not None
-            try:
+        """Do what is asked for, until cancelled; before and after that nothing is taken on. Raises StoreError."""
+        self._goes_on = True
+        try:
+            while True:
+                await self._asked.wait()
+                self._asked.clear()
+                assert self._wanted is not None
                 await self._do(self._wanted)
-            finally:
-                self._wanted = None
-                self._rests.set()
+                self._rest()
+        finally:
+            self._goes_on = False
+            self._rest()
+
+    def _rest(self) -> None:
+        self._wanted = None
+        self._rests.set()
 
     async def rests(self) -> None:
         """Wait until nothing is done by hand any more."""

@@ -226,6 +226,8 @@ def test_what_was_left_standing_is_compared_once_and_a_journal_that_never_noted_
     asked = e.SettingsRead(resumed=True, moved={"plate.temperature": "stood at 40 degC, stands at 60 degC"})
     assert s.fold(records(e.RunStarted(), left, again, asked)).left == left.stands
     assert s.fold(records(e.RunStarted(), left, again, asked, e.MovedAccepted(by="ann"))).left is None
+    accepted = s.fold(records(e.RunStarted(), left, again, asked, e.MovedAccepted(by="ann")))
+    assert accepted.stood is None, "it is still to be read at rest"
     by_guard = s.fold(records(e.RunStarted(), again, guard))
     assert by_guard.left == {"plate": {"heater": e.Stand(value=False)}} and not by_guard.may_begin
     assert s.fold(records(e.RunStarted(), left, again, guard)).left == left.stands, "it was not compared yet"

@@ -1,5 +1,6 @@
 """An act by hand while a run is paused: through the run, its gate and its books."""
 
+import asyncio
 import shutil
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +14,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.journal import Reader
 from labloop.runner.book import BenchBook
+from labloop.runner.hands import Hands
 
 RUN = """
     trial:
@@ -219,3 +221,11 @@ def test_what_it_did_by_hand_rests_as_long_as_its_own_acts_after_the_run_was_tak
     assert ended_s <= resumed_s
     after_s = next(one.at_s for one in reach.ledger("waste", "begin") if one.at_s >= resumed_s)
     assert after_s >= ended_s + 1200.0
+
+
+def test_nothing_is_taken_on_before_anybody_is_there_who_does_it() -> None:
+    """A run waits at its end for what is done by hand."""
+    act = e.ByHand(act="h1", instrument="waste", action="dispense", settings={}, by="ann")
+    hands = Hands(None, None, None, "run", lambda kind, reason, exit_code: None)  # type: ignore[arg-type]
+    assert "the start still reads what stands there" in hands.ask(act, "") and not hands.busy
+    asyncio.run(hands.rests())

@@ -1,5 +1,6 @@
 """What somebody changes at an instrument's own keys while a run stands still is asked before anything is set up."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from labloop.campaign import state as s
 from labloop.journal import utc_now
 from labloop.runner import wishes
 from labloop.runner.book import BenchBook
+from labloop.runner.hands import Hands
 from labloop.runner.loop import Loop
 from labloop.runner.memory import RunMemory
 
@@ -228,6 +230,24 @@ def test_what_was_replaced_on_purpose_is_not_compared(tmp_path: Path) -> None:
     assert wishes.ask(tmp_path / "run", "replaced", ["valve"], by="ann", why="it leaked").accepted
     come(reach, tmp_path)
     assert reach.run() == 0 and not reach.facts(e.CampaignPaused)
+
+
+def test_nothing_is_done_by_hand_before_the_start_has_compared_and_a_stop_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach, rests = stopped(tmp_path), Hands.rests
+    monkeypatch.setattr(Hands, "rests", lambda self: asyncio.wait_for(rests(self), 1000.0))  # lab seconds
+    last = reach.state().seq
+    keys(reach, "bath.temperature", said(b"out_sp_00 50\r"))
+    come(
+        reach, tmp_path, (100.0, wish("resume", "force", by="bob", why="meant")),
+        (100.0, wish("pause", by="carl", why="wait")), (150.0, wish("act", "valve.turn", "position=water", by="carl")),
+        (200.0, wish("stop", by="carl")),
+    )  # fmt: skip
+    assert reach.run() == 4 and reach.state().safe
+    assert [one.accepted for one in since(reach, last, e.RequestAnswered)] == [True, True, False, True]
+    assert "what stands there is still being read" in since(reach, last, e.RequestAnswered)[2].message
+    assert since(reach, last, e.MovedAccepted) and not since(reach, last, e.SettingsRead)[1:]
 
 
 # --- a run that rests ------------------------------------------------------------------------------------------------
