@@ -85,13 +85,14 @@ class LeftStanding:
     # --- the next start -------------------------------------------------------------------------------------------
 
     async def compare(
-        self, busy: Collection[str], watch: Callable[[], Awaitable[None]], resumed: Callable[[], Awaitable[None]]
-    ) -> None:
+        self, busy: Collection[str], watch: Callable[[Collection[str]], Awaitable[None]],
+        resumed: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
         """Return once nothing is another than it was left, or a person has said that it is right as it is.
 
-        ``busy``: instruments on which something goes on, as they said just now. ``watch`` begins to watch the bench: it
-        may take a while. ``resumed`` waits until the run is paused no more. Raises InstrumentFault, InstrumentGone,
-        LinkInterrupted, and what these two do.
+        ``busy``: instruments on which something goes on, as they said just now. ``watch`` begins to watch the bench,
+        and winds up the watchdogs of these: it may take a while. ``resumed`` waits until the run is paused no more.
+        Raises InstrumentFault, InstrumentGone, LinkInterrupted, and what these two do.
         """
         state, asked = self._memory.state, False
         while state.unread and (asked or state.left is not None):
@@ -105,7 +106,7 @@ class LeftStanding:
                     e.CampaignPaused(reason=asks(moved, "the bench was made safe")),
                 )
             if not asked:
-                await watch()
+                await watch(busy)  # nothing else is configured yet
             asked = True
             await resumed()
 

@@ -12,7 +12,7 @@ says so, else by a person's ``resume``; held for too long, the bench is made saf
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, Protocol, TypeVar
 
 from labloop.bench import BenchError, LinkInterrupted, SafetyError, Trip
@@ -70,10 +70,16 @@ class Watcher:
             for name, one in envelope.declared.items()
             if one.silence_s > 0.0 and name in hand.stations
         }
+        self._wound: Collection[str] = ()
         self._watched = frozenset(name for name in self._admission.watch.instruments if name in hand.stations)
 
-    async def begin(self) -> None:
-        """The bench is configured: from now on it is watched. Everything is read once before this returns."""
+    async def begin(self, wound: Collection[str] | None = None) -> None:
+        """From now on the bench is watched. Everything is read once before this returns.
+
+        ``wound``: the instruments whose own watchdogs are wound up meanwhile; None: all, for the bench is configured.
+        One that is not may never have been armed, and to wind it up is to arm it.
+        """
+        self._wound = self._pulse_s.keys() if wound is None else wound
         self._admission.watch.begin(self._clock.now_s())
         self._on.set()
         for name in sorted(self._watched):
@@ -106,7 +112,8 @@ class Watcher:
                 await self._clock.wait(self._never, due_s - now_s)
             elif pulse_s <= now_s:
                 last_pulse_s = now_s
-                await self._ask(name, self._hand.stations[name].driver.pulse)
+                if name in self._wound:
+                    await self._ask(name, self._hand.stations[name].driver.pulse)
             else:
                 await self._read(name)
 

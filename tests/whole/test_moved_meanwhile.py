@@ -358,6 +358,25 @@ def test_what_an_instruments_own_watchdog_switched_off_or_set_is_not_asked(tmp_p
         assert reach.run() == 0 and not reach.facts(e.CampaignPaused)
 
 
+def test_a_question_at_a_start_arms_no_watchdog_that_nobody_has_set(tmp_path: Path) -> None:
+    reach = Reach(tmp_path, LAB, WARM, People(tmp_path, (30.0, wish("stop", by="ann"))))
+    text = (tmp_path / "lab.yaml").read_text()
+    plate = 'port: "serial:///dev/plate?baud=9600"'
+    (tmp_path / "lab.yaml").write_text(text.replace(plate, f"{plate}, watchdog: 60 s"))
+    assert reach.run() == 4 and reach.bench is not None and reach.bench.devices["hotplate"].watchdog == 0
+    sent = len(reach.sent)
+    keys(reach, "bath.temperature", said(b"out_sp_00 50\r"))
+    come(reach, tmp_path, (100.0, wish("stop", by="bob")))
+    assert reach.run() == 4 and "bath.temperature" in reach.facts(e.CampaignPaused)[0].reason
+    assert any(b"IN_PV_2" in data for _, _, data in reach.sent[sent:]), "it is watched"
+    assert not any(b"WD" in data for _, _, data in reach.sent[sent:]) and not reach.bench.devices["hotplate"].watchdog
+    sent = len(reach.sent)
+    come(reach, tmp_path, (100.0, wish("resume", "force", by="bob", why="meant")))
+    assert reach.run() == 0
+    wound = [at_s for _, at_s, data in reach.sent[sent:] if b"OUT_WD1@60" in data]
+    assert len(wound) > 3 and max(b - a for a, b in zip(wound, wound[1:], strict=False)) <= 20.0, "once it is set"
+
+
 def test_an_instrument_that_does_not_say_is_not_noted_and_the_others_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
