@@ -20,15 +20,19 @@ from typing import Final
 
 from labloop.bench import BenchError, Permit, Stand
 from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError
 from labloop.campaign.state import RUNNING
 
 from .memory import RunMemory
+from .reach import Ended, InstrumentGone
 from .rereading import asks
 from .step import StepHand
 
 LOG: Final = logging.getLogger("labloop.run")
 # Real seconds. An instrument at 9600 baud has told all within half a second; a line that is dead costs no more.
 ENOUGH_S: Final = 5.0
+# An exchange that is broken off ends within its slice of 20 ms; what goes on after this is a driver that hangs.
+BREAKS_OFF_S: Final = 1.0
 
 
 class LeftStanding:
@@ -62,7 +66,12 @@ class LeftStanding:
         _, late = await asyncio.wait(asked.values(), timeout=None if self._hand.clock.virtual else ENOUGH_S)
         for name in [name for name, one in asked.items() if one in late]:
             self._hand.stations[name].port.interrupt()
-        stands = {name: said for name, one in asked.items() if (said := await one)}
+        if late:
+            _, late = await asyncio.wait(late, timeout=BREAKS_OFF_S)
+        for name in [name for name, one in asked.items() if one in late]:
+            LOG.error("what stands at %s is not noted, and will not be compared: its driver does not return", name)
+            asked[name].cancel()
+        stands = {name: said for name, one in asked.items() if one not in late and (said := one.result())}
         self._memory.record(e.SettingsLeft(stands=stands, t_s=self._now()))
 
     async def _let_end(self, listed: Iterable[Permit]) -> None:
@@ -77,6 +86,9 @@ class LeftStanding:
             said = await self._hand.reach.call(name, self._hand.stations[name].driver.stands)
         except BenchError as error:
             LOG.warning("what stands at %s is not noted, and will not be compared: %s", name, error)
+            return {}
+        except Exception:  # a driver's own mistake must not keep the end from being written down
+            LOG.exception("what stands at %s is not noted, and will not be compared: its driver failed", name)
             return {}
         # What goes on may end by itself: by its act, or by the instrument's own watchdog.
         ends = self._hand.reach.unsettled(name) or self._hand.envelope.declared[name].silence_s > 0.0
@@ -121,7 +133,14 @@ class LeftStanding:
             station = self._hand.stations.get(name)
             if station is None or name in busy:
                 continue
-            now = await self._hand.reach.named(name, station.driver.stands)
+            try:
+                now = await self._hand.reach.named(name, station.driver.stands)
+            except (LabloopError, Ended, InstrumentGone):
+                raise
+            except Exception as error:  # a driver's own mistake is asked about: no start would ever come by it
+                LOG.exception("what stands at %s is not known: its driver failed", name)
+                moved[name] = f"its driver cannot tell what stands there: {type(error).__name__}: {error}"
+                continue
             for where, one in now.items():
                 found[f"{name}.{where}"] = shown(one)
                 if where in then and differs(then[where], one) and not self._by_itself(name, where, one):
