@@ -157,8 +157,11 @@ def _run(
         memory.listeners.append(lambda record: planner.send_facts([record]))
         book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by, spared))
         memory.book = book
-        first += _accepted(state, by, force, kept)
-        first += still_left(book, folder.name, journal.records(), state, round(clock.now_s(), 6))
+        accepted = _accepted(state, by, force, kept)
+        first += accepted  # with it nothing is compared any more
+        first += [] if accepted else still_left(
+            book, folder.name, journal.records(), state, round(clock.now_s(), 6)
+        )  # fmt: skip
         first += by_others(book, folder.name, folder.path, journal.records(), state, by, kept)
         try:
             return _drive(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -170,6 +171,16 @@ def test_a_question_that_nobody_answers_is_asked_again_at_the_next_start_and_ans
     assert len(reach.facts(e.SettingsLeft)) == 1, "what is asked about is not noted as what stood"
     assert reach.run(again={"by": "bob", "as_it_is": True, "why": "rinsed"}) == 0
     assert reach.facts(e.MovedAccepted) == [e.MovedAccepted(by="bob", why="rinsed")]
+
+
+def test_what_a_person_said_is_right_is_not_asked_again_though_others_had_another_instrument(tmp_path: Path) -> None:
+    reach = stopped(tmp_path, lab=f"{LAB}pause: {{hold: 10 min}}\n")
+    keys(reach, "valve.position", said(b"GO10\r"))
+    come(reach, tmp_path)
+    assert reach.run() == 6
+    by_hand(tmp_path / "run", "h1")  # on pump_a
+    assert reach.run(again={"by": "bob", "as_it_is": True, "why": "rinsed"}) == 0
+    assert len(reach.facts(e.MovedAccepted)) == 1 and len(reach.facts(e.CampaignPaused)) == 1
 
 
 def test_a_word_given_before_anything_was_asked_is_no_answer(tmp_path: Path) -> None:
@@ -376,7 +387,7 @@ def test_a_question_at_a_start_arms_no_watchdog_that_nobody_has_set(tmp_path: Pa
     come(reach, tmp_path, (100.0, wish("resume", "force", by="bob", why="meant")))
     assert reach.run() == 0
     wound = [at_s for _, at_s, data in reach.sent[sent:] if b"OUT_WD1@60" in data]
-    assert len(wound) > 3 and max(b - a for a, b in zip(wound, wound[1:], strict=False)) <= 20.0, "once it is set"
+    assert len(wound) > 3 and max(b - a for a, b in pairwise(wound)) <= 20.0, "once it is set"
 
 
 def test_an_instrument_that_does_not_say_is_not_noted_and_the_others_are(
@@ -393,7 +404,6 @@ def test_an_instrument_that_does_not_say_is_not_noted_and_the_others_are(
     keys(reach, "hotplate", said(b"OUT_SP_1 60 \r\n"))
     come(reach, tmp_path)
     assert reach.run() == 0 and not reach.facts(e.CampaignPaused)
-
 
 
 def mistaken(self: RCT) -> Any:
