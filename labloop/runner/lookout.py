@@ -9,8 +9,8 @@ the same: a file system that stamps folders coarsely may hide a second change be
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from labloop.bench import Action
 from labloop.campaign import events as e
@@ -90,6 +90,19 @@ class Lookout:
             await asyncio.sleep(1.0)  # of the run's own time
             if self._memory.state.state != PAUSED:
                 paused.clear()
+
+    async def beating(self, going: Coroutine[Any, Any, None]) -> None:
+        """Let it come to its end, and beat meanwhile; for what is done when nobody looks any more.
+
+        Raises what either of them does.
+        """
+        doing = asyncio.ensure_future(going)
+        try:
+            while not (await asyncio.wait([doing], timeout=TICK_S))[0]:
+                self._beat()
+        finally:
+            doing.cancel()
+        await doing
 
     def end_long_pause(self) -> None:
         """A bench does not stay hot all night because somebody paused it: after its time it is made safe (see rest)."""

@@ -202,7 +202,7 @@ class Loop:
             ends += await self.beside.over()
         raise_first(self.broken, ends)
         if self.ending is None or self.ending[2] != 130:  # said twice: at once
-            await self.left.note(self.lab.safe_state)
+            await self.lookout.beating(self.left.note(self.lab.safe_state))
         return self._record_end(*(self.ending or ("lost", "the loop ended without a reason", 3)))
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +18,9 @@ from labloop.bench import LinkTimeout
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.journal import utc_now
-from labloop.runner import left_standing, wishes
+from labloop.runner import wishes
 from labloop.runner.book import BenchBook
 from labloop.runner.hands import Hands
-from labloop.runner.left_standing import LeftStanding
 from labloop.runner.loop import Loop
 from labloop.runner.memory import RunMemory
 
@@ -404,50 +402,3 @@ def test_an_instrument_that_does_not_say_is_not_noted_and_the_others_are(
     keys(reach, "hotplate", said(b"OUT_SP_1 60 \r\n"))
     come(reach, tmp_path)
     assert reach.run() == 0 and not reach.facts(e.CampaignPaused)
-
-
-def mistaken(self: RCT) -> Any:
-    raise KeyError("x")
-
-
-def test_a_drivers_own_mistake_keeps_no_end_from_being_written_and_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as wrong:
-        wrong.setattr(RCT, "stands", mistaken)
-        reach = stopped(tmp_path)
-    assert reach.state().state == s.STOPPED and "KeyError: 'x'" in (tmp_path / "run" / "log.jsonl").read_text()
-    (noted,) = reach.facts(e.SettingsLeft)
-    assert "hotplate" not in noted.stands and "valve" in noted.stands
-
-
-def test_a_drivers_own_mistake_at_a_start_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reach = stopped(tmp_path)
-    with monkeypatch.context() as wrong:
-        wrong.setattr(RCT, "stands", mistaken)
-        come(reach, tmp_path, (100.0, wish("resume", "force", by="bob", why="I looked")))
-        assert reach.run() == 0
-    (asked,) = reach.facts(e.CampaignPaused)
-    assert "hotplate (its driver cannot tell what stands there: KeyError: 'x')" in asked.reason
-
-
-def test_a_driver_that_never_returns_keeps_no_end_from_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(left_standing, "ENOUGH_S", 0.0)
-    monkeypatch.setattr(left_standing, "BREAKS_OFF_S", 0.0)
-    noted: list[Any] = []
-    interrupted: list[str] = []
-    never = asyncio.Event()
-
-    async def call(name: str, stands: Any) -> Any:
-        await never.wait()
-
-    port = SimpleNamespace(lost=False, interrupt=lambda: interrupted.append("port"))
-    station = SimpleNamespace(port=port, stranger="", driver=SimpleNamespace(stands=None))
-    hand: Any = SimpleNamespace(
-        stations={"hotplate": station}, clock=SimpleNamespace(virtual=False, now_s=lambda: 0.0, speed=1.0),
-        envelope=SimpleNamespace(declared={}), reach=SimpleNamespace(call=call, unsettled=lambda name: False),
-    )  # fmt: skip
-    state = SimpleNamespace(left=None, unsafe=[], configured={"hotplate"})
-    memory: Any = SimpleNamespace(state=state, record=noted.append)
-    asyncio.run(asyncio.wait_for(LeftStanding(hand, memory).note([]), 60.0))
-    assert interrupted == ["port"] and noted == [e.SettingsLeft(stands={})]
