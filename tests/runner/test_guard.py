@@ -254,7 +254,7 @@ def test_what_is_no_mark_of_ours_proves_nothing(bench: Any, monkeypatch: pytest.
     elif page.exists():
         page.unlink()
         if wrong == "another page":
-            page.write_bytes(b"0" + whole[1:])
+            page.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
         elif wrong == "a link":
             (it.folder / "page").write_bytes(whole)
             page.symlink_to(it.folder / "page")
