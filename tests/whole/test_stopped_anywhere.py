@@ -99,7 +99,7 @@ def killed_after_a_stop(stage: Stage, nursery: Nursery, whole: s.CampaignState, 
 
 
 @pytest.mark.parametrize("points", [
-    range(20, 120, 40), pytest.param(range(1, 1000, 12), marks=pytest.mark.slow),
+    range(20, 120, 40), pytest.param(range(1, 1000, 24), marks=pytest.mark.slow),
 ], ids=["some", "many"])  # fmt: skip
 def test_what_stands_there_after_a_kill_is_nobodys_question(points: range) -> None:
     with memory_folder() as folder, Nursery() as nursery:
