@@ -101,7 +101,7 @@ class TrialActingScreen(ActingScreen):
             )
             return
         came = ", ".join(f"{name} {text.reading(one)}" for name, one in trial.outcomes.items()) or trial.reason
-        rest = "It may be told again." if _in_part(trial) else "The budget counts it as before."
+        rest = "It may be told again until the rest is told." if _in_part(trial) else "The budget counts it as before."
         words = f"{text.plain(came)}. The fact stays; nothing learns from it any more. {rest}"
         dialog = Confirm(f"Is what came of trial {number} wrong?", words, "mark as wrong", needs_why=True)
         self.app.push_screen(dialog, self.then("wrong", str(number)))

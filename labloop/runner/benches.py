@@ -10,12 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.journal.files import write_whole
+
+from .rewriting import as_written
 
 # Keys of `sample:` that name files; what a fit and the single measurements are called when nobody names them.
 TABLES: Final = ("response", "raw", "fit", "target")
@@ -62,9 +63,7 @@ def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float, refills: Pa
 
     refills: where its simulators take up what a person says was refilled.
     """
-    yaml = YAML(typ="rt")
-    yaml.width = 10_000
-    yaml.preserve_quotes = True
+    yaml = as_written()
     text = yaml.load(lab.source)
     for name, address in ports.items():
         text["instruments"][name]["port"] = DoubleQuotedScalarString(_from_anywhere(address, lab.folder))

@@ -39,11 +39,17 @@ _WORD: Final = re.compile(
 )
 
 
-def rewritten(text: str, typed: Sequence[str]) -> str:
-    """Return ``text`` with each of ``typed`` (``PLACE=VALUE``) in it. Raises SpecError: one cannot be understood."""
+def as_written() -> YAML:
+    """YAML that is read to be written again: comments, order and quotes stay as they are; nothing in it is ever run."""
     yaml = YAML(typ="rt")
     yaml.width = 10_000
     yaml.preserve_quotes = True
+    return yaml
+
+
+def rewritten(text: str, typed: Sequence[str]) -> str:
+    """Return ``text`` with each of ``typed`` (``PLACE=VALUE``) in it. Raises SpecError: one cannot be understood."""
+    yaml = as_written()
     document = yaml.load(text)
     for one in typed:
         place, sign, value = one.partition("=")

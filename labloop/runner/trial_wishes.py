@@ -100,7 +100,7 @@ def wrong(state: s.CampaignState, request: e.Requested) -> Answer:
     return Answer(
         accepted=True,
         message=f"{what} is kept, and nothing learns from it any more; "
-        + ("it may be told again" if in_part else "it counts in the budget as before"),
+        + ("it may be told again until the rest is told" if in_part else "it counts in the budget as before"),
         facts=[e.ResultWithdrawn(trial=trial.trial, outcomes=names, by=request.by, why=request.why)],
     )
 

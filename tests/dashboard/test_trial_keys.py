@@ -78,7 +78,7 @@ def in_part(folder):
 def test_m_marks_what_is_known_in_part(watch):
     app = watch(in_part)
     shown = press(app, "m")
-    assert "Is what came of trial 6 wrong?" in shown and "It may be told again." in shown
+    assert "Is what came of trial 6 wrong?" in shown and "It may be told again" in shown
 
 
 def test_m_on_what_is_marked_takes_it_back(watch):

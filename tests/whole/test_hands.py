@@ -33,6 +33,23 @@ def run(tmp_path: Path, *deeds: tuple[float, Deed], lab: str = WATCHED, campaign
     return Reach(tmp_path, lab, campaign, People(tmp_path, *deeds))
 
 
+class KilledError(Exception):
+    """What a runner dies of."""
+
+
+def kill(box: Path, devices: Any, now_s: float) -> None:
+    """What is written down by now is what the next start finds."""
+    shutil.copytree(box.parent, box.parents[1] / "then")
+    raise KilledError
+
+
+def run_till_killed(reach: Reach) -> None:
+    with pytest.raises(KilledError):
+        reach.run()
+    shutil.rmtree(reach.folder / "run")
+    (reach.folder / "then").rename(reach.folder / "run")
+
+
 def bench(reach: Reach, kind: type) -> list[Any]:
     with closing(Reader(reach.folder / "run" / "bench.db")) as reader:
         return [one.event for one in reader.records() if isinstance(one.event, kind)]
@@ -159,20 +176,8 @@ def test_a_stall_is_said_and_the_run_stays_paused(tmp_path: Path) -> None:
 
 def test_a_run_that_was_killed_meanwhile_asks_what_became_of_it(tmp_path: Path) -> None:
     """What it had written down by then is put back; the pump stood still at once."""
-    home, then = tmp_path / "run", tmp_path / "then"
-
-    class KilledError(Exception):
-        pass
-
-    def kill(box: Path, devices: Any, now_s: float) -> None:
-        shutil.copytree(home, then)
-        raise KilledError
-
     reach = run(tmp_path, PAUSE, ACT, (130.0, kill))
-    with pytest.raises(KilledError):
-        reach.run()
-    shutil.rmtree(home)
-    then.rename(home)
+    run_till_killed(reach)
     (begun,) = bench(reach, e.ByHand)
     assert not reach.facts(e.ByHandSeen) and reach.state().state == s.PAUSED
     reach.meddle = lambda bench, now_s: None
@@ -190,15 +195,6 @@ def test_a_run_that_was_killed_meanwhile_asks_what_became_of_it(tmp_path: Path) 
 def test_what_it_did_by_hand_rests_as_long_as_its_own_acts_after_the_run_was_taken_up_again(
     tmp_path: Path, way: str
 ) -> None:
-    home, then = tmp_path / "run", tmp_path / "then"
-
-    class KilledError(Exception):
-        pass
-
-    def kill(box: Path, devices: Any, now_s: float) -> None:
-        shutil.copytree(home, then)
-        raise KilledError
-
     lab = f"limits: {{waste: {{dispense: {{dwell: 20 min}}}}, {WATCHED.removeprefix('limits: {')}"
     campaign = RUN.replace("trial:", "trial:\n      - waste.dispense: {rate: 600 uL/min, time: 1 s}", 1)
     campaign = campaign.replace("trials: 2", "trials: 1").replace("pump_b.dispense", "waste.dispense")
@@ -210,10 +206,7 @@ def test_what_it_did_by_hand_rests_as_long_as_its_own_acts_after_the_run_was_tak
     if way == "stopped":
         assert reach.run() == 4
     else:
-        with pytest.raises(KilledError):
-            reach.run()
-        shutil.rmtree(home)
-        then.rename(home)
+        run_till_killed(reach)
     reach.meddle = lambda bench, now_s: None
     resumed_s = reach.clock.now_s()
     assert reach.run(again={"by": "ann", "as_it_is": True, "why": "only waste"}) == 0
