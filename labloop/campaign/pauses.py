@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from . import events as e
+from .step_state import STARTED
 
 if TYPE_CHECKING:
     from .state import CampaignState
@@ -44,9 +45,24 @@ def _settings_left(state: "CampaignState", record: e.Record, fact: e.SettingsLef
 
 
 def left_by_guard(state: "CampaignState", fact: e.SafeStateReached) -> None:
-    """What the guard read when it had made the bench safe; what an earlier start has still to compare goes before."""
-    stands = {name: one.stands for name, one in fact.found.items() if one.stands}
-    if state.left is None and stands:
+    """What the guard read when it had made the bench safe; what an earlier start has still to compare goes before.
+
+    A position that a step under way was to come to, and had not, is left out: nothing stops a valve that turns, and the
+    guard does not know where it was sent.
+    """
+    if state.left is not None:
+        return
+    under_way = [step.begun for step in state.steps.values() if step.state == STARTED]
+    sent = {(one.instrument, where): amount.value for one in under_way for where, amount in one.settings.items()}
+
+    def on_its_way(name: str, where: str, one: e.Stand) -> bool:
+        return isinstance(one.value, str) and sent.get((name, where), one.value) != one.value
+
+    read = {
+        name: {where: one for where, one in found.stands.items() if not on_its_way(name, where, one)}
+        for name, found in fact.found.items()
+    }
+    if stands := {name: one for name, one in read.items() if one}:
         state.left, state.unread = stands, True
 
 

@@ -245,6 +245,19 @@ def test_only_a_refill_that_was_granted_leaves_a_counter_out_of_what_is_compared
     assert state.left is not None and [list(one) for one in state.left.values()] == [counts, ["infused"]]
 
 
+def test_where_a_valve_stood_when_it_turned_on_for_a_runner_that_was_killed_is_not_what_was_left() -> None:
+    turn = e.StepStarted(
+        step="a", phase="trial", stage=0, index=0, instrument="valve", action="turn", settings={"to": e.Amount("acid")}
+    )  # fmt: skip
+    stands = {"to": e.Stand(value="water"), "from": e.Stand(value="water"), "rate": e.Stand(value=0.0)}
+    witness = e.Witness(state="stopped", stands=stands)
+    guard = e.SafeStateReached(why="gone", by="guard", epoch=2, found={"valve": witness, "other": witness})
+    after = s.fold(records(e.RunStarted(), turn, guard)).left
+    assert after == {"valve": {name: one for name, one in stands.items() if name != "to"}, "other": stands}
+    over = s.fold(records(e.RunStarted(), turn, e.StepFinished(step="a"), guard)).left
+    assert over == {"valve": stands, "other": stands}
+
+
 def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
     state = s.fold(records(e.RunStarted(t_s=5.0), proposal(), e.TrialStarted(trial=1, t_s=9.5), e.NoteTaken(text="n")))
     assert state.t_s == 9.5
