@@ -41,6 +41,7 @@ from labloop.bench import (
     Reading,
     Signal,
     SpecError,
+    Stand,
     Steady,
     Value,
     Verdict,
@@ -147,6 +148,20 @@ class MC(HoldingDriver):
             "gas": Reading(value=frame.gas),
             "state": Reading(value=" ".join(frame.words) or "ok"),
         }
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Setpoint and gas, and with a setpoint above 0 whether its valve is held. Not its totalizer: that goes on.
+
+        At 0 nothing flows either way, and after each power-up the valve is held no more.
+        """
+        frame = self._sure()
+        stands = {
+            "rate": Stand(value=self._ml_min(frame.setpoint), unit="mL/min", within=self._digit),
+            "gas": Stand(value=frame.gas),
+        }
+        if frame.setpoint > 0.0:
+            stands["valve"] = Stand(value="held" if "HLD" in frame.words else "free")
+        return stands
 
     @action(RATE, TOLERANCE, REACH_BY, gives=signals[:1], act=True, repeatable=True, evidence=EVIDENCE)
     def flow(self, rate_ml_min: float, tolerance_ml_min: float, reach_by_s: float) -> None:

@@ -34,6 +34,7 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Stand,
     Steady,
     Sure,
     Value,
@@ -55,6 +56,7 @@ FEWEST = 4
 SETTLES_S = 30.0
 NUMBER = re.compile(r"-?\d{1,4}(?:\.\d{1,3})?")
 POINTS = ("mid", "low", "high")
+SLOPES = {"slope_acid": "%", "slope_base": "%", "zero": "mV"}
 SUPPLY = {"*UV": "too low (below 3.1 V)", "*OV": "too high (above 5.5 V)"}
 
 PH = Signal(name="ph", unit="pH", doc="of the solution, at the temperature that it compensates for")
@@ -157,6 +159,19 @@ class EzoPh(Driver):
             "temperature": Reading(value=self._compensates_c(), unit="degC"),
         }
 
+    def stands(self) -> Mapping[str, Stand]:
+        """Its calibration (points, slopes, zero), and whether it says readings of its own accord.
+
+        Not the temperature that it compensates for: a power cut changes that, and each measurement sets it anew.
+        """
+        (points,) = twice_alike(lambda: self._said("Cal,?", 1), "Cal,?")
+        (every,) = twice_alike(lambda: self._said("C,?", 1), "C,?")
+        stands = {name: Stand(value=one, unit=SLOPES[name]) for name, one in self._slopes().items()}
+        return stands | {
+            "points": Stand(value=_float(points, "Cal,?"), unit="count"),
+            "continuous mode": Stand(value=every != "0"),
+        }
+
     @action(*STEADY, gives=(PH,), repeatable=True)
     def measure(self, temperature_c: float, tolerance: float, window_s: float, within_s: float) -> None:
         """Read the pH once it is steady: the mean of a window of readings that lie within the tolerance."""
@@ -251,11 +266,14 @@ class EzoPh(Driver):
             raise InstrumentFault(
                 f"it tells of {points} points after Cal,{point}; calibrate in the middle first", kind="calibration"
             )
-        slopes = twice_alike(lambda: self._said("Slope,?", 3), "Slope,?")
         readings["points"] = Reading(value=float(points), unit="count")
-        for name, text, unit in zip(("slope_acid", "slope_base", "zero"), slopes, ("%", "%", "mV"), strict=True):
-            readings[name] = Reading(value=_float(text, "Slope,?"), unit=unit)
+        readings |= {name: Reading(value=one, unit=SLOPES[name]) for name, one in self._slopes().items()}
         return Progress(done=True, readings=readings)
+
+    def _slopes(self) -> dict[str, float]:
+        """What its calibration makes of the probe, in SLOPES."""
+        said = twice_alike(lambda: self._said("Slope,?", 3), "Slope,?")
+        return {name: _float(text, "Slope,?") for name, text in zip(SLOPES, said, strict=True)}
 
     def _compensates_c(self) -> float:
         return self._number("T,?")

@@ -13,6 +13,8 @@ Sources: manuals 9.17.027 (RS-232; see drivers/bronkhorst_codec.py), 9.17.061 an
 * The old setpoint may hold again once the counter is reset: 0 is set before.
 * A valve takes some tenths of a second to close; what flows meanwhile, a counter that has reached its limit does not
   count.
+* What it counts is no sign of somebody's hand (stands()): a valve that closes lets some pass, and the zero of a sensor
+  drifts, for days.
 * Parameters that change the calibration are locked (init reset), and this driver has no way to set them.
 
 Not used because no manual at hand says enough: the slope of the setpoint, the totalizer, the alarm limits. What becomes
@@ -36,6 +38,7 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -164,6 +167,10 @@ class ELFlow(HoldingDriver):
     def counters(self) -> Mapping[str, Amount]:
         """What its counter has."""
         return {"counted": Amount(_counted(self._it.look()), "mL")}
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Gas, control mode and setpoint, where the instrument itself does not change them."""
+        return self._it.standing()
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
         """Whether the counter is at 0: only then it tells what became of a dose."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from labloop.bench import Exchange, Identity, InstrumentFault, ProtocolError, twice_alike, written
+from labloop.bench import Exchange, Identity, InstrumentFault, ProtocolError, Stand, twice_alike, written
 
 from . import bronkhorst_codec as propar
 from .bronkhorst_codec import Ask, Parameter, ProparCodec, Refused, Reply, Set, Worth, single
@@ -24,15 +24,17 @@ GRAIN, JUMP = 0.0005, 0.2
 # Two looks lie this far apart at most; where a simulated bench runs faster than the clock, as far as this often most.
 APART_S, UNEVEN = 1.0, 5.0
 FULL, BEYOND = 32_000, 41_942
-BUS, CLOSED = 0, 3
+BUS, ANALOG, CLOSED, SAFE = 0, 1, 3, 22
+# Of the IO status (9.17.061, 4.1.6): after each power-up its setpoint comes from the analog input.
+ANALOG_FIRST = 0x40
 # The setpoint comes by this line, as usual or with the instrument's own safe state off.
 OURS = (BUS, 18)
 # What says only where the setpoint comes from, or that the valve is shut, is taken over; else somebody is at it.
-SHUT = (CLOSED, 12, 22)
-TAKEN_OVER = (1, *SHUT)
+SHUT = (CLOSED, 12, SAFE)
+TAKEN_OVER = (ANALOG, *SHUT)
 MODES = {
-    0: "bus", 1: "analog input", 2: "slave", 3: "closed", 4: "idle", 5: "test", 6: "tuning", 7: "100 %", 8: "open",
-    9: "calibration", 12: "0 %", 18: "RS-232", 20: "valve steered", 22: "safe state",
+    BUS: "bus", ANALOG: "analog input", 2: "slave", CLOSED: "closed", 4: "idle", 5: "test", 6: "tuning", 7: "100 %",
+    8: "open", 9: "calibration", 12: "0 %", 18: "RS-232", 20: "valve steered", SAFE: "safe state",
 }  # fmt: skip
 ALARMS = {
     0x01: "error", 0x02: "warning", 0x04: "minimum", 0x08: "maximum", 0x10: "batch", 0x20: "response", 0x40: "master",
@@ -124,6 +126,20 @@ class Controller:
         if self._counter_unit != unit:
             self.set_to(propar.COUNTER_UNIT, unit)
             self._counter_unit = unit
+
+    def standing(self) -> dict[str, Stand]:
+        """The gas, where the setpoint comes from, and what it is, as far as the instrument does not change them itself.
+
+        So not its safe state, to which it goes when its bus falls silent, nor the mode that it has after each power-up;
+        and no setpoint that its counter's limit may end.
+        """
+        look, stands = self.look(), {"gas": Stand(value=str(self._one(propar.FLUID)).strip())}
+        if look.mode != SAFE and not (look.mode == ANALOG and int(self._one(propar.IO_STATUS)) & ANALOG_FIRST):
+            stands["mode"] = Stand(value=MODES[BUS] if look.mode in OURS else look.mode_word)
+        if look.mode in OURS and (look.setpoint == 0 or self.limit_ml() is None):
+            digit_ml_min = self._known_capacity / FULL
+            stands["rate"] = Stand(value=self.ml_min(look.setpoint), unit="mL/min", within=digit_ml_min / 2.0)
+        return stands
 
     # --- looks ----------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,7 @@ from labloop.bench import (
     Setting,
     Signal,
     SpecError,
+    Stand,
     Sure,
     Value,
     Verdict,
@@ -170,17 +171,26 @@ class XCalibur(Driver):
 
     def read(self) -> Mapping[str, Reading]:
         """What the syringe holds, and where the valve stands."""
-        number = self._sure.ask(lambda: self._ask("?6").data, "?6")
-        names = {str(port): name for name, port in self._plumbing.ports.items()}
         return {
             "content": Reading(value=self._ul(self._place()), unit="uL"),
-            "port": Reading(value=names.get(number, number)),
+            "port": Reading(value=self._port()),
         }
 
     def counters(self) -> Mapping[str, Amount]:
         """Where the plunger is; none while the pump does not know."""
         place = self._sure_place()
         return {} if place is None else {"content": Amount(self._ul(place), "uL")}
+
+    def stands(self) -> Mapping[str, Stand]:
+        """What the syringe holds and where the valve stands, which another program changes; nothing while it moves."""
+        if self._moves():
+            return {}
+        place, within_ul = self._sure_place(), self._ul(NEAR)
+        content = (
+            Stand(value="not known", said="it was switched off and on since", counts=True) if place is None
+            else Stand(value=self._ul(place), unit="uL", within=within_ul, counts=True)
+        )  # fmt: skip
+        return {"content": content, "port": Stand(value=self._port())}
 
     @action(act=True, repeatable=True)
     def initialize(self) -> None:
@@ -333,6 +343,11 @@ class XCalibur(Driver):
         if moving:
             return int(self._ask("?").data)
         return int(self._sure.ask(lambda: self._ask("?").data, "where the plunger is"))
+
+    def _port(self) -> str:
+        """That the valve is turned to, by its name in the lab file."""
+        number = self._sure.ask(lambda: self._ask("?6").data, "?6")
+        return {str(port): name for name, port in self._plumbing.ports.items()}.get(number, number)
 
     def _sure_place(self, *, moving: bool = False) -> int | None:
         """Where the plunger is, or None: the pump was switched on and not initialized since.

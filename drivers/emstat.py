@@ -11,6 +11,8 @@ Sources: EmStat Pico communication protocol v1.6, MethodSCRIPT manual v1.8, and 
 * Bit 1 of a current's status is an overload: such a point is a bound and no value.
 * ``Z`` aborts; ``Z!0006`` says that nothing ran. After an error nothing is heard for 50 ms.
 * It keeps no record of what it did, and what it said while nobody listened is lost.
+* So nothing tells what somebody changed there (no stands()): it has no keys, nothing asks whether the cell is on, and
+  every script brings all its settings along.
 
 From memory, not confirmed in a manual: the window of -1.7 to +2.0 V (the instrument refuses what it cannot), and that
 it passes over ``t`` and ``i`` while a script runs (so it is listened to before it is asked).

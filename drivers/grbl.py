@@ -36,6 +36,7 @@ from labloop.bench import (
     SafetyError,
     Setting,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -57,6 +58,8 @@ OVERHEAD_S = 2.0
 HOME_S = 180.0
 # A report that stays out once is a slow line, one that stays out three times in a row a locked controller.
 SILENT = 3
+# Settings that say where a move goes: directions, soft limits, homing, steps and travel of the axes.
+WHERE_TO = (3, 20, 22, 23, 27, 100, 101, 102, 130, 131, 132)
 
 
 def _axis(name: str) -> Setting:
@@ -167,6 +170,23 @@ class Stage(Driver):
     def counters(self) -> Mapping[str, Amount]:
         """Where it believes to stand."""
         return _amounts(self._grbl.sure())
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Where it stands, which another program or a pendant changes, and the settings that say where a move goes.
+
+        Nothing while it moves. A reset, which may come of opening the port alone, takes the position: a stage that
+        homes is locked then and says so, of one that does not home this is told.
+        """
+        report = self._grbl.sure()
+        if report.state in MOVING:
+            return {}
+        stands, was_reset = self._grbl.standing(WHERE_TO), self._grbl.mark() == 0
+        if report.state != "Idle" or (was_reset and self._homing):
+            return stands
+        said = "it was reset since (power, button, or DTR): what it says is not where it is" if was_reset else ""
+        within_mm = self._step_mm / 2.0
+        where = zip(AXES, report.where, strict=False)
+        return stands | {axis: Stand(value=mm, unit="mm", within=within_mm, said=said) for axis, mm in where}
 
     @action(
         *(_axis(name) for name in AXES), FEED,

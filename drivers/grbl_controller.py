@@ -17,6 +17,7 @@ from labloop.bench import (
     InstrumentFault,
     LinkTimeout,
     ProtocolError,
+    Stand,
     Sure,
     twice_alike,
 )
@@ -131,6 +132,11 @@ class Controller:
     def settings(self) -> dict[int, float]:
         """What it is set to, by number."""
         return twice_alike(lambda: settings_of(self._answered("$$")), "$$")
+
+    def standing(self, numbers: Sequence[int]) -> dict[str, Stand]:
+        """These of its settings, as ``$100``: it keeps them without power, and nobody but a person changes them."""
+        settings = self.settings()
+        return {f"${number}": Stand(value=settings[number]) for number in numbers if number in settings}
 
     def mark(self) -> int:
         """The mark that stands (0: it was reset since the last act)."""

@@ -36,6 +36,7 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -55,6 +56,7 @@ from .keithley_codec import (
     readings_of,
     resistance_of,
 )
+from .keithley_keys import NAMED, SAME, standing
 
 # 74 characters (a reading with five elements) take 77 ms at 9600 baud; it answers within 50 ms when it is idle.
 ANSWER_S = 1.0
@@ -62,10 +64,8 @@ STOP_TRIES = 2
 # What a point costs beside settling and integrating: four lines each way at 9600 baud.
 POINT_S = 0.3
 LOOK_S = 0.5
-NAMED, READY = "labloop ", "labloop ready"
+READY = f"{NAMED}ready"
 FINE = '0,"No error"'
-# It keeps seven digits of what it is told; a lost or turned digit shows.
-SAME = 1e-5
 
 
 @dataclass(slots=True)
@@ -183,6 +183,10 @@ class K2400(Driver):
             return {"output": Reading(value="off")}
         return {"output": Reading(value="on")} | readings_of(self._measure())
 
+    def stands(self) -> Mapping[str, Stand]:
+        """What its keys change (see keithley_keys)."""
+        return standing(self._sure)
+
     @action(
         o.VOLTAGE, o.CURRENT_LIMIT, o.TIME, o.IF_LIMITED, gives=(o.OUTPUT_A, o.OUTPUT_V, o.LIMITED),
         act=True, holds=True, evidence=o.EVIDENCE,
@@ -215,13 +219,9 @@ class K2400(Driver):
         self._begun = Sweep(o.levels(start_v, stop_v, step_v, way), settle_s)
 
     @action(
-        o.CURRENT,
-        o.VOLTAGE_LIMIT,
-        gives=(o.RESISTANCE, o.OUTPUT_V, o.OUTPUT_A),
-        act=True,
-        repeatable=True,
-        evidence=o.EVIDENCE,
-    )
+        o.CURRENT, o.VOLTAGE_LIMIT, gives=(o.RESISTANCE, o.OUTPUT_V, o.OUTPUT_A),
+        act=True, repeatable=True, evidence=o.EVIDENCE,
+    )  # fmt: skip
     def measure_resistance(self, current_a: float, limit_v: float) -> None:
         """Send a current in A (the model sets the limits), measure voltage over current once, then off."""
         self._switch_on(Source("CURR", current_a, limit_v, 0.0, "fault"))

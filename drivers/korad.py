@@ -11,7 +11,7 @@ koradctl, whose author found what the wiki does not say. There is no manual of t
 * Some versions say a sixth byte after ISET1?, or a NUL after *IDN?; they are dropped. Newer ones (seen: V5.2, V5.5)
   give a serial number of eight digits behind their name.
 * A KA3003P has been seen that calls itself KORADKA3005PV2.0: look at the plate, and limit the current in the lab file.
-* The front panel is locked while it is spoken to.
+* The front panel is locked while it is spoken to, and free again soon after.
 * It has no watchdog: an output that is on stays on when this computer dies, with what it was set to.
 """
 
@@ -34,6 +34,7 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
+    Stand,
     Steady,
     Sure,
     Value,
@@ -60,6 +61,8 @@ TAKES_S = 4 * QUESTION_S
 # is no better (20 mV and 3 mA, and 0.5 % of the value).
 JUMP_V, JUMP_A = 0.2, 0.05
 GRAIN_V, GRAIN_A = 0.02, 0.003
+# The last digits of its set values.
+DIGIT_V, DIGIT_A = 0.01, 0.001
 
 VOLTS, AMPERES = r"\d\d\.\d\d", r"\d\.\d{3}"
 NAME = r"[A-Z][A-Za-z0-9 .\-]{4,30}?V\d{1,2}\.\d"
@@ -232,6 +235,14 @@ class KA3005P(Driver):
         volts, amperes = self._terminals()
         return _readings(volts, amperes, status) | {
             "output": Reading(value="on" if status & OUTPUT_ON else "off"),
+        }
+
+    def stands(self) -> Mapping[str, Stand]:
+        """What its knobs and keys change: both set values, and whether its output is on."""
+        return {
+            "voltage": Stand(value=float(self._set("VSET1?")), unit="V", within=DIGIT_V / 2.0),
+            "current": Stand(value=float(self._set("ISET1?")), unit="A", within=DIGIT_A / 2.0),
+            "output": Stand(value=bool(self._status() & OUTPUT_ON)),
         }
 
     @action(

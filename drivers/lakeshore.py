@@ -37,6 +37,7 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -47,6 +48,7 @@ from labloop.bench import (
 )
 
 from .lakeshore_codec import HEATER, REFUSED, SENSOR, Command, LakeShoreCodec, bits
+from .lakeshore_keys import RATE_BACK, READ_BACK_K, standing
 from .lakeshore_options import INPUTS, RANGES, read_loop
 
 # 100 characters take 18 ms at 57600 baud; it answers within 100 ms.
@@ -57,8 +59,6 @@ LOOK_S = 5.0
 # Between two questions 60 ms apart nothing moves so far; a lost digit does.
 JUMP_K = 0.5
 AGREE_TRIES = 5
-# Setpoints are sent and told with three decimals below 1000 K.
-READ_BACK_K = 0.002
 # A setpoint on a ramp comes nearer to where it was sent; two looks may be wrong by JUMP_K each, in opposite directions.
 AWAY_K = 2.0 * JUMP_K
 ROOM_K, COLDEST_K = 300.0, 4.0
@@ -187,6 +187,11 @@ class LS336(HoldingDriver):
                 if place == self._loop.place:
                     found["temperature"] = Reading(value=float(text), unit="K")
         return found
+
+    def stands(self) -> Mapping[str, Stand]:
+        """What its keys change (see lakeshore_keys)."""
+        _, _, range_, ramping, setpoint, _ = self._look()
+        return standing(self._sure, self._loop, range_, ramping, setpoint)
 
     @action(*hold_settings(TEMPERATURE, reach_by_s=7200.0), RAMP, act=True, holds=True, rejoins=True, evidence=EVIDENCE)
     def hold(
@@ -318,7 +323,7 @@ class LS336(HoldingDriver):
     def _ramps_at(self, rate: Value | None) -> bool:
         """Whether its ramp is switched on, at a rate in K/min."""
         on, said = self._sure(f"RAMP? {self._loop.output}")[0].split(",")
-        return rate is not None and on == "1" and abs(float(said) - float(rate)) <= 0.051
+        return rate is not None and on == "1" and abs(float(said) - float(rate)) <= RATE_BACK
 
     def _untold(self, moves: bool, setpoint_k: float, wanted_k: float) -> bool:
         """Whether the act that is being begun has set nothing yet: the loop stands as it stood before."""

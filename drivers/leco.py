@@ -34,6 +34,7 @@ from labloop.bench import (
     Reading,
     Signal,
     SpecError,
+    Stand,
     Value,
     Verdict,
     written,
@@ -41,7 +42,7 @@ from labloop.bench import (
 
 from .leco_client import Answer, LecoClient, act_id, actor_of, finite, report_of
 from .leco_options import Doing, Options, Told, read_options
-from .leco_values import achieved_of, alike, amount_of, numbers_of, reading_of, remainder_of, unit_of
+from .leco_values import achieved_of, alike, amount_of, numbers_of, reading_of, remainder_of, stand_of, unit_of
 
 # A counter that is off by this part of what was asked for has counted it all, or nothing of it.
 COUNTED = 1e-3
@@ -135,6 +136,19 @@ class LecoActor(Driver):
         counted = {name: doing for name, doing in self._has.doings.items() if doing.counts is not None}
         counters = {name: Amount(self._count(doing), unit_of(doing)) for name, doing in counted.items()}
         return counters | ({START: Amount(start)} if (start := self._which_start()) else {})
+
+    def stands(self) -> Mapping[str, Stand]:
+        """What the lab file says that nobody but a person changes (``stands``): of others nobody knows that.
+
+        Nothing while a parameter says that it is at something (``until``).
+        """
+        named = self._has.stands
+        ends = [doing.until for doing in self._has.doings.values() if doing.until is not None and doing.until.words]
+        asked = dict.fromkeys([one.parameter for one in named.values()] + [one.parameter for one in ends])
+        said = self._client.parameters(*asked) if named else {}
+        if not named or any(str(said[one.parameter]) not in (*one.words, *one.fails) for one in ends):
+            return {}
+        return {name: stand_of(one, said[one.parameter]) for name, one in named.items()}
 
     def begin(self, action: str, settings: Mapping[str, Value], act: str) -> None:
         """Set the parameters, read them back, and call."""

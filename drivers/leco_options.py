@@ -27,6 +27,8 @@
         call: spectrum
         gives: {spectrum: {array: true}}      # what the call returns; {parameter: x} reads x; {result: x} takes x of it
     stop: {parameters: {heater: false}, call: stop}
+    stands:              # what stays as it is until a person changes it there: asked when a run ends and when it begins
+      temperature: {parameter: setpoint_c, unit: degC, within: 0.1}
     watchdog: the furnace's own cut-out
     remembers: true      # calls take ``act``, an id, and answer with a report; ``last_act`` tells what became of it
 
@@ -41,7 +43,7 @@ from typing import Any
 from labloop.bench import Action, Setting, Signal, SpecError, Value, quantity_of, refuse_unknown
 
 KNOWN = (
-    "actor", "identity", "starts", "answers_within", "readings", "actions", "stop", "watchdog", "remembers",
+    "actor", "identity", "starts", "answers_within", "readings", "actions", "stop", "stands", "watchdog", "remembers",
 )  # fmt: skip
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -99,6 +101,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Stays:
+    """A parameter that stays until a person changes it. ``within``: what is no difference; ``counts``: what moved."""
+
+    parameter: str
+    unit: str
+    within: float
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Doing:
     """One action: what is set, what is called, when it is done and what it gives."""
 
@@ -127,6 +139,7 @@ class Options:
     doings: Mapping[str, Doing]
     stop_constants: Mapping[str, Any]
     stop_call: str
+    stands: Mapping[str, Stays]
     watchdog: str
     remembers: bool
 
@@ -155,6 +168,7 @@ def read_options(options: Mapping[str, Any]) -> Options:
         doings=doings,
         stop_constants=_constants(stop, "stop"),
         stop_call=str(stop.get("call", "")),
+        stands={name: _stays(name, said, f"stands.{name}") for name, said in _named(options, "stands").items()},
         watchdog=str(options.get("watchdog", "")),
         remembers=remembers,
     )
@@ -258,6 +272,19 @@ def _told(name: str, said: Any, where: str, call: str = "") -> Told:
     if "parameter" in said or not call:
         return Told(signal, parameter=_parameter(said, "parameter", where) if "parameter" in said else name)
     return Told(signal, result=str(said.get("result", "")), call=str(said.get("call", "")))
+
+
+def _stays(name: str, said: Any, where: str) -> Stays:
+    said = _mapping(said, where)
+    refuse_unknown(said, ("parameter", "unit", "within", "counts"), where)
+    unit = str(said.get("unit", ""))
+    if not unit and ("within" in said or "counts" in said):
+        raise SpecError(f"{where}: within and counts are of a number, which needs its unit")
+    within = quantity_of(said.get("within", 0.0), unit) if unit else 0.0
+    if within < 0.0:
+        raise SpecError(f"{where}.within = {said['within']} is below 0")
+    parameter = _parameter(said, "parameter", where) if "parameter" in said else name
+    return Stays(parameter, unit, within, _flag(said, "counts", where))
 
 
 def _until(said: Mapping[str, Any], where: str, settings: Mapping[str, Setting]) -> Until | None:

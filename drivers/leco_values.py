@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from struct import pack
 from typing import Any
 
-from labloop.bench import Amount, ProtocolError, Reading, Value, as_amounts
+from labloop.bench import Amount, ProtocolError, Reading, Stand, Value, as_amounts
 
 from .leco_client import Answer, array_of, finite
-from .leco_options import Doing, Told
+from .leco_options import Doing, Stays, Told
 
 # What is read back may differ by the last digits of a float on its way through JSON and an instrument.
 ALIKE = 1e-6
@@ -22,6 +22,13 @@ def reading_of(told: Told, value: Any) -> Reading:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         value = json.dumps(value)
     return Reading(value=value if isinstance(value, str) else finite(value))
+
+
+def stand_of(stays: Stays, value: Any) -> Stand:
+    """A value as what stands there until somebody changes it; a switch that is on goes on."""
+    if stays.unit:
+        return Stand(value=finite(value), unit=stays.unit, within=stays.within, counts=stays.counts)
+    return Stand(value=value if isinstance(value, bool | str) else json.dumps(value))
 
 
 def numbers_of(value: Any, answer: Answer) -> bytes:

@@ -34,6 +34,7 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     Signal,
+    Stand,
     action,
     shown,
     twice_alike,
@@ -192,6 +193,12 @@ class MTSICS(Balance):
             "tare": Reading(value=self._memory(), unit="g"),
             "stable": Reading(value="yes" if now.status == "S" else "no"),
         }
+
+    def stands(self) -> Mapping[str, Stand]:
+        """The tare memory, which its keys change too. Not the weight, nor the zero: no command tells what that is."""
+        said = self._alike("TA")
+        assert said.value is not None
+        return {"tare": Stand(value=said.value, unit="g", within=0.5 * said.digit)}
 
     @action(WITHIN, gives=(MASS,), repeatable=True)
     def weigh(self, within_s: float) -> None:

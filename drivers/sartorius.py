@@ -14,7 +14,8 @@ recorded on an MSE1203S with firmware 00-39-21. What matters of them:
 * It may print by itself (autoprint); P ends that. Lines that come unasked are passed over where they are not weights.
 * T, U and V wait for a stable weight. T tares, or zeroes within the zero range; V outside its range does nothing.
 * There is no way to read the tare: a power cut between tare and weighing takes what stands on the pan as zero, and
-  nothing tells of it. Give such a balance an uninterruptible supply, or weigh the vessel before and after.
+  nothing tells of it. Give such a balance an uninterruptible supply, or weigh the vessel before and after. Nor is it
+  told that somebody pressed its tare or zero key (no stands()): a weight is another one with each sample as well.
 * Not used, because not every balance has them (an MSE1203S is silent): O K S Z (keys, filter, restart, adjustment).
 """
 

@@ -24,6 +24,7 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -36,6 +37,8 @@ from .leco_client import LecoClient, act_id, actor_of, array_of, finite, report_
 # The server answers at once, also while it measures; a second is a loaded machine's worst.
 ANSWER_S = 2.0
 OVERHEAD_S, RINSE_S, RINSE_ML = 0.05, 20.0, 2.0
+# It tells six decimals of a millilitre.
+WASTE_ML = 1e-6
 # Faults that the instrument names with the first word of their data.
 FAULTS = {"Busy": "busy", "LampOff": "lamp_off", "NotReady": "busy", "UnknownAct": "forgotten", "NoSpectrum": "no_data"}
 
@@ -105,6 +108,17 @@ class Spectrometer(Driver):
             "lamp": Reading(value=str(said["lamp"])),
             "waste": Reading(value=finite(said["waste_ml"]), unit="mL"),
         }
+
+    def stands(self) -> Mapping[str, Stand]:
+        """The lamp, and how much went into the waste so far, when it is idle.
+
+        Not the exposure, which each measurement brings along.
+        """
+        said = self._client.parameters("state", "lamp", "waste_ml")
+        stands = {"lamp": Stand(value=str(said["lamp"]))}
+        if said["state"] == "idle":
+            stands["waste"] = Stand(value=finite(said["waste_ml"]), unit="mL", within=WASTE_ML, counts=True)
+        return stands
 
     @action(INTEGRATION, gives=(SPECTRUM,), repeatable=True, evidence=EVIDENCE)
     def measure(self, integration_ms: float) -> None:

@@ -29,6 +29,7 @@ from labloop.bench import (
     Reading,
     Setting,
     Signal,
+    Stand,
     Value,
     Verdict,
     action,
@@ -53,6 +54,8 @@ UNLOCK = "unlock it ($X); with $22=0 it is not locked at power-up"
 EARLY_S, EARLY_PART, LATES = 2.0, 0.25, 3.0
 # A spin that was seen to last longer or shorter than asked for by more than this is told with the time that was seen.
 AS_ASKED_S = 0.5
+# Settings that say how fast it turns: the fastest and the slowest speed, and no laser.
+HOW_FAST = (30, 31, 32)
 
 SPEED = Setting(
     name="speed", argument="speed_rpm", unit="rpm", low=200.0, high=6000.0, resolution=1.0, doc="as commanded"
@@ -187,6 +190,13 @@ class SpinCoater(Driver):
         """The speed it was told, and its state."""
         report = self._grbl.sure()
         return {"speed": Reading(value=report.speed, unit="rpm"), "state": Reading(value=report.state)}
+
+    def stands(self) -> Mapping[str, Stand]:
+        """Whether it turns, which another program may have told it, and the settings that say how fast."""
+        report = self._grbl.sure()
+        if report.speed or report.state in MOVING:  # lines wait until that is over
+            return {"spindle": Stand(value=report.speed > 0.0)}
+        return {"spindle": Stand(value=False)} | self._grbl.standing(HOW_FAST)
 
     @action(
         SPEED, TIME, SPREAD_SPEED, SPREAD_TIME,

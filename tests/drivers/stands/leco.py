@@ -41,6 +41,11 @@ EVAPORATOR = {
         },
     },
     "stop": {"parameters": {"heater": False}, "call": "stop"},
+    "stands": {
+        "temperature": {"parameter": "setpoint_c", "unit": "degC", "within": 0.1},
+        "heater": {},
+        "deposited": {"parameter": "deposited_nm", "unit": "nm", "within": 0.01, "counts": True},
+    },
 }
 STANDS = {
     "LecoActor": Stand(
