@@ -5,9 +5,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from drivers.leco import LecoActor
 from labloop.bench import Amount, Driver, actions_of
 from labloop.bench.settings import resolve
 from labloop.campaign.text import duration
+from tests.drivers.rigs import Rig
 from tests.drivers.stand import shipped, stand_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,16 @@ def test_the_page_names_no_driver_that_is_not_there_and_each_once() -> None:
     table, _, _ = PAGE.partition("## What each pair was proved against")
     named = [line.split("|")[2].strip(" `") for line in table.splitlines() if "`drivers." in line]
     assert named == [f"{driver.__module__}:{driver.__name__}" for driver in shipped()]
+
+
+@pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)
+def test_the_page_names_what_a_driver_tells_of_what_stands_there(driver: type[Driver]) -> None:
+    _, _, rest = PAGE.partition("## What stands there until somebody changes it")
+    (told,) = [line.split("|")[2] for line in rest.splitlines() if line.startswith(f"| {driver.kind} |")]
+    rig = Rig(driver).ready()
+    stands = rig.driver.stands()
+    assert all(name in told for name in stands) if driver is not LecoActor else "`stands`" in told
+    assert bool(stands) == (told.strip() != "nothing")
 
 
 @pytest.mark.parametrize("driver", shipped(), ids=lambda driver: driver.__name__)
