@@ -2,66 +2,40 @@
 
     opened, amended, amended    the last text            undone    the text before; undone again    the one before that
 
-A part of campaign.state, which holds what these functions write. The facts name texts by their hashes only; who has
-the run's folder reads them (see runner.kept).
+The facts name texts by their hashes only; who has the run's folder reads them (see runner.kept).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import events as e
+from .amendment import Amendment
 from .errors import StateError
-
-if TYPE_CHECKING:
-    from .state import CampaignState
-
-BUDGET: Final = "budget.trials"
-AIM: Final = ("parameters.", "constraints", "candidates", "outcomes.")
+from .tally import Tally
 
 
-@dataclass(frozen=True, slots=True)
-class Amendment:
-    """One amendment with its place in the journal. ``extended_trials``: what had been added to the budget before it."""
-
-    seq: int
-    at: str
-    fact: e.Amended
-    extended_trials: int
-
-    @property
-    def is_of_budget(self) -> bool:
-        """Whether it sets how many trials the run may have."""
-        return any(change.place == BUDGET for change in self.fact.changes)
-
-    @property
-    def is_of_aim(self) -> bool:
-        """Whether it changes where trials may lie, or what is wanted of them."""
-        return any(change.place.startswith(AIM) for change in self.fact.changes)
-
-
-def text_in_force(state: "CampaignState") -> str:
+def text_in_force(state: Tally) -> str:
     """The hash of the campaign's text that is in force ("": nothing is opened)."""
     if state.amended:
         return state.amended[-1].fact.campaign_sha256
     return state.opened.campaign_sha256 if state.opened else ""
 
 
-def text_before(state: "CampaignState") -> str:
+def text_before(state: Tally) -> str:
     """The hash of the text that is in force again once the last amendment is taken back."""
     if len(state.amended) > 1:
         return state.amended[-2].fact.campaign_sha256
     return state.opened.campaign_sha256 if state.opened else ""
 
 
-def files_in_force(state: "CampaignState") -> dict[str, str]:
+def files_in_force(state: Tally) -> dict[str, str]:
     """The files that this text names."""
     if state.amended:
         return state.amended[-1].fact.files
     return state.opened.files if state.opened else {}
 
 
-def texts(state: "CampaignState") -> list[tuple[str, dict[str, str]]]:
+def texts(state: Tally) -> list[tuple[str, dict[str, str]]]:
     """Every text that was in force at some time, with its files, each once, the one that is in force last."""
     if state.opened is None:
         return []
@@ -71,12 +45,12 @@ def texts(state: "CampaignState") -> list[tuple[str, dict[str, str]]]:
     return [*((sha, files) for sha, files in found.items() if sha != now), (now, files_in_force(state))]
 
 
-def extended_without(state: "CampaignState", one: Amendment) -> int:
+def extended_without(state: Tally, one: Amendment) -> int:
     """What is added to the budget's trials once an amendment is taken back: what was added before it, and since."""
     return state.extended_trials + (one.extended_trials if one.is_of_budget else 0)
 
 
-def _amended(state: "CampaignState", record: e.Record, fact: e.Amended) -> None:
+def _amended(state: Tally, record: e.Record, fact: e.Amended) -> None:
     if fact.before_sha256 != text_in_force(state):
         raise StateError(f"fact {record.seq} amends a text of the campaign that is not in force")
     one = Amendment(record.seq, record.at, fact, state.extended_trials)
@@ -95,7 +69,7 @@ def _amended(state: "CampaignState", record: e.Record, fact: e.Amended) -> None:
     state.owed_again -= set(fact.leaves)
 
 
-def _extended(state: "CampaignState", record: e.Record, fact: e.BudgetExtended) -> None:
+def _extended(state: Tally, record: e.Record, fact: e.BudgetExtended) -> None:
     state.extended_trials += fact.trials
 
 

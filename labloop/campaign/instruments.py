@@ -1,19 +1,15 @@
 """What the facts add up to about the instruments of a run: who is there, how it is, and what was heard of it.
-
-A part of campaign.state, which holds what these functions write.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import events as e
 from .step_state import STARTED
-
-if TYPE_CHECKING:
-    from .state import CampaignState
+from .tally import Tally
 
 
-def _identified(state: "CampaignState", record: e.Record, fact: e.InstrumentIdentified) -> None:
+def _identified(state: Tally, record: e.Record, fact: e.InstrumentIdentified) -> None:
     state.identities[fact.instrument] = fact
     heard = state.heard.setdefault(fact.instrument, [])
     if heard and heard[-1] is None:
@@ -22,36 +18,36 @@ def _identified(state: "CampaignState", record: e.Record, fact: e.InstrumentIden
     state.instruments[fact.instrument] = _does(state, fact.instrument)
 
 
-def _does(state: "CampaignState", name: str) -> str:
+def _does(state: Tally, name: str) -> str:
     """What an instrument does that answers again: what was begun there and has not ended goes on, as far as known."""
     begun = (step.begun for step in state.steps.values() if step.state == STARTED)
     return next((one.action for one in begun if one.instrument == name), "idle")
 
 
-def _asked(state: "CampaignState", record: e.Record, fact: e.InstrumentAsked) -> None:
+def _asked(state: Tally, record: e.Record, fact: e.InstrumentAsked) -> None:
     state.heard.setdefault(fact.instrument, []).append(None)
 
 
-def _alarm(state: "CampaignState", record: e.Record, fact: e.AlarmHeard) -> None:
+def _alarm(state: Tally, record: e.Record, fact: e.AlarmHeard) -> None:
     state.heard.setdefault(fact.instrument, []).append(fact.said)
 
 
-def _replaced(state: "CampaignState", record: e.Record, fact: e.InstrumentReplaced) -> None:
+def _replaced(state: Tally, record: e.Record, fact: e.InstrumentReplaced) -> None:
     state.identities.pop(fact.instrument, None)
     state.replaced[fact.instrument] = record.seq
     if state.left is not None:
         state.left.pop(fact.instrument, None)
 
 
-def _configured(state: "CampaignState", record: e.Record, fact: e.InstrumentConfigured) -> None:
+def _configured(state: Tally, record: e.Record, fact: e.InstrumentConfigured) -> None:
     state.configured.add(fact.instrument)
 
 
-def _lost(state: "CampaignState", record: e.Record, fact: e.InstrumentLost) -> None:
+def _lost(state: Tally, record: e.Record, fact: e.InstrumentLost) -> None:
     state.instruments[fact.instrument] = "lost"
 
 
-APPLY: Final[Mapping[type, Callable[["CampaignState", e.Record, Any], None]]] = {
+APPLY: Final[Mapping[type, Callable[[Tally, e.Record, Any], None]]] = {
     e.InstrumentIdentified: _identified,
     e.InstrumentAsked: _asked,
     e.AlarmHeard: _alarm,

@@ -1,22 +1,16 @@
 """What the facts add up to about a pause: who holds the run, what was read at rest, and what was moved meanwhile; and
 about what stood at the instruments when the bench was made safe, which the next start compares.
-
-A part of campaign.state, which holds what these functions write.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from . import events as e
 from .step_state import STARTED
-
-if TYPE_CHECKING:
-    from .state import CampaignState
-
-PAUSED: Final = "paused"
+from .tally import PAUSED, Tally
 
 
-def _paused(state: "CampaignState", record: e.Record, fact: e.CampaignPaused) -> None:
+def _paused(state: Tally, record: e.Record, fact: e.CampaignPaused) -> None:
     state.reason = fact.reason
     if not state.unread:
         state.unread, state.stood, state.moved, state.by_hand = True, None, {}, {}
@@ -24,13 +18,13 @@ def _paused(state: "CampaignState", record: e.Record, fact: e.CampaignPaused) ->
         state.holds[fact.by] = fact
 
 
-def _released(state: "CampaignState", record: e.Record, fact: e.HoldReleased) -> None:
+def _released(state: Tally, record: e.Record, fact: e.HoldReleased) -> None:
     state.holds.pop(fact.of, None)
     if state.state == PAUSED and state.holds:
         state.reason = next(reversed(state.holds.values())).reason
 
 
-def _settings_read(state: "CampaignState", record: e.Record, fact: e.SettingsRead) -> None:
+def _settings_read(state: Tally, record: e.Record, fact: e.SettingsRead) -> None:
     if not fact.resumed:
         state.stood = fact.found
     elif fact.moved:
@@ -40,11 +34,11 @@ def _settings_read(state: "CampaignState", record: e.Record, fact: e.SettingsRea
         state.left = None  # from here on what stands there is the run's own doing
 
 
-def _settings_left(state: "CampaignState", record: e.Record, fact: e.SettingsLeft) -> None:
+def _settings_left(state: Tally, record: e.Record, fact: e.SettingsLeft) -> None:
     state.left = dict(fact.stands) or None
 
 
-def left_by_guard(state: "CampaignState", fact: e.SafeStateReached) -> None:
+def left_by_guard(state: Tally, fact: e.SafeStateReached) -> None:
     """What the guard read when it had made the bench safe; what an earlier start has still to compare goes before.
 
     A position that a step under way was to come to, and had not, is left out: nothing stops a valve that turns, and the
@@ -66,30 +60,30 @@ def left_by_guard(state: "CampaignState", fact: e.SafeStateReached) -> None:
         state.left, state.unread = stands, True
 
 
-def refilled(state: "CampaignState", name: str) -> None:
+def refilled(state: Tally, name: str) -> None:
     """A person says what a stock holds now: who fills it with the instrument's own keys moves what it counts."""
     if state.left is not None and name in state.left:
         state.left[name] = {where: one for where, one in state.left[name].items() if not one.counts}
 
 
-def _by_hand(state: "CampaignState", record: e.Record, fact: e.ByHandSeen) -> None:
+def _by_hand(state: Tally, record: e.Record, fact: e.ByHandSeen) -> None:
     state.hands |= fact.acts.keys()
     if state.unread:
         state.by_hand |= fact.acts
 
 
-def _accepted(state: "CampaignState", record: e.Record, fact: e.MovedAccepted) -> None:
+def _accepted(state: Tally, record: e.Record, fact: e.MovedAccepted) -> None:
     state.moved, state.by_hand, state.left = {}, {}, None
     if state.stood is not None:  # else the bench is still to be read at rest, and nothing is done there before
         state.stood = {}
 
 
-def _resumed(state: "CampaignState", record: e.Record, fact: e.CampaignResumed) -> None:
+def _resumed(state: Tally, record: e.Record, fact: e.CampaignResumed) -> None:
     state.reason, state.holds = "", {}
     state.resumed_seq = record.seq
 
 
-APPLY: Final[Mapping[type, Callable[["CampaignState", e.Record, Any], None]]] = {
+APPLY: Final[Mapping[type, Callable[[Tally, e.Record, Any], None]]] = {
     e.CampaignPaused: _paused,
     e.HoldReleased: _released,
     e.SettingsRead: _settings_read,

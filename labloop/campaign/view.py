@@ -12,7 +12,7 @@ from typing import Any, Final
 from . import events as e
 from . import recipe
 from .amending import Holding, sentence
-from .amendments import Amendment
+from .amendment import Amendment
 from .asking import asking
 from .objective import Objective
 from .spec import CampaignSpec

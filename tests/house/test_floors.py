@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,23 @@ def test_imports_run_downhill() -> None:
     """The contracts in pyproject.toml: layers, and one door for each heavy library."""
     said = tool("-c", "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))")
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_no_files_of_a_room_need_each_other() -> None:
+    """Not for a type either: what two files name of each other belongs into a third below both."""
+    named = re.compile(r"^ *from \.(\w*) import (.+)$", re.MULTILINE)
+    for room in sorted({path.parent for path in SOURCES if "labloop" in path.parts}):
+        needs = {
+            path.stem: {
+                file
+                for whence, names in named.findall(path.read_text(encoding="utf-8"))
+                for file in ([whence] if whence else re.findall(r"\w+", names))
+                if (room / f"{file}.py").exists()
+            }
+            for path in room.glob("*.py")
+            if path.stem != "__init__"
+        }
+        tuple(TopologicalSorter(needs).static_order())  # CycleError names the files
 
 
 def test_style() -> None:
