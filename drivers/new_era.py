@@ -40,12 +40,19 @@ from labloop.bench import (
 )
 
 from .new_era_codec import ALARMS, UL, UL_MIN, Volumes, number, rate
-from .new_era_evidence import NOBODY_KNOWS, Act, compared, moved_ul, shows_nothing, stands, tolerance_ul, volumes_of
+from .new_era_evidence import (
+    NOBODY_KNOWS,
+    Act,
+    compared,
+    grown,
+    moved_ul,
+    shows_nothing,
+    stands,
+    tolerance_ul,
+    volumes_of,
+)
 from .new_era_line import PUMPING, Line
-from .new_era_options import RATE, TIME, VOLUME, read_options, refuses
-
-# From here on DIS shows tenths of a microlitre only (test_new_era: counters are cleared before they grow coarse).
-COARSE_UL = 100.0
+from .new_era_options import RATE, TIME, VOLUME, asks_for_something, number_of, read_options, refuses, volume_of
 
 
 @dataclass(slots=True)
@@ -63,6 +70,8 @@ DIRECTIONS = {"dispense": "INF", "withdraw": "WDR"}
 # As first replies and ``alarm`` say it: the alarm of a pump that was switched on, and that one may have been lost.
 RESET = "A?R"
 MISSED = "an answer was lost"
+# As ``taken`` says it, of an act that begins where a pump that was switched off begins as well: with counters at 0.
+TAKEN = "it was told to run, from counters at 0"
 EVIDENCE = "the pump's own counters of volume (DIS), unless it was switched off since"
 
 
@@ -91,6 +100,7 @@ class NE1000(Driver):
         self._begun: Begun | None = None
         self._ran = ""  # the act that was told to run last
         self._refused = False
+        self._took = self._taken = False  # it was heard to run from counters at 0: here; by a runner before
         self._watching = False  # its safe mode is on, by us
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -116,7 +126,7 @@ class NE1000(Driver):
         """One of time and volume, and a volume that this syringe can move."""
         if ("time_s" in values) == ("volume_ul" in values):
             return "give either time or volume"
-        rate_ul_min, volume_ul = _float(values, "rate_ul_min"), _volume_ul(values)
+        rate_ul_min, volume_ul = number_of(values, "rate_ul_min"), volume_of(values)
         if rate_ul_min == 0.0 and volume_ul > 0.0:
             return f"rate = 0 never delivers {written(volume_ul, 'uL')}"
         if rate_ul_min == 0.0:
@@ -131,7 +141,7 @@ class NE1000(Driver):
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """The time and the volume that rate and time (or volume) make."""
-        rate_ul_min, volume_ul = _float(values, "rate_ul_min"), _volume_ul(values)
+        rate_ul_min, volume_ul = number_of(values, "rate_ul_min"), volume_of(values)
         return Expected(
             duration_s=volume_ul / rate_ul_min * 60.0 if rate_ul_min > 0.0 else 0.0,
             achieved={"volume": Amount(volume_ul, "uL")},
@@ -199,7 +209,7 @@ class NE1000(Driver):
         if int(self._line.perhaps("SAF") or 0) != self._watchdog_s:
             self._line.order(f"SAF{self._watchdog_s}")
         self._line.safe = self._watching = self._watchdog_s > 0
-        self._line.reset = False
+        self._line.reset = self._took = self._taken = False
 
     def pulse(self) -> None:
         """Ask how it is: any packet that makes sense winds its safe mode up."""
@@ -226,7 +236,8 @@ class NE1000(Driver):
 
     def counters(self) -> Mapping[str, Amount]:
         """The volumes moved, and one unit of their last digit."""
-        now = self._line.sure()[1]
+        reply, now, _ = self._line.sure()
+        self._took = self._took and reply.status in PUMPING
         return {
             "infused": Amount(now.infused, "uL"),
             "withdrawn": Amount(now.withdrawn, "uL"),
@@ -239,7 +250,7 @@ class NE1000(Driver):
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
         """Whether the next act would be counted in tenths of a microlitre only."""
-        return max(_amount(counters, "infused"), _amount(counters, "withdrawn")) >= COARSE_UL
+        return grown(counters)
 
     def clear_counters(self) -> None:
         """Set both counters to 0."""
@@ -270,6 +281,7 @@ class NE1000(Driver):
         reply, now, alarm = self._line.sure()
         moved = moved_ul(begun.direction, begun.before, now)
         if alarm := alarm or self._line.alarm:
+            self._took = False
             kind, why = ALARMS[alarm]
             if kind == "reset":  # the counters began anew and say nothing of this act
                 if begun.seen_ul > 0.0:
@@ -283,6 +295,7 @@ class NE1000(Driver):
         if reply.status in PUMPING:
             left_s = (begun.volume_ul - moved) / begun.rate_ul_min * 60.0
             return Progress(done=False, achieved=achieved, again_in_s=min(max(left_s, 0.2), 5.0))
+        self._took = False
         if moved < begun.volume_ul - tolerance_ul(begun.before, now):
             kind, how = ("paused", "paused") if reply.status == "P" else ("stopped", "stopped")
             raise InstrumentFault(f"it was {how} at {written(moved, 'uL')} of {written(begun.volume_ul, 'uL')}", kind)
@@ -290,14 +303,16 @@ class NE1000(Driver):
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
         """Compare the counters with what they said before the act."""
-        if act == self.act != self._ran and _asks_for_something(self.resolved(action, settings)):
+        if act == self.act != self._ran and asks_for_something(self.resolved(action, settings)):
             return Verdict(state="not_begun", why="it was never told to run")
         reply, now, _ = self._line.sure()
+        self._took = reply.status in PUMPING and shows_nothing(before)
         if act == self.act and self._refused and reply.status not in PUMPING and stands(before, now, self._line.reset):
             return Verdict(state="not_begun", why="it refused to run, and its counters have not moved")
         if self._line.reset:
             return Verdict(state="cannot_tell", why="the pump was switched off and on since, and its counters are lost")
-        if self._line.missed and reply.status == "S" and shows_nothing(before, now):
+        unheard = self._line.missed or (self._taken and act != self._ran)  # or a runner heard of it that is gone
+        if unheard and reply.status == "S" and shows_nothing(before, now):
             return NOBODY_KNOWS
         return self._compared(action, settings, before, now, reply.status)
 
@@ -309,7 +324,7 @@ class NE1000(Driver):
         if RESET in first_reply or not {"infused", "withdrawn"} <= after.keys():
             return Verdict(state="cannot_tell", why="its counters were lost, or not read, when it was stopped")
         now = volumes_of(after)
-        unheard = self._line.reset or self._line.missed or MISSED in first_reply
+        unheard = self._line.reset or self._line.missed or self._taken or MISSED in first_reply
         if unheard and shows_nothing(before, now):
             return NOBODY_KNOWS
         return self._compared(action, settings, before, now, "S")
@@ -321,19 +336,26 @@ class NE1000(Driver):
             return ""
         return RESET if self._line.reset else MISSED if self._line.missed else ""
 
+    @property
+    def taken(self) -> str:
+        """That it was told to run from counters at 0: a pump that was switched off meanwhile would stand there too."""
+        return TAKEN if self._took else ""
+
     def overheard(self, first_reply: str | None) -> None:
         """A reset that somebody else was told of in our place, or may have been: the counters are lost all the same."""
         if first_reply is None or MISSED in first_reply:
             self._line.missed = True
         if first_reply is not None and RESET in first_reply:
             self._line.note("R")
+        if first_reply is not None and TAKEN in first_reply:
+            self._taken = True
 
     def _compared(
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], now: Volumes, status: str
     ) -> Verdict:
         values = self.resolved(action, settings)
-        wanted_ul = float(number(_volume_ul(values))) if _asks_for_something(values) else 0.0
-        act = Act(DIRECTIONS[action], _float(values, "rate_ul_min"), wanted_ul)
+        wanted_ul = float(number(volume_of(values))) if asks_for_something(values) else 0.0
+        act = Act(DIRECTIONS[action], number_of(values, "rate_ul_min"), wanted_ul)
         return compared(act, before, now, status, self._step_ul)
 
     def brake(self) -> None:
@@ -353,6 +375,7 @@ class NE1000(Driver):
         self._armed, self._begun, self._ran = None, begun, self.act
         try:
             self._line.order("RUN")
+            self._took = shows_nothing(begun.before)
         except InstrumentFault:  # what is answered so was not done (manual 10.2), if this was the answer to it
             self._refused = True
             raise
@@ -365,12 +388,13 @@ class NE1000(Driver):
         wanted = (self.act, direction, tuple(values.items()))
         if self._armed is not None and self._armed[0] == wanted and not self._line.reset:
             return self._armed[1]
-        self._armed, self._begun, self._refused = None, None, False
+        self._armed, self._begun = None, None
+        self._refused = self._took = self._taken = False
         # Asked here too, whoever calls: a volume that rounds to 0 means "without end" to this pump (manual 5.6).
         if why := self.complaint("dispense" if direction == "INF" else "withdraw", values, self.options):
             raise SafetyError(f"{why}; nothing was sent")
-        rate_ul_min = _float(values, "rate_ul_min")
-        if rate_ul_min == 0.0 or _volume_ul(values) == 0.0:
+        rate_ul_min = number_of(values, "rate_ul_min")
+        if rate_ul_min == 0.0 or volume_of(values) == 0.0:
             return None
         status = self._line.ask("").status
         if status in PUMPING:
@@ -381,7 +405,7 @@ class NE1000(Driver):
             self.configure()
         self._line.alarm = ""
         text, unit = rate(rate_ul_min)
-        volume = number(_volume_ul(values))
+        volume = number(volume_of(values))
         before = self._line.sure()[1]
         self._line.order(f"DIR{direction}")
         self._line.order(f"RAT{text}{unit}")
@@ -393,21 +417,3 @@ class NE1000(Driver):
         begun = Begun(direction, float(text) * UL_MIN[unit], float(volume), before)
         self._armed = wanted, begun
         return begun
-
-
-def _asks_for_something(values: Mapping[str, Value]) -> bool:
-    return _float(values, "rate_ul_min") != 0.0 and float(number(_volume_ul(values))) != 0.0
-
-
-def _volume_ul(values: Mapping[str, Value]) -> float:
-    if "volume_ul" in values:
-        return _float(values, "volume_ul")
-    return _float(values, "rate_ul_min") * _float(values, "time_s") / 60.0
-
-
-def _float(values: Mapping[str, Value], name: str) -> float:
-    return float(values.get(name, 0.0))
-
-
-def _amount(amounts: Mapping[str, Amount], name: str) -> float:
-    return float(amounts[name].value) if name in amounts else 0.0

@@ -12,6 +12,8 @@ from labloop.bench import Amount, Verdict, written
 from .new_era_codec import Volumes
 from .new_era_line import PUMPING
 
+# From here on DIS shows tenths of a microlitre only (test_new_era: counters are cleared before they grow coarse).
+COARSE_UL = 100.0
 NOBODY_KNOWS = Verdict(
     state="cannot_tell",
     why="its counters stand at 0 as they did before, and nobody knows whether it was switched off since",
@@ -66,9 +68,15 @@ def stands(before: Mapping[str, Amount], now: Volumes, reset: bool) -> bool:
     return max(abs(moved_ul(way, then, now)) for way in ("INF", "WDR")) <= tolerance_ul(then, now)
 
 
-def shows_nothing(before: Mapping[str, Amount], now: Volumes) -> bool:
-    """Whether a reset that nobody heard of would look just like this: all at 0, as before the act."""
-    return now.infused == now.withdrawn == 0.0 and stands(before, now, reset=False)
+def shows_nothing(before: Mapping[str, Amount] | Volumes, now: Volumes | None = None) -> bool:
+    """Whether a reset that nobody heard of would look just like this: all at 0, as before the act.
+
+    ``now`` left out: whether it would after any act that begins there.
+    """
+    then = before if isinstance(before, Volumes) else volumes_of(before)
+    now = Volumes(0.0, 0.0, then.resolution) if now is None else now
+    moved = max(abs(moved_ul(way, then, now)) for way in ("INF", "WDR"))
+    return now.infused == now.withdrawn == 0.0 and moved <= tolerance_ul(then, now)
 
 
 def moved_ul(direction: str, then: Volumes, now: Volumes) -> float:
@@ -87,3 +95,8 @@ def volumes_of(counters: Mapping[str, Amount]) -> Volumes:
     return Volumes(
         *(float(counters[name].value) if name in counters else 0.0 for name in ("infused", "withdrawn", "resolution"))
     )
+
+
+def grown(counters: Mapping[str, Amount]) -> bool:
+    """Whether the next act would be counted in tenths of a microlitre only."""
+    return max(volumes_of(counters).infused, volumes_of(counters).withdrawn) >= COARSE_UL

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labloop.bench import Setting, SpecError, quantity_of, refuse_unknown, written
+from labloop.bench import Setting, SpecError, Value, quantity_of, refuse_unknown, written
 
-from .new_era_codec import MOST
+from .new_era_codec import MOST, number
 from .syringes import diameter_of, makers_with, refuse_contradiction
 
 MODEL = re.compile(r"NE-?(\d{3,5})")
@@ -132,3 +132,20 @@ def _watchdog_s(options: Mapping[str, Any]) -> int:
     if seconds != int(seconds) or not 0 <= seconds <= 255:
         raise SpecError(f"watchdog = {written(seconds, 's')} is not a whole number of seconds up to 255")
     return int(seconds)
+
+
+def asks_for_something(values: Mapping[str, Value]) -> bool:
+    """Whether settings in declared units move anything: less than the pump's last digit is nothing."""
+    return number_of(values, "rate_ul_min") != 0.0 and float(number(volume_of(values))) != 0.0
+
+
+def volume_of(values: Mapping[str, Value]) -> float:
+    """The volume that settings in declared units ask for."""
+    if "volume_ul" in values:
+        return number_of(values, "volume_ul")
+    return number_of(values, "rate_ul_min") * number_of(values, "time_s") / 60.0
+
+
+def number_of(values: Mapping[str, Value], name: str) -> float:
+    """One of them; 0.0 where it was left out."""
+    return float(values.get(name, 0.0))

@@ -167,8 +167,16 @@ class Driver:
         """
         return ""
 
+    @property
+    def taken(self) -> str:
+        """What tells that the act that was begun last has been taken, where that decides later what became of it.
+
+        It is written down before anything else is asked. "": its counters decide without it, or it is at nothing.
+        """
+        return ""
+
     def overheard(self, first_reply: str | None) -> None:
-        """Take note of what another process heard in our place: a first reply, or what its ``alarm`` said.
+        """Take note of what another process heard in our place: a first reply, what its ``alarm`` or ``taken`` said.
 
         None: somebody asked, and ended before the answer was written down.
         """

@@ -102,7 +102,7 @@ class BenchState:
                     self.begun[name] = record.event
             case e.InstrumentAsked(instrument=name):
                 self.heard.setdefault(name, []).append(None)
-            case e.AlarmHeard(instrument=name, said=said):
+            case e.AlarmHeard(instrument=name, said=said) | e.ActTaken(instrument=name, said=said):
                 self.heard.setdefault(name, []).append(said)
             case e.InstrumentIdentified(instrument=name, first_reply=said):
                 self.heard[name] = [*self.heard.get(name, ())[:-1], said]

@@ -206,6 +206,16 @@ class AlarmHeard(Fact, frozen=True, kw_only=True):
     said: str
 
 
+class ActTaken(Fact, frozen=True, kw_only=True):
+    """An instrument has taken the act that was begun there last; ``said``: how it is known. Told once, as an alarm is.
+
+    Committed before anything else is asked of it: what it shows afterwards is held against that.
+    """
+
+    instrument: str
+    said: str
+
+
 class InstrumentReplaced(Fact, frozen=True, kw_only=True):
     """A person says that another instrument stands in its place on purpose; what it did is not asked of the new one."""
 
@@ -350,7 +360,7 @@ CampaignEvent: TypeAlias = (
     CampaignOpened | RunStarted | CampaignPaused | HoldReleased | SettingsRead | SettingsLeft | MovedAccepted
     | CampaignResumed | ByHandSeen | CampaignFinished | CampaignStopped | CampaignHalted | BudgetExtended | Amended
     | SafeStateReached | WatchTripped | WatchCleared | GuardStarted | PhaseFinished | NoteTaken | Requested
-    | RequestAnswered | InstrumentIdentified | InstrumentAsked | AlarmHeard | InstrumentReplaced
+    | RequestAnswered | InstrumentIdentified | InstrumentAsked | AlarmHeard | ActTaken | InstrumentReplaced
     | InstrumentConfigured | CountersCleared | InstrumentLost
     | ProposalMade | ProposalApproved | TrialStarted | TrialAwaiting | PartMeasured | TrialMeasured | Preferred
     | ResultWithdrawn | ResultRestored | TrialFailed | TrialAbandoned | TrialInDoubt | TrialResumed | TrialClosed
@@ -360,7 +370,7 @@ BenchEvent: TypeAlias = (
     BenchOpened | LeaseTaken | LeaseReleased | JournalNoted | GuardActed | StockSet | StockDrawn | ActCounted | TotalSet
     | ContentsChanged | ByHand | HoldsKept
     | QuestionOpened | QuestionClosed | CountersCleared | InstrumentAsked | InstrumentIdentified
-    | AlarmHeard
+    | AlarmHeard | ActTaken
 )  # fmt: skip
 Event: TypeAlias = CampaignEvent | BenchEvent
 

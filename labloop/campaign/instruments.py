@@ -28,7 +28,7 @@ def _asked(state: Tally, record: e.Record, fact: e.InstrumentAsked) -> None:
     state.heard.setdefault(fact.instrument, []).append(None)
 
 
-def _alarm(state: Tally, record: e.Record, fact: e.AlarmHeard) -> None:
+def _alarm(state: Tally, record: e.Record, fact: e.AlarmHeard | e.ActTaken) -> None:
     state.heard.setdefault(fact.instrument, []).append(fact.said)
 
 
@@ -51,6 +51,7 @@ APPLY: Final[Mapping[type, Callable[[Tally, e.Record, Any], None]]] = {
     e.InstrumentIdentified: _identified,
     e.InstrumentAsked: _asked,
     e.AlarmHeard: _alarm,
+    e.ActTaken: _alarm,
     e.InstrumentReplaced: _replaced,
     e.InstrumentConfigured: _configured,
     e.InstrumentLost: _lost,

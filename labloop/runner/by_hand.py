@@ -117,8 +117,10 @@ def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
             )
         answers = [_asked(bench, station) for one, station in bench.lab.instruments.items() if name in (None, one)]
         for open_yet in book.state.begun.keys() & bench.lab.instruments.keys():
-            if said := bench.lab.instruments[open_yet].driver.alarm:  # told to us, and whoever ends it must know
-                book.record(e.AlarmHeard(instrument=open_yet, said=said))
+            driver = bench.lab.instruments[open_yet].driver
+            for kind, said in ((e.ActTaken, driver.taken), (e.AlarmHeard, driver.alarm)):
+                if said:  # told to us, and whoever ends it must know
+                    book.record(kind(instrument=open_yet, said=said))
     for answer in answers:
         answer.left = left.get(answer.instrument, "")
     return answers

@@ -41,7 +41,7 @@ class HandAct:
         self._clock = admission.clock
         self._why_stopped = ""
         self._written = False
-        self._told = ""
+        self._told: dict[type[e.Fact], str] = {}
         self.duration_s = self._station.declaration.expected(begun.action, permit.values).duration_s
         self.began_s = self._again_s = self._clock.now_s()
         self._call: Future[Any] = self._station.port.submit(self._station.driver.counters)
@@ -64,6 +64,7 @@ class HandAct:
             return None
         try:
             answer = self._call.result()
+            self.tell()
             step = self._halt if self._why_stopped and self._next != self._halted else self._next
             return step(answer)
         except LabloopError as error:
@@ -101,11 +102,12 @@ class HandAct:
         return self._ended(why, self._moved(verdict))
 
     def tell(self) -> None:
-        """Write down what was told once, or lost (see Driver.alarm), whoever asked: before anything else is done."""
-        said = self._station.driver.alarm
-        if self._written and said and said != self._told:
-            self._told = said
-            self._write(e.AlarmHeard(instrument=self.begun.instrument, said=said))
+        """Write down what was told once, or lost (see Driver.taken, .alarm): before anything else is done."""
+        driver = self._station.driver
+        for kind, said in ((e.ActTaken, driver.taken), (e.AlarmHeard, driver.alarm)):
+            if self._written and said and said != self._told.get(kind):
+                self._told[kind] = said
+                self._write(kind(instrument=self.begun.instrument, said=said))
 
     def stop(self, why: str) -> None:
         """Let the exchange under way end, then stop the instrument and ask it how much was done."""

@@ -125,6 +125,7 @@ class Reach:
         self._on_lost = on_lost
         self._on_line = on_line
         self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by instrument
         self._returns: Counter[int] = Counter()
         self._given_up: set[int] = set()
         self._recovering: dict[int, asyncio.Task[None]] = {}
@@ -134,25 +135,29 @@ class Reach:
 
         What it was told once meanwhile, or has lost, becomes a fact before anything else is done.
         """
-        future = self.stations[instrument].port.submit(partial(method, *args, **kwargs))
-        try:
-            if future.done():
-                result: R = future.result()
-            else:
-                result = await asyncio.wrap_future(future)
-        except LinkInterrupted:  # its answer may still come, and be heard while the bench is made safe
-            raise
-        except BaseException:
+        async with self._turns[instrument]:  # else the next one might be told what this one's answer is held against
+            future = self.stations[instrument].port.submit(partial(method, *args, **kwargs))
+            try:
+                if future.done():
+                    result: R = future.result()
+                else:
+                    result = await asyncio.wrap_future(future)
+            except LinkInterrupted:  # its answer may still come, and be heard while the bench is made safe
+                raise
+            except BaseException:
+                self.heard(instrument)
+                raise
             self.heard(instrument)
-            raise
-        self.heard(instrument)
-        return result
+            return result
 
     def heard(self, name: str) -> None:
-        """Write down what was told once, or lost (see Driver.alarm): after a crash it cannot be heard again."""
-        said, known = self.stations[name].driver.alarm, self._memory.state.heard.get(name, ())
-        if said and self.unsettled(name) and not any(said in (one or "") for one in known):
-            self._memory.record(e.AlarmHeard(instrument=name, said=said))
+        """Write down what was told once, or lost (see Driver.taken, .alarm): after a crash it cannot be heard again."""
+        driver, known = self.stations[name].driver, self._memory.state.heard.get(name, ())
+        if not self.unsettled(name):
+            return
+        for kind, said in ((e.ActTaken, driver.taken), (e.AlarmHeard, driver.alarm)):
+            if said and not any(said in (one or "") for one in known):
+                self._memory.record(kind(instrument=name, said=said))
 
     def unsettled(self, name: str) -> bool:
         """Whether something was begun there of which nobody knows yet what it came to."""

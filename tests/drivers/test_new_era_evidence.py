@@ -152,6 +152,31 @@ def test_an_answer_that_nobody_wrote_down_matters_only_where_the_counters_show_n
     assert found.state == ("cannot_tell" if switched_off else "not_begun")
 
 
+@pytest.mark.parametrize("switched_off", [False, True])
+def test_that_it_was_told_to_run_is_evidence_where_its_counters_begin_at_nothing(switched_off):
+    it = rig()
+    assert it.driver.taken == ""
+    amounts, before = begun(it, 5.0)
+    taken = it.driver.taken
+    assert taken
+    if switched_off:
+        it.device.power_cycle(it.clock.now_s())
+        it.driver.counters()  # its runner is told of it, and ends before that is written down
+    it.restarted().open()
+    it.driver.overheard(taken)
+    found = it.happened("dispense", amounts, before)
+    assert found.state == ("cannot_tell" if switched_off else "running")
+
+
+def test_that_it_was_told_to_run_is_said_of_the_act_that_runs_alone():
+    it = rig()
+    begun(it, 30.0)
+    assert it.driver.taken, "nobody has looked yet"
+    assert it.finish().done and it.driver.taken == ""
+    begun(it, 1.0)
+    assert it.driver.taken == "", "what was moved before stands in the counters"
+
+
 def deaf(it, word):
     """The answer to the next ``word`` is lost on the line."""
     hears = it.device.receive

@@ -165,6 +165,35 @@ def test_what_a_line_that_came_back_was_told_is_not_lost_with_its_runner(
     asked_about_pump_a(bench, nursery, run)
 
 
+@pytest.mark.parametrize("reset", [True, False], ids=["reset", "sound"])
+def test_an_alarm_whose_hearer_was_killed_before_it_was_written_down(
+    stage: Stage, nursery: Nursery, reset: bool
+) -> None:
+    """Its counters stood at 0 before, and stand there again: what is known is that it was told to run."""
+    bench, run = Bench.of(stage.lab), stage.copy(f"unwritten-{reset}")
+    began_s: list[float] = []
+    looks: list[str] = []
+
+    def meanwhile(point: str) -> None:
+        now_s = bench.clock.now_s()
+        if point == "before b'0RUN\\r'":
+            began_s.append(now_s)
+        elif point == "before b'0DIS\\r'" and began_s and now_s > began_s[0]:
+            looks.append(point)
+            if len(looks) == 1 and reset:
+                bench.bench.devices["pump_a"].power_cycle(now_s)
+
+    struck = bench.run(
+        nursery, {"resume": str(run)}, at=lambda point: bool(looks) and point == "after b'0DIS\\r'", meanwhile=meanwhile
+    )
+    assert struck == -9
+    if reset:
+        asked_about_pump_a(bench, nursery, run)
+    else:  # nothing was cut, and nothing is asked
+        assert bench.run(nursery, {"resume": str(run)}) == 0
+        assert len(accounts.acts(bench.ledger)["pump_a", "dispense"]) == 1
+
+
 def test_what_somebody_else_was_told_who_had_the_bench_meanwhile(
     stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
 ) -> None:
