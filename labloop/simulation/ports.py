@@ -5,7 +5,9 @@ hears and says garbage, as on a real line. A pty cannot carry data bits and pari
 only the speed is compared.
 
 A pty is reached through a link in ``folder`` that keeps its name when the cable is pulled and put back, as
-/dev/serial/by-id does.
+/dev/serial/by-id does. Since it keeps 8 bits without parity whatever it is told, a host that asks for 7E1 and for
+nothing else that is new is refused (EINVAL): so a flag that means nothing on a pty is set anew whenever it was cleared,
+and the next host that opens it has that one to change.
 """
 
 import os
@@ -81,7 +83,16 @@ class PtyPort:
         self.replug()
 
     def readable(self) -> list[int]:
-        return [self._master] if self._master >= 0 else []
+        if self._master < 0:
+            return []
+        self._leave_something_to_change()
+        return [self._master]
+
+    def _leave_something_to_change(self) -> None:
+        modes = termios.tcgetattr(self._master)
+        if not modes[0] & termios.INPCK:
+            modes[0] |= termios.INPCK
+            termios.tcsetattr(self._master, termios.TCSANOW, modes)
 
     def read(self, descriptor: int) -> bytes:
         try:

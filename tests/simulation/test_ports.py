@@ -31,6 +31,22 @@ def test_a_pty_speaks_garbage_at_another_speed(tmp_path: Path) -> None:
         port.close()
 
 
+def test_a_pty_lets_one_host_after_the_other_ask_for_seven_bits_and_a_parity(tmp_path: Path) -> None:
+    port = PtyPort("x", "serial:///dev/x?baud=9600&bytesize=7&parity=E", tmp_path)
+    try:
+        for _ in range(3):  # as ika-control, matterlab-hotplates and dvg-devices open it
+            assert port.readable()
+            with serial.Serial(str(tmp_path / "x"), 9600, bytesize=7, parity="E", timeout=5) as opened:
+                assert port.readable()
+                opened.timeout = 4
+                port.write(b"hello")
+                assert opened.read(5) == b"hello"
+                opened.write(b"\xff\x00\r")
+                assert port.read(port.readable()[0]) == b"\xff\x00\r"
+    finally:
+        port.close()
+
+
 def test_rfc_2217_speaks_garbage_at_another_speed() -> None:
     port = Rfc2217Port("x", ADDRESS, Path())
     with host(port) as connected:
