@@ -8,8 +8,10 @@ prefix, or another's, is passed over.
     status    -> 02 REMOTE STOP, 03 REMOTE START (00 and 01 MANUAL ...), or a negative number and what is wrong
     in_pv_00 bath   in_pv_01 power in %   in_pv_02 external Pt100 (---.-- without one)   in_pv_03, in_pv_04 safety
     in_sp_00 .. 02 working temperatures 1 to 3   in_sp_03, 04 warning limits   in_sp_06 unit (0 degC, 1 degF)
-    in_mode_01 which working temperature is used   in_mode_05 started
-    out_sp_00 .. 04 [degC]   out_mode_01 0|1|2   out_mode_05 0|1
+    in_mode_01 which working temperature is used   in_mode_02 selftuning (0 off, 1 once, 2 always)
+    in_mode_03 programmer's input (0 voltage, 1 current)   in_mode_04 controlled by (0 the bath, 1 an external Pt100)
+    in_mode_05 started   in_hil_00, 01 most cooling and heating power in %
+    out_sp_00 .. 04 [degC]   out_mode_01 0|1|2   out_mode_02 0|1|2   out_mode_05 0|1
 
 Answers end with CR LF. out_ commands never answer; they work in remote control only. One that is refused is told by
 the next status: -08 unknown, -09 not in this mode, -10 and -11 too small and too large, -13 outside the warning limits
@@ -18,7 +20,8 @@ the next status: -08 unknown, -09 not in this mode, -10 and -11 too small and to
 Times: a command that comes within 150 ms of an out_ command is lost. The manual asks for 250 ms; a busy computer hands
 bytes over up to 100 ms late, which would be a driver's fault here and is none. The manual's other rule, 10 ms after an
 answer, cannot be broken at 4800 baud, where the shortest command takes longer than that. Our reading, not the manual's:
-a refusal is told once; what is lost is lost whole.
+a refusal is told once; what is lost is lost whole; out_mode_03 and _04 are refused, for it has neither programmer nor
+external Pt100.
 
 What stands behind it: 10 L of liquid, heated with at most 2 K/min and cooled with at most 1 K/min, on the last stretch
 with a time constant of 60 s; stopped it goes to the room's temperature with 90 min.
@@ -62,7 +65,7 @@ class Circulator:
         self.address = options.get("address")
         self.remote = bool(options.get("remote", True))
         self.fahrenheit = options.get("unit", "degC") == "degF"
-        self.started, self.chosen = False, 0
+        self.started, self.chosen, self.tuning = False, 0, 0
         self.working = list(KEYPAD_C)
         self.warning = list(WARNING_C)
         self.wrong = self.alarm = 0
@@ -129,6 +132,11 @@ class Circulator:
             "in_pv_02": "---.--",
             "in_sp_06": str(int(self.fahrenheit)),
             "in_mode_01": str(self.chosen),
+            "in_mode_02": str(self.tuning),
+            "in_mode_03": "0",
+            "in_mode_04": "0",
+            "in_hil_00": "100",
+            "in_hil_01": "100",
             "in_mode_05": str(int(self.started)),
         }
         return words.get(name)
@@ -148,7 +156,7 @@ class Circulator:
 
     def _set(self, name: str, argument: str, now_s: float) -> int:
         """Do an out_ command; what the next status will tell of it (0: nothing)."""
-        if not re.fullmatch(r"out_(mode_0[15]|sp_0[0-4])", name):
+        if not re.fullmatch(r"out_(mode_0[125]|sp_0[0-4])", name):
             return -8
         if not re.fullmatch(r"-?\d{1,4}(\.\d*)?", argument):
             return -8
@@ -163,6 +171,9 @@ class Circulator:
                 return -11
             if name == "out_mode_05":
                 return self._start(now_s) if value else self._stop(now_s)
+            if name == "out_mode_02":
+                self.tuning = int(value)
+                return 0
             self.chosen = int(value)
             self._steer(now_s)
             return 0
@@ -227,7 +238,7 @@ class Circulator:
         """The mains went and came: stopped, set by hand as before; remote control stays, and there is no autostart."""
         self.world.settle(now_s)
         self._stop(now_s)
-        self.working, self.warning, self.chosen = list(KEYPAD_C), list(WARNING_C), 0
+        self.working, self.warning, self.chosen, self.tuning = list(KEYPAD_C), list(WARNING_C), 0, 0
         self.wrong = self.alarm = 0
         self.deaf_until_s = float("-inf")
         self._line.clear()
@@ -241,4 +252,4 @@ class Circulator:
         self.leg = leg_of(state["leg"])
 
 
-_KEPT = ("remote", "fahrenheit", "started", "chosen", "working", "warning", "wrong", "alarm")
+_KEPT = ("remote", "fahrenheit", "started", "chosen", "tuning", "working", "warning", "wrong", "alarm")
