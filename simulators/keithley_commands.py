@@ -196,6 +196,7 @@ _QUERIES: dict[str, Command] = {
     "*STB": _status_byte,
     "*OPC": _complete,
     "*TST": lambda device, asks, parameters: "0",
+    "*OPT": lambda device, asks, parameters: "0",
     ":SYSTem:ERRor[:NEXT]": _error,
     ":SYSTem:ERRor:ALL": _all_errors,
     ":SYSTem:ERRor:COUNt": _error_count,

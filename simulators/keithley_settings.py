@@ -109,6 +109,7 @@ def _both(quantity: str, name: str) -> list[tuple[str, str, Any, Any]]:
         (f"{name}_mode", f"{source}:MODE", "FIX", _word("FIXed", "SWEep", "LIST")),
         (f"{name}_start", f"{source}:STARt", 0.0, _level(quantity)),
         (f"{name}_stop", f"{source}:STOP", 0.0, _level(quantity)),
+        (f"{name}_step", f"{source}:STEP", 0.0, _level(quantity)),
         (f"range_{quantity}", f"{root}:RANGe[:UPPer]", first, _range(quantity)),
         (f"range_auto_{quantity}", f"{root}:RANGe:AUTO", True, _truth),
         (f"protection_{quantity}", f"{root}:PROTection[:LEVel]", first, _level(quantity)),
@@ -156,6 +157,7 @@ _TABLE: list[tuple[str, str, Any, Any]] = [
     ("statistic", ":CALCulate3:FORMat", "MEAN", _word("MEAN", "SDEViation", "MAXimum", "MINimum", "PKPK")),
     ("autozero", ":SYSTem:AZERo[:STATe]", "1", _azero),
     ("remote_sense", ":SYSTem:RSENse", False, _truth),
+    ("keys_locked", ":SYSTem:RWLock", False, _truth),
     ("line_frequency", ":SYSTem:LFRequency", 60, _whole(50, 60, 60)),
     ("line_auto", ":SYSTem:LFRequency:AUTO", True, _truth),
     ("beeper", ":SYSTem:BEEPer:STATe", True, _truth),
@@ -210,6 +212,19 @@ def put(present: dict[str, Any], name: str, value: Any, model: str) -> None:
     if name == "delay":
         present["delay_auto"] = False
     present[name] = value
+    if name.endswith(("_start", "_stop", "_step")):
+        _count_points(present, name.partition("_")[0], of_a_step=name.endswith("_step"))
+
+
+def _count_points(present: dict[str, Any], level: str, *, of_a_step: bool) -> None:
+    """Of a linear sweep with a step (18-88): (stop - start) / step + 1. Raises Refused for a step that leads away."""
+    span, step = present[f"{level}_stop"] - present[f"{level}_start"], present[f"{level}_step"]
+    steps = span / step if step else 0.0
+    if of_a_step and span and not 1.0 <= steps <= 2499.0:
+        present[f"{level}_step"] = 0.0
+        raise Refused(-221)
+    if 1.0 <= steps <= 2499.0:
+        present["sweep_points"] = int(steps + 1e-9) + 1
 
 
 def written(value: Any) -> str:

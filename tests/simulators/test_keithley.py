@@ -75,6 +75,12 @@ EXCHANGES = [
     (b":SENS:FUNC 'VOLT'\n:SENS:FUNC?\n", b'"VOLT:DC","CURR:DC"\n', "concurrent"),
     (b":SENS:FUNC:CONC OFF;:SENS:FUNC 'VOLT';FUNC?\n", b'"VOLT:DC"\n', "one at a time"),
     (b":OUTP O\x03*IDN?\n", IDENTITY, "14-14: ^C throws away what was half said"),
+    (b":SOUR:VOLT:STAR 0;STOP 1;STEP 0.1\n:SOUR:SWE:POIN?\n", b"11\n", "18-88: (stop - start) / step + 1"),
+    (b":SOUR:CURR:STEP 1E-3;STAR 0;STOP 5E-3\n:SOUR:SWE:POIN?\n", b"6\n", "18-88: in any order"),
+    (b":SOUR:VOLT:STAR 0;STOP 1;STEP -0.1\n:SYST:ERR?\n", b'-221,"Settings conflict"\n', "18-88"),
+    (b":SYST:REM\n:SYST:RWL ON\n:SYST:RWL?\n", b"1\n", "18-112: over RS-232 only"),
+    (b"*IDN?\r", IDENTITY, "keithley2400 0.2.6 ends its messages with CR"),
+    (b"*OPT?\n", b"0\n", "16-2: no options"),
     (b"\n\r\n\n", b"", "empty messages"),
     (b"X" * 3000 + b"\n:SYST:ERR?\n", b'-363,"Input buffer overrun"\n', "table B-1"),
 ]  # fmt: skip
