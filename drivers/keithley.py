@@ -2,8 +2,8 @@
 
 Source: 2400 Series SourceMeter user's manual, 2400S-900-01 Rev. K (pages below). What matters of it:
 
-* 9600 8N1 at the factory; the terminator of its answers must be set to LF. No flow control, and what comes before it is
-  ready is lost (14-15): so every order is followed by ``*OPC?``, and the next waits for that answer.
+* 9600 8N1 at the factory; its answers may end with CR, LF or both, as its menu says (14-14). No flow control, and what
+  comes before it is ready is lost (14-15): so every order is followed by ``*OPC?``, and the next waits for that answer.
 * With the output off ``READ?`` is not answered at all (+803 in the error queue): the output is asked about first.
 * A source at its compliance gives less than it was told: bit 3 of a reading's status (18-50). Such a reading is a bound
   and no value. 9.91e37 is no value either (18-50; 7-2).

@@ -60,11 +60,32 @@ class Measured:
 
 
 class KeithleyCodec(LineCodec):
-    """Lines that end with LF; an answer has the shape that its question asks for."""
+    """Lines; an answer has the shape that its question asks for.
+
+    Its menu lets CR, LF, or both in either order end its answers (14-14): whichever comes first ends a line.
+    """
 
     def __init__(self) -> None:
         super().__init__(b"\n", longest=512)
         self._asked = ""
+        self._ended = b""  # the byte that ended the last line; the other one right after it is the same end
+
+    def reset(self) -> None:
+        super().reset()
+        self._ended = b""
+
+    def feed(self, data: bytes | list[bytes]) -> str | None:
+        """The answer; None: more is needed. Raises ProtocolError."""
+        said = bytearray()
+        for byte in data if isinstance(data, bytes) else b"".join(data):
+            ends = byte in b"\r\n"
+            if ends and self._ended and byte != self._ended[0]:
+                self._ended = b""
+                continue
+            self._ended = bytes([byte]) if ends else b""
+            said.append(0x0A if ends else byte)
+        answer: str | None = super().feed(bytes(said))
+        return answer
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
@@ -80,9 +101,11 @@ class KeithleyCodec(LineCodec):
         """The identity is answered like nothing else; after a lost identity, the output's state is."""
         return Command(":OUTP?" if command.text == "*IDN?" else "*IDN?")
 
-    def reply(self, line: bytes) -> str:
+    def reply(self, line: bytes) -> str | None:
         """The answer, without quotes round a text. Raises ProtocolError for what answers another question."""
-        match = ANSWERS.get(self._asked, LEVEL).fullmatch(line.rstrip(b"\r").decode("ascii", "replace"))
+        if not line and "TEXT" not in self._asked:
+            return None  # half of an end whose other half was thrown away
+        match = ANSWERS.get(self._asked, LEVEL).fullmatch(line.decode("ascii", "replace"))
         if match is None:
             raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
         return match[1]

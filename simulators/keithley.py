@@ -1,6 +1,7 @@
 """Keithley 2400 SourceMeter, simulated from its manual (2400S-900-01 Rev. K), with a device between its terminals.
 
-Line: 9600 8N1 at the factory; CR and LF both end a message, answers end with LF. Several messages may come at once.
+Line: 9600 8N1 at the factory; CR and LF both end a message. Answers end with LF, or as the menu was set (14-14; option
+``terminator``: CR, LF, CRLF, LFCR). Several messages may come at once.
 What the manual says and a host stumbles over:
 
 * Measuring takes its time (integration, three times with autozero, source delay), and until it is over nothing said
@@ -40,6 +41,7 @@ LINE_HZ = 60.0
 # A message that is this long without an end overruns the input buffer.
 LONGEST = 2048
 MOST_READINGS = 2500
+TERMINATORS = {"CR": b"\r", "LF": b"\n", "CRLF": b"\r\n", "LFCR": b"\n\r"}
 # What stands in front of everything else, whatever the instrument is at.
 AT_ONCE = (":ABORT", ":ABOR", "*RST", ":SYST:PRES", ":SYSTEM:PRESET")
 ELEMENTS = ("VOLT", "CURR", "RES", "TIME", "STAT")
@@ -60,7 +62,7 @@ class Run:
 
 
 class K2400:
-    """options: ``model``, ``serial``, ``device``."""
+    """options: ``model``, ``serial``, ``device``, ``terminator``."""
 
     kind = "serial"
 
@@ -70,6 +72,10 @@ class K2400:
         if self.model not in settings.MODELS:
             raise ValueError(f"{name}: model = {self.model!r}; known are {', '.join(settings.MODELS)}")
         self.serial = str(options.get("serial", "1234567"))
+        ended = str(options.get("terminator", "LF"))
+        if ended not in TERMINATORS:
+            raise ValueError(f"{name}: terminator = {ended!r}; known are {', '.join(TERMINATORS)}")
+        self._end = TERMINATORS[ended]
         self.device = read_two_terminals(options.get("device") or {})
         self.set: dict[str, Any] = settings.defaults(self.model)
         self.errors = ErrorQueue()
@@ -154,7 +160,7 @@ class K2400:
 
     def _answer(self) -> None:
         if self._half:
-            self._said += ";".join(self._half).encode("ascii") + b"\n"
+            self._said += ";".join(self._half).encode("ascii") + self._end
             self._half = []
 
     def _error(self, code: int) -> None:

@@ -7,9 +7,11 @@ front of it is passed over); the answers come in one line, joined by ";", ended 
     *IDN? *ESR? *ESE *CLS *RST *OPC *SRE *STB? *TST? *WAI
     KRDG? CRDG? SRDG? <A..D, 0: all>   RDGST? <A..D>   INTYPE INNAME INCRV FILTER TLIMIT <A..D>   ALMRST MNMXRST
     SETP RANGE RAMP PID OUTMODE MOUT HTRSET <1..4>   HTR? HTRST? RAMPST? AOUT? <1..4>   MODE BRIGT LEDS LOCK
+    ALARM DIOCUR <A..D>   ALARMST? MDAT? <A..D>   ANALOG WARMUP POLARITY <3, 4>   RELAY RELAYST? <1, 2>   DISPLAY
+    INTSEL   TUNEST?   CRVHDR? CRVPT? <1..59>   ZONE? <1..4>,<1..10>: kept or told, and of no effect
 
-Over USB a message that begins within 50 ms of the last one, or of its answer, is lost (6.3.5); ``spacing: 0`` is
-Ethernet, which has no such rule. Power comes back with the heaters off and the rest as it was.
+Over USB a message that begins within 50 ms of the last one, or of its answer, is lost (6.3.5); over a TCP port, which
+is its Ethernet, there is no such rule (``spacing`` sets one). Power comes back with the heaters off, the rest as it was.
 
 Inputs: A the stage, B the sample; C and D have no sensor. Output 1 heats the stage (50 W in its high range, a tenth and
 a hundredth of that in the others), the others heat nothing. A stage above its TLIMIT switches the outputs off. Our
@@ -27,24 +29,12 @@ from labloop.simulation.quantity import amount
 from labloop.simulation.world import World
 
 from .cryostat import COLD_K, Cryostat
+from .lakeshore_kept import CURVES, INPUTS, KEPT, OUTPUTS
 
 LONGEST = 1024
 SPACING_S = 0.05
-INPUTS, OUTPUTS = "ABCD", "1234"
 LEAST_K, MOST_K = 0.0, 1505.0
 NOT_UNDERSTOOD, NOT_POSSIBLE, POWER_ON, COMPLETE = 32, 16, 128, 1
-# What is only kept and told: command, what it is for, at first.
-KEPT: dict[str, tuple[str, str]] = {
-    "INTYPE": (INPUTS, "1,0,0,0,1"),
-    "INNAME": (INPUTS, "               "),
-    "INCRV": (INPUTS, "02"),
-    "FILTER": (INPUTS, "0,08,02"),
-    "HTRSET": (OUTPUTS, "1,2,+1.000,1"),
-    "MODE": ("", "1"),
-    "BRIGT": ("", "3"),
-    "LEDS": ("", "1"),
-    "LOCK": ("", "0,123"),
-}
 SHARES = {"0": 0.0, "1": 0.01, "2": 0.1, "3": 1.0}
 
 
@@ -66,6 +56,7 @@ class LS336:
         self.serial = str(options.get("serial", "LSA1234/#######"))
         self.power_w = amount(options.get("power", 50.0), "W")
         self.spacing_s = amount(options.get("spacing", SPACING_S), "s")
+        self._spaced = "spacing" in options
         self.cryostat = Cryostat(amount(options.get("start", COLD_K), "K"))
         self.event = POWER_ON
         self.kept = {command: dict.fromkeys(places or " ", first) for command, (places, first) in KEPT.items()}
@@ -135,6 +126,11 @@ class LS336:
             raise _Wrong(NOT_POSSIBLE)
         self.kept[word][place] = ",".join(part.strip('"') for part in rest)
         return None
+
+    def over_tcp(self) -> None:
+        """It is reached by its Ethernet port."""
+        if not self._spaced:
+            self.spacing_s = 0.0
 
     # -- what it does ------------------------------------------------------------------------------------------------
     def input_k(self, place: str) -> float | None:
@@ -342,6 +338,26 @@ def _ramp(device: LS336, parts: Sequence[str]) -> str:
     return f"{on},{rate:+06.1f}"
 
 
+def _extremes(device: LS336, parts: Sequence[str]) -> str:
+    now_k = device.input_k(_one_of(INPUTS, parts)) or 0.0
+    return f"{six(now_k)},{six(now_k)}"
+
+
+def _curve(device: LS336, parts: Sequence[str]) -> str:
+    number = int(_number(parts, 0, 1, 59))
+    return CURVES.get(number, f"User {number:<10},          ,2,+000.000,1")
+
+
+def _no_point(device: LS336, parts: Sequence[str]) -> str:
+    _number(parts, 0, 1, 59), _number(parts, 1, 1, 200)
+    return "+0.00000,+0.00000"
+
+
+def _zone(device: LS336, parts: Sequence[str]) -> str:
+    _one_of(OUTPUTS, parts), _number(parts, 1, 1, 10)
+    return "+0.00000,+0050.0,+0020.0,+000.0,+000.00,0,0,+000.1"
+
+
 _QUERIES: dict[str, Command] = {
     "*IDN": lambda device, parts: f"LSCI,MODEL336,{device.serial},2.9",
     "*ESR": _event,
@@ -365,6 +381,13 @@ _QUERIES: dict[str, Command] = {
     "HTR": _heater,
     "AOUT": _heater,
     "HTRST": _heater_status,
+    "ALARMST": lambda device, parts: _one_of(INPUTS, parts) and "0,0",
+    "RELAYST": lambda device, parts: _one_of("12", parts) and "0",
+    "TUNEST": lambda device, parts: "0,1,0,00",
+    "MDAT": _extremes,
+    "CRVHDR": _curve,
+    "CRVPT": _no_point,
+    "ZONE": _zone,
 }
 _ORDERS: dict[str, Command] = {
     "*CLS": _clear,

@@ -15,6 +15,7 @@ class SerialDevice(Protocol):
     ``receive``: bytes that arrived (``b""``: only time has passed) -> bytes it sends now; called with rising
     ``now_s``. ``due``: when it will have something to say or do of its own accord (None: not until spoken to).
     ``state``/``restore``: plain JSON values, everything that outlives its process (volumes, temperatures, counters).
+    ``over_tcp()``, where a device has it, tells that it stands behind a TCP port: the network port of its own.
     """
 
     def receive(self, data: bytes, now_s: float) -> bytes: ...

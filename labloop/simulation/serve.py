@@ -146,6 +146,9 @@ class Server:
         named = Path(urlsplit(port).path).name or self.bench.names[port][0]
         kind = TRANSPORTS[transport or transport_of(port)]
         opened = kind(f"{len(self._serial)}-{named}", port, Path(self._links.name))
+        if kind is TcpPort:
+            for name in self.bench.names[port]:
+                getattr(self.bench.devices[name], "over_tcp", int)()
         self._serial.append(_SerialSide(line, opened, self.clock.speed))
         return opened.address
 

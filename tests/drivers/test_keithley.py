@@ -60,10 +60,29 @@ def test_questions(command, received, reply, source):
 
 @pytest.mark.parametrize("command, received, reply, source", TABLE)
 def test_one_byte_at_a_time_is_the_same(command, received, reply, source):
-    made = codec(command)
-    for byte in received[:-1]:
+    made, text = codec(command), received.rstrip(b"\r\n")
+    for byte in text:
         assert made.feed(bytes([byte])) is None
-    assert made.feed(received[-1:]) == reply
+    assert made.feed(received[len(text) :][:1]) == reply
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n\r"])
+@pytest.mark.parametrize("command, received, reply, source", TABLE)
+def test_any_end_that_its_menu_knows_ends_an_answer(command, received, reply, source, end):
+    """14-14; keithley2400 0.2.6 expects CR, PyMeasure LF."""
+    made = codec(command)
+    ended = received.removesuffix(b"\n") + end
+    for _ in range(3):  # and what is left of an end begins no other answer
+        said = [made.feed(bytes([byte])) for byte in ended]
+        assert [one for one in said if one is not None] == [reply]
+
+
+@pytest.mark.parametrize("end", ["CR", "CRLF", "LFCR"])
+def test_it_is_driven_whatever_ends_its_answers(end):
+    it = Rig(K2400, simulation={"terminator": end})
+    assert it.driver.open().serial == "1234567"
+    it.driver.configure()
+    assert it.driver.read()["output"].value == "off"
 
 
 @pytest.mark.parametrize("command, sent", SILENT)

@@ -13,7 +13,7 @@ PLAN = {
         "cryostat": {
             "simulator": "simulators.lakeshore:LS336",
             "port": "serial:///dev/cryostat?baud=57600&bytesize=7&parity=O",
-            "options": {"spacing": 0},  # Ethernet knows no pause between messages
+            "options": {},
         }
     }
 }
@@ -54,6 +54,16 @@ def test_it_is_read_and_set_up(controller: Model336) -> None:
         controller.command("NONSENSE 1")
     with pytest.raises(InstrumentException, match="Execution Error"):
         controller.set_control_setpoint(7, 20.0)
+
+
+def test_what_its_menus_keep_is_told(controller: Model336) -> None:
+    assert controller.get_curve_header(2).curve_name.strip() == "DT-670"
+    assert not controller.get_alarm_status("A")["high_state_enabled"]
+    assert controller.get_alarm_parameters("A").alarm_enable == 0
+    assert not controller.get_relay_status(1) and not controller.get_tuning_control_status()["active_tuning_enable"]
+    assert controller.get_warmup_supply_parameter(3)["percentage"] == 50.0
+    assert controller.get_control_loop_zone_table(1, 1).proportional == 50.0
+    assert controller.get_min_max_data("A")["minimum"] == pytest.approx(4.2, abs=0.01)
 
 
 def test_it_ramps_heats_and_is_switched_off(controller: Model336) -> None:
