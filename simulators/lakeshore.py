@@ -11,7 +11,7 @@ front of it is passed over); the answers come in one line, joined by ";", ended 
     INTSEL   TUNEST?   CRVHDR? CRVPT? <1..59>   ZONE? <1..4>,<1..10>: kept or told, and of no effect
 
 Over USB a message that begins within 50 ms of the last one, or of its answer, is lost (6.3.5); over a TCP port, which
-is its Ethernet, there is no such rule (``spacing`` sets one). Power comes back with the heaters off, the rest as it was.
+is its Ethernet, there is no such rule (``spacing`` sets one). Power comes back with heaters off, else as it was.
 
 Inputs: A the stage, B the sample; C and D have no sensor. Output 1 heats the stage (50 W in its high range, a tenth and
 a hundredth of that in the others), the others heat nothing. A stage above its TLIMIT switches the outputs off. Our

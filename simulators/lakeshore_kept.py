@@ -1,4 +1,4 @@
-"""What a 336 only keeps and tells again: settings without an effect here, as its manual and its maker's client have them."""
+"""What a 336 only keeps and tells again, as its manual and its maker's client have it."""
 
 INPUTS, OUTPUTS = "ABCD", "1234"
 # What is only kept and told: command, what it is for, at first.
