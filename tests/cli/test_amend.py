@@ -1,24 +1,40 @@
 """A campaign amended from the shell: shown first, asked, written into the journal, and taken back."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from labloop.campaign import events as e
 from labloop.campaign.state import CampaignState
 from labloop.cli.lines import LineView
 from labloop.journal import Reader
 
-from .conftest import Call
+from .conftest import TOLD, Call
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A campaign that is asked and told: three results, and three proposals that wait."""
+    from labloop.cli.app import app
+
+    folder = tmp_path_factory.mktemp("told")
+    (folder / "cake.yaml").write_text(TOLD)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        tells = [["tell", "r", str(trial), f"height={10 * trial}"] for trial in (1, 2, 3)]
+        for words in (["ask", "cake.yaml", "--run", "r", "-n", "6"], *tells):
+            assert CliRunner().invoke(app, words).exit_code == 0
+    return folder / "r"
 
 
 @pytest.fixture
-def run(here: Path, labloop: Call) -> Path:
-    """A campaign that is asked and told: three results, and three proposals that wait."""
-    labloop("ask", "cake.yaml", "--run", "r", "-n", 6)
-    for trial in (1, 2, 3):
-        labloop("tell", "r", trial, f"height={10 * trial}")
+def run(told: Path, here: Path) -> Path:
+    """A copy of it, to be amended."""
+    shutil.copytree(told, here / "r")
     return here / "r"
 
 
