@@ -22,21 +22,23 @@ def outcomes(state: s.CampaignState) -> dict[str, float]:
     }
 
 
-def test_two_virtual_runs_write_the_same_journal_to_the_last_byte(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        assert go(tmp_path / name, TRIALS, virtual=True) == 0
-    assert records(tmp_path / "a") == records(tmp_path / "b")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual run that nobody kills."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert go(run, TRIALS, virtual=True) == 0
+    return run
 
 
-def test_a_virtual_run_killed_after_a_commit_ends_as_if_it_never_was(tmp_path: Path) -> None:
+def test_two_virtual_runs_write_the_same_journal_to_the_last_byte(tmp_path: Path, whole: Path) -> None:
+    assert go(tmp_path / "another", TRIALS, virtual=True) == 0
+    assert records(tmp_path / "another") == records(whole)
+
+
+def test_a_virtual_run_killed_after_a_commit_ends_as_if_it_never_was(tmp_path: Path, whole: Path) -> None:
     """As a person does it, planner and all; test_kill_anywhere kills at every point."""
-    killed_and_resumed(tmp_path, kill_at=27)
-
-
-def killed_and_resumed(tmp_path: Path, kill_at: int) -> None:
-    whole, run = tmp_path / "whole", tmp_path / "killed"
-    assert go(whole, TRIALS, virtual=True) == 0
-    assert go(run, TRIALS, virtual=True, kill_at=kill_at) == 9
+    run = tmp_path / "killed"
+    assert go(run, TRIALS, virtual=True, kill_at=27) == 9
     assert go(run, TRIALS, virtual=True) == 0
     state = s.fold(records(run))
     assert state.measured == TRIALS and not state.questions and not state.open_trials
