@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -13,6 +14,8 @@ settings.register_profile(
     "house", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("house")
+
+sys.dont_write_bytecode = False  # the longer sweeps read what the suite has compiled
 
 
 def pytest_collection_finish() -> None:
@@ -30,4 +33,5 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TMPDIR", folder)
             patch.setattr(tempfile, "tempdir", None)
+            patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # no process that a test starts compiles the house
             yield
