@@ -7,7 +7,7 @@
     by_comparing        nothing was measured, people said which of two trials is better (preference.py)
 
 and of the kernel: numbers are warped, steeper at one end of their range than at the other (warping.py); trials that are
-long ago count less (drift.py).
+long ago count less (drift.py); half of it is effects that add up (additive.py); it is as smooth as can be (rbf).
 
 Outcomes are standardized. Of more than ALL_LEARNT trials the parameters are learnt at intervals; all trials condition
 the process. What was learnt is remembered in a Memory, and the answer is the same without it.
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from labloop.campaign.tastes import Duels
 
 from . import drift, preference, sparse, transform
+from .additive import Additive
 from .encoding import Array
 from .errors import SurrogateError
 from .gp import GP, Data, condition, fit
@@ -97,7 +98,7 @@ class Belief:
 class Asked:
     """What is asked of a model beyond the plain one. few: few of many parameters are taken to matter.
 
-    All go together but ``few`` with any other, and drift with warp: time has no end to be warped towards.
+    All go together but ``few`` with any other, and those that are APART: time has no end to be warped towards.
     """
 
     robust: bool = False
@@ -105,6 +106,11 @@ class Asked:
     drift: bool = False
     warp: bool = False
     few: bool = False
+    additive: bool = False
+    rbf: bool = False
+
+
+APART = ({"drift", "warp"}, {"drift", "additive"}, {"warp", "additive"})
 
 
 def believe(
@@ -123,12 +129,15 @@ def believe(
         return plainly(observations, every, memory)
     if asked.few:
         return sparsely(observations, every[0], names, memory)
-    kernel: Kernel = every[0]
+    base = replace(every[0], shape="rbf") if asked.rbf else every[0]
+    kernel: Kernel = base
     if asked.drift:
         observations = replace(observations, points=drift.timed(observations.points, observations.trials))
-        kernel = drift.over_time(every[0])
+        kernel = drift.over_time(base)
     if asked.warp:
-        kernel = Warped(every[0])
+        kernel = Warped(base)
+    if asked.additive:
+        kernel = Additive(base)
 
     def learn(seen: Observations) -> Belief:
         return robustly(seen, kernel, memory) if asked.robust else plainly(seen, [kernel], memory)
@@ -136,6 +145,7 @@ def believe(
     belief = through_transform(observations, learn) if asked.transform else learn(observations)
     (member,) = belief.members
     said = [belief.words]
+    said += ["by an rbf kernel"] * asked.rbf + ["half by effects that add up"] * asked.additive
     if isinstance(kernel, Warped):
         told = [f"{names[at]} {a:.2g} {b:.2g}" for at, a, b in kernel.warps(member.theta)]
         said.append(f"warped by {', '.join(told) or 'nothing'}")

@@ -45,7 +45,7 @@ class Engine:
     """What the campaign's ``engine:`` may force. "" leaves the choice to the planner.
 
     robust: look for outliers. transform: the outcome that may be seen through a transform. drift: trials age.
-    model: plain, saas, or auto (chosen by evidence). warp: numbers are warped.
+    model: plain, saas, or auto (chosen by evidence). warp: numbers are warped. kernel: matern, rbf or additive.
     """
 
     kernel: str = ""
@@ -176,7 +176,7 @@ class Believer:
                 self._model = surrogate.fit_all(
                     self._data,
                     encoding,
-                    [kernel],
+                    ["matern" if kernel == "additive" else kernel],
                     memory,
                     robust=engine.robust,
                     transformed=engine.transform,
@@ -184,6 +184,8 @@ class Believer:
                     warp=engine.warp,
                     few=engine.model == "saas",
                     choosing=engine.model == "auto",
+                    additive=kernel == "additive",
+                    shaped=bool(engine.kernel),
                 )
         assert self._model is not None
         return self._model

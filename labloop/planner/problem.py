@@ -32,7 +32,7 @@ from .search import Effort
 MANY = 2**31
 Named = TypeVar("Named", Choice, Molecule)
 _WORDS = {
-    "kernel": ("matern", "rbf"),
+    "kernel": ("matern", "rbf", "additive"),
     "acquisition": SAMPLED,
     "transform": ("auto", "none"),
     "model": ("plain", "saas", "auto"),
@@ -291,6 +291,7 @@ def _engine_faults(spec: CampaignSpec, space: Space) -> list[str]:
 
 def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
     asked = [key for key in _MODELS if spec.engine.get(key, False) not in (False, "none", "plain")]
+    asked += ["kernel"] if spec.engine.get("kernel") == "additive" else []
     goals = _goals(spec)
     rules: list[tuple[str, str]] = []  # by key
     if asked and is_sampled(goals, spec.engine.get("acquisition", "")):
@@ -316,7 +317,7 @@ def _model_faults(spec: CampaignSpec, space: Space) -> list[str]:
 
 def _apart(one: str, other: str) -> bool:
     """Whether only one of two models may be asked for."""
-    return "model" in (one, other) or {one, other} == {"drift", "warp"}
+    return "model" in (one, other) or {one, other} in ({"drift", "warp"}, {"drift", "kernel"}, {"warp", "kernel"})
 
 
 def _transformed(goals: tuple[Goal, ...]) -> str:

@@ -22,7 +22,8 @@ import numpy as np
 
 from labloop.campaign.events import Evidence
 
-from .belief import Asked, Belief, Memory, believe, by_comparing
+from .additive import Additive
+from .belief import APART, Asked, Belief, Memory, believe, by_comparing
 from .blends import Blend
 from .encoding import Array, Encoding
 from .errors import SurrogateError
@@ -126,13 +127,16 @@ def fit_all(
     few: bool = False,
     warp: bool = False,
     choosing: bool = False,
+    additive: bool = False,
+    shaped: bool = False,
 ) -> Surrogate:
     """Fit each outcome's belief. ``memory`` keeps parameters that were learnt before: the answer is the same without.
 
     robust: outliers are looked for. transformed: the outcome whose transform is chosen. drifting: what is learnt holds
     for the trial after the last one that is known. few: few parameters are taken to matter. warp: numbers are warped.
-    choosing: one of these is chosen by evidence, outcome by outcome, ``transformed`` where it may be seen through one.
-    Each takes the first kernel alone.
+    additive: half of the kernel is effects that add up. choosing: one of these is chosen by evidence, outcome by
+    outcome, ``transformed`` where it may be seen through one; shaped: but no kernel, since one was given. Each takes
+    the first kernel alone.
 
     Raises SurrogateError, which names the outcome.
     """
@@ -143,11 +147,12 @@ def fit_all(
     evidence: dict[str, Evidence] = {}
     for outcome, observations in data.items():
         try:
-            asked = Asked(robust, outcome == transformed, drifting, warp, few)
+            asked = Asked(robust, outcome == transformed, drifting, warp, few, additive)
             if observations.compared is not None:
                 belief = by_comparing(observations, every[0], memory)
             elif choosing:
-                chosen = choose(observations, _candidates(encoding, every, last, outcome == transformed), memory)
+                candidates = _candidates(encoding, every, last, outcome == transformed, shaped)
+                chosen = choose(observations, candidates, memory)
                 belief, evidence[outcome] = chosen.belief, chosen.evidence
             else:
                 belief = believe(observations, every, asked, encoding.names, last, memory)
@@ -163,15 +168,18 @@ def fit_all(
 
 
 def _candidates(
-    encoding: Encoding, every: Sequence[Separable], last: int, transformed: bool
+    encoding: Encoding, every: Sequence[Separable], last: int, transformed: bool, shaped: bool
 ) -> dict[str, Callable[[Observations, Memory], Belief]]:
     """The models among which evidence chooses, by the word that asks for each; the plain one first."""
     numbers = len(every[0].numbers)
     words = {PLAIN: Asked(), "robust": Asked(robust=True), "drift": Asked(drift=True)}
     words |= {"transform": Asked(transform=True)} if transformed else {}
     words |= {"warp": Asked(warp=True)} if numbers else {}
+    if not shaped:
+        words |= {"additive": Asked(additive=True)} if len(Additive(every[0]).parts) > 1 else {}
+        words |= {"rbf": Asked(rbf=True)} if every[0].smooth else {}
     for one, other in combinations([word for word in words if word != PLAIN], 2):
-        if {one, other} != {"drift", "warp"}:
+        if {one, other} not in APART:
             flags = {**asdict(words[one]), **{name: True for name, asked in asdict(words[other]).items() if asked}}
             words[f"{one}{JOIN}{other}"] = Asked(**flags)
     words |= {"saas": Asked(few=True)} if numbers >= MANY else {}

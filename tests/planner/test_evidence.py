@@ -18,16 +18,19 @@ from labloop.planner.known import Observations
 from labloop.planner.problem import propose, read_problem
 from labloop.planner.robust import price
 from labloop.planner.surrogate import Surrogate, fit_all, kernels
+from labloop.planner.thought import Thought
 from labloop.planner.transform import Logarithm
 
 SPACE = Encoding(tuple(Column(name, "real") for name in "abc"))
 
 
-def told(kind: str, n: int, seed: int = 0) -> Observations:
+def told(kind: str, n: int, seed: int = 1) -> Observations:
     """What a kind of data looks like in three dimensions."""
     rng = np.random.default_rng(seed)
     x = rng.random((n, 3))
-    y = np.sin(5 * x[:, 0]) + 3 * (x[:, 1] - 0.4) ** 2 + x[:, 2] + 0.1 * rng.standard_normal(n)
+    (matern,) = kernels(SPACE, ["matern"])
+    k = matern.cross(np.log([0.5, 0.5, 0.8]), x, x) + 0.01 * np.eye(n)
+    y = np.linalg.cholesky(k) @ rng.standard_normal(n)
     if kind == "robust":
         y[[3, 11, 17]] += [6.0, -6.0, 6.0]
     elif kind == "transform":
@@ -36,6 +39,10 @@ def told(kind: str, n: int, seed: int = 0) -> Observations:
         y = np.sin(18 * x[:, 0] ** 5) + 0.02 * rng.standard_normal(n)
     elif kind == "drift":
         y += 4.0 * np.arange(n) / n
+    elif kind == "additive":
+        y = np.abs(3 * x - 1.3).sum(1) + 0.1 * rng.standard_normal(n)
+    elif kind == "rbf":
+        y = np.sin(5 * x[:, 0] + 4 * x[:, 1]) * np.cos(3 * x[:, 2]) + 0.01 * rng.standard_normal(n)
     return Observations(x, y, np.zeros(n), np.arange(1, n + 1))
 
 
@@ -43,18 +50,26 @@ def chosen(data: Observations, memory: Memory | None = None) -> Surrogate:
     return fit_all({"y": data}, SPACE, ["matern"], memory, transformed="y", choosing=True)
 
 
-@pytest.mark.parametrize("kind", ["plain", "robust", "transform", "warp", "drift"])
+@pytest.mark.parametrize("kind", ["plain", "robust", "transform", "warp", "drift", "additive", "rbf"])
 def test_what_the_data_ask_for_is_taken_and_told(kind: str) -> None:
     found = chosen(told(kind, 40))
     seen = found.evidence["y"]
-    assert seen.taken == kind
-    assert {name for name in seen.ahead if "+" not in name} == {"robust", "drift", "transform", "warp"}
-    best = max(seen.ahead, key=lambda name: seen.ahead[name])
+    assert seen.taken.split(" + ")[0] == kind
+    assert {name for name in seen.ahead if "+" not in name} == {
+        "robust",
+        "drift",
+        "transform",
+        "warp",
+        "additive",
+        "rbf",
+    }
+    best = max((name for name in seen.ahead if "+" not in name), key=lambda name: seen.ahead[name])
     if kind == "plain":
         assert seen.ahead[best] <= MARGIN
         assert f"; y plain by evidence (nearest is {best}, {seen.ahead[best]:+.1f}); " in found.words
     else:
-        assert best == kind and f" ({kind}, taken by evidence: {seen.ahead[kind]:+.1f} over plain); " in found.words
+        assert best == kind
+        assert f" ({seen.taken}, taken by evidence: {seen.ahead[seen.taken]:+.1f} over plain); " in found.words
 
 
 def test_what_goes_together_with_what_is_taken_is_tried_too() -> None:
@@ -63,7 +78,9 @@ def test_what_goes_together_with_what_is_taken_is_tried_too() -> None:
     seen = chosen(both).evidence["y"]
     assert seen.taken == "robust + drift" and seen.ahead["robust + drift"] > seen.ahead["robust"] + MARGIN
     tried = {name for name in seen.ahead if "+" in name}  # drift alone was ahead of robust alone
-    assert tried == {"robust + drift", "drift + transform"} and seen.ahead["drift"] > seen.ahead["robust"]
+    assert (
+        tried == {"robust + drift", "drift + transform", "drift + rbf"} and seen.ahead["drift"] > seen.ahead["robust"]
+    )
     points = np.random.default_rng(9).random((20, 3))
     asked = fit_all({"y": both}, SPACE, ["matern"], robust=True, drifting=True)
     assert np.array_equal(chosen(both).predict(points), asked.predict(points))
@@ -217,6 +234,36 @@ def test_two_outcomes_have_models_of_their_own(journal: Callable) -> None:
 )
 def test_a_transform_is_tried_where_it_may_be(engine: dict, more: dict, transform: str) -> None:
     assert read_problem(spec_from_dict(campaign(model="auto", **engine) | more)).engine.transform == transform
+
+
+def test_a_kernel_that_is_given_is_not_chosen_among() -> None:
+    data = {"y": told("rbf", 40)}
+    given = fit_all(data, SPACE, ["matern"], choosing=True, shaped=True).evidence["y"]
+    assert {"additive", "rbf"}.isdisjoint(given.ahead) and "warp" in given.ahead
+    line = Encoding(SPACE.columns[:1])
+    alone = replace(data["y"], points=data["y"].points[:, :1])
+    seen = fit_all({"y": alone}, line, ["matern"], choosing=True).evidence["y"]
+    assert "rbf" in seen.ahead and "additive" not in seen.ahead  # of one parameter there is nothing to add up
+
+
+def test_a_campaign_may_ask_for_effects_that_add_up(journal: Callable) -> None:
+    facts = journal(3)
+    levels, rng = {"ligand": "ABCDEFGH", "base": "uvwxyz"}, np.random.default_rng(0)
+    worth = {one: float(w) for one, w in zip("ABCDEFGHuvwxyz", rng.permutation(14), strict=True)}
+    every = [(one, other) for one in levels["ligand"] for other in levels["base"]]
+    tried = [every[at] for at in rng.permutation(48)[:22]]
+    for one, other in tried:
+        facts.measure({"ligand": one, "base": other}, y=worth[one] + worth[other])
+    errors = []
+    for engine in ({"kernel": "additive"}, {}):
+        spec = campaign(**engine) | {"parameters": {name: {"choices": list(of)} for name, of in levels.items()}}
+        thought = Thought(spec_from_dict(spec), facts.state, 23)
+        found = propose(spec_from_dict(spec), facts.state)[0]
+        assert found.source == "model" and ("half by effects that add up" in found.model) == bool(engine)
+        left = [pair for pair in every if pair not in tried]
+        mean = [thought.of({"ligand": a, "base": b}).predicted["y"].mean for a, b in left]
+        errors.append(np.sqrt(np.mean([(m - worth[a] - worth[b]) ** 2 for m, (a, b) in zip(mean, left, strict=True)])))
+    assert errors[0] < 0.9 * errors[1]
 
 
 @pytest.mark.parametrize("beside", [{"robust": True}, {"warp": True}, {"drift": True}, {"acquisition": "qLogNEI"}])

@@ -115,6 +115,19 @@ def test_goals_are_read_whole() -> None:
         (campaign({"c": {"choices": ["a", "b"]}}, engine={"warp": True}), "warp = true: is for parameters that are"),
         (campaign(LINE, engine={"drift": "yes"}), "drift = yes: must be true or false"),
         (campaign(LINE, engine={"drift": True, "warp": True}), "drift = true: does not go together with warp"),
+        (campaign(LINE, engine={"kernel": "additive", "warp": True}), "warp = true: does not go together with kernel"),
+        (
+            campaign(LINE, engine={"kernel": "additive", "drift": True}),
+            "drift = true: does not go together with kernel",
+        ),
+        (
+            campaign(LINE, engine={"kernel": "additive", "model": "auto"}),
+            "model = auto: does not go together with kernel",
+        ),
+        (
+            campaign(LINE, engine={"kernel": "additive", "acquisition": "qLogNEI"}),
+            "kernel.*not for what BoTorch samples",
+        ),
         (campaign(LINE, engine={"model": "sas"}), "model = sas: must be one of plain, saas"),
         (
             campaign({"c": {"choices": ["a", "b"]}}, engine={"model": "saas"}),
