@@ -16,7 +16,7 @@ koradctl, whose author found what the wiki does not say. There is no manual of t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -236,6 +236,14 @@ class KA3005P(Driver):
         return _readings(volts, amperes, status) | {
             "output": Reading(value="on" if status & OUTPUT_ON else "off"),
         }
+
+    def glance(self) -> Iterator[tuple[str, Reading]]:
+        """Whether it is on, and then at what: each said once, for making sure takes longer than it may stay on."""
+        status = ord(self._ask("STATUS?"))
+        yield "output", Reading(value="on" if status & OUTPUT_ON else "off")
+        if status & OUTPUT_ON:
+            yield "current", Reading(value=float(self._ask("IOUT1?")), unit="A")
+            yield "voltage", Reading(value=float(self._ask("VOUT1?")), unit="V")
 
     def stands(self) -> Mapping[str, Stand]:
         """What its knobs and keys change: both set values, and whether its output is on."""

@@ -1,6 +1,6 @@
 """The base of a driver: what every instrument does alike, so that a driver holds its manual and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from labloop.campaign.errors import SpecError
@@ -90,6 +90,10 @@ class Driver:
     def read(self) -> Mapping[str, Reading]:
         """What the instrument says about itself now, by signal."""
         return {}
+
+    def glance(self) -> Iterator[tuple[str, Reading]]:
+        """The same where time is short (before the guard stops it): what matters most first, asked as it is taken."""
+        yield from self.read().items()
 
     def pulse(self) -> None:
         """Tell the instrument's own watchdog that somebody is there; sent while a run lives, and whenever it is due."""

@@ -115,6 +115,21 @@ def test_it_reads_before_it_stops_then_does_the_list_and_sets_nothing(tmp_path: 
     assert found.readings["warm"].value == 60.0
 
 
+GLANCING = CURT.replace("        def brake(self)", """        def glance(self):
+            yield from self.read().items()
+            yield "cold", Reading(value=float(self.ask("cold?")), unit="degC")
+
+        def brake(self)""")
+
+
+def test_what_was_said_before_its_time_was_over_is_kept(tmp_path: Path, device: Any) -> None:
+    one = device(cold=None)
+    text = f'labloop: 1\ninstruments:\n  a: {{driver: "drivers.glancing:Heater", port: "serial://{one.path}"}}\n'
+    found = Rescue(make_lab(tmp_path, text, glancing=GLANCING), connect).run().found["a"]
+    assert found.state == "stopped" and {name: one.value for name, one in found.readings.items()} == {"warm": 60.0}
+    assert "cold?" in "".join(found.notes)
+
+
 STANDING = HEATER.replace("        def brake(self)", """        def stands(self):
             return {"goal": Stand(value=float(self.ask("goal?"))), "on": Stand(value=True), "fan": Stand(value=False)}
 

@@ -287,6 +287,18 @@ def test_a_stop_that_is_lost_once_is_said_again_and_one_that_does_nothing_is_not
     assert caught.value.kind == "runaway"
 
 
+def test_what_a_guard_asks_before_it_switches_off_takes_one_question_or_three():
+    it = Rig(KA3005P).ready()
+    asked = len(it.sent)
+    assert [(name, one.value) for name, one in it.driver.glance()] == [("output", "off")]
+    assert it.sent[asked:] == [b"STATUS?"]
+    it.driver.begin("switch_on", {"voltage_v": 5.0, "current_a": 1.0}, "act-1")
+    asked, began_s = len(it.sent), it.clock.now_s()
+    seen = [(name, one.value) for name, one in it.driver.glance()]
+    assert seen == [("output", "on"), ("current", 0.5), ("voltage", 5.0)]
+    assert it.sent[asked:] == [b"STATUS?", b"IOUT1?", b"VOUT1?"] and it.clock.now_s() - began_s < 0.5
+
+
 def test_nobody_watches_over_an_output_that_is_on():
     assert KA3005P.watchdog({}) == ""
     assert KA3005P.expected("apply", {"time_s": 30.0}, {}).duration_s == 30.0
