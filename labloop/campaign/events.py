@@ -54,6 +54,7 @@ from .values import Prediction as Prediction
 from .values import Reading as Reading
 from .values import RunnerUp as RunnerUp
 from .values import Stand as Stand
+from .values import Timed as Timed
 from .values import Value as Value
 from .values import Witness as Witness
 from .watch_events import WatchCleared as WatchCleared
@@ -86,19 +87,20 @@ class RunStarted(Fact, frozen=True, kw_only=True):
 
     ``version``: of this labloop, when it is not the one that opened the campaign. ``code``: the drivers' code, when a
     person accepted that it was changed; ``by`` and ``why`` are his. ``rested``: it is the same runner, after a pause
-    that had had its time.
+    that had had its time. ``unwatched_s``: how many of the lab seconds since the last runner nobody lived through.
     """
 
     resumed: bool = False
     rested: bool = False
     t_s: float = 0.0
+    unwatched_s: float = 0.0
     version: str = ""
     code: dict[str, str] = {}
     by: str = ""
     why: str = ""
 
 
-class CampaignFinished(Fact, frozen=True, kw_only=True):
+class CampaignFinished(Timed, frozen=True, kw_only=True):
     """Budget or a stopping rule reached; ``reason`` says which and what it saw.
 
     ``exit_code``: 1 when nothing was ever measured, 3 when the bench could not be made safe then.
@@ -108,7 +110,7 @@ class CampaignFinished(Fact, frozen=True, kw_only=True):
     exit_code: int = 0
 
 
-class CampaignStopped(Fact, frozen=True, kw_only=True):
+class CampaignStopped(Timed, frozen=True, kw_only=True):
     """Ended before its budget: by a person (exit 4, 130) or by the bench (exit 3)."""
 
     reason: str
@@ -116,13 +118,13 @@ class CampaignStopped(Fact, frozen=True, kw_only=True):
     by: str = ""
 
 
-class CampaignHalted(Fact, frozen=True, kw_only=True):
+class CampaignHalted(Timed, frozen=True, kw_only=True):
     """Waits for a person's answer (exit 6); the open questions say to what."""
 
     reason: str
 
 
-class SafeStateReached(Fact, frozen=True, kw_only=True):
+class SafeStateReached(Timed, frozen=True, kw_only=True):
     """stop() on everything and the lab's safe_state list were done; ``errors`` names what answered otherwise.
 
     ``by``: who did it when it was not the runner: ``guard``, then ``at`` says when, ``epoch`` under which lease, and

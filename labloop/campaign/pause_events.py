@@ -1,9 +1,9 @@
 """The facts of a pause and of what people do to a bench meanwhile. Read together with the others, see events."""
 
-from .values import Fact, Stand
+from .values import Fact, Stand, Timed
 
 
-class CampaignPaused(Fact, frozen=True, kw_only=True):
+class CampaignPaused(Timed, frozen=True, kw_only=True):
     """No new step starts until CampaignResumed. ``by``: whose hold it is ("": labloop's own, which anybody may end).
 
     While it is paused, another person may place a hold of their own.
@@ -67,7 +67,7 @@ class ByHandSeen(Fact, frozen=True, kw_only=True):
     t_s: float = 0.0
 
 
-class CampaignResumed(Fact, frozen=True, kw_only=True):
+class CampaignResumed(Timed, frozen=True, kw_only=True):
     """Steps may start again, once the settings were read again."""
 
     by: str = ""

@@ -28,6 +28,7 @@ class Tally:
     at: str = ""
     t_s: float = 0.0  # lab seconds, as far as a fact has told them
     t_at: str = ""  # when that was
+    unwatched_s: float = 0.0  # of these, how many no runner lived through
     trials: dict[int, TrialState] = field(default_factory=dict)
     open_trials: set[int] = field(default_factory=set)  # not closed: proposed, running, or still to be cleaned up
     tastes: Tastes = field(default_factory=Tastes)

@@ -24,6 +24,12 @@ class Fact(
     """What all facts share: frozen, keyword-only, tagged by class name."""
 
 
+class Timed(Fact, frozen=True, kw_only=True):
+    """A fact of the run's own course. ``t_s``: when, in lab seconds; its memory fills it in (0: an older journal)."""
+
+    t_s: float = 0.0
+
+
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """A number with its unit (``""``: dimensionless), or a word (unit ``""``)."""
 

@@ -14,8 +14,10 @@ from . import recipe
 from .amending import Holding, sentence
 from .amendment import Amendment
 from .asking import asking
+from .bench_time import elapsed_s, eta_s, speed, trials_allowed
 from .objective import Objective
 from .spec import CampaignSpec
+from .spending import Spending
 from .state import (
     ABANDONED,
     AWAITING,
@@ -172,9 +174,10 @@ def step_entry(step: StepState) -> dict[str, Any]:
 def status_document(
     spec: CampaignSpec, state: CampaignState, presence: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
-    """Return how the campaign stands. ``presence``: ``runner`` (alive, gone, hung) and ``guard``, as asked of the
-    run's folder; ``now`` is an aware time."""
+    """Return how the campaign stands. ``presence``: ``runner`` (alive, gone, hung), ``guard`` and ``elapsed_s`` (see
+    bench_time), as asked of the run's folder; ``now`` is an aware time."""
     runner = presence.get("runner", "gone")
+    spent_s = elapsed_s(state, runner, now, presence.get("elapsed_s"))
     safe = state.safe or (runner == "gone" and presence.get("left_unsafe") == 0)
     return {
         "schema": SCHEMA,
@@ -192,8 +195,10 @@ def status_document(
         "trials": counts(state),
         "best": best(spec, state),
         "comparisons": comparisons(spec, state),
-        "elapsed_s": elapsed_s(state, runner, now),
-        "budget_left": budget_left(spec, state),
+        "elapsed_s": spent_s,
+        "eta_s": eta_s(spec, state, spent_s) if state.state in (RUNNING, PAUSED) and runner == "alive" else None,
+        "speed": speed(state),
+        "budget_left": budget_left(spec, state, spent_s),
         "instruments": dict(state.instruments),
         "owed": [
             {"trial": number, "outcomes": owed(spec, trial)}
@@ -286,18 +291,11 @@ def instrument_of(state: CampaignState, complaint: str) -> str | None:
     return name if name in state.instruments else None
 
 
-def elapsed_s(state: CampaignState, runner: str, now: datetime) -> float:
-    """Return the run's own time so far. Between two facts of a living run it goes on with the wall's, at its speed."""
-    speed = state.opened.speed if state.opened else 1.0
-    going = state.state in (RUNNING, PAUSED) and runner == "alive" and state.mode in ("simulated", "live")
-    if not going or not state.t_at:
-        return state.t_s
-    since_s = (now - datetime.fromisoformat(state.t_at)).total_seconds()
-    return state.t_s + max(since_s, 0.0) * speed
+def budget_left(spec: CampaignSpec, state: CampaignState, spent_s: float) -> dict[str, Any]:
+    """Return what is left of trials and attempts and, where the campaign limits them, of time and cost.
 
-
-def budget_left(spec: CampaignSpec, state: CampaignState) -> dict[str, Any]:
-    """Return what is left of trials, attempts and, where the campaign limits it, time."""
+    ``spent_s``: how long the run has gone on, in bench time.
+    """
     allowed = trials_allowed(spec, state)
     left: dict[str, Any] = {
         "trials": None if allowed is None else max(allowed - state.measured, 0),
@@ -306,13 +304,10 @@ def budget_left(spec: CampaignSpec, state: CampaignState) -> dict[str, Any]:
     if spec.budget.attempts is not None:
         left["attempts"] = max(spec.budget.attempts + 2 * state.extended_trials - state.attempts, 0)
     if spec.budget.time_s is not None:
-        left["time_s"] = max(spec.budget.time_s - state.t_s, 0.0)
+        left["time_s"] = max(spec.budget.time_s - spent_s, 0.0)
+    if spec.budget.cost is not None:
+        left["cost"] = max(spec.budget.cost - Spending(spec).so_far(state), 0.0)
     return left
-
-
-def trials_allowed(spec: CampaignSpec, state: CampaignState) -> int | None:
-    """Return how many measured trials the budget allows, extensions included; None without such a budget."""
-    return None if spec.budget.trials is None else spec.budget.trials + state.extended_trials
 
 
 def waiting(state: CampaignState) -> list[StepState]:

@@ -1,5 +1,6 @@
 """``status``, ``trials`` and ``watch``: readers, safe at any time and beside a living run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -57,9 +58,9 @@ def status(
         words.give(f"NOT SAFE: {words.plain(one['why'])}")
     counts = ", ".join(f"{count} {state}" for state, count in document["trials"].items() if count)
     words.give(f"trials: {counts or 'none yet'}")
-    left = ", ".join(f"{value} {what}" for what, value in document["budget_left"].items() if value is not None)
-    words.give(f"budget left: {left or 'no limit'}")
-    words.give(f"elapsed: {text.duration(document['elapsed_s'])} of the bench's time")
+    words.give(f"budget left: {_left(document['budget_left']) or 'no limit'}")
+    if document["mode"] != "told":
+        words.give(f"elapsed: {_elapsed(document)}")
     _give_best(document["best"])
     if document["owed"]:
         some = [f"trial {one['trial']} {', '.join(one['outcomes'])}" for one in document["owed"]]
@@ -96,6 +97,24 @@ def status(
             words.give(f"noted: rows 1 to {noted['rows']}, at {noted['at'][:19]}, in {bench}{later}")
         else:
             words.give(f"NOT noted outside the run: {words.plain(noted['why'])}")
+
+
+def _left(budget: Mapping[str, Any]) -> str:
+    from labloop.campaign import text
+
+    said = {"time_s": lambda value: f"{text.duration(value)} of bench time", "cost": lambda value: f"{value:g} of cost"}
+    return ", ".join(
+        said[what](value) if what in said else f"{value} {what}" for what, value in budget.items() if value is not None
+    )
+
+
+def _elapsed(document: Mapping[str, Any]) -> str:
+    from labloop.campaign import text
+
+    eta_s, speed = document["eta_s"], document["speed"]
+    left = "" if eta_s is None else f", about {text.duration(eta_s)} of it left"
+    wall = f" ({speed:g} times as fast as the clock on the wall)" if speed != 1 else ""
+    return f"{text.duration(document['elapsed_s'])} of bench time{left}{wall}"
 
 
 def trials(

@@ -7,11 +7,11 @@ from typing import Final
 from labloop.campaign import events as e
 from labloop.campaign import text
 from labloop.campaign.bench_state import BenchState
+from labloop.campaign.bench_time import trials_allowed
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.limits import Limit
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
-from labloop.campaign.view import trials_allowed
 
 from .view import InstrumentRow, with_by_hand
 

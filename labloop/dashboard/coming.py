@@ -14,11 +14,11 @@ from typing import Final
 
 from msgspec import structs
 
+from labloop.campaign.bench_time import trials_allowed
 from labloop.campaign.errors import SpecError
 from labloop.campaign.recipe import PlannedStage, stages
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import AWAITING, OPEN_STATES, PAUSED, RUNNING, STARTED, CampaignState, StepState, TrialState
-from labloop.campaign.view import trials_allowed
 
 from .timeline import Bar
 

@@ -142,7 +142,7 @@ class RunScreen(AmendingScreen):
         if change.more and self._helpings % SHOWN_EVERY:
             return  # how far it is is seen well enough at every tenth helping; each time costs half as much as reading
         now = source.now()
-        self._show_head(view.headline(spec, source.state, source.runner, now))
+        self._show_head(view.headline(spec, source.state, source.runner, now, source.beat_s))
         if change.more:
             return  # a long journal is still being read: its pictures would be drawn for nothing
         first, change = not self._loaded, self._unshown

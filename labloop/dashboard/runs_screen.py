@@ -13,8 +13,8 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
 from labloop.campaign import text
+from labloop.campaign.bench_time import trials_allowed
 from labloop.campaign.state import PAUSED, RUNNING
-from labloop.campaign.view import trials_allowed
 
 from . import view
 from .dialogs import Help
@@ -114,7 +114,7 @@ class RunsScreen(Screen[None]):
             word, tone = ("cannot be read", "bad") if trouble else ("no event yet", "quiet")
             words = Text(text.plain(trouble)[:60])
             return [name, Text(""), Text(word, style_of(self, tone)), Text(""), Text(""), words, Text("")]
-        head = view.headline(spec, state, source.runner, source.now())
+        head = view.headline(spec, state, source.runner, source.now(), source.beat_s)
         allowed = trials_allowed(spec, state)
         if head.waits and source.runner == "alive" and state.state in (RUNNING, PAUSED):
             head = replace(head, state=WAITS, state_tone="warn")

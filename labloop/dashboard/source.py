@@ -90,6 +90,7 @@ class RunSource:
         self.spec: CampaignSpec | None = None
         self.state = CampaignState()
         self.runner = ""
+        self.beat_s: float | None = None  # how long it had gone on at its runner's last heartbeat
         self.trouble = ""
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.current: dict[str, StepState] = {}
@@ -111,6 +112,7 @@ class RunSource:
             self._open()
             self._read(change, helping)
             self.runner = self._look(self.folder)
+            self.beat_s = presence.last_beat(self.folder).get("elapsed_s")
             self.trouble = ""
             if not change.more and self.state.opened and self.state.mode != "told":
                 self.bench.poll(self.folder, self.state.mode)

@@ -12,8 +12,8 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from labloop.campaign import text
+from labloop.campaign.bench_time import elapsed_s
 from labloop.campaign.state import PAUSED, RUNNING
-from labloop.campaign.view import elapsed_s
 
 from . import timeline, view
 from .coming import coming
@@ -131,7 +131,7 @@ class TimelinePage(Page):
         self.query_one(Gantt).show(lanes, start_s, end_s, now_s)
         which = "the last" if follows else f"until {text.duration(now_s - end_s)} ago:"
         speed = source.state.opened.speed if source.state.opened else 1.0
-        time = " of lab time" if speed != 1 else ""
+        time = " of bench time" if speed != 1 else ""
         ahead_words = f", and the plan for {text.duration(end_s - now_s)}" if end_s > now_s else ""
         words = Text(f"{which} {text.duration(span_s)}{time}{ahead_words}", "bold")
         self.query_one("#span", Static).update(words)
@@ -141,7 +141,8 @@ class TimelinePage(Page):
 
     def _now_s(self) -> float:
         source = self._source
-        return elapsed_s(source.state, source.runner, source.now())
+        spent_s = elapsed_s(source.state, source.runner, source.now(), source.beat_s)
+        return spent_s + source.state.unwatched_s  # lab seconds, as facts tell them
 
     def action_move(self, halves: int) -> None:
         """Half a window earlier or later; never beyond now."""

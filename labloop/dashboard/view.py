@@ -8,11 +8,11 @@ say it too, for terminals that have no colour.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from statistics import median
 from typing import Any, Final
 
 from labloop.campaign import text
 from labloop.campaign.bench_state import BenchState
+from labloop.campaign.bench_time import elapsed_s, eta_s, speed, trials_allowed
 from labloop.campaign.grammar import PHASES, flat_parameters
 from labloop.campaign.objective import Objective, value_of
 from labloop.campaign.spec import CampaignSpec
@@ -33,7 +33,7 @@ from labloop.campaign.state import (
     StepState,
     TrialState,
 )
-from labloop.campaign.view import BREAKS, best_trials, elapsed_s, question_of, target, trials_allowed, waiting
+from labloop.campaign.view import BREAKS, best_trials, question_of, target, waiting
 
 MODES: Final[Mapping[str, tuple[str, str]]] = {
     "simulated": ("SIMULATED", "simulated"),
@@ -58,9 +58,6 @@ TRIAL_MARKS: Final[Mapping[str, tuple[str, str]]] = {
     ABANDONED: ("-", "quiet"),
     IN_DOUBT: ("?", "bad"),
 }
-# Gaps between results vary with rinses, setups and pauses: a median over this many forgets a lunch break but follows a
-# recipe whose trials grow longer (tests/dashboard/test_view.py holds both).
-_RECENT: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +97,13 @@ class InstrumentRow:
     doing: str = ""
 
 
-def headline(spec: CampaignSpec, state: CampaignState, runner: str, now: datetime) -> Headline:
-    """Return title, mode, state and how far it is. RUNNER GONE takes the state's place, whatever the facts say."""
+def headline(
+    spec: CampaignSpec, state: CampaignState, runner: str, now: datetime, beat_s: float | None = None
+) -> Headline:
+    """Return title, mode, state and how far it is. RUNNER GONE takes the state's place, whatever the facts say.
+
+    Both times are bench time (see campaign.bench_time); where that is not the wall's, they say so.
+    """
     mode, mode_tone = MODES.get(state.mode, (state.mode.upper(), "live"))
     word, tone = state.state.upper(), STATE_TONES[state.state]
     if state.state in (RUNNING, PAUSED) and runner in ("gone", "hung") and state.mode != "told":
@@ -109,13 +111,15 @@ def headline(spec: CampaignSpec, state: CampaignState, runner: str, now: datetim
     allowed = trials_allowed(spec, state)
     done = f"{state.measured} of {allowed} trials" if allowed is not None else f"{state.measured} trials"
     facts = [done]
-    spent_s = elapsed_s(state, runner, now)
-    speed = state.opened.speed if state.opened else 1.0
-    if state.mode != "told":
-        facts.append(f"{text.duration(spent_s)} {'elapsed' if speed == 1 else 'of lab time'}")
-    left_s = eta_s(spec, state)
-    if left_s is not None and state.state in (RUNNING, PAUSED) and tone != "bad":
-        facts.append(f"about {text.duration(left_s)} left")
+    spent_s = elapsed_s(state, runner, now, beat_s)
+    left_s = eta_s(spec, state, spent_s)
+    going = left_s is not None and state.state in (RUNNING, PAUSED) and tone != "bad"
+    left = [f"about {text.duration(left_s)} left"] if going else []
+    spent, walls = text.duration(spent_s), speed(state) == 1
+    if state.mode == "told":
+        facts += left
+    else:
+        facts += [f"{spent} elapsed", *left] if walls else [", ".join([f"bench time {spent}", *left])]
     if state.amended:
         facts.append("amended" if len(state.amended) == 1 else f"amended {len(state.amended)} times")
     title = text.plain(spec.title or spec.campaign)
@@ -129,32 +133,6 @@ def waits_for_person(spec: CampaignSpec, state: CampaignState) -> bool:
         return True
     acting = state.state in (RUNNING, PAUSED) and state.mode != "told"
     return spec.approval == "human" and acting and any(one.approved_by is None for one in proposals(state))
-
-
-def eta_s(spec: CampaignSpec, state: CampaignState) -> float | None:
-    """Return about how long the rest of the budget will take on the wall, or None where nobody can say.
-
-    The median over the last results of the time from one to the next (over a batch, where several are in flight).
-    """
-    allowed = trials_allowed(spec, state)
-    if allowed is None:
-        return None
-    recent: list[TrialState] = []
-    for number in reversed(state.trials):
-        trial = state.trials[number]
-        if trial.state == MEASURED and trial.started and not trial.told_by:
-            recent.append(trial)
-        if len(recent) == _RECENT:
-            break
-    ends = sorted(trial.finished_t_s for trial in recent)
-    batch = max(spec.design.batch, 1)
-    gaps = [(later - earlier) / batch for earlier, later in zip(ends, ends[batch:], strict=False)]
-    if not gaps:
-        gaps = [trial.finished_t_s - trial.started_t_s for trial in recent]
-    if not gaps or median(gaps) <= 0:
-        return None
-    speed = state.opened.speed if state.opened else 1.0
-    return max(allowed - state.measured, 0) * median(gaps) / (speed or 1.0)
 
 
 def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> list[Notice]:

@@ -54,7 +54,9 @@ class Presence:
         former = locks.last_holder(folder / LOCK)
         self.former: Mapping[str, Any] = former.note if former is not None else {}  # the same of the runner before
         self.idle_s = _idle_s(folder / LOCK)  # how long ago, by the clock on the wall, the last heart here stood still
-        self._lock = FileLock.take(folder / LOCK, f"{folder}: the run", note={"beat_s": self._beat_s}, wait_s=wait_s)
+        # What it wrote stays until the first beat: else whoever reads, or dies, in between would not know it.
+        note = {**self.former, "beat_s": self._beat_s}
+        self._lock = FileLock.take(folder / LOCK, f"{folder}: the run", note=note, wait_s=wait_s)
         self._show()
 
     def beat(self, **shown: Any) -> None:
@@ -135,6 +137,12 @@ def guard_left_unsafe(folder: Path) -> int | None:
     holder = locks.last_holder(folder / GUARD_LOCK)
     unsafe = holder.note.get("unsafe") if holder is not None else None
     return unsafe if isinstance(unsafe, int) else None
+
+
+def last_beat(folder: Path) -> Mapping[str, Any]:
+    """Give what the runner wrote down beside its last beat, be it gone since ({}: nothing). Raises StoreError."""
+    holder = locks.last_holder(folder / LOCK)
+    return {} if holder is None else holder.note
 
 
 def last_runner(folder: Path) -> Holder | None:

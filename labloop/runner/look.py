@@ -9,7 +9,7 @@ from labloop.campaign import view
 from labloop.campaign.amendments import texts
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState, fold
-from labloop.journal import Blobs, Reader, guard_left_unsafe, look, look_at_guard
+from labloop.journal import Blobs, Reader, guard_left_unsafe, last_beat, look, look_at_guard
 
 from . import notifier
 from .kept import LAB, kept_spec, kept_text
@@ -20,16 +20,17 @@ BENCH = "bench.db"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A run at one moment. ``runner``: alive, gone or hung."""
+    """A run at one moment. ``runner``: alive, gone or hung; how long it had gone on at its last heartbeat."""
 
     folder: Path
     spec: CampaignSpec
     state: CampaignState
     runner: str
+    beat_s: float | None = None
 
     def status(self) -> dict[str, Any]:
         """What ``labloop status --json`` prints."""
-        presence: dict[str, Any] = {"runner": self.runner, "guard": None}
+        presence: dict[str, Any] = {"runner": self.runner, "guard": None, "elapsed_s": self.beat_s}
         if self.state.mode == "live":
             presence |= {"guard": look_at_guard(self.folder), "left_unsafe": guard_left_unsafe(self.folder)}
         return {
@@ -46,7 +47,8 @@ def see(folder: Path) -> Seen:
     """Read the run in ``folder``. Raises StoreError, StateError, SpecError."""
     with Reader(folder / JOURNAL) as reader:
         state = fold(reader.records())
-    return Seen(folder=folder, spec=kept_spec(folder, state), state=state, runner=look(folder))
+    beat_s = last_beat(folder).get("elapsed_s")
+    return Seen(folder=folder, spec=kept_spec(folder, state), state=state, runner=look(folder), beat_s=beat_s)
 
 
 def verify(folder: Path) -> dict[str, int]:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from labloop.campaign import events as e
 from labloop.campaign import recipe
 from labloop.campaign import state as s
@@ -24,8 +26,8 @@ class RunMemory:
 
     ``listeners`` are told of every record. ``before_commit`` runs before each commit (a virtual bench saves itself
     there, so that the journal is never ahead of the world it speaks of). ``fill``: what a person filled is filled in
-    a simulated bench too. ``on_failed`` is told when the store fails,
-    before anybody else is: what cannot be written down must not be done, so the run makes the bench safe and ends.
+    a simulated bench too. ``on_failed`` is told when the store fails, before anybody else is: what cannot be written
+    down must not be done, so the run makes the bench safe and ends. ``now_s``: the run's clock.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class RunMemory:
         blobs: BlobStore,
         state: s.CampaignState,
         inbox: Path | None = None,
+        now_s: Callable[[], float] | None = None,
     ) -> None:
         self.journal = journal
+        self._now_s = now_s
         self.blobs = blobs
         self.state = state
         self.inbox = inbox
@@ -51,10 +55,16 @@ class RunMemory:
             return
         with self.store():
             self.before_commit()
-            for record in self.journal.append_surely(*facts):
+            for record in self.journal.append_surely(*(self._timed(fact) for fact in facts)):
                 self.state.apply(record)
                 for listener in self.listeners:
                     listener(record)
+
+    def _timed(self, fact: Any) -> Any:
+        """The same fact, with the run's time where it says none."""
+        if self._now_s is None or not isinstance(fact, e.Timed) or fact.t_s:
+            return fact
+        return structs.replace(fact, t_s=round(self._now_s(), 6))
 
     def keep(self, data: bytes) -> str:
         """Keep an array as a blob, durable before this returns; its SHA-256. Raises StoreError."""

@@ -35,15 +35,25 @@ def lab_clock(
     """
     if opened.mode == "virtual":
         return VirtualClock(state.t_s)
-    here, speed = now(), opened.speed
+    here, speed, last_s = now(), opened.speed, _last_s(state, note)
     if here.boot and note.get("boot") == here.boot:
-        return WallClock(speed, max(state.t_s, note["t_s"] + (here.up_s - note["up_s"]) * speed))
+        return WallClock(speed, max(last_s, note["t_s"] + (here.up_s - note["up_s"]) * speed))
     if not state.t_at:
         return WallClock(speed)
     gap_s = (here.at - datetime.fromisoformat(state.t_at)).total_seconds()
     if gap_s < 0.0:
-        return WallClock(speed, state.t_s, unknown_before_s=state.t_s)
-    return WallClock(speed, state.t_s + gap_s * speed)
+        return WallClock(speed, last_s, unknown_before_s=last_s)
+    return WallClock(speed, max(last_s, state.t_s + gap_s * speed))
+
+
+def unwatched_s(clock: Clock, state: CampaignState, note: Mapping[str, Any]) -> float:
+    """How many lab seconds nobody lived through, from the last runner's end or last heartbeat (``note``) until now."""
+    return round(max(clock.now_s() - _last_s(state, note), 0.0), 6) if state.runs else 0.0
+
+
+def _last_s(state: CampaignState, note: Mapping[str, Any]) -> float:
+    """The last lab second that a runner has told of, in a fact or by a heartbeat."""
+    return max(state.t_s, float(note.get("t_s", 0.0)))
 
 
 def bench_of(

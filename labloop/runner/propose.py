@@ -16,6 +16,7 @@ from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.spending import Spending
 from labloop.campaign.stopping import Stopping
+from labloop.campaign.text import duration
 from labloop.planner.errors import NothingLeftError, PlannerError
 
 from .clock import Clock
@@ -64,8 +65,9 @@ class Proposer:
         attempts = self._attempts(state)
         if attempts is not None and state.attempts >= attempts:
             return f"{state.attempts} attempts were made, the budget's most; {state.measured} trials are measured"
-        if self.spec.budget.time_s is not None and self.clock.now_s() >= self.spec.budget.time_s:
-            return f"the budget's time of {self.spec.budget.time_s:.0f} s is over"
+        spent_s = self.clock.now_s() - state.unwatched_s
+        if self.spec.budget.time_s is not None and spent_s >= self.spec.budget.time_s:
+            return f"the budget's time of {duration(self.spec.budget.time_s)} is over"
         if self.spec.budget.cost is not None and (spent := self.spending.so_far(state)) >= self.spec.budget.cost:
             return f"{spent:g} of the budget's cost of {self.spec.budget.cost:g} are spent"
         if reason := self.stopping.reason(state):

@@ -41,7 +41,7 @@ from .meanwhile import by_others, still_left
 from .memory import RunMemory
 from .notes import note_of, refuse_cut
 from .notifying import Notifying
-from .parts import USUAL, Parts
+from .parts import USUAL, Parts, unwatched_s
 from .propose import Proposer
 from .rest import Rest
 from .signals import ending
@@ -133,10 +133,13 @@ def _run(
         started = _started(folder, lab_spec, state, facts, accept)
         first: list[e.Fact] = [*_unheld(folder.path, state, by, force), *([more] if more else [])]
         clock = parts.clock(facts, state, presence.former)
-        if isinstance(clock, WallClock):
-            presence.also = clock.note
         stamp.clock = clock
-        memory = RunMemory(journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests")
+        started = msgspec.structs.replace(started, unwatched_s=unwatched_s(clock, state, presence.former))
+        memory = RunMemory(
+            journal, Blobs(folder.path / "blobs"), state, inbox=folder.path / "requests", now_s=clock.now_s
+        )  # fmt: skip
+        if isinstance(clock, WallClock):
+            presence.also = lambda: {**clock.note(), "elapsed_s": clock.now_s() - state.unwatched_s}
         memory.listeners.append(lambda record: listen(record, memory.state))
         if opened:
             asked = []

@@ -1,7 +1,6 @@
 """What the screens will say, in words."""
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from labloop.dashboard.plot import nice_ticks
 from labloop.dashboard.source import RunSource
 
 from . import journals
-from .story import PUMPS, Story
+from .story import PUMPS
 
 
 @pytest.fixture
@@ -41,7 +40,9 @@ def test_headline_says_mode_and_state(read):
     spec, state, now, _ = read(journals.running)
     head = view.headline(spec, state, "alive", now)
     assert (head.mode, head.state) == ("SIMULATED", "RUNNING")
-    assert head.facts[0] == "15 of 40 trials" and head.facts[1].endswith("of lab time")
+    assert head.facts == ("15 of 40 trials", "bench time 15 min, about 25 min left"), "one clock for both"
+    later = view.headline(spec, state, "alive", now, beat_s=86_400.0)
+    assert later.facts[1].startswith("bench time 1 d 0 h, ")
     spec, state, now, _ = read(journals.halted)
     assert view.headline(spec, state, "gone", now).mode == "LIVE"
 
@@ -84,29 +85,6 @@ def test_owed_results_name_the_verb(read):
     spec, state, _, _ = read(journals.told)
     (owed,) = view.notices(spec, state, "gone", "runs/x")
     assert owed.lines == ("labloop tell runs/x 6 yield=VALUE cost=VALUE",)
-
-
-def test_eta_is_the_median_gap_and_forgets_a_lunch_break(tmp_path: Path):
-    story = Story(tmp_path / "run")
-    story.start()
-    for number in range(1, 8):
-        if number == 5:
-            story.t_s += 3600
-        story.propose(number)
-        story.say(e.TrialStarted(trial=number, t_s=story.t_s))
-        story.t_s += 120
-        story.say(e.TrialMeasured(trial=number, outcomes={}, t_s=story.t_s))
-    story.close()
-    source = RunSource(story.folder, look=lambda folder: "alive")
-    source.poll(10**9)
-    assert source.spec is not None
-    # 33 trials of 2 minutes each, 60 times as fast
-    assert view.eta_s(source.spec, source.state) == pytest.approx(33 * 120 / 60)
-
-
-def test_nobody_can_say_an_eta_before_the_first_result(read):
-    spec, state, _, _ = read(journals.begun)
-    assert view.eta_s(spec, state) is None
 
 
 def test_instruments_say_what_they_do_and_for_which_trial(read):

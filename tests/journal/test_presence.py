@@ -12,7 +12,7 @@ import pytest
 from labloop.journal import Presence, StoreLocked, guard_left_unsafe, look
 from labloop.journal.errors import StoreFull
 from labloop.journal.locks import FileLock
-from labloop.journal.presence import GUARD_LOCK, HUNG_AFTER_S, LOCK, SHOWN, last_runner, shown
+from labloop.journal.presence import GUARD_LOCK, HUNG_AFTER_S, LOCK, SHOWN, last_beat, last_runner, shown
 
 RUNNER = """
 import sys, time
@@ -88,6 +88,18 @@ def test_a_beat_writes_only_when_there_is_need(folder):
         presence.beat(a=1)
         assert last_runner(folder).note == {"beat_s": clock.now_s}
         assert (folder / SHOWN).stat().st_ino == inode
+
+
+def test_what_a_dead_runner_wrote_beside_its_beat_stays_until_the_next_one_beats(folder):
+    clock = Clock()
+    with Presence(folder, now=clock) as presence:
+        presence.also = lambda: {"elapsed_s": 7.0}
+        clock.now_s += 2.0
+        presence.beat()
+    assert last_beat(folder) == {"beat_s": clock.now_s, "elapsed_s": 7.0}
+    clock.now_s += 2.0
+    with Presence(folder, now=clock) as presence:
+        assert last_beat(folder) == {"beat_s": clock.now_s, "elapsed_s": 7.0} and presence.former["elapsed_s"] == 7.0
 
 
 def test_a_full_disk_stops_the_show_and_not_the_heart(folder, monkeypatch):

@@ -10,7 +10,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.recipe import PlannedStage, PlannedStep
 from labloop.runner.clock import Moment, VirtualClock, WallClock, moment
-from labloop.runner.parts import lab_clock
+from labloop.runner.parts import lab_clock, unwatched_s
 from labloop.runner.schedule import next_stage
 from labloop.runner.walk import Walk
 
@@ -68,8 +68,17 @@ def test_a_wish_that_was_written_while_nobody_ran_makes_no_sample_fresher() -> N
 
 
 def test_a_date_before_the_last_fact_says_nothing_of_how_long_it_was() -> None:
-    clock = lab_clock(opened(), RUN, LEFT, lambda: now("two", 20.0, -3600.0))
+    clock = lab_clock(opened(), RUN, {}, lambda: now("two", 20.0, -3600.0))
     assert clock.now_s() == pytest.approx(100.0, abs=0.5) and clock.unknown_before_s == 100.0
+
+
+def test_a_heartbeat_says_more_than_the_facts() -> None:
+    """What was shown of a runner that has died is not taken back by the next one, whatever the date says."""
+    back = lab_clock(opened(), RUN, LEFT, lambda: now("two", 20.0, -3600.0))
+    assert back.now_s() == pytest.approx(130.0, abs=0.5) and back.unknown_before_s == 130.0
+    later = lab_clock(opened(), RUN, LEFT, lambda: now("one", 1600.0, 730.0))
+    assert unwatched_s(later, RUN, LEFT) == pytest.approx(600.0, abs=0.5)
+    assert unwatched_s(later, state_at((0.0, opened())), {}) == 0.0, "the first start has none before it"
 
 
 def test_a_virtual_clock_goes_on_where_it_was() -> None:

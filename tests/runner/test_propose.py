@@ -62,6 +62,16 @@ def test_no_more_than_a_batch_is_made_that_nobody_has_compared(
     assert proposer().room(state, busy=0) == room
 
 
+def test_the_budgets_time_is_what_runners_lived_through() -> None:
+    state = after(2)
+    state.unwatched_s = 3601.0  # a night between two runs, say
+    asks = proposer(budget={"trials": 6, "time": "1 h"})
+    asks.clock.advance_to(7200.0)
+    assert asks.why_finished(state) is None
+    asks.clock.advance_to(7201.0)
+    assert asks.why_finished(state) == "the budget's time of 1 h 00 min is over"
+
+
 def test_a_person_is_waited_for_and_it_is_said_what_to_do() -> None:
     assert proposer().awaits(after(3)) == "3 made and not compared yet: labloop compare says which two"
     assert proposer().why_finished(after(3)) is None and proposer().room(after(3), busy=0) == 0

@@ -14,6 +14,7 @@ from labloop.campaign.errors import SpecError
 from labloop.journal import utc_now
 from labloop.runner import session, wishes
 from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.clock import VirtualClock
 from labloop.runner.rereading import Rereading
 
 WARM = """
@@ -44,6 +45,7 @@ def test_a_pause_has_a_limit_and_keeps_what_is_to_be_kept(tmp_path: Path, lab: s
     assert not reach.ledger("pump_b", "begin")
     rested_s = next(step.ended_t_s for step in state.trials[1].steps)
     assert reach.clock.now_s() == pytest.approx(rested_s + 600.0, abs=5.0)
+    assert state.t_s == pytest.approx(reach.clock.now_s(), abs=1e-6), "the end says when it was"
     plate = reach.bench.devices["hotplate"]
     assert not plate.heats and plate.stirs
 
@@ -57,7 +59,9 @@ def test_whoever_takes_it_up_later_is_whom_it_waits_for(tmp_path: Path) -> None:
         with pytest.raises(SpecError, match=r"ann paused it \(lunch\)|need a reason"):
             reach.run(again=again)
     assert len(reach.records()) == before, "nothing was written, and nothing moved"
+    reach.time = lambda opened, state, note: VirtualClock(state.t_s + 3600.0)
     assert reach.run(again={"by": "ann"}) == 0
+    assert reach.state().unwatched_s == 3600.0, "nobody lived through that hour"
     assert reach.facts(e.HoldReleased) == [e.HoldReleased(of="ann", by="ann")]
     assert len(reach.facts(e.InstrumentConfigured)) == 8, "everything was set up again"
 
