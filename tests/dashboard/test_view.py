@@ -40,7 +40,7 @@ def test_headline_says_mode_and_state(read):
     spec, state, now, _ = read(journals.running)
     head = view.headline(spec, state, "alive", now)
     assert (head.mode, head.state) == ("SIMULATED", "RUNNING")
-    assert head.facts == ("15 of 40 trials", "bench time 15 min, about 25 min left"), "one clock for both"
+    assert head.facts == ("15 of 40 trials", "bench time 15 min, about 24 min left"), "one clock for both"
     later = view.headline(spec, state, "alive", now, beat_s=86_400.0)
     assert later.facts[1].startswith("bench time 1 d 0 h, ")
     spec, state, now, _ = read(journals.halted)
