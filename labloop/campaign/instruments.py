@@ -1,5 +1,4 @@
-"""What the facts add up to about the instruments of a run: who is there, how it is, and what was heard of it.
-"""
+"""What the facts add up to about the instruments of a run: who is there, how it is, and what was heard of it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -37,6 +37,7 @@ from .tally import READY as READY
 from .tally import STOPPED as STOPPED
 from .tally import Tally
 from .trial_state import ABANDONED as ABANDONED
+from .trial_state import ALL as ALL
 from .trial_state import AWAITING as AWAITING
 from .trial_state import MEASURED as MEASURED
 from .trial_state import OPEN_STATES as OPEN_STATES

@@ -38,9 +38,12 @@ def _trial_moved(state: Tally, record: e.Record, fact: Any) -> None:
     trial.reason = getattr(fact, "reason", trial.reason)
     if kind is e.PartMeasured:
         trial.measured = trial.measured | fact.outcomes
-        trial.owed = tuple(name for name in fact.owed if name not in trial.measured)
         for name in trial.withdrawn.keys() & fact.outcomes.keys():
             del trial.withdrawn[name]  # told anew
+        if fact.by:
+            trial.told |= fact.outcomes.keys()
+        known = trial.measured.keys() - (trial.withdrawn.keys() & trial.told)
+        trial.owed = tuple(name for name in fact.owed if name not in known)
         state.last_result = record.seq
         return
     if kind not in _TRIAL_ENDS:

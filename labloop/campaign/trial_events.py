@@ -29,8 +29,12 @@ class ResultWithdrawn(Fact, frozen=True, kw_only=True):
 
 
 class ResultRestored(Fact, frozen=True, kw_only=True):
-    """What was withdrawn of a trial is right after all."""
+    """What was withdrawn of a trial is right after all.
+
+    ``outcomes``: the marks that are taken back; "" stands for the one on the trial as a whole (none named: every one).
+    """
 
     trial: int
+    outcomes: list[str] = []
     by: str = ""
     why: str = ""

@@ -36,7 +36,6 @@ TRIAL: Final[Mapping[tuple[str, type], str]] = {
 }
 
 
-
 @dataclass(slots=True)
 class TrialState:
     """One trial's life: the proposal it came from, its steps (every attempt), its outcomes."""
@@ -52,6 +51,7 @@ class TrialState:
     finished_t_s: float = 0.0
     finished_seq: int = 0  # the order of ends: two may fall on one instant, and a clock may be set back
     measured: dict[str, e.Reading] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)  # of these: what a person told, while the rest is still to come
     owed: tuple[str, ...] = ()  # outcomes that are still to come, while some are known
     tastes: Tastes = field(default_factory=Tastes)  # the campaign's: what it is believed to be worth to people
     withdrawn: dict[str, e.ResultWithdrawn] = field(default_factory=dict)  # by outcome ("": all of it)

@@ -2,8 +2,9 @@
 
     measured | failed --withdrawn--> the same state; its readings carry a flag, so that no model, best or stopping rule
                                      takes them for values
-    awaiting          --withdrawn--> the same, of what is known of it; that may be told anew, and counts then
-                      --restored-->  as it was
+    awaiting          --withdrawn--> the same, of what is known of it; that may be told anew, and counts then. What a
+                                     person told is owed again; what the bench has read is not
+                      --restored-->  as it was, of what is named
 
 What was spent on it stays spent: it counts in the budget as before.
 """
@@ -24,12 +25,16 @@ def _withdrawn(state: Tally, record: e.Record, fact: e.ResultWithdrawn) -> None:
     if trial.state not in OVER and not (trial.state == "awaiting" and fact.outcomes):
         raise StateError(f"fact {record.seq}: trial {fact.trial} is {trial.state} and has nothing to be withdrawn")
     trial.withdrawn.update(dict.fromkeys(fact.outcomes or [ALL], fact))
+    if trial.state == "awaiting":
+        trial.owed += tuple(name for name in fact.outcomes if name in trial.told and name not in trial.owed)
     _learn_anew(state, record, trial)
 
 
 def _restored(state: Tally, record: e.Record, fact: e.ResultRestored) -> None:
     trial = state.trial_of(fact.trial, record.seq)
-    trial.withdrawn.clear()
+    for name in fact.outcomes or list(trial.withdrawn):
+        trial.withdrawn.pop(name, None)
+    trial.owed = tuple(name for name in trial.owed if name not in trial.measured or name in trial.withdrawn)
     _learn_anew(state, record, trial)
 
 

@@ -78,6 +78,12 @@ def _withdrawn(fact: e.ResultWithdrawn, state: CampaignState) -> str:
     return f"{what}trial {fact.trial} marked as wrong{_by(fact.by, fact.why)}"
 
 
+def _restored(fact: e.ResultRestored, state: CampaignState) -> str:
+    names = [name for name in fact.outcomes if name]
+    what, are = (f"{', '.join(names)} of ", "are" if len(names) > 1 else "is") if names else ("", "is")
+    return f"{what}trial {fact.trial} {are} right after all{_by(fact.by, fact.why)}"
+
+
 def _abandoned(fact: e.TrialAbandoned, state: CampaignState) -> str:
     again = "; the same settings will be tried again" if fact.again else ""
     return f"trial {fact.trial} abandoned: {fact.reason}{again}{_by(fact.by)}"
@@ -148,7 +154,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.TrialMeasured: ("good", _measured),
     e.Preferred: ("good", _preferred),
     e.ResultWithdrawn: ("warn", _withdrawn),
-    e.ResultRestored: ("", lambda f, s: f"trial {f.trial} is right after all{_by(f.by, f.why)}"),
+    e.ResultRestored: ("", _restored),
     e.TrialFailed: ("bad", lambda f, s: f"trial {f.trial} failed: {f.reason}{_by(f.by)}"),
     e.TrialAbandoned: ("warn", _abandoned),
     e.TrialInDoubt: ("bad", lambda f, s: f"trial {f.trial} is in doubt: {f.reason}"),

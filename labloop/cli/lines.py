@@ -191,8 +191,9 @@ class LineView:
             case e.ResultWithdrawn(trial=trial, outcomes=names, by=by, why=why):
                 what = f"{', '.join(names)} of trial {trial}" if names else f"trial {trial}"
                 words.say(f"{what} is wrong, says {by or 'a person'}: {why}; nothing learns from it any more")
-            case e.ResultRestored(trial=trial, by=by):
-                words.say(f"trial {trial} is right after all, says {by or 'a person'}")
+            case e.ResultRestored(trial=trial, outcomes=names, by=by):
+                what = f"{', '.join(filter(None, names))} of trial {trial}" if any(names) else f"trial {trial}"
+                words.say(f"{what}: right after all, says {by or 'a person'}")
             case e.Amended():
                 words.say(amending.account(fact))
             case e.NoteTaken(text=text, by=by):

@@ -30,7 +30,7 @@ def request(
 ) -> None:
     """Ask something of a run: pause | resume [--force --why TEXT] | stop | abort |
     act INSTRUMENT.ACTION [NAME=VALUE ...] | approve TRIAL | veto TRIAL |
-    edit TRIAL NAME=VALUE ... | add NAME=VALUE ... | wrong TRIAL [OUTCOME ...] | right TRIAL |
+    edit TRIAL NAME=VALUE ... | add NAME=VALUE ... | wrong TRIAL [OUTCOME ...] | right TRIAL [OUTCOME ...] |
     note TEXT | refill NAME AMOUNT | empty NAME [AMOUNT] |
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError

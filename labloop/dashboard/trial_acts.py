@@ -96,12 +96,16 @@ class TrialActingScreen(ActingScreen):
         trial = self.source.state.trials[number]
         if trial.withdrawn:
             words = "Model, best and front take it for what it was measured as again."
+            if "" in trial.withdrawn and len(trial.withdrawn) > 1:
+                words += f" Marked as wrong still: {', '.join(filter(None, trial.withdrawn))}."
             self.app.push_screen(
                 Confirm(f"Is trial {number} right after all?", words, "right"), self.then("right", str(number))
             )
             return
         came = ", ".join(f"{name} {text.reading(one)}" for name, one in trial.outcomes.items()) or trial.reason
-        rest = "It may be told again until the rest is told." if _in_part(trial) else "The budget counts it as before."
+        rest = "The budget counts it as before."
+        if _in_part(trial):
+            rest = "It may be told again; what a person told is owed again."
         words = f"{text.plain(came)}. The fact stays; nothing learns from it any more. {rest}"
         dialog = Confirm(f"Is what came of trial {number} wrong?", words, "mark as wrong", needs_why=True)
         self.app.push_screen(dialog, self.then("wrong", str(number)))

@@ -88,7 +88,7 @@ def answer(
         case "wrong":
             return trial_wishes.wrong(state, request)
         case "right":
-            return trial_wishes.right(state, request)
+            return trial_wishes.right(state, request, t_s)
         case "note":
             text = " ".join(arguments) or request.why
             if not text:

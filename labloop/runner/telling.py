@@ -76,7 +76,8 @@ class Telling:
             raise _told_already(known, again, readings)
         if owed:
             return [e.PartMeasured(trial=trial, outcomes=readings, owed=owed, t_s=self.state.t_s, by=by)]
-        every = {**known.measured, **readings}
+        gone = {name for name in known.owed if name not in readings}  # was marked as wrong, and will not come again
+        every = {name: one for name, one in {**known.measured, **readings}.items() if name not in gone}
         again = [name for name in readings if name in known.withdrawn]
         return [e.TrialMeasured(trial=trial, outcomes=every, again=again, t_s=self.state.t_s, by=by)]
 
@@ -167,19 +168,17 @@ class Telling:
             raise SpecError(*complaints)
         return facts
 
-    def _readings(
-        self, outcomes: Written, trial: s.TrialState | None = None
-    ) -> tuple[dict[str, e.Reading], list[str]]:
+    def _readings(self, outcomes: Written, trial: s.TrialState | None = None) -> tuple[dict[str, e.Reading], list[str]]:
         """What is told, with what its own steps have read, and what is still owed. Raises SpecError."""
         known = self.spec.outcomes
         complaints = [
             f"{name} is no outcome. {did_you_mean(str(name), known)}" for name in outcomes if name not in known
         ]
         readings: dict[str, e.Reading] = {}
-        before = {} if trial is None else trial.measured
+        before = {} if trial is None else {name: 1 for name in trial.measured if name not in trial.owed}
         if not complaints and trial is not None and trial.acted:
             read = recipe.outcomes(self.spec, self._saved(trial.trial))
-            readings |= {name: one for name, one in read.items() if name not in before}
+            readings |= {name: one for name, one in read.items() if name not in trial.measured}
         for name, written in outcomes.items():
             if name in known and not known[name].prefers and not _is_missing(written):
                 try:

@@ -35,11 +35,16 @@ def tell(state: s.CampaignState, request: e.Requested, t_s: float, spec: Campaig
             _refuse_strange(fact, spec)
         if again := _told_meanwhile(trial, fact):
             return no(f"{', '.join(again)} of trial {fact.trial} was told meanwhile; the first is kept")
-        owed = [name for name in getattr(fact, "owed", ()) if name not in trial.measured]
+        fact = _marked_meanwhile(trial, fact)
+        owed = [name for name in getattr(fact, "owed", ()) if name in trial.owed or name not in trial.measured]
         if not owed:  # of a part: somebody else told the rest meanwhile
             told = fact.outcomes if isinstance(fact, e.PartMeasured) else fact.again
             again = [name for name in told if name in fact.outcomes and name in trial.withdrawn]
-            fact = e.TrialMeasured(trial=fact.trial, outcomes={**trial.measured, **fact.outcomes}, again=again)
+            gone = {
+                name for name in trial.owed if name not in fact.outcomes
+            }  # it will not come again
+            known = {name: one for name, one in trial.measured.items() if name not in gone}
+            fact = e.TrialMeasured(trial=fact.trial, outcomes={**known, **fact.outcomes}, again=again)
         elif trial.state == s.PROPOSED and state.mode != "told":
             return no(f"trial {fact.trial} is still to be made. Tell all that came of it, or wait until it is made")
     by = request.by or "a person"
@@ -58,6 +63,20 @@ def _refuse_strange(fact: e.PartMeasured | e.TrialMeasured, spec: CampaignSpec) 
     ]
     if complaints:
         raise SpecError(*complaints)
+
+
+def _marked_meanwhile(trial: s.TrialState, fact: e.PartMeasured | e.TrialMeasured) -> e.PartMeasured | e.TrialMeasured:
+    """The same, but for what was marked as wrong since it was read, and is not told again here: that is owed."""
+    if not isinstance(fact, e.TrialMeasured):
+        return fact
+    carried = [
+        name for name in trial.owed
+        if name in trial.measured and name not in fact.again and fact.outcomes.get(name) == trial.measured[name]
+    ]  # fmt: skip
+    if not carried:
+        return fact
+    new = {name: one for name, one in fact.outcomes.items() if name not in carried}
+    return e.PartMeasured(trial=fact.trial, outcomes=new, owed=carried, by=fact.by)
 
 
 def _told_meanwhile(trial: s.TrialState, fact: e.PartMeasured | e.TrialMeasured) -> list[str]:

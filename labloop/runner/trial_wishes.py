@@ -3,7 +3,7 @@
 What is running is never changed: an edited proposal is dropped and another, with a number of its own, takes its place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from labloop.campaign import events as e
@@ -21,7 +21,7 @@ from .telling import settings_of
 ADD: Final = "add NAME=VALUE ..."
 EDIT: Final = "edit TRIAL NAME=VALUE ..."
 WRONG: Final = "wrong TRIAL [OUTCOME ...] --why TEXT"
-RIGHT: Final = "right TRIAL"
+RIGHT: Final = "right TRIAL [OUTCOME ...]"
 
 
 def add(state: s.CampaignState, request: e.Requested, spec: CampaignSpec | None) -> Answer:
@@ -100,20 +100,45 @@ def wrong(state: s.CampaignState, request: e.Requested) -> Answer:
     return Answer(
         accepted=True,
         message=f"{what} is kept, and nothing learns from it any more; "
-        + ("it may be told again until the rest is told" if in_part else "it counts in the budget as before"),
+        + (_told_again(trial, names) if in_part else "it counts in the budget as before"),
         facts=[e.ResultWithdrawn(trial=trial.trial, outcomes=names, by=request.by, why=request.why)],
     )
 
 
-def right(state: s.CampaignState, request: e.Requested) -> Answer:
-    """What was marked as wrong is right after all."""
+def _told_again(trial: s.TrialState, names: Sequence[str]) -> str:
+    """Of what is known in part and was marked as wrong: what is waited for, and what may be told."""
+    owed = [name for name in names if name in trial.told]
+    values = " ".join(f"{name}=..." for name in owed)
+    if not owed:
+        return "it may be told again until the rest is told"
+    return f"it is owed again: labloop tell RUN {trial.trial} {values} ({owed[0]}=missing: it will not come)"
+
+
+def right(state: s.CampaignState, request: e.Requested, t_s: float = 0.0) -> Answer:
+    """What was marked as wrong is right after all: what is named, else the mark on the trial as a whole, else all."""
     trial = trial_of(state, request.arguments, RIGHT)
     if isinstance(trial, Answer):
         return trial
-    if not trial.withdrawn:
+    names, marked = list(dict.fromkeys(request.arguments[1:])), list(trial.withdrawn)
+    if not marked:
         return no(f"trial {trial.trial} is not marked as wrong")
-    fact = e.ResultRestored(trial=trial.trial, by=request.by, why=request.why)
-    return Answer(accepted=True, message=f"trial {trial.trial} counts again", facts=[fact])
+    if other := [name for name in names if name not in marked]:
+        known = ", ".join(filter(None, marked)) or "the trial as a whole"
+        return no(f"{other[0]} of trial {trial.trial} is not marked as wrong; marked: {known}. {RIGHT}")
+    names = names or ([s.ALL] if s.ALL in marked else marked)
+    stays = [name for name in marked if name not in names]
+    facts: list[e.Fact] = [
+        e.ResultRestored(trial=trial.trial, outcomes=names if stays or names != [s.ALL] else [], by=request.by,
+                         why=request.why)
+    ]  # fmt: skip
+    if trial.owed and all(name in names and name in trial.measured for name in trial.owed):  # nothing else was owed
+        facts.append(e.TrialMeasured(trial=trial.trial, outcomes=trial.measured, t_s=t_s, by=request.by or "a person"))
+    what = f"{', '.join(names)} of trial {trial.trial}" if s.ALL not in names else f"trial {trial.trial}"
+    but = ", ".join(name or "the trial as a whole" for name in stays)
+    message = f"{what} {'count' if len(names) > 1 else 'counts'} again" + (
+        f"; marked as wrong still: {but}" if but else ""
+    )
+    return Answer(accepted=True, message=message, facts=facts)
 
 
 def _in_space(

@@ -14,7 +14,7 @@ from labloop.campaign.state import CampaignState, fold
 from labloop.planner.history import read
 from labloop.planner.problem import read_problem
 from labloop.runner.told_wishes import tell
-from labloop.runner.trial_wishes import wrong
+from labloop.runner.trial_wishes import right, wrong
 
 GOALS = {"y": {"goal": "maximize"}, "w": {"goal": "minimize", "unit": "g"}}
 SPEC: dict[str, Any] = {
@@ -88,7 +88,7 @@ def test_what_is_known_is_told_again_only_where_it_was_marked_as_wrong() -> None
             with pytest.raises(StateError, match=r"has y = 3.0 already.*request RUN wrong 1 y --why TEXT, then tell"):
                 campaign.tell(1, told)
         says = wrong(campaign.state, asked("wrong", "1", "y", why="a slip"))
-        assert says.accepted and "may be told again" in says.message
+        assert says.accepted and "it is owed again: labloop tell RUN 1 y=..." in says.message
         campaign._told.memory.record(*says.facts)
         problem = read_problem(campaign.spec)
         history = read(campaign.state, problem.encoding, problem.goals)
@@ -113,10 +113,52 @@ def test_what_is_told_again_as_it_was_is_believed_again() -> None:
             campaign._told.memory.record(*says.facts)
             (fact,) = campaign._told.telling.of_trial(at, outcomes)
             campaign._told.memory.record(*(posted(campaign.state, fact).facts if at > 2 else [fact]))
-        marked = [bool(campaign.state.trials[at].outcomes["y"].flag) for at in (1, 2, 3, 4)]
-        assert marked == [False, True, False, True], "of trials 2 and 4 it was not told again"
+        trials = [campaign.state.trials[at] for at in (1, 2, 3, 4)]
+        assert [bool(one.outcomes["y"].flag) for one in trials] == [False, True, False, True]
+        assert [one.state for one in trials] == ["measured", "awaiting"] * 2, "of 2 and 4 it was not told again"
+        assert [one.owed for one in trials] == [(), ("y",)] * 2
         said = [one.event.again for one in facts(campaign) if isinstance(one.event, e.TrialMeasured)]
-        assert said == [["y"], [], ["y"], []]
+        assert said == [["y"], ["y"]]
+
+
+def marked(campaign: labloop.Campaign, *arguments: str) -> None:
+    campaign._told.memory.record(*wrong(campaign.state, asked("wrong", *arguments, why="a slip")).facts)
+
+
+def right_again(campaign: labloop.Campaign, *arguments: str) -> None:
+    campaign._told.memory.record(*right(campaign.state, asked("right", *arguments), 0.0).facts)
+
+
+def test_a_part_that_was_marked_as_wrong_is_owed_again() -> None:
+    with begun() as campaign:
+        campaign.ask(4)
+        for at in (1, 2, 3, 4):
+            campaign.tell(at, {"y": 3.0})
+            marked(campaign, str(at), "y")
+            campaign.tell(at, {"w": 1.0})
+            assert (campaign.state.trials[at].state, campaign.state.trials[at].owed) == ("awaiting", ("y",))
+        campaign.tell(1, {"y": 4.0})
+        campaign.tell(2, {"y": "missing"})
+        right_again(campaign, "3")
+        rest = campaign._told.telling.of_trial(4, {"y": "missing"})[0]
+        campaign._told.memory.record(*posted(campaign.state, rest).facts)
+        trials = [campaign.state.trials[at] for at in (1, 2, 3, 4)]
+        assert [one.state for one in trials] == ["measured"] * 4
+        values = [{name: one.value for name, one in trial.outcomes.items()} for trial in trials]
+        assert values == [{"y": 4.0, "w": 1.0}, {"w": 1.0}, {"y": 3.0, "w": 1.0}, {"w": 1.0}]
+        assert not any(trial.withdrawn for trial in trials) and fold(facts(campaign)) == campaign.state
+
+
+def test_the_rest_that_comes_while_a_part_is_marked_as_wrong_does_not_take_it_along() -> None:
+    with begun() as campaign:
+        campaign.ask()
+        campaign.tell(1, {"y": 3.0})
+        rest = campaign._told.telling.of_trial(1, {"w": 1.0})[0]
+        assert isinstance(rest, e.TrialMeasured)
+        marked(campaign, "1", "y")
+        campaign._told.memory.record(*posted(campaign.state, rest).facts)
+        trial = campaign.state.trials[1]
+        assert (trial.state, trial.owed, trial.measured["w"].value) == ("awaiting", ("y",), 1.0)
 
 
 def test_a_part_told_again_as_it_was_beside_the_rest_told_meanwhile_is_believed_again() -> None:
@@ -125,13 +167,13 @@ def test_a_part_told_again_as_it_was_beside_the_rest_told_meanwhile_is_believed_
         campaign.tell(1, {"y": 3.0})
         campaign._told.memory.record(*wrong(campaign.state, asked("wrong", "1", "y", why="a slip")).facts)
         part, rest = (campaign._told.telling.of_trial(1, one)[0] for one in ({"y": 3.0}, {"w": 2.0}))
-        assert isinstance(part, e.PartMeasured) and isinstance(rest, e.TrialMeasured)
+        assert isinstance(part, e.PartMeasured) and isinstance(rest, e.PartMeasured)
         campaign._told.memory.record(e.PartMeasured(trial=1, outcomes={"w": e.Reading(value=2.0)}, owed=["y"]))
         (fact,) = posted(campaign.state, part).facts
         assert isinstance(fact, e.TrialMeasured) and fact.again == ["y"]
         campaign._told.memory.record(fact)
         assert campaign.state.trials[1].state == "measured" and not campaign.state.trials[1].withdrawn
-        assert b"again" not in msgspec.json.encode(rest)
+        assert b"again" not in msgspec.json.encode(e.TrialMeasured(trial=1, outcomes={}))
 
 
 def test_what_will_not_come_is_not_waited_for() -> None:

@@ -65,6 +65,15 @@ def test_what_was_right_after_all_counts_again() -> None:
     assert best(state) == [2] and not state.trials[2].withdrawn and state.last_result == state.seq
 
 
+def test_what_is_right_after_all_is_what_was_named() -> None:
+    cost = e.ResultWithdrawn(trial=2, outcomes=["cost"], why="scale")
+    state = told(cost, WRONG, e.ResultRestored(trial=2, outcomes=[""]))
+    assert state.trials[2].withdrawn == {"cost": cost} and not state.trials[2].outcomes["y"].flag
+    state = told(cost, WRONG, e.ResultRestored(trial=2, outcomes=["cost"]))
+    assert list(state.trials[2].withdrawn) == [""] and best(state) == [3]
+    assert not told(cost, WRONG, e.ResultRestored(trial=2)).trials[2].withdrawn, "as older journals say it"
+
+
 def test_the_document_says_who_marked_it_and_why() -> None:
     entry = view.trial_entry(spec_from_dict(SPEC), told(WRONG).trials[2])
     assert entry["withdrawn"] == [{"outcome": None, "by": "ann", "why": "the lamp was off"}]

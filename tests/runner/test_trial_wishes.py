@@ -121,6 +121,18 @@ def test_a_result_is_marked_as_wrong_once_and_only_with_a_reason() -> None:
     assert back == e.ResultRestored(trial=2, by="ann", why="it was on")
 
 
+def test_only_what_is_named_is_right_after_all_and_the_answer_says_what_stays() -> None:
+    whole = e.ResultWithdrawn(trial=2, by="bob", why="lamp")
+    cost = e.ResultWithdrawn(trial=2, outcomes=["y"], by="ann", why="scale")
+    both = MEASURED, cost, whole
+    given = ask("right 2", *both)
+    assert given.facts[0] == e.ResultRestored(trial=2, outcomes=[""], by="ann") and "wrong still: y" in given.message
+    given = ask("right 2 y", *both)
+    assert given.facts[0].outcomes == ["y"] and "y of trial 2 counts again" in given.message
+    assert "z of trial 2 is not marked as wrong; marked: y" in ask("right 2 z", MEASURED, cost).message
+    assert ask("right 2", MEASURED, cost).facts[0].outcomes == ["y"]
+
+
 def test_a_failure_may_be_wrong_as_well() -> None:
     failed = e.TrialFailed(trial=2, reason="clogged")
     assert ask("wrong 2", failed, why="it was the cable").accepted
