@@ -110,17 +110,29 @@ class Objective:
         """Whether every limit on an outcome is kept."""
         return self.excess(outcomes) == 0.0
 
+    def rank(self, outcomes: Any) -> tuple[float, float] | None:
+        """Where it stands among others, larger is better, where they are ordered (see ``pareto``); None: not known.
+
+        How little limits are broken comes first; then, where all are kept, the score.
+        """
+        utilities = self.utilities(outcomes)
+        if utilities is None:
+            return None
+        broken = self.excess(outcomes) if self.limits else 0.0
+        return (-broken, 0.0) if broken else (0.0, self._total(utilities))
+
     def better(self, one: Any, other: Any) -> bool:
         """Whether one trial (or mapping of outcomes) is better than another; on a front: dominates it."""
+        if not self.pareto:
+            rank, against = self.rank(one), self.rank(other)
+            return rank is not None and (against is None or rank > against)
         left, right = self.utilities(one), self.utilities(other)
         if left is None or right is None:
             return left is not None and right is None
         broken, others = self.excess(one), self.excess(other)
         if broken or others:
             return broken < others
-        if self.pareto:
-            return all(a >= b for a, b in zip(left, right, strict=True)) and left != right
-        return self._total(left) > self._total(right)
+        return all(a >= b for a, b in zip(left, right, strict=True)) and left != right
 
     def measured(self, trials: Iterable[T]) -> list[T]:
         """The trials that count: measured, no controls or blanks, every goal known."""

@@ -24,7 +24,8 @@ STEP: Final[Mapping[tuple[str, type], str]] = {
 class StepState(msgspec.Struct, gc=False):
     """One attempt of one step: what was meant (``begun``), what came of it, when (UTC stamps, and lab seconds).
 
-    A Struct, and not a dataclass: it is made in a fifth of the time, and a journal of weeks makes 100,000.
+    A Struct, and not a dataclass: it is made in a fifth of the time, and a journal of weeks makes 100,000. Its dicts
+    are those of the facts: they are replaced, and never written into.
     """
 
     begun: e.StepStarted

@@ -95,6 +95,7 @@ class Tally:
 
     def trial_of(self, number: int, seq: int) -> TrialState:
         """The trial of that number. Raises StateError when no fact made it."""
-        if number not in self.trials:
+        trial = self.trials.get(number)
+        if trial is None:
             raise StateError(f"fact {seq} speaks of trial {number}, which was never proposed")
-        return self.trials[number]
+        return trial

@@ -5,7 +5,7 @@ One goal (or several under weights) is a course over the trials; a Pareto front 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from labloop.campaign import text
 from labloop.campaign.objective import Objective
@@ -15,6 +15,7 @@ from labloop.campaign.view import BREAKS
 
 from .view import measured
 
+T = TypeVar("T")
 Points = list[tuple[float, float]]
 # More bands than this hide the points between them at 80 columns.
 BANDS: Final = 12
@@ -74,18 +75,19 @@ class Course:
         self.done: dict[int, TrialState] = {}
         self.best: list[tuple[TrialState, TrialState]] = []  # (trial, the best once it was measured)
         self.leaders: list[TrialState] = []  # the best one, or the Pareto front
+        self._rank: tuple[float, float] | None = None  # of the best one
 
     def update(self, trials: Iterable[TrialState]) -> None:
         """Add the results among ``trials``, which are in the order of their numbers."""
         changed = list(trials)
         counted = self.objective.measured(changed)
         new = [trial for trial in counted if trial.trial not in self.done]
-        gone = self.done.keys() & {trial.trial for trial in changed} - {trial.trial for trial in counted}
+        gone = {trial.trial for trial in changed if trial.trial in self.done} - {trial.trial for trial in counted}
         late = bool(new and self.done) and new[0].trial < next(reversed(self.done))
         if late or gone or self.tastes:  # begin anew, in order: a comparison says something of every trial
             kept = [trial for number, trial in self.done.items() if number not in gone]
             new = sorted([*kept, *new], key=lambda trial: trial.trial)
-            self.done, self.best, self.leaders = {}, [], []
+            self.done, self.best, self.leaders, self._rank = {}, [], [], None
         for trial in new:
             self.done[trial.trial] = trial
             self._lead(trial)
@@ -94,8 +96,9 @@ class Course:
     def _lead(self, trial: TrialState) -> None:
         better = self.objective.better
         if not self.objective.pareto:
-            if not self.leaders or better(trial, self.leaders[0]):
-                self.leaders = [trial]
+            rank = self.objective.rank(trial)
+            if self._rank is None or (rank is not None and rank > self._rank):
+                self.leaders, self._rank = [trial], rank
         elif not any(better(leader, trial) for leader in self.leaders):
             self.leaders = [leader for leader in self.leaders if not better(trial, leader)] + [trial]
 
@@ -113,9 +116,11 @@ def curve(spec: CampaignSpec, state: CampaignState, outcome: str, course: Course
     if course.objective.pareto and outcome == goals[0]:
         return _front(spec, course, goals[0], goals[1])
     done = course.done.values()
-    steps = [
-        (float(trial.trial), y) for trial, best in course.best for y in (measured(best, outcome),) if y is not None
-    ]
+    first = [trial for trial in done if trial.source != "model"]
+    model = [trial for trial in done if trial.source == "model"]
+    steps = course.best
+    if outcome in goals:  # known of each of them: those that are not shown need not be looked at
+        first, model, steps = _thin(first), _thin(model), _thin(steps)
     unit = spec.outcomes[outcome].unit
     title = f"{outcome}{f' [{unit}]' if unit else ''}"
     best = course.leaders[0] if course.leaders else None
@@ -128,9 +133,9 @@ def curve(spec: CampaignSpec, state: CampaignState, outcome: str, course: Course
         goal=goal_words(spec, outcome),
         x_label="trial",
         y_label=outcome,
-        first=_thin([p for t in done if t.source != "model" for p in _point(t, outcome)]),
-        model=_thin([p for t in done if t.source == "model" for p in _point(t, outcome)]),
-        best=_thin(steps),
+        first=_thin([p for t in first for p in _point(t, outcome)]),
+        model=_thin([p for t in model for p in _point(t, outcome)]),
+        best=_thin([(float(trial.trial), y) for trial, one in steps if (y := measured(one, outcome)) is not None]),
         bands=_bands(state, outcome),
     )
 
@@ -170,7 +175,7 @@ def _bands(state: CampaignState, outcome: str) -> list[tuple[float, float, float
     return bands[::-1]
 
 
-def _thin(points: Points) -> Points:
+def _thin(points: list[T]) -> list[T]:
     """Keep the ends and evenly as many between them as a terminal can show."""
     if len(points) <= MOST_POINTS:
         return points

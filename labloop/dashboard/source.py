@@ -17,7 +17,7 @@ from labloop.campaign import events as e
 from labloop.campaign import text
 from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec
-from labloop.campaign.state import CampaignState, StepState
+from labloop.campaign.state import FAILED, FINISHED, CampaignState, StepState
 from labloop.campaign.words import WORTH_A_LINE, LogLine, line
 from labloop.journal import Reader, inbox, presence
 
@@ -28,9 +28,10 @@ JOURNAL: Final = "journal.db"
 INBOX: Final = "requests"
 BLOBS: Final = "blobs"
 # Records folded in one go: some 20 ms of work, so that a key is answered while a long journal is still being read.
-HELPING: Final = 3000
+HELPING: Final = 4000
 LOG_LINES: Final = 2000
 _STEP_ENDS: Final = frozenset({e.StepFinished, e.StepFailed})
+_OVER: Final = frozenset({FINISHED, FAILED})
 _RARE: Final = frozenset({
     e.Amended, e.AlarmHeard, e.InstrumentLost, e.RequestAnswered, e.Preferred, e.ResultWithdrawn, e.ResultRestored,
 })  # fmt: skip
@@ -93,7 +94,7 @@ class RunSource:
         self.beat_s: float | None = None  # how long it had gone on at its runner's last heartbeat
         self.trouble = ""
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
-        self.current: dict[str, StepState] = {}
+        self._last: dict[str, str] = {}  # the step that each instrument was given last
         self.said: dict[str, Said] = {}
         self.lab: LabSpec | None = None
         self.sent: list[Sent] = []
@@ -123,6 +124,12 @@ class RunSource:
         if not change.more:
             self._say(change)
         return change
+
+    @property
+    def current(self) -> dict[str, StepState]:
+        """The step of each instrument that is not over."""
+        steps = self.state.steps
+        return {name: steps[step] for name, step in self._last.items() if steps[step].state not in _OVER}
 
     def moment(self, stamp: str | None, zone: tzinfo | None) -> str:
         """Write when a fact was, with its date where that is not today; a virtual clock's dates are nobody's."""
@@ -158,8 +165,12 @@ class RunSource:
             if not self._reader.changed():
                 return
             self._records = iter(self._reader.records(self.state.seq))
-        for record in islice(self._records, helping):
-            self._take(record, change)
+        before = self.state.seq
+        try:
+            for record in islice(self._records, helping):
+                self._take(record, change)
+        finally:
+            change.facts += self.state.seq - before
         change.more = change.facts >= helping
         if not change.more:
             self._records = None
@@ -172,16 +183,12 @@ class RunSource:
             self.spec = read_spec(self.folder / "campaign.yaml", files=self._kept(fact.files), lab=lab)
             self.lab = read_lab(lab, files=self._kept(fact.files)) if lab else None
         state.apply(record)
-        change.facts += 1
         if kind is e.StepStarted:
-            self.current[fact.instrument] = state.steps[fact.step]
-            trial = fact.trial
+            self._last[fact.instrument], trial = fact.step, fact.trial
         elif kind in _STEP_ENDS:
-            step = state.steps[fact.step]
-            instrument, trial = step.begun.instrument, step.begun.trial
-            self._hear(instrument, fact)
-            if self.current.get(instrument) is step:
-                del self.current[instrument]
+            begun = state.steps[fact.step].begun
+            trial = begun.trial
+            self._hear(begun.instrument, fact)
         else:
             trial = getattr(fact, "trial", None)
             if kind in _RARE:

@@ -14,7 +14,7 @@ import msgspec
 
 from labloop.campaign.events import Event, Fact, Record
 
-from .chain import Row
+from .chain import Read
 from .errors import StoreDamaged, StoreError, StoreNewer
 
 FORMAT = 1
@@ -83,7 +83,7 @@ class EventCodec:
                 ) from error
             raise StoreDamaged(f"{place}: is not an event ({error}): {body[:200]!r}.") from error
 
-    def records(self, rows: Iterable[Row], place: str) -> Iterator[Record]:
+    def records(self, rows: Iterable[Read], place: str) -> Iterator[Record]:
         """Read rows; ``place`` and the row's number begin a complaint. Raises as ``decode``."""
         quick = self._decoder.decode
         for seq, at, _, _, format, body, _ in rows:

@@ -3,6 +3,7 @@
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import chain as joined
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ class Rows(ABC):
             StoreDamaged: a row is not as it was written; it and what follows is not given.
             StoreNewer: a newer labloop wrote it.
         """
-        for rows in chain.sound_rows(self._query, self.path, after):
-            yield from self._codec.records(rows, f"{self.path}: row ")
+        place = f"{self.path}: row "
+        sound = chain.sound_rows(self._query, self.path, after)
+        return joined.from_iterable(self._codec.records(rows, place) for rows in sound)
 
     def head(self) -> tuple[int, str]:
         """Give sequence number and chain (hex) of the last row (0: there is none). Raises StoreError."""

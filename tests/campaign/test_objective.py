@@ -75,6 +75,19 @@ def test_limits_come_first() -> None:
     assert not goal.feasible({"y": 1.0}) and goal.feasible(clean)
 
 
+def test_the_rank_orders_as_better_does() -> None:
+    goal = objective({"y": {"goal": "maximize"}, "dirt": {"limit": "<= 10"}})
+    rising = [
+        {"dirt": 1.0}, {"y": 9.0}, {"y": 9.0, "dirt": 20.0}, {"y": 1.0, "dirt": 12.0}, {"y": 1.0, "dirt": 10.0},
+        {"y": 2.0, "dirt": 0.0},
+    ]  # fmt: skip
+    assert goal.rank(rising[0]) is None
+    assert [(a, b) for a in range(6) for b in range(6) if goal.better(rising[b], rising[a])] == [
+        (a, b) for a in range(6) for b in range(a + 1, 6)
+    ]
+    assert sorted(rising[:0:-1], key=lambda one: goal.rank(one) or ()) == rising[1:]
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "high", True])
 def test_what_is_no_number_is_never_best(value: Any) -> None:
     goal = objective({"y": {"goal": "maximize"}})

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from labloop.campaign.events import NoteTaken
-from labloop.journal import Journal, Reader, StoreDamaged, StoreError, StoreLocked
+from labloop.journal import Journal, Reader, StoreDamaged, StoreError, StoreLocked, chain
 
 WRITER = """
 import sys
@@ -177,7 +177,7 @@ TAMPERED = [
 
 
 @pytest.mark.parametrize(("sql", "seq", "said"), TAMPERED, ids=[sql[:50] for sql, *_ in TAMPERED])
-def test_what_was_altered_dropped_or_reordered_is_named(finished, stamp, sql, seq, said):
+def test_what_was_altered_dropped_or_reordered_is_named(finished, stamp, sql, seq, said, monkeypatch):
     with contextlib.closing(sqlite3.connect(finished, isolation_level=None)) as connection:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
         for name, _ in triggers:
@@ -189,6 +189,12 @@ def test_what_was_altered_dropped_or_reordered_is_named(finished, stamp, sql, se
         with pytest.raises(StoreDamaged, match=said) as found:
             check()
         assert found.value.seq == seq
+    for at_once in (1, 7, chain.AT_ONCE):
+        monkeypatch.setattr(chain, "AT_ONCE", at_once)
+        given = []
+        with Reader(finished) as reader, pytest.raises(StoreDamaged, match=said):
+            given.extend(record.seq for record in reader.records())
+        assert given == list(range(1, seq or 1))  # what stands before it, and no more
 
 
 def test_a_truncated_main_file_is_refused(finished, stamp):
