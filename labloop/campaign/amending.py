@@ -144,7 +144,9 @@ def sentence(change: Change) -> str:
         verb = "are" if isinstance(what, list) and len(what) > 1 else "is"
         return f"{change.place}: {_shown(what)} {verb} {change.kind}"
     how = "" if change.kind == "changed" else f" ({change.kind})"
-    return f"{change.place}: {_shown(change.before)} -> {_shown(change.after)}{unit}{how}"
+    before = f"{_shown(change.before)}{unit if change.after is None else ''}"
+    after = f"{_shown(change.after)}{'' if change.after is None else unit}"
+    return f"{change.place}: {before} -> {after}{how}"
 
 
 def account(fact: Amended) -> str:

@@ -79,7 +79,14 @@ def _plain(value: Any, depth: int) -> Any:
     return str(value) if isinstance(value, Path) else plain_value(value)
 
 
+def _refuse_other(document: Document, own: str, others: str, sentence: str) -> None:
+    """Say that the file is of the other kind, instead of complaining about all that stands in it. Raises SpecError."""
+    if isinstance(document.value, dict) and others in document.value and own not in document.value:
+        raise SpecError(document.complaint((), sentence))
+
+
 def _read(document: Document, files: Files) -> CampaignSpec:
+    _refuse_other(document, "parameters", "instruments", "is a lab file, not a campaign. Name the campaign's own file")
     if files.lab is not None and isinstance(document.value, dict):
         document.value.setdefault("lab", str(files.lab))
     spec = read_model(CampaignSpec, document, files, lambda spec, broken: checks.check(spec, broken, document), _PARTS)
@@ -104,4 +111,5 @@ def lab_from_dict(written: Mapping[str, Any], folder: Path | str = ".") -> LabSp
 
 
 def _read_lab(document: Document, files: Files) -> LabSpec:
+    _refuse_other(document, "instruments", "parameters", "is a campaign, not a lab file. Name the lab's own file")
     return read_model(LabSpec, document, files, check_lab, _PARTS).made_from(document, files)

@@ -6,8 +6,9 @@ else is a defect: its traceback stays, and says that it is one.
 
 import gc
 import os
+import re
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -64,7 +65,24 @@ class Door(TyperGroup):
         except Exception as error:
             if not hasattr(error, "exit_code"):  # usage errors of the parser carry theirs
                 error.add_note(DEFECT)
+            elif said := getattr(error, "message", ""):
+                error.message = _in_our_words(said)  # type: ignore[attr-defined]  # of the parser's errors
             raise
+
+
+# What the parser says of a value that it cannot read, and what we say.
+_OURS: Final = (
+    (re.compile(r"Input should be a valid integer(?:, .*)?"), "must be a whole number"),
+    (re.compile(r"Input should be a valid number(?:, .*)?"), "must be a number"),
+    (re.compile(r"Input should be "), "must be "),
+    (re.compile(r"Value error, "), ""),
+)
+
+
+def _in_our_words(said: str) -> str:
+    for theirs, ours in _OURS:
+        said = theirs.sub(ours, said)
+    return said
 
 
 app = typer.Typer(

@@ -5,10 +5,17 @@ from typing import Annotated, Any
 import typer
 
 from . import words
-from .options import Campaign, Json, Lab, Live
+from .options import Campaign, Json, Lab
 
 
-def check(campaign: Campaign, lab: Lab = None, live: Live = False, json: Json = False) -> None:
+def check(
+    campaign: Campaign,
+    lab: Lab = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also open and identify the real instruments; sets nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Validate everything that can be known before anything moves, and print the resolved plan."""
     from labloop.bench import BenchError
     from labloop.campaign.errors import SpecError
@@ -77,7 +84,7 @@ def _give(plan: Any) -> None:
         words.give(f"desirable   {name}: {where}")
     if plan.trial_s is not None:
         worst = f", {text.duration(plan.whole_s)} in all" if plan.whole_s is not None else ""
-        words.give(f"time        {text.duration(plan.trial_s)} a trial at worst{worst} (of the bench's time)")
+        words.give(f"time        {text.duration(plan.trial_s)} a trial at worst{worst} (bench time)")
     for name, stock in plan.stock.items():
         held = f"of {text.number(stock.held)}" if stock.held is not None else "(nobody counts it)"
         words.give(f"stock       {name}: {text.number(stock.needed)} {held} {stock.unit} at worst")

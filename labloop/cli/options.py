@@ -49,4 +49,6 @@ def run_folder(name: str) -> Path:
     else:
         way_out = "Name the folder of a run; `labloop run CAMPAIGN` begins one."
     what = "holds no journal.db, so it is no run" if path.is_dir() else "there is no such run"
+    if path.is_file():
+        what = "is a file, and a run is a folder"
     raise SpecError(f"{name}: {what}. {way_out}")

@@ -15,14 +15,17 @@ def request(
         str,
         typer.Argument(
             metavar="REQUEST",
-            help="pause, resume, stop, abort, act, approve, veto, edit, add, wrong, right, note, refill, empty "
-            "or resolve.",
+            help="pause, resume, stop, abort, act, approve, veto, edit, add, wrong, right, note, refill, replaced, "
+            "empty or resolve.",
             show_default=False,
         ),
     ],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENTS]")] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="With resume: though another person paused it; says --why.")
+        bool,
+        typer.Option(
+            "--force", help="With resume: though another person paused it, or what was moved is right; says --why."
+        ),
     ] = False,
     json: Json = False,
     by: By = "",
@@ -30,8 +33,8 @@ def request(
 ) -> None:
     """Ask something of a run: pause | resume [--force --why TEXT] | stop | abort |
     act INSTRUMENT.ACTION [NAME=VALUE ...] | approve TRIAL | veto TRIAL |
-    edit TRIAL NAME=VALUE ... | add NAME=VALUE ... | wrong TRIAL [OUTCOME ...] | right TRIAL [OUTCOME ...] |
-    note TEXT | refill NAME AMOUNT | empty NAME [AMOUNT] |
+    edit TRIAL NAME=VALUE ... | add NAME=VALUE ... | wrong TRIAL [OUTCOME ...] --why TEXT |
+    right TRIAL [OUTCOME ...] | note TEXT | refill NAME AMOUNT | replaced NAME | empty NAME [AMOUNT] |
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
     from labloop.campaign.models import did_you_mean
@@ -55,7 +58,10 @@ def ask(
     from labloop.runner import wishes
 
     if force and (request != "resume" or not why):
-        raise SpecError("--force ends another person's pause: write it after resume, with a reason (--why TEXT)")
+        raise SpecError(
+            "--force ends another person's pause, or says that what was moved is right: write it after resume, with a "
+            "reason (--why TEXT)"
+        )
     reply = wishes.ask(folder, request, [*arguments, *([FORCE] if force else [])], by=person(by), why=why)
     if json:
         words.give_json(

@@ -86,7 +86,10 @@ def resume(
     new_code: Annotated[
         bool, typer.Option("--new-code", help="Accept that the drivers' code was changed since the run began.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Though another person paused it; says --why.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Though another person paused it, or what was moved is right; says --why."),
+    ] = False,
     as_it_is: Annotated[
         bool,
         typer.Option("--as-it-is", help="A sample may go on, though others did something there; says --why."),

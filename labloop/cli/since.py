@@ -27,7 +27,7 @@ def moment(written: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(written.strip())
     except (ValueError, OverflowError) as error:
         raise SpecError(
-            f"--since {written}: is no time ({error}). Write a time of day (18:00), how long ago (2 h, 90 min), or a "
+            f"--since {written}: is no time. Write a time of day (18:00), how long ago (2 h, 90 min), or a "
             "date and time (2026-11-26T18:00)"
         ) from error
     return found if found.tzinfo else found.replace(tzinfo=now.tzinfo)

@@ -81,7 +81,8 @@ class Preview:
         if any(change.place == "budget.trials" for change in self.changes) and allowed is not None:
             more = self.state.extended_trials
             allowed += extended_without(self.state, self.state.amended[-1]) if self.undoes else 0
-            extra = f" (no more {more:+} by --trials)" if more and not self.undoes else ""
+            asked = f"{abs(more)} {'more' if more > 0 else 'fewer'}"
+            extra = f" (the {asked} that --trials asked for are over)" if more and not self.undoes else ""
             over = ", so the run is at its end" if self.state.measured >= allowed else ""
             says.append(f"{self.state.measured} of {allowed} trials are measured{extra}{over}")
         return says

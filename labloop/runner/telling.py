@@ -214,16 +214,20 @@ def settings_of(known: Mapping[str, Parameter], space: Space, row: Written) -> d
     """Settings as a person writes them, all of them and inside the space. Raises SpecError with every complaint."""
     complaints = [f"{name} is no parameter. {did_you_mean(str(name), known)}" for name in row if name not in known]
     plain: dict[str, e.Value] = {}
+    missing: list[str] = []
     for name, parameter in known.items():
         optional = getattr(parameter, "active_when", None) is not None
         if name not in row or (optional and is_empty(row[name])):
             if not optional:
-                complaints.append(f"{name} is missing. Give every parameter a value")
+                missing.append(name)
             continue
         try:
             plain[name] = parameter.read(_number(row[name]))
         except SpecError as error:
             complaints.append(f"{name}: {error}")
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        complaints.insert(0, f"{', '.join(missing)} {verb} missing. Give every parameter a value")
     complaints = complaints or space.contains(plain)
     if complaints:
         raise SpecError(*complaints)

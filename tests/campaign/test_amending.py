@@ -262,6 +262,11 @@ def test_what_leaves_is_not_tried_again_and_trials_know_which_text_they_are_of()
     assert [state.trials[n].amended for n in (1, 2)] == [0, 6]
 
 
+def test_a_unit_stands_after_what_was_a_number() -> None:
+    taken_back = e.Change(place="budget.time", kind="changed", before=3600, unit="s")
+    assert amending.sentence(taken_back) == "budget.time: 3600 s -> nothing"
+
+
 def test_a_fact_reads_in_one_line() -> None:
     fact = e.Amended(
         before_sha256="a", campaign_sha256="b", by="ann", why="too hot",

@@ -1,5 +1,7 @@
 """From a shell: a trial added and edited, a result marked as wrong, and what the next shift is told."""
 
+import re
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,12 @@ import pytest
 
 from labloop.campaign.errors import SpecError
 from labloop.cli.since import moment
+from labloop.runner.requests import VERBS
+
+
+def test_every_request_stands_in_the_help(labloop: Any) -> None:
+    said = Counter(re.findall(r"[a-z]+", labloop("request", "--help").out))
+    assert [verb for verb in VERBS if said[verb] < 2] == [], "once with what it wants, once among all names"
 
 
 def test_a_person_adds_edits_and_corrects(here: Path, labloop: Any) -> None:
