@@ -24,6 +24,18 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where several processes share the tests (``pytest -n 2``) they go through a set in the same order."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("PYTHONHASHSEED", "0")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """They share them by their names, which are therefore the same in each."""
+    if " at 0x" in item.nodeid:
+        raise pytest.UsageError(f"{item.nodeid} holds an address, another one each time. Say what its ids are.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a process that a test killed could not clear away itself goes with the session."""
@@ -34,4 +46,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv("TMPDIR", folder)
             patch.setattr(tempfile, "tempdir", None)
             patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # no process that a test starts compiles the house
+            for name in ("PYTHONHASHSEED", "COLUMNS", "LINES"):  # what tests start draws its own; a pipe has no width
+                patch.delenv(name, raising=False)
             yield

@@ -75,14 +75,18 @@ ASCII = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("made", "sent", "answer", "source"), ASCII, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("made", "sent", "answer", "source"), ASCII, ids=lambda value: getattr(value, "__name__", str(value))[:40]
+)
 def test_ascii(made: Any, sent: str, answer: str, source: str) -> None:
     device = made()
     out = device.receive(f"{sent}\r\n".encode("ascii"), 100.0)
     assert out.decode("ascii") == (f"{answer}\r\n" if answer else ""), source
 
 
-@pytest.mark.parametrize(("made", "sent", "answer", "source"), ASCII, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("made", "sent", "answer", "source"), ASCII, ids=lambda value: getattr(value, "__name__", str(value))[:40]
+)
 def test_ascii_one_byte_at_a_time(made: Any, sent: str, answer: str, source: str) -> None:
     device, out = made(), b""
     for byte in f"{sent}\r\n".encode("ascii"):
