@@ -388,8 +388,8 @@ def serve(plan: Mapping[str, Any], on_ready: Callable[[Server], None] | None = N
 
     Raises ValueError for the plan, BenchServed while another process serves the same kept bench.
     """
-    server = Server(plan)
-    with _Signals() as signals:
+    with _Signals() as signals:  # first: a thread of ZMQ's that has not come to run yet hears what its maker hears
+        server = Server(plan)
         if on_ready is not None:
             on_ready(server)
         server.run(signals)
