@@ -363,9 +363,16 @@ class LS336(HoldingDriver):
         raise ProtocolError(f"{question} is answered differently each time, last with {said}")
 
     def _middle(self, question: str) -> tuple[str, ...]:
-        """Of each number that is answered the middle of three: no line without a checksum damages two of them alike."""
+        """Of each number the middle of three, if another is near it; else more are asked, and the middle of all counts.
+
+        No line without a checksum damages two alike. Two that are damaged otherwise would make a middle of nothing.
+        """
         said = [self._ask(question) for _ in range(3)]
-        return tuple(sorted(numbers, key=float)[1] for numbers in zip(*said, strict=True))
+        middles = [_middle_of(numbers) for numbers in zip(*said, strict=True)]
+        if not all(sure for _, sure in middles):
+            said += [self._ask(question) for _ in range(AGREE_TRIES - 1)]
+            middles = [_middle_of(numbers) for numbers in zip(*said, strict=True)]
+        return tuple(middle for middle, _ in middles)
 
     def _range(self) -> int:
         return int(self._sure(f"RANGE? {self._loop.output}")[0])
@@ -391,3 +398,11 @@ class LS336(HoldingDriver):
     def _exchange(self, text: str) -> tuple[Any, ...]:
         said: tuple[str, ...] = self.exchange(self._codec, Command(text), ANSWER_S)
         return (*said[:-1], int(said[-1]))
+
+
+def _middle_of(numbers: tuple[str, ...]) -> tuple[str, bool]:
+    """The middle one, and whether one of its neighbours is as near to it as what moves is."""
+    ranked = sorted(numbers, key=float)
+    middle = len(ranked) // 2
+    near = min(float(ranked[n + 1]) - float(ranked[n]) for n in (middle - 1, middle))
+    return ranked[middle], near <= JUMP_K

@@ -35,7 +35,7 @@ from .instrument import (
     action,
     actions_of,
 )
-from .lab import Lab, Station, connect_real, open_lab
+from .lab import WHERE_TO_LOOK, Lab, Station, connect_real, open_lab
 from .link import Link, Traffic
 from .loading import load_class, put_on_path
 from .permit import Permit
@@ -48,6 +48,7 @@ from .transport import open_link
 from .watch import Changes, Trip, Watch
 
 __all__ = [
+    "WHERE_TO_LOOK",
     "Wish",
     "Trip",
     "Totals",

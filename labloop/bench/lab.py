@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,10 @@ CLOSE_S = 1.0
 QUOTED: Final = 3
 # In keep: an instrument named without an action.
 EVERYTHING: Final = frozenset({"*"})
+WHERE_TO_LOOK: Final = (
+    "look whether it is switched on, and compare its port in the lab file (address, baud, bytesize, parity) with its "
+    "own settings; `labloop ports --probe` asks who is on each port"
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,10 +101,12 @@ class Station:
 
     def identify_first(self) -> Identity:
         """The same where nobody asked before: half a line that another program left in its ear spoils one question."""
+        with suppress(LinkTimeout, ProtocolError):
+            return self.identify()
         try:
             return self.identify()
-        except (LinkTimeout, ProtocolError):
-            return self.identify()
+        except (LinkTimeout, ProtocolError) as error:
+            raise type(error)(f"{error}; {WHERE_TO_LOOK}") from error
 
     def _expected(self, found: Identity) -> Identity:
         """The same. Raises InstrumentFault for another serial number than the lab file's."""

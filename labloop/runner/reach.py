@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from labloop.bench import (
+    WHERE_TO_LOOK,
     Action,
     Identity,
     InstrumentFault,
@@ -240,13 +241,12 @@ class Reach:
 
     def _given_up_for(self, name: str, error: Exception) -> str:
         """Why it is given up; where it has not answered once in this run, with what to look at."""
+        said = str(error)
         if name in self._memory.state.identities:
-            return str(error)
-        return (
-            f"{str(error).rstrip('.')}. It has never answered in this run: look whether it is switched on, and compare "
-            "its port in the lab file (address, baud, bytesize, parity) with its own settings; `labloop ports --probe` "
-            "asks who is on each port"
-        )
+            return said
+        if WHERE_TO_LOOK in said:
+            return said
+        return f"{said.rstrip('.')}. It has never answered in this run: {WHERE_TO_LOOK}"
 
     def recover(self, name: str, error: Exception) -> None:
         """Win a lost line back beside everything else, for who only looks in passing (once at a time for each line)."""

@@ -46,6 +46,10 @@ def test_no_damaged_answer_is_believed(name: str, kind: str, seed: int) -> None:
     assert wrong_readings(name, kind, seed) == []
 
 
+def test_two_damaged_answers_of_three_leave_no_middle() -> None:
+    assert wrong_readings("cryostat", "flip", 109) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIRST.values(), ids=FIRST)
 def test_no_damaged_answer_of_any_instrument_is_believed(name: str) -> None:

@@ -145,6 +145,7 @@ def test_wrong_line_settings_are_refused_with_what_was_sent_and_what_came(
     assert "no whole answer to" in reason or "the answer to" in reason or "was sent and" in reason, reason
     came = "(nothing came)" in reason or "nothing came back" in reason
     assert came == (wrong == "silent" or it.line.kind != "serial"), reason
+    assert reason.count("look whether it is switched on") + reason.count("Connect what belongs there") == 1, reason
 
 
 # --- the plug -------------------------------------------------------------------------------------------------------
