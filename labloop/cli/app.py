@@ -4,6 +4,7 @@ A complaint of ours (LabloopError) ends with its message on stderr and its code,
 else is a defect: its traceback stays, and says that it is one.
 """
 
+import errno
 import gc
 import os
 import re
@@ -40,6 +41,15 @@ DEFECT = (
 )
 
 
+# What a place that a person has named may refuse, and the way out; a run's own folder says it itself (StoreError).
+_NOT_ALLOWED: Final = "Give yourself the right to write there, or name another place"
+_OF_THE_DISK: Final = {
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _NOT_ALLOWED),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room there, or name another place"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP), "Name another place"),
+}
+
+
 class Door(TyperGroup):
     """The group of all verbs; what they raise ends here."""
 
@@ -62,6 +72,12 @@ class Door(TyperGroup):
             raise typer.Exit(exits.USAGE) from None
         except typer.Exit:
             raise
+        except OSError as error:
+            if error.errno not in _OF_THE_DISK:
+                error.add_note(DEFECT)
+                raise
+            words.say(f"{error.filename or 'the output'}: {os.strerror(error.errno)}. {_OF_THE_DISK[error.errno]}")
+            raise typer.Exit(exits.USAGE) from None
         except Exception as error:
             if not hasattr(error, "exit_code"):  # usage errors of the parser carry theirs
                 error.add_note(DEFECT)

@@ -65,11 +65,13 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         # A WAL database needs a file of shared memory beside it even to be read. Where none can be made (a read-only
-        # medium, somebody else's archive) and no log waits to be read, the file stands still and can be read as it is.
-        log = path.with_name(path.name + "-wal")
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or (
-            log.exists() and log.stat().st_size
-        ):
+        # medium, somebody else's archive, a full disk) and no log waits to be read, the file stands still and can be
+        # read as it is.
+        log, code = path.with_name(path.name + "-wal"), error.sqlite_errorcode
+        no_memory = code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or (
+            code == sqlite3.SQLITE_IOERR_SHMSIZE
+        )
+        if not no_memory or (log.exists() and log.stat().st_size):
             raise
         return _open(f"{uri}?mode=ro&immutable=1")
     return connection

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labloop.campaign.events import NoteTaken
-from labloop.journal import Journal, Reader, StoreError, StoreFull, StoreLocked
+from labloop.journal import Journal, Reader, StoreError, StoreFull, StoreLocked, schema
 
 
 def test_a_reader_sees_each_commit_at_once(path, stamp, facts):
@@ -125,6 +125,26 @@ def archive(stamp, facts):
 
 def test_a_read_only_folder_can_be_read(archive):
     assert without_rights(archive, lambda: Reader(archive / "journal.db").verify()) == "4"
+
+
+def test_what_stands_still_is_read_from_a_full_disk_too(archive, monkeypatch):
+    opened = schema._open
+
+    class Full:
+        """SQLite has no room there for the memory that it shares with a writer."""
+
+        def execute(self, sql):
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+            raise error
+
+        def close(self): ...
+
+    monkeypatch.setattr(schema, "_open", lambda uri: opened(uri) if "immutable" in uri else Full())
+    assert Reader(archive / "journal.db").verify() == 4
+    (archive / "journal.db-wal").write_bytes(b"something waits to be read")
+    with pytest.raises(StoreFull):
+        Reader(archive / "journal.db")
 
 
 def test_a_read_only_folder_cannot_be_written_and_that_is_said(archive, stamp):
