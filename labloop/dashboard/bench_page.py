@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from . import view
+from . import doing
 from .cards import Card, cards
 from .page import Page
 from .source import Change, RunSource
@@ -59,10 +59,14 @@ class BenchPage(Page):
         shown = list(self.query("#bench-cards").results(Static))
         if spec is None or not shown:
             return
-        rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
+        names = doing.instrument_names(spec)
+        rows = doing.instrument_rows(names, source.state, source.current, source.runner, source.seen.readings)
         stamps = {at for said in source.said.values() for at, _ in said.alarms}
         times = {at: source.moment(at, self._zone) for at in stamps}
-        found = cards(rows, spec, source.lab, source.state, source.said, times, source.bench.state)
+        found = cards(
+            rows, spec, source.lab, source.state, source.said, times, source.bench.state, source.seen.readings,
+            source.now(),
+        )  # fmt: skip
         if found != self._shown:
             self._shown = found
             shown[0].update(self._grid(found))

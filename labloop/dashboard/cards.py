@@ -1,7 +1,8 @@
 """The bench as cards: what each instrument is, does, last said, and what holds it. Plain words, no widget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from labloop.campaign import events as e
@@ -13,10 +14,12 @@ from labloop.campaign.limits import Limit
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 
-from .view import InstrumentRow, with_by_hand
+from .doing import InstrumentRow, with_by_hand
+from .seen import Seen
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 SHOWN: Final = 10  # what a card of 38 columns has room for beside name and value
+ROOM: Final = 34  # columns of such a card inside its border
 LINES: Final = 24  # values that are kept of each reading
 
 
@@ -79,16 +82,20 @@ def cards(
     said: Mapping[str, Said],
     times: Mapping[str, str],
     bench: BenchState,
+    seen: Mapping[str, Mapping[str, Seen]],
+    now: datetime,
 ) -> list[Card]:
     """Return a card for each instrument, then one for the interlocks where there are any.
 
-    ``times``: how the stamp of each alarm is shown. ``bench``: what its own journal says of stock.
+    ``times``: how the stamp of each alarm is shown. ``bench``: what its own journal says of stock. ``seen``: what was
+    read last, of steps that are not over as well.
     """
     limits = [*(lab.limits_written if lab else ()), *spec.limits]
     stock = {row.name: stock_line(row.name, spec, lab, state, bench) for row in rows}
     found = []
     for row in with_by_hand(rows, bench):
-        found.append(_card(row, limits, state, said.get(row.name) or nothing_said(), times, stock[row.name]))
+        values = list(_values(said.get(row.name) or nothing_said(), seen.get(row.name, {}), now))
+        found.append(_card(row, limits, state, said.get(row.name) or nothing_said(), times, stock[row.name], values))
     locks = {**(lab.interlocks if lab else {}), **spec.interlocks}
     if locks:
         lines = []
@@ -109,10 +116,10 @@ def stock_line(
     if held is None:
         return None
     full = lab.instruments[name].stock if lab and name in lab.instruments else None
-    of = (
-        f" of {text.quantity(full.value, full.unit, 3)}" if full is not None and float(held.value) <= full.value else ""
-    )
-    words = f"stock {text.quantity(held.value, held.unit, 3)}{of}"
+    words = f"stock {text.quantity(held.value, held.unit, 3)}"
+    if full is not None and float(held.value) <= full.value:  # one unit for both: a card has room for a line of 34
+        unit = held.unit if held.unit != full.unit else ""
+        words = f"stock {text.quantity(held.value, unit, 3)} of {text.quantity(full.value, full.unit, 3)}"
     lasts, allowed = bench.lasts(name), trials_allowed(spec, state)
     if lasts is None:
         return Line(text.plain(words))
@@ -124,16 +131,14 @@ def stock_line(
 
 def _card(
     row: InstrumentRow, limits: Sequence[Limit], state: CampaignState, said: Said, times: Mapping[str, str],
-    stock: Line | None,
+    stock: Line | None, values: Sequence[Line],
 ) -> Card:  # fmt: skip
     lines = [Line("  ".join(part for part in (f"{row.mark} {row.state}", row.where) if part), row.tone)]
     if row.doing:
         lines.append(Line(f"  {row.doing}", "quiet"))
     if stock is not None:
         lines.append(stock)
-    for name, course in said.values.items():
-        shown = text.quantity(course[-1], said.units[name], 4)
-        lines.append(Line(text.plain(f"{name} {shown}  {sparkline(course, SHOWN)}".rstrip())))
+    lines += values
     for limit in limits:
         if limit.instrument == row.name:
             lines.append(Line(text.plain(f"limit {str(limit).removeprefix(f'{row.name}.')}"), "quiet"))
@@ -146,6 +151,18 @@ def _card(
         about = " ".join(f"{known.model} {known.firmware} {known.serial}".split())
         lines.append(Line(text.plain(about), "quiet"))
     return Card(row.name, row.tone if row.tone in ("bad", "warn") else "", tuple(lines))
+
+
+def _values(said: Said, seen: Mapping[str, Seen], now: datetime) -> Iterator[Line]:
+    """The last values; what was read since the last fact, with its age, in the place of what the fact said."""
+    for name, one in seen.items():
+        words = f"{name} {text.quantity(one.value, one.unit, 4)} {one.age(now)}"
+        course = sparkline(one.course, max(min(SHOWN, ROOM - len(words) - 2), 2))
+        yield Line(text.plain(f"{words}  {course}".rstrip()))
+    for name, values in said.values.items():
+        if name not in seen:
+            shown = text.quantity(values[-1], said.units[name], 4)
+            yield Line(text.plain(f"{name} {shown}  {sparkline(values, SHOWN)}".rstrip()))
 
 
 def _held(fact: e.WatchTripped | e.WatchCleared) -> Line:

@@ -16,7 +16,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import PAUSED
 from labloop.planner.figure import Kind
 
-from . import view
+from . import doing, view
 from .amend_acts import AmendingScreen
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
@@ -187,8 +187,9 @@ class RunScreen(AmendingScreen):
 
     def _show_instruments(self, spec: CampaignSpec) -> None:
         source = self.source
-        rows = view.instrument_rows(view.instrument_names(spec), source.state, source.current, source.runner)
-        rows = view.with_by_hand(rows, source.bench.state)
+        names = doing.instrument_names(spec)
+        rows = doing.instrument_rows(names, source.state, source.current, source.runner, source.seen.readings)
+        rows = doing.with_by_hand(rows, source.bench.state)
         bench = self.query_one("#bench")
         bench.display = bool(rows)
         title = "Instruments · safe state" if source.state.safe else "Instruments"

@@ -23,6 +23,7 @@ from labloop.journal import Reader, inbox, presence
 
 from .bench_watch import BenchWatch
 from .cards import Said, hear, nothing_said
+from .seen import SeenWatch
 
 JOURNAL: Final = "journal.db"
 INBOX: Final = "requests"
@@ -99,6 +100,7 @@ class RunSource:
         self.lab: LabSpec | None = None
         self.sent: list[Sent] = []
         self.bench = BenchWatch()
+        self.seen = SeenWatch()
         self.by = by or user()
         self.read_only = read_only
         self._look = look
@@ -117,6 +119,7 @@ class RunSource:
             self.trouble = ""
             if not change.more and self.state.opened and self.state.mode != "told":
                 self.bench.poll(self.folder, self.state.mode)
+                self.seen.poll(self.folder)
         except LabloopError as error:
             self._in_trouble(str(error))
         except OSError as error:

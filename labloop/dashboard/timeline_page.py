@@ -15,7 +15,7 @@ from labloop.campaign import text
 from labloop.campaign.bench_time import elapsed_s
 from labloop.campaign.state import PAUSED, RUNNING
 
-from . import timeline, view
+from . import doing, timeline
 from .coming import coming
 from .page import Page
 from .source import Change, RunSource
@@ -127,7 +127,7 @@ class TimelinePage(Page):
         if follows and goes_on:
             end_s = now_s + span_s * (1 - PAST) / PAST
         ahead = coming(spec, source.state, now_s, end_s, self._pipelined()) if end_s > now_s else {}
-        lanes = timeline.lanes(view.instrument_names(spec), source.state, start_s, end_s, now_s, ahead)
+        lanes = timeline.lanes(doing.instrument_names(spec), source.state, start_s, end_s, now_s, ahead)
         self.query_one(Gantt).show(lanes, start_s, end_s, now_s)
         which = "the last" if follows else f"until {text.duration(now_s - end_s)} ago:"
         speed = source.state.opened.speed if source.state.opened else 1.0

@@ -18,7 +18,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import StepState, TrialState
 from labloop.campaign.view import duration_s
 
-from . import view
+from . import doing, view
 from .command import labloop
 from .dialogs import Words
 from .page import ACT, Page
@@ -206,9 +206,9 @@ def _steps(widget: Widget, trial: TrialState, zone: tzinfo | None) -> Renderable
         cells = [
             Text(f"{begun.instrument}.{begun.action}{again}"),
             Text(step.state, style=style_of(widget, STEP_TONES.get(step.state, ""))),
-            Text(text.duration(step.ended_t_s - begun.t_s) if step.finished else view.takes(step) or "-"),
+            Text(text.duration(step.ended_t_s - begun.t_s) if step.finished else doing.takes(step) or "-"),
         ]
-        asked, came = view.amounts(begun.settings), _came_of(step)
+        asked, came = doing.amounts(begun.settings), _came_of(step)
         if wide:
             table.add_row(Text(text.clock(step.started, zone), style="dim"), *cells, Text(asked), Text(came or "-"))
         else:
@@ -221,7 +221,7 @@ def _steps(widget: Widget, trial: TrialState, zone: tzinfo | None) -> Renderable
 
 
 def _came_of(step: StepState) -> str:
-    words = [view.amounts(step.achieved)] if step.achieved else []
+    words = [doing.amounts(step.achieved)] if step.achieved else []
     words += [f"{name} {text.plain(text.reading(one))}" for name, one in step.readings.items()]
     if step.reason:
         words.append(text.plain(f"{step.fault}: {step.reason}"))

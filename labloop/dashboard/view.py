@@ -5,15 +5,14 @@ Everything here is a pure function and returns plain words, so that a test can r
 say it too, for terminals that have no colour.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from labloop.campaign import text
-from labloop.campaign.bench_state import BenchState
 from labloop.campaign.bench_time import elapsed_s, eta_s, speed, trials_allowed
-from labloop.campaign.grammar import PHASES, flat_parameters
+from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.objective import Objective, value_of
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import (
@@ -83,18 +82,6 @@ class Notice:
     title: str
     lines: tuple[str, ...] = ()
     more: tuple[str, ...] = ()  # for screens with room for it
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentRow:
-    """One instrument and what it does now."""
-
-    name: str
-    mark: str
-    state: str
-    tone: str
-    where: str = ""
-    doing: str = ""
 
 
 def headline(
@@ -224,64 +211,6 @@ def _open(state: CampaignState) -> list[TrialState]:
     return [state.trials[number] for number in sorted(state.open_trials)]
 
 
-def instrument_rows(
-    names: Iterable[str], state: CampaignState, current: Mapping[str, StepState], runner: str
-) -> list[InstrumentRow]:
-    """Return one row for each instrument. ``names``: those that the campaign will need; ``current``: steps in hand.
-
-    Where no runner lives, nobody knows what an instrument does now: the row says what it did last.
-    """
-    rows = []
-    for name in dict.fromkeys([*names, *state.instruments]):
-        doing = state.instruments.get(name)
-        step = current.get(name)
-        if doing is None:
-            rows.append(InstrumentRow(name, "·", "not opened", "quiet"))
-        elif doing == "lost":
-            rows.append(InstrumentRow(name, "✗", "LOST", "bad"))
-        elif doing == "idle" or step is None:
-            rows.append(InstrumentRow(name, "○", "idle", "quiet"))
-        elif step.question:
-            rows.append(InstrumentRow(name, "?", "in doubt", "bad", place(step), amounts(step.begun.settings)))
-        elif runner == "gone":
-            rows.append(
-                InstrumentRow(name, "?", f"last {text.plain(doing)}", "warn", place(step), amounts(step.begun.settings))
-            )
-        else:
-            rows.append(InstrumentRow(name, "▶", text.plain(doing), "good", place(step), _asked(step)))
-    return rows
-
-
-def with_by_hand(rows: Iterable[InstrumentRow], bench: BenchState) -> list[InstrumentRow]:
-    """Return the rows with what is done by hand now: that is no step of the run's, so that its facts do not say so."""
-    found = []
-    for row in rows:
-        begun = bench.begun.get(row.name)
-        if begun is not None:
-            doing = text.plain(f"{begun.action} by hand")
-            row = replace(row, mark="▶", state=doing, tone="warn", where=text.plain(begun.by), doing="")
-        found.append(row)
-    return found
-
-
-def takes(step: StepState) -> str:
-    """Return how long a step will take as its driver says, ``about 20 s``; "" where it does not say."""
-    expected_s = step.begun.expected_s
-    return f"about {text.duration(expected_s)}" if expected_s else ""
-
-
-def _asked(step: StepState) -> str:
-    return "; ".join(filter(None, (takes(step), amounts(step.begun.settings))))
-
-
-def place(step: StepState) -> str:
-    """Return where a step belongs: ``trial 7``, ``trial 7, cleanup`` or ``setup``."""
-    begun = step.begun
-    if begun.trial is None:
-        return begun.phase
-    return f"trial {begun.trial}" if begun.phase == "trial" else f"trial {begun.trial}, {begun.phase}"
-
-
 def hoped(trial: TrialState, outcome: str) -> str:
     """Return what the model expected, or a dash."""
     one = trial.proposal.predicted.get(outcome)
@@ -350,18 +279,6 @@ def leaders(spec: CampaignSpec, state: CampaignState) -> str:
     if desired := objective.desirability(found[0]):
         lacks = f" · desirability {desired[0]:.3f}{lacks}"
     return ", ".join(f"{name} {text.reading(one)}" for name, one in found[0].outcomes.items()) + lacks
-
-
-def amounts(values: Mapping[str, Any]) -> str:
-    """Return ``rate 81.2 uL/min, time 20 s`` for the amounts of a step."""
-    return text.plain(", ".join(f"{name} {text.quantity(one.value, one.unit, 3)}" for name, one in values.items()))
-
-
-def instrument_names(spec: CampaignSpec) -> list[str]:
-    """Return the instruments that the campaign's steps name, in the order of the file."""
-    phases = [*PHASES, *(f"every.{index}" for index in range(len(spec.every)))]
-    steps = (step for phase in phases for stage in spec.steps_of(phase) for step in stage.steps)
-    return list(dict.fromkeys(step.instrument for step in steps))
 
 
 def units(spec: CampaignSpec) -> dict[str, str]:

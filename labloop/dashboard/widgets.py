@@ -17,7 +17,8 @@ from textual.widgets import Static
 
 from labloop.campaign.words import LogLine
 
-from .view import Headline, InstrumentRow, Notice
+from .doing import InstrumentRow
+from .view import Headline, Notice
 
 # Below this many lines a screen shows the most urgent notice in full and of the others the title.
 ROOMY: Final = 36
@@ -159,7 +160,7 @@ class InstrumentPanel(Widget):
                 line.append(f"  {row.where}", style="dim")
             lines.append(line)
             if self._detailed and row.doing:
-                lines.append(Text(f"    {row.doing}", style="dim"))
+                lines.append(Text(f"  {row.doing}", style="dim"))
         for line in lines:
             line.truncate(max(self.size.width, 1), overflow="ellipsis")
         return Group(*lines)

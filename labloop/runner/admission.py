@@ -34,7 +34,7 @@ class Wished(Protocol):
 
 
 class Admission:
-    """The gate of one run. ``wished``: a trial's settings as quantities and words."""
+    """The gate of one run. ``wished``: a trial's settings as quantities and words. ``seen``: told of every reading."""
 
     def __init__(self, envelope: Envelope, clock: Clock, book: BenchBook | None = None) -> None:
         self.envelope = envelope
@@ -45,6 +45,7 @@ class Admission:
         self.gate = Gate(envelope, self.standing, self.totals)
         self.watch = Watch(envelope, self.standing, clock.now_s(), clock.speed)
         self.wished: Callable[[int | None], Mapping[str, Any]] = lambda trial: {}
+        self.seen: Callable[[str, Mapping[str, e.Reading]], None] = lambda instrument, readings: None
         self._trials: Mapping[int, s.TrialState] | None = None  # None: no run, so nobody knows what stands there
         self._on: dict[str, int | None] = {}  # instrument -> the trial that it last worked for
         if book is not None:
@@ -122,6 +123,7 @@ class Admission:
 
     def see(self, instrument: str, readings: Mapping[str, e.Reading]) -> None:
         """Take in what was read, by a step or between steps. Raises SafetyError when it breaks a limit."""
+        self.seen(instrument, readings)
         self.watch.see(instrument, readings, self.clock.now_s(), self.on(instrument))
 
     # --- what may begin -------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from labloop.journal.files import private_folder, write_whole
 from . import kept
 from .check import check
 from .clock import utc_stamp
+from .seen_log import SEEN
 from .sources import sources
 from .wire_log import WIRE
 
@@ -133,7 +134,7 @@ def _named_files(spec: CampaignSpec, lab_spec: LabSpec) -> dict[str, bytes]:
 
 def _refuse_used(path: Path) -> None:
     """A run makes its folder private to the user: it must be one of its own. Raises SpecError."""
-    known = {kept.CAMPAIGN, kept.LAB, kept.ORIGIN, WIRE, "blobs", "requests", "simulators"}
+    known = {kept.CAMPAIGN, kept.LAB, kept.ORIGIN, SEEN, WIRE, "blobs", "requests", "simulators"}
     known |= {"journal.db.lock", "runner.lock"}
     try:
         strange = sorted(one.name for one in path.iterdir() if one.name not in known and not _is_ours(one.name))

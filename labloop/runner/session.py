@@ -44,6 +44,7 @@ from .notifying import Notifying
 from .parts import USUAL, Parts, unwatched_s
 from .propose import Proposer
 from .rest import Rest
+from .seen_log import SEEN, SeenLog
 from .signals import ending
 from .sources import sources
 from .step import StepHand
@@ -193,12 +194,12 @@ def _drive(
     # What an instrument holds by itself is set up once, for the bench; a campaign's narrower wish is the envelope's.
     bench_alone = Envelope(lab_spec, None, envelope.declared)
 
-    def tick(wire: WireLog | None = None) -> None:
+    def tick(*logs: WireLog | SeenLog) -> None:
         presence.beat(instruments=memory.state.instruments)
         if guarding is not None:
             guarding.look()
-        if wire is not None:
-            wire.look()
+        for log in logs:
+            log.look()
 
     async def asked() -> None:
         await asyncio.sleep(0)  # what went on by itself is under control first
@@ -206,13 +207,14 @@ def _drive(
         if guarding is not None:
             await guarding.ready()
 
-    async def main(lab: Lab, gap_s: float, wire: WireLog | None) -> tuple[int, bool]:
+    async def main(lab: Lab, gap_s: float, *logs: WireLog | SeenLog) -> tuple[int, bool]:
         hand = StepHand(
             lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.on_line
         )  # fmt: skip
         for name, station in lab.instruments.items():
             station.limit(bench_alone.fixed(name))
         hand.admission.catch_up(memory.journal.records(), memory.state)
+        hand.admission.seen = seen.hear
         memory.listeners.append(hand.admission.apply)
         keeper = StockKeeper(book, lab.instruments, memory, hand.admission.totals)
         keeper.catch_up()
@@ -221,7 +223,7 @@ def _drive(
         proposer = Proposer(now, planner, clock, former_specs(folder.path, memory.state))
         loop = Loop(
             spec=now, pipelined=lab_spec.pipelined, lab=lab, hand=hand, memory=memory, proposer=proposer,
-            tick=lambda: tick(wire),
+            tick=lambda: tick(*logs),
             gap_s=gap_s, opened=asked, run=folder.name,
         )  # fmt: skip
         loop.lookout.amender = Amender(
@@ -237,16 +239,16 @@ def _drive(
         with _signals(resting):
             return await resting.run()
 
-    listeners = list(memory.listeners)
+    listeners, seen = list(memory.listeners), SeenLog(folder.path / SEEN)
     while True:
         lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
         with ExitStack() as until_rest:
             until_rest.callback(lab.close)
             take_up(lab, book)  # what was done by hand when an earlier runner was killed
-            wire = None if clock.virtual else WireLog(folder.path / WIRE, lab)
-            if wire is not None:
-                until_rest.callback(wire.write)
-            code, rests = clock.run(main(lab, gap_s, wire))
+            logs = () if clock.virtual else (WireLog(folder.path / WIRE, lab), seen)
+            for log in logs:
+                until_rest.callback(log.write)
+            code, rests = clock.run(main(lab, gap_s, *logs))
         if not rests:
             return code
         memory.listeners, memory.on_failed = list(listeners), lambda error: None

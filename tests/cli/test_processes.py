@@ -51,6 +51,8 @@ def test_a_live_run_on_served_simulators(served: subprocess.Popen[bytes], here: 
     )
     assert said.returncode == 0, said.stderr
     assert said.stdout.startswith("LIVE  trial   1  spectrum_loss = ")
+    seen = json.loads((here / "r" / "seen.json").read_text())["instruments"]
+    assert seen["hotplate"]["temperature"]["value"] == pytest.approx(40.0, abs=2.0), "what dashboards show of a hold"
     ledger = [json.loads(line) for line in (here / "ledger.jsonl").read_text().splitlines()]
     begun = [(one["instrument"], one["act"]) for one in ledger if one["phase"] == "begin"]
     assert begun.count(("pump_agno3", "dispense")) == 1 and ("spectrometer", "rinse") in begun

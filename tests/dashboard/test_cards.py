@@ -1,5 +1,7 @@
 """The cards of the bench."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from labloop.campaign import events as e
@@ -7,13 +9,15 @@ from labloop.campaign.bench_state import BenchState
 from labloop.campaign.spec import lab_from_dict, read_spec, spec_from_dict
 from labloop.campaign.state import CampaignState
 from labloop.dashboard.cards import LINES, Card, Line, cards, hear, nothing_said, sparkline, stock_line
+from labloop.dashboard.doing import InstrumentRow
+from labloop.dashboard.seen import Seen
 from labloop.dashboard.source import RunSource
-from labloop.dashboard.view import InstrumentRow
 from labloop.journal import Journal
 
 from . import journals
 from .story import DIGEST
 
+NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 LAB = {
     "labloop": 1,
     "instruments": {"hotplate": {"driver": "drivers.ika:RCT"}, "box": {"driver": "drivers.box:Box"}},
@@ -22,7 +26,7 @@ LAB = {
 }
 
 
-def cards_of(tmp_path, *facts: e.Fact, said=None) -> dict[str, Card]:
+def cards_of(tmp_path, *facts: e.Fact, said=None, seen=None) -> dict[str, Card]:
     story = journals.begun(tmp_path / "run")
     state = CampaignState()
     for seq, fact in enumerate(facts, 1):
@@ -33,7 +37,7 @@ def cards_of(tmp_path, *facts: e.Fact, said=None) -> dict[str, Card]:
         lab=story.folder / "lab.yaml",
     )
     row = InstrumentRow("hotplate", "▶", "hold", "good", "trial 3", "temperature 40 degC")
-    found = cards([row], spec, lab_from_dict(LAB), state, said or {}, {"t": "08:00:00"}, BenchState())
+    found = cards([row], spec, lab_from_dict(LAB), state, said or {}, {"t": "08:00:00"}, BenchState(), seen or {}, NOW)
     return {card.title: card for card in found}
 
 
@@ -99,6 +103,18 @@ def test_only_the_last_values_are_kept():
     assert said.values["x"] == list(range(5, LINES + 5))
 
 
+def test_what_is_read_during_a_step_stands_in_the_place_of_what_the_last_one_achieved(tmp_path):
+    said = nothing_said()
+    hear(said, "temperature", 40.2, "degC")
+    hear(said, "volume", 3.0, "mL")
+    warm = Seen(58.61, "degC", NOW, (57.0, 58.0, 58.61))
+    old = Seen(90.0, "degC", NOW - timedelta(minutes=3), (90.0,))
+    card = cards_of(tmp_path, said={"hotplate": said}, seen={"hotplate": {"temperature": warm, "plate": old}})[
+        "hotplate"
+    ]
+    assert words(card)[2:5] == ["temperature 58.61 degC now  ▁▅█", "plate 90 degC 3 min 00 s ago", "volume 3 mL"]
+
+
 def test_the_source_hears_values_and_alarms(tmp_path):
     story = journals.running(tmp_path / "run", 3)
     story.say(e.AlarmHeard(instrument="pump_pva", said="stall"), e.InstrumentLost(instrument="pump_tsc", reason="gone"))
@@ -139,12 +155,12 @@ def stock(bench: BenchState, trials: int | None = 40) -> Line | None:
 
 def test_what_is_left_of_a_stock_and_for_how_many_trials(tmp_path):
     assert stock(drawn()) is None
-    assert stock(drawn(FILLED)) == Line("stock 2 mL of 2 mL")
+    assert stock(drawn(FILLED)) == Line("stock 2 of 2 mL")
     acts = [draw("r/1.trial.0.0.1", 100.0), draw("r/1.trial.1.0.1", 0.1, "mL"), draw("r/2.trial.0.0.1", 200.0)]
-    assert stock(drawn(FILLED, *acts)) == Line("stock 1.6 mL of 2 mL: ~8 trials", "warn")
-    assert stock(drawn(FILLED, *acts), trials=8) == Line("stock 1.6 mL of 2 mL: ~8 trials")
+    assert stock(drawn(FILLED, *acts)) == Line("stock 1.6 of 2 mL: ~8 trials", "warn")
+    assert stock(drawn(FILLED, *acts), trials=8) == Line("stock 1.6 of 2 mL: ~8 trials")
     by_hand = drawn(FILLED, *acts, draw("hand-7", 1000.0), draw("r/setup-1.setup.0.0.1", 450.0))
-    assert stock(by_hand) == Line("stock 0.15 mL of 2 mL: NONE left for a trial", "bad"), "these are no trials"
+    assert stock(by_hand) == Line("stock 0.15 of 2 mL: NONE left for a trial", "bad"), "these are no trials"
     more = e.StockSet(name="pump", amount=e.Amount(5.0, "mL"))
     assert stock(drawn(FILLED, *acts, more), trials=9) == Line("stock 5 mL: ~25 trials")
 

@@ -12,7 +12,7 @@ from labloop.campaign.outcomes import Limit
 from labloop.campaign.spec import spec_from_dict
 from labloop.campaign.state import fold
 from labloop.campaign.words import line
-from labloop.dashboard import view
+from labloop.dashboard import doing, view
 from labloop.dashboard.curve import MOST_POINTS, Course, course_of, curve
 from labloop.dashboard.plot import nice_ticks
 from labloop.dashboard.source import RunSource
@@ -89,7 +89,7 @@ def test_owed_results_name_the_verb(read):
 
 def test_instruments_say_what_they_do_and_for_which_trial(read):
     spec, state, _, source = read(journals.running)
-    rows = view.instrument_rows(view.instrument_names(spec), state, source.current, "alive")
+    rows = doing.instrument_rows(doing.instrument_names(spec), state, source.current, "alive")
     assert [row.name for row in rows] == [*PUMPS, "hotplate", "spectrometer"]
     assert (rows[0].state, rows[0].where, rows[0].doing) == ("dispense", "trial 18", "rate 81.2 uL/min, time 20 s")
     assert rows[5].state == "idle"
@@ -99,13 +99,13 @@ def test_an_instrument_says_how_long_its_step_will_take(read):
     spec, state, _, source = read(journals.running)
     step = source.current["pump_agno3"]
     current = {**source.current, "pump_agno3": replace(step, begun=replace(step.begun, expected_s=20.0))}
-    rows = view.instrument_rows(view.instrument_names(spec), state, current, "alive")
+    rows = doing.instrument_rows(doing.instrument_names(spec), state, current, "alive")
     assert rows[0].doing == "about 20 s; rate 81.2 uL/min, time 20 s"
 
 
 def test_nobody_knows_what_instruments_do_without_a_runner(read):
     spec, state, _, source = read(journals.running)
-    rows = view.instrument_rows(view.instrument_names(spec), state, source.current, "gone")
+    rows = doing.instrument_rows(doing.instrument_names(spec), state, source.current, "gone")
     assert (rows[0].state, rows[0].tone, rows[0].mark) == ("last dispense", "warn", "?")
 
 
