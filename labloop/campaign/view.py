@@ -206,6 +206,7 @@ def status_document(
             if owed(spec, trial)
         ],
         "questions": [question_entry(step) for step in waiting(state)],
+        "approvals": unapproved(spec, state),
         "safe": safe,
         "unsafe": [] if safe else [{"instrument": instrument_of(state, why), "why": why} for why in state.unsafe],
         "amendments": [amendment_entry(one, state) for one in state.amendments],
@@ -308,6 +309,14 @@ def budget_left(spec: CampaignSpec, state: CampaignState, spent_s: float) -> dic
     if spec.budget.cost is not None:
         left["cost"] = max(spec.budget.cost - Spending(spec).so_far(state), 0.0)
     return left
+
+
+def unapproved(spec: CampaignSpec, state: CampaignState) -> list[int]:
+    """Return the proposals that a person must approve before they run, the oldest first; none of a run that is over."""
+    if spec.approval != "human" or state.mode == "told" or state.state not in (RUNNING, PAUSED, HALTED):
+        return []
+    proposed = (state.trials[number] for number in sorted(state.open_trials))
+    return [trial.trial for trial in proposed if trial.state == PROPOSED and trial.approved_by is None]
 
 
 def waiting(state: CampaignState) -> list[StepState]:

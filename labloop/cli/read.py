@@ -75,6 +75,8 @@ def status(
         for answer, means in question["answers"].items():
             command = f"labloop request {text.in_shell(folder)} resolve {question['target']} {answer}"
             words.give(f"    {command}    # {words.plain(means)}")
+    for trial in document["approvals"]:
+        words.give(f"waits for approval: labloop request {text.in_shell(folder)} approve {trial}, or veto, or edit")
     for target, told in document["notify"].items():
         if told["why"]:
             words.give(f"notify.{target} was NOT told: {words.plain(told['why'])}")

@@ -32,7 +32,7 @@ from labloop.campaign.state import (
     StepState,
     TrialState,
 )
-from labloop.campaign.view import BREAKS, best_trials, question_of, target, waiting
+from labloop.campaign.view import BREAKS, best_trials, question_of, target, unapproved, waiting
 
 MODES: Final[Mapping[str, tuple[str, str]]] = {
     "simulated": ("SIMULATED", "simulated"),
@@ -98,6 +98,8 @@ def headline(
     allowed = trials_allowed(spec, state)
     done = f"{state.measured} of {allowed} trials" if allowed is not None else f"{state.measured} trials"
     facts = [done]
+    if state.safe and state.state != RUNNING:  # on every screen, and before all else that may be cut off
+        facts.insert(0, "bench made safe")
     spent_s = elapsed_s(state, runner, now, beat_s)
     left_s = eta_s(spec, state, spent_s)
     going = left_s is not None and state.state in (RUNNING, PAUSED) and tone != "bad"
@@ -116,10 +118,7 @@ def headline(
 
 def waits_for_person(spec: CampaignSpec, state: CampaignState) -> bool:
     """Whether something goes on only once a person has answered or approved."""
-    if waiting(state):
-        return True
-    acting = state.state in (RUNNING, PAUSED) and state.mode != "told"
-    return spec.approval == "human" and acting and any(one.approved_by is None for one in proposals(state))
+    return bool(waiting(state) or unapproved(spec, state))
 
 
 def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> list[Notice]:
@@ -141,8 +140,7 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
         title = "LOOK AT THE BENCH: not all of it was made safe"
         found.append(Notice("bad", title, tuple(text.plain(why) for why in state.unsafe)))
     found += [_question(step, run) for step in waiting(state)]
-    if spec.approval == "human" and acting:
-        found += [_approval(spec, trial, run) for trial in proposals(state) if trial.approved_by is None]
+    found += [_approval(spec, state.trials[number], run) for number in unapproved(spec, state)]
     lost = [name for name, doing in state.instruments.items() if doing == "lost"]
     if lost:
         found.append(Notice("bad", f"LOST: {', '.join(lost)}", ("Check cable and power, then resume.",)))

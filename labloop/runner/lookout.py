@@ -115,7 +115,7 @@ class Lookout:
             self._rests_since_s = now_s
         elif now_s - self._rests_since_s >= self._pause_s:
             if awaits:
-                self._memory.record(e.CampaignPaused(reason=f"{awaits}; then resume the run"))
+                self._memory.record(e.CampaignPaused(reason=awaits))
             who = f" by {' and '.join(state.holds)}" if state.holds else ""
             why = f"paused{who} for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
             self._end("rest", why, 6, "")

@@ -297,7 +297,7 @@ class Loop:
                 if room and await self._propose(room):
                     continue
                 if self.clock.virtual and not self._tasks and (awaits := self.proposer.awaits(self.state)):
-                    self.end("halt", f"{awaits}; then resume the run", 6)  # nobody could come
+                    self.end("halt", awaits, 6)  # nobody could come
                     return
             await changed.wait()
 

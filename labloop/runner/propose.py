@@ -75,16 +75,20 @@ class Proposer:
         return None if state.owed_again else self.nothing_left
 
     def awaits(self, state: s.CampaignState) -> str:
-        """What only a person can do, when nothing goes on before it is done; "": nothing, or something goes on."""
+        """What only a person can do, when nothing goes on before it is done; "": nothing, or something goes on.
+
+        It becomes the reason of a pause, a fact that is read when it is done as well; how it is done, whoever shows the
+        run says, who knows how it is called there.
+        """
         unmade = {n: state.trials[n] for n in sorted(state.open_trials) if state.trials[n].state != s.AWAITING}
         if any(trial.state != s.PROPOSED or trial.approved_by for trial in unmade.values()):
             return ""
         proposed = list(unmade)
         if self.spec.approval == "human" and proposed:
             trials = f"trial{'s' if len(proposed) > 1 else ''} {', '.join(map(str, proposed))}"
-            return f"{trials} not approved yet: labloop request RUN approve {proposed[0]}, or veto, or edit"
+            return f"{trials} waited for approval"
         if (ahead := self._ahead(state)) >= self.spec.design.batch:
-            return f"{ahead} made and not compared yet: labloop compare says which two"
+            return f"{ahead} made trials waited to be compared"
         return ""
 
     def room(self, state: s.CampaignState, busy: int) -> int:

@@ -1,6 +1,6 @@
 """What the screens will say, in words."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -69,6 +69,38 @@ def test_the_most_urgent_notice_comes_first(read):
     assert question.title == "WAITS FOR YOU: trial 10, pump_seed.dispense"
     assert "labloop request runs/x resolve 10.pump_seed done|not-done|discard" in question.lines[-1]
     assert [words.partition(":")[0] for words in question.more] == ["done", "not-done", "discard"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "titles"),
+    [
+        ((), ["WAITS FOR YOU: may trial 4 run?", "WAITS FOR YOU: may trial 5 run?"]),
+        (
+            (e.CampaignHalted(reason="trials 4, 5 waited for approval"),),
+            [
+                "WAITS FOR YOU: may trial 4 run?", "WAITS FOR YOU: may trial 5 run?",
+                "HALTED: trials 4, 5 waited for approval",
+            ],
+        ),
+        (
+            (
+                e.CampaignPaused(reason="trials 4, 5 waited for approval"), e.SafeStateReached(why="30 min"),
+                e.ProposalApproved(trial=4, by="ann"), e.ProposalApproved(trial=5, by="ann"),
+            ),
+            ["PAUSED, and made safe: trials 4, 5 waited for approval"],
+        ),
+        ((e.CampaignStopped(reason="stop by ann", exit_code=4),), ["STOPPED: stop by ann"]),
+    ],
+    ids=["running", "halted", "approved meanwhile", "stopped"],
+)  # fmt: skip
+def test_what_waits_for_approval_is_asked_for_where_the_run_can_go_on(read, facts, titles):
+    spec, state, _, _ = read(journals.asking)
+    for fact in facts:
+        state.apply(e.Record(seq=state.seq + 1, at="2026-03-02T09:00:00+00:00", event=fact))
+    assert [one.title for one in view.notices(spec, state, "alive", "runs/x")] == titles
+    assert view.waits_for_person(spec, state) is ("WAITS" in titles[0])
+    said = view.headline(spec, state, "alive", datetime(2026, 3, 2, 9, tzinfo=UTC)).facts
+    assert ("bench made safe" in said) is ("made safe" in titles[0])
 
 
 def test_a_pause_that_has_had_its_time_says_that_the_bench_is_safe(read):

@@ -72,8 +72,8 @@ def test_the_budgets_time_is_what_runners_lived_through() -> None:
     assert asks.why_finished(state) == "the budget's time of 1 h 00 min is over"
 
 
-def test_a_person_is_waited_for_and_it_is_said_what_to_do() -> None:
-    assert proposer().awaits(after(3)) == "3 made and not compared yet: labloop compare says which two"
+def test_a_person_is_waited_for_and_it_is_said_for_what() -> None:
+    assert proposer().awaits(after(3)) == "3 made trials waited to be compared"
     assert proposer().why_finished(after(3)) is None and proposer().room(after(3), busy=0) == 0
     assert proposer().why_finished(after(6, (1, 2), (1, 3))) == "3 of 6 trials are measured, and 3 to be compared"
 
@@ -94,11 +94,11 @@ def test_approvals_are_waited_for_when_nothing_else_goes_on() -> None:
         return e.ProposalMade(trial=trial, sample="S", settings={"x": 0.5}, source="sobol")
 
     assert asks.awaits(state) == ""
-    assert then(proposed(1)) == "trial 1 not approved yet: labloop request RUN approve 1, or veto, or edit"
-    assert then(proposed(2)) == "trials 1, 2 not approved yet: labloop request RUN approve 1, or veto, or edit"
+    assert then(proposed(1)) == "trial 1 waited for approval"
+    assert then(proposed(2)) == "trials 1, 2 waited for approval"
     assert then(e.ProposalApproved(trial=1, by="ann")) == ""
     assert then(e.TrialStarted(trial=1)) == ""
-    assert then(e.TrialAwaiting(trial=1)).startswith("trial 2 not approved yet")
+    assert then(e.TrialAwaiting(trial=1)) == "trial 2 waited for approval"
     assert proposer(outcomes={"y": {"goal": "maximize"}}).awaits(state) == "", "nobody asks for approval"
 
 

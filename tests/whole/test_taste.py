@@ -33,7 +33,7 @@ def test_made_compared_and_gone_on_with(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(CAMPAIGN.format(lab=HOUSE / "campaigns" / "lab.yaml"))
     run = tmp_path / "r"
     assert labloop.run(tmp_path / "c.yaml", run, virtual=True).exit_code == 6
-    assert see(run).state.reason.startswith("2 made and not compared yet")
+    assert see(run).state.reason.startswith("2 made trials waited to be compared")
     assert wishes.prefer(run, 2, 1, tie=False, by="anna").accepted
     assert labloop.run(tmp_path / "c.yaml", run, virtual=True).exit_code == 6
     state = see(run).state
