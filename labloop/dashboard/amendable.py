@@ -1,13 +1,15 @@
 """What of a campaign can be amended by one typed line: its place, how it stands now, and how another is written.
 
-A part of what may be amended (see campaign.amending): what a person changes in mid-run, from a terminal. Everything
-else, a constraint, a table of candidates, the engine, needs a changed copy of the campaign.
+A part of what may be amended (see campaign.amending): what a person changes in mid-run, from a terminal, what is
+changed most often first. Everything else, a table of candidates, the engine, needs a changed copy of the campaign.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from labloop.campaign.mixture import Mixture
 from labloop.campaign.parameters import Choices, Molecules
 from labloop.campaign.ranges import Range
 from labloop.campaign.spec import CampaignSpec
@@ -18,6 +20,14 @@ LIST: Final = "The whole list; or only what is added and retired: +{one}, -{othe
 EMPTY: Final = "Leave it empty to take it out."
 WEIGHT: Final = f"How much it counts beside the other goals. {EMPTY}"
 LIMIT: Final = f"A sign, a number and its unit: <= 12{{unit}}. {EMPTY}"
+REFERENCE: Final = f"The corner of the front's volume, the zero of a weighted sum: a number{{unit}}. {EMPTY}"
+CONSTRAINTS: Final = (
+    f"All of them, a semicolon between two; or only what is added and retired: +A <= 3; -B >= 2. {EMPTY}"
+)
+STEP: Final = f"Values on a grid from the low bound on, so far apart: a number{{unit}}. {EMPTY}"
+EXPECTED: Final = f"Where the optimum is expected, give or take how much: 60 within 10. {EMPTY}"
+LIKELY: Final = f"At which choices the optimum is expected: one, or some with commas. {EMPTY}"
+AT_MOST: Final = f"How many components a trial may have at most. {EMPTY}"
 GOAL: Final = "minimize, maximize, or {target: 530 nm, tolerance: 5 nm}"
 BUDGET: Final = {
     "trials": f"How many trials are to be measured in all, those so far included. {EMPTY}",
@@ -37,8 +47,8 @@ class Place:
 
 
 def places(spec: CampaignSpec) -> list[Place]:
-    """Return them in the order in which a campaign has them."""
-    return [*_parameters(spec), *_outcomes(spec), *_budget(spec)]
+    """Return them: what is changed most often in the order in which a campaign has them, then the rest."""
+    return [*_parameters(spec), _constraints(spec), *_outcomes(spec), *_budget(spec), *_seldom(spec)]
 
 
 def _parameters(spec: CampaignSpec) -> Iterator[Place]:
@@ -57,6 +67,32 @@ def _parameters(spec: CampaignSpec) -> Iterator[Place]:
                 shown = [_quoted(one) for one in names]
                 how = LIST.format(one="another", other=shown[-1])
                 yield Place(f"parameters.{name}.{key}", ", ".join(shown), how)
+
+
+def _constraints(spec: CampaignSpec) -> Place:
+    return Place("constraints", "; ".join(map(str, spec.written("constraints") or ())), CONSTRAINTS)
+
+
+def _seldom(spec: CampaignSpec) -> Iterator[Place]:
+    """How finely a parameter is set, how many components there may be, where the optimum is expected."""
+    for name, parameter in spec.parameters.items():
+        written = _written(spec, "parameters", name)
+        likely = written.get("likely")
+        if isinstance(parameter, Range):
+            unit = f" of {parameter.unit}" if parameter.unit else ""
+            yield Place(f"parameters.{name}.step", _shown(written.get("step")), STEP.format(unit=unit))
+            expected = f"{likely['value']} within {likely['within']}" if likely else ""
+            yield Place(f"parameters.{name}.likely", expected, EXPECTED)
+        elif isinstance(parameter, Choices | Molecules):
+            yield Place(f"parameters.{name}.likely", _likely(likely), LIKELY)
+        elif isinstance(parameter, Mixture):
+            yield Place(f"parameters.{name}.at_most", _shown(written.get("at_most")), AT_MOST)
+
+
+def _likely(written: Any) -> str:
+    if isinstance(written, dict):  # with weights
+        return json.dumps({str(name): weight for name, weight in written.items()})
+    return ", ".join(_quoted(one) for one in (written if isinstance(written, list) else [written] if written else []))
 
 
 def _quoted(name: Any) -> str:
@@ -84,6 +120,8 @@ def _outcomes(spec: CampaignSpec) -> Iterator[Place]:
             yield Place(f"outcomes.{name}.goal", str(written["goal"]), GOAL)
         if len(goals) > 1 and name in goals:
             yield Place(f"outcomes.{name}.weight", _shown(written.get("weight")), WEIGHT)
+        if len(goals) > 1 and name in goals:
+            yield Place(f"outcomes.{name}.reference", _shown(written.get("reference")), REFERENCE.format(unit=unit))
         yield Place(f"outcomes.{name}.limit", _shown(written.get("limit")), LIMIT.format(unit=unit))
 
 

@@ -3,6 +3,8 @@
     parameters.X.range     two numbers, a unit behind them or behind each   300 to 700 uL/min   300 uL/min to 0.7 mL/min
     parameters.X.integer   the same, where its two numbers stand there      1 to 12
     parameters.X.choices   the whole list, or what is added and retired     DMF, NMP   +DMSO, -NMP
+    parameters.X.likely    a value and how sure that is, or choices         60 degC within 10 K   DMF, NMP
+    constraints            all, or what is added and retired                a + b <= 95 percent; c <= 3   +c <= 3
     any other place        one value; nothing behind the = takes it out     budget.trials=60   outcomes.y.limit=
 
 A name with a comma, or that begins with a sign, is quoted: '1,4-dioxane', +'-OH'. Inside [ ] no sign adds or retires;
@@ -78,6 +80,10 @@ def _set(document: Any, path: list[str], value: str) -> None:
         found["integer"] = _range(found["integer"], value, place)
     elif key == "range":
         found[key] = _range(found.get(key), value, place)
+    elif place == "constraints":
+        found[key] = _constraints(found.get(key), value)
+    elif key == "likely":
+        found[key] = _likely(found, value, place)
     elif key in LISTS:
         found[key] = _list(found.get(key), value, place)
     else:
@@ -130,8 +136,7 @@ def _list(before: Any, value: str, place: str) -> Any:
         return [_choice(_unsigned(word), known) for word in words]
     if not isinstance(before, list):
         raise SpecError(f"--set {place}={value}: its list stands in a file. Give a changed copy of the campaign")
-    after = CommentedSeq(before)
-    after.fa.set_flow_style()
+    after = _in_a_line(before)
     for word in words:
         if word.sign == "+":
             after.append(_choice(word, known))
@@ -141,6 +146,49 @@ def _list(before: Any, value: str, place: str) -> Any:
             raise SpecError(f"--set {place}={value}: there is no {word.name}. There: {', '.join(names)}")
         del after[names.index(word.name)]
     return after
+
+
+def _constraints(before: Any, value: str) -> Any:
+    """Expressions, between which stands a semicolon. Raises SpecError: one that is not there is taken out."""
+    if _is_bracketed(value):
+        return _in_a_line(_value(value, "constraints"))
+    typed = [" ".join(one.split()) for one in value.split(";") if one.strip()]
+    if not all(one[0] in "+-" for one in typed):
+        return _in_a_line(typed)
+    after = _in_a_line([]) if before is None else before  # as it was written, with its comments
+    for one in typed:
+        sign, wanted = one[0], one[1:].strip()
+        if sign == "+":
+            after.append(wanted)
+            continue
+        known = [" ".join(str(written).split()) for written in after]
+        if wanted not in known:
+            there = "; ".join(known) or "none"
+            raise SpecError(
+                f"--set constraints={value}: there is no {wanted}. There: {there}. One that begins with a minus stands "
+                "in brackets with all others: [-x <= 3, ...]"
+            )
+        del after[known.index(wanted)]
+    return after
+
+
+def _in_a_line(words: Sequence[Any]) -> CommentedSeq:
+    found = CommentedSeq(words)
+    found.fa.set_flow_style()
+    return found
+
+
+def _likely(found: Any, value: str, place: str) -> Any:
+    """Where the optimum is expected: give or take how much, or at which choices."""
+    if value[0] in "[{":
+        return _value(value, place)
+    number = re.fullmatch(r"(\S.*?)\s+within\s+(\S.*)", value)
+    if number is not None:
+        return {"value": _scalar(number[1]), "within": _scalar(number[2])}
+    choices: Sequence[Any] = next((found[key] for key in sorted(LISTS) if isinstance(found.get(key), list)), [])
+    known = {_name(one): one for one in choices}
+    names = [_name(_choice(_unsigned(word), known)) for word in _words(value)]
+    return names[0] if len(names) == 1 else _in_a_line(names)
 
 
 def _is_bracketed(value: str) -> bool:

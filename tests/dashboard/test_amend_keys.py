@@ -128,17 +128,19 @@ CAKE = """\
 labloop: 1
 campaign: cake
 parameters:
-  sugar: {range: [10, 0.09 kg], unit: g}
+  sugar: {range: [10, 0.09 kg], unit: g, step: 5, likely: {value: 0.03 kg, within: 10}}
   eggs: {range: [1, 4], integer: true}
   layers: {integer: [1, 12]}
   feed: {range: [0, 1], unit: 1/min}
   flow: {range: [0.5 1/min, 2], unit: 1/min}
-  flour: {choices: [wheat, rye, 7]}
-  salt: {choices: ['[BMIM][BF4]', '007', "it's, -1", '-OH', '[a']}
+  flour: {choices: [wheat, rye, 7], likely: {wheat: 3, 7: 2}}
+  salt: {choices: ['[BMIM][BF4]', '007', "it's, -1", '-OH', '[a'], likely: ["it's, -1", '007']}
   shift: {choices: [-2, -1]}
+  fat: {mixture: [butter, oil, lard], sum: 40, at_most: 2}
   spice: {choices: [{name: clove, heat: 3}, {name: mint, heat: 0}], descriptors: [heat]}
+constraints: [sugar <= 20 g * eggs, butter   <= 30]
 outcomes:
-  height: {goal: maximize, unit: mm, from: told, weight: 2, limit: ">= 12"}
+  height: {goal: maximize, unit: mm, from: told, weight: 2, limit: ">= 12", reference: 3}
   brown: {goal: {target: 5, tolerance: 1}, from: told, weight: 1}
   burnt: {limit: "<= 3", from: told}
 budget: {trials: 30, time: 2 d}
@@ -156,16 +158,34 @@ def test_what_may_be_typed_is_offered_as_it_stands_now(tmp_path):
         ("parameters.flour.choices", "wheat, rye, 7"),
         ("parameters.salt.choices", "[BMIM][BF4], 007, 'it''s, -1', '-OH', '[a'"),
         ("parameters.shift.choices", "-2, -1"),
+        ("constraints", "sugar <= 20 g * eggs; butter   <= 30"),
         ("outcomes.height.goal", "maximize"),
         ("outcomes.height.weight", "2"),
+        ("outcomes.height.reference", "3"),
         ("outcomes.height.limit", ">= 12"),
         ("outcomes.brown.weight", "1"),
+        ("outcomes.brown.reference", ""),
         ("outcomes.brown.limit", ""),
         ("outcomes.burnt.limit", "<= 3"),
         ("budget.trials", "30"),
         ("budget.attempts", ""),
         ("budget.time", "2 d"),
         ("budget.cost", ""),
+        ("parameters.sugar.step", "5"),
+        ("parameters.sugar.likely", "0.03 kg within 10"),
+        ("parameters.eggs.step", ""),
+        ("parameters.eggs.likely", ""),
+        ("parameters.layers.step", ""),
+        ("parameters.layers.likely", ""),
+        ("parameters.feed.step", ""),
+        ("parameters.feed.likely", ""),
+        ("parameters.flow.step", ""),
+        ("parameters.flow.likely", ""),
+        ("parameters.flour.likely", '{"wheat": 3, "7": 2}'),
+        ("parameters.salt.likely", "'it''s, -1', 007"),
+        ("parameters.shift.likely", ""),
+        ("parameters.fat.at_most", "2"),
+        ("parameters.spice.likely", ""),
     ]
 
 

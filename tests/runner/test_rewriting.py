@@ -10,9 +10,9 @@ labloop: 1  # the grammar's
 campaign: cake
 parameters:
   # white
-  sugar: {range: [10, 90], unit: g}
+  sugar: {range: [10, 90], unit: g, step: 5, likely: {value: 30, within: 10}}
   eggs: {range: [1, 4], integer: true}
-  flour: {choices: [wheat, rye, spelt]}
+  flour: {choices: [wheat, rye, spelt], likely: rye}
   spice:
     choices:
       - {name: clove, heat: 3}
@@ -23,6 +23,7 @@ parameters:
   salt: {choices: ['[BMIM][BF4]', '007', '[Na+].[Cl-]']}
   shift: {choices: [-2, -1, 0]}
   years: {choices: [2020, '2021']}
+constraints: [eggs + layers >= 3, sugar >= 12]
 outcomes:
   height: {goal: maximize, unit: mm, from: told, weight: 2}
 budget: {trials: 30, time: 2 d}
@@ -44,6 +45,16 @@ budget: {trials: 30, time: 2 d}
         ("parameters.flour.choices=[-rye, [wheat]]", "[wheat, rye, spelt]", "[-rye, '[wheat]']"),
         ("parameters.flour.choices='a, b', \"c's\", 5'-d", "[wheat, rye, spelt]", "['a, b', c's, 5'-d]"),
         ("parameters.flour.choices=+'it''s, -x', -rye", "[wheat, rye, spelt]", "[wheat, spelt, \"it's, -x\"]"),
+        ("constraints=+sugar <= 50 g; -eggs  + layers >= 3", "[eggs + layers >= 3, sugar >= 12]",
+         "[sugar >= 12, sugar <= 50 g]"),
+        ("constraints=eggs <= 3; sugar <= 30", "[eggs + layers >= 3, sugar >= 12]", "[eggs <= 3, sugar <= 30]"),
+        ("constraints=[-eggs >= -3]", "[eggs + layers >= 3, sugar >= 12]", "[-eggs >= -3]"),
+        ("constraints=", "constraints: [eggs + layers >= 3, sugar >= 12]\n", ""),
+        ("parameters.sugar.likely=40 g within 5", "{value: 30, within: 10}", "{value: 40 g, within: 5}"),
+        ("parameters.flour.likely=rye, spelt", "likely: rye", "likely: [rye, spelt]"),
+        ("parameters.flour.likely=wheat", "likely: rye", "likely: wheat"),
+        ("parameters.flour.likely={rye: 3, wheat: 2}", "likely: rye", "likely: {rye: 3, wheat: 2}"),
+        ("parameters.sugar.step=2.5", "step: 5", "step: 2.5"),
         ("parameters.layers.range=1 to 15", "[1, 12]", "[1, 15]"),
         ("parameters.layers.integer=2 15", "[1, 12]", "[2, 15]"),
         ("parameters.layers.integer=[1, 15]", "[1, 12]", "[1, 15]"),
@@ -83,6 +94,7 @@ def test_several_at_once_and_a_section_that_was_not_there() -> None:
     ("typed", "said"),
     [
         ("budget.trials", "no PLACE=VALUE"),
+        ("constraints=-eggs >= -3", "there is no eggs >= -3. There: eggs [+] layers >= 3; sugar >= 12. .*in brackets"),
         ("budget..trials=4", "no PLACE=VALUE"),
         ("parameters.sugr.range=1 to 2", r"no parameters.sugr. There: sugar, eggs, flour"),
         ("parameters.sugar.range=1 to", "is no range"),
