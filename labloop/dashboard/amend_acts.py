@@ -12,8 +12,9 @@ from typing import Final
 from labloop.campaign import text
 
 from .amendable import Place, places
+from .asking import Waiting
 from .command import labloop
-from .dialogs import Confirm, Line, Pick
+from .dialogs import Confirm, Line, Pick, Words
 from .source import Sent
 from .trial_acts import TrialActingScreen
 
@@ -71,25 +72,28 @@ class AmendingScreen(TrialActingScreen):
             self._look_at(file)
 
     def _look_at(self, *what: str) -> None:
-        self.notify("What that would do is worked out ...", title=TITLE, markup=False)
-        self.run_worker(partial(self._ask_what, what), thread=True, exclusive=True, group="amend")
+        waiting = Waiting(TITLE, "What that would do is worked out ...")
+        self.app.push_screen(waiting)
+        self.run_worker(partial(self._ask_what, what, waiting), thread=True, exclusive=True, group="amend")
 
-    def _ask_what(self, what: tuple[str, ...]) -> None:
+    def _ask_what(self, what: tuple[str, ...], waiting: Waiting) -> None:
         code, words = labloop("amend", "--preview", "--json", *self._of_run(what))
         if code == 0:
-            self.app.call_from_thread(self._show, what, json.loads(words[: words.rindex("}") + 1]))
+            self.app.call_from_thread(self._show, what, waiting, json.loads(words[: words.rindex("}") + 1]))
         else:
-            self.app.call_from_thread(self._refused, words)
+            self.app.call_from_thread(self._refused, waiting, words)
 
-    def _refused(self, words: str) -> None:
-        self.app.clear_notifications()
-        title = f"{TITLE}: nothing was changed"
-        self.notify(text.plain(words), title=title, severity="error", timeout=30.0, markup=False)
+    def _refused(self, waiting: Waiting, words: str) -> None:
+        if not waiting.left:
+            waiting.dismiss("")
+            self.app.push_screen(Words(f"{TITLE}: nothing was changed", words))
 
-    def _show(self, what: tuple[str, ...], document: dict[str, list[dict[str, str]] | list[str]]) -> None:
-        if not self.may_be_asked:
+    def _show(
+        self, what: tuple[str, ...], waiting: Waiting, document: dict[str, list[dict[str, str]] | list[str]]
+    ) -> None:
+        if waiting.left:
             return  # a person went on meanwhile
-        self.app.clear_notifications()
+        waiting.dismiss("")
         lines = [one["words"] if isinstance(one, dict) else one for one in (*document["changes"], *document["words"])]
         more = len(lines) - MOST_LINES
         shown = [text.plain(one) for one in lines[:MOST_LINES]] + ([f"... and {more} more"] if more > 0 else [])
@@ -101,7 +105,7 @@ class AmendingScreen(TrialActingScreen):
                 command = ("amend", "--yes", *reason, "--by", self.source.by, *self._of_run(what))
                 self.by_command(Sent("", "amend", what, by_command=True), *command)
 
-        self.app.push_screen(Confirm(title, "\n".join(shown), "amend"), done)
+        self.app.push_screen(Confirm(title, "\n".join(shown), "amend", begun=waiting.typed), done)
 
     def _of_run(self, what: tuple[str, ...]) -> tuple[str, ...]:
         """The run and what is to be another, as the command line takes them."""

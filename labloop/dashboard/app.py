@@ -5,15 +5,18 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import Event, Key
 from textual.screen import ModalScreen, Screen
 
 from labloop.journal import presence
 
+from .asking import typed_ahead
 from .command import labloop
 from .keymap import read_keys
 from .page import Page
@@ -57,6 +60,7 @@ class DashboardApp(App[None]):
         self._now, self._look, self._zone = now, look, zone
         self._by = by or user()
         self._armed = False
+        self._came_on: WeakKeyDictionary[Key, Screen[Any]] = WeakKeyDictionary()
 
     def on_mount(self) -> None:
         """Open the run, or the list."""
@@ -89,6 +93,18 @@ class DashboardApp(App[None]):
         if action == "abort":
             return not self._read_only and self._run_screen() is not None
         return super().check_action(action, parameters)
+
+    async def on_event(self, event: Event) -> None:
+        """Remember on which screen a key came."""
+        if isinstance(event, Key) and not event.is_forwarded:
+            self._came_on[event] = self.screen
+        await super().on_event(event)
+
+    def on_key(self, event: Key) -> None:
+        """Nothing on a screen has taken it, and it is heard as a key of the screen on top: or it was typed ahead."""
+        if typed_ahead(event, self._came_on.get(event), self.screen):
+            event.stop()
+            event.prevent_default()
 
     def action_go(self, name: str) -> None:
         """To another screen of the run that is shown."""

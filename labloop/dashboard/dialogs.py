@@ -1,10 +1,8 @@
-"""Small screens on top of another: a question before what hurts, an answer to an act in doubt, and help."""
+"""Small screens on top of another: a question before what hurts, an answer to an act in doubt, what was said."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar
 
-from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,30 +14,33 @@ from textual.widgets.option_list import Option
 
 from labloop.campaign import text
 
-Said = TypeVar("Said")
+from .asking import Asking, Said
 
 
-class Confirm(ModalScreen[str | None]):
+class Confirm(Asking[str | None]):
     """Asks before it hurts; gives the reason (maybe empty), or None for no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
 
-    def __init__(self, title: str, words: str, yes: str, *, needs_why: bool = False) -> None:
-        super().__init__(classes="dialog")
+    def __init__(self, title: str, words: str, yes: str, *, needs_why: bool = False, begun: str = "") -> None:
+        super().__init__(begun=begun)
         self._title, self._words, self._yes, self._needs_why = title, words, yes, needs_why
+        self._begun = begun
 
     def compose(self) -> ComposeResult:
         """Title, what it does, a line for the reason."""
         with Vertical():
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
-            yield Input(placeholder="why?" if self._needs_why else "why? (may be left empty)")
+            why = "why?" if self._needs_why else "why? (may be left empty)"
+            yield Input(self._begun, placeholder=why, select_on_focus=False)
             yield Static(Text(f"enter: {self._yes}    esc: leave it", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Yes."""
-        if event.value.strip() or not self._needs_why:
-            self.dismiss(event.value.strip())
+        why = event.input.value.strip()  # a letter that came ahead may have been put into it since
+        if self.is_seen and (why or not self._needs_why):
+            self.dismiss(why)
 
     def action_no(self) -> None:
         """No."""
@@ -122,7 +123,7 @@ class Answer(Listed[tuple[str, str] | None]):
         self.dismiss(None)
 
 
-class Line(ModalScreen[str | None]):
+class Line(Asking[str | None]):
     """Asks for one line of words; gives it, or None for never mind."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
@@ -130,7 +131,7 @@ class Line(ModalScreen[str | None]):
     def __init__(
         self, title: str, words: str, example: str, *, begun: str = "", may_be_empty: bool = False, yes: str = "send it"
     ) -> None:
-        super().__init__(classes="dialog")
+        super().__init__(begun=begun)
         self._title, self._words, self._example = title, words, example
         self._begun, self._may_be_empty, self._yes = begun, may_be_empty, yes
 
@@ -144,8 +145,9 @@ class Line(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """That is it."""
-        if event.value.strip() or self._may_be_empty:
-            self.dismiss(event.value.strip())
+        line = event.input.value.strip()
+        if self.is_seen and (line or self._may_be_empty):
+            self.dismiss(line)
 
     def action_no(self) -> None:
         """Never mind."""
@@ -194,13 +196,13 @@ class Entry(Input):
             self.post_message(self.Submitted(self, self.value))
 
 
-class Wish(ModalScreen[tuple[str, str] | None]):
+class Wish(Asking[tuple[str, str] | None]):
     """Asks for one line of words, which may be begun, and why; gives both, or None for never mind."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
 
     def __init__(self, title: str, words: str, begun: str, example: str) -> None:
-        super().__init__(classes="dialog wide")
+        super().__init__("dialog wide", begun)
         self._title, self._words, self._begun, self._example = title, words, begun, example
         self._line: str | None = None  # as it was at the enter behind it
 
@@ -215,6 +217,8 @@ class Wish(ModalScreen[tuple[str, str] | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """From the line to the reason, and then that is it."""
+        if not self.is_seen:
+            return
         line, why = self.query_one("#line", Input), self.query_one("#why", Input)
         if event.input is why:
             if line.value.strip():
@@ -325,65 +329,6 @@ class Words(ModalScreen[None]):
         with VerticalScroll():
             yield Static(Text(self._title, style="bold"))
             yield Static(Text("\n".join(text.plain(line) for line in self._words.splitlines())))
-
-    def action_close(self) -> None:
-        """Back."""
-        self.dismiss(None)
-
-
-KEYS: Final = (
-    ("p", "pause: no new step starts; what runs is finished"),
-    ("r", "resume after a pause (another's: asks why)"),
-    ("s", "stop after the current steps (asks first)"),
-    ("ctrl+x ctrl+x", "abort: to the safe state now, from anywhere"),
-    ("a", "answer what waits for you"),
-    ("y  v  e", "approve, veto, edit a proposal (asks first)"),
-    ("t  m", "add a trial of your own; mark a result as wrong"),
-    ("c", "compare two trials (goal: prefer)"),
-    ("h", "one act by hand, while the run is paused"),
-    ("n  f", "note for the next shift; a stock was refilled"),
-    ("arrows, pgup ...", "move in the trials; left, right: more columns"),
-    ("enter", "the trial's own page; w there: why this point"),
-    ("o", "plot another outcome"),
-    ("1 ... 6", "overview, trials, bench, timeline, log (l), model"),
-    ("ctrl+p", "palette: every screen and act by its name"),
-    ("esc", "back"),
-    ("q", "quit the dashboard; the run goes on"),
-)
-MARKS: Final = (
-    "trials  ● measured ▶ running ○ proposed … owed ✗ failed\n"
-    "        - abandoned ? in doubt ⊘ marked as wrong ★ best\n"
-    "plot    + first design ● model ▬ best so far │ hoped ± 2 sd"
-)
-
-
-class Help(ModalScreen[None]):
-    """All keys, and what the marks mean. ``own``: the user's own, by name; ``here``: those of the screen below."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "Close")]
-
-    def __init__(self, own: Mapping[str, str], here: Sequence[tuple[str, str]] = ()) -> None:
-        super().__init__(classes="dialog")
-        self._here = here
-        self._own = ", ".join(f"{name} {key.replace(',', ' or ')}" for name, key in own.items())
-
-    def compose(self) -> ComposeResult:
-        """A table of the keys."""
-        with VerticalScroll():
-            if self._own:
-                yield Static(Text(f"Your own keys: {self._own}"))
-            if self._here:
-                yield Static(Group(Text("Keys of this screen", style="bold"), self._table(self._here)))
-            yield Static(Group(Text("Keys", style="bold"), self._table(KEYS), Text(), Text(MARKS)))
-
-    @staticmethod
-    def _table(keys: Sequence[tuple[str, str]]) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(style="bold", no_wrap=True, min_width=max(len(key) for key, _ in KEYS))
-        table.add_column()
-        for key, words in keys:
-            table.add_row(key, words)
-        return table
 
     def action_close(self) -> None:
         """Back."""

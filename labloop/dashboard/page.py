@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from .dialogs import Help
+from .help import Help
 from .source import Change
 from .view import Headline
 from .widgets import HeadLine

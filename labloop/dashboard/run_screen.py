@@ -20,7 +20,7 @@ from . import doing, view
 from .amend_acts import AmendingScreen
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
-from .dialogs import Help
+from .help import Help
 from .log_page import LogPage
 from .model_page import FIGURES, ModelPage
 from .page import GO, SCREENS, Page, names_of_screens

@@ -17,7 +17,7 @@ from labloop.campaign.bench_time import trials_allowed
 from labloop.campaign.state import PAUSED, RUNNING
 
 from . import view
-from .dialogs import Help
+from .help import Help
 from .source import RunSource, runs_below
 from .widgets import WAITS, style_of
 

@@ -1,10 +1,9 @@
 """What a person may do with trials: add one, edit a proposal, mark a result as wrong, say which of two is better."""
 
 import json
-from collections.abc import Mapping
-from typing import Final
-
-from textual.widgets import Input
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 from labloop.campaign import text
 from labloop.campaign.events import Value
@@ -12,8 +11,9 @@ from labloop.campaign.state import AWAITING, FAILED, MEASURED, TrialState
 from labloop.campaign.view import comparable
 
 from .acts import ActingScreen
+from .asking import Waiting
 from .command import labloop
-from .dialogs import Compare, Confirm, Wish
+from .dialogs import Compare, Confirm, Wish, Words
 from .source import Sent
 
 DIGITS: Final = 6
@@ -114,36 +114,25 @@ class TrialActingScreen(ActingScreen):
 
     def action_compare(self) -> None:
         """Ask labloop which two are worth comparing, then a person which is better."""
-        self.notify("Which two are worth comparing is worked out ...", title="COMPARE", markup=False)
-        self.run_worker(self._ask_which, thread=True, exclusive=True, group="compare")
+        waiting = Waiting("COMPARE", "Which two are worth comparing is worked out ...")
+        self.app.push_screen(waiting)
+        self.run_worker(partial(self._ask_which, waiting), thread=True, exclusive=True, group="compare")
 
-    def _ask_which(self) -> None:
+    def _ask_which(self, waiting: Waiting) -> None:
         code, words = labloop("compare", str(self.source.folder), "--json")
         pairs = json.loads(words[: words.rindex("}") + 1])["pairs"] if code == 0 else []
-        if pairs:
-            self.app.call_from_thread(self._compare, pairs[0]["trial"], pairs[0]["other"], pairs[0]["worth_it"])
-        else:
-            self.app.call_from_thread(
-                self.notify, text.plain(words) if code else "That takes two trials that are made.", title="COMPARE",
-                severity="warning", markup=False,
-            )  # fmt: skip
+        said = words if code else "That takes two trials that are made."
+        self.app.call_from_thread(self._compare, waiting, pairs, said)
 
-    def _compare(self, trial: int, other: int, worth_it: bool) -> None:
-        if not self.may_be_asked:
+    def _compare(self, waiting: Waiting, pairs: Sequence[Mapping[str, Any]], said: str) -> None:
+        if waiting.left:
             return  # a person went on meanwhile
-        self.app.clear_notifications()
-        both = {number: self._as_made(number) for number in (trial, other)}
-        self.app.push_screen(Compare(both, worth_it), self._preferred)
-
-    @property
-    def is_looked_at(self) -> bool:
-        """Whether a person sees this run now, and no question."""
-        raise NotImplementedError
-
-    @property
-    def may_be_asked(self) -> bool:
-        """Whether a question may come up now: who writes a filter would answer it with its letters, and enter."""
-        return self.is_looked_at and not isinstance(self.app.focused, Input)
+        waiting.dismiss("")
+        if not pairs:
+            self.app.push_screen(Words("COMPARE", said))
+            return
+        both = {number: self._as_made(number) for number in (pairs[0]["trial"], pairs[0]["other"])}
+        self.app.push_screen(Compare(both, pairs[0]["worth_it"]), self._preferred)
 
     def _as_made(self, number: int) -> str:
         trial = self.source.state.trials[number]

@@ -2,15 +2,18 @@
 from the middle of what goes to the run."""
 
 import json
+import threading
 
 import pytest
 from textual.events import Key
 from textual.widgets import Input
 
+from labloop.dashboard import amend_acts
+from labloop.dashboard.asking import Waiting
 from labloop.dashboard.dialogs import Answer, Wish
 
 from . import journals
-from .conftest import drive
+from .conftest import PATIENCE_S, drive, screen_text
 from .test_keys import asked
 
 NAMES = {"/": "slash"}
@@ -84,17 +87,81 @@ def test_a_reason_typed_ahead_does_not_get_into_the_settings(watch):
     assert asked(app) == [("act", ["pump_water.dispense", "volume=11"], "2nd")]
 
 
-def test_no_question_comes_up_while_a_filter_is_written(watch, commands):
+ACTS = "pasrn1q"  # letters that are acts on the screen below
+
+
+@pytest.mark.parametrize(("tell", "key", "behind"), [
+    ("running", "n", ""), ("running", "s", ""), ("asking", "v", ""), ("at_rest", "h", ""), ("asking", "t", None),
+])  # fmt: skip
+def test_what_is_typed_before_a_question_is_there_comes_into_its_line_and_is_no_act(watch, tell, key, behind):
+    app = watch(getattr(journals, tell))
+
+    async def script(pilot):
+        await at_once(pilot, key, *ACTS, "enter", *"xy")
+        line, *_ = lines_of(app)
+        assert line.endswith(ACTS + "xy") and (behind is None or line == ACTS + "xy")
+        assert app.is_running
+
+    drive(app, script)
+    assert asked(app) == [], "an enter that came ahead is no answer"
+
+
+def test_letters_stand_in_their_order_wherever_they_were_heard_first(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("n")
+        dialog = app.screen
+        for key in "ace":  # those behind them were heard by the line already
+            await pilot.press(key)
+        for key in "xyz":
+            dialog.take(Key(key, key))
+        await pilot.press("f", "enter")
+
+    drive(app, script)
+    assert asked(app) == [("note", ["xyzacef"], "")]
+
+
+def test_what_is_typed_while_a_question_is_worked_out_is_its_reason_and_no_act(watch, commands, monkeypatch):
+    commands.says = 0, json.dumps({"changes": [], "words": []})
+    app = watch(journals.running)
+    go_on = threading.Event()
+
+    def slow(*arguments):
+        assert go_on.wait(PATIENCE_S)
+        return labloop(*arguments)
+
+    labloop = amend_acts.labloop
+    monkeypatch.setattr(amend_acts, "labloop", slow)
+
+    async def script(pilot):
+        app.screen.action_unamend()
+        await at_once(pilot, *ACTS, "z", "backspace", "enter")
+        assert isinstance(app.screen, Waiting) and ACTS in screen_text(app)
+        go_on.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert lines_of(app) == [ACTS]
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+
+    drive(app, script)
+    assert asked(app) == []
+    assert [one[1:4] for one in commands] == [("--preview", "--json", "--undo"), ("--yes", "--why", ACTS)]
+
+
+def test_who_left_is_not_asked(watch, commands):
     commands.says = 0, json.dumps({"changes": [], "words": []})
     app = watch(journals.running)
 
     async def script(pilot):
         run = app.screen
-        await pilot.press("5", "slash")
-        run.action_unamend()
-        await app.workers.wait_for_complete()
-        await pilot.press(*"x", "enter")
-        await app.workers.wait_for_complete()
+        waiting = Waiting("AMEND", "...")
+        await app.push_screen(waiting)
+        await pilot.press("escape")
+        run._show(("--undo",), waiting, {"changes": [], "words": []})
+        run._refused(waiting, "no")
+        await pilot.pause()
+        assert app.screen is run
 
     drive(app, script)
-    assert [one[1] for one in commands] == ["--preview"]
