@@ -73,28 +73,28 @@ class ActingScreen(Screen[None]):
             panel.update(Text(f"{asked}: {how}"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Say which keys do something now: None shows a key greyed, False hides it."""
+        """Say which keys do something now; no other is shown: grey is nothing without colours, nor to tired eyes."""
         if action not in ACTIONS:
             return True
         if self.source.read_only:
             return False
         source, state = self.source, self.source.state
         if action == "answer":
-            return True if waiting(state) else None
+            return bool(waiting(state))
         if not state.opened:
-            return None
+            return False
         if action in ("note", "approve", "veto", "amend", "unamend", *TRIAL_ACTS):  # also where people do the work
-            return True if self.may(action) else None
+            return self.may(action)
         if state.mode == "told":
-            return None
+            return False
         if action == "refill":
             return True
         if source.runner == "gone" or state.state not in (RUNNING, PAUSED):
-            return None
+            return False
         if action == "by_hand":
-            return True if self._at_rest() else None
+            return self._at_rest()
         if action == "ask" and parameters:
-            return True if state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])] else None
+            return state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])]
         return True
 
     def _at_rest(self) -> bool:

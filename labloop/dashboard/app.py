@@ -168,6 +168,13 @@ class DashboardApp(App[None]):
             self.notify, words, title="ABORT", severity="error" if code else "information", timeout=30, markup=False
         )
 
+    def action_help_quit(self) -> None:
+        """Ctrl-C, of which somebody may think that it stops the run."""
+        words = "q quits this dashboard, and the run goes on."
+        if self._run_screen() is not None and not self._read_only:
+            words += " To stop the run: s, or ctrl+x ctrl+x at once."
+        self.notify(words, title="Ctrl-C does nothing here", markup=False)
+
     def disarm(self) -> None:
         """The second ctrl+x came too late, or has done its work."""
         self._armed = False

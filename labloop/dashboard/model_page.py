@@ -219,7 +219,7 @@ class ModelPage(Page):
         """What is shown, or asked for."""
         what = FIGURES[self._kind]
         if self._kind in ("slices", "map", "parity"):
-            sd = "how little is known of " if self._sd and self._kind == "map" else ""
+            sd = "sd of " if self._sd and self._kind == "map" else ""
             what = f"{sd}{self._shown_name}{', ' if self._kind == 'parity' else ' '}{what}"
         if self._kind not in ("slices", "map", ACQUISITION):
             return what
@@ -232,7 +232,7 @@ class ModelPage(Page):
         return f"{what}, through {trial}"
 
     def _caption(self) -> Text:
-        answer, line = self._answer, Text(overflow="ellipsis", no_wrap=True)
+        answer, line = self._answer, Text()
         if not isinstance(answer, Figure) or answer.kind != self._kind:
             return line
         for note in answer.notes:

@@ -59,11 +59,12 @@ class CurvePlot(PlotextPlot):
         for points, marker, color in ((curve.first, FIRST, "first"), (curve.model, MODEL, "model")):
             if points:
                 plt.scatter([x for x, _ in points], [y for _, y in points], marker=marker, color=colors[color])
-        if high > low:
-            margin = (high - low) * MARGIN
-            plt.ylim(low - margin, high + margin)
-            ticks = nice_ticks(low, high, max(self.size.height // 2, 2))
-            plt.yticks(ticks, [text.number(tick) for tick in ticks])
+        if high <= low:  # one result, or all alike: room around it
+            low, high = low - (abs(low) / 2 or 1.0), high + (abs(high) / 2 or 1.0)
+        margin = (high - low) * MARGIN
+        plt.ylim(low - margin, high + margin)
+        ticks = nice_ticks(low, high, max(self.size.height // 2, 2))
+        plt.yticks(ticks, [text.number(tick) for tick in ticks])
         self._x_axis(curve)
         plt.xaxes(True, False)
         plt.yaxes(True, False)
@@ -129,13 +130,25 @@ class RawPlot(PlotextPlot):
         return super().render()
 
 
+# Of 10, 5 or 2: what may be tried where that has too few multiples, and is round as well. The last has always two.
+FINER: Final = (0.5, 0.4, 0.2)
+
+
 def nice_ticks(low: float, high: float, count: int) -> list[float]:
-    """Return at most about ``count`` round numbers (steps of 1, 2 or 5 times a power of ten) from low to high."""
+    """Return at most about ``count`` round numbers (steps of 1, 2 or 5 times a power of ten) from low to high; where
+    there is room for two, no fewer, for one alone says nothing of a scale."""
     span = high - low
     if span <= 0:
         return [low]
     rough = span / max(count, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+    found, finer = _multiples(step, low, high), iter(FINER)
+    while len(found) < min(count, 2):
+        found = _multiples(step * next(finer), low, high)
+    return found
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
     first = math.ceil(low / step - 1e-9)
     return [round(n * step, 12) for n in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -48,7 +48,7 @@ class RunScreen(AmendingScreen):
         Binding("r", "ask('resume')", "Resume", id="resume"),
         Binding("s", "stop", "Stop", id="stop"),
         Binding("a", "answer", "Answer", id="answer"),
-        Binding("y", "approve", "Approve", show=False, id="approve"),
+        Binding("y", "approve", "Approve", id="approve"),
         Binding("v", "veto", "Veto", show=False, id="veto"),
         Binding("e", "edit", "Edit", show=False, id="edit"),
         Binding("t", "add", "Add a trial", show=False, id="add"),
@@ -244,7 +244,7 @@ class RunScreen(AmendingScreen):
     # --- keys -----------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Say which keys do something now: None shows a key greyed, False hides it."""
+        """Say which keys do something now."""
         return self._listed if action == "back" else super().check_action(action, parameters)
 
     def trial_in_hand(self) -> int | None:

@@ -38,7 +38,9 @@ class Seen:
     def age(self, now: datetime) -> str:
         """How old it is: ``now``, or ``3 min 20 s ago``."""
         age_s = (now - self.at).total_seconds()
-        return "now" if age_s < FRESH_S else f"{text.duration(round(age_s))} ago"
+        if age_s < FRESH_S:
+            return "now"
+        return f"{text.duration(age_s) if age_s >= 10 else f'{age_s:.0f} s'} ago"
 
 
 class SeenWatch:

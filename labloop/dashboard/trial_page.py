@@ -222,7 +222,9 @@ def _steps(widget: Widget, trial: TrialState, zone: tzinfo | None) -> Renderable
 
 def _came_of(step: StepState) -> str:
     words = [doing.amounts(step.achieved)] if step.achieved else []
-    words += [f"{name} {text.plain(text.reading(one))}" for name, one in step.readings.items()]
+    words += [
+        f"{name} {text.plain(text.reading(one))}" for name, one in step.readings.items() if name not in step.achieved
+    ]
     if step.reason:
         words.append(text.plain(f"{step.fault}: {step.reason}"))
     elif step.question and step.state == "in_doubt":

@@ -44,6 +44,13 @@ def test_p_asks_for_a_pause_in_the_users_name_and_says_so(watch):
     assert (wish.request, wish.arguments, wish.by) == ("pause", [], user())
 
 
+def test_ctrl_c_stops_nothing_and_says_so(watch):
+    app = watch(journals.running)
+    shown = " ".join(press(app, "ctrl+c", "ctrl+c").split())
+    assert "Ctrl-C does nothing here" in shown and app.return_code is None
+    assert asked(app) == []
+
+
 def test_r_asks_to_go_on_after_a_pause(watch, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOGNAME", "marie")
     app = watch(journals.paused)

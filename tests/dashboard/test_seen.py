@@ -54,7 +54,9 @@ def test_what_makes_no_sense_is_not_shown_and_what_was_there_stays(tmp_path: Pat
     assert watch.readings["plate"]["temperature"].value == 40.0
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(0, "now"), (4, "now"), (12, "12 s ago"), (7300, "2 h 01 min ago")])
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "now"), (4, "now"), (9, "9 s ago"), (12, "12 s ago"), (7300, "2 h 01 min ago")]
+)
 def test_a_value_that_nobody_renews_says_how_old_it_is(seconds: int, words: str) -> None:
     assert Seen(1.0, "degC", AT, (1.0,)).age(AT + timedelta(seconds=seconds)) == words
 

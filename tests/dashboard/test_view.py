@@ -210,7 +210,15 @@ def test_the_course_kept_up_leads_to_the_objectives_own_best(read, tell, order):
 
 @pytest.mark.parametrize(
     ("low", "high", "count", "ticks"),
-    [(0.07, 0.9, 5, [0.2, 0.4, 0.6, 0.8]), (1, 18, 4, [5, 10, 15]), (3, 3, 4, [3]), (-1, 1, 2, [-1, 0, 1])],
+    [
+        (0.07, 0.9, 5, [0.2, 0.4, 0.6, 0.8]),
+        (1, 18, 4, [5, 10, 15]),
+        (3, 3, 4, [3]),
+        (-1, 1, 2, [-1, 0, 1]),
+        (0.2, 0.88, 3, [0.25, 0.5, 0.75]),
+        (404, 650, 2, [500, 600]),
+        (-41, 45, 2, [-25, 0, 25]),
+    ],
 )
 def test_ticks_are_round(low, high, count, ticks):
     assert nice_ticks(low, high, count) == pytest.approx(ticks)
