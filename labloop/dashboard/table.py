@@ -107,7 +107,7 @@ class TrialTable(ScrollView, can_focus=True):
             self._cursor = numbers[0] if numbers else None
         self.virtual_size = Size(0, len(self._numbers) + 1)
         self._go(self._position(self._cursor))
-        self.refresh()
+        self.refresh()  # all rows may be other ones
 
     def _position(self, number: int | None) -> int:
         """The row of a trial, counted from the top."""
@@ -169,6 +169,7 @@ class TrialTable(ScrollView, can_focus=True):
     def _go(self, position: int) -> None:
         if not self._numbers:
             return
+        before = self._position(self._cursor)
         position = max(0, min(position, len(self._numbers) - 1))
         self._cursor = self._numbers[-1 - position]
         height = max(self.scrollable_content_region.height - 1, 1)
@@ -177,6 +178,10 @@ class TrialTable(ScrollView, can_focus=True):
             self.scroll_to(y=position, animate=False)
         elif position >= top + height:
             self.scroll_to(y=position - height + 1, animate=False)
+        else:  # two lines are other ones now: the whole table is thirty times as much over a slow line
+            width = self.scrollable_content_region.width
+            self.refresh(*(Region(0, row - top + 1, width, 1) for row in {before, position}))
+            return
         self.refresh()
 
     def action_move(self, rows: int) -> None:

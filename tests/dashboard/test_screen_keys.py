@@ -50,6 +50,11 @@ def test_arrows_move_in_the_table(watch):
         for key in ("down", "down", "up", "end", "home", "pagedown", "pageup"):
             await pilot.press(key)
             places.append(table.trial)
+            await pilot.pause()
+            paper = table.get_component_rich_style("trials--cursor", partial=True).bgcolor
+            drawn = [part for strip in app.screen._compositor.render_strips() for part in strip]
+            lit = [part.text for part in drawn if part.style and part.style.bgcolor == paper and part.text.strip()]
+            assert [int(row.split()[0].rstrip("★")) for row in lit] == [table.trial]  # one line, wherever it was before
         assert places == [17, 16, 17, 1, 18, 18 - 4, 18]
 
     drive(app, script)
