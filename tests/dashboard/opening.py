@@ -36,6 +36,7 @@ class Watched:
         self.pid, self.terminal = pty.fork()
         if not self.pid:
             os.environ |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed labloop is compiled once
             os.execv(sys.executable, [sys.executable, "-P", "-m", "labloop", "watch", str(run)])
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
 
