@@ -45,7 +45,7 @@ def eta_s(spec: CampaignSpec, state: CampaignState, spent_s: float) -> float | N
     each trial that is left; never more than is left of the budget's ``time``. ``spent_s``: how long it has gone on.
     """
     trials_s = _trials_s(spec, state)
-    if spec.budget.time_s is None:
+    if spec.budget.time_s is None or state.mode == "told":  # without a bench there is no bench time
         return trials_s
     left_s = max(spec.budget.time_s - spent_s, 0.0)
     return left_s if trials_s is None else min(trials_s, left_s)

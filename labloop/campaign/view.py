@@ -304,7 +304,7 @@ def budget_left(spec: CampaignSpec, state: CampaignState, spent_s: float) -> dic
     }
     if spec.budget.attempts is not None:
         left["attempts"] = max(spec.budget.attempts + 2 * state.extended_trials - state.attempts, 0)
-    if spec.budget.time_s is not None:
+    if spec.budget.time_s is not None and state.mode != "told":  # without a bench there is no bench time
         left["time_s"] = max(spec.budget.time_s - spent_s, 0.0)
     if spec.budget.cost is not None:
         left["cost"] = max(spec.budget.cost - Spending(spec).so_far(state), 0.0)

@@ -69,6 +69,8 @@ def lab_with(reference: str, lab: Path | None) -> tuple[LabSpec, str]:
     if lab is not None:
         raise SpecError(f"{lab}: has no instrument with driver: {reference!r}. Add one, or name another lab")
     module = reference.partition(":")[0].rpartition(".")[2]
+    if not module or not reference.partition(":")[2]:
+        raise SpecError(f"{reference}: is no driver. Write module.path:Class, like drivers.ika:RCT")
     entry = {
         "driver": reference, "simulator": f"simulators.{module}:{reference.partition(':')[2]}",
         "port": "serial:///dev/ttyUSB0?baud=9600",

@@ -58,6 +58,8 @@ def answer(
         case "resume" if state.holds and not alive:
             return _unhold(state, request)
         case "pause" | "resume" | "stop" | "abort" if not alive:
+            if state.mode == "told":
+                return no("no runner lives: this campaign is asked and told, and nothing runs by itself")
             return no(f"no runner lives; the campaign is {state.state}. `labloop resume` takes it up again")
         case "pause":
             if request.by in state.holds or (state.state == s.PAUSED and not request.by):

@@ -62,7 +62,8 @@ class Telling:
         Raises SpecError for what is told, ResultKept for what is known already, StateError when it is on the bench.
         """
         if sum(bool(one) for one in (outcomes, failed, void)) != 1:
-            raise SpecError(f"trial {trial}: tell its outcomes, or failed=WHY, or void=WHY: one of the three")
+            three = "its outcomes, or that it failed, or that it is void: one of the three"
+            raise SpecError(f"trial {trial}: tell {three}")
         known = self._known(trial)
         readings, owed = self._readings(outcomes, known) if outcomes else ({}, [])
         if known.state not in OPEN:

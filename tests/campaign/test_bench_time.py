@@ -109,6 +109,13 @@ def test_nobody_can_say_an_eta_before_the_first_result() -> None:
     assert bench_time.eta_s(spec(budget={"time": "2 h"}), after(*BEGUN), 60.0) == 7140.0, "but for the budget's time"
 
 
+def test_a_campaign_that_is_only_told_has_no_bench_time() -> None:
+    opened = e.CampaignOpened(campaign="c", run_id="r", version="0", mode="told", seed=1, campaign_sha256="0")
+    document = view.status_document(spec(budget={"time": "2 h"}), after(opened), {"runner": "gone"}, NOON)
+    assert "time_s" not in document["budget_left"] and document["eta_s"] is None
+    assert bench_time.eta_s(spec(budget={"time": "2 h"}), after(opened), 0.0) is None
+
+
 def test_no_more_is_left_than_the_budget_has_time() -> None:
     state, limited = after(OPENED, e.RunStarted(), *trials(7)), spec(budget={"trials": 40, "time": "30 min"})
     assert bench_time.eta_s(limited, state, 900.0) == 900.0

@@ -131,6 +131,7 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "beyond the lab's limit": (["instruments", L, "hotplate", "hold", "temperature=90 degC", "time=1 s"], ["80 degC"]),
     "a campaign that cannot be run": (["run", "cake.yaml"], ["cake.yaml", "`lab:`", "labloop ask"]),
     "addresses into nowhere": (["simulate", L, "--addresses", "no/where.yaml"], ["no/where.yaml", "folder"]),
+    "a driver without its class": (["conformance", "drivers.ika"], ["drivers.ika: is no driver", "drivers.ika:RCT"]),
     "a lab where none can be": (["new", f"{L}/mine"], ["lab.yaml/mine", "Name another place"]),
     "addresses over the lab": (["simulate", L, "--addresses", L], ["LAB itself"]),
 }

@@ -121,7 +121,7 @@ def test_a_run_is_named_by_its_folder_its_journal_or_its_name(here: Path, labloo
         (["1", "height=>"], "height: "),
         (["1", "height=><3"], "height: "),
         (["1", "height=12", "height=13"], "twice"),
-        (["1"], "one of the three"),
+        (["1"], "tell its outcomes, or that it failed, or that it is void: one of the three"),
         (["1", "height=12", "--failed", "burnt"], "one of the three"),
         ([], "TRIAL"),
     ],

@@ -32,6 +32,12 @@ DOUBT = (PROPOSAL, e.TrialStarted(trial=1), STARTED, e.StepInDoubt(step="a", que
          e.TrialInDoubt(trial=1, reason="r"), e.CampaignHalted(reason="r"))  # fmt: skip
 
 
+def test_what_is_only_told_is_not_taken_up_again() -> None:
+    opened = e.CampaignOpened(campaign="c", run_id="r", version="0", mode="told", seed=1, campaign_sha256="0")
+    says = answer(s.fold([e.Record(1, "", opened)]), wish("abort"), alive=False, t_s=0.0)
+    assert not says.accepted and "asked and told" in says.message and "resume" not in says.message
+
+
 @pytest.mark.parametrize(
     ("facts", "request_", "effect", "kind"),
     [
