@@ -7,7 +7,8 @@ only the speed is compared.
 A pty is reached through a link in ``folder`` that keeps its name when the cable is pulled and put back, as
 /dev/serial/by-id does. Since it keeps 8 bits without parity whatever it is told, a host that asks for 7E1 and for
 nothing else that is new is refused (EINVAL): so a flag that means nothing on a pty is set anew whenever it was cleared,
-and the next host that opens it has that one to change.
+and the next host that opens it has that one to change. Whoever opens it again within a tenth of a second of the last
+time may be too early (matterlab-hotplates is): over TCP or RFC 2217 nobody is.
 """
 
 import os
