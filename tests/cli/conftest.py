@@ -1,6 +1,7 @@
 """The command line as a test calls it: in this process, in a folder of its own."""
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,20 @@ def labloop(here: Path) -> Call:
         return Said(code=said.exit_code, out=said.stdout, err=said.stderr)
 
     return call
+
+
+def begun(folder: Path, campaign: str, *verbs: str) -> Path:
+    """The run r of a campaign, told by ``verbs``, one after the other; made once, and copied by those who go on."""
+    from labloop.cli.app import app
+
+    (folder / "c.yaml").write_text(campaign)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        for verb in verbs:
+            said = CliRunner().invoke(app, shlex.split(verb))
+            assert said.exit_code == 0, said.stderr
+    return folder / "r"
 
 
 @pytest.fixture

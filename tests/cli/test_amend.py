@@ -5,30 +5,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from labloop.campaign import events as e
 from labloop.campaign.state import CampaignState
 from labloop.cli.lines import LineView
 from labloop.journal import Reader
 
-from .conftest import TOLD, Call
+from .conftest import TOLD, Call, begun
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign that is asked and told: three results, and three proposals that wait."""
-    from labloop.cli.app import app
-
-    folder = tmp_path_factory.mktemp("told")
-    (folder / "cake.yaml").write_text(TOLD)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        tells = [["tell", "r", str(trial), f"height={10 * trial}"] for trial in (1, 2, 3)]
-        for words in (["ask", "cake.yaml", "--run", "r", "-n", "6"], *tells):
-            assert CliRunner().invoke(app, words).exit_code == 0
-    return folder / "r"
+    results = [f"tell r {trial} height={10 * trial}" for trial in (1, 2, 3)]
+    return begun(tmp_path_factory.mktemp("told"), TOLD, "ask c.yaml --run r -n 6", *results)
 
 
 @pytest.fixture

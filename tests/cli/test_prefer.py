@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from labloop.runner import wishes
 from labloop.runner.look import see
+
+from .conftest import begun
 
 BREAD = """\
 labloop: 1
@@ -27,6 +30,13 @@ budget: {trials: 30}
 def bread(here: Path) -> Path:
     (here / "bread.yaml").write_text(BREAD)
     return here
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four breads, one of them burnt, and one of which nothing is known."""
+    words = "ask c.yaml --run r -n 4", "tell r 3 --failed burnt", "tell r 4 --void 'cat ate it'"
+    return begun(tmp_path_factory.mktemp("spoiled"), BREAD, *words)
 
 
 def test_ask_compare_and_look(bread: Path, labloop: Any) -> None:
@@ -96,10 +106,10 @@ def test_why_holds_what_is_believed_against_the_best_that_was_believed_then(brea
         (["4", "over", "1"], "trial 4 is abandoned (cat ate it)"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(bread: Path, labloop: Any, arguments: list[str], word: str) -> None:
-    labloop("ask", "bread.yaml", "--run", "r", "-n", "4")
-    labloop("tell", "r", "3", "--failed", "burnt")
-    labloop("tell", "r", "4", "--void", "cat ate it")
+def test_what_cannot_be_compared_is_refused(
+    spoiled: Path, here: Path, labloop: Any, arguments: list[str], word: str
+) -> None:
+    shutil.copytree(spoiled, here / "r")
     before = labloop("status", "r", "--json").document["last_fact"]["seq"]
     said = labloop("prefer", "r", *arguments)
     assert said.code == 2 and word in said.err
