@@ -35,6 +35,7 @@ class DashboardApp(App[None]):
     """Shows ``run_folder``, or (None) the list of all runs below ``below``. ``by``: who presses the keys."""
 
     CSS_PATH = "dashboard.tcss"
+    SUSPENDED_SCREEN_CLASS = "-below"  # under a question
     TITLE = "labloop"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-middle"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (36, "-high")]

@@ -6,7 +6,7 @@ those behind them come to the question's line by themselves, maybe sooner. They 
 An enter among them is no answer, and none of them chooses from a list: nobody has seen the question yet.
 """
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -18,6 +18,8 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
 
 Said = TypeVar("Said")
+# The keys of the screen below do nothing while a question is asked, and are not shown; but this one does.
+ABORT: Final = "^x ^x: abort"
 
 
 class Asking(ModalScreen[Said]):
@@ -80,7 +82,7 @@ class Waiting(ModalScreen[str]):
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
             yield Static(id="typed")
-            yield Static(Text("esc: leave it", style="dim"))
+            yield Static(Text(f"esc: leave it  {ABORT}", style="dim"))
 
     def on_mount(self) -> None:
         """What was typed so far."""

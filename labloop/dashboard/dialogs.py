@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from labloop.campaign import text
 
-from .asking import Asking, Said
+from .asking import ABORT, Asking, Said
 
 
 class Confirm(Asking[str | None]):
@@ -34,7 +34,7 @@ class Confirm(Asking[str | None]):
             yield Static(Text(self._words))
             why = "why?" if self._needs_why else "why? (may be left empty)"
             yield Input(self._begun, placeholder=why, select_on_focus=False)
-            yield Static(Text(f"enter: {self._yes}    esc: leave it", style="dim"))
+            yield Static(Text(f"enter: {self._yes}  esc: leave it  {ABORT}", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Yes."""
@@ -94,7 +94,7 @@ class Answer(Listed[tuple[str, str] | None]):
                 )
             )
             yield Input(placeholder="how much was done, with its unit (may be left empty)")
-            yield Static(Text("up/down, enter: answer    esc: later", style="dim"))
+            yield Static(Text(f"up/down, enter: answer  esc: later  {ABORT}", style="dim"))
 
     def on_mount(self) -> None:
         """The amount is asked for only after ``done``."""
@@ -141,7 +141,7 @@ class Line(Asking[str | None]):
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
             yield Input(self._begun, placeholder=self._example, select_on_focus=False)
-            yield Static(Text(f"enter: {self._yes}    esc: leave it", style="dim"))
+            yield Static(Text(f"enter: {self._yes}  esc: leave it  {ABORT}", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """That is it."""
@@ -175,7 +175,7 @@ class Pick(ModalScreen[int | None]):
                 ),
                 classes="long",
             )
-            yield Static(Text("up/down, enter: this one    esc: leave it", style="dim"))
+            yield Static(Text(f"up/down, enter: this one  esc: leave it  {ABORT}", style="dim"))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """This one."""
@@ -213,7 +213,7 @@ class Wish(Asking[tuple[str, str] | None]):
             yield Static(Text(self._words))
             yield Entry(self._begun, placeholder=self._example, id="line", select_on_focus=False)
             yield Entry(placeholder="why? (may be left empty)", id="why")
-            yield Static(Text("enter: on, then send it    esc: leave it", style="dim"))
+            yield Static(Text(f"enter: on, then send it  esc: leave it  {ABORT}", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """From the line to the reason, and then that is it."""
@@ -280,7 +280,7 @@ class Compare(Listed[tuple[str, str, str, str] | None]):
             )
             yield Input(placeholder="or two others: 7 over 3, 7 like 3", id="line")
             yield Input(placeholder="why? (may be left empty)", id="why")
-            yield Static(Text("up/down, enter: answer    tab: two others    esc: later", style="dim"))
+            yield Static(Text(f"up/down, enter: answer  tab: two others  esc: later  {ABORT}", style="dim"))
 
     def on_mount(self) -> None:
         """The reason comes last."""

@@ -102,6 +102,7 @@ class TrialPage(Page):
 
     def _tell_why(self, trial: int, words: str) -> None:
         if self.is_current and trial == self._trial:  # else a person went on meanwhile
+            self.app.clear_notifications()
             self.app.push_screen(Words(f"Why trial {trial}?", words))
 
     def action_neighbour(self, by: int) -> None:

@@ -95,6 +95,8 @@ def headline(
     word, tone = state.state.upper(), STATE_TONES[state.state]
     if state.state in (RUNNING, PAUSED) and runner in ("gone", "hung") and state.mode != "told":
         word, tone = f"RUNNER {runner.upper()}", "bad"
+    if state.mode == "told" and state.state == READY and state.trials:  # no runner ever says that it has begun
+        word, tone = "OPEN", "good"
     allowed = trials_allowed(spec, state)
     done = f"{state.measured} of {allowed} trials" if allowed is not None else f"{state.measured} trials"
     facts = [done]

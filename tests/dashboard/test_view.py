@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from labloop.campaign import events as e
+from labloop.campaign import state as s
 from labloop.campaign.events import Amount
 from labloop.campaign.objective import Objective
 from labloop.campaign.outcomes import Limit
@@ -111,6 +112,14 @@ def test_a_pause_that_has_had_its_time_says_that_the_bench_is_safe(read):
     (notice,) = view.notices(spec, state, "alive", "runs/x")
     assert notice.title == "PAUSED, and made safe: lunch"
     assert notice.lines == ("held by marie; r sets up again and goes on",)
+
+
+def test_what_is_asked_and_told_is_not_ready_once_it_has_begun(read):
+    spec, state, now, _ = read(journals.told)
+    state.state = s.READY
+    assert view.headline(spec, state, "gone", now).state == "OPEN"
+    state.trials.clear()
+    assert view.headline(spec, state, "gone", now).state == "READY"
 
 
 def test_owed_results_name_the_verb(read):
