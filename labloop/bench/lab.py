@@ -150,6 +150,7 @@ class Lab:
     instruments: dict[str, Station]
     ports: dict[str, Port] = field(default_factory=dict)
     safe_state: tuple[Permit, ...] = ()
+    hanging: list[str] = field(default_factory=list)  # once closed: lines that could not be let go, in words
 
     @property
     def declared(self) -> dict[str, Declaration]:
@@ -223,20 +224,20 @@ class Lab:
         }
         # What goes wrong in braking goes wrong in stopping too, and is said there. A brake spares nothing.
         braking = [
-            station.port.submit(station.driver.brake)
+            station.port.submit(station.driver.brake, name)
             for name, station in stopping.items()
             if name not in kept and _brakes(station)
         ]
         began_s = time.monotonic()
         stopped = {
-            name: station.port.submit(partial(stop, station, kept.get(name, frozenset()), began_s + LIST_AFTER_S))
+            name: station.port.submit(partial(stop, station, kept.get(name, frozenset()), began_s + LIST_AFTER_S), name)
             for name, station in stopping.items()
         }
         wait([*braking, *stopped.values()], LIST_AFTER_S)
         listed = []
         for permit in (one for one in self.safe_state if one.instrument in names):
             station = self.instruments[permit.instrument]
-            future = station.port.submit(partial(station.begin, permit, "safe"))
+            future = station.port.submit(partial(station.begin, permit, "safe"), station.name)
             wait([future], LIST_AFTER_S)
             listed.append((permit, future))
         errors = {name: trouble(f"{name}.stop", future, began_s + SAFE_S) for name, future in stopped.items()}
@@ -248,7 +249,7 @@ class Lab:
     def close(self) -> list[str]:
         """Say goodbye to every instrument and let go of every port; harmless twice. What went wrong, in words."""
         leaving = {
-            name: station.port.submit(station.driver.close)
+            name: station.port.submit(station.driver.close, name)
             for name, station in self.instruments.items()
             if not station.stranger
         }
@@ -256,9 +257,8 @@ class Lab:
         errors: list[str] = []
         for name, future in leaving.items():
             errors += trouble(f"{name}.close", future, deadline_s)
-        for port in self.ports.values():
-            port.close()
-        return errors
+        self.hanging = [why for port in self.ports.values() if (why := port.close())]
+        return errors + self.hanging
 
     def _everywhere(self, names: Iterable[str], call: Callable[[Station], _T]) -> dict[str, _T]:
         """Call on every instrument, every port at once; all are waited for before the first complaint is raised."""
@@ -277,7 +277,7 @@ class Lab:
             except InstrumentFault as fault:
                 raise InstrumentFault(f"{station.name} on {station.port.address}: {fault}", fault.kind) from fault
 
-        return station.port.submit(named)
+        return station.port.submit(named, station.name)
 
 
 def stop(station: Station, kept: frozenset[str], until_s: float) -> None:

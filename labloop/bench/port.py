@@ -10,14 +10,19 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from .errors import BenchError, LinkInterrupted
+from .errors import BenchError, LinkInterrupted, LinkTimeout
 from .instrument import Codec
 from .link import Link, Traffic
 
 _T = TypeVar("_T")
+
+# Real seconds. What was broken off has returned long before; a driver that has not hangs, until its process ends.
+LET_GO_S: Final = 5.0
+REOPENS_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -27,6 +32,7 @@ class _Call:
     run: Callable[[], Any]
     future: "Future[Any]"
     generation: int
+    who: str = ""
 
 
 class Port:
@@ -41,6 +47,7 @@ class Port:
         self._generation = 0
         self._worker: threading.Thread | None = None
         self._closed = False
+        self.busy_with = ""  # whose call runs
 
     @property
     def address(self) -> str:
@@ -61,8 +68,8 @@ class Port:
         """What a driver is handed: one exchange on this port. ``name`` goes into its complaints."""
         return PortExchange(self, name, self.address if address is None else address)
 
-    def submit(self, call: Callable[[], _T]) -> "Future[_T]":
-        """Run a driver call in its turn; its answer or its exception is the future's."""
+    def submit(self, call: Callable[[], _T], who: str = "") -> "Future[_T]":
+        """Run a driver call in its turn; its answer or its exception is the future's. ``who``: whose call it is."""
         future: Future[_T] = Future()
         if self._inline:
             self.link.resume()
@@ -72,7 +79,7 @@ class Port:
             if self._closed:
                 future.set_exception(LinkInterrupted(f"{self.address} is closed"))
                 return future
-            self._waiting.append(_Call(call, future, self._generation))
+            self._waiting.append(_Call(call, future, self._generation, who))
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name=f"port {self.address}", daemon=True)
                 self._worker.start()
@@ -92,19 +99,34 @@ class Port:
             with self._line:
                 self.link.reopen()
 
-        self.submit(renew).result()
+        try:
+            self.submit(renew).result(REOPENS_S)
+        except FutureTimeout as error:
+            raise LinkTimeout(f"{self.address}: {self.hanging}") from error
 
-    def close(self) -> None:
-        """Break off what runs, end the worker, let go of the line; harmless twice."""
+    @property
+    def hanging(self) -> str:
+        """What is to be said of a call that does not return."""
+        return f"the driver of {self.busy_with or 'an instrument'} does not return from a call"
+
+    def close(self) -> str:
+        """Break off what runs, end the worker, let go of the line; harmless twice. "", or why it was not let go."""
         self.interrupt()
         with self._turn:
             self._closed = True
             worker = self._worker
             self._turn.notify()
         if worker is not None and worker is not threading.current_thread():
-            worker.join()
+            worker.join(LET_GO_S)
+            if worker.is_alive():
+                with self._turn:
+                    waiting, self._waiting = list(self._waiting), deque()
+                for call in waiting:
+                    _refuse(call, f"{self.address} is closed, and {self.hanging}")
+                return f"{self.hanging}; {self.address} is let go when this process ends"
         with self._line:
             self.link.close()
+        return ""
 
     def _work(self) -> None:
         while True:
@@ -114,13 +136,13 @@ class Port:
                 if not self._waiting:
                     return
                 call = self._waiting.popleft()
-                current = call.generation == self._generation
+                current, self.busy_with = call.generation == self._generation, call.who
                 if current:
                     self.link.resume()
             if current:
                 _run(call.run, call.future)
-            elif call.future.set_running_or_notify_cancel():
-                call.future.set_exception(LinkInterrupted(f"{self.address}: stopped before the call began"))
+            else:
+                _refuse(call, f"{self.address}: stopped before the call began")
 
 
 class PortExchange:
@@ -147,6 +169,11 @@ class PortExchange:
                 if not self._name:
                     raise
                 raise type(error)(f"{self._name} on {error}") from error
+
+
+def _refuse(call: _Call, why: str) -> None:
+    if call.future.set_running_or_notify_cancel():
+        call.future.set_exception(LinkInterrupted(why))
 
 
 def _run(call: Callable[[], _T], future: "Future[_T]") -> None:

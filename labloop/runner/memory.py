@@ -44,6 +44,7 @@ class RunMemory:
         self.state = state
         self.inbox = inbox
         self.book: BenchBook | None = None
+        self.left_to_guard = False  # the bench is not given back: its guard makes it safe when this process is gone
         self.before_commit: Callable[[], None] = lambda: None
         self.fill: Callable[[str, e.Amount], None] = lambda name, amount: None
         self.listeners: list[Callable[[e.Record], None]] = []

@@ -48,6 +48,10 @@ REOPEN_S: Final = 1.0
 REOPEN_MOST_S: Final = 30.0
 # A line that is lost so often within one call comes and goes: that is for a person to look at.
 MOST_OUTAGES: Final = 3
+# Real seconds, counted in tenths: a call is a handful of exchanges, each with a deadline of its own. One that lasts
+# longer hangs in its driver; once the bench has been made safe nobody waits so long.
+HANGS_S: Final = 300.0
+HANGS_SAFE_S: Final = 30.0
 # Faults that an exchange may meet once and not again: the instrument was switched off and on, and says so first.
 PASSING: Final = "reset"
 
@@ -128,6 +132,8 @@ class Reach:
         self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by instrument
         self._returns: Counter[int] = Counter()
+        self.made_safe = asyncio.Event()  # nobody waits long any more for a driver that does not return
+        self._hanging: set[int] = set()  # ports that hang in a driver
         self._given_up: set[int] = set()
         self._recovering: dict[int, asyncio.Task[None]] = {}
 
@@ -137,12 +143,11 @@ class Reach:
         What it was told once meanwhile, or has lost, becomes a fact before anything else is done.
         """
         async with self._turns[instrument]:  # else the next one might be told what this one's answer is held against
-            future = self.stations[instrument].port.submit(partial(method, *args, **kwargs))
+            future = self.stations[instrument].port.submit(partial(method, *args, **kwargs), instrument)
             try:
-                if future.done():
-                    result: R = future.result()
-                else:
-                    result = await asyncio.wrap_future(future)
+                if not future.done():
+                    await self._returned(instrument, asyncio.wrap_future(future))
+                result: R = future.result()
             except LinkInterrupted:  # its answer may still come, and be heard while the bench is made safe
                 raise
             except BaseException:
@@ -150,6 +155,29 @@ class Reach:
                 raise
             self.heard(instrument)
             return result
+
+    async def _returned(self, name: str, call: "asyncio.Future[Any]") -> None:
+        """Wait until a call has returned, but not for ever. Raises InstrumentGone, LinkInterrupted."""
+        port = id(self.stations[name].port)
+        over = asyncio.ensure_future(self.made_safe.wait())
+        try:
+            for _ in range(0 if port in self._hanging or self.made_safe.is_set() else 10):
+                await asyncio.wait((call, over), timeout=HANGS_S / 10, return_when=asyncio.FIRST_COMPLETED)
+                if call.done() or self.made_safe.is_set():
+                    break
+            for _ in range(10 if self.made_safe.is_set() and port not in self._hanging else 0):
+                if not call.done():
+                    await asyncio.wait((call,), timeout=HANGS_SAFE_S / 10)
+        finally:
+            over.cancel()
+            if not call.done():
+                call.cancel()
+        if call.cancelled():
+            self._hanging.add(port)
+            why = f"{name}: {self.stations[name].port.hanging}"
+            if self._halt.is_set():
+                raise LinkInterrupted(why)
+            raise self.give_up(name, why)
 
     def heard(self, name: str) -> None:
         """Write down what was told once, or lost (see Driver.taken, .alarm): after a crash it cannot be heard again."""

@@ -243,7 +243,7 @@ def _drive(
     while True:
         lab = open_lab(lab_spec, fenced(bench.connect, book.lease))
         with ExitStack() as until_rest:
-            until_rest.callback(lab.close)
+            until_rest.callback(_let_go, lab, memory)
             take_up(lab, book)  # what was done by hand when an earlier runner was killed
             logs = () if clock.virtual else (WireLog(folder.path / WIRE, lab), seen)
             for log in logs:
@@ -258,6 +258,18 @@ def _drive(
             return ended
         gap_s = clock.now_s() - since_s
         memory.record(e.RunStarted(resumed=True, rested=True, t_s=round(clock.now_s(), 6)))
+
+
+def _let_go(lab: Lab, memory: RunMemory) -> None:
+    """Close the lab. Where a driver does not return and was not stopped, the bench is left to the guard.
+
+    Its line is free once this process has ended; until then nobody could make it safe.
+    """
+    lab.close()
+    memory.left_to_guard = bool(lab.hanging and memory.state.unsafe) and memory.state.mode == "live"
+    for why in lab.hanging:
+        LOG.error("%s", why)
+        memory.record(e.NoteTaken(text=f"{why}{'; its guard makes the bench safe' if memory.left_to_guard else ''}"))
 
 
 def _started(
@@ -338,7 +350,8 @@ def _lease(
             except StoreError:
                 LOG.exception("how far the journal has come is not noted in the bench's")
                 noted = []
-            book.release_lease(folder.name, asked, noted, held)
+            if not memory.left_to_guard:  # else: of a process that is gone and has not given it back, it takes it over
+                book.release_lease(folder.name, asked, noted, held)
 
 
 @contextmanager

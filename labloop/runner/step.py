@@ -73,6 +73,7 @@ class StepHand:
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
         self.reach = Reach(stations, memory, clock, self.halt, on_lost, on_line)
+        self.reach.made_safe = self.made_safe
         # A reading left the envelope: whether everything is being made safe for it (else only this instrument is).
         self.on_breach: Callable[[str], bool] = lambda why: False
         self.rejoined: Callable[[Sequence[StepState]], Awaitable[None]] = _nothing_goes_on  # waits for their ends

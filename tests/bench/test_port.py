@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 
 from labloop.bench import LinkError, LinkInterrupted, Port, ProtocolError
+from labloop.bench import port as port_module
 
 
 class RecordingLink:
@@ -149,3 +150,37 @@ def test_an_inline_port_runs_at_once_in_the_callers_thread():
     port.interrupt()
     assert port.submit(lambda: port.exchange()(None, "stop", 1.0)).result() == "stop"
     port.close()
+
+
+def test_a_driver_that_does_not_return_keeps_nobody_from_closing(monkeypatch):
+    monkeypatch.setattr(port_module, "LET_GO_S", 0.01)
+    link, returns, begun = RecordingLink(), threading.Event(), threading.Event()
+    port = Port(link)
+
+    def hangs():
+        begun.set()
+        returns.wait()
+
+    running = port.submit(hangs, "pump_a")
+    assert begun.wait(60)
+    waiting = port.submit(lambda: "never", "pump_b")
+    try:
+        said = port.close()
+        assert "driver of pump_a does not return" in said and not link.closed
+        with pytest.raises(LinkInterrupted, match="driver of pump_a does not return"):
+            waiting.result(60)
+    finally:
+        returns.set()
+    running.result(60)
+
+
+def test_a_line_is_opened_again_by_nobody_while_a_driver_does_not_return(monkeypatch):
+    monkeypatch.setattr(port_module, "REOPENS_S", 0.01)
+    returns, port = threading.Event(), Port(RecordingLink())
+    port.submit(returns.wait, "pump_a")
+    try:
+        with pytest.raises(LinkError, match="driver of pump_a does not return"):
+            port.reopen()
+    finally:
+        returns.set()
+        port.close()
