@@ -21,7 +21,7 @@ from .link import Link, Traffic
 _T = TypeVar("_T")
 
 # Real seconds. What was broken off has returned long before; a driver that has not hangs, until its process ends.
-LET_GO_S: Final = 5.0
+LET_GO_S: Final = 2.0
 REOPENS_S: Final = 60.0
 
 

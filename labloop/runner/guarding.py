@@ -88,13 +88,15 @@ class Guarding:
         if self._ready:
             self._tell()
 
-    def close(self) -> None:
-        """Let the guard go, once the bench was given back; harmless twice."""
+    def close(self, *, acts: bool = False) -> None:
+        """Let the guard go, once the bench was given back; harmless twice. ``acts``: it is left to it to make safe."""
         guard, self._guard = self._guard, None
         if guard is None:
             return
         assert guard.stdin is not None
         guard.stdin.close()
+        if acts:  # as soon as this process is gone
+            return
         try:
             guard.wait(ENDS_S)
         except subprocess.TimeoutExpired:

@@ -41,6 +41,7 @@ class LeftStanding:
     def __init__(self, hand: StepHand, memory: RunMemory) -> None:
         self._hand = hand
         self._memory = memory
+        self._on: set[str] = set()  # instruments on which something is on, as they said at the last look
 
     # --- made safe ------------------------------------------------------------------------------------------------
 
@@ -98,12 +99,13 @@ class LeftStanding:
 
     async def compare(
         self, busy: Collection[str], watch: Callable[[Collection[str]], Awaitable[None]],
-        resumed: Callable[[], Awaitable[None]],
+        resumed: Callable[[], Awaitable[None]], kept: Collection[str] = (),
     ) -> None:  # fmt: skip
         """Return once nothing is another than it was left, or a person has said that it is right as it is.
 
         ``busy``: instruments on which something goes on, as they said just now. ``watch`` begins to watch the bench,
         and winds up the watchdogs of these: it may take a while. ``resumed`` waits until the run is paused no more.
+        ``kept``: what the lab's ``keep`` lets go on; what of it does is wound up as well.
         Raises InstrumentFault, InstrumentGone, LinkInterrupted, and what these two do.
         """
         state, asked = self._memory.state, False
@@ -118,7 +120,8 @@ class LeftStanding:
                     e.CampaignPaused(reason=asks(moved, "the bench was made safe")),
                 )
             if not asked:
-                await watch(busy)  # nothing else is configured yet
+                keeps = {one.partition(".")[0] for one in kept}
+                await watch({*busy, *(self._on & keeps)})  # nothing else is configured yet
             asked = True
             await resumed()
 
@@ -141,6 +144,8 @@ class LeftStanding:
                 LOG.exception("what stands at %s is not known: its driver failed", name)
                 moved[name] = f"its driver cannot tell what stands there: {type(error).__name__}: {error}"
                 continue
+            if any(one.value is True for one in now.values()):
+                self._on.add(name)
             for where, one in now.items():
                 found[f"{name}.{where}"] = shown(one)
                 if where in then and differs(then[where], one) and not self._by_itself(name, where, one):

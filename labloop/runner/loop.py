@@ -248,7 +248,7 @@ class Loop:
         opening.rejoin(self.rejoining)
         if self._opened is not None:
             await self._opened()
-        await self.left.compare(opening.busy, self.watcher.begin, self._until_resumed)
+        await self.left.compare(opening.busy, self.watcher.begin, self._until_resumed, self.lab.spec.keep)
         await opening.configure()
 
     def _halt_for_questions(self) -> None:

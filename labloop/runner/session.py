@@ -154,7 +154,7 @@ def _run(
         guarding = _guarding(folder, facts, memory)
         if guarding is not None:
             guarding.start()
-            stack.callback(guarding.close)
+            stack.callback(lambda: guarding.close(acts=memory.left_to_guard))
         planner = parts.planner(run_files.portable(spec), folder.path)
         stack.callback(planner.close)
         planner.send_facts(list(journal.records()))

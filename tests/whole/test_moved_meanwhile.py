@@ -388,6 +388,21 @@ def test_a_question_at_a_start_arms_no_watchdog_that_nobody_has_set(tmp_path: Pa
     assert len(wound) > 3 and max(b - a for a, b in pairwise(wound)) <= 20.0, "once it is set"
 
 
+def test_what_is_kept_on_is_wound_up_while_a_start_asks(tmp_path: Path) -> None:
+    """Else its own watchdog would end what the lab wants kept, because a person takes their time."""
+    reach = Reach(tmp_path, LAB, WARM, People(tmp_path, (30.0, wish("stop", by="ann"))))
+    text = (tmp_path / "lab.yaml").read_text()
+    plate = 'port: "serial:///dev/plate?baud=9600"'
+    (tmp_path / "lab.yaml").write_text(text.replace(plate, f"{plate}, watchdog: 600 s") + "keep: [hotplate]\n")
+    assert reach.run() == 4 and reach.bench is not None and reach.bench.devices["hotplate"].heats
+    keys(reach, "bath.temperature", said(b"out_sp_00 50\r"))
+    sent = len(reach.sent)
+    come(reach, tmp_path, (1500.0, wish("stop", by="bob")))
+    assert reach.run() == 4 and "bath.temperature" in reach.facts(e.CampaignPaused)[0].reason
+    wound = [at_s for _, at_s, data in reach.sent[sent:] if b"OUT_WD1@600" in data]
+    assert len(wound) > 3 and reach.bench.devices["hotplate"].heats
+
+
 def test_an_instrument_that_does_not_say_is_not_noted_and_the_others_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
