@@ -115,15 +115,21 @@ class Wishes:
 
     def ends(self, mean: Array, reach: Array) -> tuple[Array, Array]:
         """The least and the greatest standing of outcomes within ``reach`` of their means, N each."""
-        low, high = [], []
-        for shape, at in zip(self.shapes, self.columns, strict=True):
-            ends = (mean[:, at] - reach[:, at], mean[:, at] + reach[:, at])
-            rising = [slope.one for slope in shape.slopes if slope.one > slope.zero]
-            falling = [slope.one for slope in shape.slopes if slope.one < slope.zero]
-            ideal = np.clip(mean[:, at], max(rising, default=-np.inf), min(falling, default=np.inf))
-            low.append(np.where(standing(shape, ends[0]) < standing(shape, ends[1]), *ends))
-            high.append(np.clip(ideal, *ends))
-        return self._overall(low, False)[0], self._overall(high, False)[0]
+        ends = [(mean[:, at] - reach[:, at], mean[:, at] + reach[:, at]) for at in self.columns]
+        low = [
+            np.where(standing(shape, one[0]) < standing(shape, one[1]), *one)
+            for shape, one in zip(self.shapes, ends, strict=True)
+        ]
+        return self._overall(low, False)[0], self.most([one[0] for one in ends], [one[1] for one in ends])
+
+    def most(self, low: Sequence[Array], high: Sequence[Array]) -> Array:
+        """The greatest standing where each wished outcome lies between two ends."""
+        ideal = []
+        for shape, least, greatest in zip(self.shapes, low, high, strict=True):
+            rising = max((slope.one for slope in shape.slopes if slope.one > slope.zero), default=-np.inf)
+            falling = min((slope.one for slope in shape.slopes if slope.one < slope.zero), default=np.inf)
+            ideal.append(np.clip(np.clip(0.5 * (least + greatest), rising, falling), least, greatest))
+        return self._overall(ideal, False)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +162,10 @@ class Desired:
                 by_means[s, rows, at] = pull.mean(axis=1)
                 by_sds[s, rows, at] = (pull * self.normal[s, :, column]).mean(axis=1)
         return value, by_means, by_sds
+
+    def most(self, fantasy: int, low: Sequence[Array], high: Sequence[Array]) -> Array:
+        """The mean, N, of the greatest gains over a fantasy's best of N x g boxes of outcomes, by their ends."""
+        return np.asarray(_gain(self.wishes.most(low, high) - self.best[fantasy])[0].mean(axis=1))
 
     def _parts(self, count: int) -> Iterator[tuple[int, slice]]:
         """Each fantasy's points, some at a time."""

@@ -21,6 +21,7 @@ from .goals import non_dominated
 from .improvement import LEAST_LOG, log_h, log_less, log_phi, log_sum
 
 MOST_OUTCOMES = 3
+FLOOR = 1e-280  # of an EHVI that is only a bound
 
 
 def boxes(front: Array, reference: Array) -> tuple[Array, Array]:
@@ -88,3 +89,16 @@ class Boxes:
         by_mean = np.column_stack([(share * one).sum(1) for one in means])
         by_sd = np.column_stack([(share * one).sum(1) for one in sds])
         return value, by_mean, by_sd
+
+    def log_most(self, mean: Array, sd: Array) -> Array:
+        """No less than log EHVI, N, nor than FLOOR's: without logarithms of boxes, and what cancels there added."""
+        volume: Array | float = 1.0
+        lost: Array | float = len(self.low[0]) * 1e-15
+        for j, edges in enumerate(self.thresholds):
+            finite = np.isfinite(edges)
+            hinge = np.zeros((len(mean), len(edges)))
+            s = sd[:, j, None]
+            hinge[:, finite] = np.exp(log_h((mean[:, j, None] - edges[finite]) / s)) * s
+            volume = volume * (hinge[:, self.low[j]] - hinge[:, self.high[j]])
+            lost = lost * hinge[:, 0]
+        return np.asarray(np.log(np.maximum(np.sum(volume, axis=1) + lost, FLOOR)))

@@ -12,6 +12,7 @@ from .emulator import in_words
 
 # Okabe & Ito's colours, told apart by every kind of eye, and dashes for those who print in grey.
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+WHAT: Final = "lines: medians; bands: the middle half"
 DASHES: Final = ("-", "--", "-.", ":")
 
 
@@ -19,7 +20,7 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
     """Write the curves of ``Backtest.document()`` as PNG: medians, and the middle half of the courses as a band."""
     front = document["goal"] == "hypervolume"
     with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(6.4, 4.0), dpi=150, layout="constrained")
+        figure = Figure(figsize=(6.4, 4.0), dpi=300, layout="constrained")
         axes = figure.add_subplot()
         for at, (name, figures) in enumerate(document["strategies"].items()):
             if not figures["courses"]:
@@ -44,5 +45,6 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
         if document["emulator"] is not None:
             title = f"{title}, by an emulator\n{in_words(document['emulator'])}"
         axes.set_title(title, loc="left", fontsize=9)
+        axes.plot([], [], " ", label=WHAT)
         axes.legend(loc="lower right", frameon=False)
         figure.savefig(path)

@@ -138,7 +138,7 @@ def test_the_best_of_a_large_table_is_found_by_scoring_every_row(kernel: str, mo
     )
     x, none = data["y"].points, np.empty((0, 6))
     score = build(fit_all(data, encoding, [kernel]), (Goal("y", 1),), Known(x, none, x, none), encoding, 0)
-    assert all(map(pool._is_bounded, score.teams))
+    assert all(map(pool.is_bounded, score.teams))
     monkeypatch.setattr(pool, "SMALL", 100)
     assert np.all(pool._bounds(score, rows) >= score.of_rows(rows))
     assert pool.top(score, rows, 3)[0].tolist() == np.argsort(-score.of_rows(rows), kind="stable")[:3].tolist()

@@ -93,7 +93,7 @@ def test_the_best_of_a_large_table_is_found_by_scoring_every_row(monkeypatch: py
     data = {"y": Observations(x, steep(x), np.zeros(20), np.arange(1, 21))}
     none = np.empty((0, 3))
     score = build(fit_all(data, PLANE, ["matern"], warp=True), (Goal("y", 1),), Known(x, none, x, none), PLANE, 0)
-    assert not any(map(pool._is_bounded, score.teams)), "a warp's slope has no bound, so rounding has none"
+    assert not any(map(pool.is_bounded, score.teams)), "a warp's slope has no bound, so rounding has none"
     monkeypatch.setattr(pool, "SMALL", 100)
     assert pool.top(score, rows, 3)[0].tolist() == np.argsort(-score.of_rows(rows), kind="stable")[:3].tolist()
 
