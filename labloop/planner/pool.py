@@ -14,7 +14,7 @@ from . import gpu
 from .acquisition import Acquisition, Score
 from .bounds import Pass, is_bounded
 from .encoding import Array
-from .improvement import log_sum
+from .improvement import LEAST_LOG, log_sum
 
 SMALL = 4096  # rows that are simply all scored
 CHUNK = 8192
@@ -29,6 +29,8 @@ def top(acquisition: Score, rows: Array, count: int) -> tuple[NDArray[np.intp], 
         best = _leaders(scores, np.arange(len(rows)), count)
         return best, scores[best]
     bounds = _bounds(acquisition, rows)
+    if bounds.max() <= LEAST_LOG:  # a target that is met: nothing is worth anything, and none more than another
+        return np.arange(count), _numbers(acquisition.of_rows(rows[:count]))
     kept, scores = np.empty(0, dtype=np.intp), np.empty(0)
     left = np.ones(len(rows), dtype=bool)
     size = FIRST

@@ -71,6 +71,17 @@ def test_few_rows_are_scored_in_full(goals: tuple[Goal, ...], monkeypatch: pytes
     assert sum(scored) < len(ROWS) / 4
 
 
+def test_where_a_target_is_met_no_row_is_worth_more_than_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    acquisition = score((Goal("a", target=0.5, tolerance=0.5),), 3, 2, 0.05)
+    wanted = acquisition.of_rows(SOME)
+    monkeypatch.setattr(
+        Acquisition, "of_rows", lambda self, rows: wanted[: len(rows)] if len(rows) < 5 else pytest.fail()
+    )
+    found, scores = pool.top(acquisition, SOME, 4)
+    assert found.tolist() == np.argsort(-wanted, kind="stable")[:4].tolist() == [0, 1, 2, 3]
+    assert scores.tolist() == wanted[:4].tolist()
+
+
 @pytest.mark.parametrize("flying", [0, 3])
 @pytest.mark.parametrize("goals", WISHES.values(), ids=WISHES)
 def test_no_score_is_above_its_bound(goals: tuple[Goal, ...], flying: int) -> None:
