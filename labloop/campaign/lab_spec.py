@@ -15,8 +15,9 @@ from pydantic import ConfigDict, Field, PrivateAttr, WithJsonSchema, field_valid
 from .arithmetic import difference
 from .checks import stage_faults
 from .complaints import Broken, Fault
+from .conduct import Pause, Phase
 from .errors import SpecError
-from .grammar import PHASES, CampaignSpec, Pause, Phase
+from .grammar import PHASES, CampaignSpec
 from .limits import Limit, by_instrument, read_limits
 from .models import AnyQuantity, Files, Model, Number, Rule, Seconds, Text, Truth, did_you_mean, keys_of, suggest
 from .reading import Document, Path_, path_text

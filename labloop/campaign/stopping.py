@@ -21,7 +21,8 @@ from importlib import import_module
 from typing import Any, Final
 
 from .amending import Holding
-from .grammar import CampaignSpec, StopRules
+from .conduct import StopRules
+from .grammar import CampaignSpec
 from .objective import Objective
 
 REGRET: Final = "regret_bound"

@@ -8,9 +8,9 @@ settings at once; they are looked at wherever one of those has its least or grea
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
 from labloop.bench.bounds import Bound
 from labloop.bench.declared import Declaration, declare, key_complaints, port_keys
@@ -21,7 +21,7 @@ from labloop.campaign import asking, recipe
 from labloop.campaign.analysis import ANALYSES
 from labloop.campaign.constraints import meanings
 from labloop.campaign.errors import LabloopError, SpecError
-from labloop.campaign.events import PERSON, Amount, Value
+from labloop.campaign.events import PERSON, Amount
 from labloop.campaign.extremes import Extreme, worst_cases
 from labloop.campaign.formula import Expression
 from labloop.campaign.lab_spec import LabSpec, check_against_lab
@@ -34,6 +34,7 @@ from labloop.campaign.units import convert
 
 from .addresses import complaints_about
 from .foresight import disorder, not_kept, overflow, unit_of_amounts
+from .resolved_plan import Plan, Reach, Settings, Stock
 
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
 OF_A_TRIAL: Final = ("trial", "cleanup")
@@ -43,55 +44,6 @@ COARSE: Final = 5.0
 INSIDE: Final = 64
 # Combinations of choices that a limit's condition may speak of, at each of those points.
 MOST_CHOICES: Final = 64
-
-Settings = Mapping[str, Value]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """Between which values a setting of an instrument can lie, and at which settings of the campaign it does."""
-
-    instrument: str
-    setting: str
-    unit: str
-    low: float
-    high: float
-    low_at: Settings
-    high_at: Settings
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stock:
-    """``needed``: at worst, over the whole budget; ``held``: what the lab file says there is (None: not counted)."""
-
-    needed: float
-    held: float | None
-    unit: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Plan:
-    """What a campaign will ask of its bench. ``trial_s``: one trial at worst; ``whole_s``: every attempt of the budget.
-
-    ``safety``: who makes each instrument safe if this computer dies ("": nobody). ``desirability``: where that of an
-    outcome is 0 and where 1, in words.
-    """
-
-    campaign: str
-    complaints: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    trials: int | None = None
-    attempts: int | None = None
-    trial_s: float | None = None
-    whole_s: float | None = None
-    stock: dict[str, Stock] = field(default_factory=dict)
-    reaches: list[Reach] = field(default_factory=list)
-    safety: dict[str, str] = field(default_factory=dict)
-    desirability: dict[str, str] = field(default_factory=dict)
-
-    def document(self) -> dict[str, Any]:
-        """The plan as plain data."""
-        return asdict(self)
 
 
 def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from labloop.campaign import grammar, lab_spec, limits, outcomes, parameters
+from labloop.campaign import conduct, grammar, lab_spec, limits, outcomes, parameters
 from labloop.campaign.analysis import ANALYSES
 from labloop.campaign.models import keys_of
 from labloop.campaign.reading import read_text
@@ -17,8 +17,8 @@ from labloop.campaign.steps import INTERRUPTED, STAGE_KEYS
 PAGE = (Path(__file__).parents[2] / "docs" / "yaml.md").read_text()
 BLOCKS = [(lab == "lab", text) for lab, text in re.findall(r"```yaml ?(\w*)\n(.*?)```", PAGE, re.DOTALL)]
 MODELS: list[type[BaseModel]] = [
-    grammar.CampaignSpec, grammar.Initial, grammar.Design, grammar.Budget, grammar.StopWhen, grammar.Every,
-    grammar.Pause, grammar.Candidates, lab_spec.LabSpec, lab_spec.InstrumentSpec, limits.LimitSpec,
+    grammar.CampaignSpec, conduct.Initial, conduct.Design, conduct.Budget, conduct.StopWhen, conduct.Every,
+    conduct.Pause, grammar.Candidates, lab_spec.LabSpec, lab_spec.InstrumentSpec, limits.LimitSpec,
     outcomes.OutcomeSpec, outcomes.Target, parameters.Range, parameters.Choices, parameters.Molecules,
     parameters.Mixture,
 ]  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from labloop.campaign.spec import CampaignSpec, read_lab, read_spec, spec_from_dict
-from labloop.runner.check import Plan, check
+from labloop.runner.check import check
+from labloop.runner.resolved_plan import Plan
 
 HOUSE = Path(__file__).parents[2]
 CAMPAIGNS = HOUSE / "campaigns"
