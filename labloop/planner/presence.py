@@ -21,6 +21,7 @@ MIDDLE = 0.5
 ABSENT = 1e-6  # a share of a mixture below it is none: what a proposal is rounded to
 SAME = 1e-9
 _REMEMBERED = 4096
+MANY = 64  # points from which it pays to see which of them are alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,21 @@ class Conditions:
     def out(self, points: Array) -> Mask:
         """Which columns do not count, N x d."""
         out = np.zeros(points.shape, dtype=bool)
-        for row, point in enumerate(points):
-            key = point[list(self.parents)].tobytes()
-            if key not in self._known:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[key] = tuple(self.inactive(point))
-            out[row, self.children] = self._known[key]
+        if len(points) < MANY:
+            for row, point in enumerate(points):
+                out[row, self.children] = self._of(point)
+            return out
+        _, rows, which = np.unique(points[:, self.parents], axis=0, return_index=True, return_inverse=True)
+        out[:, self.children] = np.array([self._of(points[row]) for row in rows])[which.ravel()]
         return out
+
+    def _of(self, point: Array) -> tuple[bool, ...]:
+        key = point[list(self.parents)].tobytes()
+        if key not in self._known:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[key] = tuple(self.inactive(point))
+        return self._known[key]
 
     def settled(self, points: Array) -> Array:
         """The same with what does not count where it belongs."""

@@ -8,7 +8,7 @@ import pytest
 
 from labloop.campaign.space import Space
 from labloop.campaign.spec import spec_from_dict
-from labloop.planner.presence import Sparse
+from labloop.planner.presence import Conditions, Sparse
 from labloop.planner.problem import propose, read_problem
 
 BLEND = {"mixture": ["A", "B", "C", "D", "E"], "sum": 100, "unit": "percent", "at_most": 3, "at_least": 5}
@@ -136,3 +136,11 @@ def test_a_settled_point_has_few_components_and_enough_of_each(point: list[float
     sparse = Sparse((0, 1, 2, 3), 2, 0.1)
     assert sparse.settled(np.array([point]))[0].tolist() == settled
     assert sparse.keeps(np.array([settled]))[0]
+
+
+def test_what_counts_at_many_points_is_what_counts_at_each() -> None:
+    conditions = Conditions((0, 2), (1, 3), (0.0, 0.5), lambda point: [point[0] > 0.4, point[0] + point[2] > 1.0])
+    points = np.round(np.random.default_rng(0).random((300, 4)), 1)
+    out = conditions.out(points)
+    assert out.tolist() == [conditions.out(point[None, :])[0].tolist() for point in points]
+    assert out.sum(0).tolist() == [0, (points[:, 0] > 0.4).sum(), 0, (points[:, 0] + points[:, 2] > 1.0).sum()]
