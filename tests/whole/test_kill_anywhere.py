@@ -7,7 +7,7 @@ is in the middle of its volume), for a while (everything has come to rest), for 
 import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,6 +99,12 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def on_both(sweep: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
+    """What a sweep gives for each part: two at a time, each in a process of its own."""
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(sweep, parts))
+
+
 def sweep(points: Iterable[int], **words: Any) -> tuple[list[str], int]:
     """Kill at each of ``points`` in turn."""
     wrong: list[str] = []
@@ -135,8 +141,7 @@ def test_killed_at_a_dozen_points() -> None:
 def test_killed_at_every_point_of_thirty_acts() -> None:
     every = range(1, points_of(**THIRTY_ACTS) + 1)
     assert len(every) > 1000
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = list(pool.map(sweep_thirty_acts, [every[0::2], every[1::2]]))
+    parts = on_both(sweep_thirty_acts, [every[0::2], every[1::2]])
     assert [line for wrong, _ in parts for line in wrong] == []
     asked = sum(questions for _, questions in parts)
     assert asked <= MOST_QUESTIONS / 100.0 * len(every)

@@ -5,12 +5,10 @@ person can answer; what was measured is what was mixed, and nothing moves or hea
 """
 
 import json
-import multiprocessing
 import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import accounts
 import pytest
 from lockstep import Nursery
-from test_kill_anywhere import OUTCOME, Stage, memory_folder
+from test_kill_anywhere import OUTCOME, Stage, memory_folder, on_both
 
 from campaigns import records
 from labloop.bench import InProcessLink, InProcessMessageLink, Port
@@ -144,8 +142,7 @@ def test_an_alarm_lost_on_the_line_after_a_power_cut(stage: Stage, whole: s.Camp
 
 @pytest.mark.slow
 def test_a_thousand_seeds() -> None:
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = list(pool.map(sweep, [range(0, 1000, 2), range(1, 1000, 2)]))
+    parts = on_both(sweep, [range(0, 1000, 2), range(1, 1000, 2)])
     assert [line for wrong, _ in parts for line in wrong] == []
     ends = sum((ends for _, ends in parts), Counter())
     assert ends[s.FINISHED] > 800, ends

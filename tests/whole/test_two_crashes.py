@@ -11,7 +11,7 @@ from typing import Any
 import accounts
 import pytest
 from lockstep import Bench, Nursery
-from test_kill_anywhere import GAPS_S, Stage, memory_folder, wrong_in
+from test_kill_anywhere import GAPS_S, Stage, memory_folder, on_both, points_of, wrong_in
 
 from campaigns import records
 from labloop.campaign import state as s
@@ -311,12 +311,17 @@ def test_a_recovery_that_is_killed_is_made_again(stage: Stage, nursery: Nursery)
     assert wrong == [] and kills == 6
 
 
+def recovery_killed(first: int) -> tuple[list[str], int]:
+    """The same of a run that was killed at one point, at every point of its recovery."""
+    with memory_folder() as folder, Nursery() as nursery:
+        stage = Stage.set(folder, nursery, trials=1, sobol=1)
+        whole, _ = stage.unharmed(nursery)
+        return killed_while_it_recovers(stage, nursery, whole, first, until=1000)
+
+
 @pytest.mark.slow
-def test_recoveries_killed_at_every_point(stage: Stage, nursery: Nursery) -> None:
-    whole, points = stage.unharmed(nursery, "unharmed-again")
-    killed = 0
-    for first in range(7, points, points // 5):
-        wrong, kills = killed_while_it_recovers(stage, nursery, whole, first, until=1000)
-        assert wrong == []
-        killed += kills
-    assert killed > 200
+def test_recoveries_killed_at_every_point() -> None:
+    points = points_of(trials=1, sobol=1)
+    parts = on_both(recovery_killed, range(7, points, points // 5))
+    assert [line for wrong, _ in parts for line in wrong] == []
+    assert sum(kills for _, kills in parts) > 200
