@@ -1,45 +1,19 @@
 """The whole log, as far back as this dashboard keeps it."""
 
 from datetime import tzinfo
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input, RichLog
+from textual.widgets import Input
 
 from labloop.campaign.words import LogLine
 
 from .filtered import FILTER, FilteredPage
+from .log_lines import LogLines
 from .source import Change, RunSource
 from .widgets import log_cells
-
-# Each line that is written costs a fifth of a millisecond: with more at once a letter of the filter is felt to wait.
-MOST: Final = 500
-
-
-class Row:
-    """A line of the log, as wide as there is room; a table only where it must be folded, which takes four times as
-    long."""
-
-    def __init__(self, when: Text, words: Text) -> None:
-        self._when, self._words = when, words
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(options.max_width, options.max_width)
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self._when.cell_len + 1 + self._words.cell_len <= options.max_width:
-            yield Text.assemble(self._when, " ", self._words, no_wrap=True)
-            return
-        row = Table.grid(padding=(0, 1))
-        row.add_column(no_wrap=True)
-        row.add_column(overflow="fold")
-        row.add_row(self._when, self._words)
-        yield row
 
 
 class LogPage(FilteredPage):
@@ -60,7 +34,7 @@ class LogPage(FilteredPage):
     def parts(self) -> ComposeResult:
         """A line for the filter, one list of lines."""
         yield Input(placeholder="words, each of which must stand in a line", id="filter", compact=True)
-        log = RichLog(wrap=True, min_width=0, markup=False, max_lines=4000)
+        log = LogLines(lambda line: log_cells(self, line, self._when))
         log.border_title = Text("Log")
         yield log
 
@@ -69,9 +43,9 @@ class LogPage(FilteredPage):
         self._write(list(self._source.log))
 
     @property
-    def lines(self) -> RichLog:
+    def lines(self) -> LogLines:
         """The log."""
-        return self.query_one(RichLog)
+        return self.query_one(LogLines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """In the filter, home and end move in its words."""
@@ -87,16 +61,15 @@ class LogPage(FilteredPage):
         return self._source.moment(stamp, self._zone)
 
     def _write(self, lines: list[LogLine]) -> None:
-        log = self.lines
-        fitting = [line for line in lines if all(word in line.text.lower() for word in self._words)]
-        for line in fitting[-MOST:]:
-            log.write(Row(*log_cells(self, line, self._when)), expand=True)
+        self.lines.write(line for line in lines if all(word in line.text.lower() for word in self._words))
         self._written = max([self._written, *(line.seq for line in lines)])
 
     def action_edge(self, first: bool) -> None:
         """To the first line, or to the last and on with it."""
-        log = self.lines
-        (log.scroll_home if first else log.scroll_end)(animate=False)
+        if first:
+            self.lines.scroll_home(animate=False)
+        else:
+            self.lines.to_end()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Each letter narrows it."""

@@ -2,10 +2,11 @@
 
 import pytest
 from textual.events import Key
-from textual.widgets import Input, RichLog
+from textual.widgets import Input
 
 from labloop.campaign import events as e
 from labloop.dashboard.bench_page import BenchPage
+from labloop.dashboard.log_lines import LogLines
 from labloop.dashboard.log_page import LogPage
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.table import TrialTable
@@ -66,7 +67,7 @@ def test_news_that_come_while_the_dashboard_is_taken_apart_are_left(watch):
     async def script(pilot):
         first = app.screen
         await pilot.press("5")
-        await app.screen.query(RichLog).remove()
+        await app.screen.query(LogLines).remove()
         app._running = False  # as _shutdown() begins
         first.tick()
         app._running = True
@@ -252,16 +253,63 @@ def test_the_log_is_filtered_and_new_lines_must_fit_too(watch):
     drive(app, script)
 
 
-def test_a_filter_of_the_log_finds_what_lies_far_back(watch):
+def test_the_log_begins_at_its_end_and_home_is_its_beginning(watch):
     app = watch(journals.talkative)
 
     async def script(pilot):
-        await pilot.press("5", "home")
+        await pilot.press("5")
         await pilot.pause()
-        assert "campaign silver-nanoparticles opened" not in screen_text(app)
-        await pilot.press("slash", *"silver")
+        assert "note 599" in screen_text(app)
+        await pilot.press("home")
+        await pilot.pause()
+        assert "campaign silver-nanoparticles opened" in screen_text(app) and "note 599" not in screen_text(app)
+        await pilot.press("end", "slash", *"silver")
         await pilot.pause()
         assert "campaign silver-nanoparticles opened" in screen_text(app)
+
+    drive(app, script)
+
+
+def test_who_reads_further_up_in_the_log_stays_there_and_who_is_at_its_end_follows(watch):
+    app = watch(journals.talkative)
+
+    async def script(pilot):
+        async def said(words):
+            with Journal.open(app.run_folder / "journal.db") as journal:
+                journal.append(e.NoteTaken(text=words, by="ann"))
+            app.screen_stack[1].read_on()
+            await pilot.pause()
+            return screen_text(app)
+
+        await pilot.press("5")
+        await pilot.pause()
+        assert "to be read" in await said("to be read")
+        await pilot.press("up", "up", "up")
+        await pilot.pause()
+        before = [row[:60] for row in screen_text(app).splitlines() if "note by" in row]  # without the bar beside it
+        assert [row[:60] for row in (await said("not yet")).splitlines() if "note by" in row] == before
+        await pilot.press("end")
+        await pilot.pause()
+        assert "not yet" in screen_text(app) and "and now" in await said("and now")
+
+    drive(app, script)
+
+
+def test_the_log_is_folded_anew_when_the_screen_gets_narrower(watch):
+    app = watch(journals.talkative)
+    words = " ".join(f"word{number}" for number in range(30))
+
+    async def script(pilot):
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(e.NoteTaken(text=words, by="ann"))
+        app.screen_stack[1].read_on()
+        await pilot.press("5")
+        for width in (160, 61, 100):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            rows = [row for row in screen_text(app).splitlines() if "word" in row]
+            assert all(len(row.rstrip(" │")) <= width - 2 for row in rows)
+            assert [one for row in rows for one in row.split() if one.startswith("word")] == words.split()
 
     drive(app, script)
 
