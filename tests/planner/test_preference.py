@@ -15,12 +15,13 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import spec_from_dict
 from labloop.campaign.tastes import Duels, mode
 from labloop.planner.acquisition import build
+from labloop.planner.bounds import is_bounded
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.history import read
 from labloop.planner.improvement import log_ei
 from labloop.planner.kernels import Array, Separable, dimension_scaled
 from labloop.planner.known import Observations
-from labloop.planner.pool import _is_bounded, top
+from labloop.planner.pool import top
 from labloop.planner.preference import LOOK_PRIOR, condition, fit, objective, shorter
 from labloop.planner.problem import propose, read_problem
 from labloop.planner.surrogate import fit_all, kernels
@@ -286,7 +287,7 @@ def test_over_a_large_table_every_row_is_scored(journal: Any) -> None:
     history = read(facts.state, problem.encoding, problem.goals)
     model = fit_all(history.data, problem.encoding, ["matern"])
     score = build(model, problem.goals, history.known, problem.encoding, 0)
-    assert not any(map(_is_bounded, score.teams))
+    assert not any(map(is_bounded, score.teams))
     rows = np.random.default_rng(4).random((5000, 2))
     found, values = top(score, rows, 3)
     assert found.tolist() == np.argsort(-score.of_rows(rows), kind="stable")[:3].tolist() and values[0] >= values[2]
