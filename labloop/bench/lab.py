@@ -48,6 +48,8 @@ SAFE_S = 10.0
 LIST_AFTER_S = 2.0
 # Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
 CLOSE_S = 1.0
+# Who is on a line is a few questions to each that shares it; a driver that has not asked them by then hangs in one.
+ASKED_S = 120.0
 # Of a stranger's answers so many are quoted: three questions tell of every shipped driver who is there.
 QUOTED: Final = 3
 # In keep: an instrument named without an action.
@@ -167,22 +169,22 @@ class Lab:
         """Send the lab's settings to every instrument; only after recovery has asked. Raises the first complaint."""
         self._everywhere(self.instruments, lambda station: station.driver.configure())
 
-    def reopen(self, name: str) -> dict[str, Identity]:
+    def reopen(self, name: str, within_s: float) -> dict[str, Identity]:
         """Open the port of a lost instrument again and make sure that the same instruments answer on it: who does.
 
         Raises LinkError while the port is away, InstrumentFault when something else answers.
         """
-        self.instruments[name].port.reopen()
-        return self.on_line(name)
+        self.instruments[name].port.reopen(within_s)
+        return self.on_line(name, within_s)
 
-    def on_line(self, name: str) -> dict[str, Identity]:
+    def on_line(self, name: str, within_s: float = ASKED_S) -> dict[str, Identity]:
         """Make sure that the same instruments answer on the line of ``name``: who does.
 
         Raises LinkError when one does not, InstrumentFault when something else answers.
         """
         port = self.instruments[name].port
         sharing = [one for one, station in self.instruments.items() if station.port is port]
-        found = self._everywhere(sharing, Station.identify)
+        found = self._everywhere(sharing, Station.identify, within_s)
         for one, now in found.items():
             before = self.instruments[one].identity
             if before is not None and not now.is_still(before.model, before.serial):
@@ -208,7 +210,7 @@ class Lab:
             if not port.lost:  # another instrument on the line has brought it back
                 continue
             try:
-                back = self.reopen(name)
+                back = self.reopen(name, SAFE_S)
             except BenchError:
                 continue  # it is away still: what could not be said stands in the errors
             found |= self._stop(back.keys())
@@ -260,10 +262,22 @@ class Lab:
         self.hanging = [why for port in self.ports.values() if (why := port.close())]
         return errors + self.hanging
 
-    def _everywhere(self, names: Iterable[str], call: Callable[[Station], _T]) -> dict[str, _T]:
-        """Call on every instrument, every port at once; all are waited for before the first complaint is raised."""
+    def _everywhere(
+        self, names: Iterable[str], call: Callable[[Station], _T], within_s: float = ASKED_S
+    ) -> dict[str, _T]:
+        """Call on every instrument, every port at once; all are waited for before the first complaint is raised.
+
+        One that has not returned ``within_s`` hangs in its driver (LinkTimeout).
+        """
         calls = {name: self._on(self.instruments[name], call) for name in names}
-        complaints = [error for future in calls.values() if (error := future.exception()) is not None]
+        wait(calls.values(), within_s)
+        complaints: list[BaseException] = []
+        for name, future in calls.items():
+            if not future.done():
+                future.cancel()
+                complaints.append(LinkTimeout(f"{name}: {self.instruments[name].port.hanging}"))
+            elif (error := future.exception()) is not None:
+                complaints.append(error)
         if complaints:
             for other in complaints[1:]:
                 complaints[0].add_note(str(other))

@@ -92,16 +92,18 @@ class Port:
             self._generation += 1
             self.link.interrupt()
 
-    def reopen(self) -> None:
-        """Open a lost line again, in its turn. Raises LinkError while it is away."""
+    def reopen(self, within_s: float = REOPENS_S) -> None:
+        """Open a lost line again, in its turn. Raises LinkError while it is away, or a call on it does not return."""
 
         def renew() -> None:
             with self._line:
                 self.link.reopen()
 
+        opened = self.submit(renew)
         try:
-            self.submit(renew).result(REOPENS_S)
+            opened.result(within_s)
         except FutureTimeout as error:
+            opened.cancel()
             raise LinkTimeout(f"{self.address}: {self.hanging}") from error
 
     @property

@@ -226,6 +226,8 @@ class Hands:
                 act.tell()  # what it said once meanwhile
             try:
                 verdict = await self._hand.reach.call(name, _stopped, station, act, not safe)
+            except InstrumentGone:  # the run has been told
+                return None
             except BenchError as error:
                 act.tell()
                 if not safe and self._hand.halt.is_set():

@@ -142,7 +142,10 @@ class Reach:
 
         What it was told once meanwhile, or has lost, becomes a fact before anything else is done.
         """
+        safe = self._halt.is_set()
         async with self._turns[instrument]:  # else the next one might be told what this one's answer is held against
+            if self._halt.is_set() and not safe:  # it waited while the bench was made safe: nothing begins after that
+                raise LinkInterrupted(f"{instrument}: stopped before the call began")
             future = self.stations[instrument].port.submit(partial(method, *args, **kwargs), instrument)
             try:
                 if not future.done():
@@ -172,6 +175,8 @@ class Reach:
             over.cancel()
             if not call.done():
                 call.cancel()
+            elif not call.cancelled():
+                call.exception()  # looked at: who called is told by the port's own future
         if call.cancelled():
             self._hanging.add(port)
             why = f"{name}: {self.stations[name].port.hanging}"

@@ -78,9 +78,15 @@ def judge(
     ``actions``: the declarations by (instrument, action). Steps in doubt are the caller's business: none may be left.
     """
     last: dict[int, s.StepState] = {}
+    owed: dict[int, Mapping[str, e.Amount]] = {}  # what was tried after a part was done, and did not begin
     for step in steps:
         if step.begun.phase == phase and step.begun.stage == ahead.number:
-            last[step.begun.index] = step
+            index, before = step.begun.index, last.get(step.begun.index)
+            if step.fault == NOT_DONE and before is not None and (before.fault == CUT_SHORT or index in owed):
+                owed[index] = step.begun.settings
+            else:
+                owed.pop(index, None)
+            last[index] = step
     failed = {index: step for index, step in last.items() if step.state == s.FAILED}
     taught = set(teaches)
     for step in failed.values():
@@ -100,14 +106,14 @@ def judge(
     cut = {index: step for index, step in failed.items() if step.fault == CUT_SHORT}
     begun_in_part = len(ahead.stage.steps) > 1 and any(step.state == s.FINISHED for step in last.values())
     if not cut and not begun_in_part:
-        return Judgement(verdict="run", wait_s=RETRY_S * 2.0 ** (ahead.attempt - 2) if again else 0.0)
+        return Judgement(verdict="run", overrides=owed, wait_s=RETRY_S * 2.0 ** (ahead.attempt - 2) if again else 0.0)
     says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
     answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
     if says == "again" or (answered and cut.keys() <= answered.keys()):
         rest = {index: step.remainder for index, step in answered.items() if step.remainder}
-        return Judgement(verdict="run", overrides=rest)
+        return Judgement(verdict="run", overrides=owed | rest)
     if says == "remainder" and all(step.remainder for step in cut.values()):
-        return Judgement(verdict="run", overrides={index: step.remainder for index, step in cut.items()})
+        return Judgement(verdict="run", overrides=owed | {index: step.remainder for index, step in cut.items()})
     names = ", ".join(sorted(step.begun.instrument for step in (cut or failed or last).values()))
     what = "cut short at" if cut else "begun in part, without" if failed else "begun in part, with"
     return Judgement(verdict="abandon", why=f"{what} {names}; the sample is discarded")

@@ -249,6 +249,9 @@ def _drive(
             for log in logs:
                 until_rest.callback(log.write)
             code, rests = clock.run(main(lab, gap_s, *logs))
+        if rests and memory.left_to_guard:  # it acts when this process is gone
+            memory.record(e.CampaignStopped(reason=f"it cannot rest: {lab.hanging[0]}", exit_code=3))
+            return 3
         if not rests:
             return code
         memory.listeners, memory.on_failed = list(listeners), lambda error: None
@@ -266,7 +269,8 @@ def _let_go(lab: Lab, memory: RunMemory) -> None:
     Its line is free once this process has ended; until then nobody could make it safe.
     """
     lab.close()
-    memory.left_to_guard = bool(lab.hanging and memory.state.unsafe) and memory.state.mode == "live"
+    unsafe = bool(memory.state.unsafe) or not memory.state.safe  # also where that could not be written down
+    memory.left_to_guard = bool(lab.hanging) and unsafe and memory.state.mode == "live"
     for why in lab.hanging:
         LOG.error("%s", why)
         memory.record(e.NoteTaken(text=f"{why}{'; its guard makes the bench safe' if memory.left_to_guard else ''}"))

@@ -21,7 +21,7 @@ from labloop.campaign.spec import CampaignSpec, LabSpec
 
 from .admission import Admission
 from .clock import Clock
-from .reach import Memory
+from .reach import InstrumentGone, Memory
 from .step import StepHand
 
 R = TypeVar("R")
@@ -143,7 +143,7 @@ class Watcher:
         """One call in the port's turn; None when it failed. A line that stays silent shows as a reading gone stale."""
         try:
             said = await self._hand.reach.call(name, method)
-        except LinkInterrupted:
+        except (LinkInterrupted, InstrumentGone):  # of an instrument that is given up, the run has been told
             return None
         except BenchError as error:
             if name not in self._silent:

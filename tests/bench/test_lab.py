@@ -208,10 +208,10 @@ def test_the_safe_state_is_reached_while_a_driver_call_is_blocked(tmp_path):
 def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
     lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(answers(name=["box"] * 7 + ["other"])))
     lab.open()
-    assert lab.reopen("left") == dict.fromkeys(("left", "right"), Identity(model="box"))
-    assert lab.reopen("far") == {"far": Identity(model="box")}
+    assert lab.reopen("left", 5.0) == dict.fromkeys(("left", "right"), Identity(model="box"))
+    assert lab.reopen("far", 5.0) == {"far": Identity(model="box")}
     with pytest.raises(InstrumentFault, match=r"right on serial.*: other .*answers where box"):
-        lab.reopen("left")
+        lab.reopen("left", 5.0)
 
 
 def test_every_instrument_of_a_line_is_braked_before_the_first_is_stopped(tmp_path):

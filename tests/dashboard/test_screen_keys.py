@@ -67,8 +67,8 @@ def test_news_that_come_while_the_dashboard_is_taken_apart_are_left(watch):
     async def script(pilot):
         first = app.screen
         await pilot.press("5")
+        app._running = False  # as _shutdown() begins; before that no news may come to a page without its lines
         await app.screen.query(LogLines).remove()
-        app._running = False  # as _shutdown() begins
         first.tick()
         app._running = True
 

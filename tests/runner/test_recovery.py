@@ -1,5 +1,7 @@
 """The table of what a half-done stage comes to, row by row."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from labloop.bench import Action, Verdict
@@ -13,7 +15,7 @@ PUMP = Action(name="dispense", act=True, evidence="counter", remainder=True, amo
 HOLD = Action(name="hold", act=True, holds=True)
 READ = Action(name="measure", repeatable=True)
 ACTIONS = {("a", "dispense"): PUMP, ("b", "dispense"): PUMP, ("hot", "hold"): HOLD, ("spec", "measure"): READ}
-REST = {"volume": e.Amount(3.0, "uL")}
+FULL, REST = {"volume": e.Amount(10.0, "uL")}, {"volume": e.Amount(3.0, "uL")}
 
 
 def ahead(*names: tuple[str, str], says: str | None = None, attempt: int = 1) -> NextStage:
@@ -22,11 +24,13 @@ def ahead(*names: tuple[str, str], says: str | None = None, attempt: int = 1) ->
     return NextStage(number=0, stage=stage, steps=dict(enumerate(steps)), attempt=attempt)
 
 
-def step(instrument: str, index: int, state: str = s.FAILED, **words: object) -> s.StepState:
+def step(
+    instrument: str, index: int, state: str = s.FAILED, settings: Mapping[str, e.Amount] = FULL, **words: object
+) -> s.StepState:
     action = next(action for name, action in ACTIONS if name == instrument)
     begun = e.StepStarted(
         step=f"1.{index}", trial=1, phase="trial", stage=0, index=index, instrument=instrument, action=action,
-        settings={"volume": e.Amount(10.0, "uL")},
+        settings=dict(settings),
     )  # fmt: skip
     return s.StepState(begun=begun, seq=1, started="", state=state, **words)  # type: ignore[arg-type]
 
@@ -64,6 +68,33 @@ def test_a_group_of_which_nothing_was_begun_is_run() -> None:
 def test_the_remainder_is_delivered_where_the_recipe_says_so() -> None:
     judgement = judged(ahead(*ONE, says="remainder"), step("a", 0, fault="interrupted", remainder=REST))
     assert judgement.verdict == "run" and judgement.overrides == {0: REST}
+
+
+def test_a_remainder_that_did_not_begin_stays_a_remainder() -> None:
+    cut = step("a", 0, fault="interrupted", remainder=REST)
+    for says in ("remainder", "ask"):
+        tries = [cut]
+        for attempt in (3, 4):  # its runner was killed before it began, once and once more
+            tries.append(step("a", 0, settings=REST, fault="not_done"))
+            judgement = judged(ahead(*ONE, says=says, attempt=attempt), *tries)
+            assert judgement.verdict == "run" and judgement.overrides == {0: REST}
+
+
+def test_of_a_group_each_is_owed_what_its_own_tries_have_left() -> None:
+    both = [step(name, index, fault="interrupted", remainder=REST) for index, name in enumerate("ab")]
+    unbegun = step("b", 1, settings=REST, fault="not_done")
+    done = judged(ahead(*TWO, says="remainder", attempt=3), *both, step("a", 0, s.FINISHED, settings=REST), unbegun)
+    assert done.verdict == "run" and done.overrides == {1: REST}
+    less = {"volume": e.Amount(1.0, "uL")}
+    again = step("a", 0, settings=REST, fault="interrupted", remainder=less)
+    cut = judged(ahead(*TWO, says="remainder", attempt=3), *both, again, unbegun)
+    assert cut.verdict == "run" and cut.overrides == {0: less, 1: REST}
+
+
+def test_what_is_done_again_in_full_and_did_not_begin_is_done_in_full() -> None:
+    tries = step("a", 0, fault="interrupted", remainder=REST), step("a", 0, fault="not_done")
+    judgement = judged(ahead(*ONE, says="again", attempt=3), *tries)
+    assert judgement.verdict == "run" and judgement.overrides == {0: FULL}
 
 
 def test_a_remainder_that_nobody_knows_is_not_guessed() -> None:
