@@ -1,6 +1,7 @@
 """A driver that does not return from a call: nobody waits for it for ever, and it is named."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from labloop.bench import LinkInterrupted, Port
+from labloop.bench import LinkInterrupted, LinkTimeout, Port
+from labloop.bench.lab import Lab
 from labloop.campaign import state as s
 from labloop.campaign.lab_spec import OnLost
 from labloop.runner import reach as reach_module
@@ -66,3 +68,63 @@ def test_a_bench_that_was_made_safe_is_closed_without_it(monkeypatch: pytest.Mon
 
     with hung() as (stations, returns):
         asyncio.run(asked(stations, returns))
+
+
+def test_what_waited_for_its_turn_while_the_bench_was_made_safe_does_not_begin() -> None:
+    order: list[str] = []
+
+    async def made_safe(stations: Any, returns: threading.Event) -> None:
+        reach, port = await reach_of(stations), stations["pump_a"].port
+
+        def read() -> None:
+            returns.wait()
+            raise LinkInterrupted("broken off")
+
+        reading = asyncio.ensure_future(reach.call("pump_a", read))
+        await asyncio.sleep(0)
+        beginning = asyncio.ensure_future(reach.call("pump_a", order.append, "begin"))
+        await asyncio.sleep(0)
+        reach._halt.set()
+        port.interrupt()
+        port.submit(lambda: order.append("stop"))
+        returns.set()
+        for call in (reading, beginning):
+            with pytest.raises(LinkInterrupted):
+                await call
+        await reach.call("pump_a", order.append, "asked")  # what it came to is asked of a bench that is safe
+
+    with hung() as (stations, returns):
+        asyncio.run(made_safe(stations, returns))
+    assert order == ["stop", "asked"]
+
+
+def test_a_call_that_failed_is_told_to_its_caller_and_to_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    async def asked(stations: Any, returns: threading.Event) -> None:
+        reach = await reach_of(stations)
+
+        def fails() -> None:
+            returns.wait()
+            raise LinkTimeout("silence")
+
+        call = asyncio.ensure_future(reach.call("pump_a", fails))
+        await asyncio.sleep(0)
+        returns.set()
+        with pytest.raises(LinkTimeout):
+            await call
+        await reach.call("pump_a", int)  # the worker holds the last call until the next one
+        gc.collect()
+
+    with hung() as (stations, returns):
+        asyncio.run(asked(stations, returns))
+    assert caplog.records == []
+
+
+def test_who_is_on_a_line_is_not_waited_for_for_ever() -> None:
+    with hung() as (stations, returns):
+        stations["pump_a"].name, stations["pump_a"].identity = "pump_a", None
+        lab = Lab(spec=None, instruments={"pump_a": stations["pump_a"]})  # type: ignore[arg-type]
+        with pytest.raises(LinkTimeout, match="pump_a: the driver of pump_a does not return"):
+            lab._everywhere(["pump_a"], lambda station: returns.wait(), 0.01)
+        late = lab.instruments["pump_a"].port
+        with pytest.raises(LinkTimeout, match="does not return"):
+            late.reopen(0.01)
