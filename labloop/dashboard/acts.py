@@ -6,7 +6,6 @@ from typing import Final
 
 from rich.text import Text
 from textual.app import SystemCommand
-from textual.screen import Screen
 from textual.widgets import Static
 
 from labloop.campaign import events as e
@@ -19,6 +18,7 @@ from labloop.campaign.view import question_of, target, waiting
 from . import view
 from .command import labloop
 from .dialogs import Answer, Confirm, Line, Wish
+from .leaving import Leaving
 from .source import RunSource, Sent
 
 SENT_SHOWN_S: Final = 15.0
@@ -44,7 +44,7 @@ TRIAL_ACTS: Final = ("edit", "add", "wrong", "compare")
 ACTIONS: Final = frozenset(action for _, _, action, _ in ACTS)
 
 
-class ActingScreen(Screen[None]):
+class ActingScreen(Leaving[None]):
     """Sends what a person asks and shows in ``#sent`` what became of it."""
 
     def __init__(self, source: RunSource) -> None:

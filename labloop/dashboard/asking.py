@@ -6,7 +6,7 @@ those behind them come to the question's line by themselves, maybe sooner. They 
 An enter among them is no answer, and none of them chooses from a list: nobody has seen the question yet.
 """
 
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -17,12 +17,13 @@ from textual.events import Key
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
 
-Said = TypeVar("Said")
+from .leaving import Question, Said
+
 # The keys of the screen below do nothing while a question is asked, and are not shown; but this one does.
 ABORT: Final = "^x ^x: abort"
 
 
-class Asking(ModalScreen[Said]):
+class Asking(Question[Said]):
     """A question whose first line takes the letters that came ahead of it, behind what stands there already."""
 
     def __init__(self, classes: str = "dialog", begun: str = "") -> None:
@@ -62,7 +63,7 @@ class Asking(ModalScreen[Said]):
             return
 
 
-class Waiting(ModalScreen[str]):
+class Waiting(Question[str]):
     """Stands where a question will stand as soon as what it says is known, and gives what was typed for it meanwhile.
 
     Else it would be heard by the screen below, as keys that do something.

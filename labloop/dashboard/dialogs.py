@@ -8,13 +8,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.events import DescendantFocus, Key
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from labloop.campaign import text
 
-from .asking import ABORT, Asking, Said
+from .asking import ABORT, Asking
+from .leaving import Question, Said
 
 
 class Confirm(Asking[str | None]):
@@ -47,7 +47,7 @@ class Confirm(Asking[str | None]):
         self.dismiss(None)
 
 
-class Listed(ModalScreen[Said]):
+class Listed(Question[Said]):
     """A list, and a line beside it, which has the focus only later.
 
     A letter that comes before that is lost on the list, and 12.5 uL would be 2.5 uL: the line is asked for once more.
@@ -154,7 +154,7 @@ class Line(Asking[str | None]):
         self.dismiss(None)
 
 
-class Pick(ModalScreen[int | None]):
+class Pick(Question[int | None]):
     """Asks which of some things is meant; gives its number from 0, or None for never mind."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "no", "No")]
@@ -315,7 +315,7 @@ class Compare(Listed[tuple[str, str, str, str] | None]):
         self.dismiss(None)
 
 
-class Words(ModalScreen[None]):
+class Words(Question[None]):
     """Shows what was said, as it was said."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "close", "Close")]

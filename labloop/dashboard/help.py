@@ -9,8 +9,9 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from .leaving import Question
 
 KEYS: Final = (
     ("p", "pause: no new step starts; what runs is finished"),
@@ -38,7 +39,7 @@ MARKS: Final = (
 )
 
 
-class Help(ModalScreen[None]):
+class Help(Question[None]):
     """All keys, and what the marks mean. ``own``: the user's own, by name; ``here``: those of the screen below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,enter", "close", "Close")]

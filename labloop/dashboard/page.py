@@ -6,10 +6,10 @@ from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from .help import Help
+from .leaving import Leaving
 from .source import Change
 from .view import Headline
 from .widgets import HeadLine
@@ -59,7 +59,7 @@ def names_of_screens() -> Text:
     return line
 
 
-class Page(Screen[None]):
+class Page(Leaving[None]):
     """A screen on top of a run's overview; the overview reads the journal and says what is new.
 
     Its first lines are the overview's: simulated or live, and whether the runner is gone, are seen everywhere.

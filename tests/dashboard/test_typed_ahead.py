@@ -10,7 +10,8 @@ from textual.widgets import Input
 
 from labloop.dashboard import amend_acts
 from labloop.dashboard.asking import Waiting
-from labloop.dashboard.dialogs import Answer, Wish
+from labloop.dashboard.dialogs import Answer, Compare, Confirm, Line, Pick, Wish, Words
+from labloop.dashboard.help import Help
 
 from . import journals
 from .conftest import PATIENCE_S, drive, screen_text
@@ -85,6 +86,46 @@ def test_a_reason_typed_ahead_does_not_get_into_the_settings(watch):
 
     drive(app, script)
     assert asked(app) == [("act", ["pump_water.dispense", "volume=11"], "2nd")]
+
+
+def test_two_enters_in_one_packet_answer_once_and_take_nothing_from_below_the_question(watch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        run = app.screen
+        await pilot.press("s")
+        line = app.screen.query_one(Input)
+        for _ in range(2):
+            line.post_message(Input.Submitted(line, ""))
+        await pilot.pause()
+        assert app.screen is run and app.check_action("abort", ())
+
+    drive(app, script)
+    assert asked(app) == [("stop", [], "")]
+
+
+def test_nothing_that_lies_on_top_is_left_twice(watch):
+    app = watch(journals.running)
+    answers = {"done": "it was done"}
+    questions = (
+        Confirm("", "", ""), Line("", "", ""), Answer("", "", answers), Pick("", [("a", "b")]), Wish("", "", "", ""),
+        Compare({1: "a", 2: "b"}, True), Words("", ""), Help({}), Waiting("", ""),
+    )  # fmt: skip
+
+    async def script(pilot):
+        run = app.screen
+        await pilot.press("3")
+        page = app.screen
+        page.action_back()
+        page.action_back()
+        assert app.screen is run and page is not run
+        for question in questions:
+            await app.push_screen(question)
+            for _ in range(2):
+                question.dismiss(None)
+            assert app.screen is run, type(question)
+
+    drive(app, script)
 
 
 ACTS = "pasrn1q"  # letters that are acts on the screen below
