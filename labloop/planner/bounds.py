@@ -10,7 +10,8 @@ is linear in k as well, and a chance is at most 1. From these, for every merit a
     a sum, a front    EI and EHVI rise with every utility's mean and sd (a hypervolume's gain is convex in each). The
                       utility of a target is at most that of the mean that is nearest, and spreads no wider than y
     a target alone    the gain is below each of the two hinges whose least it is, each of them an EI; and below its
-                      greatest value, by the width of what is near enough, by the greatest density of y there
+                      greatest value, by the width of what is near enough, by the greatest density of y there; and
+                      the rounding of the hinges
     desirabilities    draws are taken by the handful: none of one gains more than the most desirable of the box that
                       holds all of its outcomes, at whatever sd up to the largest
 
@@ -20,11 +21,13 @@ ERRORS * (|a|^2 + |b|^2), f changes by 5/6 of that at most, and the mean by that
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtri
+from scipy.special import log_ndtr
 
 from . import gpu
 from .acquisition import Hypervolume, Improvement, Limited, Merit, Team
@@ -37,6 +40,7 @@ from .kernels import Separable
 
 Work = Callable[[Array], tuple[NDArray[np.float32], NDArray[np.float32]]]
 ERRORS = 16 * 2.0**-24
+ROUNDING = 32 * 2.0**-52  # of a hinge, in double precision
 AT_ONCE = 1 << 20  # numbers of a front's boxes that are held at once
 
 
@@ -151,7 +155,16 @@ def _of_target(merit: Improvement, goal: Goal, low: Array, high: Array, sd: Arra
         spread = np.minimum(sd, away)  # at which it is likeliest that y is so far from its mean
         there = np.where(away > 0.0, log_phi(away / spread) - np.log(spread), np.inf)
         most = np.log(gain) + np.minimum(np.log(reach + goal.tolerance) + there, 0.0)
-    each = np.maximum(np.minimum(np.minimum(rising, falling), most), LEAST_LOG)
+        most = np.where(gain > 0.0, most, LEAST_LOG)  # a reach of none, however dense, is no number
+    hinge = np.minimum(rising, falling)
+    # The score is a difference of hinges: of their rounding, where next to nothing is left to gain. What is met has no
+    # gain: its hinges are one, and leave nothing.
+    with np.errstate(divide="ignore"):
+        rounding = np.logaddexp(
+            hinge + np.log1p(np.abs(hinge - np.log(sd))), np.log(2.0 * reach) + log_ndtr(-away / sd)
+        )
+    each = np.where(gain > 0.0, np.logaddexp(np.minimum(hinge, most), rounding + log(ROUNDING)), LEAST_LOG)
+    each = np.maximum(each, LEAST_LOG)
     return np.asarray(log_sum(each) - np.log(len(gain)))
 
 

@@ -27,7 +27,7 @@ from .known import Observations
 from .robust import price
 
 PLAIN, JOIN = "plain", " + "
-MARGIN = 4.0  # nats; where the plain model is right another one is taken in one case of twenty (docs/benchmarks.md)
+MARGIN = 4.0  # nats; where the plain model is right another one is taken in 11 of 120 cases (docs/benchmarks.md)
 FEWEST = 8  # measurements: of fewer there is no telling
 
 Believe = Callable[[Observations, Memory], Belief]

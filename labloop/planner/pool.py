@@ -67,7 +67,7 @@ def _bounds_on(acquisition: Acquisition, rows: Array, where: str, at_once: int) 
         chunk = rows[start : start + at_once]
         each = [one.bound(chunk) + w for one, w in zip(passes, acquisition.log_weights, strict=True)]
         bounds[start : start + at_once] = log_sum(each)
-    return bounds
+    return np.where(np.isnan(bounds), np.inf, bounds)  # a bound that is no number rules nothing out
 
 
 def _numbers(scores: Array) -> Array:

@@ -1,11 +1,13 @@
 """The pruned argmax is that of scoring every row, for less than scoring every row."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from labloop.campaign.desirability import Shape, Slope
 from labloop.planner import bounds, gpu, pool
-from labloop.planner.acquisition import Acquisition, build
+from labloop.planner.acquisition import Acquisition, Improvement, build
 from labloop.planner.encoding import Column, Encoding
 from labloop.planner.goals import Goal
 from labloop.planner.known import Known, Observations
@@ -80,6 +82,30 @@ def test_where_a_target_is_met_no_row_is_worth_more_than_the_first(monkeypatch: 
     found, scores = pool.top(acquisition, SOME, 4)
     assert found.tolist() == np.argsort(-wanted, kind="stable")[:4].tolist() == [0, 1, 2, 3]
     assert scores.tolist() == wanted[:4].tolist()
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.05])
+def test_a_target_that_is_met_or_nearly_is_cut_by_bounds_like_any(tolerance: float) -> None:
+    acquisition, rows = score((Goal("a", target=0.5, tolerance=tolerance),), 0, 0, 0.05), SOME[100:5_100]
+    for gain in (0.0, 1e-14, 1e-12, 1e-10, 1e-7):
+        teams = []
+        for team in acquisition.teams:
+            assert isinstance(team.merit, Improvement)
+            best = np.full_like(team.merit.best, -gain * team.merit.goals[0].factor)
+            teams.append(replace(team, merit=replace(team.merit, best=best)))
+            values = teams[-1].values(rows)
+            scores = np.logaddexp.reduce(values, axis=0) - np.log(len(values))
+            assert np.all(scores <= bounds.Pass.of(teams[-1], "").bound(rows))
+        nearly = replace(acquisition, teams=tuple(teams))
+        wanted = np.argsort(-nearly.of_rows(rows), kind="stable")[:3]
+        assert pool.top(nearly, rows, 3)[0].tolist() == wanted.tolist()
+
+
+def test_a_bound_that_is_no_number_rules_no_row_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    acquisition = score(WISHES["one"], 0, 0, 0.05)
+    wanted = pool.top(acquisition, SOME, 3)[0].tolist()
+    monkeypatch.setattr(bounds.Pass, "bound", lambda self, rows: np.full(len(rows), np.nan))
+    assert pool.top(acquisition, SOME, 3)[0].tolist() == wanted
 
 
 @pytest.mark.parametrize("flying", [0, 3])
