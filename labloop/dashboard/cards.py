@@ -1,5 +1,6 @@
 """The bench as cards: what each instrument is, does, last said, and what holds it. Plain words, no widget."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,12 +67,18 @@ def hear(said: Said, name: str, value: float | int | str | bool, unit: str) -> N
 
 
 def sparkline(values: Sequence[float | int | str | bool], width: int = LINES) -> str:
-    """Return the course of the last values, from their least to their greatest; ``""`` where there is none."""
-    numbers = [float(one) for one in values if isinstance(one, int | float) and not isinstance(one, bool)][-width:]
-    if len(numbers) < 2 or len(numbers) < len(values[-width:]):
+    """Return the course of the last values, from their least to their greatest; ``""`` where there is none.
+
+    A NaN or an infinity among them has no height, and is left out.
+    """
+    last = [one for one in values[-width:] if not isinstance(one, bool | str)]
+    if len(last) < len(values[-width:]):
         return ""
-    low, span = min(numbers), max(numbers) - min(numbers)
-    return "".join(BLOCKS[round((one - low) / span * (len(BLOCKS) - 1)) if span else 0] for one in numbers)
+    halves = [float(one) / 2 for one in last if abs(one) <= sys.float_info.max]  # halved: their span is a number too
+    if len(halves) < 2:
+        return ""
+    low, span = min(halves), max(halves) - min(halves)
+    return "".join(BLOCKS[round((one - low) / span * (len(BLOCKS) - 1)) if span else 0] for one in halves)
 
 
 def cards(

@@ -5,7 +5,8 @@ cannot be read there is not shown, and a value that nobody renews says how old i
 """
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,11 +61,20 @@ class SeenWatch:
             self._stamp = stamp
             told = json.loads(read_bounded(run / SEEN, LONGEST))["instruments"]
             self.readings = {
-                str(name): {str(of): _one(one, self.readings.get(name, {}).get(of)) for of, one in readings.items()}
-                for name, readings in told.items()
+                str(name): dict(_drawable(readings, self.readings.get(name, {}))) for name, readings in told.items()
             }
-        except (OSError, StoreError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, StoreError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return  # none, or none that makes sense: the facts are shown as they are
+
+
+def _drawable(told: Mapping[str, Any], before: Mapping[str, Seen]) -> Iterator[tuple[str, Seen]]:
+    """All readings of an instrument; one that is no number now stays as it was."""
+    for name, one in told.items():
+        value = one["value"]
+        if not isinstance(value, float) or math.isfinite(value):
+            yield str(name), _one(one, before.get(name))
+        elif name in before:
+            yield str(name), before[name]
 
 
 def _one(told: Mapping[str, Any], before: Seen | None) -> Seen:

@@ -8,9 +8,11 @@ its last second, and where it cannot be written the run goes on and the log says
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from numbers import Real
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,11 +39,12 @@ class SeenLog:
         self._new = self._failed = False
 
     def hear(self, instrument: str, readings: Mapping[str, e.Reading]) -> None:
-        """Keep these; an array is no value that a card could show."""
-        at = self._now().isoformat(timespec="seconds")
+        """Keep these; an array, or a number that is none, is no value that a card could show."""
+        at = self._now().isoformat(timespec="milliseconds")
         for name, one in readings.items():
-            if one.value is not None:
-                self._last.setdefault(instrument, {})[name] = {"value": one.value, "unit": one.unit, "at": at}
+            value = _shown(one.value)
+            if value is not None:
+                self._last.setdefault(instrument, {})[name] = {"value": value, "unit": str(one.unit), "at": at}
                 self._new = True
 
     def look(self) -> None:
@@ -63,3 +66,18 @@ class SeenLog:
             self._failed = True
             return
         self._new = self._failed = False
+
+
+def _shown(value: object) -> e.Value | None:
+    """The value as JSON has it: a driver may well give a number of NumPy's. None for what nobody could draw."""
+    if isinstance(value, bool | str):
+        return value
+    if not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    if not math.isfinite(number):
+        return None
+    return value if isinstance(value, int) else number

@@ -1,5 +1,6 @@
 """The cards of the bench."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,6 +91,9 @@ def test_a_limit_that_holds_the_run_stands_on_its_instruments_card(tmp_path):
         ([3, 0, 1.5], "█▁▅"),
         (["open", 1], ""),
         ([True, 1], ""),
+        ([1, math.nan, -math.inf, 2, 10**400], "▁█"),
+        ([math.nan, 1.0], ""),
+        ([-1.7e308, 1.7e308], "▁█"),
     ],
 )
 def test_sparklines(values, line):

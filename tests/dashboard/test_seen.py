@@ -1,6 +1,7 @@
 """What instruments were seen to read last: with its age, and beside what was asked for."""
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,7 +43,15 @@ def test_the_course_grows_with_each_reading_and_not_with_each_look(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"instruments": {"plate": 3}}', '{"instruments": {"a": {"b": {"at": "x"}}}}']
+    "text",
+    [
+        "",
+        "[]",
+        '{"instruments": {"plate": 3}}',
+        '{"instruments": {"a": {"b": {"value": 1, "unit": "", "at": "x"}}}}',
+        '{"instruments": {"a": {"b": {"value": 1, "unit": "", "at": "0001-01-01T00:00:00+14:00"}}}}',
+        pytest.param("[" * 200_000, id="deep"),
+    ],
 )
 def test_what_makes_no_sense_is_not_shown_and_what_was_there_stays(tmp_path: Path, text: str) -> None:
     watch = SeenWatch()
@@ -52,6 +61,17 @@ def test_what_makes_no_sense_is_not_shown_and_what_was_there_stays(tmp_path: Pat
     (tmp_path / SEEN).write_text(text)
     watch.poll(tmp_path)
     assert watch.readings["plate"]["temperature"].value == 40.0
+
+
+def test_a_reading_that_is_no_number_leaves_the_last_one_there(tmp_path: Path) -> None:
+    watch = SeenWatch()
+    write(tmp_path, math.inf)
+    watch.poll(tmp_path)
+    assert watch.readings == {"plate": {}}
+    for second, value in enumerate((40.0, math.nan, 41.0)):
+        write(tmp_path, value, AT + timedelta(seconds=second))
+        watch.poll(tmp_path)
+    assert watch.readings["plate"]["temperature"].course == (40.0, 41.0)
 
 
 @pytest.mark.parametrize(

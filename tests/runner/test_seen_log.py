@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from labloop.campaign.events import Reading
 from labloop.runner.seen_log import SeenLog
 
-AT = "2026-03-02T08:00:00+00:00"
+AT = "2026-03-02T08:00:00.000+00:00"
 
 
 def told(path: Path) -> dict[str, Any]:
@@ -26,10 +28,23 @@ def test_the_last_value_of_each_reading_is_there_with_its_time(tmp_path: Path) -
     seen.write()
     assert told(tmp_path / "seen.json") == {
         "plate": {
-            "temperature": {"value": 41.5, "unit": "degC", "at": "2026-03-02T08:00:02+00:00"},
+            "temperature": {"value": 41.5, "unit": "degC", "at": "2026-03-02T08:00:02.000+00:00"},
             "speed": {"value": 0.0, "unit": "rpm", "at": AT},
         }
     }
+
+
+def test_what_json_does_not_have_ends_no_run_and_leaves_the_last_value_there(tmp_path: Path) -> None:
+    seen = SeenLog(tmp_path / "seen.json")
+    said: list[Any] = [41.0, float("nan"), float("inf"), np.float32("nan"), 10**400, [1.0, 2.0], 1j, b"41"]
+    for value in said:
+        seen.hear("plate", {"temperature": Reading(value=value)})
+    counts: list[Any] = [np.float32(0.5), np.int64(3), 10**12, True, "open"]
+    seen.hear("counter", {str(number): Reading(value=value) for number, value in enumerate(counts)})
+    seen.write()
+    found = told(tmp_path / "seen.json")
+    assert found["plate"]["temperature"]["value"] == 41.0
+    assert [one["value"] for one in found["counter"].values()] == [0.5, 3.0, 10**12, True, "open"]
 
 
 def test_it_is_written_when_something_was_read_and_not_more_often(tmp_path: Path) -> None:
