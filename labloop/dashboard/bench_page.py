@@ -60,12 +60,12 @@ class BenchPage(Page):
         if spec is None or not shown:
             return
         names = doing.instrument_names(spec)
-        rows = doing.instrument_rows(names, source.state, source.current, source.runner, source.seen.readings)
+        now, readings = source.now(), source.seen.readings
+        rows = doing.instrument_rows(names, source.state, source.current, source.runner, now, readings)
         stamps = {at for said in source.said.values() for at, _ in said.alarms}
         times = {at: source.moment(at, self._zone) for at in stamps}
         found = cards(
-            rows, spec, source.lab, source.state, source.said, times, source.bench.state, source.seen.readings,
-            source.now(),
+            rows, spec, source.lab, source.state, source.said, times, source.bench.state, readings, now
         )  # fmt: skip
         if found != self._shown:
             self._shown = found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -27,13 +28,13 @@ class InstrumentRow:
 
 
 def instrument_rows(
-    names: Iterable[str], state: CampaignState, current: Mapping[str, StepState], runner: str,
+    names: Iterable[str], state: CampaignState, current: Mapping[str, StepState], runner: str, now: datetime,
     seen: Mapping[str, Mapping[str, Seen]] = MappingProxyType({}),
 ) -> list[InstrumentRow]:  # fmt: skip
     """Return one row for each instrument. ``names``: those that the campaign will need; ``current``: steps in hand.
 
-    ``seen``: what was read last, shown beside what was asked for. Where no runner lives, nobody knows what an
-    instrument does now: the row says what it did last.
+    ``seen``: what was read last, shown beside what was asked for, with its age by ``now``. Where no runner lives,
+    nobody knows what an instrument does now: the row says what it did last.
     """
     rows = []
     for name in dict.fromkeys([*names, *state.instruments]):
@@ -53,7 +54,7 @@ def instrument_rows(
             )
         else:
             rows.append(
-                InstrumentRow(name, "▶", text.plain(doing), "good", place(step), _asked(step, seen.get(name, {})))
+                InstrumentRow(name, "▶", text.plain(doing), "good", place(step), _asked(step, seen.get(name, {}), now))
             )
     return rows
 
@@ -76,15 +77,19 @@ def takes(step: StepState) -> str:
     return f"about {text.duration(expected_s)}" if expected_s else ""
 
 
-def _asked(step: StepState, seen: Mapping[str, Seen]) -> str:
-    """How far it is first, ``temperature 41.2 of 60 degC``: that is what somebody looks for during a long hold."""
+def _asked(step: StepState, seen: Mapping[str, Seen], now: datetime) -> str:
+    """How far it is first, ``temperature 41.2 of 60 degC``: that is what somebody looks for during a long hold.
+
+    What was read before the step began says nothing about it.
+    """
     asked, reached = dict(step.begun.settings), []
+    began = datetime.fromisoformat(step.started)
     for name, one in seen.items():
         wished = asked.get(name)
-        if wished is not None and wished.unit == one.unit:
+        if wished is not None and wished.unit == one.unit and one.at >= began:
             del asked[name]
-            now, wish = text.number(one.value), text.quantity(wished.value, wished.unit, 3)
-            reached.append(text.plain(f"{name} {now} of {wish}"))
+            value, wish, age = text.number(one.value), text.quantity(wished.value, wished.unit, 3), one.age(now)
+            reached.append(text.plain(f"{name} {value} of {wish}{f' ({age})' if age != 'now' else ''}"))
     return "; ".join(filter(None, (", ".join(reached), takes(step), amounts(asked))))
 
 

@@ -188,7 +188,8 @@ class RunScreen(AmendingScreen):
     def _show_instruments(self, spec: CampaignSpec) -> None:
         source = self.source
         names = doing.instrument_names(spec)
-        rows = doing.instrument_rows(names, source.state, source.current, source.runner, source.seen.readings)
+        now, readings = source.now(), source.seen.readings
+        rows = doing.instrument_rows(names, source.state, source.current, source.runner, now, readings)
         rows = doing.with_by_hand(rows, source.bench.state)
         bench = self.query_one("#bench")
         bench.display = bool(rows)

@@ -81,7 +81,15 @@ def test_a_value_that_nobody_renews_says_how_old_it_is(seconds: int, words: str)
     assert Seen(1.0, "degC", AT, (1.0,)).age(AT + timedelta(seconds=seconds)) == words
 
 
-def test_a_long_hold_says_how_far_it_is(written) -> None:
+@pytest.mark.parametrize(
+    ("read_s", "words"),
+    [
+        (600, "temperature 41.2 of 60 degC; about 50 min; time 40 min"),
+        (590, "temperature 41.2 of 60 degC (10 s ago); about 50 min; time 40 min"),
+        (-1, "about 50 min; temperature 60 degC, time 40 min"),
+    ],
+)
+def test_a_long_hold_says_how_far_it_is_by_what_was_read_since_it_began(written, read_s: int, words: str) -> None:
     folder, now = written(journals.running)
     source = RunSource(folder, lambda: now, lambda run: "alive")
     source.poll(10**6)
@@ -93,8 +101,8 @@ def test_a_long_hold_says_how_far_it_is(written) -> None:
     current = {"hotplate": replace(step, begun=begun)}
     state = source.state
     state.instruments["hotplate"] = "hold"
-    seen = {"hotplate": {"temperature": Seen(41.2, "degC", AT, (41.2,)), "plate": Seen(90.0, "degC", AT, (90.0,))}}
-    (row,) = [
-        one for one in doing.instrument_rows(["hotplate"], state, current, "alive", seen) if one.name == "hotplate"
-    ]
-    assert row.doing == "temperature 41.2 of 60 degC; about 50 min; time 40 min"
+    began = datetime.fromisoformat(step.started)
+    at, looked = began + timedelta(seconds=read_s), began + timedelta(seconds=600)
+    seen = {"hotplate": {"temperature": Seen(41.2, "degC", at, (41.2,)), "plate": Seen(90.0, "degC", at, (90.0,))}}
+    rows = doing.instrument_rows(["hotplate"], state, current, "alive", looked, seen)
+    assert [row.doing for row in rows if row.name == "hotplate"] == [words]

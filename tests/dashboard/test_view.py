@@ -130,7 +130,7 @@ def test_owed_results_name_the_verb(read):
 
 def test_instruments_say_what_they_do_and_for_which_trial(read):
     spec, state, _, source = read(journals.running)
-    rows = doing.instrument_rows(doing.instrument_names(spec), state, source.current, "alive")
+    rows = doing.instrument_rows(doing.instrument_names(spec), state, source.current, "alive", source.now())
     assert [row.name for row in rows] == [*PUMPS, "hotplate", "spectrometer"]
     assert (rows[0].state, rows[0].where, rows[0].doing) == ("dispense", "trial 18", "rate 81.2 uL/min, time 20 s")
     assert rows[5].state == "idle"
@@ -140,13 +140,13 @@ def test_an_instrument_says_how_long_its_step_will_take(read):
     spec, state, _, source = read(journals.running)
     step = source.current["pump_agno3"]
     current = {**source.current, "pump_agno3": replace(step, begun=replace(step.begun, expected_s=20.0))}
-    rows = doing.instrument_rows(doing.instrument_names(spec), state, current, "alive")
+    rows = doing.instrument_rows(doing.instrument_names(spec), state, current, "alive", source.now())
     assert rows[0].doing == "about 20 s; rate 81.2 uL/min, time 20 s"
 
 
 def test_nobody_knows_what_instruments_do_without_a_runner(read):
     spec, state, _, source = read(journals.running)
-    rows = doing.instrument_rows(doing.instrument_names(spec), state, source.current, "gone")
+    rows = doing.instrument_rows(doing.instrument_names(spec), state, source.current, "gone", source.now())
     assert (rows[0].state, rows[0].tone, rows[0].mark) == ("last dispense", "warn", "?")
 
 
