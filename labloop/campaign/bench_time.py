@@ -72,11 +72,11 @@ def _trials_s(spec: CampaignSpec, state: CampaignState) -> float | None:
             recent.append(trial)
         if len(recent) == _RECENT:
             break
-    ends = sorted(trial.finished_t_s for trial in recent)
+    ends = sorted(trial.finished_lived_s for trial in recent)
     batch = max(spec.design.batch, 1)
     gaps = [(later - earlier) / batch for earlier, later in zip(ends, ends[batch:], strict=False)]
     if not gaps:
-        gaps = [trial.finished_t_s - trial.started_t_s for trial in recent]
+        gaps = [trial.finished_lived_s - trial.started_lived_s for trial in recent]
     if not gaps or median(gaps) <= 0:
         return None
     return max(allowed - state.measured, 0) * median(gaps)

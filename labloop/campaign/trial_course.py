@@ -32,6 +32,7 @@ def _trial_moved(state: Tally, record: e.Record, fact: Any) -> None:
     kind = type(fact)
     if kind is e.TrialStarted:
         trial.started, trial.started_t_s = record.at, fact.t_s
+        trial.started_lived_s = fact.t_s - state.unwatched_s
         if trial.role == "candidate":
             state.attempts += 1
         return
@@ -50,6 +51,7 @@ def _trial_moved(state: Tally, record: e.Record, fact: Any) -> None:
         return
     trial.owed = ()
     trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
+    trial.finished_lived_s = fact.t_s - state.unwatched_s
     trial.told_by = fact.by
     if kind is e.TrialMeasured:
         trial.withdrawn = {name: one for name, one in trial.withdrawn.items() if _stays(trial, name, fact)}

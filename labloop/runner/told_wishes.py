@@ -66,9 +66,17 @@ def _refuse_strange(fact: e.PartMeasured | e.TrialMeasured, spec: CampaignSpec) 
 
 
 def _marked_meanwhile(trial: s.TrialState, fact: e.PartMeasured | e.TrialMeasured) -> e.PartMeasured | e.TrialMeasured:
-    """The same, but for what was marked as wrong since it was read, and is not told again here: that is owed."""
-    if not isinstance(fact, e.TrialMeasured):
-        return fact
+    """The same, but for what was marked as wrong since it was read, and is not told again here: that is owed.
+
+    A part that says of such an outcome that it will not come cannot be told from one that was read before the mark: it
+    stays owed, until the trial's last result says so.
+    """
+    if isinstance(fact, e.PartMeasured):
+        marked = [
+            name for name in trial.owed
+            if name in trial.measured and name not in fact.outcomes and name not in fact.owed
+        ]  # fmt: skip
+        return msgspec.structs.replace(fact, owed=[*fact.owed, *marked])
     carried = [
         name for name in trial.owed
         if name in trial.measured and name not in fact.again and fact.outcomes.get(name) == trial.measured[name]

@@ -161,6 +161,23 @@ def test_the_rest_that_comes_while_a_part_is_marked_as_wrong_does_not_take_it_al
         assert (trial.state, trial.owed, trial.measured["w"].value) == ("awaiting", ("y",), 1.0)
 
 
+@pytest.mark.parametrize("rest_told", [False, True])
+def test_a_part_that_comes_while_another_is_marked_as_wrong_does_not_settle_it(rest_told: bool) -> None:
+    with begun(GOALS | {"k": {"limit": "<= 5"}}) as campaign:
+        campaign.ask()
+        campaign.tell(1, {"y": 3.0})
+        part = campaign._told.telling.of_trial(1, {"w": 1.0})[0]
+        assert isinstance(part, e.PartMeasured) and part.owed == ["k"]
+        marked(campaign, "1", "y")
+        if rest_told:
+            campaign.tell(1, {"k": 2.0})
+        campaign._told.memory.record(*posted(campaign.state, part).facts)
+        trial = campaign.state.trials[1]
+        assert trial.state == "awaiting" and set(trial.owed) == ({"y"} if rest_told else {"k", "y"})
+        campaign.tell(1, {"y": 4.0, "k": 2.0} if not rest_told else {"y": 4.0})
+        assert trial.state == "measured" and trial.measured.keys() == {"y", "w", "k"} and not trial.withdrawn
+
+
 def test_a_part_told_again_as_it_was_beside_the_rest_told_meanwhile_is_believed_again() -> None:
     with begun() as campaign:
         campaign.ask()

@@ -99,6 +99,22 @@ def test_eta_is_the_median_gap_in_bench_time_and_forgets_a_lunch_break(speed: fl
     assert bench_time.eta_s(spec(), state, 4440.0) == 33 * 120.0
 
 
+def test_eta_leaves_out_what_nobody_lived_through_between_trials_and_in_them() -> None:
+    night_s = 49_380.0
+    first = [BEGUN[-1], e.TrialStarted(trial=1, t_s=0.0), e.TrialMeasured(trial=1, outcomes={}, t_s=600.0)]
+    again = e.RunStarted(resumed=True, t_s=600.0 + night_s, unwatched_s=night_s)
+    second = e.ProposalMade(trial=2, sample="S2", settings={"x": 0.1}, source="sobol")
+    begun, measured = (e.TrialStarted(trial=2, t_s=600.0), e.TrialMeasured(trial=2, outcomes={}, t_s=1200.0 + night_s))
+    between = after(
+        OPENED, e.RunStarted(), *first, again, second, e.TrialStarted(trial=2, t_s=600.0 + night_s), measured
+    )
+    assert bench_time.eta_s(spec(), between, 1200.0) == 38 * 600.0
+    inside = after(OPENED, e.RunStarted(), *first, second, begun, again, measured)
+    assert bench_time.eta_s(spec(), inside, 1200.0) == 38 * 600.0
+    alone = after(OPENED, e.RunStarted(), second, begun, again, measured)
+    assert bench_time.eta_s(spec(), alone, 600.0) == 39 * 600.0, "of one trial: from its start to its end"
+
+
 def test_eta_follows_trials_that_grow_longer() -> None:
     facts = [*trials(20), *(fact for fact in trials(45, each_s=600.0) if getattr(fact, "trial", 0) > 20)]
     assert bench_time.eta_s(spec(budget={"trials": 50}), after(OPENED, e.RunStarted(), *facts), 0.0) == 5 * 600.0
