@@ -70,7 +70,15 @@ def _parameters(spec: CampaignSpec) -> Iterator[Place]:
 
 
 def _constraints(spec: CampaignSpec) -> Place:
-    return Place("constraints", "; ".join(map(str, spec.written("constraints") or ())), CONSTRAINTS)
+    every = [str(one).strip() for one in spec.written("constraints") or ()]
+    if every and all(one[0] in ("+", "-") for one in every):  # else the signs would add and retire
+        return Place("constraints", f"[{', '.join(map(_in_brackets, every))}]", CONSTRAINTS)
+    return Place("constraints", "; ".join(every), CONSTRAINTS)
+
+
+def _in_brackets(constraint: str) -> str:
+    """As one writes it in a list of YAML: quoted where its sign would be read as the sign of an item."""
+    return f"'{constraint}'" if constraint[1:2].isspace() else constraint
 
 
 def _seldom(spec: CampaignSpec) -> Iterator[Place]:

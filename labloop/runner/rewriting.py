@@ -180,15 +180,18 @@ def _in_a_line(words: Sequence[Any]) -> CommentedSeq:
 
 def _likely(found: Any, value: str, place: str) -> Any:
     """Where the optimum is expected: give or take how much, or at which choices."""
-    if value[0] in "[{":
+    choices: Sequence[Any] = next((found[key] for key in sorted(LISTS) if isinstance(found.get(key), list)), [])
+    known = {_name(one): one for one in choices}
+    if value in known:
+        return value
+    whole = _is_bracketed(value)
+    if value[0] == "{" or (whole and not known):
         return _value(value, place)
     number = re.fullmatch(r"(\S.*?)\s+within\s+(\S.*)", value)
     if number is not None:
         return {"value": _scalar(number[1]), "within": _scalar(number[2])}
-    choices: Sequence[Any] = next((found[key] for key in sorted(LISTS) if isinstance(found.get(key), list)), [])
-    known = {_name(one): one for one in choices}
-    names = [_name(_choice(_unsigned(word), known)) for word in _words(value)]
-    return names[0] if len(names) == 1 else _in_a_line(names)
+    names = [_name(_choice(_unsigned(word), known)) for word in _words(value[1:-1] if whole else value)]
+    return names[0] if len(names) == 1 and not whole else _in_a_line(names)
 
 
 def _is_bracketed(value: str) -> bool:

@@ -195,6 +195,15 @@ def test_what_is_offered_means_what_stands_there(tmp_path):
     assert changes(spec, spec_from_dict(yaml_of(again), folder=tmp_path)) == []
 
 
+def test_constraints_that_all_begin_with_a_sign_are_shown_as_all_that_are_to_hold(tmp_path):
+    signed = CAKE.replace("[sugar <= 20 g * eggs, butter   <= 30]", "[-sugar <= -20 g, '- eggs >= -3.5']")
+    spec = spec_from_dict(yaml_of(signed), folder=tmp_path)
+    (now,) = [one.now for one in places(spec) if one.place == "constraints"]
+    assert now == "[-sugar <= -20 g, '- eggs >= -3.5']"
+    again = rewritten(signed, [f"constraints={now}"])
+    assert changes(spec, spec_from_dict(yaml_of(again), folder=tmp_path)) == []
+
+
 def yaml_of(text: str) -> dict:
     return read_text(text, "cake.yaml").value
 

@@ -21,6 +21,7 @@ parameters:
   layers: {integer: [1, 12]}
   feed: {range: [0, 1], unit: 1/min}
   salt: {choices: ['[BMIM][BF4]', '007', '[Na+].[Cl-]']}
+  ion: {choices: ['[NH4+]', '[BMIM][PF6]', '{a}'], likely: '{a}'}
   shift: {choices: [-2, -1, 0]}
   years: {choices: [2020, '2021']}
 constraints: [eggs + layers >= 3, sugar >= 12]
@@ -54,6 +55,11 @@ budget: {trials: 30, time: 2 d}
         ("parameters.flour.likely=rye, spelt", "likely: rye", "likely: [rye, spelt]"),
         ("parameters.flour.likely=wheat", "likely: rye", "likely: wheat"),
         ("parameters.flour.likely={rye: 3, wheat: 2}", "likely: rye", "likely: {rye: 3, wheat: 2}"),
+        ("parameters.flour.likely=[rye, spelt]", "likely: rye", "likely: [rye, spelt]"),
+        ("parameters.ion.likely=[NH4+]", "likely: '{a}'", "likely: '[NH4+]'"),
+        ("parameters.ion.likely=[BMIM][PF6]", "likely: '{a}'", "likely: '[BMIM][PF6]'"),
+        ("parameters.ion.likely=[BMIM][PF6], [NH4+]", "likely: '{a}'", "likely: ['[BMIM][PF6]', '[NH4+]']"),
+        ("parameters.ion.likely=[[NH4+], {a}]", "likely: '{a}'", "likely: ['[NH4+]', '{a}']"),
         ("parameters.sugar.step=2.5", "step: 5", "step: 2.5"),
         ("parameters.layers.range=1 to 15", "[1, 12]", "[1, 15]"),
         ("parameters.layers.integer=2 15", "[1, 12]", "[2, 15]"),
