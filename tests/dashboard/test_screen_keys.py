@@ -1,5 +1,7 @@
 """Keys that go from screen to screen, and through what they show."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from textual.events import Key
 from textual.widgets import Input
@@ -310,6 +312,68 @@ def test_the_log_is_folded_anew_when_the_screen_gets_narrower(watch):
             rows = [row for row in screen_text(app).splitlines() if "word" in row]
             assert all(len(row.rstrip(" │")) <= width - 2 for row in rows)
             assert [one for row in rows for one in row.split() if one.startswith("word")] == words.split()
+
+    drive(app, script)
+
+
+def test_at_midnight_the_log_is_folded_beside_its_dates_and_no_word_is_lost(watch):
+    app = watch(journals.talkative)
+    words = [f"word{number}" for number in range(30)]
+
+    async def script(pilot):
+        run = app.screen_stack[-1]
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(e.NoteTaken(text=" ".join(words), by="ann"))
+        run.read_on()
+        today = datetime.fromisoformat(run.source.log[-1].at)
+        run.source.now = lambda: today
+        await pilot.press("5")
+        for now, dates in ((today + timedelta(days=1), True), (today, False)):
+            run.source.now = lambda now=now: now
+            app.screen.lines.refresh()  # drawn before it is known that it is another day
+            await pilot.pause()
+            assert [one for one in screen_text(app).split() if one.startswith("word")] == words
+            run.read_on()
+            await pilot.pause()
+            shown = screen_text(app)
+            assert [one for one in shown.split() if one.startswith("word")] == words
+            (first,) = [row for row in shown.splitlines() if "word0 " in row]
+            assert (today.astimezone(UTC).strftime("%m-%d ") in first) is dates
+
+    drive(app, script, (60, 24))
+
+
+def test_a_log_without_news_is_not_drawn_again(watch):
+    app = watch(journals.talkative)
+
+    async def script(pilot):
+        await pilot.press("5")
+        await pilot.pause()
+        lines, drawn = app.screen.lines, []
+        draw = lines.render_line
+        lines.render_line = lambda y: drawn.append(y) or draw(y)
+        lines.write([])
+        await pilot.pause()
+        assert drawn == []
+        lines.refresh()
+        await pilot.pause()
+        assert drawn
+
+    drive(app, script)
+
+
+def test_the_newest_lines_stay_in_sight_when_the_log_gets_lower(watch):
+    app = watch(journals.talkative)
+
+    async def script(pilot):
+        await pilot.press("5")
+        for height in (24, 16, 30):
+            await pilot.resize_terminal(100, height)
+            await pilot.pause()
+            assert "note 599" in screen_text(app)
+        await pilot.press("slash")
+        await pilot.pause()
+        assert "note 599" in screen_text(app)
 
     drive(app, script)
 
