@@ -13,7 +13,7 @@ from labloop.campaign import text
 from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.holds import FORCE
 from labloop.campaign.state import PAUSED, RUNNING
-from labloop.campaign.view import question_of, target, waiting
+from labloop.campaign.view import question_of, target, unapproved, waiting
 
 from . import view
 from .command import labloop
@@ -119,11 +119,11 @@ class ActingScreen(Leaving[None]):
 
     def proposal(self, approve: bool) -> int | None:
         """The proposal that is meant: the one that is looked at, else the first that waits."""
-        source = self.source
-        waits = [trial for trial in view.proposals(source.state) if not approve or trial.approved_by is None]
-        if approve and (source.spec is None or source.spec.approval != "human"):
-            return None
-        numbers = [trial.trial for trial in waits]
+        spec, state = self.source.spec, self.source.state
+        if approve:
+            numbers = unapproved(spec, state) if spec is not None else []
+        else:
+            numbers = [trial.trial for trial in view.proposals(state)]
         looked_at = self.trial_in_hand()
         return looked_at if looked_at in numbers else next(iter(numbers), None)
 

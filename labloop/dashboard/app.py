@@ -152,7 +152,7 @@ class DashboardApp(App[None]):
             return
         self.disarm()
         self.clear_notifications()
-        if screen.source.runner in ("gone", "hung"):
+        if screen.source.runner != "alive":  # also where that cannot be seen
             self._abort_without_runner(screen.source.folder)
         else:
             screen.send("abort")

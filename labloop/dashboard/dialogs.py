@@ -253,15 +253,15 @@ class Wish(Asking[tuple[str, str] | None]):
 class Compare(Listed[tuple[str, str, str, str] | None]):
     """Asks which of two trials is better; gives (trial, over or like, other, why), or None for later.
 
-    Two others than those that are offered may be written.
+    Two others than those that are offered may be written. ``begun``: of the reason.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "later", "Later")]
 
-    def __init__(self, both: Mapping[int, str], worth_it: bool) -> None:
+    def __init__(self, both: Mapping[int, str], worth_it: bool, *, begun: str = "") -> None:
         super().__init__()
         self.add_class("wide")
-        self._both, self._worth_it = dict(both), worth_it
+        self._both, self._worth_it, self._begun = dict(both), worth_it, begun
         self._said: tuple[str, str, str] | None = None
 
     def compose(self) -> ComposeResult:
@@ -279,7 +279,7 @@ class Compare(Listed[tuple[str, str, str, str] | None]):
                 Option("I cannot tell: they are as good as each other", id=f"{one} like {other}"),
             )
             yield Input(placeholder="or two others: 7 over 3, 7 like 3", id="line")
-            yield Input(placeholder="why? (may be left empty)", id="why")
+            yield Input(self._begun, placeholder="why? (may be left empty)", id="why", select_on_focus=False)
             yield Static(Text(f"up/down, enter: answer  tab: two others  esc: later  {ABORT}", style="dim"))
 
     def on_mount(self) -> None:

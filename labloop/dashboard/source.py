@@ -51,7 +51,8 @@ class Change:
     trials: set[int] = field(default_factory=set)
     lines: list[LogLine] = field(default_factory=list)
     more: bool = False
-    amended: bool = False  # another text of the campaign is in force: whatever was judged by it is judged anew
+    # Another text of the campaign is in force, or a result is wrong or right after all: what was judged is judged anew.
+    amended: bool = False
 
     def add(self, later: "Change") -> None:
         """What a later one brought as well: a helping that was not shown is shown with the next."""
@@ -112,10 +113,12 @@ class RunSource:
         """Read what is new, at most ``helping`` facts; ``more`` says that there are others behind them."""
         change = Change()
         try:
-            self._open()
-            self._read(change, helping)
-            self.runner = self._look(self.folder)
-            self.beat_s = presence.last_beat(self.folder).get("elapsed_s")
+            try:
+                self._open()
+                self._read(change, helping)
+            finally:  # who runs is seen of a run whose journal is damaged as well
+                self.runner = self._look(self.folder)
+                self.beat_s = presence.last_beat(self.folder).get("elapsed_s")
             self.trouble = ""
             if not change.more and self.state.opened and self.state.mode != "told":
                 self.bench.poll(self.folder, self.state.mode)
@@ -150,6 +153,8 @@ class RunSource:
         """Ask the run for something, in the name of whoever sits here. Raises StoreError, StateError (read-only)."""
         if self.read_only:
             raise StateError("This dashboard only looks. Open one without --read-only to ask for something.")
+        if not self.folder.is_dir():  # nor is one made by asking
+            raise StateError(f"{self.folder}: there is no such run any more. Nobody could answer.")
         posted = inbox.post(self.folder / INBOX, request, list(arguments), by=self.by, why=why)
         sent = Sent(posted, request, arguments)
         self.sent.append(sent)
@@ -221,6 +226,7 @@ class RunSource:
                 if sent.id == fact.id:
                     sent.answer = fact
         else:  # it says something of every trial that was compared
+            change.amended = not isinstance(fact, e.Preferred) or change.amended
             change.trials |= self.state.tastes.settings.keys()
 
     def _hear(self, instrument: str, fact: e.StepFinished | e.StepFailed) -> None:

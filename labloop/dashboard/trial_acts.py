@@ -132,7 +132,7 @@ class TrialActingScreen(ActingScreen):
             self.app.push_screen(Words("COMPARE", said))
             return
         both = {number: self._as_made(number) for number in (pairs[0]["trial"], pairs[0]["other"])}
-        self.app.push_screen(Compare(both, pairs[0]["worth_it"]), self._preferred)
+        self.app.push_screen(Compare(both, pairs[0]["worth_it"], begun=waiting.typed), self._preferred)
 
     def _as_made(self, number: int) -> str:
         trial = self.source.state.trials[number]

@@ -33,6 +33,7 @@ class TrialsPage(FilteredPage):
         self._column = TRIAL
         self._rising = False
         self._wanted = ""
+        self._filled = False  # the table has its columns
 
     def parts(self) -> ComposeResult:
         """A line for the filter, the table."""
@@ -42,9 +43,14 @@ class TrialsPage(FilteredPage):
         yield TrialTable(id="trials")
 
     def on_mount(self) -> None:
-        """Show all, newest first."""
+        """Show all, newest first; nothing of a run whose campaign is not known yet."""
+        self._fill()
+
+    def _fill(self) -> None:
         spec = self._source.spec
-        assert spec is not None
+        if spec is None:
+            return
+        self._filled = True
         headings = view.trial_columns(list(spec.outcomes), list(view.units(spec)))
         self.lines.fill(headings, len(headings) - len(view.units(spec)), self._row)
         self._arrange()
@@ -56,7 +62,9 @@ class TrialsPage(FilteredPage):
 
     def follow(self, change: Change) -> None:
         """Put new and changed trials where they belong."""
-        if change.trials:
+        if not self._filled:
+            self._fill()
+        elif change.trials:
             self._arrange()
 
     def show_best(self, best: set[int]) -> None:
@@ -77,7 +85,8 @@ class TrialsPage(FilteredPage):
 
     def _arrange(self) -> None:
         spec, trials = self._source.spec, self._source.state.trials
-        assert spec is not None
+        if spec is None:
+            return
         wanted = Wanted(self._wanted, spec)
         numbers = arranged(trials.values(), wanted, self._column, self._rising)
         table = self.lines
@@ -94,7 +103,8 @@ class TrialsPage(FilteredPage):
     def action_order(self, by: int) -> None:
         """Put them in order by another column."""
         spec = self._source.spec
-        assert spec is not None
+        if spec is None:
+            return
         known = columns(spec)
         self._column = known[(known.index(self._column) + by) % len(known)]
         self._rising = self._column != TRIAL

@@ -6,8 +6,9 @@ import pytest
 from textual.widgets import Input
 
 from labloop.campaign import events as e
+from labloop.dashboard import DashboardApp
 from labloop.dashboard.source import user
-from labloop.journal import Journal, inbox
+from labloop.journal import Journal, StoreError, inbox, presence
 
 from . import journals
 from .conftest import drive, screen_text
@@ -137,6 +138,30 @@ def test_abort_where_no_runner_answers_is_done_by_a_process_of_its_own(watch):
     assert asked(app) == []
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_abort_of_a_run_that_is_not_there_makes_no_folder_for_it(tmp_path, monkeypatch, seen):
+    heard: list[tuple[str, ...]] = []
+
+    def labloop(*arguments: str) -> tuple[int, str]:
+        heard.append(arguments)
+        return 2, "there is no such run"
+
+    def look(folder: Path) -> str:
+        if not seen:
+            raise StoreError("the lock cannot be looked at")
+        return presence.look(folder)
+
+    monkeypatch.setattr("labloop.dashboard.app.labloop", labloop)
+    app = DashboardApp(tmp_path / "nowhere", by="ann", below=tmp_path, look=look)
+
+    async def script(pilot):
+        await pilot.press("ctrl+x", "ctrl+x")
+        await app.workers.wait_for_complete()
+
+    drive(app, script)
+    assert heard == [("abort", str(tmp_path / "nowhere"), "--by", "ann")] and not (tmp_path / "nowhere").exists()
+
+
 @pytest.mark.parametrize("key", ["p", "r", "s", "a"])
 def test_keys_that_can_do_nothing_do_nothing(watch, key):
     app = watch(journals.finished, "gone")
@@ -223,9 +248,19 @@ def test_y_is_dead_where_nobody_has_to_approve_and_v_where_nothing_waits(watch):
     assert asked(app) == []
 
 
+def test_y_is_not_offered_where_the_run_is_over(watch):
+    def stopped(folder):
+        story = journals.asking(folder)
+        story.say(e.CampaignStopped(reason="stop by ann", exit_code=4))
+        return story
+
+    assert "Approve" not in press(watch(stopped, "gone")).splitlines()[-1]
+
+
 def test_a_proposal_that_waits_for_approval_is_said_on_top(watch):
     shown = press(watch(journals.asking))
     assert "WAITS FOR YOU: may trial 4 run?" in shown and "y approves" in shown
+    assert "y Approve" in shown.splitlines()[-1]
 
 
 def test_n_takes_a_note(watch):

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from labloop.campaign import events as e
+from labloop.campaign.errors import StateError
 from labloop.dashboard import DashboardApp, view
+from labloop.dashboard.page import Page
 from labloop.dashboard.source import JOURNAL, RunSource, runs_below
 from labloop.dashboard.table import TrialTable
 from labloop.journal import Blobs, Journal
@@ -120,7 +122,7 @@ def test_a_run_that_cannot_be_read_is_said_in_the_app(run, tmp_path, spoil, word
 
     async def script(pilot):
         shown.append(screen_text(app))
-        await pilot.press("p", "s", "r", "a", "l")
+        await pilot.press("p", "s", "r", "a", "l", "2", "o", "d", "enter")
         await pilot.press("q")
 
     drive(app, script, size=(120, 40))
@@ -139,11 +141,16 @@ def test_damage_in_the_middle_keeps_what_was_read_before(run, tmp_path):
     reading = source(run)
     reading.poll(10**9)
     assert reading.state.seq == seq - 1 and f"row {seq}" in reading.trouble
-    app = DashboardApp(run, below=tmp_path, look=lambda folder: "alive")
+    runner = ["alive"]
+    app = DashboardApp(run, below=tmp_path, look=lambda folder: runner[0])
 
     async def script(pilot):
         shown = screen_text(app)
         assert "CANNOT READ ON" in shown and "trial" in shown
+        runner[0] = "gone"
+        app.screen.read_on()
+        await pilot.pause()
+        assert "RUNNER GONE" in screen_text(app), "who runs is seen though nothing can be read"
 
     drive(app, script, size=(120, 40))
 
@@ -156,6 +163,10 @@ def test_an_empty_journal_waits_for_its_first_fact(run, tmp_path):
 
     async def script(pilot):
         assert "holds no event" in screen_text(app)
+        for key in "23456":
+            await pilot.press(key)
+            await pilot.pause()
+            assert app.is_running and isinstance(app.screen, Page)
 
     drive(app, script)
 
@@ -166,8 +177,13 @@ def test_a_run_that_appears_later_is_shown(run, tmp_path):
 
     async def script(pilot):
         assert "Cannot show this run" in screen_text(app)
+        overview = app.screen
+        await pilot.press("2")
         (run / "elsewhere").rename(run / JOURNAL)
-        app.screen.read_on()
+        overview.read_on()
+        await pilot.pause()
+        assert "Trials: 18, by trial" in screen_text(app), "on the page that was open meanwhile, too"
+        await pilot.press("escape")
         await settled(pilot)
         shown = screen_text(app)
         assert "Cannot show" not in shown and "RUNNING" in shown
@@ -289,6 +305,9 @@ def test_a_run_that_is_taken_away_is_said_and_read_on_once_it_is_back(run: Path)
     run.rename(run.with_name("elsewhere"))
     reading.poll()
     assert "there is no journal" in reading.trouble and reading.state.seq == seen
+    with pytest.raises(StateError, match="no such run any more"):
+        reading.post("pause")
+    assert not run.exists()
     run.with_name("elsewhere").rename(run)
     with Journal.open(run / JOURNAL) as journal:
         journal.append(e.NoteTaken(text="back", by="ann"))

@@ -5,12 +5,26 @@ import json
 import pytest
 
 from labloop.campaign import events as e
+from labloop.dashboard.curve import course_of
 from labloop.dashboard.source import user
+from labloop.journal import Journal
 
 from . import journals
 from .conftest import drive, screen_text
+from .story import Story
 from .test_keys import asked, press
 
+LIMITED = """\
+labloop: 1
+campaign: bread
+title: Bread that people can pay
+parameters:
+  sugar: {range: [10, 90], unit: g}
+outcomes:
+  loss: {goal: minimize, from: told}
+  cost: {from: told, limit: <= 60}
+budget: {trials: 20}
+"""
 CLEAR = ("end", "ctrl+u")
 
 
@@ -104,6 +118,37 @@ def test_the_best_is_found_anew_without_what_is_wrong(watch):
 
     drive(app, script)
     assert "⊘ wrong" in before["shown"] and 6 not in before["done"] and 6 not in before["leaders"]
+
+
+def limited(folder):
+    """The second trial's loss is the least, and its cost breaks a limit."""
+    story = Story(folder, mode="told", campaign=LIMITED)
+    story.say(e.RunStarted())
+    for number, loss, cost in ((1, 1.0, 50.0), (2, 0.5, 90.0)):
+        outcomes = {"loss": e.Reading(value=loss), "cost": e.Reading(value=cost)}
+        story.say(
+            e.ProposalMade(trial=number, sample=f"s{number}", settings={"sugar": 10.0 * number}, source="sobol"),
+            e.TrialMeasured(trial=number, outcomes=outcomes, by="ann"),
+        )
+    return story
+
+
+def test_the_best_is_found_anew_where_what_broke_a_limit_is_wrong_or_right_after_all(watch):
+    app = watch(limited)
+
+    async def script(pilot):
+        screen, bests = app.screen, [app.screen._best]
+        for fact in (e.ResultWithdrawn, e.ResultRestored):
+            for number in (1, 2):
+                with Journal.open(app.run_folder / "journal.db") as journal:
+                    journal.append(fact(trial=number, outcomes=["cost"], by="ann", why="scales"))
+                screen.read_on()
+                bests.append(screen._best)
+                leaders = course_of(screen.source.spec, screen.source.state).leaders
+                assert screen._best == {one.trial for one in leaders}
+        assert bests[0] == bests[-1] == {1} and {2} in bests
+
+    drive(app, script)
 
 
 # --- comparing --------------------------------------------------------------------------------------------------------

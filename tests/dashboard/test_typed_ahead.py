@@ -8,7 +8,7 @@ import pytest
 from textual.events import Key
 from textual.widgets import Input
 
-from labloop.dashboard import amend_acts
+from labloop.dashboard import amend_acts, trial_acts
 from labloop.dashboard.asking import Waiting
 from labloop.dashboard.dialogs import Answer, Compare, Confirm, Line, Pick, Wish, Words
 from labloop.dashboard.help import Help
@@ -16,6 +16,7 @@ from labloop.dashboard.help import Help
 from . import journals
 from .conftest import PATIENCE_S, drive, screen_text
 from .test_keys import asked
+from .test_trial_keys import PAIR
 
 NAMES = {"/": "slash"}
 
@@ -189,6 +190,31 @@ def test_what_is_typed_while_a_question_is_worked_out_is_its_reason_and_no_act(w
     drive(app, script)
     assert asked(app) == []
     assert [one[1:4] for one in commands] == [("--preview", "--json", "--undo"), ("--yes", "--why", ACTS)]
+
+
+def test_so_it_is_while_two_trials_are_chosen_to_be_compared(watch, commands, monkeypatch):
+    commands.says = PAIR
+    app = watch(journals.tasted, "gone")
+    go_on = threading.Event()
+
+    def slow(*arguments):
+        assert go_on.wait(PATIENCE_S)
+        return labloop(*arguments)
+
+    labloop = trial_acts.labloop
+    monkeypatch.setattr(trial_acts, "labloop", slow)
+
+    async def script(pilot):
+        app.screen.action_compare()
+        await at_once(pilot, *"softer")
+        go_on.set()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        await pilot.press("enter", *" s", "enter")
+        await app.workers.wait_for_complete()
+
+    drive(app, script)
+    assert commands[-1][:3] == ("prefer", "--why", "softer s")
 
 
 def test_who_left_is_not_asked(watch, commands):
