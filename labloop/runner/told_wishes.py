@@ -68,10 +68,12 @@ def _refuse_strange(fact: e.PartMeasured | e.TrialMeasured, spec: CampaignSpec) 
 def _marked_meanwhile(trial: s.TrialState, fact: e.PartMeasured | e.TrialMeasured) -> e.PartMeasured | e.TrialMeasured:
     """The same, but for what was marked as wrong since it was read, and is not told again here: that is owed.
 
-    A part that says of such an outcome that it will not come cannot be told from one that was read before the mark: it
-    stays owed, until the trial's last result says so.
+    A part with values that says of such an outcome that it will not come cannot be told from one that was read before
+    the mark: it stays owed, until that is said of it alone, or with the trial's last result.
     """
     if isinstance(fact, e.PartMeasured):
+        if not fact.outcomes and all(name in fact.owed for name in trial.owed if name not in trial.measured):
+            return fact  # it says of nothing else that it will not come
         marked = [
             name for name in trial.owed
             if name in trial.measured and name not in fact.outcomes and name not in fact.owed

@@ -178,6 +178,16 @@ def test_a_part_that_comes_while_another_is_marked_as_wrong_does_not_settle_it(r
         assert trial.state == "measured" and trial.measured.keys() == {"y", "w", "k"} and not trial.withdrawn
 
 
+def test_of_a_part_that_was_marked_as_wrong_it_is_said_alone_that_it_will_not_come() -> None:
+    with begun(GOALS | {"k": {"limit": "<= 5"}}) as campaign:
+        campaign.ask()
+        campaign.tell(1, {"y": 3.0})
+        marked(campaign, "1", "y")
+        part = campaign._told.telling.of_trial(1, {"y": "missing"})[0]
+        campaign._told.memory.record(*posted(campaign.state, part).facts)
+        assert campaign.state.trials[1].owed == ("w", "k")
+
+
 def test_a_part_told_again_as_it_was_beside_the_rest_told_meanwhile_is_believed_again() -> None:
     with begun() as campaign:
         campaign.ask()
