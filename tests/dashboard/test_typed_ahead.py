@@ -164,17 +164,22 @@ def test_letters_stand_in_their_order_wherever_they_were_heard_first(watch):
     assert asked(app) == [("note", ["xyzacef"], "")]
 
 
-def test_what_is_typed_while_a_question_is_worked_out_is_its_reason_and_no_act(watch, commands, monkeypatch):
-    commands.says = 0, json.dumps({"changes": [], "words": []})
-    app = watch(journals.running)
-    go_on = threading.Event()
+def held_back(monkeypatch, module) -> threading.Event:
+    """Labloop's command line answers what ``module`` asks once this is set."""
+    go_on, labloop = threading.Event(), module.labloop
 
     def slow(*arguments):
         assert go_on.wait(PATIENCE_S)
         return labloop(*arguments)
 
-    labloop = amend_acts.labloop
-    monkeypatch.setattr(amend_acts, "labloop", slow)
+    monkeypatch.setattr(module, "labloop", slow)
+    return go_on
+
+
+def test_what_is_typed_while_a_question_is_worked_out_is_its_reason_and_no_act(watch, commands, monkeypatch):
+    commands.says = 0, json.dumps({"changes": [], "words": []})
+    app = watch(journals.running)
+    go_on = held_back(monkeypatch, amend_acts)
 
     async def script(pilot):
         app.screen.action_unamend()
@@ -195,14 +200,7 @@ def test_what_is_typed_while_a_question_is_worked_out_is_its_reason_and_no_act(w
 def test_so_it_is_while_two_trials_are_chosen_to_be_compared(watch, commands, monkeypatch):
     commands.says = PAIR
     app = watch(journals.tasted, "gone")
-    go_on = threading.Event()
-
-    def slow(*arguments):
-        assert go_on.wait(PATIENCE_S)
-        return labloop(*arguments)
-
-    labloop = trial_acts.labloop
-    monkeypatch.setattr(trial_acts, "labloop", slow)
+    go_on = held_back(monkeypatch, trial_acts)
 
     async def script(pilot):
         app.screen.action_compare()
