@@ -44,6 +44,9 @@ Connect = Callable[[str], Port]
 # stop() of the slowest driver is a handful of exchanges of 0.3 s on a dead line; five drivers share a port at most in
 # the shipped lab. Beyond this an instrument is reported as not stopped (test_lab: a port that hangs).
 SAFE_S = 10.0
+# What is broken off returns at once, unless its driver does something else than to wait for its line: a stop comes to
+# the wire without it then, well within the 250 ms that it may take.
+RETURNS_S = 0.1
 # A sound line has stopped what is on it long before; the lab's own list does not wait longer for a dead one.
 LIST_AFTER_S = 2.0
 # Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
@@ -235,6 +238,9 @@ class Lab:
             name: station.port.submit(partial(stop, station, kept.get(name, frozenset()), began_s + LIST_AFTER_S), name)
             for name, station in stopping.items()
         }
+        returns_s = began_s + RETURNS_S
+        for port in self.ports.values():
+            port.go_on_without(max(returns_s - time.monotonic(), 0.0))
         wait([*braking, *stopped.values()], LIST_AFTER_S)
         listed = []
         for permit in (one for one in self.safe_state if one.instrument in names):

@@ -2,8 +2,9 @@
 
 Driver calls are handed to ``submit`` and run one after another, so the exchanges of two instruments on one line never
 interleave. ``interrupt`` cancels what waits and breaks off what runs, from any thread: then a stop submitted next is
-the first thing on the line. An inline port (in-process links) runs everything at once in the caller's thread, so that
-the order of a virtual campaign is the order of the program.
+the first thing on the line. A driver that does not return even so is left behind (``go_on_without``): what waits runs
+on another thread, and what the one that hangs says later is refused. An inline port (in-process links) runs everything
+at once in the caller's thread, so that the order of a virtual campaign is the order of the program.
 """
 
 import threading
@@ -46,6 +47,8 @@ class Port:
         self._waiting: deque[_Call] = deque()
         self._generation = 0
         self._worker: threading.Thread | None = None
+        self._running: _Call | None = None
+        self._left_behind: set[threading.Thread | None] = set()
         self._closed = False
         self.busy_with = ""  # whose call runs
 
@@ -81,9 +84,8 @@ class Port:
                 return future
             self._waiting.append(_Call(call, future, self._generation, who))
             if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name=f"port {self.address}", daemon=True)
-                self._worker.start()
-            self._turn.notify()
+                self._start()
+            self._turn.notify_all()
         return future
 
     def interrupt(self) -> None:
@@ -91,6 +93,20 @@ class Port:
         with self._turn:
             self._generation += 1
             self.link.interrupt()
+
+    def go_on_without(self, returns_s: float) -> None:
+        """Where a call that was broken off has not returned in time, run what waits without it: its driver hangs."""
+        with self._turn:
+            call = self._running
+            if call is None or call.generation == self._generation:
+                return
+            if self._turn.wait_for(lambda: self._running is not call, returns_s):
+                return
+            why = f"{self.address}: {self.hanging}"
+            self._left_behind.add(self._worker)
+            self._running = None
+            self._start()
+        call.future.set_exception(LinkInterrupted(why))
 
     def reopen(self, within_s: float = REOPENS_S) -> None:
         """Open a lost line again, in its turn. Raises LinkError while it is away, or a call on it does not return."""
@@ -117,7 +133,7 @@ class Port:
         with self._turn:
             self._closed = True
             worker = self._worker
-            self._turn.notify()
+            self._turn.notify_all()
         if worker is not None and worker is not threading.current_thread():
             worker.join(LET_GO_S)
             if worker.is_alive():
@@ -130,7 +146,13 @@ class Port:
             self.link.close()
         return ""
 
+    def _start(self) -> None:
+        self._worker = threading.Thread(target=self._work, name=f"port {self.address}", daemon=True)
+        self._worker.start()
+
     def _work(self) -> None:
+        with self._line:  # who was left behind has let go of it, and what broke it off stands until then
+            pass
         while True:
             with self._turn:
                 while not self._waiting and not self._closed:
@@ -141,10 +163,43 @@ class Port:
                 current, self.busy_with = call.generation == self._generation, call.who
                 if current:
                     self.link.resume()
+                    self._running = call
             if current:
-                _run(call.run, call.future)
+                self._run(call)
             else:
                 _refuse(call, f"{self.address}: stopped before the call began")
+            if self.left_behind:
+                return
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether others go on without this thread: it has nothing to say on the line any more."""
+        return threading.current_thread() in self._left_behind
+
+    def _run(self, call: _Call) -> None:
+        """On the worker: the call, whose end counts only while somebody waits for it."""
+        if not call.future.set_running_or_notify_cancel():
+            self._ran()
+            return
+        try:
+            said, error = call.run(), None
+        except BaseException as raised:  # noqa: BLE001 the caller of result() gets it, whatever it is
+            said, error = None, raised
+        if not self._ran():
+            return
+        if error is None:
+            call.future.set_result(said)
+        else:
+            call.future.set_exception(error)
+
+    def _ran(self) -> bool:
+        """Whether this thread has still the say; then nothing runs now."""
+        with self._turn:
+            if self.left_behind:
+                return False
+            self._running = None
+            self._turn.notify_all()
+            return True
 
 
 class PortExchange:
@@ -166,6 +221,8 @@ class PortExchange:
     def _said(self, say: Callable[[Link], _T]) -> _T:
         with self._port._line:
             try:
+                if self._port.left_behind:
+                    raise LinkInterrupted(f"{self.address}: it came back too late, others have gone on without it")
                 return say(self._port.link)
             except BenchError as error:
                 if not self._name:

@@ -1,5 +1,6 @@
 """A lab file come alive: drivers found or refused by place, ports shared, the safe state reached past every error."""
 
+import threading
 import time
 
 import pytest
@@ -202,6 +203,34 @@ def test_the_safe_state_is_reached_while_a_driver_call_is_blocked(tmp_path):
     assert lab.safe() == []
     assert blocked.done() and device.heard == [b"value?", b"stop"]
     lab.close()
+    device.unplug()
+
+
+def test_an_instrument_whose_driver_hangs_is_stopped_without_it(tmp_path):
+    device, hangs, comes_back = PtyDevice(answers()), threading.Event(), threading.Event()
+    spec = make_lab(
+        tmp_path,
+        f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "DRIVER:Box", port: "serial://{device.path}"}}
+        """,
+    )
+    lab = open_lab(spec, lambda address: Port(open_link(address)))
+    station = lab.instruments["a"]
+
+    def call():
+        hangs.set()
+        comes_back.wait()
+        station.driver.exchange(station.driver.codec, "too late", 1.0)
+
+    hung = station.port.submit(call, "a")
+    hangs.wait()
+    assert lab.safe() == []
+    assert device.heard == [b"stop"] and "driver of a does not return" in str(hung.exception(0.0))
+    comes_back.set()
+    lab.close()
+    assert lab.hanging == [] and device.heard == [b"stop"]
     device.unplug()
 
 

@@ -184,3 +184,49 @@ def test_a_line_is_opened_again_by_nobody_while_a_driver_does_not_return(monkeyp
     finally:
         returns.set()
         port.close()
+
+
+def test_a_driver_that_hangs_is_left_behind_and_what_it_says_later_is_refused(port):
+    hangs, comes_back = threading.Event(), threading.Event()
+    late: list[Exception] = []
+
+    def call():
+        hangs.set()
+        comes_back.wait()
+        try:
+            port.exchange("pump")(None, "too late", 1.0)
+        except LinkInterrupted as error:
+            late.append(error)
+            raise
+
+    hung = port.submit(call, "pump")
+    hangs.wait()
+    former = port._worker
+    port.interrupt()
+    stop = port.submit(lambda: port.exchange("pump")(None, "stop", 1.0), "pump")
+    port.go_on_without(0.0)
+    assert stop.result(10.0) == "stop"
+    with pytest.raises(LinkInterrupted, match="the driver of pump does not return"):
+        hung.result(0.0)
+    comes_back.set()
+    former.join(10.0)
+    assert port.link.events == ["stop"] and "came back too late" in str(late[0])
+    assert port.submit(lambda: port.exchange("pump")(None, "next", 1.0)).result(10.0) == "next"
+    assert port.close() == ""
+
+
+def test_what_returns_when_it_is_broken_off_is_not_left_behind(port):
+    port.link.gate = threading.Event()
+    running = port.submit(lambda: port.exchange()(None, "long", 1.0))
+    while not port.link.inside:
+        time.sleep(0.001)
+    former = port._worker
+    port.interrupt()
+    port.go_on_without(10.0)
+    with pytest.raises(LinkInterrupted, match="interrupted"):
+        running.result(10.0)
+    assert port._worker is former
+    port.link.gate = None
+    port.submit(lambda: port.exchange()(None, "next", 1.0)).result(10.0)
+    port.go_on_without(0.0)  # nothing runs that was broken off
+    assert port._worker is former
