@@ -35,7 +35,7 @@ from .instrument import (
     action,
     actions_of,
 )
-from .lab import WHERE_TO_LOOK, Lab, Station, connect_real, open_lab
+from .lab import Lab, connect_real, open_lab
 from .link import Link, Traffic
 from .loading import load_class, put_on_path
 from .permit import Permit
@@ -43,6 +43,7 @@ from .port import Port
 from .safety import Envelope
 from .settings import as_amounts, quantity_of, refuse_unknown, resolve, written
 from .standing import Standing
+from .station import WHERE_TO_LOOK, Station
 from .totals import Totals, drawn
 from .transport import open_link
 from .watch import Changes, Trip, Watch

@@ -39,14 +39,13 @@ from .lab import (
     LIST_AFTER_S,
     SAFE_S,
     Connect,
-    Station,
     kept_of,
     safe_state_of,
-    stop,
     trouble,
 )
 from .permit import Permit
 from .port import Port
+from .station import Station, stop
 
 OPEN_S: Final = 5.0
 AGAIN_S: Final = 0.05

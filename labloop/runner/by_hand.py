@@ -21,8 +21,9 @@ from labloop.bench import (
     SafetyError,
 )
 from labloop.bench.declared import declare
-from labloop.bench.lab import Lab, Station, open_lab
+from labloop.bench.lab import Lab, open_lab
 from labloop.bench.safety import Envelope
+from labloop.bench.station import Station
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec

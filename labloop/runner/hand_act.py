@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from labloop.bench import BenchError, InstrumentFault, Permit, Progress, Verdict
-from labloop.bench.lab import Station
+from labloop.bench.station import Station
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError

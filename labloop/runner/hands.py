@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from labloop.bench import BenchError, InstrumentFault, LinkInterrupted, SafetyError, Verdict
-from labloop.bench.lab import Lab, Station
+from labloop.bench.lab import Lab
+from labloop.bench.station import Station
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.recipe import PlannedStep

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from labloop.bench import Action, BenchError, Verdict, drawn, settings
 from labloop.bench.declared import Declaration
-from labloop.bench.lab import Lab, Station
+from labloop.bench.lab import Lab
+from labloop.bench.station import Station
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError

@@ -221,4 +221,4 @@ def test_permits_are_written_in_one_place_and_begun_in_one():
             if acts and "driver" in ast.unparse(called.value):
                 begun.add(path.name)
     assert sealed == {("safety.py", "sealed"), ("permit.py", "Permit")}
-    assert begun == {"lab.py", "conformance.py", "proving.py"}
+    assert begun == {"station.py", "conformance.py", "proving.py"}

@@ -11,7 +11,7 @@ from reach import Reach
 
 from drivers.new_era import NE1000
 from labloop.bench import LinkTimeout
-from labloop.bench.lab import Station
+from labloop.bench.station import Station
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
