@@ -37,12 +37,18 @@ class LogLines(ScrollView, can_focus=True):
             return
         self._lines += new
         if len(self._lines) > MOST:
-            gone = len(self._lines) - FEWEST
-            up = self._tops[gone] if gone < len(self._tops) else self._rows
-            del self._lines[:gone]
-            self._lay_out_all()
-            self.scroll_to(y=max(self.scroll_offset.y - up, 0), animate=False)
-        self._lay_out()
+            self._drop(len(self._lines) - FEWEST)
+        else:
+            self._lay_out()
+
+    def _drop(self, gone: int) -> None:
+        """Forget the oldest lines; what is read further up stays where it is."""
+        follows, up = self._follows, self._tops[gone] if gone < len(self._tops) else self._rows
+        top = max(self.scroll_offset.y - up, 0)
+        del self._lines[:gone]
+        self._lay_out_all()
+        if not follows:
+            self.scroll_to(y=top, animate=False)
 
     def clear(self) -> None:
         """Forget all, and follow what is written from now on."""
