@@ -12,8 +12,8 @@ use on a 3216 (A-Lab's alab_control, nupylab). What matters of them:
   controller falls back to SP1 or SP2 (15 says which): its own watchdog. That this takes about 5 s is from memory: it
   stands in a part of the manual that we could not read. So whoever holds a temperature must go on writing it, and SP1
   and SP2 must stand at something harmless.
-* The highest and the lowest setpoint (111 and 112, SP.HI and SP.LO at the panel) outlive a power cut. No page that we
-  could read takes them out of the warning, so they are read and compared, and never written.
+* The highest and the lowest setpoint (111 and 112, SP.HI and SP.LO at the panel) outlive a power cut; what is done
+  about them, see eurotherm_limits.
 * The programme that is stored in the controller (ramps and dwells) runs by itself: 23 is its state, 0 reset, 1 run,
   2 hold, 3 end. It goes on when this computer dies, and can be joined again.
 * Status (75): bit 4 manual, 5 sensor break, 6 loop break, 9 programme ended, 13 ramp or timer running, 14 remote
@@ -53,9 +53,10 @@ from labloop.bench import (
 )
 
 from .eurotherm_keys import standing
+from .eurotherm_limits import CHECKED, POLICIES, SET, SetpointLimits
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
 
-PV, WORKING, SELECTED, SP1, STATUS, VERSION, HIGH, TYPE, MODE = 1, 5, 15, 24, 75, 107, 111, 122, 199
+PV, WORKING, SELECTED, SP1, STATUS, VERSION, TYPE, MODE = 1, 5, 15, 24, 75, 107, 122, 199
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
 MANUAL, SENSOR_BREAK, LOOP_BREAK, REMOTE_FAILED = 1 << 4, 1 << 5, 1 << 6, 1 << 14
 RESET, RUN, PAUSED, END = range(4)
@@ -90,12 +91,13 @@ EVIDENCE = "the state of the controller's own programme"
 
 class E3216(HoldingDriver):
     """A 3216. Options: ``address`` (1 to 254), ``control: remote`` or ``program``, ``fallback: 50 degC`` at most,
-    ``setpoint_limits: checked`` or ``own``.
+    ``setpoint_limits: checked``, ``set`` or ``own``.
 
     ``remote`` holds temperatures through the remote setpoint; ``program`` runs the programme stored in the controller.
     ``fallback`` is what SP1 and SP2 may be set to, where the controller goes when nobody speaks to it.
-    ``checked``: its own setpoint limits must let through no temperature that the lab forbids; ``own``: they may. What a
-    campaign forbids beyond that is refused before it is sent; nobody should set up a controller anew for each campaign.
+    ``checked``: its own setpoint limits must let through no temperature that the lab forbids; ``set``: they are made
+    the lab's, by one write to each that differs (its memory bears 100 000; ``remote`` only); ``own``: they are let be.
+    What a campaign forbids beyond that is refused before it is sent; nobody should set up a controller anew for each.
     """
 
     kind = "Eurotherm 3216 temperature controller"
@@ -110,9 +112,11 @@ class E3216(HoldingDriver):
         self._codec = ModbusCodec.on(exchange.address, int(options.get("address", 1)))
         self._remote = options.get("control", "remote") == "remote"
         self._fallback_c = _fallback_c(options)
-        self._checked = options.get("setpoint_limits", "checked") == "checked"
         self._decimals: int | None = None
-        self._limits_c = (0.0, 0.0)
+        self._limits = SetpointLimits(
+            options.get("setpoint_limits", CHECKED), self._read,
+            lambda register, value: self._write(register, value, lasting=True), lambda: self._digit_c,
+        )  # fmt: skip
         self._running, self._time_s = False, 0.0
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -127,8 +131,10 @@ class E3216(HoldingDriver):
         control = options.get("control", "remote")
         if control not in ("remote", "program"):
             raise SpecError(f"control = {control!r} is neither remote nor program")
-        if (limits := options.get("setpoint_limits", "checked")) not in ("checked", "own"):
-            raise SpecError(f"setpoint_limits = {limits!r} is neither checked nor own")
+        if (limits := options.get("setpoint_limits", CHECKED)) not in POLICIES:
+            raise SpecError(f"setpoint_limits = {limits!r} is none of {', '.join(POLICIES)}")
+        if (limits, control) == (SET, "program"):
+            raise SpecError("setpoint_limits = 'set' needs control: remote. A stored programme has no limits of a lab")
         _fallback_c(options)
         other = "run_program" if control == "remote" else "hold"
         return {name: one for name, one in super().declare(options).items() if name != other}
@@ -161,17 +167,21 @@ class E3216(HoldingDriver):
         if found[UNITS] != 0:
             raise InstrumentFault("it does not count in degC (register 516). Set its units to degC", kind="setup")
         self._decimals = found[DECIMALS]
-        self._limits_c = self._own_limits_c()
+        self._limits.look()
         model, firmware = f"Eurotherm 3200 series, type {found[TYPE] & 0xFFFF:04X}", f"{found[VERSION] & 0xFFFF:04X}"
         return Identity(model=model, firmware=firmware, first_reply=said)
 
     def configure(self) -> None:
         """Make sure that it obeys, is bounded by its own limits too, and falls back to something harmless.
 
-        Raises InstrumentFault otherwise; nothing is written.
+        Raises InstrumentFault otherwise. Nothing is written but its own limits, where the lab file says ``set``.
         """
         self._obedient()
-        self._bounded()
+        self._limits.settle(*self.limits.get("temperature", (None, None)))
+
+    def changed(self) -> str:
+        """Its own setpoint limits, where configure() has written them."""
+        return self._limits.changed()
 
     def read(self) -> Mapping[str, Reading]:
         """Temperature, setpoint and output now."""
@@ -199,7 +209,7 @@ class E3216(HoldingDriver):
 
         Only time without a break within the tolerance counts.
         """
-        low_c, high_c = self._limits_c
+        low_c, high_c = self._limits.low_c, self._limits.high_c
         if not low_c <= temperature_c <= high_c:
             raise SafetyError(
                 f"{written(temperature_c, 'degC')} is outside the controller's own setpoint limits, "
@@ -262,7 +272,7 @@ class E3216(HoldingDriver):
         if action == "off":
             off = self._ask(PROGRAM_STATUS) == RESET
             if self._remote:
-                off = off and self._value(self._ask(REMOTE_SETPOINT)) <= self._limits_c[0]
+                off = off and self._value(self._ask(REMOTE_SETPOINT)) <= self._limits.low_c
             return Verdict(state="done" if off else "not_begun", why=f"it is {'off' if off else 'not off'}")
         seen = self._look()
         achieved = {"temperature": Amount(seen.temperature_c, "degC")}
@@ -281,7 +291,7 @@ class E3216(HoldingDriver):
         if self._remote:
             if self._decimals is None:
                 self.open()
-            lowest = round(self._limits_c[0] * 10.0 ** (self._decimals or 0))
+            lowest = round(self._limits.low_c * 10.0 ** (self._decimals or 0))
             self._write(REMOTE_SETPOINT, lowest, urgent=True)
         self._hold = None
         if not self._remote or self._ask(PROGRAM_STATUS) != RESET:
@@ -334,29 +344,6 @@ class E3216(HoldingDriver):
                 kind="setup",
             )
 
-    def _own_limits_c(self) -> tuple[float, float]:
-        """Its lowest and its highest setpoint."""
-        high, low = self._read(HIGH, 2)
-        return self._value(low), self._value(high)
-
-    def _bounded(self) -> None:
-        """Raise InstrumentFault where its own setpoint limits let through what the lab forbids."""
-        least_c, most_c = self.limits.get("temperature", (None, None))
-        if not self._checked or (least_c is None and most_c is None):
-            return
-        low_c, high_c = self._limits_c = self._own_limits_c()
-        if most_c is not None and high_c > most_c:
-            said = f"SP.HI (register {HIGH}) = {written(high_c, 'degC')} is above the {written(most_c, 'degC')}"
-        elif least_c is not None and low_c < least_c:
-            said = f"SP.LO (register {HIGH + 1}) = {written(low_c, 'degC')} is below the {written(least_c, 'degC')}"
-        else:
-            return
-        raise InstrumentFault(
-            f"its own limit {said} that the lab allows, so it would not hold a wrong setpoint back. Set it at "
-            "the controller (labloop never writes it), or write setpoint_limits: own in the lab file",
-            kind="setup",
-        )
-
     def _programme(self, seen: Seen, elapsed_s: float) -> Progress:
         state = self._ask(PROGRAM_STATUS)
         if state == PAUSED:
@@ -392,8 +379,8 @@ class E3216(HoldingDriver):
     def _read(self, register: int, count: int = 1) -> tuple[int, ...]:
         return self._said(Read(register, count)).registers
 
-    def _write(self, register: int, value: int, *, urgent: bool = False) -> None:
-        self._said(Write(register, value, urgent=urgent))
+    def _write(self, register: int, value: int, *, urgent: bool = False, lasting: bool = False) -> None:
+        self._said(Write(register, value, urgent=urgent, lasting=lasting))
 
     def _said(self, command: Read | Write) -> Reply:
         reply: Reply = self.exchange(self._codec, command, ANSWER_S)

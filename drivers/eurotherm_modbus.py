@@ -32,9 +32,11 @@ EXCEPTIONS = {
     6: "it is busy",
 }
 # HA028651 iss. 7 p. 81: the registers that may be written as often as one likes. Target setpoint, SP1 and SP2 live in a
-# memory of 100 000 write cycles, which a closed loop uses up; there is no way to write them through this codec.
+# memory of 100 000 write cycles, which a closed loop uses up; there is no way to write them through this codec. The
+# setpoint limits are written by who says that it is meant to last: once, see eurotherm_limits.
 REMOTE_SETPOINT, PROGRAM_STATUS = 26, 23
 MAY_BE_WRITTEN = (REMOTE_SETPOINT, PROGRAM_STATUS)
+LASTING = (111, 112)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,16 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One register; ``value`` as it stands on the wire, negative ones too. ``urgent``: a stop."""
+    """One register; ``value`` as it stands on the wire, negative ones too. ``urgent``: a stop. ``lasting``: it is known
+    that this wears a memory out."""
 
     address: int
     value: int
     urgent: bool = field(default=False, kw_only=True)
+    lasting: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.address not in MAY_BE_WRITTEN:
+        if self.address not in (LASTING if self.lasting else MAY_BE_WRITTEN):
             raise SpecError(f"register {self.address} is not one that this driver may write")
         if not -0x8000 <= self.value <= 0x7FFF:
             raise SpecError(f"{self.value} does not fit into register {self.address}")

@@ -12,12 +12,12 @@ people's drivers for it read them.
     328 end of programme: 1 dwell (state 3), 3 reset   516 degC   525 decimals   1280 + 3 n: dwell, target, ramp rate
 
 Answers to what cannot be: 01 unknown function, 02 no such register or one that may only be read, 03 value out of range.
-Registers 2, 15, 24, 25, 35, 199, 273, 276, 328 and the programme's live in a memory of 100 000 write cycles:
+Registers 2, 15, 24, 25, 35, 111, 112, 199, 273, 276, 328 and the programme's live in a memory of 100 000 write cycles:
 ``worn`` counts.
 
 The remote setpoint is used while 276 is 1 and 26 was written within the last FALLS_BACK_S; then bit 14 stands and
-SP1 or SP2 is taken. It is forgotten when the mains goes. Our reading: how long that takes, and that 26 is refused
-outside the setpoint limits.
+SP1 or SP2 is taken. It is forgotten when the mains goes. Our reading: how long that takes, that 26 is refused outside
+the setpoint limits, and that these take no value beyond the input range or beyond each other.
 
 What stands behind it: a furnace that heats with at most 20 K/min, cools with at most 6 K/min, and follows its working
 setpoint with 60 s. Options of the simulation: ``remote`` (276 is 1), ``decimals``, ``sp1``, and ``program``: segments
@@ -41,7 +41,7 @@ RANGE_C, LIMITS_C = (-200, 1372), (1200, 0)
 UP_K_S, DOWN_K_S, TAU_S = 20.0 / 60.0, 6.0 / 60.0, 60.0
 STEP_S = 5.0  # while a setpoint moves, the furnace is aimed anew this often
 FLOATS = 0x8000
-LASTING = {2, 15, 24, 25, 35, 199, 273, 276, 328, *range(1280, 1304)}
+LASTING = {2, 15, 24, 25, 35, 111, 112, 199, 273, 276, 328, *range(1280, 1304)}
 
 
 class Refused(Exception):
@@ -62,7 +62,8 @@ class E3216:
         self.address = int(options.get("address", 1))
         self.decimals = int(options.get("decimals", 1))
         largest_c = 0x7FFF / 10.0**self.decimals
-        self.highest_c, self.range_c = min(LIMITS_C[0], largest_c), min(RANGE_C[1], largest_c)
+        self.limits_c = [min(LIMITS_C[0], largest_c), float(LIMITS_C[1])]  # high, low
+        self.range_c = min(RANGE_C[1], largest_c)
         remote = options.get("remote", options.get("control", "remote") == "remote")
         self.kept = {15: 0, 35: 0, 199: 0, 273: 0, 276: int(remote), 328: 1}
         self.setpoints_c = [float(options.get("sp1", 20.0)), 0.0]
@@ -149,8 +150,8 @@ class E3216:
             24: self.setpoints_c[0],
             25: self.setpoints_c[1],
             26: self.remote_c,
-            111: self.highest_c,
-            112: LIMITS_C[1],
+            111: self.limits_c[0],
+            112: self.limits_c[1],
         }
         if number in values:
             return round(values[number] * self._digits(number))
@@ -179,12 +180,16 @@ class E3216:
 
     def _write(self, number: int, value: int, now_s: float) -> None:
         value_c = value / 10.0**self.decimals
-        if number in (2, 24, 25, 26) and not LIMITS_C[1] <= value_c <= self.highest_c:
+        high_c, low_c = self.limits_c
+        lowest_c, highest_c = {111: (low_c, self.range_c), 112: (RANGE_C[0], high_c)}.get(number, (low_c, high_c))
+        if number in (2, 24, 25, 26, 111, 112) and not lowest_c <= value_c <= highest_c:
             raise Refused(3)
         if number == 26:
             self.remote_c, self.remote_s, self.live = value_c, now_s, True
         elif number == 23:
             self._command(value, now_s)
+        elif number in (111, 112):
+            self.limits_c[number - 111] = value_c
         elif number in (2, 24, 25):
             self.setpoints_c[self.kept[15] if number == 2 else number - 24] = value_c
         elif number in range(1280, 1304):
@@ -299,4 +304,4 @@ class E3216:
         self._acts = set(state["acts"])
 
 
-_KEPT = ("setpoints_c", "remote_c", "remote_s", "live", "broken", "worn", "aimed_s")
+_KEPT = ("setpoints_c", "limits_c", "remote_c", "remote_s", "live", "broken", "worn", "aimed_s")

@@ -87,6 +87,13 @@ class Driver:
     def configure(self) -> None:
         """Send the lab's settings, those that differ."""
 
+    def changed(self) -> str:
+        """What configure() has changed since this was asked last, in words ("": nothing): of what outlives a power cut.
+
+        It stands in the journal then, as a note.
+        """
+        return ""
+
     def read(self) -> Mapping[str, Reading]:
         """What the instrument says about itself now, by signal."""
         return {}

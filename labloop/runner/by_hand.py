@@ -4,11 +4,13 @@ An act by hand is a fact of the bench: ByHand before its first byte, ByHand agai
 that a run holds, or to which a run still owes an answer, nothing is done by hand.
 """
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec import structs
 
@@ -40,6 +42,8 @@ from .hand_watch import LOOK_S, HandWatch
 from .lease import fence
 from .left_by_hand import finish, take_up
 from .signals import Heeded, Interrupted
+
+LOG: Final = logging.getLogger("labloop.bench")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -184,6 +188,7 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
             permit = permitted(begun, admission, watch)
             station.limit(bench.envelope.fixed(name))
             station.port.submit(station.driver.configure).result()
+            note_changed(book, station)
         under_way = HandAct(
             station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()
         )  # fmt: skip
@@ -204,6 +209,13 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
         if stop:
             station.port.submit(station.driver.stop).result()
     return ended
+
+
+def note_changed(book: BenchBook, station: Station) -> None:
+    """Note, in the bench's journal too, what setting it up has changed for longer than until it is switched off."""
+    if said := station.driver.changed():
+        book.record(e.NoteTaken(text=f"{station.name} was set up: {said}"))
+        LOG.warning("%s was set up: %s", station.name, said)
 
 
 def wish(

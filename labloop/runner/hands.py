@@ -183,9 +183,7 @@ class Hands:
         early_s = await hand.admit([step], None)
         if early_s > 0.0:
             raise SafetyError(f"{_name(act)} is too early by {duration(early_s)}. Ask again then")
-        await hand.reach.named(name, station.driver.configure)
-        self._memory.record(e.InstrumentConfigured(instrument=name))
-        hand.reach.unverified.discard(name)
+        await hand.reach.configure(name)
         if hand.halt.is_set():
             raise Ended
         state = self._memory.state

@@ -88,11 +88,9 @@ class Opening:
     async def configure(self) -> None:
         """Send every instrument its settings. Raises InstrumentFault, InstrumentGone."""
         busy = self.busy  # their turn comes when they are free
-        for name, station in self.hand.stations.items():
-            if name in busy:
-                continue
-            await self.hand.reach.named(name, station.driver.configure)
-            self.memory.record(e.InstrumentConfigured(instrument=name))
+        for name in self.hand.stations:
+            if name not in busy:
+                await self.hand.reach.configure(name)
 
     def rejoin(self, rejoining: Rejoining) -> None:
         """Let what still runs be watched again."""

@@ -229,9 +229,16 @@ class Reach:
     async def verify(self, name: str) -> None:
         """Send an instrument that was away its settings again, before it begins anything."""
         if name in self.unverified:
-            await self.named(name, self.stations[name].driver.configure)
-            self._memory.record(e.InstrumentConfigured(instrument=name))
-            self.unverified.discard(name)
+            await self.configure(name)
+
+    async def configure(self, name: str) -> None:
+        """Send an instrument the lab's settings, which is a fact. Raises as ``named`` does."""
+        driver = self.stations[name].driver
+        await self.named(name, driver.configure)
+        self._memory.record(e.InstrumentConfigured(instrument=name))
+        if said := driver.changed():
+            self._memory.record(e.NoteTaken(text=f"{name} was set up: {said}"))
+        self.unverified.discard(name)
 
     def trouble(self, name: str) -> "Trouble":
         """The count of what goes wrong within one call."""

@@ -102,13 +102,11 @@ class Rereading:
             if over():  # something may be done there by hand
                 return
             try:
-                await self._hand.reach.named(name, self._hand.stations[name].driver.configure)
+                await self._hand.reach.configure(name)
             except InstrumentFault as fault:
                 if not over():
                     self._memory.record(e.CampaignPaused(reason=f"{fault}. See to it, and say resume"))
                 return
-            self._memory.record(e.InstrumentConfigured(instrument=name))
-            self._hand.reach.unverified.discard(name)
         if not over():
             self._hand.reach.unverified |= self._hand.stations.keys() - set(free)  # before they begin anything
             self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))

@@ -32,7 +32,7 @@ from labloop.campaign import events as e
 
 from .admission import Admission
 from .book import BenchBook
-from .by_hand import HandBench
+from .by_hand import HandBench, note_changed
 from .left_by_hand import take_up
 from .served_instrument import ServedInstrument, by_leco
 from .served_watch import ServedWatch
@@ -62,6 +62,8 @@ class ServedBench:
             for name, station in bench.lab.instruments.items():
                 station.limit(bench.envelope.fixed(name))
             bench.lab.configure()
+            for station in bench.lab.instruments.values():
+                note_changed(book, station)
         self._watch.begin()
 
     @property

@@ -177,7 +177,12 @@ def bounded(low, high, *, own=(0, 1200), **more):
     [
         (None, 900.0, (0, 1200), r"SP\.HI \(register 111\) = 1200 degC is above the 900 degC that the lab allows"),
         (20.0, 900.0, (15, 900), r"SP\.LO \(register 112\) = 15 degC is below the 20 degC that the lab allows"),
-        (None, 899.9, (0, 900), r"= 900 degC is above the 899\.9 degC .*setpoint_limits: own in the lab file"),
+        (
+            None,
+            899.9,
+            (0, 900),
+            r"= 900 degC is above the 899\.9 degC .*setpoint_limits: set in the lab file.*setpoint_limits: own",
+        ),
     ],
 )
 def test_own_limits_that_are_wider_are_refused_and_never_written(low, high, own, said):
@@ -193,6 +198,7 @@ def test_own_limits_that_are_wider_are_refused_and_never_written(low, high, own,
 def test_own_limits_as_narrow_or_narrower_are_well(low, high):
     it = bounded(low, high, own=(15, 900))
     it.driver.configure()
+    assert it.device.worn == 0
     assert {one.data[1] for one in it.port.traffic if one.kind == "sent"} == {3}
 
 
@@ -207,8 +213,8 @@ def test_limits_that_were_widened_at_the_panel_are_seen_at_the_next_start():
 
 @pytest.mark.parametrize(
     ("limits", "lab", "campaign", "code"),
-    [("checked", 900, 900, 3), ("own", 900, 900, 0), ("checked", 1200, 900, 0)],
-    ids=["wider than the lab's", "let be", "wider than the campaign's"],
+    [("checked", 900, 900, 3), ("own", 900, 900, 0), ("checked", 1200, 900, 0), ("set", 900, 800, 0)],
+    ids=["wider than the lab's", "let be", "wider than the campaign's", "set"],
 )
 def test_a_run_does_not_begin_on_a_controller_that_holds_less_back_than_the_lab(tmp_path, limits, lab, campaign, code):
     (tmp_path / "lab.yaml").write_text(f"""
@@ -238,8 +244,90 @@ limits: {{furnace: {{temperature: {{max: {campaign} degC}}}}}}
     order = session.Order(campaign=tmp_path / "plan.yaml", run=tmp_path / "run", virtual=True)
     assert session.begin(order, parts=parts) == code
     state = see(tmp_path / "run").state
+    notes = [note.text for _, note in state.notes]
+    said = "furnace was set up: SP.HI (register 111): 1200 degC -> 900 degC"
+    assert notes == ([said] if limits == "set" else [])
     assert ("SP.HI (register 111) = 1200 degC is above the 900 degC" in state.reason) == (code == 3), state.reason
     assert bool(state.steps) == (code == 0) and state.safe
+
+
+def set_to(low, high, **more):
+    """A controller whose limits are to be the lab's, told what the lab allows."""
+    it = Rig(E3216, control="remote", setpoint_limits="set", **more)
+    it.driver.open()
+    it.driver.limits = {"temperature": (low, high)}
+    return it
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limits_c", "worn", "said"),
+    [
+        (None, 900.0, [900.0, 0.0], 1, "SP.HI (register 111): 1200 degC -> 900 degC"),
+        (20.0, None, [1200.0, 20.0], 1, "SP.LO (register 112): 0 degC -> 20 degC"),
+        (
+            20.04, 900.06, [900.0, 20.1], 2,
+            "SP.HI (register 111): 1200 degC -> 900 degC; SP.LO (register 112): 0 degC -> 20.1 degC",
+        ),
+        (0.0, 1200.0, [1200.0, 0.0], 0, ""),
+        (-9000.0, 9000.0, [1200.0, 0.0], 0, ""),
+    ],
+)  # fmt: skip
+def test_own_limits_are_set_by_one_write_to_each_that_differs_and_never_again(low, high, limits_c, worn, said):
+    it = set_to(low, high)
+    it.driver.configure()
+    assert (it.device.limits_c, it.device.worn, it.driver.changed(), it.driver.changed()) == (limits_c, worn, said, "")
+    writes = [one.data[3] for one in it.port.traffic if one.kind == "sent" and one.data[1] == 6]
+    assert writes == sorted(set(writes)) and len(writes) == worn
+    it.driver.configure()
+    allowed, it.driver = it.driver.limits, it.restarted()
+    it.driver.open()
+    it.driver.limits = allowed
+    it.driver.configure()
+    assert (it.device.worn, it.driver.changed()) == (worn, "")
+
+
+def test_one_that_only_stops_it_sets_no_limits():
+    it = set_to(None, 900.0)
+    it.driver.read()
+    it.driver.stop()
+    assert (it.device.worn, it.device.limits_c) == (0, [1200.0, 0.0])
+
+
+def test_limits_that_lie_beside_each_other_are_set_in_the_order_that_is_allowed():
+    it = set_to(20.0, 50.0)
+    it.device.limits_c = [900.0, 100.0]
+    it.driver.configure()
+    assert (it.device.limits_c, it.device.worn) == ([50.0, 20.0], 2)
+
+
+def test_where_the_first_was_set_before_a_crash_only_the_other_is():
+    it = set_to(20.0, 900.0)
+    it.device.limits_c[0] = 900.0
+    it.driver.configure()
+    assert (it.device.limits_c, it.device.worn) == ([900.0, 20.0], 1)
+
+
+def test_a_limit_that_does_not_take_is_said_and_nothing_goes_on():
+    it = set_to(None, 900.0)
+    receive = it.device._write
+    it.device._write = lambda number, value, now_s: None if number == 111 else receive(number, value, now_s)
+    with pytest.raises(
+        InstrumentFault, match=r"SP\.HI \(register 111\) was set to 900 degC, .* and stands at 1200"
+    ) as caught:
+        it.driver.configure()
+    assert caught.value.kind == "setup"
+    beyond = set_to(None, 1500.0)
+    with pytest.raises(
+        InstrumentFault, match=r"SP\.HI \(register 111\) cannot be set to 1500.*out of its range.*Correct"
+    ):
+        beyond.driver.configure()
+    assert beyond.device.worn == 0
+
+
+def test_a_lab_that_limits_nothing_has_nothing_to_be_set():
+    it = set_to(None, None)
+    with pytest.raises(InstrumentFault, match="limits no temperature of it, so there is nothing to set"):
+        it.driver.configure()
 
 
 # --- who answers ------------------------------------------------------------------------------------------------------
@@ -279,7 +367,14 @@ def test_two_on_one_line_are_told_apart_and_a_third_is_silent():
 
 @pytest.mark.parametrize(
     "options",
-    [{"address": 0}, {"address": 255}, {"control": "local"}, {"fallback": "500 degC"}, {"setpoint_limits": "no"}],
+    [
+        {"address": 0},
+        {"address": 255},
+        {"control": "local"},
+        {"fallback": "500 degC"},
+        {"setpoint_limits": "no"},
+        {"control": "program", "setpoint_limits": "set"},
+    ],
 )
 def test_options_that_cannot_be(options):
     with pytest.raises(SpecError):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.eurotherm_modbus import LONGEST, MAY_BE_WRITTEN, ModbusCodec, Read, Reply, Write
+from drivers.eurotherm_modbus import LASTING, LONGEST, MAY_BE_WRITTEN, ModbusCodec, Read, Reply, Write
 from labloop.bench import ProtocolError, SpecError
 
 CAPTURED = "minimalmodbus 2.1.1 against pymodbus 3.16.1 over crossed ptys"
@@ -84,12 +84,13 @@ def test_a_probe_is_told_from_every_reply_by_its_length():
         assert probe.count != (asked.count if isinstance(asked, Read) else 1)
 
 
-@pytest.mark.parametrize("register", [2, 24, 25, 35, 1281, 0, 199])
+@pytest.mark.parametrize("register", [2, 24, 25, 35, 1281, 0, 199, 111, 112])
 def test_what_wears_out_cannot_be_written(register):
     """Manual p. 81: a memory of 100 000 write cycles."""
     assert register not in MAY_BE_WRITTEN
-    with pytest.raises(SpecError, match=f"register {register} is not one that this driver may write"):
-        Write(register, 1)
+    for lasting in (False, *[True] * (register not in LASTING)):
+        with pytest.raises(SpecError, match=f"register {register} is not one that this driver may write"):
+            Write(register, 1, lasting=lasting)
 
 
 def test_a_value_that_does_not_fit_is_refused():

@@ -118,11 +118,21 @@ def test_falling_back_is_a_time_of_the_host():
 
 def test_setpoints_and_other_settings_wear_a_memory_out_and_the_remote_one_does_not():
     device = furnace()
-    for number in (2, 24, 25, 276, 328, 1281):
+    for number in (2, 24, 25, 276, 328, 1281, 111, 112):
         write(device, number, 1)
-    assert device.worn == 6
-    write(write(device, 26, 100), 23, 1)
-    assert device.worn == 6
+    assert device.worn == 8
+    write(write(device, 26, 1), 23, 1)
+    assert device.worn == 8
+
+
+def test_its_setpoint_limits_may_be_written_within_its_range_and_outlive_the_mains():
+    device = write(write(furnace(), 111, 9000), 112, 150)
+    device.power_cycle(1.0)
+    assert (read(device, 111), read(device, 112), device.worn) == (9000, 150, 2)
+    for number, value in ((111, 20000), (111, 149), (112, 9001), (112, -2001), (26, 9001), (26, 149)):
+        answer = device.receive(framed(1, struct.pack(">BHh", 6, number, value)), 1.0)
+        assert answer[1:3] == bytes([0x86, 3]), (number, value)
+    assert (read(device, 111), read(device, 112), device.worn) == (9000, 150, 2)
 
 
 def test_the_programme_ramps_dwells_and_ends():
