@@ -46,7 +46,7 @@ from labloop.bench import (
 
 from .grbl_codec import CANCEL, Report
 from .grbl_controller import MOVING, Controller, marks
-from .grbl_options import AXES, fastest_of, homing_of, name_of, travel_of
+from .grbl_options import AXES, fastest_of, homing_of, name_of, refuse_nameless, travel_of
 
 # A belt with 80 steps/mm, the coarsest that is common; configure() reads the stage's own.
 STEP_MM = 0.0125
@@ -76,7 +76,11 @@ FEED = Setting(
 
 
 class Stage(Driver):
-    """A stage. Options: ``travel: {x: [-200 mm, 0 mm]}``, ``fastest: 3000 mm/min``, ``homing: false``, ``name``."""
+    """A stage.
+
+    Options: ``travel: {x: [-200 mm, 0 mm]}``, ``name: STAGE`` (what ``$I=STAGE`` made it call itself: another GRBL is
+    refused), ``fastest: 3000 mm/min``, ``homing: false``.
+    """
 
     kind = "GRBL stage"
     signals = (
@@ -98,7 +102,7 @@ class Stage(Driver):
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
-        """The actions for these axes. Raises SpecError for a travel that makes no sense."""
+        """The actions for these axes. Raises SpecError for a travel or a name that makes no sense, and without one."""
         refuse_unknown(options, ("travel", "fastest", "homing", "name"), cls.__name__)
         travel, fastest = travel_of(options), fastest_of(options)
         feed = replace(FEED, high=fastest, default=min(1000.0, fastest))
@@ -107,6 +111,7 @@ class Stage(Driver):
         declared["move"] = replace(declared["move"], settings=(*limited.values(), feed))
         if not homing_of(options):
             del declared["home"]
+        refuse_nameless(options, "STAGE")
         return declared
 
     @classmethod

@@ -1,4 +1,9 @@
-"""What lab.yaml says of a GRBL controller: ranges with their units, and its name."""
+"""What lab.yaml says of a GRBL controller: ranges with their units, and its name.
+
+A GRBL tells its version and no model, and has three axes and a spindle whatever is wired to it. Which one it is stands
+in one place only: the text that ``$I=STAGE`` writes into its memory and ``$I`` tells (commands.md). So a lab file must
+say it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +11,29 @@ from typing import Any
 from labloop.bench import SpecError, quantity_of, refuse_unknown, written
 
 AXES = "xyz"
+# Act at once, wherever they stand in a line (interface.md); begin or end a comment, or are passed over (protocol.c).
+NEVER_KEPT = "?!~();/"
+# 79 characters make a line (LINE_BUFFER_SIZE less its end), $I= takes three of them.
+LONGEST_NAME = 76
 
 
 def name_of(options: Mapping[str, Any]) -> str:
     """What the controller must call itself ("": anything); GRBL keeps a name in capitals and without blanks."""
     return str(options.get("name", "")).upper().replace(" ", "")
+
+
+def refuse_nameless(options: Mapping[str, Any], example: str) -> None:
+    """Raise SpecError without a name, or for one that no GRBL can keep."""
+    name = name_of(options)
+    if not name:
+        raise SpecError(
+            "a GRBL tells no model: without a name nothing tells this one from any other on a swapped port. Send it "
+            f"$I={example} once, in a terminal, and write name: {example}"
+        )
+    if bad := "".join(letter for letter in name if not "!" <= letter <= "~" or letter in NEVER_KEPT):
+        raise SpecError(f"name = {options['name']!r}: GRBL keeps no {bad!r}. Use letters, digits, - and _")
+    if len(name) > LONGEST_NAME:
+        raise SpecError(f"name = {options['name']!r} is longer than the {LONGEST_NAME} characters that GRBL takes")
 
 
 def homing_of(options: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ from labloop.bench import (
 )
 
 from .grbl_controller import MOVING, Controller, marks
-from .grbl_options import name_of, speeds_of
+from .grbl_options import name_of, refuse_nameless, speeds_of
 
 # G4 counts 65535 times 50 ms.
 LONGEST_S = 3000.0
@@ -126,7 +126,10 @@ class Spin:
 
 
 class SpinCoater(Driver):
-    """A spin coater on the spindle's output. Options: ``speed: [200 rpm, 6000 rpm]``, ``name``.
+    """A spin coater on the spindle's output.
+
+    Options: ``name: COATER`` (what ``$I=COATER`` made it call itself: another GRBL is refused),
+    ``speed: [200 rpm, 6000 rpm]``.
 
     The controller gets the whole spin at once (speed, time, stop) and counts the time itself, so it stops by itself
     when this computer dies.
@@ -146,9 +149,10 @@ class SpinCoater(Driver):
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
-        """The actions within the spindle's speeds. Raises SpecError for speeds that make no sense."""
+        """The actions within the spindle's speeds. Raises SpecError for speeds or a name that make no sense."""
         refuse_unknown(options, ("speed", "name"), cls.__name__)
         low, high = speeds_of(options)
+        refuse_nameless(options, "COATER")
         limited = (replace(SPEED, low=low, high=high), TIME, replace(SPREAD_SPEED, low=low, high=high), SPREAD_TIME)
         declared = dict(super().declare(options))
         declared["spin"] = replace(declared["spin"], settings=limited)

@@ -48,7 +48,7 @@ class Grbl:
     def __init__(self, world: World, name: str, options: Mapping[str, Any]) -> None:
         self.world, self.name = world, name
         self.settings = Settings(options)
-        self.info = str(options.get("name", ""))
+        self.info = str(options.get("name", "")).upper().replace(" ", "")  # as $I= would keep it
         self.machine = Machine(world, name, self.settings, options.get("at") or {})
         self.motion = self.machine.motion
         self.reports = Reports(self.machine)

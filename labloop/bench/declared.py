@@ -69,7 +69,7 @@ class Declaration:
 
 def driver_class(lab: LabSpec, name: str) -> type[Any]:
     """The driver class of one instrument. Raises SpecError naming the place in the lab file."""
-    place = f"{lab.place(('instruments', name, 'driver'))}: instruments.{name}.driver"
+    place = lab.named(("instruments", name, "driver"))
     found = load_class(lab.instruments[name].driver, lab.root, place)
     missing = [method for method in _NEEDED if not callable(getattr(found, method, None))]
     if missing:
@@ -82,7 +82,7 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
     declared: dict[str, Declaration] = {}
     complaints: list[str] = []
     for name, instrument in lab.instruments.items():
-        place = f"{lab.place(('instruments', name))}: instruments.{name}"
+        place = lab.named(("instruments", name))
         try:
             driver = driver_class(lab, name)
         except SpecError as error:
@@ -95,7 +95,7 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
             continue
         if instrument.serial and not _numbered(driver, instrument.options):
             complaints.append(
-                f"{lab.place(('instruments', name, 'serial'))}: instruments.{name}.serial = {instrument.serial!r}: a "
+                f"{lab.named(('instruments', name, 'serial'))} = {instrument.serial!r}: a "
                 f"{driver.kind} tells no serial number. Take it out; `labloop instruments LAB --walk` shows which one "
                 "is meant"
             )
@@ -130,7 +130,7 @@ def port_keys(lab: LabSpec) -> dict[str, str]:
     keys: dict[str, str] = {}
     places: dict[tuple[str, str], str] = {}
     for name, instrument in lab.instruments.items():
-        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
+        place = lab.named(("instruments", name, "port")).removesuffix(".port")
         try:
             if instrument.port is None:
                 raise SpecError("port is missing. Write the address of its line, like serial:///dev/ttyUSB0?baud=9600")
@@ -152,7 +152,7 @@ def key_complaints(lab: LabSpec) -> list[str]:
     """What is wrong with the key files that the lab's addresses name; only a live run needs them."""
     complaints = []
     for name, instrument in lab.instruments.items():
-        place = f"{lab.place(('instruments', name, 'port'))}: instruments.{name}"
+        place = lab.named(("instruments", name, "port")).removesuffix(".port")
         try:
             keys_of(parse_address(instrument.port or ""), lab.folder)
         except SpecError as error:

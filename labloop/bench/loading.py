@@ -73,9 +73,10 @@ def _refuse_shadow(top: str, root: Path, place: str) -> None:
 
 
 def _near(module_name: str, root: Path) -> str:
-    folder = root.joinpath(*module_name.split(".")[:-1])
-    names = sorted(path.stem for path in folder.glob("*.py")) if folder.is_dir() else []
+    folders = [one.joinpath(*module_name.split(".")[:-1]) for one in (root, shipped_root()) if one is not None]
+    files = {path.stem for folder in folders for path in folder.glob("*.py")}
+    # A driver's own codec and options (ika_codec beside ika) hold no driver.
+    names = sorted(name for name in files if not any(name.startswith(f"{other}_") for other in files))
     if not names:
-        return f"there is no folder {folder} with drivers"
-    last = module_name.rpartition(".")[2]
-    return suggest(last, names)
+        return f"there is no folder {folders[0]} with drivers"
+    return suggest(module_name.rpartition(".")[2], names)

@@ -214,6 +214,11 @@ class LabSpec(Ruled):
             path = texts.get(path, tuple(part for part in path.split(".") if part))
         return self._document.place(path, key) or path_text(path)
 
+    def named(self, path: Path_) -> str:
+        """Begin a complaint with where a value is written, and with its path, once."""
+        place, name = self._document.place(path), path_text(path)
+        return f"{place}: {name}" if place else name
+
     def complaint(self, path: Path_, rule: str) -> str:
         """Write a complaint about what stands at ``path``, as reading the file does."""
         return self._document.complaint(path, rule)

@@ -123,7 +123,7 @@ def serve_lab(
     if missing:
         raise SpecError(
             *(
-                f"{lab.place(('instruments', name))}: instruments.{name} has no simulator. Write simulator: "
+                f"{lab.named(('instruments', name))} has no simulator. Write simulator: "
                 "simulators.x:X"
                 for name in missing
             )

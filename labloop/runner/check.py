@@ -306,15 +306,15 @@ class _Bench:
             self.plan.stock[name] = Stock(needed=needed, held=held.value if held is not None else None, unit=unit)
             if held is None or needed <= held.value:
                 continue
-            place = self.lab.place(("instruments", name, "stock"))
+            place = self.lab.named(("instruments", name, "stock"))
             if per_trial > held.value:
                 self.plan.complaints.append(
-                    f"{place}: instruments.{name}.stock = {held}: one trial can draw {quantity(per_trial, unit)} "
+                    f"{place} = {held}: one trial can draw {quantity(per_trial, unit)} "
                     f"(at {settings(at)}). Fill in more, or lower the amounts"
                 )
             else:
                 self.plan.warnings.append(
-                    f"{place}: instruments.{name}.stock = {held}: lasts for {int(held.value // per_trial)} trials at "
+                    f"{place} = {held}: lasts for {int(held.value // per_trial)} trials at "
                     f"worst, and the budget allows {self.plan.attempts} attempts"
                 )
 

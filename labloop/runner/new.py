@@ -75,7 +75,7 @@ def lab_with(reference: str, lab: Path | None) -> tuple[LabSpec, str]:
         "driver": reference, "simulator": f"simulators.{module}:{reference.partition(':')[2]}",
         "port": "serial:///dev/ttyUSB0?baud=9600",
     }  # fmt: skip
-    return lab_from_dict({"labloop": 1, "name": "proving", "instruments": {"it": entry}}, Path.cwd()), "it"
+    return lab_from_dict({"labloop": 1, "name": "proving", "instruments": {module: entry}}, Path.cwd()), module
 
 
 def _labs() -> Iterator[Path]:

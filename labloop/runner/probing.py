@@ -1,9 +1,12 @@
 """Who is on a port? Each known driver asks once, in the way it asks who is there, and sets nothing.
 
 Known are the serial instruments of the lab files that are given (labloop's own bench.yaml has every driver it ships),
-each with its line settings. What stands on the port hears questions that are not its own: a driver's open() only asks,
-but nobody can promise what an unknown device makes of it. So it is done when a person asks for it, port by port. And an
-alarm is told once, to whoever asks first: whoever calls this takes the bench before, where it is known which one it is.
+each with its line settings. Whoever is of that model answers, whatever its name: a ``name`` in the lab file does not
+count here, and what it calls itself is told as its number.
+
+What stands on the port hears questions that are not its own: a driver's open() only asks, but nobody can promise what
+an unknown device makes of it. So it is done when a person asks for it, port by port. And an alarm is told once, to
+whoever asks first: whoever calls this takes the bench before, where it is known which one it is.
 """
 
 import os
@@ -98,7 +101,8 @@ def probe(place: str, drivers: list[Known]) -> Iterator[Heard]:
 
 def _ask(port: Port, address: str, one: Known) -> Heard:
     """Ask twice: what another driver has said before may stand in the instrument's ear and spoil the first question."""
-    driver = one.declaration.driver(port.exchange("", address), **one.declaration.options)
+    options = {option: value for option, value in one.declaration.options.items() if option != "name"}
+    driver = one.declaration.driver(port.exchange("", address), **options)
     heard = Heard(address=address, driver=one.driver)
     for _ in range(2):
         try:

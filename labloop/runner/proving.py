@@ -73,7 +73,7 @@ class Stand:
         self.declaration: Declaration = self.declarations[name]
         plan = simulation_plan(lab, faults=faults, seed=1)
         if name not in plan["instruments"]:
-            raise SpecError(f"{lab.place(('instruments', name))}: instruments.{name} has no simulator to be tried on")
+            raise SpecError(f"{lab.named(('instruments', name))} has no simulator to be tried on")
         plan["instruments"] = {name: plan["instruments"][name]}
         held = lab.instruments[name].stock
         if held is not None:  # half full, so that it can be drawn from and filled

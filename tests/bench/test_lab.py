@@ -18,6 +18,7 @@ from labloop.bench import (
     open_link,
     port_keys,
 )
+from labloop.campaign.spec import lab_from_dict
 from tests.bench.labs import connect_scripted, make_lab
 from tests.bench.lines import FakeTime, PtyDevice, ScriptedLine, answers
 
@@ -90,6 +91,15 @@ def test_a_driver_that_cannot_be_had_is_named_with_its_place(tmp_path, driver, c
     )
     with pytest.raises(SpecError, match=complaint):
         driver_class(spec, "a")
+
+
+def test_a_lab_that_was_never_a_file_has_its_place_named_once(tmp_path):
+    lab = {"labloop": 1, "name": "a", "instruments": {"a": {"driver": "drivers.nope:Box", "port": "serial://"}}}
+    spec = lab_from_dict(lab, tmp_path)
+    with pytest.raises(SpecError, match=r"^instruments\.a\.driver: there is no module .*; known: alicat, atlas, bron"):
+        driver_class(spec, "a")
+    with pytest.raises(SpecError, match=r"^instruments\.a\.port"):
+        port_keys(spec)
 
 
 def test_a_name_of_an_installed_package_is_refused(tmp_path):

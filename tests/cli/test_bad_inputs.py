@@ -132,6 +132,10 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "a campaign that cannot be run": (["run", "cake.yaml"], ["cake.yaml", "`lab:`", "labloop ask"]),
     "addresses into nowhere": (["simulate", L, "--addresses", "no/where.yaml"], ["no/where.yaml", "folder"]),
     "a driver without its class": (["conformance", "drivers.ika"], ["drivers.ika: is no driver", "drivers.ika:RCT"]),
+    "a driver that is not there": (
+        ["conformance", "drivers.nope:X"],
+        ["instruments.nope.driver: there is no module drivers.nope in", "known: alicat, atlas, bronkhorst, cavro"],
+    ),
     "a lab where none can be": (["new", f"{L}/mine"], ["lab.yaml/mine", "Name another place"]),
     "addresses over the lab": (["simulate", L, "--addresses", L], ["LAB itself"]),
 }

@@ -41,10 +41,16 @@ def test_a_named_controller_is_known_again_while_it_moves():
     assert not it.restarted().open().is_still(known.model, "BOX-4"), "one that is not busy says its name"
 
 
+SWAPPED = (
+    r"'\[VER:1.1h.20190830:STAGE-2\]' answers \(\$I\) where a GRBL that calls itself 'STAGE-1' was expected. "
+    r"Mend the port in the lab file; if it is the right one, it was never given its name: send it \$I=STAGE-1 once"
+)
+
+
 def test_another_controller_than_the_one_in_the_lab_file_is_refused():
     it = Rig(Stage, name="stage-1")
     it.device.info = "STAGE-2"
-    with pytest.raises(InstrumentFault, match=r"calls itself 'STAGE-2'.*where 'STAGE-1' was expected") as caught:
+    with pytest.raises(InstrumentFault, match=SWAPPED) as caught:
         it.driver.open()
     assert caught.value.kind == "identity"
     it.device._at_rest = lambda command, now_s: it.device._say("[VER:2.0a.20250101:]") or 0
@@ -326,7 +332,8 @@ def test_busy_sleeping_and_checking_stages_begin_nothing():
 
 
 def test_options_and_what_follows_from_them():
-    declared = Stage.declare({"travel": {"x": ["-20 cm", 0], "z": ["-50 mm", "0 mm"]}, "fastest": "100 mm/s"})
+    travel = {"x": ["-20 cm", 0], "z": ["-50 mm", "0 mm"]}
+    declared = Stage.declare({"travel": travel, "fastest": "100 mm/s", "name": "stage 1"})
     settings = {setting.name: setting for setting in declared["move"].settings}
     assert list(settings) == ["x", "z", "feed"] and (settings["x"].low, settings["x"].high) == (-200.0, 0.0)
     assert settings["feed"].high == 6000.0
@@ -340,6 +347,11 @@ def test_options_and_what_follows_from_them():
         ({"travel": {"x": ["0 mm", "-20 mm"]}}, "0 mm is not below -20 mm"),
         ({"travel": TRAVEL, "fastest": "0 mm/min"}, "is no speed of a stage"),
         ({"travel": TRAVEL, "homing": "no"}, "homing = 'no' is neither true nor false"),  # YAML 1.2: a word
+        ({"travel": TRAVEL}, r"a GRBL tells no model: .* Send it \$I=STAGE once, in a terminal, and write name: STAGE"),
+        ({"travel": TRAVEL, "name": " "}, "a GRBL tells no model"),
+        ({"travel": TRAVEL, "name": "STAGE (1)?"}, r"name = 'STAGE \(1\)\?': GRBL keeps no '\(\)\?'"),
+        ({"travel": TRAVEL, "name": "BÜHNE"}, "GRBL keeps no 'Ü'"),
+        ({"travel": TRAVEL, "name": "S" * 77}, "is longer than the 76 characters"),
     ):
         with pytest.raises(SpecError, match=words):
             Stage.declare(options)

@@ -64,7 +64,7 @@ def test_homing_that_never_ends_is_a_fault_and_is_reset():
 
 
 def test_a_stage_without_switches_has_no_home():
-    assert "home" not in Stage.declare({"travel": TRAVEL, "homing": False})
+    assert "home" not in Stage.declare({"travel": TRAVEL, "homing": False, "name": "STAGE"})
     it = Rig(Stage, homing=False).ready()
     move(it, x=-10.0)
     assert it.finish().done

@@ -284,13 +284,16 @@ def test_settings_that_differ_from_the_lab_file_are_refused():
 
 
 def test_options():
-    settings = {one.name: one for one in SpinCoater.declare({"speed": ["1000 rpm", "8000 rpm"]})["spin"].settings}
+    declared = SpinCoater.declare({"speed": ["1000 rpm", "8000 rpm"], "name": "coater"})
+    settings = {one.name: one for one in declared["spin"].settings}
     assert (settings["speed"].low, settings["spread_speed"].high) == (1000.0, 8000.0)
     values = {"speed_rpm": 3000.0, "time_s": 30.0, "spread_s": 5.0}
     assert SpinCoater.expected("spin", values, {}).duration_s == 30.0
     assert SpinCoater.expected("spin", values | {"spread_rpm": 500.0}, {}).duration_s == 35.0
     with pytest.raises(SpecError, match="0 rpm is not above 0"):
         SpinCoater.declare({"speed": [0, "3000 rpm"]})
+    with pytest.raises(SpecError, match=r"a GRBL tells no model: .* Send it \$I=COATER once"):
+        SpinCoater.declare({})
 
 
 @pytest.mark.parametrize("seed", range(8))
