@@ -250,7 +250,10 @@ class InstrumentLost(Fact, frozen=True, kw_only=True):
 
 
 class ProposalMade(Fact, frozen=True, kw_only=True):
-    """A trial exists. ``based_on``: sequence number of the last result the planner knew (0: none)."""
+    """A trial exists. ``based_on``: sequence number of the last result the planner knew (0: none).
+
+    ``knew``: of the last fact it had been told when it was asked, beside the proposals since (0: all before this one).
+    """
 
     trial: int
     sample: str
@@ -259,6 +262,7 @@ class ProposalMade(Fact, frozen=True, kw_only=True):
     role: str = "candidate"  # candidate, control, blank, repeat
     seed: int = 0
     based_on: int = 0
+    knew: int = 0
     predicted: dict[str, Prediction] = {}
     acquisition: str = ""
     acquisition_value: float | None = None

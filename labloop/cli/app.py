@@ -29,6 +29,7 @@ from . import (
     notify,
     prefer,
     read,
+    replay,
     request,
     run,
     why,
@@ -134,6 +135,7 @@ app.command("watch")(read.watch)
 app.command("status")(read.status)
 app.command("trials")(read.trials)
 app.command("why")(why.why)
+app.command("replay")(replay.replay)
 app.command("ask")(ask.ask)
 app.command("tell")(ask.tell)
 app.command("prefer")(prefer.prefer)

@@ -26,6 +26,7 @@ def why(
     from labloop.journal import Reader
     from labloop.runner.kept import former_specs, kept_spec
     from labloop.runner.look import JOURNAL
+    from labloop.study.basis import basis
     from labloop.study.why import explain
 
     folder = run_folder(name)
@@ -34,7 +35,7 @@ def why(
         records = list(reader.records())
     state = fold(records)
     if (asked := state.trials.get(trial)) is not None:  # as the campaign was when it was proposed
-        state = fold(record for record in records if record.seq < asked.seq)
+        state = basis(records, asked)
     spec = kept_spec(folder, state)
     document = explain(spec, records, trial, instead, former=former_specs(folder, state))
     if json:

@@ -124,9 +124,9 @@ class Proposer:
         owed = self._owed(state, first, count)
         if owed:
             return [one for one in owed if self._common(one.settings) == self._common(owed[0].settings)]
-        last_result, amendments = state.last_result, len(state.amendments)
+        last_result, amendments, knew = state.last_result, len(state.amendments), state.seq
         try:
-            future = self.planner.request(count, based_on=state.seq, first=first)
+            future = self.planner.request(count, based_on=knew, first=first)
             answers = future.result() if self.clock.virtual else await asyncio.wrap_future(future)
         except NothingLeftError as error:
             if len(state.amendments) == amendments:
@@ -143,7 +143,7 @@ class Proposer:
         return [
             e.ProposalMade(
                 trial=p.trial, sample=f"S{p.trial}", settings=p.settings, source=p.source, seed=p.seed,
-                based_on=last_result, predicted=p.predicted, acquisition=p.acquisition,
+                based_on=last_result, knew=knew, predicted=p.predicted, acquisition=p.acquisition,
                 acquisition_value=p.acquisition_value, model=p.model, reason=p.reason, runners_up=p.runners_up,
                 outlook=p.outlook, evidence=p.evidence,
             )

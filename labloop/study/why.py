@@ -27,6 +27,8 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import MEASURED, CampaignState, TrialState, fold
 from labloop.planner.thought import Opinion, Thought
 
+from .basis import basis
+
 # A point lies on a bound or a constraint when no more than this part of its range is between them.
 NEAR: Final = 1e-3
 DRAWS: Final = 1024  # quasi-random ones: a chance is right to 0.01 (test_why)
@@ -54,7 +56,7 @@ def explain(
     trial = state.trials.get(number)
     if trial is None:
         raise SpecError(f"there is no trial {number}; the last is {max(state.trials, default=0)}")
-    before = fold(record for record in records if record.seq < trial.seq)
+    before = basis(records, trial)
     proposal = trial.proposal
     document: dict[str, Any] = {
         "schema": 1, "trial": number, "settings": dict(trial.settings), "source": proposal.source,
