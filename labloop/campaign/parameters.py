@@ -21,6 +21,7 @@ from .units import number_text, parse_quantity, quote
 __all__ = ["Choice", "Choices", "Mixture", "Molecule", "Molecules", "Parameter", "Range", "Written"]
 
 MOST_CHOICES = 100_000
+BRACKETED = "is a list to YAML. Write a name with brackets in quotes: '[NH4+]'"
 TAGS = ("<range>", "<choices>", "<molecules>", "<mixture>")  # kinds of parameters, in a path of pydantic's
 
 
@@ -149,6 +150,8 @@ class Molecules(Model):
                 if "smiles" not in one:
                     raise Rule("has no column smiles. Name the columns name and smiles")
                 one = Molecule(str(one.get("name", one["smiles"])), str(one["smiles"]))
+            elif isinstance(one, (list, tuple)):
+                raise located([((at,), BRACKETED, one)], "molecules")
             else:
                 one = Molecule(str(one), str(one))
             check_smiles(one.smiles, at)
@@ -174,12 +177,12 @@ def _weights(raw: Any, values: Sequence[Value]) -> tuple[float, ...] | None:
     """How likely each value is to be the best, as weights: a name or several, or names with numbers. Raises Rule."""
     if raw is None or not values:
         return None
-    several = raw if isinstance(raw, (list, tuple)) else [raw]
+    places = {str(value): at for at, value in enumerate(values)}
+    several = _whole(raw, places)
     said = raw if isinstance(raw, Mapping) else several
     if not said or not all(isinstance(name, (str, int, float)) for name in said):
         raise Rule("must be a choice, a list of some, or some with weights. Write likely: DMF, or likely: {DMF: 3}")
     named = raw if isinstance(raw, Mapping) else dict.fromkeys(several, FAVOURED)
-    places = {str(value): at for at, value in enumerate(values)}
     weights = [1.0] * len(values)
     for name, weight in named.items():
         if str(name) not in places:
@@ -188,6 +191,18 @@ def _weights(raw: Any, values: Sequence[Value]) -> tuple[float, ...] | None:
             raise located([((str(name),), "must be a number above 0: the others have 1", weight)], "likely")
         weights[places[str(name)]] = float(weight)
     return tuple(weights)
+
+
+def _whole(raw: Any, places: Mapping[str, int]) -> Sequence[Any]:
+    """The names in a list. YAML takes ``[NH4+]`` for a list of one: where that is none and this is, this is meant."""
+    if not isinstance(raw, (list, tuple)):
+        return [raw]
+    if len(raw) == 1 and str(raw[0]) not in places and f"[{raw[0]}]" in places:
+        return [f"[{raw[0]}]"]
+    return [
+        f"[{one[0]}]" if isinstance(one, (list, tuple)) and len(one) == 1 and f"[{one[0]}]" in places else one
+        for one in raw
+    ]
 
 
 def _kind(data: Any) -> str:
@@ -222,6 +237,8 @@ def _choice(row: Any, names: Iterable[str], at: int, info: ValidationInfo) -> Ch
         row = row["name"]
     if isinstance(row, float) and not math.isfinite(row):
         raise located([((at,), "must be a finite number or a word", row)], "choices")
+    if isinstance(row, (list, tuple)):
+        raise located([((at,), BRACKETED, row)], "choices")
     if not isinstance(row, (str, int, float)) or row == "":
         raise located([((at,), "must be a word or a number", row)], "choices")
     if isinstance(row, str) and info.data.get("unit"):

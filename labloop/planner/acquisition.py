@@ -1,7 +1,9 @@
 """What a point is worth: log expected improvement in closed form, in the shape that the goals ask for.
 
     one number to improve     EI over the best of what was measured *as the model believes it*, noise averaged out
-    a target                  EI of the distance from it, exact; in a weighted sum its mean and variance count
+    a target                  EI of the distance from it, exact; in a weighted sum its mean and variance count. Once the
+                              best is believed to be within the tolerance: the chance to be within it,
+                              times the sd, so that what is not known yet is learnt where it is likely to be good
     desirabilities            EI of the overall one, over quasi-random draws (desire.py)
     a Pareto front            EHVI over a reference point, given or inferred (hypervolume.py)
     limits                    times the chance that each is kept; the best is the best of what keeps them
@@ -31,10 +33,11 @@ from .feasibility import Factor, factors
 from .goals import Goal, Standing, best_rows, desired, is_pareto, non_dominated, reference_point, standing
 from .gp import GP
 from .hypervolume import Boxes
-from .improvement import Slopes, log_below_slopes, log_ei_slopes, log_sum, log_target_slopes
+from .improvement import Slopes, log_below_slopes, log_ei_slopes, log_sum, log_target_slopes, log_within_slopes
 from .known import Known
 from .surrogate import Surrogate
 
+WITHIN = "LogP(within)sd"  # what a score is called where a target is met
 FANTASIES = 16
 # Trials in flight beside which all is done with all effort. Without an end to it 400 asked for at once cost more than
 # twice as much; of so many none has to stand where the score is highest to the last digit.
@@ -165,7 +168,8 @@ def build(surrogate: Surrogate, goals: Sequence[Goal], known: Known, encoding: E
         merit = _merit(goals, surrogate.outcomes, standings, seed)
         teams.append(Team(members, shifts, scales, draws, merit))
     times = factors(known, encoding)
-    name = " x ".join(["LogEHVI" if is_pareto(goals) else "LogEI", *(one.words for one in times)])
+    met = all(is_met(team.merit) for team in teams)
+    name = " x ".join(["LogEHVI" if is_pareto(goals) else WITHIN if met else "LogEI", *(one.words for one in times)])
     return Acquisition(name, tuple(teams), log_weights - log_sum(log_weights), times)
 
 
@@ -243,6 +247,12 @@ def _boxes(standing: Standing) -> Boxes:
     return Boxes.of(front, reference_point(standing))
 
 
+def is_met(merit: Merit) -> bool:
+    """Whether nothing can be better than what there is, and what counts is how likely a point is as good, and how unknown."""
+    base = merit.base if isinstance(merit, Limited) else merit
+    return isinstance(base, Improvement) and base.met
+
+
 @dataclass(frozen=True, slots=True)
 class Improvement:
     """One number to improve over ``best``, S."""
@@ -250,6 +260,12 @@ class Improvement:
     goals: tuple[Goal, ...]
     outcomes: tuple[str, ...]
     best: Array
+
+    @property
+    def met(self) -> bool:
+        """Whether the best is within the tolerance of the one target, whatever is in flight: nothing can be better."""
+        wishes = [goal for goal in self.goals if goal.is_wish]
+        return len(wishes) == 1 and wishes[0].tolerance > 0.0 and bool(np.all(self.best >= 0.0))
 
     def slopes(self, means: Array, sds: Array) -> Slopes:
         """Log worth, S x N, and its derivatives by means and sds, S x N x m."""
@@ -260,7 +276,11 @@ class Improvement:
             assert goal.target is not None
             mean, sd = means[:, :, j], np.broadcast_to(sds[:, j], means.shape[:2])
             best = self.best[:, None] / goal.factor
-            value, by_mean, by_sd = log_target_slopes(mean, sd, best, goal.target, goal.tolerance)
+            if self.met:
+                value, by_mean, by_sd = log_within_slopes(mean, sd, goal.target, goal.tolerance)
+                value, by_sd = value + np.log(sd), by_sd + 1.0 / sd
+            else:
+                value, by_mean, by_sd = log_target_slopes(mean, sd, best, goal.target, goal.tolerance)
             by_means[:, :, j], by_sds[:, :, j] = by_mean, by_sd
             return value, by_means, by_sds
         if len(wishes) == 1:  # without squares: outcomes may be of any size

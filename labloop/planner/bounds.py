@@ -11,7 +11,8 @@ is linear in k as well, and a chance is at most 1. From these, for every merit a
                       utility of a target is at most that of the mean that is nearest, and spreads no wider than y
     a target alone    the gain is below each of the two hinges whose least it is, each of them an EI; and below its
                       greatest value, by the width of what is near enough, by the greatest density of y there; and
-                      the rounding of the hinges
+                      the rounding of the hinges. Of one that is met: the chance not to be on the far side,
+                      times the sd
     desirabilities    draws are taken by the handful: none of one gains more than the most desirable of the box that
                       holds all of its outcomes, at whatever sd up to the largest
 
@@ -147,6 +148,10 @@ def _of_sum(merit: Improvement, goals: list[Goal], ends: list[tuple[Array, Array
 
 def _of_target(merit: Improvement, goal: Goal, low: Array, high: Array, sd: Array) -> Array:
     assert goal.target is not None
+    if merit.met:
+        away = np.maximum(np.maximum(low - goal.target, goal.target - high) - goal.tolerance, 0.0)
+        each = np.where(away > 0.0, log_ndtr(-away / sd), 0.0) + np.log(sd)
+        return np.asarray(log_sum(each) - np.log(len(each)))
     gain = np.maximum(-merit.best / goal.factor, 0.0)[:, None]
     reach = goal.tolerance + gain
     rising, falling = log_ei(high - goal.target + reach, sd, 0.0), log_ei(goal.target + reach - low, sd, 0.0)

@@ -7,6 +7,8 @@ log h is taken through erfcx for u < -1 and through its asymptote, -2 log|u| + l
 
 A target: the improvement is a trapezoid over the outcome, height b - max(|y - t| - tolerance, 0) where that is above 0
 (b: the best distance so far), and so the difference of two differences of such hinges, taken on the side of the mean.
+Where next to nothing is left to gain that difference is rounding alone, and the trapezoid is a rectangle: b times the
+chance that the outcome is within the tolerance.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,7 @@ Slopes = tuple[Array, Array, Array]
 
 LOG_ROOT_2PI = 0.5 * log(2 * pi)
 _FAR = -1e6  # below it 1 + u sqrt(pi/2) erfcx(-u/sqrt 2) is rounding alone
+THIN = 1e-5  # sds: of what is thinner the hinges' difference is known to six digits and less, and a rectangle's to ten
 LEAST_LOG = -1e300  # of what has no value at all: still a number, so that sums over members stay numbers
 
 
@@ -68,15 +71,42 @@ def log_target_slopes(mean: Array, sd: Array, best: Array | float, target: float
     h = [log_h(one) for one in u]
     value = log_less(log_less(h[0], h[1]), log_less(h[2], h[3]))
     known = value > LEAST_LOG
+    thin = (gain > 0.0) & (gain * (1.0 + np.abs(m) / sd) < THIN * sd)
     at = np.where(known, value, 0.0)
     signs = (1.0, -1.0, -1.0, 1.0)
     by_mean = sum(sign * np.exp(log_ndtr(one) - at) for sign, one in zip(signs, u, strict=True))
     by_sd = sum(sign * np.exp(log_phi(one) - at) for sign, one in zip(signs, u, strict=True))
     zero = np.zeros_like(mean)
-    return (
+    found = (
         np.where(known, value + np.log(sd), LEAST_LOG),
         np.where(known, side * by_mean / sd, zero),
         np.where(known, by_sd / sd, zero),
+    )
+    if not thin.any():
+        return found
+    chance = log_within_slopes(mean, sd, target, tolerance + 0.5 * gain)
+    chance = (chance[0] + np.log(np.where(thin, gain, 1.0)), *chance[1:])
+    one, two, three = (np.where(thin, near, far) for near, far in zip(chance, found, strict=True))
+    return one, two, three
+
+
+def log_within_slopes(mean: Array, sd: Array, target: float, reach: Array | float) -> Slopes:
+    """Log of the chance that the outcome is no further than ``reach`` from a target, and its derivatives."""
+    side = np.where(mean > target, -1.0, 1.0)
+    m = side * (mean - target)
+    high, low, width = (m + reach) / sd, (m - reach) / sd, 2.0 * np.asarray(reach) / sd
+    dense = width * (1.0 + np.abs(m) / sd) < THIN  # no more than its density is needed
+    value = log_less(log_ndtr(high), log_ndtr(low))
+    known = (value > LEAST_LOG) & ~dense
+    at = np.where(known, value, 0.0)
+    up, down = (np.exp(np.where(known, log_phi(one), -np.inf) - at) for one in (high, low))
+    u = m / sd
+    with np.errstate(divide="ignore"):
+        value = np.where(dense, log_phi(u) + np.log(width), value)
+    return (
+        np.maximum(value, LEAST_LOG),
+        side * np.where(dense, -u, up - down) / sd,
+        np.where(dense, u**2 - 1.0, -(high * up - low * down)) / sd,
     )
 
 

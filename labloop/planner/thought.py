@@ -11,6 +11,7 @@ from labloop.campaign.events import Prediction, Value
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import CampaignState
 
+from .acquisition import WITHIN
 from .errors import SurrogateError
 from .history import read
 from .importance import importance
@@ -55,6 +56,11 @@ class Thought:
         names = self._model.outcomes
         predicted = {name: Prediction(float(mean[0, at]), float(sd[0, at])) for at, name in enumerate(names)}
         return Opinion(predicted=predicted, score=score)
+
+    @property
+    def hope(self) -> str:
+        """What a score is the logarithm of, in words."""
+        return "chance to be as good, times what is not known there," if self._score.name.startswith(WITHIN) else "expected gain"
 
     def ahead(self, settings: Mapping[str, Value], other: Mapping[str, Value], outcome: str) -> Prediction:
         """By how much one point was believed to be above another, of an outcome that people compare."""

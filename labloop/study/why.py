@@ -140,11 +140,11 @@ def _weighed(
         "predicted": _predicted(there.predicted), "acquisition_value": there.score,
         "proposed": {"predicted": _predicted(here.predicted), "acquisition_value": here.score},
         "hope": _kind(spec, before, there.predicted, thought, settings),
-        "words": _compared(space.contains(settings), tried, here, there),
+        "words": _compared(space.contains(settings), tried, here, there, thought.hope),
     }  # fmt: skip
 
 
-def _compared(outside: list[str], tried: list[int], here: Opinion, there: Opinion) -> str:
+def _compared(outside: list[str], tried: list[int], here: Opinion, there: Opinion, hope: str) -> str:
     if outside:
         return f"it is not in the space: {'; '.join(outside)}"
     if tried:
@@ -152,7 +152,7 @@ def _compared(outside: list[str], tried: list[int], here: Opinion, there: Opinio
     lead = here.score - there.score
     if lead <= 0.0:
         return "it was as good by the score; the search did not come by it"
-    return f"its expected gain was {math.exp(-min(lead, 50.0)):.2g} of that of the point that was taken"
+    return f"its {hope} was {math.exp(-min(lead, 50.0)):.2g} of that of the point that was taken"
 
 
 def _hope(spec: CampaignSpec, before: CampaignState, proposal: e.ProposalMade) -> dict[str, Any]:
@@ -193,7 +193,12 @@ def _kind(
     if not objective.shapes and all(isinstance(one.goal, Target) for one in objective.goals.values()) and not any(
         objective.utilities(known[0]) or ()
     ):
-        words = f"nothing can be better than within the tolerance, where trial {known[0].trial} is already"
+        drawn = _draws(predicted)
+        within = fmean(not any(objective.utilities(one) or ()) and objective.feasible(one) for one in drawn)
+        words = (
+            f"nothing can be better than within the tolerance, where trial {known[0].trial} is already; "
+            f"this is as good with a chance of {within:.0%}"
+        )
         return {"kind": "explore", "words": words, "chance": 0.0}
     if objective.shapes and best >= 1.0:
         words = f"nothing can be better than a desirability of 1, which trial {known[0].trial} has already"

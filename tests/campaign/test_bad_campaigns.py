@@ -42,6 +42,8 @@ BAD: list[tuple[str, str, str, str, list[str]]] = [
     (Q, "{choices: solvents.csv, descriptors: [logP]}", "", "7:13", ["choices[2]", "logP", "not a number"]),
     (Q, "{choices: [DMF, DMSO], ordered: yes}", "", "7:44", ["ordered = yes", "true or false"]),
     (Q, "{molecules: [CCO, not a smiles]}", "", "7:30", ["is no SMILES"]),
+    (Q, "{molecules: [CCO, [NH4+]]}", "", "7:30", ["molecules[1] = [NH4+]", "brackets in quotes"]),
+    (Q, "{choices: [[K+], Na]}", "", "7:23", ["choices[0] = [K+]", "brackets in quotes"]),
     (Q, "{mixture: [A, A]}", "", "7:22", ["twice"]),
     (Q, "{mixture: [A, q_pva], sum: 1}", "", "7:26", ["q_pva is a parameter already"]),
     (Q, "{mixture: [A, B], at_most: 3}", "", "7:39", ["only 2 components"]),

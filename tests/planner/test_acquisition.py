@@ -68,6 +68,7 @@ def test_a_point_in_flight_lowers_its_neighbourhood() -> None:
 WISHES = {
     "one": (Goal("a", 1),),
     "target": (Goal("a", target=0.4, tolerance=0.1),),
+    "target that is met": (Goal("a", target=0.4, tolerance=2.0),),
     "weights": (Goal("a", 1, weight=2.0), Goal("b", target=0.1, weight=0.5)),
     "desirability": (
         Goal("a", 1, weight=2.0, shape=Shape((Slope(-5.0, 5.0, 2.0),))),

@@ -10,7 +10,14 @@ from botorch.acquisition.analytic import _log_ei_helper
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from labloop.planner.improvement import log_below_slopes, log_ei, log_ei_slopes, log_h, log_target_slopes
+from labloop.planner.improvement import (
+    log_below_slopes,
+    log_ei,
+    log_ei_slopes,
+    log_h,
+    log_target_slopes,
+    log_within_slopes,
+)
 
 
 def test_log_h_is_botorchs_from_hope_to_none() -> None:
@@ -42,6 +49,9 @@ def test_target_is_the_logarithm_of_the_integral(mean: float, tolerance: float) 
 SLOPES: dict[str, Callable] = {
     "improvement": lambda m, s: log_ei_slopes(m, s, 0.4),
     "target": lambda m, s: log_target_slopes(m, s, -0.5, 0.2, 0.1),
+    "target, nearly met": lambda m, s: log_target_slopes(m, s, -1e-9, 0.2, 0.1),
+    "target without tolerance, nearly met": lambda m, s: log_target_slopes(m, s, -1e-9, 0.2, 0.0),
+    "within": lambda m, s: log_within_slopes(m, s, 0.2, 0.1),
     "below": lambda m, s: log_below_slopes(m, s, 0.3, 1.0),
     "above": lambda m, s: log_below_slopes(m, s, 0.3, -1.0),
 }
@@ -59,3 +69,13 @@ def test_derivatives(slopes: Callable) -> None:
 def test_a_target_that_is_hit_leaves_nothing_to_gain() -> None:
     value, by_mean, by_sd = log_target_slopes(np.array([0.2]), np.array([0.3]), 0.0, 0.2, 0.1)
     assert value[0] < -1e100 and by_mean[0] == 0.0 and by_sd[0] == 0.0
+
+
+@pytest.mark.parametrize("gain", [1e-4, 2e-6, 1e-6, 1e-9, 1e-13, 1e-140])
+def test_a_target_that_is_nearly_met_is_worth_what_is_left_times_its_chance(gain: float) -> None:
+    mean, sd = np.array([-2.0, -0.7, -0.2, 0.0, 0.1, 2.0]), np.array([0.6, 0.3, 0.05, 0.2, 0.4, 0.5])
+    chance = norm.cdf((0.2 - mean) / sd) - norm.cdf((-0.2 - mean) / sd)
+    found = log_target_slopes(mean, sd, -gain, 0.0, 0.2)[0]
+    assert found - np.log(gain) == pytest.approx(np.log(chance), abs=1e-2 if gain > 1e-5 else 1e-4)
+    found = log_target_slopes(mean, sd, -gain, 0.0, 0.0)[0]  # a triangle
+    assert found - 2.0 * np.log(gain) == pytest.approx(norm.logpdf(mean, 0.0, sd), abs=1e-4)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from labloop.campaign.errors import SpecError
+from labloop.campaign.parameters import Choices
 from labloop.campaign.spec import spec_from_dict
 from labloop.planner.prior import STRENGTH, prior_of
 from labloop.planner.problem import propose, read_problem
@@ -85,3 +86,9 @@ def test_a_good_guess_is_followed_and_a_wrong_one_outvoted(journal: Callable[[in
 def test_what_cannot_be_expected_is_refused(parameter: dict[str, Any], complaint: str) -> None:
     with pytest.raises(SpecError, match=complaint):
         spec_of({"x": parameter})
+
+
+@pytest.mark.parametrize("likely", [["NH4+"], "[NH4+]", [["NH4+"]], ["[NH4+]"]])
+def test_a_choice_in_brackets_is_no_list(likely: Any) -> None:
+    (ion,) = spec_of({"ion": {"choices": ["[NH4+]", "[K+]", "Na"], "likely": likely}}).parameters.values()
+    assert isinstance(ion, Choices) and ion.likely == (5.0, 1.0, 1.0)
