@@ -248,7 +248,7 @@ def _boxes(standing: Standing) -> Boxes:
 
 
 def is_met(merit: Merit) -> bool:
-    """Whether nothing can be better than what there is, and what counts is how likely a point is as good, and how unknown."""
+    """Whether nothing can be better than what there is: how likely a point is as good counts, and how unknown it is."""
     base = merit.base if isinstance(merit, Limited) else merit
     return isinstance(base, Improvement) and base.met
 

@@ -60,7 +60,8 @@ class Thought:
     @property
     def hope(self) -> str:
         """What a score is the logarithm of, in words."""
-        return "chance to be as good, times what is not known there," if self._score.name.startswith(WITHIN) else "expected gain"
+        is_met = self._score.name.startswith(WITHIN)
+        return "chance to be as good, times what is not known there," if is_met else "expected gain"
 
     def ahead(self, settings: Mapping[str, Value], other: Mapping[str, Value], outcome: str) -> Prediction:
         """By how much one point was believed to be above another, of an outcome that people compare."""

@@ -141,7 +141,8 @@ def test_nothing_is_better_than_within_the_tolerance() -> None:
     hope = hoped(WISHES["target"], {"y": 4.5}, {"y": (5.0, 0.1)})
     assert hope["chance"] == 0.0
     assert hope["words"] == (
-        "nothing can be better than within the tolerance, where trial 1 is already; this is as good with a chance of 100%"
+        "nothing can be better than within the tolerance, where trial 1 is already; "
+        "this is as good with a chance of 100%"
     )
 
 
