@@ -9,10 +9,11 @@ import gc
 import os
 import re
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from labloop import __version__
 from labloop.campaign.errors import LabloopError
@@ -87,6 +88,8 @@ class Door(TyperGroup):
             raise
 
 
+_NEGATIVE: Final = re.compile(r"-\.?\d")
+
 # What the parser says of a value that it cannot read, and what we say.
 _OURS: Final = (
     (re.compile(r"Input should be a valid integer(?:, .*)?"), "must be a whole number"),
@@ -100,6 +103,36 @@ def _in_our_words(said: str) -> str:
     for theirs, ours in _OURS:
         said = theirs.sub(ours, said)
     return said
+
+
+class Verb(TyperCommand):
+    """One verb. A word like ``-3 mL`` is a quantity, no option: what is wrong with it the verb says itself."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read options and arguments. Raises the parser's errors."""
+        return super().parse_args(ctx, self._parted(args) if any(map(_NEGATIVE.match, args)) else args)
+
+    def _parted(self, args: list[str]) -> list[str]:
+        """Options in front, what is none behind ``--``: there the parser looks for no more options."""
+        valued = {
+            name for one in self.params if one.param_type_name == "option" and not getattr(one, "is_flag", False)
+            for name in one.opts
+        }  # fmt: skip
+        options: list[str] = []
+        others: list[str] = []
+        left = iter(args)
+        for word in left:
+            if word == "--":
+                others += left
+            elif len(word) < 2 or word[0] != "-" or _NEGATIVE.match(word):
+                others.append(word)
+            elif word not in valued:
+                options.append(word)
+            elif (value := next(left, None)) is not None:
+                options += [word, value]
+            else:
+                return [word]  # the parser says that its value is missing
+        return [*options, "--", *others]
 
 
 app = typer.Typer(
@@ -128,32 +161,36 @@ def labloop(
     """A closed-loop laboratory controller: one YAML file, real or simulated instruments, a journal that survives."""
 
 
-app.command("check")(check.check)
-app.command("run")(run.run)
-app.command("resume")(run.resume)
-app.command("watch")(read.watch)
-app.command("status")(read.status)
-app.command("trials")(read.trials)
-app.command("why")(why.why)
-app.command("replay")(replay.replay)
-app.command("ask")(ask.ask)
-app.command("tell")(ask.tell)
-app.command("prefer")(prefer.prefer)
-app.command("compare")(prefer.compare)
-app.command("amend")(amend.amend)
-app.command("request")(request.request)
-app.command("abort")(request.abort)
-app.command("simulate")(bench.simulate)
-app.command("serve")(bench.serve)
-app.command("instruments")(instruments.instruments)
-app.command("notify")(notify.notify)
-app.command("ports")(bench.ports)
-app.command("keys")(bench.keys)
-app.command("conformance")(new.conformance)
-app.command("new")(new.new)
-app.command("new-driver")(new.new_driver)
-app.command("backtest")(backtest.backtest)
-app.command("schema")(check.schema)
+_VERBS: Final[dict[str, Callable[..., None]]] = {
+    "check": check.check,
+    "run": run.run,
+    "resume": run.resume,
+    "watch": read.watch,
+    "status": read.status,
+    "trials": read.trials,
+    "why": why.why,
+    "replay": replay.replay,
+    "ask": ask.ask,
+    "tell": ask.tell,
+    "prefer": prefer.prefer,
+    "compare": prefer.compare,
+    "amend": amend.amend,
+    "request": request.request,
+    "abort": request.abort,
+    "simulate": bench.simulate,
+    "serve": bench.serve,
+    "instruments": instruments.instruments,
+    "notify": notify.notify,
+    "ports": bench.ports,
+    "keys": bench.keys,
+    "conformance": new.conformance,
+    "new": new.new,
+    "new-driver": new.new_driver,
+    "backtest": backtest.backtest,
+    "schema": check.schema,
+}
+for name, verb in _VERBS.items():
+    app.command(name, cls=Verb)(verb)
 
 
 def main() -> None:

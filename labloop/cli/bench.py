@@ -50,14 +50,16 @@ def simulate(
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise SpecError(f"{option} {path}: there is no folder for it. Name a file in a folder that is there")
     spec = read_lab(lab)
+    if addresses.exists() and not addresses.is_file():
+        raise SpecError(f"--addresses {addresses}: is no plain file. Name another")
     if addresses.exists() and addresses.samefile(lab):
         raise SpecError(f"--addresses {addresses}: that is LAB itself. Name another file")
-    words.say(f"{spec.name}: serving {len(spec.instruments)} instruments; {addresses} says where. SIGTERM ends it.")
+    said = f"{spec.name}: serving {len(spec.instruments)} instruments; {addresses} says where. SIGTERM ends it."
     given = {"host": host, "own_key": own_key and own_key.resolve(), "allow": allow and allow.resolve()}
     door = {option: str(value) for option, value in given.items() if value is not None}
     serve_lab(
         spec, addresses, speed=speed or spec.simulation.speed, faults=faults, ledger=ledger, door=door,
-        transport=transport,
+        transport=transport, serving=lambda: words.say(said),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ A plan is plain data (see labloop.simulation.bench), so that it can travel to an
 back is the person's own text with other ports in it: comments, order and everything else stand as they were written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -107,9 +107,11 @@ def _sample(lab: LabSpec) -> dict[str, Any]:
 
 def serve_lab(
     lab: LabSpec, out: Path, *, speed: float, faults: str | None = None, ledger: Path | None = None,
-    door: Mapping[str, str] | None = None, transport: str | None = None,
+    door: Mapping[str, str] | None = None, transport: str | None = None, serving: Callable[[], None],
 ) -> None:  # fmt: skip
     """Serve a lab's simulators on real ports until SIGTERM or SIGINT; ``out``: the lab file that points at them.
+
+    serving: called when every port answers and ``out`` says where.
 
     door: ``host``, ``own_key`` and ``allow``, as labloop.simulation.serve knows them. transport: pty, tcp or rfc2217
     for every serial line (None: as each port's own address says).
@@ -138,6 +140,7 @@ def serve_lab(
 
         def ready(server: Any) -> None:
             write_whole(out, served_lab(lab, server.ports, speed, refills).encode())
+            serving()
 
         try:
             serve(plan, ready)

@@ -1,6 +1,7 @@
 """Bad input: each ends with exit 2, names place, value, rule and way out, and never shows a traceback."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,8 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "no such instrument": (["instruments", L, "pump_agno"], ["pump_agno", "pump_agno3"]),
     "no such action": (["instruments", L, "hotplate", "hodl"], ["hodl", "hold"]),
     "a setting that is none": (["instruments", L, "hotplate", "hold", "hot"], ["'hot'", "name=value"]),
+    "less than nothing": (["instruments", L, "hotplate", "hold", "-5 degC"], ["'-5 degC'", "name=value"]),
+    "nobody's name": (["instruments", L, "hotplate", "hold", "-5 degC", "--by"], ["'--by' requires an argument"]),
     "beyond the lab's limit": (["instruments", L, "hotplate", "hold", "temperature=90 degC", "time=1 s"], ["80 degC"]),
     "a campaign that cannot be run": (["run", "cake.yaml"], ["cake.yaml", "`lab:`", "labloop ask"]),
     "addresses into nowhere": (["simulate", L, "--addresses", "no/where.yaml"], ["no/where.yaml", "folder"]),
@@ -148,6 +151,15 @@ def test_a_command_that_cannot_be(what: str, bench: Path, labloop: Any) -> None:
     for word in words:
         assert word in complaint
     assert not (bench / "runs").exists() and not (bench / "r9").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder in which nobody can make a file, root neither")
+def test_what_cannot_be_served_is_never_said_to_be(bench: Path, labloop: Any) -> None:
+    complaint = complaint_of(labloop("simulate", L, "--addresses", "out.yaml", "--ledger", "/sys/ledger"))
+    assert "/sys/ledger: " in complaint and "or name another place" in complaint and "serving" not in complaint
+    (bench / "link").symlink_to("/dev/null")
+    assert "link: is no plain file" in complaint_of(labloop("simulate", L, "--addresses", "link"))
+    assert (bench / "link").is_symlink()
 
 
 def test_a_second_writer_is_told_who_has_the_run(bench: Path, labloop: Any) -> None:

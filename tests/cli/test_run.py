@@ -128,6 +128,7 @@ def test_status_says_whether_a_runner_lives(run: Path, labloop: Any) -> None:
 def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
     assert "did you mean 'pump_pva'?" in labloop("request", "run", "refill", "pump_pvb", "9 mL").out
     assert "write it in mL" in labloop("request", "run", "refill", "pump_pva", "9 g").out
+    assert "'-3 mL' is no amount" in labloop("request", "run", "refill", "pump_pva", "-3 mL", "--by", "bob").out
     said = labloop("request", "run", "refill", "pump_pva", "9 mL", "--by", "bob")
     assert (said.code, said.out) == (0, "refill: accepted: pump_pva holds 9 mL now\n")
     with Journal.open(run / "bench.db") as bench:
