@@ -377,7 +377,7 @@ def main(arguments: list[str] | None = None) -> int:
         former = locks.last_holder(given.run / presence.GUARD_LOCK)
         with FileLock.take(given.run / presence.GUARD_LOCK, f"{given.run}: its guard", wait_s=FORMER_S) as lock:
             mark.sweep(former.note if former is not None else {})
-            guard.mark = Mark.set()
+            guard.mark = Mark.set(given.run)
             try:
                 lock.write(state=WATCHING, beat_s=time.monotonic(), **guard.marked)
                 say(f"watches process {watched.pid}")

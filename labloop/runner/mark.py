@@ -9,6 +9,9 @@ it is, and turns it over as its first deed before it opens a port:
     page turned, or none                       nobody knows what was told: a power cut takes the page with it
 
 A page that lies on a disk after all (a container may have no memory file system) would prove nothing, and is not made.
+
+A page that was left behind is evidence for as long as its run's lock names it. One that none names, of a guard that is
+gone (it says itself by process and start who that is, and whose run), is nobody's: the next guard takes it away.
 """
 
 import mmap
@@ -18,6 +21,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
+
+import msgspec
 
 from labloop.journal import StoreError, locks, presence
 
@@ -37,8 +42,8 @@ class Mark:
         self._page = page
 
     @classmethod
-    def set(cls) -> Self | None:
-        """A new page; None where the system keeps none."""
+    def set(cls, folder: Path) -> Self | None:
+        """A new page of this process, which guards the run in ``folder``; None where the system keeps none."""
         if not _in_memory(MEMORY):
             return None
         token = secrets.token_hex(TOKEN // 2)
@@ -46,7 +51,8 @@ class Mark:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             try:
-                os.write(handle, (token.encode() + WHOLE).ljust(mmap.PAGESIZE, b"\0"))  # room is taken now, not later
+                words = token.encode() + WHOLE + _whose(folder)
+                os.write(handle, words.ljust(mmap.PAGESIZE, b"\0"))  # room is taken now, not later
                 page = mmap.mmap(handle, mmap.PAGESIZE)
             finally:
                 os.close(handle)
@@ -85,12 +91,44 @@ def untouched(folder: Path) -> bool:
 
 
 def sweep(note: Mapping[str, Any]) -> None:
-    """Do away with the page of a guard that was killed, once its run has gone by it. ``note``: its lock's."""
+    """Do away with the page of a guard that was killed, once its run has gone by it, and with pages that are nobody's.
+
+    note: what its lock said.
+    """
     page = _page(note, os.O_RDONLY)
     if page is not None:
         os.close(page)
         with suppress(OSError):
             Path(note["mark"]).unlink(missing_ok=True)
+    for path in MEMORY.glob(f"{PART}*"):
+        if _is_nobodys(path):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _whose(folder: Path) -> bytes:
+    """Who guards which run, as a page says it; nothing where it has no room for that: such a page stays."""
+    pid = os.getpid()
+    words = msgspec.json.encode([pid, locks.process_started(pid) or "", str(folder.resolve())])
+    return words if TOKEN + len(WHOLE) + len(words) < mmap.PAGESIZE else b""
+
+
+def _is_nobodys(path: Path) -> bool:
+    """Whether a page is of a guard that is gone, and no run's lock leads to it any more."""
+    token = _token(path)
+    page = _page({"mark": str(path), "token": token}, os.O_RDONLY)
+    if page is None:
+        return False
+    with os.fdopen(page, "rb") as file:
+        words = file.read(mmap.PAGESIZE)[TOKEN + len(WHOLE) :].rstrip(b"\0")
+    try:
+        pid, started, folder = msgspec.json.decode(words, type=tuple[int, str, str])
+        if not started or locks.process_started(pid) == started:
+            return False
+        guard = locks.last_holder(Path(folder) / presence.GUARD_LOCK)
+    except (msgspec.DecodeError, StoreError):
+        return False
+    return guard is None or guard.note.get("token") != token
 
 
 def turn(folder: Path) -> None:

@@ -229,7 +229,7 @@ def test_the_mark_is_turned_before_a_port_is_touched(
     guard = Guard(Watched(folder=it.run, pid=it.runner.pid, started=last_runner(it.run).started))
     page = Path(locks.last_holder(it.run / "guard.lock").note["mark"])
     if not in_its_place:
-        guard.mark = mark.Mark.set()
+        guard.mark = mark.Mark.set(it.run)
         page = Path(guard.mark.note["mark"])
     if not readable:
         (it.run / "guard.lock").unlink()
