@@ -5,15 +5,17 @@ Line: 9600 8N1, Modbus RTU, one of many units on RS-485 (option ``address``, 1 i
 ``decimals``); at 0x8000 + 2 n the same parameter stands as a 32-bit float, times as milliseconds (a long), as other
 people's drivers for it read them.
 
-    1 process value   2 target setpoint   3, 4 output in 0.1 %   5 working setpoint   11, 12 input range
+    1 process value   2 target setpoint   3, 4 output in 0.1 %   5 working setpoint   6, 8, 9 its terms (band, integral,
+    derivative: kept, the furnace does not mind them)   11, 12 input range
     15 which of SP1 (24) and SP2 (25)   23 programme: 0 reset 1 run 2 hold 3 end   26 remote setpoint   35 rate limit
-    75 status: bit 4 manual, 5 sensor break, 9 programme ended, 13 programme runs, 14 remote setpoint failed
+    75 status: bit 4 manual, 5 sensor break, 9 programme ended, 13 programme runs, 14 remote setpoint failed   76 its
+    inverse   274 alarms are acknowledged (it has none)
     107 version   111, 112 setpoint limits, high and low   122 type   131 unit   199 mode   273 manual   276 remote
     328 end of programme: 1 dwell (state 3), 3 reset   516 degC   525 decimals   1280 + 3 n: dwell, target, ramp rate
 
 Answers to what cannot be: 01 unknown function, 02 no such register or one that may only be read, 03 value out of range.
-Registers 2, 15, 24, 25, 35, 111, 112, 199, 273, 276, 328 and the programme's live in a memory of 100 000 write cycles:
-``worn`` counts.
+Registers 2, 6, 8, 9, 15, 24, 25, 35, 111, 112, 199, 273, 276, 328 and the programme's live in a memory of 100 000 write
+cycles: ``worn`` counts.
 
 The remote setpoint is used while 276 is 1 and 26 was written within the last FALLS_BACK_S; then bit 14 stands and
 SP1 or SP2 is taken. It is forgotten when the mains goes. Our reading: how long that takes, that 26 is refused outside
@@ -41,7 +43,7 @@ RANGE_C, LIMITS_C = (-200, 1372), (1200, 0)
 UP_K_S, DOWN_K_S, TAU_S = 20.0 / 60.0, 6.0 / 60.0, 60.0
 STEP_S = 5.0  # while a setpoint moves, the furnace is aimed anew this often
 FLOATS = 0x8000
-LASTING = {2, 15, 24, 25, 35, 111, 112, 199, 273, 276, 328, *range(1280, 1304)}
+LASTING = {2, 6, 8, 9, 15, 24, 25, 35, 111, 112, 199, 273, 276, 328, *range(1280, 1304)}
 
 
 class Refused(Exception):
@@ -65,7 +67,8 @@ class E3216:
         self.limits_c = [min(LIMITS_C[0], largest_c), float(LIMITS_C[1])]  # high, low
         self.range_c = min(RANGE_C[1], largest_c)
         remote = options.get("remote", options.get("control", "remote") == "remote")
-        self.kept = {15: 0, 35: 0, 199: 0, 273: 0, 276: int(remote), 328: 1}
+        terms = {6: round(20.0 * 10.0**self.decimals), 8: 360, 9: 60}  # as delivered: 20 K, 360 s, 60 s
+        self.kept = {**terms, 15: 0, 35: 0, 199: 0, 273: 0, 276: int(remote), 328: 1}
         self.setpoints_c = [float(options.get("sp1", 20.0)), 0.0]
         self.remote_c, self.remote_s, self.live = 0.0, 0.0, False
         self.program = Program(options.get("program", [[10.0, 200.0, 30.0]]))
@@ -130,7 +133,7 @@ class E3216:
         """How many units of the last digit make one: degrees have the display's decimals, percents one."""
         if number in (3, 4):
             return 10.0
-        celsius = {1, 2, 5, 11, 12, 24, 25, 26, 35, 111, 112, *range(1281, 1304, 3)}
+        celsius = {1, 2, 5, 6, 11, 12, 24, 25, 26, 35, 111, 112, *range(1281, 1304, 3)}
         return 10.0 if number in range(1282, 1304, 3) else 10.0**self.decimals if number in celsius else 1.0
 
     def _read(self, number: int, now_s: float) -> int:
@@ -155,8 +158,8 @@ class E3216:
         }
         if number in values:
             return round(values[number] * self._digits(number))
-        others = {3: output, 4: output, 23: self.program.state, 75: self._status(), 107: VERSION, 122: TYPE,
-                  131: self.address, 516: 0, 525: self.decimals}  # fmt: skip
+        others = {3: output, 4: output, 23: self.program.state, 75: self._status(), 76: ~self._status(), 107: VERSION,
+                  122: TYPE, 131: self.address, 274: 0, 516: 0, 525: self.decimals}  # fmt: skip
         if number not in others:
             raise Refused(2)
         return others[number]
@@ -195,6 +198,9 @@ class E3216:
         elif number in range(1280, 1304):
             index, which = divmod(number - 1280, 3)
             self.program.change(index, which, value / (1.0 if which == 0 else self._digits(number)))
+        elif number == 274:
+            if value not in (0, 1):
+                raise Refused(3)
         elif number in self.kept:
             self.kept[number] = value
         else:

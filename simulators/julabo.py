@@ -11,7 +11,8 @@ prefix, or another's, is passed over.
     in_mode_01 which working temperature is used   in_mode_02 selftuning (0 off, 1 once, 2 always)
     in_mode_03 programmer's input (0 voltage, 1 current)   in_mode_04 controlled by (0 the bath, 1 an external Pt100)
     in_mode_05 started   in_hil_00, 01 most cooling and heating power in %
-    out_sp_00 .. 04 [degC]   out_mode_01 0|1|2   out_mode_02 0|1|2   out_mode_05 0|1
+    in_sp_07 stage of the pump   in_par_06, 07, 08 Xp, Tn and Tv of the controller
+    out_sp_00 .. 04 [degC]   out_mode_01 0|1|2   out_mode_02 0|1|2   out_mode_05 0|1   out_sp_07, out_par_06 .. 08
 
 Answers end with CR LF. out_ commands never answer; they work in remote control only. One that is refused is told by
 the next status: -08 unknown, -09 not in this mode, -10 and -11 too small and too large, -13 outside the warning limits
@@ -21,7 +22,7 @@ Times: a command that comes within 150 ms of an out_ command is lost. The manual
 bytes over up to 100 ms late, which would be a driver's fault here and is none. The manual's other rule, 10 ms after an
 answer, cannot be broken at 4800 baud, where the shortest command takes longer than that. Our reading, not the manual's:
 a refusal is told once; what is lost is lost whole; out_mode_03 and _04 are refused, for it has neither programmer nor
-external Pt100.
+external Pt100; the pump's stage and the controller's terms are kept and told, and the bath does not mind them.
 
 What stands behind it: 10 L of liquid, heated with at most 2 K/min and cooled with at most 1 K/min, on the last stretch
 with a time constant of 60 s; stopped it goes to the room's temperature with 90 min.
@@ -44,6 +45,13 @@ RANGE_C = (-50.0, 200.0)
 KEYPAD_C = (24.0, 20.0, 30.0)  # working temperatures as they were set by hand, and come back after a power cut
 WARNING_C = (-45.0, 150.0)
 SAFETY_C = 160.0
+# The pump's stage, and Xp in K, Tn and Tv in s: what they begin with, the least and the most (as for a CF41).
+TERMS = {
+    "sp_07": (2.0, 1.0, 4.0),
+    "par_06": (2.0, 0.1, 99.9),
+    "par_07": (120.0, 3.0, 9999.0),
+    "par_08": (20.0, 0.0, 999.0),
+}
 UP_K_S, DOWN_K_S, TAU_S, REST_S = 2.0 / 60.0, 1.0 / 60.0, 60.0, 5400.0
 WRONG = {
     -1: "LOW LEVEL ALARM",
@@ -68,6 +76,7 @@ class Circulator:
         self.started, self.chosen, self.tuning = False, 0, 0
         self.working = list(KEYPAD_C)
         self.warning = list(WARNING_C)
+        self.terms = {name: value for name, (value, _, _) in TERMS.items()}
         self.wrong = self.alarm = 0
         self.deaf_until_s = float("-inf")
         self.leg = resting(tau_s=REST_S)
@@ -138,6 +147,10 @@ class Circulator:
             "in_hil_00": "100",
             "in_hil_01": "100",
             "in_mode_05": str(int(self.started)),
+            **{
+                f"in_{term}": f"{value:.1f}" if term == "par_06" else f"{value:.0f}"
+                for term, value in self.terms.items()
+            },
         }
         return words.get(name)
 
@@ -156,13 +169,18 @@ class Circulator:
 
     def _set(self, name: str, argument: str, now_s: float) -> int:
         """Do an out_ command; what the next status will tell of it (0: nothing)."""
-        if not re.fullmatch(r"out_(mode_0[125]|sp_0[0-4])", name):
+        if not re.fullmatch(r"out_(mode_0[125]|sp_0[0-47]|par_0[678])", name):
             return -8
         if not re.fullmatch(r"-?\d{1,4}(\.\d*)?", argument):
             return -8
         if not self.remote:
             return -9
         value = float(argument)
+        if (term := name.removeprefix("out_")) in TERMS:
+            _, least, most_of_it = TERMS[term]
+            if least <= value <= most_of_it:
+                self.terms[term] = value
+            return -10 if value < least else -11 if value > most_of_it else 0
         if name.startswith("out_mode"):
             most = 1 if name == "out_mode_05" else len(self.working) - 1
             if not value.is_integer() or value < 0.0:
@@ -239,6 +257,7 @@ class Circulator:
         self.world.settle(now_s)
         self._stop(now_s)
         self.working, self.warning, self.chosen, self.tuning = list(KEYPAD_C), list(WARNING_C), 0, 0
+        self.terms = {name: value for name, (value, _, _) in TERMS.items()}
         self.wrong = self.alarm = 0
         self.deaf_until_s = float("-inf")
         self._line.clear()
@@ -252,4 +271,4 @@ class Circulator:
         self.leg = leg_of(state["leg"])
 
 
-_KEPT = ("remote", "fahrenheit", "started", "chosen", "tuning", "working", "warning", "wrong", "alarm")
+_KEPT = ("remote", "fahrenheit", "started", "chosen", "tuning", "working", "warning", "terms", "wrong", "alarm")
