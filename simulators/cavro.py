@@ -1,9 +1,9 @@
 """Tecan Cavro XCalibur syringe pump with a distribution valve, simulated from the manuals of its family (XLP 6000,
 734237-C, and XP 3000, 725730C, chapter 3) and from what matterlab-pumps sends.
 
-Line: 9600 8N1, DT protocol, up to 15 pumps (option ``address``: the switch, 0 to 14; address ``1`` is switch 0). A
-command is ``/``, address, text, CR; the answer ``/0``, status, data, ETX CR LF; ``_`` as address is all of them, which
-answer nothing. The status character has bit 5 for ready and an error's number in its low bits.
+Line: 9600 8N1, up to 15 pumps (option ``address``: the switch, 0 to 14; address ``1`` is switch 0), in the protocol, DT
+or OEM, that it hears first (cavro_frames.py). ``_`` as address is all of them, which answer nothing. The status
+character has bit 5 for ready and an error's number in its low bits.
 
     Z W Y [force,in,out]  initialize: the plunger to its end, the valve to the output port
     A a [place]  P p D d [steps]  move the plunger (the small letters do not say busy)     I O [port]  turn the valve
@@ -14,8 +14,7 @@ answer nothing. The status character has bit 5 for ready and an error's number i
 A string runs when it ends in R; without, it waits in the buffer. What is no command, or stands in the wrong place, is
 refused at once (2, 4); a number out of range is found when it is reached (3), and moving before an initialization too
 (7): the next Q tells, once. While the plunger moves only reports, T and V are taken, all else is refused (15). T leaves
-the rest of the string in the buffer, and R goes on with it. Loops (g, G), halts (H) and the OEM protocol are not
-simulated.
+the rest of the string in the buffer, and R goes on with it. Loops (g, G) and halts (H) are not simulated.
 
 What stands behind it: a plunger of 24 000 microsteps that goes 4 of them for each pulse of V (6000 half-steps a
 stroke), and a valve that takes 0.3 s. After power-up the pump believes its plunger to be at 0, wherever it is. Options:
@@ -30,6 +29,7 @@ from typing import Any
 from labloop.simulation.quantity import amount
 from labloop.simulation.world import World
 
+from .cavro_frames import Frames, Message
 from .cavro_program import (
     BAD_NUMBER,
     BAD_SEQUENCE,
@@ -40,6 +40,7 @@ from .cavro_program import (
     PLUNGER,
     PORTS,
     RANGES,
+    SPEEDS,
     STROKE,
     Op,
     Wrong,
@@ -47,7 +48,6 @@ from .cavro_program import (
 )
 
 FIRMWARE, CONFIGURATION = "30046219 Rev G", "XCalibur, 3-port to 12-port distribution, 24000"
-LONGEST = 255
 VALVE_S, STAYS_S, FOUND_S = 0.3, 0.05, 1.0
 HOMING = 1000.0  # half-steps a second
 MICROSTEPS = 4.0  # of a half-step
@@ -90,7 +90,7 @@ class XCalibur:
         self.running: list[Op] = []
         self.last: list[Op] = []
         self.moving: Moving | None = None
-        self._line: bytearray | None = None
+        self.frames = Frames()
         if after := options.get("after"):
             self._run(parse(f"{after}R"), 0.0)
             self.advance(math.inf)
@@ -100,27 +100,18 @@ class XCalibur:
     # -- wire --------------------------------------------------------------------------------------------------------
     def receive(self, data: bytes, now_s: float) -> bytes:
         self.world.settle(now_s)
-        out = b""
-        for byte in data:
-            if byte == 0x2F:
-                self._line = bytearray()
-            elif byte == 0x0D and self._line is not None:
-                out += self._take(bytes(self._line).decode("ascii", "replace"), now_s)
-                self._line = None
-            elif self._line is not None:
-                self._line.append(byte)
-                if len(self._line) > LONGEST:
-                    self._line = None  # too long for its buffer: passed over until the next one begins
-        return out
+        heard = (message for byte in data if (message := self.frames.feed(byte)) is not None)
+        return b"".join(self._take(message, now_s) for message in heard)
 
-    def _take(self, line: str, now_s: float) -> bytes:
-        if line[:1] not in (chr(ord("1") + self.address), "_") or not line:
+    def _take(self, message: Message, now_s: float) -> bytes:
+        if message.address not in (chr(ord("1") + self.address), "_"):
             return b""
-        data, error = self._do(line[1:], now_s)
-        if line[0] == "_":
+        if answer := self.frames.again(message):
+            return answer
+        data, error = self._do(message.text, now_s)
+        if message.address == "_":
             return b""
-        status = (READY ^ 0x20 if self._busy else READY) | error
-        return b"/0" + bytes([status]) + data.encode("ascii") + b"\x03\r\n"
+        return self.frames.answer((READY ^ 0x20 if self._busy else READY) | error, data)
 
     def _do(self, text: str, now_s: float) -> tuple[str, int]:
         """The data of the answer and the error it tells."""
@@ -249,7 +240,7 @@ class XCalibur:
         if not low <= value <= high or (op.name in "vc" and value > self.settings["V"]):
             raise Wrong(BAD_NUMBER)
         if op.name == "S":
-            self.settings["V"] = max(5, round(6000 / (1 + value)))
+            self.settings["V"] = SPEEDS[value]
         else:
             self.settings[op.name] = value
 
@@ -310,12 +301,14 @@ class XCalibur:
         self.running, self.buffer, self.last = [], [], []
         self.settings = dict(DEFAULTS)
         self.initialized = self.overloaded = False
-        self.error, self._line = 0, None
+        self.error = 0
+        self.frames.forget()
 
     def state(self) -> Mapping[str, Any]:
         ops = {name: [op.text for op in getattr(self, name)] for name in _STRINGS}
         kept = {name: getattr(self, name) for name in _KEPT}
-        return {**kept, **ops, "moving": asdict(self.moving) if self.moving is not None else None}
+        moving = asdict(self.moving) if self.moving is not None else None
+        return {**kept, **ops, "moving": moving, "frames": self.frames.state()}
 
     def restore(self, state: Mapping[str, Any], now_s: float) -> None:
         for name in _KEPT:
@@ -323,6 +316,7 @@ class XCalibur:
         for name in _STRINGS:
             setattr(self, name, [op for text in state[name] for op in parse(text)])
         self.moving = Moving(**state["moving"]) if state["moving"] is not None else None
+        self.frames.restore(state["frames"])
 
 
 _KEPT = ("address", "settings", "plunger", "port", "initialized", "overloaded", "counts", "error")

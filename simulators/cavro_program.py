@@ -12,6 +12,11 @@ RANGES = {
     "V": (5, 6000), "v": (50, 1000), "c": (50, 2700), "L": (1, 20), "S": (0, 40), "N": (0, 1), "K": (0, 248),
     "k": (0, 720),
 }  # fmt: skip
+# Pulses a second of S0 to S40, as tecancavro has them; S11 is what the XP 3000 manual has after power-up.
+SPEEDS = (
+    6000, 5600, 5000, 4400, 3800, 3200, 2600, 2200, 2000, 1800, 1600, 1400, 1200, 1000, 800, 600, 400, 200, 190, 180,
+    170, 160, 150, 140, 130, 120, 110, 100, 90, 80, 70, 60, 50, 40, 30, 20, 18, 16, 14, 12, 10,
+)  # fmt: skip
 _ONE = re.compile(r"([A-Za-z])([\d,]*)")
 KNOWN = frozenset("ZYWAaPpDdIOVvcLSKkNMRX")
 

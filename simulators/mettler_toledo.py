@@ -1,5 +1,5 @@
 """Mettler-Toledo balance (XS205), simulated from the MT-SICS reference manuals (11781363 for weigh modules, 30324923
-for XPR/XSR balances), levels 0 and 1, and from traffic recorded on a WXS205SDU.
+for XPR/XSR balances), levels 0 and 1 and two commands of level 2, and from traffic recorded on a WXS205SDU.
 
 Line: 9600 8N1, CR LF both ways, capitals. A response repeats the command, then a status: S stable, D dynamic, A done,
 B done and more follows, I understood but not executable now, L wrong parameter, + overload, - underload. A line that is
@@ -13,12 +13,13 @@ not understood is answered ES. A weight stands right-aligned in ten characters, 
     @    -> I4 A "..."   ends what waits and what repeats, always; zero and tare stay
     I0 list of commands, I1 levels, I2 model and capacity, I3 software, I4 serial number, I5 software's number
     D "text", DW  display
+    I10 the name that a person gave it, up to twenty characters; I10 "text" gives one        M21 0 0  its unit is gram
 
 While S, Z or T waits for stability, everything but @ is answered with status I. Any command ends SIR. At power-up the
 balance is deaf for a while, then says I4 unasked, takes what stands on it as its zero, and has an empty tare memory.
 
 Our readings, not the manuals': STABLE_WITHIN_S, BOOTS_S, ten lines a second for SIR, a zero range of 2 % of the
-capacity.
+capacity, and a unit that is always gram (M21 with another is a wrong parameter).
 """
 
 import re
@@ -37,7 +38,9 @@ LINE_LENGTH = 80
 LEVELS = {
     0: ("I0", "I1", "I2", "I3", "I4", "I5", "S", "SI", "SIR", "Z", "ZI", "@"),
     1: ("D", "DW", "T", "TA", "TAC", "TI"),
+    2: ("I10", "M21"),
 }
+WITH_MORE = ("TA", "D", "I10", "M21")  # what may have a parameter
 WAITING = ("S", "Z", "T")
 # Switched on, it is deaf and silent until it has found its zero and says I4. The manuals give no time for it.
 BOOTS_S = 3.0
@@ -51,6 +54,7 @@ class MTSICS:
     def __init__(self, world: World, name: str, options: Mapping[str, Any]) -> None:
         self.world, self.name = world, name
         self.serial = str(options.get("serial", "B123456789"))
+        self.called = ""
         self.model = str(options.get("model", "XS205DU Excellence"))
         digit_g = amount(options.get("readability", "0.1 mg"), "g")
         capacity_g = amount(options.get("capacity", "220 g"), "g")
@@ -96,7 +100,7 @@ class MTSICS:
             self._do(command, rest, now_s)
 
     def _do(self, command: str, rest: str, now_s: float) -> None:
-        if rest and command not in ("TA", "D"):
+        if rest and command not in WITH_MORE:
             self._say("ES")
         elif command in WAITING:
             self.waits, self.since_s = command, now_s
@@ -118,8 +122,20 @@ class MTSICS:
         elif command in ("D", "DW"):
             told = command == "DW" or re.fullmatch(r'"[^"]*"', rest)
             self._say(f"{command} {'A' if told else 'L'}")
+        elif command == "I10":
+            self._name(rest)
+        elif command == "M21":
+            self._say("M21 A" if re.fullmatch("[0-2] 0", rest) else "M21 L")
         else:
             self._tell(command)
+
+    def _name(self, rest: str) -> None:
+        given = re.fullmatch(r'"([^"]{0,20})"', rest)
+        if given is not None:
+            self.called = given[1]
+            self._say("I10 A")
+        else:
+            self._say("I10 L" if rest else f'I10 A "{self.called}"')
 
     def _tell(self, command: str) -> None:
         """Who it is."""
@@ -232,4 +248,4 @@ class MTSICS:
         self.pan.restore(state["pan"])
 
 
-_KEPT = ("on_zero_g", "zero_g", "tare_g", "waits", "since_s", "repeats_s", "boots_until_s")
+_KEPT = ("called", "on_zero_g", "zero_g", "tare_g", "waits", "since_s", "repeats_s", "boots_until_s")

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labloop.simulation.world import World
-from simulators.cavro import HOMING, LONGEST, MICROSTEPS, VALVE_S, XCalibur
+from simulators.cavro import HOMING, MICROSTEPS, VALVE_S, XCalibur
+from simulators.cavro_frames import LONGEST
 from simulators.cavro_program import STROKE, Wrong, parse
 
 HOMED = {"after": "N1Z1,1,9"}
@@ -41,7 +42,9 @@ EXCHANGES = [
     ([b"?12"], b"`12", "XP 3000: backlash"),
     ([b"?24"], b"`20", "matterlab-pumps: home position"),
     ([b"V2000R", b"?2"], b"`2000", "top speed"),
-    ([b"S11R", b"?2"], b"`500", "a speed by its code"),
+    ([b"S2R", b"?2"], b"`5000", "XP 3000, speed codes; tecancavro"),
+    ([b"S11R", b"?2"], b"`1400", "S11 is what holds after power-up"),
+    ([b"S40R", b"?2"], b"`10", "the slowest"),
     ([b"v400c500R", b"?1"], b"`400", "start speed"),
     ([b"v400c500R", b"?3"], b"`500", "cutoff speed"),
     ([b"K97R", b"?12"], b"`97", "backlash"),
@@ -153,6 +156,48 @@ def test_a_line_begins_with_its_slash_and_one_too_long_is_passed_over():
     )
 
 
+# STX, address, sequence, text, ETX and all of them XORed (XLP p. 3-3 to 3-6); the first two as tecancavro sends them.
+BLOCKS = [
+    (b"\x0211?76\x03?", b"\x020`XCalibur, 3-port to 12-port distribution, 24000\x03l", "a report"),
+    (b"\x0212Q\x03S", b"\x020`\x03Q", "Q: no data"),
+    (b"noise\x0212Q\x03S\r", b"\x020`\x03Q", "what stands outside of a block is passed over"),
+    (b"\x0211\x0212Q\x03S", b"\x020`\x03Q", "a block begins with its STX"),
+    (b"\x0212Q\x03R", b"", "a wrong checksum"),
+    (b"\x0222Q\x03P", b"", "another pump's"),
+    (b"\x02_2Q\x03=", b"", "all of them: no answer"),
+    (b"\x021\x12Q\x03s", b"", "bits 4 to 7 of the sequence byte are fixed"),
+    (b"\x0211U\x03T", b"\x020b\x03S", "error 2"),
+]
+
+
+@pytest.mark.parametrize(("sent", "answer", "why"), BLOCKS, ids=[why for _, _, why in BLOCKS])
+def test_blocks_of_the_oem_protocol(sent, answer, why):
+    whole, device = pump(), pump()
+    assert whole.receive(sent, 0.0) == answer
+    assert b"".join(device.receive(sent[n : n + 1], 0.0) for n in range(len(sent))) == answer
+
+
+def test_a_repeated_block_that_has_been_done_is_answered_and_not_done_again():
+    device = pump(**HOMED)
+    assert device.receive(b"\x0212P6000R\x03\x06", 0.0) == b"\x020@\x03q"
+    again = pump()
+    again.restore(json.loads(json.dumps(device.state())), 0.0)
+    assert again.receive(b"\x021:P6000R\x03\x0e", 60.0) == b"\x020@\x03q"
+    again.world.settle(120.0)
+    assert again.plunger == 6000
+    assert again.receive(b"\x021;P6000R\x03\x0f", 120.0) == b"\x020@\x03q"  # its first sending never came
+    again.world.settle(180.0)
+    assert again.plunger == 12_000
+
+
+@pytest.mark.parametrize(("first", "second"), [(b"/1Q\r", b"\x0212Q\x03S"), (b"\x0212Q\x03S", b"/1Q\r")])
+def test_it_speaks_the_protocol_it_heard_first_until_it_is_switched_off(first, second):
+    device = pump()
+    assert device.receive(first, 0.0) and not device.receive(second, 0.0) and device.receive(first, 0.0)
+    device.power_cycle(1.0)
+    assert device.receive(second, 2.0) and not device.receive(first, 2.0)
+
+
 def test_the_plunger_goes_four_microsteps_a_pulse_and_what_went_through_is_in_the_ledger():
     device = pump(**HOMED)
     told(device, b"V2000I1A12000I9D6000R")
@@ -240,7 +285,8 @@ def test_no_bytes_whatever_bring_it_down(said):
     for data, wait_s in said:
         at_s += wait_s
         device.receive(data, at_s)
-        assert len(device._line or b"") <= LONGEST
+        assert len(device.frames._line or b"") <= LONGEST and len(device.frames._block or b"") <= LONGEST + 3
+    device.power_cycle(at_s)
     assert device.receive(b"\r/1&\r", at_s + 1).endswith(b"30046219 Rev G" + END)
 
 

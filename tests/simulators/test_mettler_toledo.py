@@ -34,6 +34,10 @@ EXCHANGES = [
     (b'D "hello"\r\n', b"D A\r\n", "manual"),
     (b"D hello\r\n", b"D L\r\n", "manual"),
     (b"DW\r\n", b"DW A\r\n", "manual"),
+    (b"M21 0 0\r\n", b"M21 A\r\n", "PyLabRobot's first word to a WXS205SDU: gram"),
+    (b"M21 0 3\r\n", b"M21 L\r\n", "this one has grams only"),
+    (b'I10 "My Balance"\r\nI10\r\n', b'I10 A\r\nI10 A "My Balance"\r\n', "InstrumentKit"),
+    (b'I10\r\nI10 "' + b"x" * 21 + b'"\r\n', b'I10 A ""\r\nI10 L\r\n', "InstrumentKit: twenty characters"),
     (b"si\r\n", b"ES\r\n", "manual: capitals only"),
     (b"SI 3\r\n", b"ES\r\n", "manual: no parameter"),
     (b"SC 1000\r\n", b"ES\r\n", "recorded: not on every balance"),
@@ -53,7 +57,7 @@ def test_exchanges(sent: bytes, answer: bytes, source: str) -> None:
 
 def test_the_list_of_commands_ends_with_a() -> None:
     *lines, last = balance().receive(b"I0\r\n", 0.0).split(b"\r\n")[:-1]
-    assert lines[0] == b'I0 B 0 "I0"' and all(line.startswith(b"I0 B ") for line in lines) and last == b'I0 A 1 "TI"'
+    assert lines[0] == b'I0 B 0 "I0"' and all(line.startswith(b"I0 B ") for line in lines) and last == b'I0 A 2 "M21"'
     said = balance()
     for line in [*lines, last]:
         name = line.split()[-1].strip(b'"')
