@@ -6,9 +6,10 @@ from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from .help import Help
+from .key_line import KeyLine
 from .leaving import Leaving
 from .source import Change
 from .view import Headline
@@ -90,7 +91,7 @@ class Page(Leaving[None]):
         yield head
         yield from self.parts()
         yield Static(names_of_screens(), id="screens")
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """From now on keys and news may come. Called after the page's own."""

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from labloop.campaign import text
 from labloop.campaign.spec import CampaignSpec
@@ -21,6 +21,7 @@ from .amend_acts import AmendingScreen
 from .bench_page import BenchPage
 from .curve import Course, course_of, curve
 from .help import Help
+from .key_line import KeyLine
 from .log_page import LogPage
 from .model_page import FIGURES, ModelPage
 from .page import GO, SCREENS, Page, names_of_screens
@@ -93,7 +94,7 @@ class RunScreen(AmendingScreen):
         yield Static(id="trouble")
         yield Static(id="sent")
         yield Static(names_of_screens(), id="screens")
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def _when(self, stamp: str) -> str:
         return self.source.moment(stamp, self._zone)

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import DataTable, Static
 
 from labloop.campaign import text
 from labloop.campaign.bench_time import trials_allowed
@@ -18,6 +18,7 @@ from labloop.campaign.state import PAUSED, RUNNING
 
 from . import view
 from .help import Help
+from .key_line import KeyLine
 from .source import RunSource, runs_below
 from .widgets import WAITS, style_of
 
@@ -48,7 +49,7 @@ class RunsScreen(Screen[None]):
         """One table."""
         yield Static(id="where")
         yield DataTable(cursor_type="row", zebra_stripes=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine(palette=False)
 
     def on_mount(self) -> None:
         """Look for runs, now and again."""
