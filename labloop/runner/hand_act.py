@@ -3,6 +3,7 @@
 The instrument's counters are read, the act is written down (``begun``), and only then it begins.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -40,11 +41,11 @@ class HandAct:
         self._write, self._make_safe = write, make_safe
         self._clock = admission.clock
         self._why_stopped = ""
-        self._written = False
+        self._written = self._silent = False
         self._told: dict[type[e.Fact], str] = {}
         self.duration_s = self._station.declaration.expected(begun.action, permit.values).duration_s
         self.began_s = self._again_s = self._clock.now_s()
-        self._call: Future[Any] = self._station.port.submit(self._station.driver.counters)
+        self._call: Future[Any] | asyncio.Future[Any] = self._submit(self._station.driver.counters)
         self._next: Callable[[Any], e.ByHand | None] = self._begin
 
     @property
@@ -101,12 +102,19 @@ class HandAct:
             return self._ended(why, {})
         return self._ended(why, self._moved(verdict))
 
+    def asked(self) -> None:
+        """Write down that its instrument is asked who it is, and may say what it says once; ``tell`` follows."""
+        if self._written and not self._silent:
+            self._silent = True
+            self._write(e.InstrumentAsked(instrument=self.begun.instrument))
+
     def tell(self) -> None:
         """Write down what was told once, or lost (see Driver.taken, .alarm): before anything else is done."""
         driver = self._station.driver
         for kind, said in ((e.ActTaken, driver.taken), (e.AlarmHeard, driver.alarm)):
             if self._written and said and said != self._told.get(kind):
                 self._told[kind] = said
+                self._silent = False
                 self._write(kind(instrument=self.begun.instrument, said=said))
 
     def stop(self, why: str) -> None:
@@ -115,11 +123,15 @@ class HandAct:
 
     # --- one exchange after the other ---------------------------------------------------------------------------
 
+    def _submit(self, call: Callable[[], Any]) -> "Future[Any] | asyncio.Future[Any]":
+        """Have a call of its driver made: here, next on its port."""
+        return self._station.port.submit(call)
+
     def _begin(self, counters: Mapping[str, e.Amount]) -> None:
         self.begun = msgspec.structs.replace(self.begun, before=dict(counters))
         self._written = True
         self._write(self.begun)
-        self._call = self._station.port.submit(partial(self._station.begin, self._permit, self.begun.act))
+        self._call = self._submit(partial(self._station.begin, self._permit, self.begun.act))
         self._next = self._began_now
 
     def _began_now(self, _: Any) -> None:
@@ -127,7 +139,7 @@ class HandAct:
         self._ask()
 
     def _ask(self, _: Any = None) -> None:
-        self._call = self._station.port.submit(partial(self._station.driver.progress, self.elapsed_s))
+        self._call = self._submit(partial(self._station.driver.progress, self.elapsed_s))
         self._next = self._looked
 
     def _looked(self, look: Progress) -> e.ByHand | None:
@@ -147,7 +159,7 @@ class HandAct:
             self._station.driver.stop()
             return self.ask()
 
-        self._call, self._next = self._station.port.submit(halt), self._halted
+        self._call, self._next = self._submit(halt), self._halted
 
     def _halted(self, verdict: Verdict) -> e.ByHand:
         why = "" if verdict.state == "done" else f"{self._why_stopped}; {verdict.why}"

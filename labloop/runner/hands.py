@@ -15,8 +15,9 @@ there.
 
 import asyncio
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 from labloop.bench import BenchError, InstrumentFault, LinkInterrupted, SafetyError, Verdict
 from labloop.bench.lab import Lab
@@ -33,13 +34,10 @@ from .hand_act import HandAct
 from .left_by_hand import finish
 from .memory import RunMemory
 from .questions import amounts_text
-from .reach import Ended, InstrumentGone
+from .reach import Ended, InstrumentGone, Reach
 from .recovery import NOT_DONE
 from .step import StepHand
 from .watching import Ends
-
-# Real seconds between two looks at an exchange that is under way.
-LOOK_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +57,33 @@ class BrokenOff(Exception):
 
 
 class RunHandAct(HandAct):
-    """An act by hand in a run: whoever drives it sees to what goes wrong, and waits for nothing meanwhile."""
+    """An act by hand in a run: whoever drives it sees to what goes wrong, and waits for nothing meanwhile.
+
+    Its calls go the way of the run's own (see Reach.call): one at a time, and what was told once is a fact before
+    anybody, the watch too, asks the instrument anything else.
+    """
+
+    def __init__(self, reach: Reach, halt: asyncio.Event, station: Station, *more: Any, **words: Any) -> None:
+        self._reach, self._halted_by = reach, halt
+        super().__init__(station, *more, **words)
+
+    @property
+    def call(self) -> "asyncio.Future[Any]":
+        """The exchange that is under way, or was last."""
+        assert isinstance(self._call, asyncio.Future)
+        return self._call
+
+    def _submit(self, call: Callable[[], Any]) -> "asyncio.Future[Any]":
+        name = self.begun.instrument
+
+        async def made() -> Any:
+            if self._halted_by.is_set():  # since it was asked for
+                raise LinkInterrupted(f"{name}: stopped before the call began")
+            return await self._reach.call(name, call)
+
+        calling = asyncio.ensure_future(made())
+        calling.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it any more
+        return calling
 
     def fail(self, why: str) -> e.ByHand:
         """Say so. Raises BrokenOff, always."""
@@ -147,10 +171,11 @@ class Hands:
         lasts = f"; it takes about {duration(under_way.duration_s)}" if under_way.duration_s else ""
         self._note(f"{_name(wanted.act)} begins by hand{lasts}")
         ended: e.ByHand | None
-        try:
-            ended = await self._to_its_end(under_way)
-        except BrokenOff as broken:
-            ended = await self._broken_off(under_way, broken)
+        with self._hand.reach.by_hand(wanted.act.instrument, under_way):
+            try:
+                ended = await self._to_its_end(under_way)
+            except BrokenOff as broken:
+                ended = await self._broken_off(under_way, broken)
         if ended is None:
             self._tell(e.StepFailed(step=under_way.begun.act, fault="lost", reason="it does not say", t_s=self._now()))
             name = wanted.act.instrument
@@ -190,7 +215,9 @@ class Hands:
         if state.state != PAUSED or state.held:
             raise SpecError(f"{next(iter(state.held))} holds it" if state.held else "the run is not paused any more")
         permit = hand.admission.permit(step, None)
-        begun = RunHandAct(station, hand.admission, act, permit, write=self._write, make_safe=lambda why: [])
+        begun = RunHandAct(
+            hand.reach, hand.halt, station, hand.admission, act, permit, write=self._write, make_safe=lambda why: []
+        )
         hand.admission.totals.begin(act.act, name, act.action, act.settings)
         self._tell(
             e.StepStarted(
@@ -203,11 +230,20 @@ class Hands:
     async def _to_its_end(self, act: RunHandAct) -> e.ByHand:
         """Turn by turn. Raises BrokenOff."""
         clock = self._hand.clock
-        while (ended := act.turn()) is None:
-            wait_s = max(act.due_s - clock.now_s(), 0.0 if clock.virtual else LOOK_S * clock.speed)
-            if await clock.wait(self._hand.halt, wait_s):
-                raise BrokenOff("the bench was made safe meanwhile", None)
-        return ended
+        halted = asyncio.ensure_future(self._hand.halt.wait())
+        try:
+            while True:
+                await asyncio.wait((act.call, halted), return_when=asyncio.FIRST_COMPLETED)
+                if halted.done() or await clock.wait(self._hand.halt, max(act.due_s - clock.now_s(), 0.0)):
+                    raise BrokenOff("the bench was made safe meanwhile", None)
+                try:
+                    ended = act.turn()
+                except InstrumentGone as gone:  # the run has been told
+                    raise BrokenOff(str(gone), gone) from gone
+                if ended is not None:
+                    return ended
+        finally:
+            halted.cancel()
 
     async def _broken_off(self, act: RunHandAct, broken: BrokenOff) -> e.ByHand | None:
         """Stop it, where that is not done for all of the bench, and ask what it came to; None: it does not say."""

@@ -14,8 +14,8 @@ became of the last try (see step).
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
@@ -97,6 +97,13 @@ class Memory(Protocol):
     def keep(self, data: bytes) -> str: ...
 
 
+class ByHand(Protocol):
+    """An act by hand in a run, whose facts stand in the bench's journal."""
+
+    def asked(self) -> None: ...
+    def tell(self) -> None: ...
+
+
 OnLine = Callable[[str], Mapping[str, Identity]]
 
 
@@ -131,6 +138,7 @@ class Reach:
         self._on_line = on_line
         self._outages: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by port
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by instrument
+        self._by_hand: dict[str, ByHand] = {}  # by instrument
         self._returns: Counter[int] = Counter()
         self.made_safe = asyncio.Event()  # nobody waits long any more for a driver that does not return
         self._hanging: set[int] = set()  # ports that hang in a driver
@@ -184,8 +192,19 @@ class Reach:
                 raise LinkInterrupted(why)
             raise self.give_up(name, why)
 
+    @contextmanager
+    def by_hand(self, name: str, act: ByHand) -> Iterator[None]:
+        """While ``act`` is under way there: it too is written down what the instrument was asked, and told once."""
+        self._by_hand[name] = act
+        try:
+            yield
+        finally:
+            del self._by_hand[name]
+
     def heard(self, name: str) -> None:
         """Write down what was told once, or lost (see Driver.taken, .alarm): after a crash it cannot be heard again."""
+        if name in self._by_hand:
+            self._by_hand[name].tell()
         driver, known = self.stations[name].driver, self._memory.state.heard.get(name, ())
         if not self.unsettled(name):
             return
@@ -349,6 +368,8 @@ class Reach:
         heard = self._memory.state.heard
         silent = [one for one in names if self.unsettled(one) and heard.get(one, [])[-1:] != [None]]
         self._memory.record(*(e.InstrumentAsked(instrument=one) for one in silent))
+        for one in self._by_hand.keys() & set(names):
+            self._by_hand[one].asked()
 
     async def _beside(self, call: Callable[[], R]) -> R:
         """What waits for a port, beside everything else."""
