@@ -108,6 +108,12 @@ class Port:
             self._start()
         call.future.set_exception(LinkInterrupted(why))
 
+    @property
+    def under_way(self) -> "Future[Any] | None":
+        """The call that runs now; it is done when it has returned, or was left behind."""
+        with self._turn:
+            return None if self._running is None else self._running.future
+
     def reopen(self, within_s: float = REOPENS_S) -> None:
         """Open a lost line again, in its turn. Raises LinkError while it is away, or a call on it does not return."""
 

@@ -15,6 +15,7 @@ became of the last try (see step).
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
@@ -141,7 +142,7 @@ class Reach:
         self._by_hand: dict[str, ByHand] = {}  # by instrument
         self._returns: Counter[int] = Counter()
         self.made_safe = asyncio.Event()  # nobody waits long any more for a driver that does not return
-        self._hanging: set[int] = set()  # ports that hang in a driver
+        self._hanging: dict[int, Future[Any] | None] = {}  # by port: the call that does not return
         self._given_up: set[int] = set()
         self._recovering: dict[int, asyncio.Task[None]] = {}
 
@@ -169,14 +170,16 @@ class Reach:
 
     async def _returned(self, name: str, call: "asyncio.Future[Any]") -> None:
         """Wait until a call has returned, but not for ever. Raises InstrumentGone, LinkInterrupted."""
-        port = id(self.stations[name].port)
+        port = self.stations[name].port
+        hung = self._hanging.get(id(port))
+        hangs = hung is not None and not hung.done()  # made safe, the others on this line go on without that call
         over = asyncio.ensure_future(self.made_safe.wait())
         try:
-            for _ in range(0 if port in self._hanging or self.made_safe.is_set() else 10):
+            for _ in range(0 if hangs or self.made_safe.is_set() else 10):
                 await asyncio.wait((call, over), timeout=HANGS_S / 10, return_when=asyncio.FIRST_COMPLETED)
                 if call.done() or self.made_safe.is_set():
                     break
-            for _ in range(10 if self.made_safe.is_set() and port not in self._hanging else 0):
+            for _ in range(10 if self.made_safe.is_set() and not hangs else 0):
                 if not call.done():
                     await asyncio.wait((call,), timeout=HANGS_SAFE_S / 10)
         finally:
@@ -186,8 +189,8 @@ class Reach:
             elif not call.cancelled():
                 call.exception()  # looked at: who called is told by the port's own future
         if call.cancelled():
-            self._hanging.add(port)
-            why = f"{name}: {self.stations[name].port.hanging}"
+            self._hanging[id(port)] = port.under_way
+            why = f"{name}: {port.hanging}"
             if self._halt.is_set():
                 raise LinkInterrupted(why)
             raise self.give_up(name, why)

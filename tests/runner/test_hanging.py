@@ -98,6 +98,30 @@ def test_what_waited_for_its_turn_while_the_bench_was_made_safe_does_not_begin()
     assert order == ["stop", "asked"]
 
 
+def test_who_shares_its_line_is_asked_again_once_its_call_was_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach_module, "HANGS_S", 0.01)
+
+    async def asked(stations: Any, returns: threading.Event) -> str:
+        reach, port = await reach_of(stations), stations["pump_b"].port
+        with pytest.raises(InstrumentGone):
+            await reach.call("pump_a", returns.wait)
+        reach._halt.set()
+        with pytest.raises(LinkInterrupted, match="driver of pump_a does not return"):
+            await reach.call("pump_b", lambda: "never")
+        port.interrupt()
+        port.go_on_without(0.0)
+        reach.made_safe.set()
+        answers = threading.Event()
+        asking = asyncio.ensure_future(reach.call("pump_b", lambda: "what it did" if answers.wait() else ""))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        answers.set()
+        return await asking
+
+    with hung() as (stations, returns):
+        assert asyncio.run(asked(stations, returns)) == "what it did"
+
+
 def test_a_call_that_failed_is_told_to_its_caller_and_to_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
     async def asked(stations: Any, returns: threading.Event) -> None:
         reach = await reach_of(stations)
