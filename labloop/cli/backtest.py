@@ -80,7 +80,7 @@ def backtest(
     from labloop.study.curves import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "backtest.json", (dumps(document, indent=1) + "\n").encode())
+    write_whole(folder / "backtest.json", (dumps(document, indent=1) + "\n").encode(), shared=True)
     draw(document, folder / "backtest.png")
     if json:
         words.give_json(document)

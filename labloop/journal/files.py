@@ -52,10 +52,11 @@ def sync_file(path: Path) -> None:
         os.close(handle)
 
 
-def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, durable: bool = True, shared: bool = False) -> None:
     """Put ``data`` under ``path`` so that a reader, or a crash, sees the old file or the new one. Raises StoreError.
 
-    ``durable=False`` leaves out the syncs: for what a power cut may take.
+    ``durable=False`` leaves out the syncs: for what a power cut may take. ``shared=True``: what a person asked for, for
+    whomever their umask lets read it; else it is the user's alone.
     """
     part = ""
     try:
@@ -63,6 +64,9 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            if shared:
+                os.umask(mask := os.umask(0o077))  # there is no way but this to ask for it
+                os.chmod(part, 0o666 & ~mask)
             if durable:
                 os.fsync(file.fileno())
         os.replace(part, path)

@@ -139,7 +139,7 @@ def serve_lab(
         plan["by_hand"] = str(refills)
 
         def ready(server: Any) -> None:
-            write_whole(out, served_lab(lab, server.ports, speed, refills).encode())
+            write_whole(out, served_lab(lab, server.ports, speed, refills).encode(), shared=True)
             serving()
 
         try:

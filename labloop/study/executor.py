@@ -5,13 +5,18 @@
     "ray"               Ray on this machine (the ``ray`` extra)
     "ray://host:10001"  a Ray cluster
 
-Each worker does its arithmetic on one thread: several pieces at once share no core.
+Each worker does its arithmetic on one thread: several pieces at once share no core. A worker of joblib's ends with the
+process that began it, however that ends; left to itself it would go on with its piece, and then wait for minutes.
 """
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import joblib
 
@@ -19,6 +24,9 @@ from labloop.campaign.errors import SpecError
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# How long a worker may outlive a process that was killed: a look costs microseconds.
+LOOK_S: Final = 0.5
 
 
 def as_done(jobs: str, work: Callable[[T], R], pieces: Sequence[T]) -> Iterator[R]:
@@ -40,7 +48,25 @@ def as_done(jobs: str, work: Callable[[T], R], pieces: Sequence[T]) -> Iterator[
         return
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         run = joblib.Parallel(n_jobs=min(count, len(pieces)), return_as="generator_unordered")
-        yield from run(joblib.delayed(work)(piece) for piece in pieces)
+        yield from run(joblib.delayed(partial(_for, os.getpid(), work))(piece) for piece in pieces)
+
+
+def _for(parent: int, work: Callable[[T], R], piece: T) -> R:
+    """Do a piece in a worker of ``parent``'s."""
+    _end_with(parent)
+    return work(piece)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """From now on this process ends when its parent is gone. (On Windows a process keeps its parent's number.)"""
+    threading.Thread(target=_watch, args=(parent,), daemon=True, name="parent").start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_S)
+    os._exit(1)
 
 
 def _by_ray(jobs: str, work: Callable[[T], R], pieces: Sequence[T]) -> Iterator[R]:

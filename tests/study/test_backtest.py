@@ -267,4 +267,5 @@ def test_the_command_prints_figures_and_leaves_them(files: tuple[Path, Path], tm
     document = json.loads((out / "backtest.json").read_text())
     assert document["schema"] == 1 and document["strategies"]["random"]["courses"] == 1
     assert (out / "backtest.png").stat().st_size > 10_000
+    assert len({path.stat().st_mode for path in out.iterdir()}) == 1, "whoever may read one of them may read all"
     assert json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout) == document
