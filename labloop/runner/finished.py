@@ -11,7 +11,10 @@ def finished(
     begun: e.StepStarted, look: Progress, save_as: str, action: Action, declared: Declaration,
     keep: Callable[[bytes], str], t_s: float,
 ) -> e.StepFinished:  # fmt: skip
-    """``keep``: what keeps an array's data, by a name. Raises InstrumentFault for an amount that is no number."""
+    """The readings that the action gives come first, as it declares them: the first is what ``save_as`` keeps.
+
+    ``keep``: what keeps an array's data, by a name. Raises InstrumentFault for an amount that is no number.
+    """
     if doubtful := no_number(look.achieved):
         raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
     units = {name: one.unit for name, one in declared.signals.items()}
@@ -24,6 +27,9 @@ def finished(
         readings[key] = e.Reading(
             unit=said.unit, blob=name, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
         )
+    given = {one.name: readings[one.name] for one in action.gives if one.name in readings}
+    if action.gives and action.gives[0].name not in given:
+        save_as = ""  # what was to be saved was not read: no other reading stands in for it
     return e.StepFinished(
-        step=begun.step, achieved=dict(look.achieved), readings=readings, save_as=save_as, t_s=t_s
-    )  # fmt: skip
+        step=begun.step, achieved=dict(look.achieved), readings={**given, **readings}, save_as=save_as, t_s=t_s
+    )
