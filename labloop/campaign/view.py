@@ -135,10 +135,10 @@ def desirability(objective: Objective, trial: TrialState) -> dict[str, Any] | No
 
 
 def duration_s(trial: TrialState) -> float | None:
-    """Return how long the trial took by the run's own clock, or None where that is not known."""
+    """Return how long the trial took, what passed between two runners left out; None where that is not known."""
     if trial.started is None or trial.finished is None or trial.told_by:
         return None
-    return trial.finished_t_s - trial.started_t_s
+    return trial.finished_lived_s - trial.started_lived_s
 
 
 def step_entry(step: StepState) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from labloop.campaign import text
 
 from .asking import ABORT, Asking
-from .leaving import Question, Said
+from .leaving import CLOSES, Question, Said
 
 
 class Confirm(Asking[str | None]):
@@ -326,7 +326,8 @@ class Words(Question[None]):
 
     def compose(self) -> ComposeResult:
         """Title and words."""
-        with VerticalScroll():
+        with VerticalScroll() as box:
+            box.border_subtitle = CLOSES
             yield Static(Text(self._title, style="bold"))
             yield Static(Text("\n".join(text.plain(line) for line in self._words.splitlines())))
 

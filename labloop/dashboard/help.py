@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from .leaving import Question
+from .leaving import CLOSES, Question
 
 KEYS: Final = (
     ("p", "pause: no new step starts; what runs is finished"),
@@ -51,7 +51,8 @@ class Help(Question[None]):
 
     def compose(self) -> ComposeResult:
         """A table of the keys."""
-        with VerticalScroll():
+        with VerticalScroll() as box:
+            box.border_subtitle = CLOSES
             if self._own:
                 yield Static(Text(f"Your own keys: {self._own}"))
             if self._here:

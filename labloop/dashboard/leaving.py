@@ -1,11 +1,12 @@
 """A screen that is left at most once: Textual takes away whatever lies on top, whichever screen asks for it."""
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from textual.await_complete import AwaitComplete
 from textual.screen import ModalScreen, Screen
 
 Said = TypeVar("Said")
+CLOSES: Final = "esc: close  ↑↓: more"  # below what is only read
 
 
 class Leaving(Screen[Said]):

@@ -53,11 +53,11 @@ class ModelPage(Page):
         Binding("F", "figure(-1)", "Figure back", show=False, id="figure-back"),
         Binding("o", "outcome", "Outcome", id="outcome"),
         Binding("left", "trial(-1)", "Trial", key_display="←→", priority=True),
-        Binding("right", "trial(1)", "Trial", show=False, priority=True),
+        Binding("right", "trial(1)", "Trial", key_display="←→", show=False, priority=True),
         Binding("g", "which", "Through which trial", show=False, id="through"),
         Binding("b", "best", "The best trial", show=False, id="best"),
         Binding("x", "axis(0)", "Axes", key_display="xy", id="across"),
-        Binding("y", "axis(1)", "Axes", show=False, id="upwards"),
+        Binding("y", "axis(1)", "Axes", key_display="xy", show=False, id="upwards"),
         Binding("u", "uncertainty", "sd", id="sd"),
         Binding("escape", "back", "Back"),
     ]
@@ -220,7 +220,7 @@ class ModelPage(Page):
         what = FIGURES[self._kind]
         if self._kind in ("slices", "map", "parity"):
             sd = "sd of " if self._sd and self._kind == "map" else ""
-            what = f"{sd}{self._shown_name}{', ' if self._kind == 'parity' else ' '}{what}"
+            what = f"{sd}{self._shown_name or 'outcome'}{', ' if self._kind == 'parity' else ' '}{what}"
         if self._kind not in ("slices", "map", ACQUISITION):
             return what
         answer = self._answer

@@ -80,6 +80,7 @@ class Page(Leaving[None]):
     def __init__(self) -> None:
         super().__init__()
         self._told: tuple[Headline, str] | None = None
+        self._trouble = ""
         self.ready = False  # its parts are there; a key that comes before that does nothing
         self.filter_comes = False  # one of those was the filter's (see FilteredPage): the next ones are its letters
 
@@ -88,6 +89,7 @@ class Page(Leaving[None]):
         head = HeadLine(alone=True, id="head")
         if self._told is not None:
             head.show(*self._told)
+        head.explain(self._trouble)
         yield head
         yield from self.parts()
         yield Static(names_of_screens(), id="screens")
@@ -111,6 +113,12 @@ class Page(Leaving[None]):
         self._told = head, run
         for shown in self.query(HeadLine):  # none yet while the screen is being made
             shown.show(head, run)
+
+    def show_trouble(self, trouble: str) -> None:
+        """Say why nothing of the run can be shown; "": it can."""
+        self._trouble = trouble
+        for shown in self.query(HeadLine):
+            shown.explain(trouble)
 
     def follow(self, change: Change) -> None:
         """Show what is new."""

@@ -1,6 +1,7 @@
 """The overview of one run: is it safe, is it working, is it getting anywhere, what does it want from me."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
 from typing import ClassVar, Final
@@ -75,6 +76,7 @@ class RunScreen(AmendingScreen):
         self._helpings = -1
         self._unshown = Change()
         self._head: view.Headline | None = None
+        self._trouble = ""
         self._allowed: tuple[bool | None, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -143,7 +145,7 @@ class RunScreen(AmendingScreen):
         if change.more and self._helpings % SHOWN_EVERY:
             return  # how far it is is seen well enough at every tenth helping; each time costs half as much as reading
         now = source.now()
-        self._show_head(view.headline(spec, source.state, source.runner, now, source.beat_s))
+        self._show_head(view.headline(spec, source.state, source.runner, now, source.beat_s), bool(source.trouble))
         if change.more:
             return  # a long journal is still being read: its pictures would be drawn for nothing
         first, change = not self._loaded, self._unshown
@@ -164,8 +166,10 @@ class RunScreen(AmendingScreen):
         self.show_sent()
         self._follow_up(change)
 
-    def _show_head(self, head: view.Headline) -> None:
+    def _show_head(self, head: view.Headline, breaks_off: bool) -> None:
         """On this screen and on those above it."""
+        if breaks_off:
+            head = replace(head, facts=("CANNOT READ ON", *head.facts))
         self._head = head
         self.query_one(HeadLine).show(head, self.run_name)
         for screen in self.app.screen_stack:
@@ -177,12 +181,16 @@ class RunScreen(AmendingScreen):
         trouble = ""
         if not self.source.state.opened:
             trouble = self.source.trouble or "Its journal holds no event yet; the first is waited for."
+        trouble = self._trouble = text.plain(trouble)
+        for screen in self.app.screen_stack:
+            if isinstance(screen, Page):
+                screen.show_trouble(trouble)
         panel = self.query_one("#trouble", Static)
         panel.display = bool(trouble)
         for part in ("#body", "#head"):
             self.query_one(part).display = not trouble
         if trouble:
-            words = Text.assemble((" Cannot show this run ", "bold reverse"), "\n\n", text.plain(trouble))
+            words = Text.assemble((" Cannot show this run ", "bold reverse"), "\n\n", trouble)
             words.append(f"\n\n{self.run_name}\nIt is looked at again every {TROUBLE_S:.0f} s. q quits.", "dim")
             panel.update(words)
 
@@ -279,6 +287,7 @@ class RunScreen(AmendingScreen):
     def _open(self, page: Page) -> None:
         if self._head is not None:
             page.show_head(self._head, self.run_name)
+        page.show_trouble(self._trouble)
         self.app.push_screen(page)
 
     def go(self, name: str) -> None:

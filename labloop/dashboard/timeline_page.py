@@ -80,9 +80,9 @@ class TimelinePage(Page):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "Move", key_display="← →", priority=True),
-        Binding("right", "move(1)", "Move", show=False, priority=True),
+        Binding("right", "move(1)", "Move", key_display="← →", show=False, priority=True),
         Binding("plus,equals_sign", "zoom(-1)", "Stretch", key_display="+ -"),
-        Binding("minus", "zoom(1)", "Stretch", show=False),
+        Binding("minus", "zoom(1)", "Stretch", key_display="+ -", show=False),
         Binding("end", "now", "Now", priority=True),
     ]
 
@@ -148,7 +148,8 @@ class TimelinePage(Page):
         """Half a window earlier or later; never beyond now."""
         now_s = self._now_s()
         end_s = (now_s if self._end_s is None else self._end_s) + halves * WINDOWS_S[self._zoom] / 2
-        self._end_s = None if end_s >= now_s else max(end_s, min(WINDOWS_S[self._zoom] / 2, now_s))
+        end_s = max(end_s, WINDOWS_S[self._zoom] / 2)  # before that there is nothing to see
+        self._end_s = None if end_s >= now_s else end_s
         self.draw()
 
     def action_zoom(self, by: int) -> None:

@@ -56,7 +56,13 @@ class HeadLine(Widget):
         super().__init__(id=id)
         self._alone = alone  # no notices below it say what waits for a person
         self._head: Headline | None = None
-        self._run = ""
+        self._run = self._trouble = ""
+
+    def explain(self, trouble: str) -> None:
+        """Show why there is nothing to show; "": there is, or will be."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self.refresh()
 
     def show(self, head: Headline, run: str) -> None:
         """Show ``head`` from now on; ``run`` names it at the right."""
@@ -67,6 +73,8 @@ class HeadLine(Widget):
     def render(self) -> RenderResult:
         """Return both lines."""
         head = self._head
+        if head is None and self._trouble:
+            return Text.assemble((" Cannot show this run ", style_of(self, "bad", solid=True)), f"  {self._trouble}")
         if head is None:
             return Text(f"reading {self._run} ..." if self._run else "reading ...")
         badge = f" {head.mode} "

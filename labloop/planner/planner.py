@@ -17,6 +17,7 @@ from importlib import import_module
 import msgspec
 import numpy as np
 
+from labloop.campaign import text
 from labloop.campaign.events import Prediction, RunnerUp, Value
 from labloop.campaign.state import CampaignState
 
@@ -316,7 +317,7 @@ def _hope(model: Model, goals: Sequence[Goal], rivals: Array, predicted: dict[st
         values = rivals[:, model.outcomes.index(goal.outcome)]
         best = float(values[int(np.argmax(goal.utility(values)))])
         here = predicted[goal.outcome]
-        parts.append(f"{goal.outcome} expected {here.mean:.4g} +- {here.sd:.2g}, best so far believed {best:.4g}")
+        parts.append(f"{goal.outcome} expected {text.spread(here.mean, here.sd)}, best so far believed {best:.4g}")
     wishes = desired(goals, model.outcomes)
     if wishes is not None:
         believed = np.array([[predicted[name].mean for name in model.outcomes]])

@@ -111,6 +111,7 @@ def test_eta_leaves_out_what_nobody_lived_through_between_trials_and_in_them() -
     assert bench_time.eta_s(spec(), between, 1200.0) == 38 * 600.0
     inside = after(OPENED, e.RunStarted(), *first, second, begun, again, measured)
     assert bench_time.eta_s(spec(), inside, 1200.0) == 38 * 600.0
+    assert view.duration_s(inside.trials[2]) == 600.0, "a trial's own time neither"
     alone = after(OPENED, e.RunStarted(), second, begun, again, measured)
     assert bench_time.eta_s(spec(), alone, 600.0) == 39 * 600.0, "of one trial: from its start to its end"
 

@@ -175,6 +175,13 @@ def test_the_timeline_goes_back_and_follows_again(watch):
         await pilot.press("end", "minus")
         await pilot.pause()
         assert "the last 1 h" in screen_text(app)
+        await pilot.press("left")
+        await pilot.pause()
+        assert "the last 1 h" in screen_text(app), "it is younger than half an hour: there is nothing before"
+        await pilot.press("question_mark")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "← →       " in shown and "+ -       " in shown, "each key once"
 
     drive(app, script)
 

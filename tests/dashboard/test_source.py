@@ -151,6 +151,8 @@ def test_damage_in_the_middle_keeps_what_was_read_before(run, tmp_path):
         app.screen.read_on()
         await pilot.pause()
         assert "RUNNER GONE" in screen_text(app), "who runs is seen though nothing can be read"
+        await pilot.press("2")
+        assert "CANNOT READ ON" in screen_text(app), "and that, on every screen"
 
     drive(app, script, size=(120, 40))
 
@@ -167,6 +169,7 @@ def test_an_empty_journal_waits_for_its_first_fact(run, tmp_path):
             await pilot.press(key)
             await pilot.pause()
             assert app.is_running and isinstance(app.screen, Page)
+            assert "Cannot show this run   Its journal holds no event" in screen_text(app), "and why, on each of them"
 
     drive(app, script)
 
