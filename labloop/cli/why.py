@@ -5,8 +5,6 @@ from typing import Annotated, Any
 
 import typer
 
-from labloop.campaign import text
-
 from . import words
 from .options import Json, RunName, run_folder
 
@@ -111,7 +109,7 @@ def _setting(name: str, value: Any, units: dict[str, str]) -> str:
 
 
 def _hoped(outcome: str, one: dict[str, float]) -> str:
-    return f"{outcome} {text.spread(one['mean'], one['sd'])}"
+    return f"{outcome} {words.spread(one['mean'], one['sd'])}"
 
 
 def _share(desirability: dict[str, Any] | None, outcome: str) -> str:
@@ -131,7 +129,7 @@ def _desired(desirability: dict[str, Any], share: Callable[[dict[str, Any]], flo
 def _outcome(entry: dict[str, Any]) -> str:
     unit = f" {entry['unit']}".rstrip()
     hoped, measured = entry["expected"], entry["measured"]
-    expected = f"expected {text.spread(hoped['mean'], hoped['sd'])}{unit}" if hoped else "nothing was expected of it"
+    expected = f"expected {words.spread(hoped['mean'], hoped['sd'])}{unit}" if hoped else "nothing was expected of it"
     if measured is None:
         return f"{expected}, not {'compared' if entry['believed'] else 'measured'}"
     surprise = entry["surprise_sd"]

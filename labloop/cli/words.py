@@ -108,6 +108,13 @@ def number(value: Any) -> str:
     return written.plain(written.number(value, 5))
 
 
+def spread(mean: float, sd: float) -> str:
+    """A forecast as a person reads it."""
+    from labloop.campaign import text as written
+
+    return written.spread(mean, sd)
+
+
 def quantity(entry: Mapping[str, Any]) -> str:
     """``{value, unit, sd?}`` of a document as text."""
     from labloop.campaign import text as written
