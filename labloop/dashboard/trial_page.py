@@ -206,7 +206,7 @@ def _steps(widget: Widget, trial: TrialState, zone: tzinfo | None) -> Renderable
         again = f" (attempt {begun.attempt})" if begun.attempt > 1 else ""
         cells = [
             Text(f"{begun.instrument}.{begun.action}{again}"),
-            Text(step.state, style=style_of(widget, STEP_TONES.get(step.state, ""))),
+            Text(view.in_words(step.state), style=style_of(widget, STEP_TONES.get(step.state, ""))),
             Text(text.duration(step.ended_t_s - begun.t_s) if step.finished else doing.takes(step) or "-"),
         ]
         asked, came = doing.amounts(begun.settings), _came_of(step)

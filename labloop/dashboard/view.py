@@ -187,7 +187,9 @@ def _approval(spec: CampaignSpec, trial: TrialState, run: str) -> Notice:
 
 
 def proposals(state: CampaignState) -> list[TrialState]:
-    """Return the proposals that have not begun, the oldest first."""
+    """Return the proposals that have not begun, the oldest first; none of a run that is over."""
+    if state.state in (STOPPED, FINISHED):
+        return []
     return [trial for trial in _open(state) if trial.state == PROPOSED]
 
 
@@ -240,7 +242,12 @@ def mark_of(trial: TrialState) -> tuple[str, str, str]:
     """Return the mark of a trial, its tone, and its state in a word; what is marked as wrong says so."""
     if trial.is_withdrawn:
         return "⊘", "quiet", "wrong"
-    return (*TRIAL_MARKS[trial.state], trial.state)
+    return (*TRIAL_MARKS[trial.state], in_words(trial.state))
+
+
+def in_words(state: str) -> str:
+    """Return the state of a trial or of a step as it is read."""
+    return state.replace("_", " ")
 
 
 def trial_columns(outcomes: Sequence[str], parameters: Sequence[str]) -> list[tuple[str, int]]:

@@ -248,13 +248,14 @@ def test_y_is_dead_where_nobody_has_to_approve_and_v_where_nothing_waits(watch):
     assert asked(app) == []
 
 
-def test_y_is_not_offered_where_the_run_is_over(watch):
+def test_no_proposal_is_asked_about_where_the_run_is_over(watch):
     def stopped(folder):
         story = journals.asking(folder)
         story.say(e.CampaignStopped(reason="stop by ann", exit_code=4))
         return story
 
-    assert "Approve" not in press(watch(stopped, "gone")).splitlines()[-1]
+    shown = press(watch(stopped, "gone"), "v", "e", "y")
+    assert "Approve" not in shown and "Drop" not in shown and "Edit" not in shown
 
 
 def test_a_proposal_that_waits_for_approval_is_said_on_top(watch):
