@@ -50,7 +50,7 @@ from .ika_watchdog import read_watchdog
 
 # 80 characters (the longest message) take 83 ms at 9600 baud; the plate answers within 100 ms.
 ANSWER_S = 1.0
-# Firmware without STATUS_n is silent, and so is a lost answer, but not three times; this is all that finding out costs.
+# Firmware without STATUS_n is silent, and so is a lost answer, but not three times while the plate tells its name.
 STATUS_S, STATUS_TRIES = 0.4, 3
 # OUT_SP_1 takes tenths of a degree, the answers have tenths.
 READ_BACK = 0.11
@@ -288,16 +288,20 @@ class RCT(HoldingDriver):
             active = [self._active(channel) for channel, _what in channels]
             if all(one is False for one in active):
                 return
+        if channels and not self._has_status:
+            self._text("IN_NAME")  # a plate that hears nothing must not be taken for one that has stopped
         if still := [what for (_channel, what), one in zip(channels, active, strict=True) if one]:
             raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
     def _tells_status(self) -> bool:
+        """Whether this firmware tells. Raises LinkTimeout where the plate is silent, and not its firmware."""
         for _ in range(STATUS_TRIES):
             try:
                 self.exchange(self._codec, Command("STATUS_1"), STATUS_S)
             except LinkTimeout:
+                self._text("IN_NAME")
                 continue
             return True
         return False

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from drivers.ika import RCT
 from drivers.ika_codec import Command, IkaCodec
-from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 
 CAPTURED = "captured from ika-control 0.7.0 on a pty"
@@ -250,6 +250,32 @@ def test_firmware_without_status_is_driven_by_its_set_values_alone():
     assert it.finish().done
     it.driver.stop()
     assert not it.device.heats
+
+
+def test_a_plate_that_falls_silent_is_not_taken_for_firmware_without_status():
+    """Taken for that, its stop would be believed without a look, and it would heat on."""
+    it = Rig(RCT)
+    do, told = it.device._do, []
+
+    def falls_silent(line, now_s):
+        told.append(line)
+        return do(line, now_s) if told == ["IN_NAME"] else None
+
+    it.device._do = falls_silent
+    with pytest.raises(LinkTimeout, match="IN_NAME"):
+        it.driver.open()
+
+
+def test_a_stop_is_no_stop_where_nobody_answers_any_more():
+    it = Rig(RCT)
+    asked = it.device._asked
+    it.device._asked = lambda line: None if line.startswith("STATUS") else asked(line)
+    it.ready()
+    it.begin("hold", **HOLD)
+    it.device._do = lambda line, now_s: None
+    with pytest.raises(LinkTimeout):
+        it.driver.stop()
+    assert it.device.heats
 
 
 def silent(it, *, times):
