@@ -1,12 +1,15 @@
 """``request`` and ``abort``: what the dashboard's keys do, from a shell; with and without a living runner."""
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from . import exits, words
 from .options import By, Json, RunName, Why, person, run_folder
+
+if TYPE_CHECKING:
+    from labloop.runner.wishes import Reply
 
 
 def request(
@@ -71,24 +74,51 @@ def ask(
         words.give(f"{request}: posted; {reply.message}")
     else:
         words.give(f"{request}: {'accepted' if reply.accepted else 'refused'}: {words.plain(reply.message)}")
-    raise typer.Exit(exits.USAGE if reply.accepted is False else exits.DONE)
+    raise typer.Exit(_code(reply))
 
 
 def abort(
-    name: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Only this run.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Only this run; without: every run of this machine.")
+    ] = None,
     by: By = "",
     why: Why = "",
 ) -> None:
-    """Every run of this machine to the safe state, now."""
+    """The safe state, now: of one run, or without RUN of every run of this machine. What no runner answers for is made
+    safe from here."""
+    from concurrent.futures import ThreadPoolExecutor, as_completed
+
+    from labloop.campaign.errors import LabloopError
     from labloop.runner import registry, wishes
 
-    folders = [run_folder(name)] if name else registry.living()
+    folders = [_to_abort(name)] if name else [*registry.living(), *registry.left()]
     if not folders:
         words.say("No run lives on this machine.")
-    refused = False
-    for folder in folders:
-        reply = wishes.ask(folder, "abort", [], by=person(by), why=why)
-        refused |= reply.accepted is False
-        said = {True: "accepted", False: "refused", None: "posted"}[reply.accepted]
-        words.give(f"{folder}: abort {said}: {words.plain(reply.message)}")
-    raise typer.Exit(exits.USAGE if refused else exits.DONE)
+        raise typer.Exit
+    codes = set()
+    with ThreadPoolExecutor(len(folders)) as at_once:  # nobody waits for one that does not answer
+        asked = {at_once.submit(wishes.ask, one, "abort", [], by=person(by), why=why): one for one in folders}
+        for done in as_completed(asked):
+            try:
+                reply = done.result()
+            except LabloopError as error:
+                codes.add(exits.code_of(error))
+                words.say(f"{asked[done]}: abort FAILED, go to the bench: {words.plain(str(error))}")
+                continue
+            codes.add(_code(reply))
+            said = {True: "accepted", False: "refused", None: "posted"}[reply.accepted]
+            words.give(f"{asked[done]}: abort {said}: {words.plain(reply.message)}")
+    raise typer.Exit(max(codes))
+
+
+def _to_abort(name: str) -> Path:
+    """A run's folder; one that has lost its journal may have left a bench that is hot."""
+    from labloop.journal.presence import LOCK
+
+    return next((one for one in (Path(name), Path("runs") / name) if (one / LOCK).is_file()), None) or run_folder(name)
+
+
+def _code(reply: "Reply") -> int:
+    if not reply.safe:
+        return exits.BENCH
+    return exits.USAGE if reply.accepted is False else exits.DONE

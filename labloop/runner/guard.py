@@ -108,14 +108,19 @@ class NotOurs(Exception):
 class Guard:
     """Watches one runner and acts once. Made early: drivers are loaded here, so that an act only opens ports."""
 
-    def __init__(self, watched: Watched) -> None:
-        """Raises SpecError, StoreError when the run's folder cannot be read."""
+    def __init__(
+        self, watched: Watched, opened: e.CampaignOpened | None = None, lab: LabSpec | None = None
+    ) -> None:  # fmt: skip
+        """``lab``: what stands on the bench, where the run's folder need not be asked (see emergency); ``opened``:
+        the first fact of its journal, where somebody could read it. Raises SpecError, StoreError."""
         self.watched = watched
-        with Reader(watched.folder / "journal.db") as reader:
-            opened = next((record.event for record in reader.records()), None)
-        assert isinstance(opened, e.CampaignOpened)
+        if lab is None:
+            with Reader(watched.folder / "journal.db") as reader:
+                opened = next((record.event for record in reader.records()), None)
+            assert isinstance(opened, e.CampaignOpened)
+            lab = kept.kept_lab(watched.folder, opened, kept.lab_folder(watched.folder))
         self.opened = opened
-        self.lab: LabSpec = kept.kept_lab(watched.folder, opened, kept.lab_folder(watched.folder))
+        self.lab = lab
         self.bench = self.lab.folder
         self.rescue = Rescue(self.lab, partial(connect_real, folder=self.lab.folder))
         self._recorder = ThreadPoolExecutor(1, "record")
@@ -194,7 +199,7 @@ class Guard:
             held = leaseholder(self.bench)
         except StoreError:
             return False
-        return held is None or held.released or not self._is_watched(held.pid, held.started)
+        return held is None or not held.is_of(self.watched.pid, self.watched.started)
 
     def _is_watched(self, pid: int, started: str) -> bool:
         return (pid, started) == (self.watched.pid, self.watched.started)
@@ -286,33 +291,14 @@ class Guard:
 
     def _noted(self) -> list[e.JournalNoted]:
         """How far the journal came that the dead runner left; nothing where it cannot be read."""
+        if self.opened is None:
+            return []
         try:
             with Reader(self.watched.folder / "journal.db") as journal:
                 return [note_of(self.watched.name, self.opened, journal)]
         except StoreError as error:
             say(f"could not note how far the run's journal came: {error}")
             return []
-
-
-def act_now(folder: Path, why: str) -> str:
-    """What the guard would do, at once and in this process: for a person's abort when no runner answers.
-
-    Says what was done; "" when the bench of the run in ``folder`` is not its runner's, so that nothing is to be done.
-    Raises StoreError, SpecError.
-    """
-    runner = presence.last_runner(folder)
-    if runner is None:
-        return ""
-    guard = Guard(Watched(folder=folder, pid=runner.pid, started=runner.started))
-    if guard.given_back():
-        return ""
-    gone = locks.process_started(runner.pid) != runner.started
-    acted = guard.act(f"{why}; the runner (process {runner.pid}) {'was gone' if gone else 'hung'}")
-    if acted is None:
-        return "somebody else has the bench"
-    errors = acted.rescued.errors
-    said = f"the bench is NOT safe: {'; '.join(errors)}" if errors else "the bench is safe"
-    return f"{said}; it could not be journaled: {acted.unwritten}" if acted.unwritten else said
 
 
 def fact_of(epoch: int, run: str, why: str, rescued: Rescued, took_s: float) -> e.GuardActed:

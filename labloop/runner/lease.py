@@ -27,6 +27,8 @@ from labloop.bench import LeaseLost, Port
 from labloop.bench.lab import Connect
 from labloop.journal import StoreLocked, locks
 from labloop.journal.errors import from_os
+from labloop.journal.origin import lab_folder
+from labloop.journal.presence import last_runner
 
 FILE: Final = "bench.lease"
 SIZE: Final = 512  # one sector: written in place it is old or new
@@ -45,6 +47,10 @@ class Leaseholder(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     host: str
     released: bool = False
+
+    def is_of(self, pid: int, started: str) -> bool:
+        """Whether that process has the bench, or had it last and has not given it back."""
+        return not self.released and (self.pid, self.started) == (pid, started)
 
 
 class Lease:
@@ -176,6 +182,13 @@ def holder(folder: Path) -> Leaseholder | None:
         return None
     except OSError as error:
         raise from_os(error, folder / FILE, "look at this lease") from error
+
+
+def left_held(run: Path) -> bool:
+    """Whether the runner that ran last in a run's folder never gave its bench back. Raises StoreError, SpecError."""
+    runner = last_runner(run)
+    held = holder(lab_folder(run)) if runner is not None else None
+    return runner is not None and held is not None and held.is_of(runner.pid, runner.started)
 
 
 @contextmanager

@@ -14,17 +14,19 @@ import msgspec
 
 from labloop.bench import Action, Envelope
 from labloop.campaign import events as e
+from labloop.campaign.errors import LabloopError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
-from labloop.journal import Blobs, Journal, Reader, StoreLocked, inbox, look
+from labloop.journal import Blobs, Journal, Reader, StoreError, StoreLocked, inbox, look
+from labloop.journal.presence import last_runner
 
+from . import emergency
 from . import folder as run_files
 from .amending import AMEND, decide
 from .answers import Answer, answered
 from .book import BenchBook
 from .clock import utc_stamp
 from .connect import fill_served, fill_simulated
-from .guard import act_now
 from .kept import kept_spec
 from .look import JOURNAL, see
 from .memory import saved_by
@@ -39,10 +41,15 @@ LOOK_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What became of a wish. ``accepted``: None while the runner has not answered."""
+    """What became of a wish. ``accepted``: None while the runner has not answered. ``safe``: the bench, then."""
 
     accepted: bool | None
     message: str
+    safe: bool = True
+
+
+class NotPosted(StoreError):
+    """The inbox took no wish: the runner knows nothing of it."""
 
 
 def ask(
@@ -51,23 +58,62 @@ def ask(
 ) -> Reply:  # fmt: skip
     """Bring a wish to the run in ``folder`` and say what came of it. Raises StoreError, StateError, SpecError.
 
-    An abort that no runner can answer (it hangs, or is gone and has not given its bench back) is done here.
+    An abort that no runner can answer (it hangs, or is gone and has not given its bench back) is done here. Nothing
+    that is damaged or changed in the run's folder keeps an abort from the bench.
     """
-    if request == "abort" and look(folder) != "alive" and see(folder).state.mode == "live":
-        done = act_now(folder, f"abort by {by or 'a person'}" + (f" ({why})" if why else ""))
-        if done:
-            return Reply(accepted=True, message=done)
-    if look(folder) == "gone":
-        try:
-            return _write(folder, e.Requested(
-                id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", request=request, arguments=list(arguments), by=by,
-                why=why,
-            ))  # fmt: skip
-        except StoreLocked:
-            if look(folder) == "gone":  # no runner: another person's wish is being written
-                raise
-    id = inbox.post(folder / INBOX, request, list(arguments), by=by, why=why)
     until_s = now() + wait_s
+    was = look(folder)
+    if request == "abort" and was != "alive" and (done := _abort(folder, by, why)):
+        return done
+    try:
+        if was == "gone":
+            try:
+                return _write(folder, e.Requested(
+                    id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", request=request, arguments=list(arguments),
+                    by=by, why=why,
+                ))  # fmt: skip
+            except StoreLocked:
+                if look(folder) == "gone":  # no runner: another person's wish is being written
+                    raise
+        return _heard(folder, _post(folder, request, arguments, by, why), wait_s, until_s, now, sleep)
+    except NotPosted:
+        raise
+    except LabloopError as error:
+        if request != "abort":
+            raise
+        unread = str(error)
+    while look(folder) == "alive" and now() < until_s:  # it has the wish, and that it ends can be seen
+        sleep(LOOK_S)
+    if look(folder) == "alive":
+        return Reply(accepted=None, message=f"the runner has not ended within {wait_s:g} s; {unread}")
+    what = (
+        "no runner lives there, and it left no bench"
+        if was == "gone"
+        else "the run has ended, and given its bench back"
+    )
+    return _abort(folder, by, why) or Reply(accepted=was != "gone", message=f"{what}; {unread}")
+
+
+def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str) -> str:
+    """Put a wish into a runner's inbox. Raises NotPosted."""
+    try:
+        return inbox.post(folder / INBOX, request, list(arguments), by=by, why=why)
+    except StoreError as error:
+        runner = last_runner(folder)
+        ends = f" To end the run without it: kill {runner.pid}, and it makes the bench safe first." if runner else ""
+        raise NotPosted(f"{error} The runner was told nothing.{ends}") from error
+
+
+def _abort(folder: Path, by: str, why: str) -> Reply | None:
+    """What the guard would do. None: the bench is not left to anybody."""
+    done = emergency.act_now(folder, f"abort by {by or 'a person'}" + (f" ({why})" if why else ""))
+    return Reply(accepted=True, message=done.words, safe=done.safe) if done else None
+
+
+def _heard(
+    folder: Path, id: str, wait_s: float, until_s: float, now: Callable[[], float], sleep: Callable[[float], None]
+) -> Reply:  # fmt: skip
+    """The runner's answer, once it is journaled. Raises StoreError."""
     with Reader(folder / JOURNAL) as reader:
         after = 0
         while True:

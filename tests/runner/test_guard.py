@@ -1,7 +1,10 @@
 """The guard, on a runner that holds a bench of ptys: when it acts, when it does not, and what it leaves behind."""
 
+import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,13 +18,14 @@ import pytest
 from labloop.bench.rescue import Rescue
 from labloop.campaign import events as e
 from labloop.campaign.events import Record
-from labloop.journal import Reader, StoreError, guard_left_unsafe, locks, look_at_guard
+from labloop.journal import Presence, Reader, StoreError, guard_left_unsafe, inbox, locks, look_at_guard
 from labloop.journal.presence import last_runner
 from labloop.runner import guard as guards
-from labloop.runner import mark
+from labloop.runner import mark, registry, wishes
 from labloop.runner.book import NO_WORD, BenchBook
 from labloop.runner.clock import utc_stamp
-from labloop.runner.guard import Guard, Watched, act_now, end_process
+from labloop.runner.emergency import act_now
+from labloop.runner.guard import Guard, Watched, end_process
 from labloop.runner.lease import holder
 from labloop.runner.mark import untouched
 from labloop.runner.notes import hold_against
@@ -237,7 +241,7 @@ def test_the_mark_is_turned_before_a_port_is_touched(
     seen: list[bytes] = []
     run = Rescue.run
     monkeypatch.setattr(Rescue, "run", lambda self: (seen.append(page.read_bytes()[32:33]), run(self))[1])
-    acted = act_now(it.run, "abort by ann") == "the bench is safe" if in_its_place else guard.act("it was gone")
+    acted = act_now(it.run, "abort by ann").safe if in_its_place else guard.act("it was gone")
     assert acted and seen == [mark.TURNED] and it.device.heard == STOPPED
     assert not (in_its_place and untouched(it.run))
     page.unlink()
@@ -267,12 +271,75 @@ def test_what_is_no_mark_of_ours_proves_nothing(bench: Any, monkeypatch: pytest.
 def test_an_abort_where_runner_and_guard_are_gone_does_what_the_guard_does(bench: Any) -> None:
     it = bench()
     it.left_alone()
-    assert act_now(it.run, "abort by ann") == "the bench is safe", "a hung one is ended first"
+    assert act_now(it.run, "abort by ann").words == "the bench is safe (stopped: a)", "a hung one is ended first"
     assert it.runner.wait(WITHIN_S) == -signal.SIGKILL
     assert it.device.heard == STOPPED
     (acted,) = it.acts()
     assert acted.why.startswith("abort by ann; the runner") and "hung" in acted.why
-    assert act_now(it.run, "abort by bob") == "", "it is nobody's any more"
+    assert act_now(it.run, "abort by bob") is None, "it is nobody's any more"
+
+
+def altered(run: Path) -> None:
+    with closing(sqlite3.connect(run / "journal.db")) as connection, connection:
+        connection.execute("DROP TRIGGER events_no_update")
+        connection.execute("UPDATE events SET body = '{}' WHERE seq = 2")
+
+
+def overwritten(run: Path) -> None:
+    for log in run.glob("journal.db-*"):
+        log.unlink()
+    (run / "journal.db").write_bytes(bytes(4096))
+
+
+DAMAGES: dict[str, Callable[[Path], Any]] = {
+    "an altered row": altered,
+    "another file": overwritten,
+    "no file": lambda run: (run / "journal.db").unlink(),
+    "the campaign": lambda run: (run / "campaign.yaml").write_text("x: 1\n"),
+    "the lab": lambda run: (run / "lab.yaml").write_text("x: 1\n"),
+}
+
+
+def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = bench()
+    it.left_alone()
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
+    whole, left = it.folder / "whole", (it.folder / "bench.lease").read_bytes()
+    it.run.rename(whole)
+    for damage, do in DAMAGES.items():
+        shutil.copytree(whole, it.run)
+        do(it.run)
+        registry.enter(it.run)
+        (it.folder / "bench.lease").write_bytes(left)
+        assert registry.left() == [it.run.resolve()], damage
+        reply = wishes.ask(it.run, "abort", [], by="ann", why="")
+        assert reply.accepted and reply.safe and reply.message.startswith("the bench is safe (stopped: a)"), damage
+        unread = damage in ("an altered row", "another file", "no file")
+        assert ("the run's journal cannot be read" in reply.message) == unread, damage
+        assert ("lab.yaml as it lies" in reply.message) == unread, damage
+        assert it.device.heard == STOPPED and it.acts()[-1].errors == [], damage
+        assert registry.left() == [], damage
+        it.device.heard.clear()
+        shutil.rmtree(it.run)
+    assert len(it.acts()) == len(DAMAGES)
+
+
+def test_an_abort_that_a_living_runner_heard_is_told_without_its_journal(tmp_path: Path) -> None:
+    """What it wrote cannot be read: that it ended can be seen all the same."""
+    (tmp_path / "journal.db").write_bytes(bytes(4096))
+    (tmp_path / "origin.json").write_text(json.dumps({"lab_folder": str(tmp_path)}))
+    runner = Presence(tmp_path)
+
+    def sleep(seconds: float) -> None:
+        assert [wish.request for wish in inbox.take(tmp_path / "requests")[0]] == ["abort"]
+        runner.close()
+
+    reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", sleep=sleep)
+    assert reply.accepted and "the run has ended" in reply.message and "journal.db: is damaged" in reply.message
+    with pytest.raises(StoreError, match="is damaged"):
+        wishes.ask(tmp_path, "pause", [], by="ann", why="")
 
 
 def test_a_runner_that_was_faster_is_left_alone(bench: Any) -> None:
