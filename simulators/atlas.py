@@ -1,10 +1,11 @@
 """Atlas Scientific EZO pH circuit in UART mode, simulated from its datasheet (V6.1); the beaker is in beaker.py.
 
 Line: 9600 8N1, lines end with CR both ways, capitals do not matter. Every command ends with *OK, or *ER when it is not
-understood; ``*OK,0`` ends that. A question's own line comes first:
+understood; ``*OK,0`` ends the former. A question's own line comes first:
 
     i -> ?i,pH,2.16     Status -> ?Status,P,5.038     C,<0..99>  C,?     *OK,<0,1>  *OK,?     L,<0,1>  L,?
-    R -> 7.203, after 0.8 s     T,<degC>  T,?     Name,<16>  Name,?     Find     Factory -> *OK *RS *RE
+    R -> 7.203, after 0.8 s     T,<degC>  T,?     RT,<degC>  T and R in one (as the maker's Ezo_uart_lib asks)
+    Name,<16>  Name,?     Find     Factory -> *OK *RS *RE
     Cal,mid,<pH> (forgets low and high)  Cal,low,<pH>  Cal,high,<pH>  Cal,clear  Cal,? -> ?Cal,2
     Slope,? -> ?Slope,99.7,100.3,-0.89 (acid %, base %, mV)     Sleep -> *SL, any byte -> *WA and the line is lost
 
@@ -30,6 +31,7 @@ from .beaker import Beaker, nernst_mv
 FIRMWARE = "2.16"
 READS_S, CALIBRATES_S = 0.8, 0.9
 LEAST, MOST = 0.001, 14.0
+TEMPERATURES_C = (-126.0, 1254.0)
 LONGEST, MOST_WAITING = 64, 16
 NOISE_PH = 0.001
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -88,7 +90,8 @@ class EzoPh:
         while self._does is None and self._waiting and not self.asleep:
             line = self._waiting.pop(0).strip()
             self.finding = False
-            takes_s = READS_S if line.upper() == "R" else CALIBRATES_S if re.match("(?i)cal,[mlh]", line) else 0.0
+            reads, calibrates = re.match("(?i)r$|rt,", line), re.match("(?i)cal,[mlh]", line)
+            takes_s = READS_S if reads else CALIBRATES_S if calibrates else 0.0
             if takes_s:
                 self._does = (self.now_s + takes_s, line)
             else:
@@ -102,8 +105,7 @@ class EzoPh:
                 raise _Wrong
             said = command(self, [one.strip() for one in rest.split(",")] if rest else [])
         except _Wrong:
-            if self.codes:
-                self._say("*ER")
+            self._say("*ER")
             return
         if said:
             self._say(said)
@@ -124,6 +126,10 @@ class EzoPh:
 
     def _r(self, rest: list[str]) -> str:
         _none(rest)
+        return self._reading()
+
+    def _rt(self, rest: list[str]) -> str:
+        self.temperature_c = _number(rest, *TEMPERATURES_C)
         return self._reading()
 
     def _c(self, rest: list[str]) -> str:
@@ -156,7 +162,7 @@ class EzoPh:
     def _t(self, rest: list[str]) -> str:
         if rest == ["?"]:
             return f"?T,{self.temperature_c:g}"
-        self.temperature_c = _number(rest, -126.0, 1254.0)
+        self.temperature_c = _number(rest, *TEMPERATURES_C)
         return ""
 
     def _find(self, rest: list[str]) -> str:
@@ -268,9 +274,9 @@ class EzoPh:
 
 _KEPT = ("called", "every_s", "codes", "led", "temperature_c", "reason", "asleep", "now_s")
 _COMMANDS: Mapping[str, Callable[[EzoPh, list[str]], str]] = {
-    "I": EzoPh._i, "STATUS": EzoPh._status, "R": EzoPh._r, "C": EzoPh._c, "*OK": EzoPh._ok, "L": EzoPh._l,
-    "NAME": EzoPh._name, "T": EzoPh._t, "FIND": EzoPh._find, "SLEEP": EzoPh._sleep, "FACTORY": EzoPh._factory,
-    "CAL": EzoPh._cal, "SLOPE": EzoPh._slope,
+    "I": EzoPh._i, "STATUS": EzoPh._status, "R": EzoPh._r, "RT": EzoPh._rt, "C": EzoPh._c, "*OK": EzoPh._ok,
+    "L": EzoPh._l, "NAME": EzoPh._name, "T": EzoPh._t, "FIND": EzoPh._find, "SLEEP": EzoPh._sleep,
+    "FACTORY": EzoPh._factory, "CAL": EzoPh._cal, "SLOPE": EzoPh._slope,
 }  # fmt: skip
 
 

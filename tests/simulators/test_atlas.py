@@ -46,6 +46,8 @@ EXCHANGES = [
     (b"T,19.5\rT,?\r", b"*OK\r?T,19.5\r*OK\r", DATASHEET),
     (b"*OK,?\r", b"?*OK,1\r*OK\r", DATASHEET),
     (b"*OK,0\ri\r", b"?i,pH,2.16\r", f"{DATASHEET}: response codes off"),
+    (b"*OK,0\rnonsense\r", b"*ER\r", "the maker's Ezo_uart_lib, which ends *OK, looks for *ER"),
+    (b"RT\rRT,warm\rT,?\r", b"*ER\r*ER\r?T,25\r*OK\r", "no temperature"),
     (b"*OK,0\r*OK,1\r", b"*OK\r", "on again"),
     (b"L,?\rL,0\rL,?\r", b"?L,1\r*OK\r*OK\r?L,0\r*OK\r", DATASHEET),
     (b"Name,left\rName,?\r", b"*OK\r?Name,left\r*OK\r", DATASHEET),
@@ -88,6 +90,16 @@ def test_a_reading_takes_800_ms_and_what_comes_meanwhile_waits() -> None:
     assert ask(device, b"R\ri\r", for_s=0.79) == b""
     reading, *rest = ask(device, b"", 0.81).split(b"\r")
     assert float(reading) == pytest.approx(7.0, abs=0.002) and rest == [b"*OK", b"?i,pH,2.16", b"*OK", b""]
+
+
+def test_a_reading_at_a_temperature_takes_as_long_and_leaves_it_set() -> None:
+    """As the maker's Ezo_uart_lib asks for one."""
+    device = quiet(beaker={"slope": 100.0, "zero": "0 V", "ph": 4.0})
+    assert ask(device, b"rt,60.000\r", for_s=0.79) == b""
+    assert ask(device, b"T,?\r", 0.79, for_s=0.02).endswith(b"*OK\r?T,60\r*OK\r")
+    plain = ask(device, b"R\r", 5.0, for_s=0.8)
+    assert abs(float(plain.split(b"\r")[0]) - float(ask(device, b"RT,60\r", 10.0, for_s=0.8).split(b"\r")[0])) < 0.003
+    assert float(ask(device, b"RT,25\r", 15.0, for_s=0.8).split(b"\r")[0]) < float(plain.split(b"\r")[0]) - 0.1
 
 
 def test_any_byte_wakes_it_and_is_lost_with_its_line() -> None:
