@@ -99,26 +99,25 @@ class Actuator(Driver):
     # --- on the wire --------------------------------------------------------------------------------------------
 
     def open(self) -> Identity:
-        """Ask for its mode and where it is. Raises ProtocolError where something else answers."""
+        """Ask for its mode and where it is. Raises InstrumentFault where it is another valve than the lab file's."""
         mode = self._ask("AM")
         place = self._ask("CP")
+        self._refuse_another(mode)
         return Identity(model=f"VICI actuator, {MODES[mode]}", first_reply=f"AM{mode}, CP{place}")
 
-    def configure(self) -> None:
-        """Compare mode and number of positions with the lab file; set nothing. Raises InstrumentFault."""
-        mode = self._sure("AM")
+    def _refuse_another(self, mode: str) -> None:
         lettered = self._valve.lettered
-        if (mode == "3") is lettered:
+        if (mode == "3") is lettered and (self._sure("AM") == "3") is lettered:
             there, meant = MODES[mode], "A and B" if lettered else "numbers"
             raise InstrumentFault(
-                f"its mode is {mode} ({there}), the lab file names its positions {meant}", kind="setup"
+                f"its mode is {mode} ({there}), the lab file names its positions {meant}", kind="identity"
             )
         if lettered:
             return
         positions = int(self._sure("NP"))
         highest = max(int(place) for place in self._valve.places.values())
         if highest > positions:
-            raise InstrumentFault(f"it has {positions} positions, the lab file names number {highest}", kind="setup")
+            raise InstrumentFault(f"it has {positions} positions, the lab file names number {highest}", kind="identity")
 
     def read(self) -> Mapping[str, Reading]:
         """Where the valve is."""

@@ -184,10 +184,9 @@ def test_where_it_is_already_nothing_is_said():
 )
 def test_another_valve_than_the_lab_files_is_refused(more, said):
     it = Rig(Actuator, **more)
-    it.driver.open()
     with pytest.raises(InstrumentFault, match=said) as caught:
-        it.driver.configure()
-    assert caught.value.kind == "setup"
+        it.driver.open()
+    assert caught.value.kind == "identity" and not any(b"GO" in one for one in it.sent)
 
 
 def test_a_valve_that_does_not_get_there_is_a_stall():

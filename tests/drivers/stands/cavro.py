@@ -14,5 +14,6 @@ STANDS = {
         },
         simulation={"after": "N1K97Z1,1,9A12000"},
         act=("dispense", {"volume": (250.0, "uL"), "rate": (1000.0, "uL/min"), "port": ("cell", "")}),
+        hearing=frozenset({"frames"}),  # which of its protocols it speaks is settled by the first message
     )
 }
