@@ -26,8 +26,10 @@ from .notices import GRAVEST_FIRST, Notice
 MOST: Final = 50
 # After a failed try. A router that starts again takes two minutes; after ten a message is no news any more.
 PAUSES_S: Final = (5.0, 30.0, 120.0, 300.0)
-# apprise gives a server 8 s; some of its services wait longer by themselves.
 DEADLINE_S: Final = 60.0
+# Of these, for a server's answer. apprise gives it 4 s; but what is answered later has been sent, and would be sent
+# again. An address may say another time (rto=10).
+ANSWER_S: Final = 40.0
 # Between two messages to one target: what comes meanwhile goes with the second.
 GAP_S: Final = 5.0
 LONGEST: Final = 1500  # characters: what all services take in one piece
@@ -44,6 +46,9 @@ def send_by_apprise(address: str, title: str, body: str) -> str:
     service = apprise.Apprise(asset=asset)
     if not service.add(address):
         return "its address is none that apprise knows. `apprise --details` lists what addresses look like"
+    for server in service:
+        if server.socket_read_timeout == type(server).socket_read_timeout:
+            server.socket_read_timeout = ANSWER_S
     with _Heard() as heard:
         sent = service.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
     return "" if sent else masked("; ".join(heard.said) or "it was not taken, and apprise does not say why", address)

@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Iterator
 
+import apprise
 import pytest
 
 from labloop.campaign.errors import SpecError
 from labloop.runner.notices import Notice
-from labloop.runner.sending import LONGEST, MOST, Outbox, Send, masked, send_by_apprise
+from labloop.runner.sending import ANSWER_S, LONGEST, MOST, Outbox, Send, masked, send_by_apprise
 
 from .listening import WITHIN_S, Listener, listening
 
@@ -40,6 +41,18 @@ def test_apprise_sends_it(listener: Listener) -> None:
     assert box.deliver()
     assert listener.next() == ("SIMULATED agnp: HALTED", "pump_seed is in doubt\nGo on with: labloop resume run")
     assert said.lines == [""]
+
+
+def test_a_server_may_take_its_time_as_its_answer_comes_after_it_has_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def notify(self: apprise.Apprise, **words: object) -> bool:
+        waits.extend(server.socket_read_timeout for server in self)
+        return True
+
+    monkeypatch.setattr(apprise.Apprise, "notify", notify)
+    assert send_by_apprise("json://127.0.0.1:1", "", "b") == send_by_apprise("json://127.0.0.1:1?rto=7", "", "b") == ""
+    assert waits == [ANSWER_S, 7.0]
 
 
 def test_it_is_tried_again_and_why_it_failed_is_said_without_the_address(listener: Listener) -> None:
