@@ -41,6 +41,15 @@ GOODBYE_S: Final = 1.0
 QUIT_WITHIN_S: Final = 10.0
 # No third party learns that there is a laboratory here, and a bench without a way to the internet waits for none.
 POLICY: Final = "style-src 'self' 'unsafe-inline'; font-src 'self' data:; frame-ancestors 'none'"
+# Keys go to the dashboard from the first one on: textual-serve's page leaves them to whoever clicks into it before, and
+# who presses ctrl+x twice in a hurry does not.
+HEARS: Final = """<script>
+new MutationObserver((_, seen) => {
+  const keys = document.querySelector(".xterm-helper-textarea");
+  if (keys) { seen.disconnect(); keys.focus(); }
+}).observe(document.body, {childList: true, subtree: true});
+</script>
+</body>"""
 
 
 class Page(AppService):
@@ -121,7 +130,9 @@ class Door(server.Server):
     async def handle_index(self, request: web.Request) -> Any:
         """The page, whose links lead to where it was asked for: a tunnel may begin at another port."""
         self.public_url = f"http://{request.host}"
-        return await super().handle_index(request)
+        page: Any = await super().handle_index(request)
+        page.text = page.text.replace("</body>", HEARS)
+        return page
 
     async def handle_websocket(self, request: web.Request) -> Any:
         """One page's dashboard."""

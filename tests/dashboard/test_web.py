@@ -21,7 +21,7 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.dashboard import web
 from labloop.dashboard.__main__ import HUNG_UP
-from labloop.dashboard.web import MOST_PAGES, Door, door_to
+from labloop.dashboard.web import HEARS, MOST_PAGES, Door, door_to
 from labloop.journal import Reader
 
 from . import journals
@@ -171,7 +171,9 @@ def test_through_a_tunnel_the_page_leads_back_into_it(run: Path) -> None:
 
     async def script(browser: aiohttp.ClientSession, here: str) -> None:
         async with browser.get(door.address, headers={"Host": "localhost:9000"}) as index:
-            assert "ws://localhost:9000/ws" in await index.text()
+            page = await index.text()
+            assert "ws://localhost:9000/ws" in page
+            assert page.count(HEARS) == 1 and "xterm-helper-textarea" in HEARS, "keys go to it before any click"
 
     played(door, script)
 
