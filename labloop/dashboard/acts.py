@@ -99,7 +99,8 @@ class ActingScreen(Leaving[None]):
 
     def _at_rest(self) -> bool:
         state = self.source.state
-        return state.state == PAUSED and not state.held and state.stood is not None
+        has_lines = not (state.safe or state.unsafe)  # once it was made safe, nobody holds the bench's lines
+        return state.state == PAUSED and not state.held and state.stood is not None and has_lines
 
     def may(self, action: str) -> bool:
         """Whether there is a trial now that can be asked for that."""

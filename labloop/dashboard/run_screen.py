@@ -284,19 +284,20 @@ class RunScreen(AmendingScreen):
         """Open a trial's page on top of whatever is shown."""
         self._open(TrialPage(self.source, number, self._zone))
 
-    def _open(self, page: Page) -> None:
+    def _open(self, page: Page, instead: bool = False) -> None:
         if self._head is not None:
             page.show_head(self._head, self.run_name)
         page.show_trouble(self._trouble)
-        self.app.push_screen(page)
+        if instead:  # the overview is not drawn in between
+            self.app.switch_screen(page)
+        else:
+            self.app.push_screen(page)
 
     def go(self, name: str) -> None:
         """To another screen of this run, from wherever one stands; a question on top is answered first."""
         above = self.app.screen_stack[self.app.screen_stack.index(self) + 1 :]
         if not self.is_looked_at:
             return
-        for screen in reversed(above):
-            screen.dismiss(None)
         made: dict[str, Callable[[], Page]] = {
             "trials": lambda: TrialsPage(self.source, self._best),
             "bench": lambda: BenchPage(self.source, self._zone),
@@ -305,8 +306,10 @@ class RunScreen(AmendingScreen):
             "wire": lambda: WirePage(self.source),
             "model": lambda: ModelPage(self.source),
         }
+        for screen in reversed(above[1:] if name in made else above):
+            screen.dismiss(None)
         if name in made:
-            self._open(made[name]())
+            self._open(made[name](), instead=bool(above))
 
     def go_to_figure(self, kind: Kind) -> None:
         """To one of the model's figures."""

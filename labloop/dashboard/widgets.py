@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -88,7 +89,10 @@ class HeadLine(Widget):
         if head.waits and self._alone:
             second.append_text(Text.assemble((f" {WAITS} ", style_of(self, "warn", solid=True)), "  "))
         second.append_text(self._bar(head))
-        second.append(" · ".join(head.facts))
+        facts = list(head.facts)  # whole ones only: half a time is another time
+        while len(facts) > 1 and second.cell_len + cell_len(" · ".join(facts)) > self.size.width:
+            facts.pop()
+        second.append(" · ".join(facts))
         second.truncate(self.size.width, overflow="ellipsis")
         return Group(first, second)
 

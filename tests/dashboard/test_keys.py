@@ -291,7 +291,16 @@ def test_h_is_there_on_the_bench_as_well_and_says_what_it_is(watch):
     assert "By hand, while it is paused" in shown[0] and "Then a resume needs" in " ".join(shown[0].split())
 
 
-@pytest.mark.parametrize("tell", [journals.running, journals.paused], ids=["running", "not at rest"])
+def made_safe(folder: Path):
+    """At rest for so long that the bench was made safe: nobody has its lines any more."""
+    story = journals.at_rest(folder)
+    story.say(e.SafeStateReached(why="paused by ann for 30 min"))
+    return story
+
+
+@pytest.mark.parametrize(
+    "tell", [journals.running, journals.paused, made_safe], ids=["running", "not at rest", "made safe"]
+)
 def test_h_is_dead_where_the_run_is_not_at_rest(watch, tell):
     app = watch(tell)
     assert "By hand, while" not in press(app, "h")
