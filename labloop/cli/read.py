@@ -46,7 +46,10 @@ def status(
         words.give_json(document)
         return
     mode = "SIMULATED" if document["simulated"] else str(document["mode"]).upper()
-    words.give(f"{words.plain(document['campaign'])}  {document['state']}  {mode}  runner {document['runner']}")
+    where = [words.plain(document["campaign"]), document["state"], mode]
+    if document["runner"] != "gone" or _wants_a_runner(document):
+        where.append(f"runner {document['runner']}")
+    words.give("  ".join(where))
     if document["reason"]:
         words.give(f"reason: {words.plain(document['reason'])}")
     for hold in document["holds"]:
@@ -99,6 +102,13 @@ def status(
             words.give(f"noted: rows 1 to {noted['rows']}, at {noted['at'][:19]}, in {bench}{later}")
         else:
             words.give(f"NOT noted outside the run: {words.plain(noted['why'])}")
+
+
+def _wants_a_runner(document: Mapping[str, Any]) -> bool:
+    """Whether it is worth a word that nobody runs it: one that has ended, or is told by a person, needs nobody."""
+    from labloop.campaign.state import PAUSED, RUNNING
+
+    return document["state"] in (RUNNING, PAUSED) and document["mode"] != "told"
 
 
 def _left(budget: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labloop.campaign.errors import LabloopError
 
+AGAIN = "then go on with `labloop resume` (where no run was begun yet: say the same again)"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -52,12 +53,12 @@ def from_os(error: OSError, path: Path, doing: str) -> StoreError:
     """Turn the system's refusal into ours: place, value, rule, way out."""
     said = error.strerror or str(error)
     if error.errno in NO_ROOM:
-        return StoreFull(f"{path}: cannot {doing}: {said}. Make room on this disk, then go on with `labloop resume`.")
+        return StoreFull(f"{path}: cannot {doing}: {said}. Make room on this disk, {AGAIN}.")
     if error.errno in NOT_ALLOWED:
         return StoreError(
             f"{path}: cannot {doing}: {said}. Give yourself the right to write there, or choose another DIR."
         )
-    return StoreError(f"{path}: cannot {doing}: {said}. Look after the disk, then go on with `labloop resume`.")
+    return StoreError(f"{path}: cannot {doing}: {said}. Look after the disk, {AGAIN}.")
 
 
 def from_sqlite(error: sqlite3.Error, path: object) -> StoreError:
@@ -71,7 +72,7 @@ def from_sqlite(error: sqlite3.Error, path: object) -> StoreError:
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):
         return StoreFull(
             f"{path}: the disk took no more: {said}. Nothing acknowledged is lost. Make room (or look after the disk),"
-            " then go on with `labloop resume`."
+            f" {AGAIN}."
         )
     primary = code & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
@@ -84,6 +85,4 @@ def from_sqlite(error: sqlite3.Error, path: object) -> StoreError:
         )
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StoreDamaged(f"{path}: is damaged or no journal at all: {said}. Put a copy of the folder back.")
-    return StoreError(
-        f"{path}: {said}. Nothing acknowledged is lost. Look after the disk, then go on with `labloop resume`."
-    )
+    return StoreError(f"{path}: {said}. Nothing acknowledged is lost. Look after the disk, {AGAIN}.")

@@ -28,6 +28,16 @@ def test_small_ones(before, now, words):
     assert all(word in said for word in words)
 
 
+@pytest.mark.parametrize("lines", [3, 3000], ids=["a diff", "the first of many"])
+def test_of_a_long_line_the_part_is_shown_that_differs(lines):
+    before = [f"{n}: " + "a" * 500 + "old" + "b" * 500 for n in range(lines)]
+    now = [line.replace("old", "new") for line in before]
+    said = difference("\n".join(before).encode(), "\n".join(now).encode(), "lab.yaml")
+    assert "aaaoldbbb" in said and "aaanewbbb" in said and max(map(len, said.splitlines())) <= WIDEST
+    more = difference("\n".join(before[:2]).encode(), "\n".join([now[0], "new", *now[1:2]]).encode(), "lab.yaml")
+    assert "aaanewbbb" in more and "+new" in more.splitlines()
+
+
 def test_no_text():
     assert difference(b"\xff\xfe\x00", b"\xff", "a.bin") == "a.bin: 3 bytes then, 1 bytes now, and no text"
 
