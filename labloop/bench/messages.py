@@ -21,6 +21,7 @@ from labloop.keys import Context, KeyFileError, Pair, protect_client, read_pair,
 
 from .address import Address
 from .errors import LinkError, LinkTimeout, ProtocolError
+from .framing import shown
 from .link import BaseLink
 
 # A spectrum of 10 000 points is 160 kB; a message beyond this is not an instrument's (test_messages: a giant one).
@@ -80,10 +81,11 @@ class ZmqLink(BaseLink):
         while not self._interrupted.is_set():
             left_s = end_s - self._clock()
             if left_s <= 0:
-                why = self._why_broken_off() if self._broken_off else ""
-                raise LinkTimeout(
-                    f"{self.address}: {why or 'nobody answers there. Is the server running, and the port right?'}"
+                nobody = (
+                    f"nobody answers there: {shown(frames)} could not be sent, and nothing came back. Is the server "
+                    "running, and the port right?"
                 )
+                raise LinkTimeout(f"{self.address}: {self._why_broken_off() if self._broken_off else nobody}")
             if self._poll(zmq.POLLOUT, min(self.slice_s, left_s)):
                 try:
                     with self.fence:
