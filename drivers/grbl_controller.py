@@ -94,8 +94,8 @@ class Controller:
             raise InstrumentFault(f"{version!r} answers where GRBL 1.1 was expected", kind="identity")
         if self._name and match[3] != self._name:
             raise InstrumentFault(
-                f"{version!r} answers ($I) where a GRBL that calls itself {self._name!r} was expected. Mend the port "
-                f"in the lab file; if it is the right one, it was never given its name: send it $I={self._name} once",
+                f"{version!r} answers ($I) where a GRBL that calls itself {self._name!r} was expected. If it is the "
+                f"right one, it was never given its name: send it $I={self._name} once",
                 kind="identity",
             )
         firmware = f"{match[1]}.{match[2]}"

@@ -43,7 +43,7 @@ def test_a_named_controller_is_known_again_while_it_moves():
 
 SWAPPED = (
     r"'\[VER:1.1h.20190830:STAGE-2\]' answers \(\$I\) where a GRBL that calls itself 'STAGE-1' was expected. "
-    r"Mend the port in the lab file; if it is the right one, it was never given its name: send it \$I=STAGE-1 once"
+    r"If it is the right one, it was never given its name: send it \$I=STAGE-1 once"
 )
 
 
