@@ -35,6 +35,10 @@ from .standing import NOTHING_SENT, Standing
 # The change of a reading is judged over at least this long: a probe's noise of 0.1 K between two looks 0.2 s apart
 # would be 30 K/min (test_watch: noise is no rate).
 RATE_WINDOW_S: Final = 10.0
+# So much of the change that a plausible course asks for says that it begins: what was 22.0 and is 22.2 degC is no
+# noise, and a flask on a plate of 5 K/min that lags by a minute rises by 2 K within the 60 s after that, and not within
+# the first 60 s (test_watch: a flask takes up heat first).
+BEGINS: Final = 0.1
 # A reading is asked for when it has reached this part of the age that its limit allows: early enough for a second try.
 ASK_AT: Final = 0.45
 
@@ -67,11 +71,22 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Course:
-    """A reading on its way to what it was set to, and since when it is."""
+    """A reading on its way to what it was set to, and since when it is. ``moves``: it was seen to begin to."""
 
     target: float
     since_s: float
     past: list[tuple[float, float]] = field(default_factory=list)
+    moves: bool = False
+
+    def move(self, at_s: float, value: float, asked: float) -> None:
+        """Measure from where it began to move: what stands still at first is a flask that takes up heat."""
+        if not self.moves and self.past:
+            first = self.past[0][1]
+            moved = value - first if self.target > first else first - value
+            self.moves = moved >= BEGINS * asked
+            if self.moves:
+                self.past.clear()
+        self.past.append((at_s, value))
 
 
 class Watch:
@@ -297,7 +312,7 @@ class Watch:
         course = self._courses.get(rule.name)
         if course is None or course.since_s != stood.since_s or (target > course.past[-1][1]) != (gap > 0.0):
             course = self._courses[rule.name] = _Course(target, stood.since_s)
-        course.past.append((now_s, value))
+        course.move(now_s, value, (rule.rise if gap > 0.0 else rule.fall) or 0.0)
         _forget(course.past, now_s - rule.within_s)
 
     def _check_rate(self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool) -> None:

@@ -211,6 +211,16 @@ def test_a_reading_that_does_not_rise_is_a_probe_out_of_the_flask(watch, standin
     assert course(watch, standing, 70.0, [22.0] * 20) == 60.0
 
 
+def test_a_flask_takes_up_heat_first(watch, standing):
+    heated = [22.0 + 5.0 / 60.0 * (t - 60.0 * (1.0 - math.exp(-t / 60.0))) for t in range(0, 400, 10)]
+    assert heated[6] - heated[0] < 2.0
+    assert course(watch, standing, 70.0, heated) is None
+
+
+def test_it_takes_up_heat_first_but_once(watch, standing):
+    assert course(watch, standing, 70.0, [22.0 + 0.19 * n for n in range(40)]) == 80.0
+
+
 def test_a_reading_that_rises_is_believed_up_to_its_set_value(watch, standing):
     rising = [min(22.0 + 0.4 * n, 66.5) for n in range(200)]  # 2.4 K/min, and then it stands 3.5 K below
     assert course(watch, standing, 70.0, rising) is None
@@ -222,7 +232,7 @@ def test_a_reading_that_stands_too_far_below_is_not(watch, standing):
 
 def test_on_the_way_down_the_fall_counts(watch, standing):
     assert course(watch, standing, 20.0, [70.0 - 0.2 * n for n in range(200)]) is None
-    assert course(watch, standing, 20.0, [70.0 - 0.1 * n for n in range(20)], began_s=3000.0) == 3060.0
+    assert course(watch, standing, 20.0, [70.0 - 0.1 * n for n in range(20)], began_s=3000.0) == 3080.0
 
 
 def test_set_anew_it_begins_anew_and_a_safe_state_ends_it(watch, standing):
