@@ -52,7 +52,8 @@ class Bound:
             return unknown
 
     def __str__(self) -> str:
-        return f"{'above' if self.sign == '<=' else 'below'} {self.who} of {written(self.value, self.unit)}"
+        only = f" when {self.when}" if self.when is not None else ""
+        return f"{'above' if self.sign == '<=' else 'below'} {self.who} of {written(self.value, self.unit)}{only}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

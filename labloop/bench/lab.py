@@ -77,9 +77,12 @@ class Lab:
             self.instruments[name].identity = identity
         return {name: station.identity for name, station in self.instruments.items() if station.identity}
 
-    def configure(self) -> None:
-        """Send the lab's settings to every instrument; only after recovery has asked. Raises the first complaint."""
-        self._everywhere(self.instruments, lambda station: station.driver.configure())
+    def configure(self, *names: str) -> None:
+        """Send the lab's settings to every instrument, or to these; only after recovery has asked.
+
+        Raises the first complaint.
+        """
+        self._everywhere(names or self.instruments, lambda station: station.driver.configure())
 
     def reopen(self, name: str, within_s: float) -> dict[str, Identity]:
         """Open the port of a lost instrument again and make sure that the same instruments answer on it: who does.

@@ -187,7 +187,7 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
             watch = HandWatch(bench.lab, admission, bench.clock, name)
             permit = permitted(begun, admission, watch)
             station.limit(bench.envelope.fixed(name))
-            station.port.submit(station.driver.configure).result()
+            bench.lab.configure(name)
             note_changed(book, station)
         under_way = HandAct(
             station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()

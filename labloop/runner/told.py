@@ -20,13 +20,14 @@ from labloop.campaign import state as s
 from labloop.campaign.amending import changes
 from labloop.campaign.amendments import text_in_force
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.spec import CampaignSpec, read_lab
 from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Journal, MemoryBlobs, begun
 from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, NothingLeftError, PlannerProcess
 
 from .amending import AMEND, Proved, Wanted, complaints, grant
+from .check import check
 from .clock import utc_stamp
 from .kept import former_specs, kept_spec
 from .look import JOURNAL
@@ -67,13 +68,17 @@ class Told:
     ) -> Self:
         """Begin a campaign in ``folder`` (None: in memory), or take up the one that is there.
 
-        Raises SpecError when the folder holds another campaign, StoreLocked while another process writes it,
+        Raises SpecError when the folder holds another campaign, or when a recipe on a lab is asked for what the lab
+        does not allow (whoever does it by hand must not be told to), StoreLocked while another process writes it,
         StoreError.
         """
         if folder is not None and begun(folder / JOURNAL):
             return cls.take_up(folder, planner=planner, spec=spec, stamp=stamp)
         if faults := import_module("labloop.planner.problem").complaints(spec):
             raise SpecError(*faults)
+        on_lab = read_lab(spec.lab) if spec.trial and spec.lab is not None and spec.lab.is_file() else None
+        if on_lab is not None and (outside := check(spec, on_lab).complaints):
+            raise SpecError(*outside)
         blobs: Blobs | MemoryBlobs
         if folder is None:
             journal, blobs = Journal.memory(stamp), MemoryBlobs()

@@ -31,6 +31,23 @@ def cake(run: Path | None = None, **more: Any) -> labloop.Campaign:
     return labloop.Campaign(CAKE | more, run=run, planner="inline")
 
 
+def test_what_the_lab_forbids_is_not_asked_of_a_person_either() -> None:
+    heated = {
+        "campaign": "heated", "lab": str(CAMPAIGNS / "lab.yaml"),
+        "parameters": {"t": {"range": [40, 90], "unit": "degC"}},
+        "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+        "limits": ["hotplate.temperature <= 60 degC when t > 50 degC"],
+        "trial": [{"hotplate.heat": {"temperature": "$t"}}],
+    }  # fmt: skip
+    with pytest.raises(SpecError) as caught:
+        labloop.Campaign(heated, planner="inline")
+    assert "asked for 90 degC (at t 90), above the lab's limit" in str(caught.value)
+    assert "of 60 degC when t > 50 degC" in str(caught.value)
+    mild = heated | {"parameters": {"t": {"range": [40, 60], "unit": "degC"}}}
+    with labloop.Campaign(mild, planner="inline") as campaign:
+        assert 40 <= campaign.ask()[0].settings["t"] <= 60
+
+
 def bake(settings: dict[str, Any]) -> float:
     """A smooth height in mm, best at 50 g and six eggs, of rye."""
     return float(
