@@ -1,13 +1,14 @@
 """Who is on a port? Each known driver asks in its own way, and only the right one is answered."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from labloop.bench import BenchError, Driver
-from labloop.runner.probing import known, probe
+from labloop.runner.probing import Heard, known, probe
 from tests.drivers.rigs import Rig
 from tests.drivers.stand import stand_of
 from tests.drivers.test_house_rules import DRIVERS
@@ -26,20 +27,28 @@ def test_every_serial_driver_that_is_shipped_is_known_once() -> None:
     assert "drivers.spectrometer:Spectrometer" not in names, "it has no serial port"
 
 
-@pytest.mark.parametrize("transport", ["pty", "tcp", "rfc2217"])
-def test_only_the_right_driver_is_answered(serve_plan: Serve, transport: str) -> None:
-    plate = {"simulator": "simulators.ika:RCT", "port": PLATE, "options": {}}
-    served = serve_plan({"instruments": {"plate": plate}}, transport=transport)
-    place = served.ports["plate"].partition("?")[0]
-    others = ["drivers.new_era:NE1000", *["drivers.alicat:MC"] * (transport == "pty")]
-    some = [one for one in known() if one.driver in ("drivers.ika:RCT", *others)]
-    heard = {one.driver: one for one in probe(place, some)}
-    assert heard.keys() == {"drivers.ika:RCT", *others}
-    assert heard["drivers.ika:RCT"].model.startswith("RCT")
-    settings = "" if transport == "tcp" else "?baud=9600&bytesize=7&parity=E"
-    assert heard["drivers.ika:RCT"].address == f"{place}{settings}"
-    for other in others:
-        assert not heard[other].model and heard[other].error
+def test_only_the_right_driver_is_answered(serve_plan: Serve) -> None:
+    """Asked at once over each transport: most of the time goes into waiting for who does not answer."""
+    plan = {"instruments": {"plate": {"simulator": "simulators.ika:RCT", "port": PLATE, "options": {}}}}
+    places = {
+        transport: serve_plan(plan, transport=transport).ports["plate"].partition("?")[0]
+        for transport in ("pty", "tcp", "rfc2217")
+    }
+    others = dict.fromkeys(places, ["drivers.new_era:NE1000"]) | {"pty": ["drivers.new_era:NE1000", "drivers.alicat:MC"]}
+
+    def ask(transport: str) -> dict[str, Heard]:
+        some = [one for one in known() if one.driver in ("drivers.ika:RCT", *others[transport])]
+        return {one.driver: one for one in probe(places[transport], some)}
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        answers = dict(zip(places, pool.map(ask, places), strict=True))
+    for transport, heard in answers.items():
+        assert heard.keys() == {"drivers.ika:RCT", *others[transport]}
+        assert heard["drivers.ika:RCT"].model.startswith("RCT")
+        settings = "" if transport == "tcp" else "?baud=9600&bytesize=7&parity=E"
+        assert heard["drivers.ika:RCT"].address == f"{places[transport]}{settings}"
+        for other in others[transport]:
+            assert not heard[other].model and heard[other].error
 
 
 def test_a_port_that_does_not_open_says_so_for_each() -> None:
