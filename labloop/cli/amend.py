@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def amend(
     name: RunName,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The campaign as it is to be, whole.", show_default=False)
+        Path | None, typer.Argument(metavar="FILE", help="The campaign as it is to be, whole.", show_default=False)
     ] = None,
     set_: Annotated[
         list[str] | None,

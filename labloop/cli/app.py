@@ -108,6 +108,27 @@ def _in_our_words(said: str) -> str:
 class Verb(TyperCommand):
     """One verb. A word like ``-3 mL`` is a quantity, no option: what is wrong with it the verb says itself."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """``[OPTIONS] RUN [TRIAL] [name=value ...]``: brackets around what may be left out, none around the rest."""
+        return ["[OPTIONS]", *(name if needed else f"[{name}]" for name, needed, _ in self._arguments())]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write what each argument and each option means."""
+        arguments = [(name, said) for name, _, said in self._arguments()]
+        options = [
+            row for one in self.get_params(ctx)
+            if one.param_type_name == "option" and (row := one.get_help_record(ctx)) is not None
+        ]  # fmt: skip
+        for title, rows in (("Arguments", arguments), ("Options", options)):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def _arguments(self) -> list[tuple[str, bool, str]]:
+        """Of each its name, whether it is needed, and what it is."""
+        found: list[Any] = [one for one in self.params if one.param_type_name == "argument"]
+        return [(one.metavar or one.name.upper(), one.required, one.help or "") for one in found]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read options and arguments. Raises the parser's errors."""
         return super().parse_args(ctx, self._parted(args) if any(map(_NEGATIVE.match, args)) else args)

@@ -62,9 +62,9 @@ def is_watched() -> bool:
 
 def tell(
     name: RunName,
-    trial: Annotated[int | None, typer.Argument(metavar="[TRIAL", help="The trial's number.")] = None,
+    trial: Annotated[int | None, typer.Argument(metavar="TRIAL", help="The trial's number.")] = None,
     outcomes: Annotated[
-        list[str] | None, typer.Argument(metavar="name=value ...]", help="Outcomes that are known, like y=12.34(5).")
+        list[str] | None, typer.Argument(metavar="name=value ...", help="Outcomes that are known, like y=12.34(5).")
     ] = None,
     failed: Annotated[str, typer.Option("--failed", metavar="WHY", help="Chemistry's failure: it teaches.")] = "",
     void: Annotated[str, typer.Option("--void", metavar="WHY", help="The bench's fault: it does not.")] = "",

@@ -56,7 +56,7 @@ def check(
 
 def schema(
     which: Annotated[
-        str | None, typer.Argument(metavar="[campaign|lab]", help="Which file's; without: both in one document.")
+        str | None, typer.Argument(metavar="campaign|lab", help="Which file's; without: both in one document.")
     ] = None,
 ) -> None:
     """The JSON Schemas of campaign and lab files, for editors."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def instruments(
     lab: LabFile,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME", help="One instrument of the lab.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One instrument of the lab.")] = None,
     action: Annotated[str | None, typer.Argument(metavar="ACTION", help="One of its actions.")] = None,
-    settings: Annotated[list[str] | None, typer.Argument(metavar="setting=value ...]", help="Its settings.")] = None,
+    settings: Annotated[list[str] | None, typer.Argument(metavar="setting=value ...", help="Its settings.")] = None,
     live: Live = False,
     walk: Annotated[
         bool, typer.Option("--walk", help="Move each a little, one after the other, and ask which one moved.")

@@ -10,7 +10,7 @@ from .options import Json, LabFile
 
 def notify(
     lab: LabFile,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One target; without: all of them.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One target; without: all of them.")] = None,
     json: Json = False,
 ) -> None:
     """Send a message to each target of the lab file's notify:, and say what became of it."""

@@ -173,7 +173,7 @@ def _say_amendments(state: "CampaignState") -> None:
 
 def watch(
     name: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run's folder; without: the list of all.")
+        str | None, typer.Argument(metavar="RUN", help="A run's folder; without: the list of all.")
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Look, and ask nothing of the run.")] = False,
     web: Annotated[bool, typer.Option("--web", help="In a browser on this machine, until Ctrl-C.")] = False,

@@ -11,7 +11,7 @@ from .options import Json, RunName, run_folder
 def replay(
     name: RunName,
     trials: Annotated[
-        list[int] | None, typer.Argument(metavar="[TRIAL ...]", help="Only these (default: all).", show_default=False)
+        list[int] | None, typer.Argument(metavar="TRIAL ...", help="Only these (default: all).", show_default=False)
     ] = None,
     json: Json = False,
 ) -> None:

@@ -23,7 +23,7 @@ def request(
             show_default=False,
         ),
     ],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGUMENTS]")] = None,
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="...", help="What that needs, as above.")] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -79,7 +79,7 @@ def ask(
 
 def abort(
     name: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Only this run; without: every run of this machine.")
+        str | None, typer.Argument(metavar="RUN", help="Only this run; without: every run of this machine.")
     ] = None,
     by: By = "",
     why: Why = "",

@@ -13,7 +13,7 @@ def why(
     name: RunName,
     trial: Annotated[int, typer.Argument(metavar="TRIAL", help="The trial's number.", show_default=False)],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[not name=value ...]", help="Weigh another point against it.")
+        list[str] | None, typer.Argument(metavar="not name=value ...", help="Weigh another point against it.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -34,7 +34,8 @@ def test_only_the_right_driver_is_answered(serve_plan: Serve) -> None:
         transport: serve_plan(plan, transport=transport).ports["plate"].partition("?")[0]
         for transport in ("pty", "tcp", "rfc2217")
     }
-    others = dict.fromkeys(places, ["drivers.new_era:NE1000"]) | {"pty": ["drivers.new_era:NE1000", "drivers.alicat:MC"]}
+    others = {transport: ["drivers.new_era:NE1000"] for transport in places}
+    others["pty"].append("drivers.alicat:MC")
 
     def ask(transport: str) -> dict[str, Heard]:
         some = [one for one in known() if one.driver in ("drivers.ika:RCT", *others[transport])]

@@ -1,4 +1,4 @@
-"""The tools that look through the whole house take half a minute: they begin when the session does, beside tests."""
+"""mypy takes half a minute to look through the house: it begins when the session does, beside its tests."""
 
 import subprocess
 import sys
@@ -9,44 +9,44 @@ from typing import Final
 import pytest
 
 HOUSE: Final = Path(__file__).parents[2]
-# On no more than what the tests leave of the computer.
-MEANWHILE: Final = "import os, runpy, sys; getattr(os, 'nice', int)(19); "
-TOOLS: Final = {
-    "test_types": "sys.argv = ['mypy']; runpy.run_module('mypy', run_name='__main__')",
-    "test_imports_run_downhill": "from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))",
-}
-BEGUN: Final = pytest.StashKey[dict[str, subprocess.Popen[str]]]()
+# On no more of the computer than the tests leave.
+MYPY: Final = """
+import os, runpy, sys
+getattr(os, "nice", int)(19)
+sys.argv = ["mypy"]
+runpy.run_module("mypy", run_name="__main__")
+"""
+BEGUN: Final = pytest.StashKey[subprocess.Popen[str]]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin those whose test is among those to come. Of several processes that share them each begins its own later."""
-    begun = session.config.stash.setdefault(BEGUN, {})
-    if not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
-        begun.update({item.name: begin(item.name) for item in session.items if item.name in TOOLS})
+    """Begin it where its test is to come. Of several processes that share the tests, the one that comes to it does."""
+    wanted = any(item.name == "test_types" for item in session.items)
+    if wanted and not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        session.config.stash[BEGUN] = begin()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End those that nobody waits for any more."""
-    for tool in session.config.stash.get(BEGUN, {}).values():
-        if tool.poll() is None:
-            tool.kill()
-            tool.communicate()
+    """End it where nobody waits for it any more."""
+    mypy = session.config.stash.get(BEGUN, None)
+    if mypy is not None and mypy.poll() is None:
+        mypy.kill()
+        mypy.communicate()
 
 
-def begin(name: str) -> subprocess.Popen[str]:
+def begin() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", MEANWHILE + TOOLS[name]], cwd=HOUSE, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "-c", MYPY], cwd=HOUSE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 @pytest.fixture
-def tool_said(request: pytest.FixtureRequest) -> Callable[[], tuple[int, str]]:
-    """How the tool of this test ended, and what it said."""
+def mypy(pytestconfig: pytest.Config) -> Callable[[], tuple[int, str]]:
+    """How it ended, and what it said."""
 
     def said() -> tuple[int, str]:
-        tool = request.config.stash[BEGUN].pop(request.node.name, None) or begin(request.node.name)
-        words, _ = tool.communicate()
-        return tool.returncode, words
+        running = pytestconfig.stash.get(BEGUN, None) or begin()
+        words, _ = running.communicate()
+        return running.returncode, words
 
     return said
