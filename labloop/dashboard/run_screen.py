@@ -326,7 +326,12 @@ class RunScreen(AmendingScreen):
         for kind, words in FIGURES.items():
             yield SystemCommand(f"Model: {kind}", words, partial(self.go_to_figure, kind))
         yield from self.acts()
-        yield SystemCommand("Keys", "all keys, and what the marks mean", self.action_help)
+        yield SystemCommand("Keys", "all keys, and what the marks mean", self._keys)
+
+    def _keys(self) -> None:
+        """Those of the screen that is looked at first."""
+        page = self.app.screen
+        (page if isinstance(page, Page) else self).action_help()
 
     def action_help(self) -> None:
         """Open the keys."""

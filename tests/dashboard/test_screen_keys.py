@@ -146,6 +146,11 @@ def test_the_palette_offers_what_can_be_done_now_by_name(watch):
         await app.workers.wait_for_complete()
         await pilot.press("enter")
         await pilot.pause()
+        await pilot.press("4", "ctrl+p", *"keys")
+        await app.workers.wait_for_complete()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "Keys of this screen" in screen_text(app)
 
     drive(app, script)
     assert asked(app) == [("pause", [], "")]
