@@ -19,10 +19,11 @@ from labloop.campaign.state import PAUSED, RUNNING
 from . import view
 from .help import Help
 from .key_line import KeyLine
-from .source import RunSource, runs_below
+from .source import JOURNAL, RunSource, runs_below
 from .widgets import WAITS, style_of
 
 POLL_S: Final = 0.5
+WORDS: Final = 60  # of why a run cannot be read; its own screen has all of them
 # What matters most stands where the narrowest screen shows it; the long words of a run that cannot be read do not.
 COLUMNS: Final = ("run", "mode", "state", "trials", "best", "campaign", "last fact")
 
@@ -111,9 +112,10 @@ class RunsScreen(Screen[None]):
     def _cells(self, folder: Path, source: RunSource, more: bool) -> list[Text]:
         name, spec, state = Text(folder.name), source.spec, source.state
         if source.trouble or spec is None or not state.opened:
-            trouble = source.trouble.partition(": ")[2] or source.trouble
+            trouble = source.trouble.removeprefix(f"{folder}/").removeprefix(f"{JOURNAL}: ")
             word, tone = ("cannot be read", "bad") if trouble else ("no event yet", "quiet")
-            words = Text(text.plain(trouble)[:60])
+            words = Text(text.plain(trouble))
+            words.truncate(WORDS, overflow="ellipsis")
             return [name, Text(""), Text(word, style_of(self, tone)), Text(""), Text(""), words, Text("")]
         head = view.headline(spec, state, source.runner, source.now(), source.beat_s)
         allowed = trials_allowed(spec, state)

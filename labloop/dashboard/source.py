@@ -270,4 +270,11 @@ def user() -> str:
 def runs_below(folder: Path) -> list[Path]:
     """Return the folders of ``folder`` and of its ``runs`` that hold a journal, newest first."""
     found = {journal.parent for pattern in ("*/journal.db", "runs/*/journal.db") for journal in folder.glob(pattern)}
-    return sorted(found, key=lambda run: (run / JOURNAL).stat().st_mtime, reverse=True)
+    return sorted(found, key=_written, reverse=True)
+
+
+def _written(run: Path) -> float:
+    try:
+        return (run / JOURNAL).stat().st_mtime
+    except FileNotFoundError:  # somebody has taken it away since: who reads it says so
+        return 0.0

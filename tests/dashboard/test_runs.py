@@ -11,6 +11,7 @@ from labloop.dashboard import DashboardApp
 from labloop.dashboard.app import watch as open_dashboard
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.runs_screen import RunsScreen
+from labloop.dashboard.source import runs_below
 
 from . import journals
 from .conftest import drive, screen_text, settled
@@ -18,10 +19,12 @@ from .conftest import drive, screen_text, settled
 
 @pytest.fixture
 def listed(tmp_path: Path, written, monkeypatch) -> DashboardApp:
-    """Three runs that can be read and one that cannot."""
+    """Three runs that can be read and two that cannot."""
     for tell in (journals.finished, journals.halted, journals.told):
         told, now = written(tell)
         shutil.copytree(told, tmp_path / "runs" / tell.__name__)
+    shutil.copytree(tmp_path / "runs" / "told", tmp_path / "runs" / "torn")
+    (tmp_path / "runs" / "torn" / "campaign.yaml").unlink()
     (tmp_path / "runs" / "spoilt").mkdir()
     (tmp_path / "runs" / "spoilt" / "journal.db").write_text("no journal\n" * 1000)
     monkeypatch.chdir(tmp_path)
@@ -39,7 +42,7 @@ def test_each_run_is_there_with_its_state(listed):
     assert "SIMULATED" in rows["finished"] and "finished" in rows["finished"] and "40/40" in rows["finished"]
     assert "LIVE" in rows["halted"] and "halted" in rows["halted"]
     assert "on the front" in rows["told"] and "ASK AND TELL" in rows["told"]
-    assert "no journal" in rows["spoilt"]
+    assert " is damaged or no journal at all" in rows["spoilt"] and "campaign.yaml: there is no such" in rows["torn"]
 
 
 def test_enter_opens_a_run_and_escape_comes_back(listed):
@@ -67,6 +70,11 @@ def test_no_run_at_all_says_how_to_begin_one(tmp_path):
 
     drive(app, script)
     assert "labloop run" in shown[0]
+
+
+def test_a_run_that_is_taken_away_while_they_are_listed_is_no_error(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [folder / "gone" / "journal.db"])
+    assert runs_below(tmp_path) == [tmp_path / "gone"]
 
 
 def test_without_a_terminal_it_says_so(capsys, tmp_path):
