@@ -59,8 +59,10 @@ BY_HAND = "by-hand"
 # Looks at the lock last microseconds.
 LOCK_WITHIN_S = 0.1
 # A port whose host does not read loses what comes when its buffer is full, as a UART does. The buffer of a pty holds so
-# much; in a world that runs faster, as much more is kept.
+# much; in a world that runs faster, as much more is kept, until nobody has read for so long (real time, and longer than
+# a host on a busy machine is ever away): who opens the port then is not told what was said to nobody.
 BUFFER = 4096
+UNREAD_S = 10.0
 FULL_AGAIN_S = 0.001
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
 
@@ -72,7 +74,7 @@ class _SerialSide:
         self.line, self.port = line, port
         self._byte_s = port.settings.seconds_per_byte() / speed
         self._kept = max(0, int(BUFFER * (speed - 1.0)))
-        self._full_until_s = 0.0
+        self._full_until_s = self._read_s = 0.0
         self._waiting: list[tuple[float, bytes]] = []
         self._free_s = 0.0
 
@@ -90,7 +92,9 @@ class _SerialSide:
             ripe += 1
         if ripe:
             taken = self.port.write(b"".join(byte for _, byte in self._waiting[:ripe]))
-            del self._waiting[min(taken + self._kept, ripe) : ripe]
+            self._read_s = wall_s if taken else self._read_s
+            kept = self._kept if wall_s - self._read_s <= UNREAD_S else 0
+            del self._waiting[min(taken + kept, ripe) : ripe]
             del self._waiting[:taken]
             self._full_until_s = wall_s + FULL_AGAIN_S if taken < ripe else 0.0
 

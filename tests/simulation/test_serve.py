@@ -87,6 +87,27 @@ def test_a_faster_world_keeps_what_its_host_has_no_time_for(speed: float, arrive
     assert got == bytes(n % 251 for n in range(arrived)) and side.next_s() is None
 
 
+def test_who_opens_a_port_that_nobody_read_is_not_told_what_it_said_to_nobody() -> None:
+    room, got = [1000], bytearray()
+
+    def write(data: bytes) -> int:
+        taken = min(room[0], len(data))
+        got.extend(data[:taken])
+        room[0] -= taken
+        return taken
+
+    line = SimpleNamespace(receive=lambda data, now_s: data * 2000)
+    port = SimpleNamespace(settings=line_settings("serial:///dev/x?baud=9600"), write=write)
+    side = _SerialSide(line, cast("Any", port), 60.0)
+    side.hear(b"a", 0.0, 100.0)
+    for wall_s in (101.0, 110.0, 111.5):
+        side.speak(wall_s)
+    side.hear(b"b", 0.0, 112.0)
+    room[0] = 9000  # somebody opens it
+    side.speak(113.0)
+    assert got == b"a" * 1000 + b"b" * 2000
+
+
 def test_another_speed_is_garbage_even_on_a_pty_both_ways(serve_plan: Serve, plan: dict[str, Any]) -> None:
     served = serve_plan(plan, speed=60)
     with opened(served) as port:
