@@ -49,7 +49,8 @@ from labloop.keys import Context
 from .bench import SimulatedBench
 from .clock import WallClock
 from .doorway import Doorway
-from .ports import TRANSPORTS, PtyPort, TcpPort, transport_of
+from .ports import TRANSPORTS, TcpPort, transport_of
+from .said import SerialSide
 
 OUTLIVES_S = 60.0
 SAVE_EVERY_S = 1.0
@@ -58,55 +59,7 @@ LINKS = "labloop-ports-"
 BY_HAND = "by-hand"
 # Looks at the lock last microseconds.
 LOCK_WITHIN_S = 0.1
-# A port whose host does not read loses what comes when its buffer is full, as a UART does. The buffer of a pty holds so
-# much; in a world that runs faster, as much more is kept, until nobody has read for so long (real time, and longer than
-# a host on a busy machine is ever away): who opens the port then is not told what was said to nobody.
-BUFFER = 4096
-UNREAD_S = 10.0
-FULL_AGAIN_S = 0.001
 LONGEST_WAIT_S = 0.1  # A signal or a plan's end is seen this soon.
-
-
-class _SerialSide:
-    """One serial line on its port, with what it has still to say: (wall time, byte) in order."""
-
-    def __init__(self, line: Any, port: PtyPort | TcpPort, speed: float) -> None:
-        self.line, self.port = line, port
-        self._byte_s = port.settings.seconds_per_byte() / speed
-        self._kept = max(0, int(BUFFER * (speed - 1.0)))
-        self._full_until_s = self._read_s = 0.0
-        self._waiting: list[tuple[float, bytes]] = []
-        self._free_s = 0.0
-
-    def hear(self, data: bytes, now_s: float, wall_s: float) -> None:
-        answer = self.line.receive(data, now_s)
-        at_s = max(self._free_s, wall_s + len(data) * self._byte_s)
-        for n in range(len(answer)):
-            at_s += self._byte_s
-            self._waiting.append((at_s, answer[n : n + 1]))
-            self._free_s = at_s
-
-    def speak(self, wall_s: float) -> None:
-        ripe = 0
-        while ripe < len(self._waiting) and self._waiting[ripe][0] <= wall_s:
-            ripe += 1
-        if ripe:
-            taken = self.port.write(b"".join(byte for _, byte in self._waiting[:ripe]))
-            self._read_s = wall_s if taken else self._read_s
-            kept = self._kept if wall_s - self._read_s <= UNREAD_S else 0
-            del self._waiting[min(taken + kept, ripe) : ripe]
-            del self._waiting[:taken]
-            self._full_until_s = wall_s + FULL_AGAIN_S if taken < ripe else 0.0
-
-    def next_s(self) -> float | None:
-        return max(self._waiting[0][0], self._full_until_s) if self._waiting else None
-
-    def replug(self, now_s: float) -> None:
-        if now_s < self.line.unplugged_until_s:
-            self._waiting.clear()
-            self.port.unplug()
-        else:
-            self.port.replug()
 
 
 class Server:
@@ -139,7 +92,7 @@ class Server:
             _follow(self._lock, self._links.name)
         self._context = Context()
         self._doorway = Doorway(plan, self._context)
-        self._serial: list[_SerialSide] = []
+        self._serial: list[SerialSide] = []
         self._sockets: dict[Any, Any] = {}
         self.ports: dict[str, str] = {}
         for port, line in self.bench.lines.items():
@@ -153,7 +106,7 @@ class Server:
         if kind is TcpPort:
             for name in self.bench.names[port]:
                 getattr(self.bench.devices[name], "over_tcp", int)()
-        self._serial.append(_SerialSide(line, opened, self.clock.speed))
+        self._serial.append(SerialSide(line, opened, self.clock.speed))
         return opened.address
 
     def _open_zmq(self, port: str, line: Any) -> str:

@@ -19,7 +19,8 @@ import zmq
 from labloop.keys import Context
 from labloop.simulation import serve
 from labloop.simulation.ports import line_settings
-from labloop.simulation.serve import Server, _SerialSide
+from labloop.simulation.said import SerialSide
+from labloop.simulation.serve import Server
 
 Serve = Callable[..., Any]
 
@@ -78,7 +79,7 @@ def test_a_faster_world_keeps_what_its_host_has_no_time_for(speed: float, arrive
 
     line = SimpleNamespace(receive=lambda data, now_s: bytes(n % 251 for n in range(9000)))
     port = SimpleNamespace(settings=line_settings("serial:///dev/x?baud=9600"), write=write)
-    side = _SerialSide(line, cast("Any", port), speed)
+    side = SerialSide(line, cast("Any", port), speed)
     side.hear(b"?", 0.0, 0.0)
     side.speak(20.0)
     assert len(got) == 1000 and side.next_s() == (None if speed == 1.0 else pytest.approx(20.001))
@@ -98,7 +99,7 @@ def test_who_opens_a_port_that_nobody_read_is_not_told_what_it_said_to_nobody() 
 
     line = SimpleNamespace(receive=lambda data, now_s: data * 2000)
     port = SimpleNamespace(settings=line_settings("serial:///dev/x?baud=9600"), write=write)
-    side = _SerialSide(line, cast("Any", port), 60.0)
+    side = SerialSide(line, cast("Any", port), 60.0)
     side.hear(b"a", 0.0, 100.0)
     for wall_s in (101.0, 110.0, 111.5):
         side.speak(wall_s)
