@@ -72,6 +72,13 @@ class Station:
         except (LinkTimeout, ProtocolError) as error:
             raise type(error)(f"{error}; {WHERE_TO_LOOK}") from error
 
+    def placed(self, error: Exception) -> str:
+        """What went wrong in words; with its line and what was said there last, where the error does not name it."""
+        said = str(error)
+        if self.port.address in said:
+            return said
+        return f"{said.rstrip('.')}. On {self.port.address} {told(self.port.traffic, QUOTED) or 'nothing was said'}"
+
     def _expected(self, found: Identity) -> Identity:
         """The same. Raises InstrumentFault for another serial number than the lab file's."""
         wanted = self.declaration.serial

@@ -82,6 +82,7 @@ class Station(Protocol):
     @property
     def actions(self) -> Mapping[str, Action]: ...
     def identify(self) -> Identity: ...
+    def placed(self, error: Exception) -> str: ...
     def prepare(self, permit: Permit, act: str) -> None: ...
     def begin(self, permit: Permit, act: str) -> None: ...
 
@@ -288,11 +289,12 @@ class Reach:
             if port in self._given_up:
                 raise InstrumentGone(name, str(error)) from error
             self._given_up.add(port)  # until it is back
-            self._memory.record(e.InstrumentLost(instrument=name, reason=str(error)))
+            why = self.stations[name].placed(error)
+            self._memory.record(e.InstrumentLost(instrument=name, reason=why))
             while not await self._comes_back(name):
                 if self._on_lost.then == "stop" or self.on_away is None:
-                    raise self.give_up(name, self._given_up_for(name, error)) from error
-                await self.on_away(f"{name} is lost: {error}")
+                    raise self.give_up(name, self._given_up_for(name, why)) from error
+                await self.on_away(f"{name} is lost: {why}")
             self._given_up.discard(port)
             self._returns[port] += 1
             return self._returns[port]
@@ -301,9 +303,8 @@ class Reach:
         """How often the lines of these instruments were lost and have come back."""
         return sum(self._returns[port] for port in {id(self.stations[name].port) for name in names})
 
-    def _given_up_for(self, name: str, error: Exception) -> str:
+    def _given_up_for(self, name: str, said: str) -> str:
         """Why it is given up; where it has not answered once in this run, with what to look at."""
-        said = str(error)
         if name in self._memory.state.identities:
             return said
         if WHERE_TO_LOOK in said:

@@ -11,6 +11,7 @@ from labloop.bench import (
     InstrumentFault,
     LinkError,
     Port,
+    ProtocolError,
     SpecError,
     declare,
     driver_class,
@@ -251,6 +252,20 @@ def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
     assert lab.reopen("far", 5.0) == {"far": Identity(model="box")}
     with pytest.raises(InstrumentFault, match=r"right on serial.*: other .*answers where box"):
         lab.reopen("left", 5.0)
+
+
+def test_what_went_wrong_is_said_with_its_line_and_what_came_back(tmp_path):
+    station = open_lab(make_lab(tmp_path, TWO), connect_scripted()).instruments["left"]
+    assert station.placed(ProtocolError("it makes no sense.")) == (
+        "it makes no sense. On serial:///dev/a?baud=9600 nothing was said"
+    )
+    station.port.submit(station.identify).result()
+    assert station.placed(ProtocolError("it is answered differently each time")) == (
+        "it is answered differently each time. On serial:///dev/a?baud=9600 b'name?\\r\\n' was sent and "
+        "b'name box\\r\\n' came back"
+    )
+    named = "left on serial:///dev/a?baud=9600 was lost"
+    assert station.placed(LinkError(named)) == named
 
 
 def test_every_instrument_of_a_line_is_braked_before_the_first_is_stopped(tmp_path):
