@@ -1,5 +1,7 @@
 """A thermal evaporator that somebody offers as a LECO actor, and what a lab file says of it."""
 
+import copy
+
 from tests.drivers.stand import Stand
 
 EVAPORATOR = {
@@ -56,3 +58,17 @@ STANDS = {
         act=("deposit", {"thickness": (100.0, "nm")}),
     )
 }
+
+
+def changed(path, value):
+    """The evaporator's options with one of them another: ``actions.heat.until.is``."""
+    options = copy.deepcopy(EVAPORATOR)
+    *where, last = path.split(".")
+    table = options
+    for name in where:
+        table = table.setdefault(name, {})
+    if value is None:
+        del table[last]
+    else:
+        table[last] = value
+    return options
