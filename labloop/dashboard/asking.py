@@ -33,10 +33,23 @@ class Asking(Question[Said]):
         self.is_seen = False  # every key that was pressed before it was there has been heard
 
     def take(self, event: Key) -> None:
-        """A letter that was typed ahead."""
-        if event.character is not None and event.is_printable:
+        """A letter that was typed ahead, or what takes the last one back."""
+        if event.key == "backspace":
+            self._take_back()
+        elif event.character is not None and event.is_printable:
             self._ahead.append(event.character)
             self._put()
+
+    def _take_back(self) -> None:
+        """The last letter that came ahead, or the last of what stood there already."""
+        if self._ahead:
+            self._ahead.pop()
+            return
+        for line in self.query(Input).results():
+            cursor, self._next = line.cursor_position, max(self._next - 1, 0)
+            line.delete(self._next, self._next + 1)
+            line.cursor_position = cursor - 1 if cursor > self._next else cursor
+            return
 
     def on_mount(self) -> None:
         """Now there is a line."""

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 from labloop.campaign import text
 
 from .asking import ABORT, Asking
+from .field import Entry, Field
 from .leaving import CLOSES, Question, Said
 
 
@@ -33,7 +34,7 @@ class Confirm(Asking[str | None]):
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
             why = "why?" if self._needs_why else "why? (may be left empty)"
-            yield Input(self._begun, placeholder=why, select_on_focus=False)
+            yield Field(self._begun, placeholder=why, select_on_focus=False)
             yield Static(Text(f"enter: {self._yes}  esc: leave it  {ABORT}", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -93,7 +94,7 @@ class Answer(Listed[tuple[str, str] | None]):
                     for n, (answer, effect) in enumerate(self._answers.items())
                 )
             )
-            yield Input(placeholder="how much was done, with its unit (may be left empty)")
+            yield Field(placeholder="how much was done, with its unit (may be left empty)")
             yield Static(Text(f"up/down, enter: answer  esc: later  {ABORT}", style="dim"))
 
     def on_mount(self) -> None:
@@ -140,7 +141,7 @@ class Line(Asking[str | None]):
         with Vertical():
             yield Static(Text(self._title, style="bold"))
             yield Static(Text(self._words))
-            yield Input(self._begun, placeholder=self._example, select_on_focus=False)
+            yield Field(self._begun, placeholder=self._example, select_on_focus=False)
             yield Static(Text(f"enter: {self._yes}  esc: leave it  {ABORT}", style="dim"))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -184,16 +185,6 @@ class Pick(Question[int | None]):
     def action_no(self) -> None:
         """Never mind."""
         self.dismiss(None)
-
-
-class Entry(Input):
-    """Hears enter among the letters, in their order; an Input hears it after those that were typed behind it."""
-
-    def on_key(self, event: Key) -> None:
-        """That is it, so far."""
-        if event.key == "enter":
-            event.stop()
-            self.post_message(self.Submitted(self, self.value))
 
 
 class Wish(Asking[tuple[str, str] | None]):
@@ -278,8 +269,8 @@ class Compare(Listed[tuple[str, str, str, str] | None]):
                 Option(f"trial {other} is better", id=f"{other} over {one}"),
                 Option("I cannot tell: they are as good as each other", id=f"{one} like {other}"),
             )
-            yield Input(placeholder="or two others: 7 over 3, 7 like 3", id="line")
-            yield Input(self._begun, placeholder="why? (may be left empty)", id="why", select_on_focus=False)
+            yield Field(placeholder="or two others: 7 over 3, 7 like 3", id="line")
+            yield Field(self._begun, placeholder="why? (may be left empty)", id="why", select_on_focus=False)
             yield Static(Text(f"up/down, enter: answer  tab: two others  esc: later  {ABORT}", style="dim"))
 
     def on_mount(self) -> None:

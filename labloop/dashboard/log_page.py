@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from labloop.campaign.words import LogLine
 
+from .field import Field
 from .filtered import FILTER, FilteredPage
 from .log_lines import LogLines
 from .source import Change, RunSource
@@ -33,7 +34,7 @@ class LogPage(FilteredPage):
 
     def parts(self) -> ComposeResult:
         """A line for the filter, one list of lines."""
-        yield Input(placeholder="words, each of which must stand in a line", id="filter", compact=True)
+        yield Field(placeholder="words, each of which must stand in a line", id="filter", compact=True)
         log = LogLines(lambda line: log_cells(self, line, self._when))
         log.border_title = Text("Log")
         yield log

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from . import view
+from .field import Field
 from .filtered import FILTER, FilteredPage
 from .page import ACT
 from .source import Change, RunSource
@@ -39,7 +40,7 @@ class TrialsPage(FilteredPage):
         """A line for the filter, the table."""
         outcome = next(iter(self._source.spec.outcomes), "") if self._source.spec is not None else ""
         compared = f"{outcome}<0.3  " if outcome else ""
-        yield Input(placeholder=f"words, or as in: state=failed  {compared}trial>=20", id="filter", compact=True)
+        yield Field(placeholder=f"words, or as in: state=failed  {compared}trial>=20", id="filter", compact=True)
         yield TrialTable(id="trials")
 
     def on_mount(self) -> None:

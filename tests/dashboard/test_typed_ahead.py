@@ -19,12 +19,14 @@ from .test_keys import asked
 from .test_trial_keys import PAIR
 
 NAMES = {"/": "slash"}
+WIPE = ("backspace",) * len("19.5")
 
 
 async def at_once(pilot, *keys: str) -> None:
     """All of them before the first is heard."""
     for key in keys:
-        pilot.app.post_message(Key(NAMES.get(key, key), "\r" if key == "enter" else key))
+        character = "\r" if key == "enter" else key if len(key) == 1 else None
+        pilot.app.post_message(Key(NAMES.get(key, key), character))
     for _ in range(4):
         await pilot.pause()
 
@@ -89,6 +91,24 @@ def test_a_reason_typed_ahead_does_not_get_into_the_settings(watch):
     assert asked(app) == [("act", ["pump_water.dispense", "volume=11"], "2nd")]
 
 
+@pytest.mark.parametrize(("keys", "line"), [
+    ((*WIPE, *"12"), "q_tot=12"),
+    ((*WIPE, "1", "left", "2", "end", "0"), "q_tot=210"),
+    (("home", "delete", *"Q", "end", "0"), "Q_tot=19.50"),
+])  # fmt: skip
+def test_what_is_wiped_and_written_anew_is_heard_in_that_order(watch, keys, line):
+    app = watch(journals.asking)
+
+    async def script(pilot):
+        await pilot.press("e")
+        app.screen.query(Input).first().value = "q_tot=19.5"
+        await pilot.pause()
+        await at_once(pilot, *keys, "enter", *"slowly", "backspace", "backspace", *"er")
+        assert lines_of(app) == [line, "slower"]
+
+    drive(app, script)
+
+
 def test_two_enters_in_one_packet_answer_once_and_take_nothing_from_below_the_question(watch):
     app = watch(journals.running)
 
@@ -139,7 +159,7 @@ def test_what_is_typed_before_a_question_is_there_comes_into_its_line_and_is_no_
     app = watch(getattr(journals, tell))
 
     async def script(pilot):
-        await at_once(pilot, key, *ACTS, "enter", *"xy")
+        await at_once(pilot, key, *ACTS, "enter", *"xz", "backspace", "y")
         line, *_ = lines_of(app)
         assert line.endswith(ACTS + "xy") and (behind is None or line == ACTS + "xy")
         assert app.is_running
