@@ -142,6 +142,14 @@ class Campaign:
         """
         return self._told.tell_settings(settings, outcomes, by=self._by)
 
+    def enough(self) -> str | None:
+        """Why a run of this campaign would end here, by its budget of trials or ``stop_when``; None: it would go on.
+
+        The model's view (``regret_below``, ``chance_below``) is the one of the last proposal. ``ask`` refuses nothing
+        for it.
+        """
+        return self._told.enough()
+
     def best(self) -> dict[str, Any] | list[dict[str, Any]] | None:
         """The best measured trial as {trial, settings, outcomes: {name: {value, unit, sd?}}}; None: there is none yet.
 

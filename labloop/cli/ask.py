@@ -35,8 +35,10 @@ def ask(
                 words.say(f"{made} proposals from trial {first} on are written down: labloop trials {in_shell(folder)}")
             raise
         units = {name: getattr(one, "unit", "") for name, one in told.spec.parameters.items()}
+        enough = told.enough()
     if json:
-        words.give_json({"schema": 1, "run": str(folder), "proposals": [_entry(one) for one in proposals]})
+        entries = [_entry(one) for one in proposals]
+        words.give_json({"schema": 1, "run": str(folder), "proposals": entries, "enough": enough})
         return
     rows = [
         [one.trial, *(words.number(value) for value in one.settings.values()), one.source, _hoped(one)]
@@ -44,6 +46,8 @@ def ask(
     ]
     names = [f"{name} [{units[name]}]" if units.get(name) else name for name in proposals[0].settings]
     words.give_table(["trial", *names, "source", "expected"], rows)
+    if enough:
+        words.say(f"A run of this campaign would end here: {enough}")
     for line in _next(told, in_shell(folder), proposals[0].trial):
         words.say(line)
 

@@ -20,7 +20,9 @@ from labloop.campaign import state as s
 from labloop.campaign.amending import changes
 from labloop.campaign.amendments import text_in_force
 from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.objective import Objective
 from labloop.campaign.spec import CampaignSpec, read_lab
+from labloop.campaign.stopping import Stopping
 from labloop.campaign.text import in_shell
 from labloop.journal import Blobs, Journal, MemoryBlobs, begun
 from labloop.journal.files import private_folder, write_whole
@@ -190,6 +192,18 @@ class Told:
         ]  # fmt: skip
         self.memory.record(*proposals)
         return proposals
+
+    def enough(self) -> str | None:
+        """Why a run of this campaign would end here, its budget spent or a stopping rule met; None: it would go on.
+
+        What the planner saw is what it saw when it last proposed. Nothing is refused for it: whoever asks decides.
+        """
+        state, most = self.state, self.spec.budget.trials
+        if most is not None and state.measured >= most + state.extended_trials:
+            return f"the budget of {most + state.extended_trials} trials is measured"
+        last = max(state.trials, default=0)
+        outlook = state.trials[last].proposal.outlook if last else {}
+        return Stopping(self.spec, Objective(self.spec)).reason(state, outlook)
 
     # --- tell -----------------------------------------------------------------------------------------------------
 

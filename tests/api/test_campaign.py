@@ -70,6 +70,22 @@ def test_the_loop_by_hand() -> None:
         assert best["outcomes"]["yield"]["value"] == max(campaign.trials()["yield"])
 
 
+def test_what_a_run_would_end_by_is_said_and_refuses_nothing() -> None:
+    rules = {"no_improvement": "2 trials", "regret_below": 500}
+    with cake(stop_when=rules) as campaign, cake(budget={"trials": 4}) as short:
+        campaign.tell_settings([{"sugar": 20, "N": 2, "flour": "rye"}] * 4, [{"yield": 30.0 + at} for at in range(4)])
+        assert campaign.enough() is None
+        (proposal,) = campaign.ask()
+        assert "can still be gained" in str(campaign.enough())
+        for trial in (proposal.trial, campaign.ask()[0].trial):
+            campaign.tell(trial, {"yield": 1.0})
+        assert str(campaign.enough()).startswith("no improvement in 2 trials (asked for: 2); best so far is trial 4")
+        for one in short.ask(4):
+            assert short.enough() is None
+            short.tell(one.trial, {"yield": 1.0})
+        assert short.enough() == "the budget of 4 trials is measured" and short.ask()
+
+
 def test_open_proposals_are_pending_and_all_different() -> None:
     with cake() as campaign:
         first, second = campaign.ask(2)

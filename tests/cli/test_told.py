@@ -65,7 +65,7 @@ def test_ask_tell_and_look(here: Path, labloop: Any) -> None:
     third = labloop("ask", "cake.yaml", "--run", "r", "--json").document["proposals"][0]
     assert (third["trial"], third["predicted"]) == (3, {"height": {"mean": 30.0, "sd": 2.0}})
     assert labloop("tell", "r", "3", "--failed", "burnt").code == 0
-    labloop("ask", "cake.yaml", "--run", "r")
+    assert "would end here" not in labloop("ask", "cake.yaml", "--run", "r").err
     assert labloop("tell", "r", "4", "--void", "cat ate it", "--json").document["told"][0]["state"] == "abandoned"
 
     status = labloop("status", "r", "--json").document
@@ -87,6 +87,17 @@ def test_ask_tell_and_look(here: Path, labloop: Any) -> None:
     table = labloop("trials", "r").out.splitlines()
     assert len(table) == 5 and "sugar [g]" in table[0] and table[3].endswith("burnt")
     assert "best: trial 2" in labloop("status", "r").out
+
+
+def test_where_a_run_would_end_is_said_to_whoever_asks_on(here: Path, labloop: Any) -> None:
+    text = (here / "cake.yaml").read_text()
+    (here / "short.yaml").write_text(text + "stop_when: {no_improvement: 1 trials}\n")
+    for trial, height in ((1, 9), (2, 8)):
+        labloop("ask", "short.yaml", "--run", "r")
+        labloop("tell", "r", str(trial), f"height={height}")
+    said = "no improvement in 1 trials (asked for: 1); best so far is trial 1"
+    assert f"A run of this campaign would end here: {said}" in labloop("ask", "short.yaml", "--run", "r").err
+    assert labloop("ask", "short.yaml", "--run", "r", "--json").document["enough"] == said
 
 
 def test_a_best_that_breaks_its_limit_says_so(here: Path, labloop: Any) -> None:
