@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from labloop.bench import LineCodec, ProtocolError, SpecError, shown
 
 NUMBER = r"[-+](?=[\d.]{6,9}(?: |$))\d+\.\d+"
-FRAME = re.compile(rf"(?:{NUMBER} ?)+ *\S+(?: +[A-Z]{{3}})*")
+FRAME = re.compile(rf"(?:{NUMBER} ?)+ *\S+(?: +[A-Z][A-Z\d][A-Z])*")
 ANSWERS = {
     "": FRAME,
     "S": FRAME,
@@ -22,7 +22,8 @@ ANSWERS = {
     "LSS": re.compile("[ASU]"),
 }
 MODEL = re.compile(r"(?P<family>[A-Z]+)-(?P<number>\d+(?:\.\d+)?)(?P<unit>SCCM|SLPM)\b.*")
-WORDS = ("MOV", "VOV", "POV", "TOV", "HLD", "OPL", "OVR", "TMF", "LCK", "EXH", "ADC", "VTM")
+# What ??D* of an MC with firmware 10v20 lists (alicatlib 0.3.1), and VTM of an older manual.
+WORDS = ("MOV", "VOV", "POV", "P2O", "TOV", "HLD", "OPL", "OVR", "TMF", "COM", "GTA", "LCK", "EXH", "ADC", "VTM")
 
 
 @dataclass(frozen=True, slots=True)

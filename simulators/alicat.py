@@ -1,5 +1,5 @@
 """Alicat MC mass flow controller, simulated from its manuals (MC series p. 36 and 43, standard devices p. 32) and from
-answers of an MC-500SCCM-D with firmware 10v20 that others have recorded.
+answers of an MC-500SCCM-D with firmware 10v20 that others have recorded (some of them kept in alicatlib 0.3.1).
 
 Line: 19200 8N1, up to 26 devices on it, told apart by a letter (option ``address``, A if left out); case does not
 matter. A command is the letter and what follows, ended with CR; the answer is one line (or several) ended with CR.
@@ -7,9 +7,10 @@ Other letters are passed over. ``?`` answers what is unknown or refused.
 
     A            data frame: pressure (psia), temperature, volumetric and mass flow, setpoint, gas, words
     AS12.5       setpoint (AS 12.5 too); answered with a data frame       A16000   the same as part of 64000
-    ALS          flow, setpoint, unit number and unit                     ALSS [A|S|U]  where the setpoint comes from
+    ALS          flow, setpoint, unit number and unit; ALS 12.5 sets it   ALSS [A|S|U]  where the setpoint comes from
     AHC AHP AC   hold the valve closed, hold it as it is, end that        AV  zero the flow reading
     AVE          firmware        A??M* A??M4  maker's list, or a line     A??D*  the frame's layout     A??G*  gases
+    AFPF 5  ADCU 5  full scale and unit of the mass flow                  ALV  what is controlled, as AR122
     AG 8         gas             AR122 AW122=37  what is controlled       A@ B   another letter
     $$ after the letter is passed over, as older firmware wants it there.
 
@@ -32,6 +33,7 @@ from labloop.simulation.world import World
 TAU_S = 0.2
 SUPPLY_PSIA, ROOM_PSIA, STANDARD_PSIA, GAS_C, STANDARD_C = 44.7, 14.7, 14.696, 22.0, 25.0
 GASES = {0: "Air", 1: "Ar", 4: "CO2", 6: "H2", 7: "He", 8: "N2", 11: "O2"}
+STATUS = ("OPL", "POV", "P2O", "TOV", "VOV", "MOV", "TMF", "OVR", "COM", "HLD", "EXH", "GTA", "LCK")
 LONGEST = 128
 FIRMWARE = "10v20.0-R24 Jan  9 2025,15:04:07"
 
@@ -84,6 +86,8 @@ class MC:
             return [self._frame(now_s)]
         if setting := re.fullmatch(r"S ?(-?\d+\.?\d*)", command):
             return self._set(float(setting[1]) * self._unit, now_s)
+        if setting := re.fullmatch(r"LS (-?\d+\.?\d*)", command):
+            return self._set(float(setting[1]) * self._unit, now_s) and self._ask("LS", now_s)
         if command.isdecimal():  # the old way, which this device still takes
             return self._set(int(command) / 64000.0 * self.full_ml_min, now_s)
         if command in ("HC", "HP", "C", "H"):
@@ -95,6 +99,9 @@ class MC:
             "VE": [f"{self.address}   {FIRMWARE}"],
             "LS": [f"{self.address} {self._number(self._flow(now_s))} {self._number(self.setpoint)} {self._label}"],
             "LSS": [f"{self.address} {self.source}"],
+            "LV": [f"{self.address} {self.control}"],
+            "DCU 5": [f"{self.address} {self._label}"],
+            "FPF 5": [f"{self.address} {self._number(self.full_ml_min)} {self._label}"],
             "R122": [f"{self.address}   122 = {self.control}"],
             "R46": [f"{self.address}   046 = {next(n for n, gas in GASES.items() if gas == self.gas)}"],
             "??M*": self._maker(),
@@ -149,25 +156,27 @@ class MC:
     def _maker(self) -> list[str]:
         size = f"{self.full_ml_min / self._unit:g}{self.unit}"
         values = [
-            "Alicat Scientific", "www.example.com", "Ph  +1 555-0000", "Fax +1 555-0001",
-            f"Model Number      MC-{size}-D", f"Serial Number     {self.serial}",
+            "ALICAT SCIENTIFIC", "www.example.com", "Ph   555-555-0000", "info@example.com",
+            f"Model Number MC-{size}-D", f"Serial Number {self.serial}",
             "Date Manufactured 01/09/2025", "Date Calibrated   01/10/2025", "Calibrated By     DL",
             f"Software Revision {FIRMWARE.split()[0]}",
         ]  # fmt: skip
-        return [f"{self.address} M{n:02d} {value}" for n, value in enumerate(values)]
+        return [f"{self.address}  M{n:02d} {value}" for n, value in enumerate(values)]
 
     def _layout(self) -> list[str]:
-        unit = self._label.split()[1]
-        rows = ["D00 ID_ NAME______________________ TYPE______ WIDTH NOTES___________________",
-                "D01 700 Unit ID                    string          1",
-                "D02 002 Abs Press                  s decimal     7/2 010 02 PSIA",
-                "D03 003 Flow Temp                  s decimal     7/2 002 02 `C",
-                "D04 004 Volu Flow                  s decimal     7/2 012 02 CCM",
-                f"D05 005 Mass Flow                  s decimal     7/2 012 02 {unit}",
-                f"D06 037 Mass Flow Setpt            s decimal     7/2 012 02 {unit}",
-                "D07 703 Gas                        string          6",
-                "D08 701 *Error                     string          3 MOV",
-                "D09 702 *Status                    string          3 HLD"]  # fmt: skip
+        code, unit = self._label.split()
+        flow = f"{int(code):03d} 02 {unit}"
+        fields = [
+            ("700 Unit ID", "string", "1", ""), ("002 Abs Press", "s decimal", "7/2", "010 02 PSIA"),
+            ("003 Flow Temp", "s decimal", "7/2", "002 02 `C"),
+            ("004 Volu Flow", "s decimal", "7/2", flow.replace("SCCM", "CCM").replace("SLPM", "LPM")),
+            ("005 Mass Flow", "s decimal", "7/2", flow), ("037 Mass Flow Setpt", "s decimal", "7/2", flow),
+            ("703 Gas", "string", "6", ""), ("701 *Error", "string", "3", "ADC"),
+            *(("702 *Status", "string", "3", word) for word in STATUS),
+        ]  # fmt: skip
+        rows = ["D00 ID_ NAME______________________ TYPE_______ WIDTH NOTES___________________"]
+        for n, (name, kind, width, note) in enumerate(fields, start=1):
+            rows.append(f"D{n:02d} {name:30} {kind:11} {width:>5} {note}".rstrip())
         return [f"{self.address} {row}" for row in rows]
 
     # -- what it does ------------------------------------------------------------------------------------------------

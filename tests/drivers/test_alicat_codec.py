@@ -28,6 +28,8 @@ TABLE = [
     (Command("LSS"), b"ALSS\r", b"A S\r", "S", RECORDED),
     (Command("LSS", "U"), b"ALSS U\r", b"A U\r", "U", RECORDED),
     (Command("??M4"), b"A??M4\r", b"A M04 Model Number MC-500SCCM-D\r", "M04 Model Number MC-500SCCM-D", RECORDED),
+    (Command(""), b"A\r", f"A {FRAME} P2O COM\r".encode(), f"{FRAME} P2O COM", "words of 10v20's ??D*, alicatlib"),
+    (Command("??M4"), b"A??M4\r", b"A  M04 Model Number MC-500SCCM-D\r", "M04 Model Number MC-500SCCM-D", "alicatlib"),
     (Command("??M5"), b"A??M5\r", b"?\r", "?", MANUAL),
 ]  # fmt: skip
 
@@ -72,6 +74,7 @@ def test_what_answers_something_else_is_refused(asked, received):
 
 
 def test_a_frame_taken_apart():
+    assert frame_of(f"{FRAME} P2O COM GTA").words == ("P2O", "COM", "GTA")
     assert frame_of(f"{FRAME} MOV HLD") == Frame(
         pressure=14.62, temperature_c=21.89, flow=0.99, setpoint=123.4, gas="N2", words=("MOV", "HLD")
     )

@@ -47,8 +47,13 @@ EXCHANGES = [
     ([b"A$$W46=1"], b"A   046 = 1\r", "captured"),
     ([b"AG 1"], IDLE.replace(b"N2", b"Ar") + b"\r", "standard devices p. 32"),
     ([b"AG 99"], b"?\r", "no such gas"),
-    ([b"A??M4"], b"A M04 Model Number      MC-500SCCM-D\r", "recorded"),
-    ([b"A??M9"], b"A M09 Software Revision 10v20.0-R24\r", "MC p. 43"),
+    ([b"A??M4"], b"A  M04 Model Number MC-500SCCM-D\r", "recorded, alicatlib"),
+    ([b"A??M9"], b"A  M09 Software Revision 10v20.0-R24\r", "MC p. 43; recorded, alicatlib"),
+    ([b"ALV"], b"A 37\r", "recorded, alicatlib"),
+    ([b"ADCU 5"], b"A 12 SCCM\r", "recorded, alicatlib"),
+    ([b"AFPF 5"], b"A +500.00 12 SCCM\r", "recorded, alicatlib"),
+    ([b"ALS 100.0"], b"A +000.00 +100.00 12 SCCM\r", "alicatlib: it lags behind"),
+    ([b"ALS 500.5"], b"?\r", "beyond full scale"),
     ([b"A@ C", b"C"], b"C" + IDLE[1:] + b"\r", "standard devices p. 32"),
     ([b"A@ C", b"A"], b"", "another letter"),
     ([b"B"], b"", "another device's"),
@@ -71,7 +76,22 @@ def test_several_commands_in_one_write_are_answered_in_order():
     assert controller().receive(b"AS100\rA\r", 0.0) == (SET + b"\r") * 2
 
 
-LISTS = [(b"A??M*", 10, b"A M00 Alicat"), (b"A??D*", 10, b"A D00 ID_"), (b"A??G*", 7, b"A G00      Air")]
+LISTS = [(b"A??M*", 10, b"A  M00 ALICAT"), (b"A??D*", 22, b"A D00 ID_"), (b"A??G*", 7, b"A G00      Air")]
+# As an MC-500SCCM-D with 10v20 says them (recorded, alicatlib 0.3.1).
+LAYOUT = b"""A D00 ID_ NAME______________________ TYPE_______ WIDTH NOTES___________________
+A D01 700 Unit ID                    string          1
+A D02 002 Abs Press                  s decimal     7/2 010 02 PSIA
+A D03 003 Flow Temp                  s decimal     7/2 002 02 `C
+A D04 004 Volu Flow                  s decimal     7/2 012 02 CCM
+A D05 005 Mass Flow                  s decimal     7/2 012 02 SCCM
+A D06 037 Mass Flow Setpt            s decimal     7/2 012 02 SCCM
+A D07 703 Gas                        string          6
+A D08 701 *Error                     string          3 ADC
+A D09 702 *Status                    string          3 OPL"""
+
+
+def test_the_layout_is_a_real_ones():
+    assert told(controller(), b"A??D*").startswith(LAYOUT.replace(b"\n", b"\r"))
 
 
 @pytest.mark.parametrize(("command", "count", "first"), LISTS)
