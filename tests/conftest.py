@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,9 +26,14 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where several processes share the tests (``pytest -n 2``) they go through a set in the same order."""
+    """Where several processes share the tests (``pytest -n 2``) they go through a set in the same order.
+
+    And what tests start hears a SIGHUP, under nohup too, which has whatever begins under it hear none.
+    """
     if config.getoption("numprocesses", None):
         os.environ.setdefault("PYTHONHASHSEED", "0")
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # no handler outlives an exec: there it is the default again
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
