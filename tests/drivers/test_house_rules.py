@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from labloop.bench import Identity, actions_of
+from labloop.bench import Identity, LinkError, ProtocolError, actions_of
 from labloop.bench.settings import resolve
 from labloop.campaign.spec import lab_from_dict
 from labloop.campaign.units import check_unit
@@ -209,6 +209,33 @@ def test_a_brake_says_nothing_that_a_stop_does_not(driver):
     braked = rig.sent[said:]
     rig.driver.stop()
     assert all(one in rig.sent[said + len(braked) :] for one in braked)
+
+
+@pytest.mark.parametrize("driver", [one for one in DRIVERS if stand_of(one).acts], ids=lambda driver: driver.__name__)
+def test_a_stop_that_nobody_heard_is_never_believed(driver):
+    """Whenever it fell silent: also in the middle of telling what it can, of which another model says nothing."""
+    for heard in range(20):
+        rig = Rig(driver).ready()
+        action, settings = stand_of(driver).act
+        rig.begin(action, **settings)
+        rig.wait(0.5)
+        (line,) = rig.bench.lines.values()
+        receive, left = line.receive, iter(range(heard))
+
+        def deaf(*said, receive=receive, left=left):
+            return type(said[-2])() if said[-2] and next(left, None) is None else receive(*said)
+
+        line.receive = deaf
+        opened = True
+        try:
+            rig.restarted().open()
+        except (LinkError, ProtocolError):
+            opened = False
+        if opened and next(left, None) is not None:
+            return  # from here on it is the stop that is heard
+        with pytest.raises((LinkError, ProtocolError)):
+            rig.driver.stop()
+    raise AssertionError("it is never opened")
 
 
 @pytest.mark.parametrize("driver", [one for one in DRIVERS if stand_of(one).acts], ids=lambda driver: driver.__name__)
