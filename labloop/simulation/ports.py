@@ -7,10 +7,12 @@ only the speed is compared.
 A pty is reached through a link in ``folder`` that keeps its name when the cable is pulled and put back, as
 /dev/serial/by-id does. Since it keeps 8 bits without parity whatever it is told, a host that asks for 7E1 and for
 nothing else that is new is refused (EINVAL): so a flag that means nothing on a pty is set anew whenever it was cleared,
-and the next host that opens it has that one to change. Whoever opens it again within a tenth of a second of the last
-time may be too early (matterlab-hotplates is): over TCP or RFC 2217 nobody is.
+and the next host that opens it has that one to change. That it was opened is known within milliseconds, for the pty is
+in packet mode (tty_ioctl(4)): hosts empty the port's buffers when they open it, and that wakes whoever reads here. Only
+one that opens it again in the same breath is too early (matterlab-hotplates is): over TCP or RFC 2217 nobody is.
 """
 
+import fcntl
 import os
 import select
 import socket
@@ -26,6 +28,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from serial import rfc2217
 
 GARBAGE = b"\xff\xfe\x00"
+# In packet mode each read begins with it, or is a byte that says what was done to the port (emptied, flow control).
+SAID = b"\x00"
 CHUNK = 4096
 # Bits a second; an instrument with a network of its own says everything at once.
 ETHERNET = 10_000_000
@@ -97,9 +101,11 @@ class PtyPort:
 
     def read(self, descriptor: int) -> bytes:
         try:
-            data = os.read(self._master, CHUNK)
+            while (packet := os.read(self._master, CHUNK)) and not packet.startswith(SAID):
+                self._leave_something_to_change()
         except BlockingIOError:
             return b""
+        data = packet[1:]
         return GARBAGE if data and not self._at_speed() else data
 
     def write(self, data: bytes) -> int:
@@ -135,6 +141,7 @@ class PtyPort:
             modes[4] = modes[5] = speed
             termios.tcsetattr(self._slave, termios.TCSANOW, modes)
         os.set_blocking(self._master, False)
+        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
         self._link.unlink(missing_ok=True)
         self._link.symlink_to(os.ttyname(self._slave))
 

@@ -1,6 +1,7 @@
 """Ports in themselves: what a host at other settings hears, and that a port survives what hosts do."""
 
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -43,6 +44,20 @@ def test_a_pty_lets_one_host_after_the_other_ask_for_seven_bits_and_a_parity(tmp
                 assert opened.read(5) == b"hello"
                 opened.write(b"\xff\x00\r")
                 assert port.read(port.readable()[0]) == b"\xff\x00\r"
+    finally:
+        port.close()
+
+
+def test_who_reads_a_pty_is_woken_by_a_host_that_says_nothing(tmp_path: Path) -> None:
+    """So that the next one, who may come at once, finds something to change."""
+    port = PtyPort("x", "serial:///dev/x?baud=9600&bytesize=7&parity=E", tmp_path)
+    try:
+        for _ in range(3):
+            (master,) = port.readable()
+            serial.Serial(str(tmp_path / "x"), 9600, bytesize=7, parity="E").close()
+            assert select.select([master], [], [], 60.0)[0] == [master]
+            assert port.read(master) == b""
+            assert select.select([master], [], [], 0.0)[0] == []
     finally:
         port.close()
 
