@@ -205,9 +205,8 @@ class Hands:
         name, hand = act.instrument, self._hand
         step = PlannedStep(instrument=name, action=act.action, settings=dict(act.settings))
         station = self._lab.instruments[name]
-        early_s = await hand.admit([step], None)
-        if early_s > 0.0:
-            raise SafetyError(f"{_name(act)} is too early by {duration(early_s)}. Ask again then")
+        if await hand.admit([step], None) > 0.0:
+            hand.admission.stage([step], None)  # raises, and says why it is too early
         await hand.reach.configure(name)
         if hand.halt.is_set():
             raise Ended

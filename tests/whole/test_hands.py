@@ -135,6 +135,17 @@ def test_what_the_stock_does_not_hold_is_not_begun_and_said(tmp_path: Path) -> N
     assert note.startswith("waste.dispense was not begun by hand: waste holds 1 mL") and not bench(reach, e.ByHand)
 
 
+def test_what_is_too_early_says_why(tmp_path: Path) -> None:
+    again = (150.0, wish("act", "waste.dispense", "rate=600 uL/min", "time=20 s", by="ann"))
+    reach = run(
+        tmp_path, PAUSE, ACT, again, RIGHT, lab=WATCHED.replace("}}}", "}}, waste: {dispense: {dwell: 2 min}}}")
+    )
+    assert reach.run() == 0
+    (said,) = [one.text for one in reach.facts(e.NoteTaken) if "not begun" in one.text]
+    assert "waste.dispense rests for 120 s" in said and "s more." in said
+    assert len(reach.ledger("waste")) == 3  # by hand once, and two clean-ups
+
+
 def test_an_abort_breaks_it_off_and_what_was_done_is_known(tmp_path: Path) -> None:
     reach = run(tmp_path, PAUSE, ACT, (130.0, wish("abort", by="ann")))
     assert reach.run() == 4
