@@ -7,6 +7,7 @@ settings at once; they are looked at wherever one of those has its least or grea
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -33,7 +34,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .foresight import disorder, not_kept, overflow, unit_of_amounts
+from .foresight import conditional, disorder, not_kept, overflow, unit_of_amounts
 from .resolved_plan import Plan, Reach, Settings, Stock
 
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
@@ -44,6 +45,8 @@ COARSE: Final = 5.0
 INSIDE: Final = 64
 # Combinations of choices that a limit's condition may speak of, at each of those points.
 MOST_CHOICES: Final = 64
+# Eight ranges have as many corners: a tenth of a second, and only where a limit speaks of what was set before.
+MOST_CORNERS: Final = 256
 
 
 def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Plan:
@@ -83,10 +86,26 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     if not plan.complaints:
         full, filling = overflow(spec, envelope, points, plan.attempts)
         order = list(disorder(spec, envelope, points[0]))
-        plan.complaints += [*full, *(text for certain, text in order if certain)]
+        after = conditional(
+            spec, envelope, [*points, *_corners(space)], lambda point: meanings(point, space.parameters)
+        )  # fmt: skip
+        plan.complaints += [*full, *after, *(text for certain, text in order if certain)]
         plan.warnings += [*filling, *(text for certain, text in order if not certain)]
     plan.complaints = list(dict.fromkeys(plan.complaints))
     return plan
+
+
+def _corners(space: Space) -> list[Settings]:
+    """The corners of the space, as long as they are few: what depends on several settings at once is worst there."""
+    ends = {
+        name: (one.low, one.high) if isinstance(one, Range) else tuple(one.values)
+        for name, one in space.parameters.items()
+        if hasattr(one, "values") or isinstance(one, Range)
+    }
+    if len(ends) < len(space.parameters) or math.prod(map(len, ends.values())) > MOST_CORNERS:
+        return []
+    corners = (dict(zip(ends, one, strict=True)) for one in itertools.product(*ends.values()))
+    return [one for one in corners if not space.contains(one)]
 
 
 @dataclass(slots=True)

@@ -1,16 +1,18 @@
 """What the rules of several acts come to, told before anything moves: vessels that overflow, order that is not kept.
 
 The recipe is walked once as it stands, at settings of the space: what each act will move adds up in the totals, and
-what each sets stands until it is set anew or stopped. Only what is certain is complained about: a reading that no
-action of the bench sets (a door, say) is left to the moment of the act, and what a person may have set is a warning.
+what each sets stands until it is set anew or stopped; a limit with a condition on that is held against what comes
+after. Only what is certain is complained about: a reading that no action of the bench sets (a door, say) is left to the
+moment of the act, and what a person may have set is a warning.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from labloop.bench.declared import Declaration
 from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
+from labloop.bench.settings import in_unit
 from labloop.bench.totals import Totals
 from labloop.campaign import recipe
 from labloop.campaign.errors import SpecError
@@ -22,6 +24,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import Quantity, convert
 
 Settings = Mapping[str, Value]
+Meant = Callable[[Settings], Mapping[str, Any]]
 
 
 def unit_of_amounts(declaration: Declaration) -> str:
@@ -103,6 +106,62 @@ def disorder(spec: CampaignSpec, envelope: Envelope, point: Settings) -> Iterato
             for step in stage.steps:
                 if step.instrument != PERSON:
                     _set(envelope, stands, step)
+
+
+def conditional(
+    spec: CampaignSpec, envelope: Envelope, points: Sequence[Settings], meant: Meant
+) -> Iterator[str]:  # fmt: skip
+    """Settings beyond a limit whose condition speaks of what an act before them has set, or will have achieved.
+
+    ``meant``: settings of the space as conditions read them. What no act before has set cannot be judged, and the limit
+    holds then, as it does when the act begins; a condition on what is measured is left to that moment.
+    """
+    told: set[tuple[str, str]] = set()
+    asked = (
+        one for name, of in envelope.declared.items() for act in of.actions for one in envelope.conditions(name, act)
+    )
+    for point in points if any(readings_in(one) for one in asked) else ():
+        known: dict[str, Any] = {}
+        for phase in ("setup", "each_batch", "trial", "cleanup"):
+            of_trial = phase in ("trial", "cleanup")
+            seen = dict(meant(point)) if of_trial else {}
+            for stage in recipe.stages(spec, phase, point if of_trial else {}):
+                acts = [step for step in stage.steps if step.instrument != PERSON]
+                for step in acts:
+                    for amount, rule in _beyond(envelope, step, {**seen, **known} if of_trial else {}):
+                        if (step.place, rule) not in told:
+                            told.add((step.place, rule))
+                            where = f" (at {settings(point)})" if of_trial and point else ""
+                            said = f"{step.instrument}.{step.action} can be asked for {amount}{where}, {rule}"
+                            yield f"{step.place}: {said}"
+                for step in acts if of_trial else ():
+                    values = envelope.resolve(step.instrument, step.action, step.settings)
+                    achieved = envelope.declared[step.instrument].expected(step.action, values).achieved
+                    known |= {
+                        f"{step.instrument}.{name}": _meaning(amount, "")
+                        for name, amount in {**step.settings, **achieved}.items()
+                    }
+
+
+def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What of an act's settings is beyond a limit of that kind: how much, and which."""
+    for setting in envelope.action(step.instrument, step.action).settings:
+        if setting.choices or setting.name not in step.settings:
+            continue
+        value = float(in_unit(setting, step.settings[setting.name]))
+        for bound in envelope.bounds(step.instrument, step.action, setting.name):
+            acts = readings_in(bound.when) if bound.when is not None else frozenset()
+            if not acts or any(_measured(envelope, name) for name in acts):
+                continue
+            if bound.broken_by(value) and not (setting.zero and value == 0.0) and bound.holds(seen):
+                change = "Lower" if bound.sign == "<=" else "Raise"
+                amount = f"{setting.name} = {quantity(value, setting.unit, 6)}"
+                yield amount, f"{bound}. {change} it, change the order, or {bound.way_out}"
+
+
+def _measured(envelope: Envelope, full: str) -> bool:
+    instrument, _, name = full.partition(".")
+    return name in envelope.declared[instrument].signals
 
 
 def _set(envelope: Envelope, stands: dict[str, Any], step: recipe.PlannedStep) -> None:

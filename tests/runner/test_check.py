@@ -269,3 +269,30 @@ def test_what_is_kept_and_has_a_watchdog_is_not_kept_for_long() -> None:
     assert not any("is kept, and" in one for one in check(spec, lab).warnings)
     warnings = check(spec, lab.model_copy(update={"keep": ("hotplate.stir",)})).warnings
     assert any("hotplate.stir is kept, and the plate's own watchdog" in one for one in warnings)
+
+
+def seed(rate: str) -> dict[str, Any]:
+    return {"pump_seed.dispense": {"rate": rate, "time": "5 s"}}
+
+
+@pytest.mark.parametrize(
+    ("when", "trial", "said"),
+    [
+        ("pump_seed.rate > 200 uL/min", [seed("250 uL/min"), dispense(rate="$flow", time="5 s")], "trial[1]"),
+        ("pump_seed.rate > 200 uL/min", [seed("150 uL/min"), dispense(rate="$flow", time="5 s")], ""),
+        ("pump_seed.rate > 200 uL/min", [dispense(rate="$flow", time="5 s"), seed("150 uL/min")], "trial[0]"),
+        ("pump_seed.rate > 599 uL/min", [seed("$flow"), dispense(rate="$flow", time="5 s")], "trial[1]"),
+        ("pump_seed.rate > 599 uL/min", [seed("$flow"), dispense(rate="$share * 350 uL/min", time="5 s")], "trial[1]"),
+        ("pump_seed.rate > 600 uL/min", [seed("$flow"), dispense(rate="$flow", time="5 s")], ""),
+        ("pump_seed.volume > 20 uL", [seed("250 uL/min"), dispense(rate="$flow", time="5 s")], "trial[1]"),
+        ("pump_seed.volume > 21 uL", [seed("250 uL/min"), dispense(rate="$flow", time="5 s")], ""),
+        ("hotplate.speed > 200 rpm", [{"hotplate.stir": {"speed": "300 rpm"}}, dispense(rate="$flow", time="5 s")], ""),
+    ],
+)
+def test_a_limit_on_what_an_act_before_has_set_is_foreseen(when: str, trial: list[Any], said: str) -> None:
+    found = checked(trial, limits=[f"pump_water.rate <= 300 uL/min when {when}"]).complaints
+    assert [bool(said)] * bool(said) == [
+        line.startswith(f"{said}.pump_water.dispense: pump_water.dispense can be asked for rate = ")
+        and f"of 300 uL/min when {when}" in line
+        for line in found
+    ], found
