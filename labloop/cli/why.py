@@ -82,7 +82,7 @@ def _give(document: dict[str, Any], units: dict[str, str]) -> None:
         words.give(f"lies on  {line}")
     for outcome, shares in document["importance"].items():
         told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.01)
-        words.give(f"what matters for {outcome}  {told}")
+        words.give(f"what matters for {outcome}  {told or 'nothing is known of it yet'}")
     if document["runners_up"]:
         names = list(document["runners_up"][0]["settings"])
         rows = [
