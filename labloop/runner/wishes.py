@@ -6,7 +6,7 @@ Both ways lead through the same pure answer (see requests), so a wish does the s
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from labloop.campaign.errors import LabloopError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
 from labloop.journal import Blobs, Journal, Reader, StoreError, StoreLocked, inbox, look
-from labloop.journal.presence import last_runner
+from labloop.journal.presence import HUNG_AFTER_S, last_runner
 
 from . import emergency
 from . import folder as run_files
@@ -75,7 +75,8 @@ def ask(
             except StoreLocked:
                 if look(folder) == "gone":  # no runner: another person's wish is being written
                     raise
-        return _heard(folder, _post(folder, request, arguments, by, why), wait_s, until_s, now, sleep)
+        reply = _heard(folder, _post(folder, request, arguments, by, why), wait_s, until_s, now, sleep)
+        return reply if request != "abort" or reply.accepted is not None else _unheard(reply)
     except NotPosted:
         raise
     except LabloopError as error:
@@ -102,6 +103,12 @@ def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: st
         runner = last_runner(folder)
         ends = f" To end the run without it: kill {runner.pid}, and it makes the bench safe first." if runner else ""
         raise NotPosted(f"{error} The runner was told nothing.{ends}") from error
+
+
+def _unheard(reply: Reply) -> Reply:
+    """An abort that a runner which lives, as far as anybody can see, says nothing to."""
+    then = f"Where it hangs, that is known {HUNG_AFTER_S:g} s after its last sign of life: its guard makes the bench"
+    return replace(reply, message=f"{reply.message}. {then} safe then, and so does another abort")
 
 
 def _abort(folder: Path, by: str, why: str) -> Reply | None:

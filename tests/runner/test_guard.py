@@ -18,7 +18,7 @@ import pytest
 from labloop.bench.rescue import Rescue
 from labloop.campaign import events as e
 from labloop.campaign.events import Record
-from labloop.journal import Presence, Reader, StoreError, guard_left_unsafe, inbox, locks, look_at_guard
+from labloop.journal import Journal, Presence, Reader, StoreError, guard_left_unsafe, inbox, locks, look_at_guard
 from labloop.journal.presence import last_runner
 from labloop.runner import guard as guards
 from labloop.runner import mark, registry, wishes
@@ -324,6 +324,13 @@ def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, mo
         it.device.heard.clear()
         shutil.rmtree(it.run)
     assert len(it.acts()) == len(DAMAGES)
+
+
+def test_an_abort_that_nobody_answers_says_who_makes_the_bench_safe(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "journal.db"), Presence(tmp_path):
+        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", wait_s=0.0)
+        assert reply.accepted is None and "its guard makes the bench safe then, and so does another" in reply.message
+        assert "guard" not in wishes.ask(tmp_path, "pause", [], by="ann", why="", wait_s=0.0).message
 
 
 def test_an_abort_that_a_living_runner_heard_is_told_without_its_journal(tmp_path: Path) -> None:
