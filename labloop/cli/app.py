@@ -182,36 +182,37 @@ def labloop(
     """A closed-loop laboratory controller: one YAML file, real or simulated instruments, a journal that survives."""
 
 
-_VERBS: Final[dict[str, Callable[..., None]]] = {
-    "check": check.check,
-    "run": run.run,
-    "resume": run.resume,
-    "watch": read.watch,
-    "status": read.status,
-    "trials": read.trials,
-    "why": why.why,
-    "replay": replay.replay,
-    "ask": ask.ask,
-    "tell": ask.tell,
-    "prefer": prefer.prefer,
-    "compare": prefer.compare,
-    "amend": amend.amend,
-    "request": request.request,
-    "abort": request.abort,
-    "simulate": bench.simulate,
-    "serve": bench.serve,
-    "instruments": instruments.instruments,
-    "notify": notify.notify,
-    "ports": bench.ports,
-    "keys": bench.keys,
-    "conformance": new.conformance,
-    "new": new.new,
-    "new-driver": new.new_driver,
-    "backtest": backtest.backtest,
-    "schema": check.schema,
+# Each with a line that fits behind it in a terminal of 80 columns.
+_VERBS: Final[dict[str, tuple[Callable[..., None], str]]] = {
+    "check": (check.check, "Everything that can be known before anything moves."),
+    "run": (run.run, "Run a campaign to the end of its budget."),
+    "resume": (run.resume, "Go on with a run after any stop, crash or halt."),
+    "watch": (read.watch, "The dashboard, on one run or the list of all."),
+    "status": (read.status, "How a run stands; with --since, what the next shift must know."),
+    "trials": (read.trials, "Every trial of a run."),
+    "why": (why.why, "Why this point, and why not another?"),
+    "replay": (replay.replay, "Would the same be proposed again?"),
+    "ask": (ask.ask, "Propose what to try next, and write it down."),
+    "tell": (ask.tell, "Tell what came of a trial, or old data from a table."),
+    "prefer": (prefer.prefer, "Say which of two trials is better."),
+    "compare": (prefer.compare, "Which two trials are most worth comparing next."),
+    "amend": (amend.amend, "Change a campaign in mid-run."),
+    "request": (request.request, "Ask something of a run: pause, resume, stop, act, add, veto ..."),
+    "abort": (request.abort, "To the safe state, now: one run, or every run of this machine."),
+    "simulate": (bench.simulate, "Serve a lab's simulators on real ports."),
+    "serve": (bench.serve, "Offer a lab's instruments to other programs, over LECO."),
+    "instruments": (instruments.instruments, "Who is there and what it reads, or one action by hand."),
+    "notify": (notify.notify, "Send a message to each target of the lab file's notify:."),
+    "ports": (bench.ports, "The serial ports of this machine; with --probe, who is there."),
+    "keys": (bench.keys, "Make a pair of keys for ZMQ beyond this machine."),
+    "conformance": (new.conformance, "Try a driver on its simulator: does it keep every rule?"),
+    "new": (new.new, "Make a lab of your own."),
+    "new-driver": (new.new_driver, "Write a driver, its simulator and its tests."),
+    "backtest": (backtest.backtest, "Try a campaign's strategy on a table of past measurements."),
+    "schema": (check.schema, "The JSON Schemas of campaign and lab files, for editors."),
 }
-for name, verb in _VERBS.items():
-    app.command(name, cls=Verb)(verb)
+for name, (verb, line) in _VERBS.items():
+    app.command(name, cls=Verb, short_help=line)(verb)
 
 
 def main() -> None:

@@ -10,6 +10,12 @@ from labloop.cli.app import app
 VERBS = [str(verb.name) for verb in app.registered_commands]
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal as they were."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.mark.parametrize(
     ("verb", "usage"),
     [
@@ -22,6 +28,12 @@ VERBS = [str(verb.name) for verb in app.registered_commands]
 )
 def test_the_usage_is_as_one_types_it(verb: str, usage: str, labloop: Any) -> None:
     assert labloop(verb, "--help").out.splitlines()[0] == f"Usage: labloop {verb} {usage}"
+
+
+def test_every_verb_has_a_line_that_is_not_cut_off(labloop: Any) -> None:
+    lines = labloop("--help").out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in lines] == VERBS, "a line each"
+    assert [line for line in lines if len(line) > 80 or line[-1] not in ".?" or re.search(r"\w\.\.\.$", line)] == []
 
 
 @pytest.mark.parametrize("verb", VERBS)
