@@ -17,7 +17,7 @@ from typing import Final
 from .spec import CampaignSpec
 from .state import MEASURED, PAUSED, RUNNING, CampaignState, TrialState
 
-# Gaps between results vary with rinses, setups and pauses: a median over this many forgets a lunch break but follows a
+# Gaps between results vary with rinses and setups: a median over this many forgets a lunch break but follows a
 # recipe whose trials grow longer (tests/campaign/test_bench_time.py holds both).
 _RECENT: Final = 20
 
@@ -42,7 +42,8 @@ def eta_s(spec: CampaignSpec, state: CampaignState, spent_s: float) -> float | N
     """Return about how much bench time the rest of the budget will take, or None where nobody can say.
 
     The median over the last results of the time from one to the next (over a batch, where several are in flight), for
-    each trial that is left; never more than is left of the budget's ``time``. ``spent_s``: how long it has gone on.
+    each trial that is left, pauses left out; never more than is left of the budget's ``time``. ``spent_s``: how long it
+    has gone on.
     """
     trials_s = _trials_s(spec, state)
     if spec.budget.time_s is None or state.mode == "told":  # without a bench there is no bench time
@@ -72,11 +73,11 @@ def _trials_s(spec: CampaignSpec, state: CampaignState) -> float | None:
             recent.append(trial)
         if len(recent) == _RECENT:
             break
-    ends = sorted(trial.finished_lived_s for trial in recent)
+    ends = sorted(trial.finished_worked_s for trial in recent)
     batch = max(spec.design.batch, 1)
     gaps = [(later - earlier) / batch for earlier, later in zip(ends, ends[batch:], strict=False)]
     if not gaps:
-        gaps = [trial.finished_lived_s - trial.started_lived_s for trial in recent]
+        gaps = [trial.finished_worked_s - trial.started_worked_s for trial in recent]
     if not gaps or median(gaps) <= 0:
         return None
     return max(allowed - state.measured, 0) * median(gaps)

@@ -12,6 +12,8 @@ from .tally import PAUSED, Tally
 
 def _paused(state: Tally, record: e.Record, fact: e.CampaignPaused) -> None:
     state.reason = fact.reason
+    if state.rests_since_s is None:
+        state.rests_since_s = state.lived_s(max(fact.t_s, state.t_s))  # an older journal does not say when
     if not state.unread:
         state.unread, state.stood, state.moved, state.by_hand = True, None, {}, {}
     if fact.by:
@@ -36,6 +38,13 @@ def _settings_read(state: Tally, record: e.Record, fact: e.SettingsRead) -> None
 
 def _settings_left(state: Tally, record: e.Record, fact: e.SettingsLeft) -> None:
     state.left = dict(fact.stands) or None
+
+
+def rest_is_over(state: Tally, t_s: float) -> None:
+    """The run goes on, or has ended, at ``t_s``: what it rested is counted. Harmless where it did not."""
+    if state.rests_since_s is not None:
+        state.rested_s += max(state.lived_s(t_s) - state.rests_since_s, 0.0)
+        state.rests_since_s = None
 
 
 def left_by_guard(state: Tally, fact: e.SafeStateReached) -> None:
@@ -79,6 +88,7 @@ def _accepted(state: Tally, record: e.Record, fact: e.MovedAccepted) -> None:
 
 
 def _resumed(state: Tally, record: e.Record, fact: e.CampaignResumed) -> None:
+    rest_is_over(state, fact.t_s)
     state.reason, state.holds = "", {}
     state.resumed_seq = record.seq
 

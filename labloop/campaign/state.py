@@ -98,6 +98,7 @@ def _run_started(state: Tally, record: e.Record, fact: e.RunStarted) -> None:
     state.reason, state.exit_code = "", None
     state.runs += 1
     state.unwatched_s += fact.unwatched_s
+    pauses.rest_is_over(state, fact.t_s)
     state.code = fact.code or state.code
     state.failures_in_a_row = 0
     state.held, state.holds = {}, {}  # the bench is looked at anew

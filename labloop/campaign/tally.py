@@ -29,6 +29,8 @@ class Tally:
     t_s: float = 0.0  # lab seconds, as far as a fact has told them
     t_at: str = ""  # when that was
     unwatched_s: float = 0.0  # of these, how many no runner lived through
+    rested_s: float = 0.0  # of the others, how many passed in pauses that are over
+    rests_since_s: float | None = None  # of a pause that goes on: when it began, as lived
     trials: dict[int, TrialState] = field(default_factory=dict)
     open_trials: set[int] = field(default_factory=set)  # not closed: proposed, running, or still to be cleaned up
     tastes: Tastes = field(default_factory=Tastes)
@@ -88,6 +90,16 @@ class Tally:
     def may_begin(self) -> bool:
         """Whether steps may begin: nobody has paused it, no interlock holds it, and all was read again since."""
         return self.state == RUNNING and not self.held and not self.unread
+
+    def lived_s(self, t_s: float) -> float:
+        """Lab seconds less what no runner had lived through until then."""
+        return t_s - self.unwatched_s
+
+    def worked_s(self, t_s: float) -> float:
+        """The same less the pauses, also of one that goes on."""
+        lived_s = self.lived_s(t_s)
+        resting_s = 0.0 if self.rests_since_s is None else max(lived_s - self.rests_since_s, 0.0)
+        return lived_s - self.rested_s - resting_s
 
     def next_trial(self) -> int:
         """The number that the next trial will have."""

@@ -32,7 +32,7 @@ def _trial_moved(state: Tally, record: e.Record, fact: Any) -> None:
     kind = type(fact)
     if kind is e.TrialStarted:
         trial.started, trial.started_t_s = record.at, fact.t_s
-        trial.started_lived_s = fact.t_s - state.unwatched_s
+        trial.started_lived_s, trial.started_worked_s = state.lived_s(fact.t_s), state.worked_s(fact.t_s)
         if trial.role == "candidate":
             state.attempts += 1
         return
@@ -51,7 +51,7 @@ def _trial_moved(state: Tally, record: e.Record, fact: Any) -> None:
         return
     trial.owed = ()
     trial.finished, trial.finished_t_s, trial.finished_seq = record.at, fact.t_s, record.seq
-    trial.finished_lived_s = fact.t_s - state.unwatched_s
+    trial.finished_lived_s, trial.finished_worked_s = state.lived_s(fact.t_s), state.worked_s(fact.t_s)
     trial.told_by = fact.by
     if kind is e.TrialMeasured:
         trial.withdrawn = {name: one for name, one in trial.withdrawn.items() if _stays(trial, name, fact)}

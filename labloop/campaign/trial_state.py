@@ -51,6 +51,8 @@ class TrialState:
     finished_t_s: float = 0.0
     started_lived_s: float = 0.0  # the same, less what no runner had lived through until then
     finished_lived_s: float = 0.0
+    started_worked_s: float = 0.0  # the same again, less the pauses until then
+    finished_worked_s: float = 0.0
     finished_seq: int = 0  # the order of ends: two may fall on one instant, and a clock may be set back
     measured: dict[str, e.Reading] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)  # of these: what a person told, while the rest is still to come

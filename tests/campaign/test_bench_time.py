@@ -116,6 +116,28 @@ def test_eta_leaves_out_what_nobody_lived_through_between_trials_and_in_them() -
     assert bench_time.eta_s(spec(), alone, 600.0) == 39 * 600.0, "of one trial: from its start to its end"
 
 
+def test_eta_leaves_out_pauses_between_trials_and_in_them_and_those_a_stop_ended() -> None:
+    def trial(number: int, t_s: float, *between: e.Fact, end_s: float) -> list[e.Fact]:
+        proposed = e.ProposalMade(trial=number, sample=f"S{number}", settings={"x": 0.1}, source="sobol")
+        begun = e.TrialStarted(trial=number, t_s=t_s)
+        return [proposed, begun, *between, e.TrialMeasured(trial=number, outcomes={}, t_s=end_s)]
+
+    def paused(from_s: float, to_s: float) -> list[e.Fact]:
+        again = e.SettingsRead(found={}, resumed=True)
+        return [e.CampaignPaused(reason="r", by="ann", t_s=from_s), again, e.CampaignResumed(t_s=to_s)]
+
+    first = trial(1, 0.0, end_s=600.0)
+    between = after(OPENED, e.RunStarted(), *first, *paused(600.0, 9600.0), *trial(2, 9600.0, end_s=10_200.0))
+    assert bench_time.eta_s(spec(), between, 10_200.0) == 38 * 600.0
+    inside = after(OPENED, e.RunStarted(), *trial(1, 0.0, *paused(100.0, 9100.0), end_s=9600.0))
+    assert bench_time.eta_s(spec(), inside, 9600.0) == 39 * 600.0
+    assert view.duration_s(inside.trials[1]) == 9600.0, "a sample ages in a pause"
+    stopped = [e.CampaignPaused(reason="r", t_s=600.0), e.CampaignStopped(reason="r", exit_code=4, t_s=3600.0)]
+    again = e.RunStarted(resumed=True, t_s=90_000.0, unwatched_s=86_400.0)
+    resumed = after(OPENED, e.RunStarted(), *first, *stopped, again, *trial(2, 90_000.0, end_s=90_600.0))
+    assert bench_time.eta_s(spec(), resumed, 4200.0) == 38 * 600.0
+
+
 def test_eta_follows_trials_that_grow_longer() -> None:
     facts = [*trials(20), *(fact for fact in trials(45, each_s=600.0) if getattr(fact, "trial", 0) > 20)]
     assert bench_time.eta_s(spec(budget={"trials": 50}), after(OPENED, e.RunStarted(), *facts), 0.0) == 5 * 600.0
