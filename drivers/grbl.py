@@ -46,7 +46,7 @@ from labloop.bench import (
 
 from .grbl_codec import CANCEL, Report
 from .grbl_controller import MOVING, Controller, marks
-from .grbl_options import AXES, fastest_of, homing_of, name_of, refuse_nameless, travel_of
+from .grbl_options import ANY, AXES, fastest_of, homing_of, name_of, refuse_nameless, travel_of
 
 # A belt with 80 steps/mm, the coarsest that is common; configure() reads the stage's own.
 STEP_MM = 0.0125
@@ -120,6 +120,11 @@ class Stage(Driver):
         if action == "move" and not any(f"{axis}_mm" in values for axis in AXES):
             return "give at least one of x, y, z"
         return ""
+
+    @classmethod
+    def anyone(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Any GRBL."""
+        return {**options, "name": ANY}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -15,20 +15,25 @@ AXES = "xyz"
 NEVER_KEPT = "?!~();/"
 # 79 characters make a line (LINE_BUFFER_SIZE less its end), $I= takes three of them.
 LONGEST_NAME = 76
+# Any name: for a controller that was built without $I=, and for whoever only asks who is there.
+ANY = "*"
 
 
 def name_of(options: Mapping[str, Any]) -> str:
     """What the controller must call itself ("": anything); GRBL keeps a name in capitals and without blanks."""
-    return str(options.get("name", "")).upper().replace(" ", "")
+    name = str(options.get("name", "")).upper().replace(" ", "")
+    return "" if name == ANY else name
 
 
 def refuse_nameless(options: Mapping[str, Any], example: str) -> None:
     """Raise SpecError without a name, or for one that no GRBL can keep."""
     name = name_of(options)
+    if options.get("name") == ANY:
+        return
     if not name:
         raise SpecError(
             "a GRBL tells no model: without a name nothing tells this one from any other on a swapped port. Send it "
-            f"$I={example} once, in a terminal, and write name: {example}"
+            f"$I={example} once, in a terminal, and write name: {example} (name: '*' takes any)"
         )
     if bad := "".join(letter for letter in name if not "!" <= letter <= "~" or letter in NEVER_KEPT):
         raise SpecError(f"name = {options['name']!r}: GRBL keeps no {bad!r}. Use letters, digits, - and _")

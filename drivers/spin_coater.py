@@ -38,7 +38,7 @@ from labloop.bench import (
 )
 
 from .grbl_controller import MOVING, Controller, marks
-from .grbl_options import name_of, refuse_nameless, speeds_of
+from .grbl_options import ANY, name_of, refuse_nameless, speeds_of
 
 # G4 counts 65535 times 50 ms.
 LONGEST_S = 3000.0
@@ -157,6 +157,11 @@ class SpinCoater(Driver):
         declared = dict(super().declare(options))
         declared["spin"] = replace(declared["spin"], settings=limited)
         return declared
+
+    @classmethod
+    def anyone(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Any GRBL."""
+        return {**options, "name": ANY}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -64,5 +64,5 @@ class ViciCodec(LineCodec):
         return None
 
     def _matched(self, readings: tuple[str, str]) -> re.Match[str] | None:
-        pattern = ANSWERS[self._asked]
-        return pattern.fullmatch(readings[0]) or pattern.fullmatch(readings[1])
+        pattern = ANSWERS.get(self._asked)  # what acts has no answer of its own
+        return pattern and (pattern.fullmatch(readings[0]) or pattern.fullmatch(readings[1]))

@@ -33,6 +33,11 @@ class Driver:
     # --- known without a port -----------------------------------------------------------------------------------
 
     @classmethod
+    def anyone(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The options under which open() takes every instrument of its model, whatever name a person gave it."""
+        return {option: value for option, value in options.items() if option != "name"}
+
+    @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions with their limits for these options. Raises SpecError for options that make no sense."""
         return actions_of(cls)

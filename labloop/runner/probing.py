@@ -101,8 +101,8 @@ def probe(place: str, drivers: list[Known]) -> Iterator[Heard]:
 
 def _ask(port: Port, address: str, one: Known) -> Heard:
     """Ask twice: what another driver has said before may stand in the instrument's ear and spoil the first question."""
-    options = {option: value for option, value in one.declaration.options.items() if option != "name"}
-    driver = one.declaration.driver(port.exchange("", address), **options)
+    anyone = one.declaration.driver.anyone(one.declaration.options)
+    driver = one.declaration.driver(port.exchange("", address), **anyone)
     heard = Heard(address=address, driver=one.driver)
     for _ in range(2):
         try:

@@ -53,6 +53,7 @@ def test_another_controller_than_the_one_in_the_lab_file_is_refused():
     with pytest.raises(InstrumentFault, match=SWAPPED) as caught:
         it.driver.open()
     assert caught.value.kind == "identity"
+    assert Rig(Stage, simulation={"name": "STAGE-2"}, name="*").driver.open().serial == "STAGE-2", "*: any"
     it.device._at_rest = lambda command, now_s: it.device._say("[VER:2.0a.20250101:]") or 0
     with pytest.raises(InstrumentFault, match=r"'\[VER:2.0a.20250101:\]' answers where GRBL 1.1 was expected"):
         it.driver.open()

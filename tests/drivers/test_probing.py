@@ -52,6 +52,13 @@ def test_only_the_right_driver_is_answered(serve_plan: Serve) -> None:
             assert not heard[other].model and heard[other].error
 
 
+def test_a_grbl_is_found_under_whatever_name_and_tells_it(serve_plan: Serve) -> None:
+    stage = {"simulator": "simulators.grbl:Grbl", "port": "serial:///dev/x?baud=115200", "options": {"name": "Mill 3"}}
+    place = serve_plan({"instruments": {"stage": stage}}, transport="tcp").ports["stage"].partition("?")[0]
+    some = [one for one in known() if one.driver in ("drivers.grbl:Stage", "drivers.spin_coater:SpinCoater")]
+    assert [(one.model, one.serial, one.error) for one in probe(place, some)] == [("Grbl 1.1", "MILL3", "")] * 2
+
+
 def test_a_port_that_does_not_open_says_so_for_each() -> None:
     (heard,) = probe("serial:///dev/there-is-no-such-port", known()[:1])
     assert not heard.model and "there-is-no-such-port" in heard.error

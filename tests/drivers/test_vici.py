@@ -74,6 +74,12 @@ def test_what_answers_something_else_is_refused(received):
         codec("CP").feed(received)
 
 
+@pytest.mark.parametrize("made", [ViciCodec(), codec("GO3")])
+def test_an_answer_that_nobody_waits_for_is_refused(made):
+    with pytest.raises(ProtocolError, match=r"b'CP03' is no answer to '(GO3)?'"):
+        made.feed(b"CP03\r")
+
+
 def test_an_endless_line_is_given_up():
     with pytest.raises(ProtocolError):
         codec("CP").feed(b"C" * 200)
