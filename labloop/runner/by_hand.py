@@ -192,9 +192,11 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
         under_way = HandAct(
             station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()
         )  # fmt: skip
+        watch.told = under_way.tell
         try:
             with signals.at_once():
                 while (ended := under_way.turn(wait=True)) is None:
+                    under_way.returned()
                     bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
                     watch.look()
         except BaseException as error:

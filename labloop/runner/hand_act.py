@@ -72,6 +72,12 @@ class HandAct:
             self.tell()
             return self.fail(str(error))
 
+    def returned(self) -> None:
+        """Wait for the exchange under way, and write down what was told once, before anybody asks anything else."""
+        if isinstance(self._call, Future):
+            self._call.exception()  # who asks next is told of it
+        self.tell()
+
     def fail(self, why: str) -> e.ByHand:
         """Break it off: the bench is brought to its safe state."""
         why = why or "interrupted"

@@ -6,6 +6,7 @@ too: an instrument with a watchdog of its own is then left to that.
 """
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from labloop.bench import BenchError, SafetyError
@@ -30,6 +31,7 @@ class HandWatch:
         self._acting = acting
         self._pulse_s = lab.instruments[acting].declaration.silence_s * PULSE_AT * clock.speed or math.inf
         self._pulsed_s = clock.now_s()
+        self.told: Callable[[], None] = lambda: None  # called after each question to the instrument that acts
         admission.watch.begin(clock.now_s())
 
     def read_all(self) -> None:
@@ -44,7 +46,10 @@ class HandWatch:
         if self._pulsed_s + self._pulse_s <= now_s:
             self._pulsed_s = now_s
             station = self._lab.instruments[self._acting]
-            station.port.submit(station.driver.pulse).result()
+            try:
+                station.port.submit(station.driver.pulse).result()
+            finally:
+                self.told()
         for name in self._admission.watch.instruments:
             if self._admission.watch.due_s(name) <= now_s:
                 self._read(name)
@@ -58,6 +63,9 @@ class HandWatch:
             raise
         except BenchError:
             return  # one answer that stayed out; when no other comes in time, _judge says so
+        finally:
+            if name == self._acting:
+                self.told()
         self._admission.see(name, readings)
 
     def _judge(self) -> None:

@@ -83,6 +83,17 @@ def break_down() -> None:
     raise IndexError("a driver's own mistake")
 
 
+def test_that_it_was_taken_is_written_down_before_the_watch_asks_anything(
+    pump: Dispensing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    pump.book.follow(lambda fact: order.append(type(fact).__name__))
+    monkeypatch.setattr(by_hand.HandWatch, "look", lambda watch: order.append("look"))
+    assert pump.do(lambda: None).done
+    begun = order.index("ByHand")
+    assert order[begun : begun + 3] == ["ByHand", "ActTaken", "look"]
+
+
 def test_a_drivers_own_mistake_leaves_nothing_running(pump: Dispensing) -> None:
     with pytest.raises(IndexError):
         pump.do(break_down)
