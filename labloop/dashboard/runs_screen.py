@@ -9,7 +9,6 @@ from typing import ClassVar, Final
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import DataTable, Static
 
 from labloop.campaign import text
@@ -19,6 +18,7 @@ from labloop.campaign.state import PAUSED, RUNNING
 from . import view
 from .help import Help
 from .key_line import KeyLine
+from .leaving import Leaving
 from .source import JOURNAL, RunSource, runs_below
 from .widgets import WAITS, style_of
 
@@ -28,7 +28,7 @@ WORDS: Final = 60  # of why a run cannot be read; its own screen has all of them
 COLUMNS: Final = ("run", "mode", "state", "trials", "best", "campaign", "last fact")
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(Leaving[None]):
     """Enter opens a run."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

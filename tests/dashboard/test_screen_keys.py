@@ -18,7 +18,7 @@ from labloop.journal import Journal
 from labloop.planner.figure import KINDS
 
 from . import journals
-from .conftest import drive, screen_text
+from .conftest import drive, screen_text, still
 from .test_keys import asked
 
 
@@ -106,6 +106,30 @@ def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
             await pilot.pause()
             assert isinstance(app.screen, kind)
             assert len(app.screen_stack) <= 3
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize(("key", "most"), [("2", 0), ("n", 1)], ids=["screen", "question"])
+def test_a_still_screen_is_not_drawn_again_and_again_for_what_lies_below_it(watch, monkeypatch, key, most):
+    app, drawn = watch(journals.finished, runner="gone"), []
+
+    async def script(pilot):
+        overview = app.screen
+        await pilot.press(key)
+        await still(pilot)
+        display = app._display
+        monkeypatch.setattr(app, "_display", lambda *what: (drawn.append(what), display(*what)))
+        overview.refresh()  # as something below does now and then
+        for _ in range(5):
+            overview.read_on()
+            overview._on_timer_update()  # Textual's own, 60 times a second at most
+            app.screen._on_timer_update()
+            await pilot.pause()
+        assert len(drawn) <= most
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is overview and len(drawn) > most, "it is drawn when it is on top again"
 
     drive(app, script)
 
