@@ -76,7 +76,11 @@ def ask(
                 if look(folder) == "gone":  # no runner: another person's wish is being written
                     raise
         reply = _heard(folder, _post(folder, request, arguments, by, why), wait_s, until_s, now, sleep)
-        return reply if request != "abort" or reply.accepted is not None else _unheard(reply)
+        if request != "abort" or reply.accepted is not None:
+            return reply
+        if look(folder) == "alive":
+            return _unheard(reply)
+        unread = reply.message
     except NotPosted:
         raise
     except LabloopError as error:
@@ -85,14 +89,13 @@ def ask(
         unread = str(error)
     while look(folder) == "alive" and now() < until_s:  # it has the wish, and that it ends can be seen
         sleep(LOOK_S)
-    if look(folder) == "alive":
-        return Reply(accepted=None, message=f"the runner has not ended within {wait_s:g} s; {unread}")
-    what = (
-        "no runner lives there, and it left no bench"
-        if was == "gone"
-        else "the run has ended, and given its bench back"
-    )
-    return _abort(folder, by, why) or Reply(accepted=was != "gone", message=f"{what}; {unread}")
+    how = look(folder)
+    if how != "alive" and (done := _abort(folder, by, why)):
+        return done
+    if how != "gone":
+        return Reply(accepted=None, message=f"the runner ({how}) has not ended within {wait_s:g} s; {unread}")
+    what = "no runner lives there" if was == "gone" else "the run has ended"
+    return Reply(accepted=was != "gone", message=f"{what}, and it left no bench; {unread}")
 
 
 def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str) -> str:
