@@ -15,7 +15,7 @@ a point is worth trying when it might be good under any model that is believed.
 
 Points in flight are conditioned on with their outcome unknown: the variance narrows as if they were measured, and EI is
 averaged over FANTASIES draws of what they may turn out to be (Snoek et al., 2012), drawn jointly with a fixed
-low-discrepancy sequence. Everything has exact derivatives by the point.
+low-discrepancy sequence, and WIDTH as wide as is believed. Everything has exact derivatives by the point.
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,9 @@ FANTASIES = 16
 # Trials in flight beside which all is done with all effort. Without an end to it 400 asked for at once cost more than
 # twice as much; of so many none has to stand where the score is highest to the last digit.
 CROWD = 64
+# The best of several fantasies is too good a rival: whole ones cost 0.005 +- 0.002 of AUC at q = 4 (800 pairs on eight
+# tables, docs/benchmarks.md; test_acquisition.py).
+WIDTH = 0.5
 CROWDED = 4  # fantasies of a front beside more: each has a front of its own, of as many points
 MOST_FLYING = 1000  # of the latest; earlier ones are still kept apart from. A proposal's cost grows with their cube
 MOST_EVEN = 128  # numbers a draw: of more the sequence is no more even than chance, and a quarter of a proposal's time
@@ -193,9 +196,9 @@ def _draws(pending: int, outcomes: int, seed: int, fantasies: int) -> Array:
     if not pending:
         return np.zeros((1, 0, outcomes))
     if pending * outcomes > MOST_EVEN:
-        return np.random.default_rng(seed).standard_normal((fantasies, pending, outcomes))
+        return WIDTH * np.random.default_rng(seed).standard_normal((fantasies, pending, outcomes))
     uniform = qmc.Sobol(pending * outcomes, scramble=True, rng=seed).random(fantasies)
-    return np.asarray(ndtri(np.clip(uniform, 1e-9, 1 - 1e-9)).reshape(fantasies, pending, outcomes))
+    return WIDTH * np.asarray(ndtri(np.clip(uniform, 1e-9, 1 - 1e-9)).reshape(fantasies, pending, outcomes))
 
 
 def _outcomes(

@@ -65,6 +65,12 @@ def test_a_point_in_flight_lowers_its_neighbourhood() -> None:
     assert after[0] < before[0] - 0.5
 
 
+def test_fantasies_are_half_as_wide_as_what_is_believed() -> None:
+    x = np.array([[0.0], [0.5], [1.0]])
+    score = build(fit({"y": observed(x, x[:, 0])}, LINE), (Goal("y", 1),), Known(x, GRID[::9], x, EMPTY), LINE, 0)
+    assert score.teams[0].draws.std() == pytest.approx(0.5, abs=0.05)
+
+
 WISHES = {
     "one": (Goal("a", 1),),
     "target": (Goal("a", target=0.4, tolerance=0.1),),
