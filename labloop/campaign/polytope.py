@@ -48,7 +48,9 @@ class Polytope:
         return scale[:, None] * (basis @ rows[rank:].T)
 
     def extreme(self, direction: Any) -> Any | None:
-        """The corner farthest along ``direction``; None when there is no point at all."""
+        """The corner farthest along ``direction`` (of no numbers: the empty row); None when there is no point."""
+        if not self.names:
+            return self._numpy.zeros(0)
         optimize = import_module("scipy.optimize")
         answer = optimize.linprog(
             -direction,
@@ -66,6 +68,8 @@ class Polytope:
         numpy = self._numpy
         random = numpy.random.default_rng(seed)
         dimension = len(self.names)
+        if not dimension:  # a space of choices alone
+            return numpy.zeros((1, 0))
         scale = numpy.where(self.high > self.low, 1.0 / numpy.maximum(self.high - self.low, 1e-300), 0.0)
         axes = [sign * axis * scale for axis in numpy.eye(dimension) for sign in (1.0, -1.0)]
         directions = axes + [random.standard_normal(dimension) * scale for _ in range(max(count - len(axes), 0))]

@@ -147,6 +147,15 @@ def test_a_limit_under_a_condition_binds_only_there() -> None:
     assert held.complaints == []
 
 
+@pytest.mark.parametrize("more", [{}, {"constraints": ["speed + flow2 <= 700 uL/min"]}], ids=["free", "constrained"])
+def test_a_space_of_choices_alone(more: dict[str, Any]) -> None:
+    choices = {"choices": [100, 600], "unit": "uL/min"}
+    trial = [dispense(rate="$speed", time="20 s"), {"pump_pva.dispense": {"rate": "$flow2", "time": "20 s"}}]
+    plan = checked(trial, parameters={"speed": choices, "flow2": choices}, **more)
+    assert plan.complaints == []
+    assert [(one.low, one.high) for one in plan.reaches] == [(100.0, 600.0)] * 2
+
+
 def test_only_rows_of_a_table_count() -> None:
     rows = [{"flow": 100, "share": 0.5}, {"flow": 200, "share": 0.1}]
     plan = checked([dispense(rate="$flow", time="20 s")], candidates=rows)
