@@ -187,8 +187,10 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
             watch = HandWatch(bench.lab, admission, bench.clock, name)
             permit = permitted(begun, admission, watch)
             station.limit(bench.envelope.fixed(name))
-            bench.lab.configure(name)
-            note_changed(book, station)
+            try:
+                bench.lab.configure(name)
+            finally:  # what it changed for good stays changed, whatever became of the rest
+                note_changed(book, station)
         under_way = HandAct(
             station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()
         )  # fmt: skip

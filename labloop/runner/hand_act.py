@@ -72,6 +72,13 @@ class HandAct:
             self.tell()
             return self.fail(str(error))
 
+    def rests(self) -> bool:
+        """Whether no exchange of it is under way; what was told once is written down then."""
+        if not self._call.done():
+            return False
+        self.tell()
+        return True
+
     def returned(self) -> None:
         """Wait for the exchange under way, and write down what was told once, before anybody asks anything else."""
         if isinstance(self._call, Future):

@@ -257,10 +257,12 @@ class Reach:
     async def configure(self, name: str) -> None:
         """Send an instrument the lab's settings, which is a fact. Raises as ``named`` does."""
         driver = self.stations[name].driver
-        await self.named(name, driver.configure)
+        try:
+            await self.named(name, driver.configure)
+        finally:  # what it changed for good stays changed, whatever became of the rest
+            if said := driver.changed():
+                self._memory.record(e.NoteTaken(text=f"{name} was set up: {said}"))
         self._memory.record(e.InstrumentConfigured(instrument=name))
-        if said := driver.changed():
-            self._memory.record(e.NoteTaken(text=f"{name} was set up: {said}"))
         self.unverified.discard(name)
 
     def trouble(self, name: str) -> "Trouble":

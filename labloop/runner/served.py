@@ -50,7 +50,7 @@ class ServedBench:
         take_up(bench.lab, book, looks=read_only)
         bench.lab.open()
         self._bench, self._book, self._admission = bench, book, admission
-        self._watch = ServedWatch(bench.lab, admission)
+        self._watch = ServedWatch(bench.lab, admission, lambda name: self.instruments[name].rests())
         self.instruments = {
             name: ServedInstrument(
                 bench, book, admission, self._watch, station, safe=self._make_safe, read_only=read_only
@@ -61,9 +61,11 @@ class ServedBench:
             self._remember()
             for name, station in bench.lab.instruments.items():
                 station.limit(bench.envelope.fixed(name))
-            bench.lab.configure()
-            for station in bench.lab.instruments.values():
-                note_changed(book, station)
+            try:
+                bench.lab.configure()
+            finally:  # what was changed for good stays changed, whatever became of the others
+                for station in bench.lab.instruments.values():
+                    note_changed(book, station)
         self._watch.begin()
 
     @property

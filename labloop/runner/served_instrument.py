@@ -74,8 +74,14 @@ class ServedInstrument:
             except LabloopError as error:
                 answer.set_exception(error)
         self._reading = [one for one in self._reading if not one[0].done()]
+        if self._watch.asks(self.station.name):
+            return  # what it says once, to the watch, is written down before its act asks anything
         if self._running is not None and (ended := self._running.turn()) is not None:
             self._end(ended)
+
+    def rests(self) -> bool:
+        """Whether the watch may ask it: no exchange of its act is under way, and what was told once is written down."""
+        return self._running is None or self._running.rests()
 
     def end(self, why: str) -> None:
         """Write down that what runs was broken off; the bench is in its safe state."""

@@ -5,6 +5,7 @@ it is there. Whoever owns the watch makes the bench safe when ``turn`` says that
 nothing may begin.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -18,11 +19,12 @@ PULSE: Final = "pulse"
 
 
 class ServedWatch:
-    """Watches an open lab. ``tripped``: the rules that are broken now, and why."""
+    """Watches an open lab. ``tripped``: the rules that are broken now, and why. ``rests``: whether it may be asked."""
 
-    def __init__(self, lab: Lab, admission: Admission) -> None:
+    def __init__(self, lab: Lab, admission: Admission, rests: Callable[[str], bool]) -> None:
         self.tripped: dict[str, str] = {}
         self._lab, self._admission, self._clock = lab, admission, admission.clock
+        self._rests = rests
         self._interlocks = {rule.name for rule in admission.envelope.rules.interlocks}
         self._watched = [name for name in admission.watch.instruments if name in lab.instruments]
         self._pulse_s = {
@@ -44,12 +46,16 @@ class ServedWatch:
         for name in self._watched:
             self._asked[name][1].exception()  # waits for it; what it said is taken in by the first turn
 
+    def asks(self, name: str) -> bool:
+        """Whether it waits for an answer of this instrument."""
+        return any(name in calls and not calls[name][1].done() for calls in (self._asked, self._pulsed))
+
     def turn(self) -> str:
         """Ask for what is due, take in what is there; why the bench must be made safe ("": it need not)."""
         now_s = self._clock.now_s()
         for name, every_s in self._pulse_s.items():
             last_s, call = self._pulsed[name]
-            if call.done() and now_s >= last_s + every_s:
+            if call.done() and now_s >= last_s + every_s and self._rests(name):
                 station = self._lab.instruments[name]
                 self._pulsed[name] = (now_s, station.port.submit(station.driver.pulse))
         broken: dict[str, str] = {}
@@ -81,7 +87,8 @@ class ServedWatch:
                 asked[1].result()  # a defect of the driver's
         asked_s = self._asked[name][0]
         again_s = max(self._admission.watch.ask_again_s(name), LEAST_S * self._clock.speed)
-        if self._asked[name][1].done() and now_s >= max(self._admission.watch.due_s(name), asked_s + again_s):
+        due_s = max(self._admission.watch.due_s(name), asked_s + again_s)
+        if self._asked[name][1].done() and now_s >= due_s and self._rests(name):
             station = self._lab.instruments[name]
             self._asked[name] = (now_s, station.port.submit(station.driver.read))
         return why

@@ -353,3 +353,32 @@ def test_a_watchdog_hears_from_us_as_long_as_the_service_lives(rig: Rig) -> None
     assert isinstance(rig.bench.clock, VirtualClock)
     rig.bench.clock.advance_to(rig.bench.clock.now_s() + 100.0)  # a service that hangs
     assert plate.driver.happened("heat", wished, {}, "x").state == "not_begun"
+
+
+def test_that_an_act_was_taken_is_written_down_before_the_watch_asks(rig: Rig, monkeypatch: Any) -> None:
+    station, clock = rig.bench.lab.instruments["hotplate"], rig.bench.clock
+    plate = station.driver._driver  # type: ignore[attr-defined]
+    order: list[str] = []
+    said = [""]
+    begin, read, record = plate.begin, plate.read, rig.book.record
+    assert isinstance(clock, VirtualClock)
+
+    def begun(*given: Any) -> None:
+        begin(*given)
+        said.append("it was told to heat")
+        order.append("begin")
+        clock.advance_to(clock.now_s() + 60.0)  # the reading that is bound is due
+
+    def recorded(*facts: Any) -> Any:
+        order.extend(type(fact).__name__ for fact in facts)
+        return record(*facts)
+
+    rig.served.turn()
+    monkeypatch.setattr(plate, "begin", begun)
+    monkeypatch.setattr(type(plate), "taken", property(lambda self: said[-1]))
+    monkeypatch.setattr(plate, "read", lambda: order.append("read") or read())
+    monkeypatch.setattr(rig.book, "record", recorded)
+    rig.call("hotplate", "hold", temperature="40 degC", tolerance="1 K", time="30 s", reach_by="15 min", act=ACT)
+    for _ in range(5):
+        rig.served.turn()
+    assert order[order.index("begin") :][:2] == ["begin", "ActTaken"] and "read" in order
