@@ -50,8 +50,9 @@ from .ika_watchdog import read_watchdog
 
 # 80 characters (the longest message) take 83 ms at 9600 baud; the plate answers within 100 ms.
 ANSWER_S = 1.0
-# Firmware without STATUS_n is silent, and so is a lost answer, but not three times while the plate tells its name.
-STATUS_S, STATUS_TRIES = 0.4, 3
+# Firmware without STATUS_n is silent, and so is a lost answer, but not three times while the plate tells its name; of
+# the names one may be lost as well. It is waited for as long as for any answer: who is slow is not silent.
+STATUS_TRIES = 3
 # OUT_SP_1 takes tenths of a degree, the answers have tenths.
 READ_BACK = 0.11
 AMBIENT_C = 20.0
@@ -297,11 +298,18 @@ class RCT(HoldingDriver):
 
     def _tells_status(self) -> bool:
         """Whether this firmware tells. Raises LinkTimeout where the plate is silent, and not its firmware."""
+        lost = False
         for _ in range(STATUS_TRIES):
             try:
-                self.exchange(self._codec, Command("STATUS_1"), STATUS_S)
+                self._text("STATUS_1")
             except LinkTimeout:
-                self._text("IN_NAME")
+                try:
+                    self._text("IN_NAME")
+                except LinkTimeout:
+                    if lost:
+                        raise
+                    lost = True
+                    self._text("IN_NAME")
                 continue
             return True
         return False

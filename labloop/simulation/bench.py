@@ -21,6 +21,7 @@ length: everything that was due in between happens at its own moment.
 """
 
 import importlib
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -153,7 +154,9 @@ class SimulatedBench:
             self.lines[port].restore(kept)
         for name, device in self.devices.items():
             if name in state["devices"]:
-                device.restore(state["devices"][name], state["at_s"])
+                # What an earlier version had no word for stands as it does in a new device.
+                begun = json.loads(json.dumps(device.state()))
+                device.restore({**begun, **state["devices"][name]}, state["at_s"])
 
     def close(self) -> None:
         self.ledger.close()

@@ -423,3 +423,38 @@ def test_what_is_kept_goes_on():
     it.begin("heat", temperature=(60.0, "degC"))
     it.driver.stop_except(frozenset({"hold"}))
     assert it.device.heats and not it.device.stirs
+
+
+def test_a_plate_that_answers_late_is_not_taken_for_firmware_without_status():
+    """Through a slow device server; its lost stop would be believed."""
+    it = Rig(RCT)
+    (line,) = it.bench.lines.values()
+    receive = line.receive
+
+    def late(data, now_s):
+        if not data:
+            return receive(data, now_s)
+        if answer := receive(data, now_s):
+            line._later.append((now_s + 0.45, answer))
+        return b""
+
+    line.receive = late
+    it.ready()
+    it.begin("heat", temperature=(60.0, "degC"))
+    lost(it, "STOP_1", "STOP_1")
+    with pytest.raises(InstrumentFault, match="it heats after it was told to stop"):
+        it.driver.stop()
+
+
+@pytest.mark.parametrize("names", [1, 2])
+def test_one_name_may_be_lost_while_firmware_without_status_is_asked(names):
+    it = Rig(RCT)
+    silent(it, times=9)
+    asked, told = it.device._asked, iter([True] + [False] * names)
+    it.device._asked = lambda line: None if line == "IN_NAME" and not next(told, True) else asked(line)
+    if names == 1:
+        it.driver.open()
+        assert it.driver.at_work() == "", "what it does not say it is not asked"
+    else:
+        with pytest.raises(LinkTimeout, match="IN_NAME"):
+            it.driver.open()

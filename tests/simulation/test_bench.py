@@ -157,6 +157,17 @@ def test_state_goes_through_json_into_another_bench(plan: dict[str, Any]) -> Non
     assert first.bench.ledger.entries[-1] == second.bench.ledger.entries[-1]
 
 
+def test_what_an_earlier_version_had_no_word_for_stands_as_in_a_new_device(plan: dict[str, Any]) -> None:
+    """A run that was begun with it goes on."""
+    first = Chemist(plan)
+    first.warm_up()
+    kept = json.loads(json.dumps(first.bench.state()))
+    assert kept["devices"]["hotplate"].pop("watchdog") == 0
+    second = Chemist(plan, VirtualClock(kept["at_s"]))
+    second.bench.restore(kept)
+    assert second.bench.devices["hotplate"].state() == first.bench.devices["hotplate"].state()
+
+
 def test_a_persons_refill(plan: dict[str, Any]) -> None:
     plan["instruments"]["pump_pva"]["options"]["stock"] = "0.1 mL"
     chemist = Chemist(plan)
