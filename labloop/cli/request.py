@@ -1,5 +1,8 @@
 """``request`` and ``abort``: what the dashboard's keys do, from a shell; with and without a living runner."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -65,11 +68,12 @@ def ask(
             "--force ends another person's pause, or says that what was moved is right: write it after resume, with a "
             "reason (--why TEXT)"
         )
-    reply = wishes.ask(folder, request, [*arguments, *([FORCE] if force else [])], by=person(by), why=why)
+    with _unbroken() if request == "abort" else nullcontext():
+        reply = wishes.ask(folder, request, [*arguments, *([FORCE] if force else [])], by=person(by), why=why)
     if json:
-        words.give_json(
-            {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted, "message": reply.message}
-        )
+        said = {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted}
+        safe = {"safe": reply.safe} if request == "abort" else {}
+        words.give_json({**said, "message": reply.message, **safe})
     elif reply.accepted is None:
         words.give(f"{request}: posted; {reply.message}")
     else:
@@ -96,7 +100,7 @@ def abort(
         words.say("No run lives on this machine.")
         raise typer.Exit
     codes = set()
-    with ThreadPoolExecutor(len(folders)) as at_once:  # nobody waits for one that does not answer
+    with _unbroken(), ThreadPoolExecutor(len(folders)) as at_once:  # nobody waits for one that does not answer
         asked = {at_once.submit(wishes.ask, one, "abort", [], by=person(by), why=why): one for one in folders}
         for done in as_completed(asked):
             try:
@@ -118,7 +122,19 @@ def _to_abort(name: str) -> Path:
     return next((one for one in (Path(name), Path("runs") / name) if (one / LOCK).is_file()), None) or run_folder(name)
 
 
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """An abort that has begun is not ended by the end of its terminal, nor by whoever ends all that runs."""
+    names = [name for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), signal.SIG_IGN) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
 def _code(reply: "Reply") -> int:
-    if not reply.safe:
+    if reply.safe is False:
         return exits.BENCH
     return exits.USAGE if reply.accepted is False else exits.DONE

@@ -61,12 +61,14 @@ def from_os(error: OSError, path: Path, doing: str) -> StoreError:
     return StoreError(f"{path}: cannot {doing}: {said}. Look after the disk, {AGAIN}.")
 
 
-def from_sqlite(error: sqlite3.Error, path: object) -> StoreError:
-    """Turn SQLite's refusal into ours.
+def from_sqlite(error: sqlite3.Error | UnicodeDecodeError, path: object) -> StoreError:
+    """Turn SQLite's refusal into ours; one that repeats bytes of a damaged file cannot even be read.
 
     SQLite reports a full disk as FULL, but a full quota or a size limit as a failed write, and a full disk met while
     it grows its shared memory as IOERR_SHMSIZE: to a person all of them are a disk that takes no more.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return StoreDamaged(f"{path}: is damaged: its tables hold bytes that are no text. Put a copy of it back.")
     code = getattr(error, "sqlite_errorcode", 0)
     said = f"{error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE):

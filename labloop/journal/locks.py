@@ -211,7 +211,7 @@ def last_holder(path: Path) -> Holder | None:
     try:
         with path.open("rb") as file:
             return msgspec.json.decode(file.read(SIZE), type=Holder)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     except OSError as error:
         raise from_os(error, path, "look at this lock") from error

@@ -31,7 +31,7 @@ class Reader(Rows):
         self._connection = schema.connect(path, "read")
         try:
             schema.check_tables(self._connection, path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._connection.close()
             raise from_sqlite(error, path) from error
         except BaseException:

@@ -72,5 +72,5 @@ def fetch(
         return connection.execute(sql, values).fetchall()
     except sqlite3.ProgrammingError as error:  # the connection is closed
         raise StoreError(f"{path}: {error}") from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise from_sqlite(error, path) from error

@@ -41,7 +41,7 @@ def connect(path: Path | None, mode: Literal["create", "write", "read"]) -> sqli
         if mode == "read":
             return _open_read_only(path)
         return _open(f"{path.absolute().as_uri()}?mode={'rwc' if mode == 'create' else 'rw'}")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise from_sqlite(error, path) from error
 
 
@@ -62,6 +62,9 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     connection = _open(f"{uri}?mode=ro")
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except UnicodeDecodeError:
+        connection.close()
+        raise
     except sqlite3.Error as error:
         connection.close()
         # A WAL database needs a file of shared memory beside it even to be read. Where none can be made (a read-only

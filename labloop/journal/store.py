@@ -215,7 +215,7 @@ class Journal(Rows):
         try:
             schema.check_tables(connection, self.path)
             schema.prepare_writer(connection, on_disk=True)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise from_sqlite(error, self.path) from error
         except BaseException:

@@ -14,11 +14,13 @@ and then goes through, in this order:
     a hung runner is ended, by pid and start time, before any port is touched
     its mark is turned: from here on nobody may say that it has not touched the bench (see mark)
     the bench's lock is taken. If a runner was faster (`labloop resume`), that one has its own guard: stand down
-    the lease must still be the runner's that it watched. If it was given back, all is well: stand down
+    the lease must still be the runner's that it watched. If it was given back, all is well: stand down; one that
+        nobody can read, or that makes no sense, says nothing of that kind
     the epoch is raised: whatever is left of the runner writes no byte any more
     LeaseTaken is journaled in bench.db
     every instrument is asked, read, stopped (see bench.rescue); nothing is ever set
     GuardActed is journaled, with what was read before anything was written; the run learns it at its next start
+    the lease is given back, or says that the bench is not safe, so that `labloop abort` tries again
 
 Only that somebody else has the bench lets it stand down. A disk that takes nothing (full, read-only, broken) is a
 likely reason for a runner's death and none to leave a heater on: what it does not give of lock, lease and journal is
@@ -266,14 +268,14 @@ class Guard:
 
     def _open_book(self, lock: FileLock | None, lease: Lease | None) -> BenchBook:
         book = BenchBook(Journal.open(self.bench / "bench.db", utc_stamp, lock=lock, wait_s=60.0))
-        epoch = book.state.epoch + 1 if lease is None else lease.epoch
+        epoch = max(book.state.epoch + 1, 0 if lease is None else lease.epoch)  # its file may have been garbled
         book.record(e.LeaseTaken(epoch=epoch, run=self.watched.name, mode=GUARD))
         return book
 
     def _write_down(
         self, recording: Future[BenchBook], lease: Lease | None, why: str, rescued: Rescued, took_s: float
     ) -> str:
-        """Journal what was done and give the lease back; what kept it from that ("": nothing)."""
+        """Journal what was done, and say in the lease what came of it; what kept it from that ("": nothing)."""
         unwritten = ""
         try:
             with closing(recording.result()) as book:
@@ -283,7 +285,7 @@ class Guard:
             say(f"could not journal what it did: {error}")
         if lease is not None:
             try:
-                lease.release()
+                lease.release(failed=bool(rescued.errors))
             except StoreError as error:
                 say(f"could not give the lease back: {error}")
             lease.close()

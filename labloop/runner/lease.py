@@ -25,7 +25,7 @@ import msgspec
 
 from labloop.bench import LeaseLost, Port
 from labloop.bench.lab import Connect
-from labloop.journal import StoreLocked, locks
+from labloop.journal import StoreDamaged, StoreError, StoreLocked, locks
 from labloop.journal.errors import from_os
 from labloop.journal.origin import lab_folder
 from labloop.journal.presence import last_runner
@@ -35,10 +35,16 @@ SIZE: Final = 512  # one sector: written in place it is old or new
 # A write to a wire lasts a second at most (transport.WRITE_S); who holds the file for longer is stopped in one.
 TAKE_S: Final = 2.0
 TRY_AGAIN_S: Final = 0.002
+# A path that has no room in the file: its end tells runs apart.
+SHORTENED: Final = "..."
+KEPT: Final = 200
 
 
 class Leaseholder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who controls the bench, as ``bench.lease`` says it. ``by``: runner, guard, by hand."""
+    """Who controls the bench, as ``bench.lease`` says it. ``by``: runner, guard, by hand.
+
+    ``pid`` 0: nobody any more; it was not made safe, and is left to whoever can.
+    """
 
     epoch: int
     run: str
@@ -47,6 +53,17 @@ class Leaseholder(msgspec.Struct, frozen=True, kw_only=True):
     started: str
     host: str
     released: bool = False
+
+    @property
+    def lives(self) -> bool:
+        """Whether that process still lives (on another machine: nobody here knows that it does not)."""
+        here = self.host == socket.gethostname()
+        return self.pid != 0 and not (here and locks.process_started(self.pid) != self.started)
+
+    def is_for(self, run: Path) -> bool:
+        """Whether it was taken for the run in that folder."""
+        name = str(run.resolve())
+        return self.run in (name, SHORTENED + name[-KEPT:])
 
     def is_of(self, pid: int, started: str) -> bool:
         """Whether that process has the bench, or had it last and has not given it back."""
@@ -74,7 +91,8 @@ class Lease:
         """
         path = folder / FILE
         with _alone(path, wait_s, create=True) as handle:
-            before = _decode(os.pread(handle, SIZE, 0))
+            data = os.pread(handle, SIZE, 0)
+            before = _decode(data, path) if _makes_sense(data) else None
             pid = os.getpid()
             holder = Leaseholder(
                 epoch=max((before.epoch if before else 0) + 1, at_least), run=run, by=by, pid=pid,
@@ -84,19 +102,27 @@ class Lease:
         return cls(path, holder)
 
     def holds(self) -> bool:
-        """Whether the bench is still ours."""
-        return holder(self.path.parent) == _decode(_encode(self.holder))
+        """Whether the bench is still ours. Raises StoreError."""
+        data = _read(self.path)
+        return data is not None and self.is_ours(data)
 
-    def release(self) -> None:
-        """Say in the file that the bench is free, if it still is ours.
+    def is_ours(self, data: bytes) -> bool:
+        """Whether a file that says this leaves us the bench; one that makes no sense gives it to nobody else."""
+        return data == _encode(self.holder) or not _makes_sense(data)
+
+    def release(self, *, failed: bool = False) -> None:
+        """Say in the file that the bench is free, if it still is ours; or that it is not safe (``failed``), and so is
+        left to whoever can make it safe.
 
         Raises StoreLocked while a write of ours does not end; StoreError.
         """
         if not self.holds():
             return
         with _alone(self.path, TAKE_S) as handle:
-            if os.pread(handle, SIZE, 0) == _encode(self.holder):
-                self.holder = msgspec.structs.replace(self.holder, released=True)
+            if self.is_ours(os.pread(handle, SIZE, 0)):
+                self.holder = msgspec.structs.replace(
+                    self.holder, **({"pid": 0, "started": ""} if failed else {"released": True})
+                )
                 os.pwrite(handle, _encode(self.holder), 0)
 
     def fence(self) -> "Fence":
@@ -132,7 +158,9 @@ class Fence:
             if time.monotonic() > until_s:
                 return False
             time.sleep(TRY_AGAIN_S)
-        if os.pread(self._handle, SIZE, 0) == self._ours and locks.same_file(self._handle, self._lease.path):
+        data = os.pread(self._handle, SIZE, 0)
+        ours = data == self._ours or not _makes_sense(data)
+        if ours and locks.same_file(self._handle, self._lease.path):
             return True
         locks.unlock(self._handle)
         return False
@@ -148,8 +176,11 @@ class Fence:
 
     def _lost(self) -> LeaseLost:
         mine = self._lease.holder
-        now = holder(self._lease.path.parent)
-        who = f"epoch {now.epoch} is held by {now.by} ({now.run}, process {now.pid})" if now else "its file is gone"
+        try:
+            now = holder(self._lease.path.parent)
+            who = f"epoch {now.epoch} is held by {now.by} ({now.run}, process {now.pid})" if now else "its file is gone"
+        except StoreError as error:
+            who = f"nobody can read it: {error}"
         return LeaseLost(
             f"the bench is not ours any more: {self._lease.path} said epoch {mine.epoch}, and now {who}. Nothing was "
             "sent. Look at the bench, then take the run up again with `labloop resume`"
@@ -174,21 +205,26 @@ def fence(port: Port, lease: Lease | None) -> None:
 
 
 def holder(folder: Path) -> Leaseholder | None:
-    """Say who controls the bench in ``folder``, or did last; None: nobody ever did. Raises StoreError."""
-    try:
-        with (folder / FILE).open("rb") as file:
-            return _decode(file.read(SIZE))
-    except FileNotFoundError:
+    """Say who controls the bench in ``folder``, or did last; None: nobody ever did.
+
+    Raises StoreDamaged where the file makes no sense, which says of nobody that he has not got it; StoreError.
+    """
+    data = _read(folder / FILE)
+    return None if data is None else _decode(data, folder / FILE)
+
+
+def left_by(run: Path) -> Leaseholder | None:
+    """Who had the bench last for the run in a folder and never gave it back; None: it is nobody's, or somebody else's.
+
+    That is its runner, whether it lives or not; or whoever was to make the bench safe in its place (its guard, an
+    abort), and died over it or could not. Raises StoreError, SpecError.
+    """
+    held = holder(lab_folder(run))
+    if held is None or held.released:
         return None
-    except OSError as error:
-        raise from_os(error, folder / FILE, "look at this lease") from error
-
-
-def left_held(run: Path) -> bool:
-    """Whether the runner that ran last in a run's folder never gave its bench back. Raises StoreError, SpecError."""
     runner = last_runner(run)
-    held = holder(lab_folder(run)) if runner is not None else None
-    return runner is not None and held is not None and held.is_of(runner.pid, runner.started)
+    is_runner = runner is not None and held.is_of(runner.pid, runner.started)
+    return held if is_runner or (held.is_for(run) and not held.lives) else None
 
 
 @contextmanager
@@ -213,14 +249,32 @@ def _alone(path: Path, wait_s: float, create: bool = False) -> Iterator[int]:
 
 def _encode(holder: Leaseholder) -> bytes:
     text = msgspec.json.encode(holder)
-    if len(text) >= SIZE:  # a run's path of some hundred characters: its end tells runs apart
-        short = msgspec.structs.replace(holder, run="..." + holder.run[-200:])
-        text = msgspec.json.encode(short)
+    if len(text) >= SIZE:  # a run's path of some hundred characters
+        text = msgspec.json.encode(msgspec.structs.replace(holder, run=SHORTENED + holder.run[-KEPT:]))
     return text.ljust(SIZE - 1) + b"\n"
 
 
-def _decode(data: bytes) -> Leaseholder | None:
+def _read(path: Path) -> bytes | None:
+    """What the file says; None: there is none. Raises StoreError."""
     try:
-        return msgspec.json.decode(data, type=Leaseholder) if data.strip() else None
-    except msgspec.DecodeError:
+        with path.open("rb") as file:
+            return file.read(SIZE)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise from_os(error, path, "look at this lease") from error
+
+
+def _decode(data: bytes, path: Path) -> Leaseholder:
+    try:
+        return msgspec.json.decode(data, type=Leaseholder)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreDamaged(f"{path}: makes no sense ({error}), so that nobody can say who has the bench.") from error
+
+
+def _makes_sense(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=Leaseholder)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True

@@ -17,7 +17,7 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
-from labloop.journal import Blobs, Journal, Reader, StoreError, StoreLocked, inbox, look
+from labloop.journal import Blobs, Journal, Reader, StoreError, StoreLocked, inbox, look, look_at_guard
 from labloop.journal.presence import HUNG_AFTER_S, last_runner
 
 from . import emergency
@@ -41,11 +41,12 @@ LOOK_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What became of a wish. ``accepted``: None while the runner has not answered. ``safe``: the bench, then."""
+    """What became of a wish. ``accepted``: None while the runner has not answered. ``safe``: whether an abort left the
+    bench safe, where that is known; None: nobody has said."""
 
     accepted: bool | None
     message: str
-    safe: bool = True
+    safe: bool | None = None
 
 
 class NotPosted(StoreError):
@@ -58,11 +59,12 @@ def ask(
 ) -> Reply:  # fmt: skip
     """Bring a wish to the run in ``folder`` and say what came of it. Raises StoreError, StateError, SpecError.
 
-    An abort that no runner can answer (it hangs, or is gone and has not given its bench back) is done here. Nothing
-    that is damaged or changed in the run's folder keeps an abort from the bench.
+    An abort that no runner can answer (it hangs, or is gone and has not given its bench back) is done here, once a
+    guard that is at it is through. Nothing that is damaged or changed in the run's folder keeps an abort from the
+    bench, but the loss of where the bench is (origin.json).
     """
     until_s = now() + wait_s
-    was = look(folder)
+    was = _look(folder) if request == "abort" else look(folder)
     if request == "abort" and was != "alive" and (done := _abort(folder, by, why)):
         return done
     try:
@@ -79,7 +81,7 @@ def ask(
         if request != "abort" or reply.accepted is not None:
             return reply
         if look(folder) == "alive":
-            return _unheard(reply)
+            return _unheard(folder, reply)
         unread = reply.message
     except NotPosted:
         raise
@@ -95,7 +97,7 @@ def ask(
     if how != "gone":
         return Reply(accepted=None, message=f"the runner ({how}) has not ended within {wait_s:g} s; {unread}")
     what = "no runner lives there" if was == "gone" else "the run has ended"
-    return Reply(accepted=was != "gone", message=f"{what}, and it left no bench; {unread}")
+    return Reply(accepted=was != "gone", message=f"{what}, and it left no bench; {unread}", safe=True)
 
 
 def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str) -> str:
@@ -108,10 +110,22 @@ def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: st
         raise NotPosted(f"{error} The runner was told nothing.{ends}") from error
 
 
-def _unheard(reply: Reply) -> Reply:
+def _look(folder: Path) -> str:
+    """What of the runner; one that nobody can look at keeps no abort from the bench."""
+    try:
+        return look(folder)
+    except StoreError:
+        return "unknown"
+
+
+def _unheard(folder: Path, reply: Reply) -> Reply:
     """An abort that a runner which lives, as far as anybody can see, says nothing to."""
-    then = f"Where it hangs, that is known {HUNG_AFTER_S:g} s after its last sign of life: its guard makes the bench"
-    return replace(reply, message=f"{reply.message}. {then} safe then, and so does another abort")
+    known = f"Where it hangs, that is known {HUNG_AFTER_S:g} s after its last sign of life:"
+    if look_at_guard(folder) == "alive":
+        then = "its guard makes the bench safe then, and so does another abort"
+    else:
+        then = "it has no guard, and another abort makes the bench safe then"
+    return replace(reply, message=f"{reply.message}. {known} {then}")
 
 
 def _abort(folder: Path, by: str, why: str) -> Reply | None:

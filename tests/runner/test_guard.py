@@ -17,6 +17,7 @@ import pytest
 
 from labloop.bench.rescue import Rescue
 from labloop.campaign import events as e
+from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Record
 from labloop.journal import Journal, Presence, Reader, StoreError, guard_left_unsafe, inbox, locks, look_at_guard
 from labloop.journal.presence import last_runner
@@ -26,7 +27,7 @@ from labloop.runner.book import NO_WORD, BenchBook
 from labloop.runner.clock import utc_stamp
 from labloop.runner.emergency import act_now
 from labloop.runner.guard import Guard, Watched, end_process
-from labloop.runner.lease import holder
+from labloop.runner.lease import Lease, holder
 from labloop.runner.mark import untouched
 from labloop.runner.notes import hold_against
 from tests.bench.lines import PtyDevice, answers
@@ -291,17 +292,30 @@ def overwritten(run: Path) -> None:
     (run / "journal.db").write_bytes(bytes(4096))
 
 
+def no_text(run: Path) -> None:
+    with closing(sqlite3.connect(run / "journal.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray((run / "journal.db").read_bytes())
+    at = data.index(b"tableevents")
+    data[at + 7] = data[at + 14] = 0xF2
+    (run / "journal.db").write_bytes(data)
+
+
 DAMAGES: dict[str, Callable[[Path], Any]] = {
     "an altered row": altered,
     "another file": overwritten,
     "no file": lambda run: (run / "journal.db").unlink(),
     "the campaign": lambda run: (run / "campaign.yaml").write_text("x: 1\n"),
     "the lab": lambda run: (run / "lab.yaml").write_text("x: 1\n"),
+    "no text in the journal": no_text,
+    "no text in the runner's lock": lambda run: (run / "runner.lock").write_bytes(b'{"pid": 1, "started": "\xff"}'),
+    "no text in the lease": lambda run: (run.parent / "bench.lease").write_bytes(b'{"epoch": 1, "run": "\xff"}'),
+    "an empty lease": lambda run: (run.parent / "bench.lease").write_bytes(b""),
 }
 
 
 def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = bench()
+    it = bench(value="1.5")
     it.left_alone()
     it.runner.kill()
     it.runner.wait(WITHIN_S)
@@ -316,7 +330,7 @@ def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, mo
         assert registry.left() == [it.run.resolve()], damage
         reply = wishes.ask(it.run, "abort", [], by="ann", why="")
         assert reply.accepted and reply.safe and reply.message.startswith("the bench is safe (stopped: a)"), damage
-        unread = damage in ("an altered row", "another file", "no file")
+        unread = damage in ("an altered row", "another file", "no file", "no text in the journal")
         assert ("the run's journal cannot be read" in reply.message) == unread, damage
         assert ("lab.yaml as it lies" in reply.message) == unread, damage
         assert it.device.heard == STOPPED and it.acts()[-1].errors == [], damage
@@ -324,12 +338,123 @@ def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, mo
         it.device.heard.clear()
         shutil.rmtree(it.run)
     assert len(it.acts()) == len(DAMAGES)
+    whole.rename(it.run)
+    (it.run / "origin.json").unlink()
+    registry.enter(it.run)
+    for _ in range(2):
+        assert registry.left() == [it.run.resolve()], "where its bench is nobody knows: it stays"
+    with pytest.raises(SpecError, match="does not say where the lab's folder lies"):
+        wishes.ask(it.run, "abort", [], by="ann", why="")
+
+
+def dead(it: Bench, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Runner and guard are killed; the run, as the registry of this user knows it."""
+    it.left_alone()
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
+    registry.enter(it.run)
+    return it.run.resolve()
+
+
+def test_who_dies_over_making_the_bench_safe_leaves_it_to_the_next_abort(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench()
+    run = dead(it, monkeypatch)
+    take = "from pathlib import Path; from sys import argv; from labloop.runner.lease import Lease; "
+    take += "Lease.take(Path(argv[1]), argv[2], 'guard')"
+    subprocess.run([sys.executable, "-c", take, it.folder, run], check=True)
+    assert holder(it.folder).by == "guard" and registry.left() == [run]
+    reply = wishes.ask(it.run, "abort", [], by="ann", why="")
+    assert (reply.accepted, reply.safe) == (True, True) and reply.message == "the bench is safe (stopped: a)"
+    assert it.device.heard == STOPPED and registry.left() == []
+
+
+def test_what_a_guard_could_not_make_safe_every_abort_tries_again(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = bench(name="kettle")
+    monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
+    registry.enter(it.run)
+    it.runner.kill()
+    it.runner.wait(WITHIN_S)
+    it.gone(it.guard)
+    held = holder(it.folder)
+    assert held is not None and held.pid == 0 and not held.released
+    for tried in (2, 3):  # this process goes on, as a dashboard does
+        assert registry.left() == [it.run.resolve()]
+        reply = wishes.ask(it.run, "abort", [], by="ann", why="")
+        assert (reply.accepted, reply.safe) == (True, False) and "the bench is NOT safe" in reply.message
+        assert it.device.heard == [b"name?"] * tried
+
+
+def test_an_abort_waits_for_the_guard_that_is_at_it_and_says_what_it_came_to(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bench()
+    run = dead(it, monkeypatch)
+    clock = iter(range(1000))
+
+    def at_it(*steps: Callable[[], Any]) -> Any:
+        """What an abort says while a guard (this process) goes through these steps."""
+        left = list(steps)
+        return act_now(it.run, "abort by ann", 10.0, lambda: next(clock), lambda _: left.pop(0)() if left else None)
+
+    with locks.FileLock.take(it.run / "guard.lock", "a guard") as lock:
+        lock.write(state="acting")
+        assert registry.left() == [run], "it is not through yet"
+        said = at_it()
+        assert not said.safe and f"the run's guard (process {os.getpid()}) has it, and is not through" in said.words
+        lock.write(state="watching", beat_s=time.monotonic() + WITHIN_S)
+        assert "the run's guard" in at_it().words, "it is about to act"
+        lock.write(state="acting")
+        lease = Lease.take(it.folder, str(run), "guard")
+    assert "whoever makes it safe" in at_it().words
+    said = at_it(lambda: None, lease.release)
+    assert said.safe and said.words == "the bench is safe: its guard made it safe" and it.device.heard == []
+    lease = Lease.take(it.folder, str(run), "guard")
+    said = at_it(lambda: lease.release(failed=True))
+    assert said.safe and "stopped: a" in said.words and it.device.heard == STOPPED, "what it could not is done here"
+    lease = Lease.take(it.folder, str(run), "guard")
+    said = at_it(lambda: Lease.take(it.folder, "another", "runner"))
+    assert not said.safe and "somebody else has the bench: runner (another" in said.words
+    assert at_it() is None, "and then it is no concern of this run's"
+
+
+def test_a_run_that_cannot_be_looked_at_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    bad.mkdir()
+    (bad / "runner.lock").symlink_to(bad / "runner.lock")
+    registry.enter(bad)
+    with Presence(good):
+        registry.enter(good)
+        for _ in range(2):
+            assert (registry.left(), registry.living(), registry.killed()) == ([bad], [good], [])
+    with pytest.raises(SpecError, match="does not say where the lab's folder lies"):
+        wishes.ask(bad, "abort", [], by="ann", why="")
+    (bad / "runner.lock").unlink()
+    Journal.create(good / "journal.db").close()
+    monkeypatch.setattr(registry.s, "fold", lambda _: {}["a damage that nobody has thought of"])
+    assert registry.left() == [bad, good]
+
+
+def test_a_lease_that_makes_no_sense_is_no_reason_to_leave_the_bench_on(bench: Any) -> None:
+    it = bench()
+    (it.folder / "bench.lease").write_bytes(b'{"epoch": 1, "run": "\xff"}')
+    it.runner.kill()
+    it.gone(it.guard)
+    assert it.device.heard == STOPPED and it.acts()[-1].errors == []
+    held = holder(it.folder)
+    assert held is not None and held.released and it.acts()[-1].epoch == 2
 
 
 def test_an_abort_that_nobody_answers_says_who_makes_the_bench_safe(tmp_path: Path) -> None:
     with Journal.create(tmp_path / "journal.db"), Presence(tmp_path):
         reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", wait_s=0.0)
-        assert reply.accepted is None and "its guard makes the bench safe then, and so does another" in reply.message
+        assert (reply.accepted, reply.safe) == (None, None) and "it has no guard, and another abort" in reply.message
+        with locks.FileLock.take(tmp_path / "guard.lock", "a guard"):
+            reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", wait_s=0.0)
+        assert "its guard makes the bench safe then, and so does another" in reply.message
         assert "guard" not in wishes.ask(tmp_path, "pause", [], by="ann", why="", wait_s=0.0).message
 
 

@@ -13,7 +13,7 @@ import pytest
 import serial.rfc2217
 
 from labloop.bench import LeaseLost, Port, open_link
-from labloop.journal import StoreLocked, locks
+from labloop.journal import StoreDamaged, StoreLocked, locks
 from labloop.runner import lease as leases
 from labloop.runner.lease import FILE, Lease, fenced, holder
 from tests.bench.lines import PtyDevice, WordCodec, answers
@@ -135,6 +135,27 @@ def test_who_takes_the_bench_waits_for_a_write_that_is_under_way(tmp_path: Path)
     old.close()
     with pytest.raises(LeaseLost, match="cannot be looked at"), fence:
         raise AssertionError("a write")
+
+
+SENSELESS = {"empty": b"", "zeros": bytes(512), "no text": b'{"run": "\xff"}', "less": b"{}"}
+
+
+@pytest.mark.parametrize("said", SENSELESS.values(), ids=SENSELESS)
+def test_a_file_that_makes_no_sense_takes_the_bench_from_nobody(tmp_path: Path, said: bytes) -> None:
+    lease = Lease.take(tmp_path, "a", "runner")
+    (tmp_path / FILE).write_bytes(said)
+    with pytest.raises(StoreDamaged, match="makes no sense"):
+        holder(tmp_path)
+    written = []
+    with lease.fence():
+        written.append("a stop")
+    assert written and lease.holds()
+    lease.release()
+    assert holder(tmp_path) == lease.holder and lease.holder.released
+    (tmp_path / FILE).write_bytes(said)
+    new = Lease.take(tmp_path, "b", "runner")
+    assert holder(tmp_path) == new.holder and not lease.holds()
+    lease.close()
 
 
 def test_a_fence_that_was_left_holds_nobody_up(tmp_path: Path) -> None:
