@@ -119,9 +119,7 @@ def _extreme(spec: CampaignSpec, step: Step, name: str, seen: _Seen) -> Extreme:
 
 def _points(spec: CampaignSpec, space: Space) -> Iterator[Settings]:
     """Where to look: controls, then rows, or corners and random points."""
-    for every in spec.every:
-        if every.control or every.blank:
-            yield dict(every.control or every.blank)
+    yield from controls(spec)
     if space.candidates is not None:
         rows = space.candidates
         yield from rows[:: max(len(rows) // MOST_ROWS, 1)]
@@ -131,25 +129,36 @@ def _points(spec: CampaignSpec, space: Space) -> Iterator[Settings]:
                 yield min(filled, key=lambda row, key=name: row.get(key, 0))  # type: ignore[misc]
                 yield max(filled, key=lambda row, key=name: row.get(key, 0))  # type: ignore[misc]
         return
+    yield from corners(space)
+    yield from space.sample(RANDOM_POINTS, _SEED)
+
+
+def controls(spec: CampaignSpec) -> Iterator[Settings]:
+    """The settings of controls and blanks."""
+    for every in spec.every:
+        if every.control or every.blank:
+            yield dict(every.control or every.blank)
+
+
+def corners(space: Space) -> Iterator[Settings]:
+    """Corners of what the linear constraints leave, with choices in turn; what bends may leave some of them out."""
     if space.conditional:
         yield from _corners_of_branches(space)
-        yield from space.sample(RANDOM_POINTS, _SEED)
         return
     words = {name: one.values for name, one in space.parameters.items() if not isinstance(one, Range)}
     cycles = {name: itertools.cycle(values) for name, values in words.items()}
     for supports in space.supports():
         polytope = space.polytope(supports)
         try:
-            corners = polytope.corners(CORNERS, _SEED)
+            found = polytope.corners(CORNERS, _SEED)
         except SpecError:
             continue
         most = max(map(len, words.values()), default=1)
-        for row in corners:
+        for row in found:
             for _ in range(min(most, 8)):
                 point: Settings = {name: float(value) for name, value in zip(polytope.names, row, strict=True)}
                 point.update({name: next(cycle) for name, cycle in cycles.items()})
                 yield space.kept(point)
-    yield from space.sample(RANDOM_POINTS, _SEED)
 
 
 def _corners_of_branches(space: Space) -> Iterator[Settings]:
@@ -160,10 +169,10 @@ def _corners_of_branches(space: Space) -> Iterator[Settings]:
         for supports in space.supports():
             polytope = space.polytope(supports, branch)
             try:
-                corners = polytope.corners(each, _SEED)
+                found = polytope.corners(each, _SEED)
             except SpecError:
                 continue
-            for row in corners:
+            for row in found:
                 there = {name: float(value) for name, value in zip(polytope.names, row, strict=True)}
                 for settings in shown:
                     point = space.kept({**settings, **there})

@@ -7,7 +7,6 @@ settings at once; they are looked at wherever one of those has its least or grea
 """
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -34,19 +33,17 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .foresight import conditional, disorder, not_kept, overflow, unit_of_amounts
+from .foresight import OF_A_TRIAL, conditional, disorder, not_kept, overflow, unit_of_amounts
 from .resolved_plan import Plan, Reach, Settings, Stock
+from .worst_points import rows, worst_points
 
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
-OF_A_TRIAL: Final = ("trial", "cleanup")
 # Below five of the smallest differences that an instrument can make, rounding alone is more than a tenth of the amount.
 COARSE: Final = 5.0
 # Points inside the space at which amounts, times and stock are looked at, beside the extremes of every setting.
 INSIDE: Final = 64
 # Combinations of choices that a limit's condition may speak of, at each of those points.
 MOST_CHOICES: Final = 64
-# Eight ranges have as many corners: a tenth of a second, and only where a limit speaks of what was set before.
-MOST_CORNERS: Final = 256
 
 
 def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Plan:
@@ -86,26 +83,12 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     if not plan.complaints:
         full, filling = overflow(spec, envelope, points, plan.attempts)
         order = list(disorder(spec, envelope, points[0]))
-        after = conditional(
-            spec, envelope, [*points, *_corners(space)], lambda point: meanings(point, space.parameters)
-        )  # fmt: skip
+        seen = [*points, *worst_points(spec, space, envelope, inside)]
+        after = conditional(spec, envelope, seen, lambda point: meanings(point, space.parameters))
         plan.complaints += [*full, *after, *(text for certain, text in order if certain)]
         plan.warnings += [*filling, *(text for certain, text in order if not certain)]
     plan.complaints = list(dict.fromkeys(plan.complaints))
     return plan
-
-
-def _corners(space: Space) -> list[Settings]:
-    """The corners of the space, as long as they are few: what depends on several settings at once is worst there."""
-    ends = {
-        name: (one.low, one.high) if isinstance(one, Range) else tuple(one.values)
-        for name, one in space.parameters.items()
-        if hasattr(one, "values") or isinstance(one, Range)
-    }
-    if len(ends) < len(space.parameters) or math.prod(map(len, ends.values())) > MOST_CORNERS:
-        return []
-    corners = (dict(zip(ends, one, strict=True)) for one in itertools.product(*ends.values()))
-    return [one for one in corners if not space.contains(one)]
 
 
 @dataclass(slots=True)
@@ -223,7 +206,7 @@ class _Bench:
         for bound in self.envelope.bounds(step.instrument, step.action, setting.name):
             worst, at = (high, extreme.high_at) if bound.sign == "<=" else (least, least_at)
             if bound.when is not None:
-                seen = [*points, extreme.high_at, extreme.low_at]
+                seen = [*points, *(rows(self.space) if points != [{}] else ()), extreme.high_at, extreme.low_at]
                 worst, at = self._worst_when(step, setting, bound, stage.when, seen) or (worst, at)
             if (setting.zero and worst == 0.0) or not bound.broken_by(worst) or not self._binds(bound, at):
                 continue
@@ -249,7 +232,7 @@ class _Bench:
         choices = {
             name: one.values
             for name, one in self.space.parameters.items()
-            if name in bound.when.names and not isinstance(one, Range)
+            if name in bound.when.names and not isinstance(one, Range) and self.space.candidates is None
         }
         for point in points:
             for chosen in itertools.islice(itertools.product(*choices.values()), MOST_CHOICES):

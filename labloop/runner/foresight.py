@@ -7,8 +7,9 @@ moment of the act, and what a person may have set is a warning.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from labloop.bench.bounds import Bound
 from labloop.bench.declared import Declaration
 from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
@@ -24,6 +25,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import Quantity, convert
 
 Settings = Mapping[str, Value]
+OF_A_TRIAL: Final = ("trial", "cleanup")
 Meant = Callable[[Settings], Mapping[str, Any]]
 
 
@@ -78,7 +80,7 @@ def overflow(
 def _filled(rule: TotalRule, totals: Totals, spec: CampaignSpec, point: Settings) -> tuple[float, float]:
     """The most that stands in a total during one trial that finds it empty, and what is left there afterwards."""
     held = most = 0.0
-    for phase in ("trial", "cleanup"):
+    for phase in OF_A_TRIAL:
         for stage in recipe.stages(spec, phase, point):
             for step in stage.steps:
                 name = (step.instrument, step.action)
@@ -96,7 +98,7 @@ def disorder(spec: CampaignSpec, envelope: Envelope, point: Settings) -> Iterato
     """
     stands: dict[str, Any] = {}
     for phase in ("setup", "each_batch", "trial", "cleanup"):
-        for stage in recipe.stages(spec, phase, point if phase in ("trial", "cleanup") else {}):
+        for stage in recipe.stages(spec, phase, point if phase in OF_A_TRIAL else {}):
             for step in stage.steps:
                 for rule in envelope.rules.needs(step.instrument, step.action):
                     certain, why = _missing(rule, envelope, stands)
@@ -116,31 +118,41 @@ def conditional(
     ``meant``: settings of the space as conditions read them. What no act before has set cannot be judged, and the limit
     holds then, as it does when the act begins; a condition on what is measured is left to that moment.
     """
-    told: set[tuple[str, str]] = set()
     asked = (
         one for name, of in envelope.declared.items() for act in of.actions for one in envelope.conditions(name, act)
     )
-    for point in points if any(readings_in(one) for one in asked) else ():
-        known: dict[str, Any] = {}
-        for phase in ("setup", "each_batch", "trial", "cleanup"):
-            of_trial = phase in ("trial", "cleanup")
-            seen = dict(meant(point)) if of_trial else {}
-            for stage in recipe.stages(spec, phase, point if of_trial else {}):
-                acts = [step for step in stage.steps if step.instrument != PERSON]
-                for step in acts:
-                    for amount, rule in _beyond(envelope, step, {**seen, **known} if of_trial else {}):
-                        if (step.place, rule) not in told:
-                            told.add((step.place, rule))
-                            where = f" (at {settings(point)})" if of_trial and point else ""
-                            said = f"{step.instrument}.{step.action} can be asked for {amount}{where}, {rule}"
-                            yield f"{step.place}: {said}"
-                for step in acts if of_trial else ():
+    if not any(readings_in(one) for one in asked):
+        return
+    told: set[tuple[str, str]] = set()
+    for phase in ("setup", "each_batch", "teardown", *(f"every.{at}" for at in range(len(spec.every)))):
+        for stage in recipe.stages(spec, phase, {}):
+            yield from _told(envelope, stage, {}, {}, told)
+    for point in points:
+        seen = dict(meant(point))
+        for phase in OF_A_TRIAL:
+            for stage in recipe.stages(spec, phase, point):
+                yield from _told(envelope, stage, seen, point, told)
+                for step in stage.steps:
+                    if step.instrument == PERSON:
+                        continue
                     values = envelope.resolve(step.instrument, step.action, step.settings)
                     achieved = envelope.declared[step.instrument].expected(step.action, values).achieved
-                    known |= {
+                    seen |= {
                         f"{step.instrument}.{name}": _meaning(amount, "")
                         for name, amount in {**step.settings, **achieved}.items()
                     }
+
+
+def _told(
+    envelope: Envelope, stage: recipe.PlannedStage, seen: Mapping[str, Any], point: Settings, told: set[tuple[str, str]]
+) -> Iterator[str]:
+    """What of a stage is beyond such a limit, each once."""
+    for step in stage.steps:
+        for amount, rule in _beyond(envelope, step, seen) if step.instrument != PERSON else ():
+            if (step.place, rule) not in told:
+                told.add((step.place, rule))
+                where = f" (at {settings(point)})" if point else ""
+                yield f"{step.place}: {step.instrument}.{step.action} can be asked for {amount}{where}, {rule}"
 
 
 def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -150,13 +162,18 @@ def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any
             continue
         value = float(in_unit(setting, step.settings[setting.name]))
         for bound in envelope.bounds(step.instrument, step.action, setting.name):
-            acts = readings_in(bound.when) if bound.when is not None else frozenset()
-            if not acts or any(_measured(envelope, name) for name in acts):
+            if not acts_of(envelope, bound) or (setting.zero and value == 0.0):
                 continue
-            if bound.broken_by(value) and not (setting.zero and value == 0.0) and bound.holds(seen):
+            if bound.broken_by(value) and bound.holds(seen):
                 change = "Lower" if bound.sign == "<=" else "Raise"
                 amount = f"{setting.name} = {quantity(value, setting.unit, 6)}"
                 yield amount, f"{bound}. {change} it, change the order, or {bound.way_out}"
+
+
+def acts_of(envelope: Envelope, bound: Bound) -> frozenset[str]:
+    """What acts have set or achieved, of which a bound's condition speaks; none where it speaks of a measurement."""
+    names = readings_in(bound.when) if bound.when is not None else frozenset()
+    return frozenset() if any(_measured(envelope, name) for name in names) else names
 
 
 def _measured(envelope: Envelope, full: str) -> bool:

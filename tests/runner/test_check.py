@@ -305,3 +305,50 @@ def test_a_limit_on_what_an_act_before_has_set_is_foreseen(when: str, trial: lis
         and f"of 300 uL/min when {when}" in line
         for line in found
     ], found
+
+
+FLOWS = {"flow": {"range": [100, 510], "unit": "uL/min"}, "flow2": {"range": [100, 310], "unit": "uL/min"}}
+BOTH = [seed("$flow"), dispense(rate="$flow2", time="5 s")]
+FAST = ["pump_water.rate <= 300 uL/min when pump_seed.rate > 500 uL/min"]
+
+
+@pytest.mark.parametrize("unit", ["", " when flow > 500 uL/min"], ids=["of an act", "of a parameter"])
+def test_of_a_table_its_rows_count_and_nothing_between_them(unit: str) -> None:
+    limits = [f"pump_water.rate <= 300 uL/min{unit}"] if unit else FAST
+    apart = [{"flow": 510, "flow2": 200}, {"flow": 100, "flow2": 310}]
+    assert checked(BOTH, parameters=FLOWS, candidates=apart, limits=limits).complaints == []
+    within = [{"flow": 100 + at, "flow2": 200} for at in range(300)]
+    within.insert(150, {"flow": 505, "flow2": 305})
+    (complaint,) = checked(BOTH, parameters=FLOWS, candidates=within, limits=limits).complaints
+    assert "(at flow 505, flow2 305)" in complaint
+
+
+def test_choices_that_no_row_has_together_are_not_asked_for() -> None:
+    parameters = {"flow": FLOWS["flow"], "solvent": {"choices": ["water", "DCM"]}}
+    rows = [{"flow": 510, "solvent": "water"}, {"flow": 100, "solvent": "DCM"}]
+    limits = ["pump_water.rate <= 300 uL/min when solvent == DCM"]
+    trial = [dispense(rate="$flow", time="5 s")]
+    assert checked(trial, parameters=parameters, candidates=rows, limits=limits).complaints == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "more"),
+    [
+        (FLOWS | {f"p{at}": {"range": [0, 1]} for at in range(7)}, {}),
+        (FLOWS | {"mode": {"choices": ["a", "b"]}, "extra": {"range": [0, 1], "active_when": "mode == a"}}, {}),
+        ({**FLOWS, "flow": {"range": [105, 514], "step": 10, "unit": "uL/min"}}, {}),
+        (FLOWS, {"constraints": ["flow + flow2 <= 810 uL/min"]}),
+    ],
+    ids=["nine parameters", "a branch", "off the grid", "a constraint"],
+)  # fmt: skip
+def test_what_two_settings_decide_is_seen_at_their_corners(parameters: dict[str, Any], more: dict[str, Any]) -> None:
+    trial = BOTH if "mode" not in parameters else [BOTH[0], {**BOTH[1], "when": "mode == b"}]
+    (complaint,) = checked(trial, parameters=parameters, limits=FAST, **more).complaints
+    assert complaint.startswith("trial[1].pump_water.dispense: pump_water.dispense can be asked for rate = 3")
+
+
+def test_phases_that_know_of_no_trial_are_held_against_what_acts_set() -> None:
+    wash = [dispense(rate="310 uL/min", time="5 s")]
+    for phase in ({"teardown": wash}, {"every": [{"trials": 5, "do": wash}]}):
+        (complaint,) = checked([seed("150 uL/min")], limits=FAST, **phase).complaints
+        assert "pump_water.dispense can be asked for rate = 310 uL/min, above the campaign's limit" in complaint
