@@ -50,7 +50,8 @@ class Campaign:
     "process", a warm process of its own, or "inline", in this one. seed: instead of the campaign's.
 
     Raises:
-        SpecError: the campaign is not right (every complaint), or the folder holds another one.
+        SpecError: the campaign is not right (every complaint), its recipe leaves the limits of its lab somewhere in the
+            space, or the folder holds another one.
         StoreLocked: another process writes the folder.
     """
 

@@ -46,7 +46,7 @@ def load_class(reference: str, root: Path, place: str) -> type[Any]:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SpecError(f"{place}: {module_name} needs {error.name}, which is not installed") from error
         raise SpecError(f"{place}: there is no module {module_name} in {root}; {_near(module_name, root)}") from error
-    except (ImportError, SyntaxError) as error:
+    except (ImportError, SyntaxError, OSError) as error:  # OSError: a vendor's library that is not there
         raise SpecError(f"{place}: {module_name} does not import: {error}") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):

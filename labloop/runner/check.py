@@ -7,7 +7,7 @@ settings at once; they are looked at wherever one of those has its least or grea
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Final
@@ -78,17 +78,32 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
         return plan
     plan.safety = {name: one.watchdog for name, one in declared.items()}
     plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
-    points = [*inside, *(at for one in extremes for at in (one.low_at, one.high_at) if at)]
-    _Bench(spec, lab, declared, envelope, space, {one.place: one for one in extremes}, points, plan, live).examine()
+    bench = _Bench(spec, lab, declared, envelope, space, extremes, inside, plan, live)
+    bench.examine()
     if not plan.complaints:
-        full, filling = overflow(spec, envelope, points, plan.attempts)
-        order = list(disorder(spec, envelope, points[0]))
-        seen = [*points, *worst_points(spec, space, envelope, inside)]
-        after = conditional(spec, envelope, seen, lambda point: meanings(point, space.parameters))
-        plan.complaints += [*full, *after, *(text for certain, text in order if certain)]
+        full, filling = overflow(spec, envelope, bench.points, plan.attempts)
+        order = list(disorder(spec, envelope, bench.points[0]))
+        plan.complaints += [*full, *bench.after_acts(), *(text for certain, text in order if certain)]
         plan.warnings += [*filling, *(text for certain, text in order if not certain)]
     plan.complaints = list(dict.fromkeys(plan.complaints))
     return plan
+
+
+def outside(spec: CampaignSpec, lab: LabSpec) -> list[str]:
+    """Complaints about settings that leave the envelope: the part of ``check`` that holds for whoever does it by hand.
+
+    Raises SpecError where the envelope cannot be drawn: a driver that is not here, limits that name nothing.
+    """
+    space, plan = Space(spec), Plan(campaign=spec.campaign)
+    declared = declare(lab)
+    envelope = Envelope(lab, spec, declared)
+    bench = _Bench(
+        spec, lab, declared, envelope, space, worst_cases(spec), space.sample(INSIDE, 0), plan, live=True
+    )  # fmt: skip
+    bench.examine_steps()
+    if not plan.complaints:
+        bench.beyond += bench.after_acts()
+    return list(dict.fromkeys(bench.beyond))
 
 
 @dataclass(slots=True)
@@ -100,20 +115,35 @@ class _Bench:
     declared: Mapping[str, Declaration]
     envelope: Envelope
     space: Space
-    extremes: Mapping[str, Extreme]  # by place
-    points: list[Settings]
+    worst: tuple[Extreme, ...]
+    inside: Sequence[Settings]
     plan: Plan
     live: bool
     saved: dict[str, list[Action]] = field(default_factory=dict)  # several: under conditions that exclude each other
+    beyond: list[str] = field(default_factory=list)  # of the plan's complaints, those of the envelope
+    extremes: Mapping[str, Extreme] = field(init=False)  # by place
+    points: list[Settings] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.extremes = {one.place: one for one in self.worst}
+        self.points = [*self.inside, *(at for one in self.worst for at in (one.low_at, one.high_at) if at)]
+
+    def after_acts(self) -> list[str]:
+        """Settings beyond a limit that speaks of the acts before; of a recipe without complaints."""
+        seen = [*self.points, *worst_points(self.spec, self.space, self.envelope, self.inside)]
+        return list(conditional(self.spec, self.envelope, seen, lambda at: meanings(at, self.space.parameters)))
 
     def examine(self) -> None:
+        self.examine_steps()
+        self._examine_outcomes()
+        if not self.plan.complaints:
+            self._add_up()
+
+    def examine_steps(self) -> None:
         for phase in (*PHASES, *(f"every.{index}" for index in range(len(self.spec.every)))):
             for stage in self.spec.steps_of(phase):
                 for step in stage.steps:
                     self._examine_step(phase, stage, step)
-        self._examine_outcomes()
-        if not self.plan.complaints:
-            self._add_up()
 
     # --- one step -------------------------------------------------------------------------------------------------
 
@@ -214,7 +244,7 @@ class _Bench:
             where = f" (at {settings(at)})" if at else ""
             change = "Lower" if bound.sign == "<=" else "Raise"
             said = f"{step.name} can be asked for {quantity(worst, setting.unit, 6)}{where}, {bound}"
-            self._complain(step, setting.name, f"{said}. {change} it, or {bound.way_out}")
+            self._leave(step, setting.name, f"{said}. {change} it, or {bound.way_out}")
         if extreme.low_at or extreme.high_at:
             self.plan.reaches.append(
                 Reach(
@@ -259,10 +289,10 @@ class _Bench:
                     step.instrument, step.action, amounts, meanings(point, self.space.parameters), unread=False
                 )
             except LabloopError as error:
-                complaints = [str(error)]
+                self._complain(step, "", f"{str(error).rstrip('.')}{f' (at {settings(point)})' if point else ''}")
+                return
             if complaints:
-                where = f" (at {settings(point)})" if point else ""
-                self._complain(step, "", f"{complaints[0].rstrip('.')}{where}")
+                self._leave(step, "", f"{complaints[0].rstrip('.')}{f' (at {settings(point)})' if point else ''}")
                 return
         setting = next((one for one in action.settings if one.name == action.amount), None)
         if setting is None or not setting.resolution:
@@ -368,6 +398,10 @@ class _Bench:
 
     def _holds(self, when: Expression | None, point: Settings) -> bool:
         return when is None or recipe.holds(when, meanings(point, self.space.parameters), self.space.parameters)
+
+    def _leave(self, step: Step, setting: str, rule: str) -> None:
+        self._complain(step, setting, rule)
+        self.beyond.append(self.plan.complaints[-1])
 
     def _complain(self, step: Step, setting: str, rule: str) -> None:
         path = step.path_of(setting) if setting else step.path

@@ -29,7 +29,7 @@ from labloop.journal.files import private_folder, write_whole
 from labloop.planner import InlinePlanner, NothingLeftError, PlannerProcess
 
 from .amending import AMEND, Proved, Wanted, complaints, grant
-from .check import check
+from .check import outside
 from .clock import utc_stamp
 from .kept import former_specs, kept_spec
 from .look import JOURNAL
@@ -70,17 +70,17 @@ class Told:
     ) -> Self:
         """Begin a campaign in ``folder`` (None: in memory), or take up the one that is there.
 
-        Raises SpecError when the folder holds another campaign, or when a recipe on a lab is asked for what the lab
-        does not allow (whoever does it by hand must not be told to), StoreLocked while another process writes it,
-        StoreError.
+        Raises SpecError when the folder holds another campaign, or when the recipe leaves the limits of lab, campaign
+        or drivers somewhere in the space (whoever does it by hand must not be told to; where these cannot be read here,
+        a note says that nothing was held against them), StoreLocked while another process writes it, StoreError.
         """
         if folder is not None and begun(folder / JOURNAL):
             return cls.take_up(folder, planner=planner, spec=spec, stamp=stamp)
         if faults := import_module("labloop.planner.problem").complaints(spec):
             raise SpecError(*faults)
-        on_lab = read_lab(spec.lab) if spec.trial and spec.lab is not None and spec.lab.is_file() else None
-        if on_lab is not None and (outside := check(spec, on_lab).complaints):
-            raise SpecError(*outside)
+        beyond, unheld = _beyond(spec)
+        if beyond:
+            raise SpecError(*beyond)
         blobs: Blobs | MemoryBlobs
         if folder is None:
             journal, blobs = Journal.memory(stamp), MemoryBlobs()
@@ -98,6 +98,8 @@ class Told:
                 seed=spec.design.seed if seed is None else seed, campaign_sha256=_hash(_text(spec)), files=files,
             )
         )  # fmt: skip
+        if unheld:
+            memory.record(e.NoteTaken(text=unheld, by="labloop"))
         return cls(spec, journal, memory, planner)
 
     @classmethod
@@ -287,6 +289,16 @@ class Told:
     def _pass_on(self, record: e.Record) -> None:
         assert self._planner is not None
         self._planner.send_facts([record])
+
+
+def _beyond(spec: CampaignSpec) -> tuple[list[str], str]:
+    """What of the space leaves the limits of the lab; or why that cannot be said here: its drivers may be elsewhere."""
+    if not spec.trial or spec.lab is None or not spec.lab.is_file():
+        return [], ""
+    try:
+        return outside(spec, read_lab(spec.lab)), ""
+    except SpecError as error:
+        return [], f"the space was not held against the limits of the lab: {error}"
 
 
 def _text(spec: CampaignSpec) -> str:

@@ -48,6 +48,33 @@ def test_what_the_lab_forbids_is_not_asked_of_a_person_either() -> None:
         assert 40 <= campaign.ask()[0].settings["t"] <= 60
 
 
+@pytest.mark.parametrize(
+    ("stands", "written", "noted"),
+    [
+        ("stock: 50 mL", "stock: 1 uL", ""),
+        ("limits:", "totals: {vessel: {of: pump_water.dispense, max: 1 uL}}\nlimits:", ""),
+        ("drivers.ika:RCT", "drivers.not_on_this_laptop:RCT", "there is no module drivers.not_on_this_laptop"),
+        ("name: droplet-bench", "name: [", "lab.yaml"),
+    ],
+    ids=["stock", "totals", "driver", "file"],
+)
+def test_what_is_no_limit_holds_nobody_up_who_works_by_hand(
+    stands: str, written: str, noted: str, tmp_path: Path
+) -> None:
+    lab = tmp_path / "lab.yaml"
+    text = (CAMPAIGNS / "lab.yaml").read_text().replace(stands, written)
+    lab.write_text("".join(line for line in text.splitlines(keepends=True) if not line.startswith("sample:")))
+    pumped = {
+        "campaign": "pumped", "lab": str(lab), "parameters": {"rate": {"range": [100, 600], "unit": "uL/min"}},
+        "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+        "trial": [{"pump_water.dispense": {"rate": "$rate", "time": "5 s"}}],
+    }  # fmt: skip
+    with labloop.Campaign(pumped, planner="inline") as campaign:
+        assert 100 <= campaign.ask()[0].settings["rate"] <= 600
+        notes = [note.text for _, note in campaign.state.notes]
+        assert [noted in note and "was not held against the limits" in note for note in notes] == [True] * bool(noted)
+
+
 def bake(settings: dict[str, Any]) -> float:
     """A smooth height in mm, best at 50 g and six eggs, of rye."""
     return float(
