@@ -20,6 +20,7 @@ from .command import labloop
 from .dialogs import Answer, Confirm, Line, Wish
 from .leaving import Leaving
 from .source import RunSource, Sent
+from .widgets import say
 
 SENT_SHOWN_S: Final = 15.0
 # (name, what it does, action, its parameters)
@@ -61,7 +62,7 @@ class ActingScreen(Leaving[None]):
         if sent.answer is not None:
             word = "done" if sent.answer.accepted else "refused"
             message = f": {text.plain(sent.answer.message)}" if sent.answer.message else ""
-            panel.update(Text(f"{asked}: {word}{message}"))
+            say(panel, Text(f"{asked}: {word}{message}"))
             told, sent.told = sent.told, True
             if self.app.screen is not self and not told:  # a page lies on top of it
                 self.notify(
@@ -70,7 +71,7 @@ class ActingScreen(Leaving[None]):
                 )  # fmt: skip
         else:
             how = "is being written down" if sent.by_command else "sent; waiting for the runner"
-            panel.update(Text(f"{asked}: {how}"))
+            say(panel, Text(f"{asked}: {how}"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Say which keys do something now; no other is shown: grey is nothing without colours, nor to tired eyes."""

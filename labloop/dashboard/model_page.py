@@ -27,6 +27,7 @@ from .picture import Look, Picture
 from .slices import LEGEND
 from .source import Change, RunSource
 from .versus import FRONT_LEGEND, PARITY_LEGEND
+from .widgets import say
 
 # What each figure is, for the palette and for the line that says what is being drawn.
 FIGURES: Final[dict[Kind, str]] = {
@@ -186,9 +187,9 @@ class ModelPage(Page):
     def _say(self) -> None:
         if not self.query("#said"):
             return
-        self.query_one("#figures", Static).update(self._tabs())
-        self.query_one("#of", Static).update(self._heading())
-        self.query_one("#said", Static).update(self._caption())
+        say(self.query_one("#figures", Static), self._tabs())
+        say(self.query_one("#of", Static), self._heading())
+        say(self.query_one("#said", Static), self._caption())
 
     def _tabs(self) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis")

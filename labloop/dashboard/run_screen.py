@@ -32,7 +32,7 @@ from .table import Row, TrialTable
 from .timeline_page import TimelinePage
 from .trial_page import TrialPage
 from .trials_page import TrialsPage
-from .widgets import HeadLine, InstrumentPanel, LogTail, Notices
+from .widgets import HeadLine, InstrumentPanel, LogTail, Notices, say
 from .wire_page import WirePage
 
 POLL_S: Final = 0.25
@@ -192,7 +192,7 @@ class RunScreen(AmendingScreen):
         if trouble:
             words = Text.assemble((" Cannot show this run ", "bold reverse"), "\n\n", trouble)
             words.append(f"\n\n{self.run_name}\nIt is looked at again every {TROUBLE_S:.0f} s. q quits.", "dim")
-            panel.update(words)
+            say(panel, words)
 
     def _show_instruments(self, spec: CampaignSpec) -> None:
         source = self.source
@@ -239,8 +239,8 @@ class RunScreen(AmendingScreen):
         plot.show(points)
 
     def _follow_up(self, change: Change) -> None:
-        allowed = tuple(self.check_action(action, ()) for action in ("ask", "stop", "answer", "approve"))
-        allowed += (self.source.state.state == PAUSED, self.source.state.stood is not None)
+        allowed = tuple(self.check_action(action, ()) for action in ("ask", "stop", "answer", "approve", "by_hand"))
+        allowed += (self.source.state.state == PAUSED,)
         if allowed != self._allowed:
             self._allowed = allowed
             self.refresh_bindings()

@@ -20,7 +20,7 @@ from .help import Help
 from .key_line import KeyLine
 from .leaving import Leaving
 from .source import JOURNAL, RunSource, runs_below
-from .widgets import WAITS, style_of
+from .widgets import WAITS, say, style_of
 
 POLL_S: Final = 0.5
 WORDS: Final = 60  # of why a run cannot be read; its own screen has all of them
@@ -93,15 +93,14 @@ class RunsScreen(Leaving[None]):
     def _say(self) -> None:
         where = self.query_one("#where", Static)
         if self._sources:
-            where.update(Text(f"Runs below {self._folder}", style="bold"))
+            say(where, Text(f"Runs below {self._folder}", style="bold"))
         else:
-            where.update(
-                Text.assemble(
-                    ("No run here yet\n\n", "bold"),
-                    f"Neither {self._folder} nor its folder runs/ holds a journal.\n",
-                    "Begin one: labloop run campaigns/quickstart.yaml",
-                )
+            words = Text.assemble(
+                ("No run here yet\n\n", "bold"),
+                f"Neither {self._folder} nor its folder runs/ holds a journal.\n",
+                "Begin one: labloop run campaigns/quickstart.yaml",
             )
+            say(where, words)
         self.query_one(DataTable).display = bool(self._sources)
 
     @staticmethod

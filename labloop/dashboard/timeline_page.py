@@ -19,7 +19,7 @@ from . import doing, timeline
 from .coming import coming
 from .page import Page
 from .source import Change, RunSource
-from .widgets import style_of
+from .widgets import say, style_of
 
 WINDOWS_S: Final = (600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 HOUR: Final = 1  # where in WINDOWS_S a person begins
@@ -41,12 +41,14 @@ class Gantt(Widget):
         super().__init__()
         self._lanes: list[timeline.Lane] = []
         self._window = (0.0, 1.0, 1.0)
+        self._shown: Text | None = None
 
     def show(self, lanes: list[timeline.Lane], start_s: float, end_s: float, now_s: float) -> None:
-        """Show these from now on."""
+        """Show these from now on: a picture that a slow line carries only where it is another."""
         higher = len(lanes) != len(self._lanes)
         self._lanes, self._window = lanes, (start_s, end_s, now_s)
-        self.refresh(layout=higher)
+        if higher or self._picture() != self._shown:
+            self.refresh(layout=higher)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """Time and lanes."""
@@ -54,6 +56,10 @@ class Gantt(Widget):
 
     def render(self) -> RenderResult:
         """Return the lines."""
+        self._shown = self._picture()
+        return self._shown
+
+    def _picture(self) -> Text:
         start_s, end_s, now_s = self._window
         names = min(max((len(lane.name) for lane in self._lanes), default=0), NAME_WIDTH)
         width = max(self.size.width - names - 1 - BUSY_WIDTH, 10)
@@ -134,7 +140,7 @@ class TimelinePage(Page):
         time = " of bench time" if speed != 1 else ""
         ahead_words = f", and the plan for {text.duration(end_s - now_s)}" if end_s > now_s else ""
         words = Text(f"{which} {text.duration(span_s)}{time}{ahead_words}", "bold")
-        self.query_one("#span", Static).update(words)
+        say(self.query_one("#span", Static), words)
 
     def _pipelined(self) -> bool:
         return self._source.lab is not None and self._source.lab.pipelined

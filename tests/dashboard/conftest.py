@@ -116,6 +116,13 @@ async def still(pilot: Pilot) -> None:
     await pilot.pause()
 
 
+def drawings(app: DashboardApp, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Hear from now on what is sent to the terminal."""
+    drawn, display = list[object](), app._display
+    monkeypatch.setattr(app, "_display", lambda *what: (drawn.append(what), display(*what)))
+    return drawn
+
+
 def drive(app: DashboardApp, script: Script, size: tuple[int, int] = (80, 24)) -> None:
     """Run the dashboard without a terminal and play ``script`` on it."""
 

@@ -321,6 +321,22 @@ def test_the_bench_offers_h_only_where_it_does_something(watch):
     assert "By hand" not in shown[0] and "Exchanges" in shown[0]
 
 
+def test_h_goes_from_the_key_line_when_the_bench_is_made_safe(watch):
+    app = watch(journals.at_rest)
+
+    async def script(pilot):
+        await pilot.press("3")
+        await pilot.pause()
+        assert "h By hand" in screen_text(app)
+        with Journal.open(app.run_folder / "journal.db") as journal:
+            journal.append(e.SafeStateReached(why="paused by ann for 30 min"))
+        app.screen_stack[-2].read_on()
+        await pilot.pause()
+        assert "h By hand" not in screen_text(app)
+
+    drive(app, script)
+
+
 def test_r_after_an_act_by_hand_asks_why_all_is_right(watch, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("LOGNAME", "marie")
     app = watch(journals.done_by_hand)

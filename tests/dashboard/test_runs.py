@@ -14,7 +14,7 @@ from labloop.dashboard.runs_screen import RunsScreen
 from labloop.dashboard.source import runs_below
 
 from . import journals
-from .conftest import drive, screen_text, settled
+from .conftest import drawings, drive, screen_text, settled
 
 
 @pytest.fixture
@@ -43,6 +43,18 @@ def test_each_run_is_there_with_its_state(listed):
     assert "LIVE" in rows["halted"] and "halted" in rows["halted"]
     assert "on the front" in rows["told"] and "ASK AND TELL" in rows["told"]
     assert " is damaged or no journal at all" in rows["spoilt"] and "campaign.yaml: there is no such" in rows["torn"]
+
+
+def test_a_list_that_stands_still_is_not_sent_again_and_again(listed, monkeypatch):
+    async def script(pilot):
+        drawn = drawings(listed, monkeypatch)
+        for _ in range(5):
+            listed.screen.tick()
+            listed.screen._on_timer_update()
+            await pilot.pause()
+        assert not drawn
+
+    drive(listed, script)
 
 
 def test_enter_opens_a_run_and_escape_comes_back(listed):

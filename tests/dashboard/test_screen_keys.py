@@ -6,9 +6,11 @@ from textual.events import Key
 from textual.widgets import Input
 
 from labloop.campaign import events as e
+from labloop.dashboard import model_page, timeline_page
 from labloop.dashboard.bench_page import BenchPage
 from labloop.dashboard.log_lines import LogLines
 from labloop.dashboard.log_page import LogPage
+from labloop.dashboard.model_page import ModelPage
 from labloop.dashboard.run_screen import RunScreen
 from labloop.dashboard.table import TrialTable
 from labloop.dashboard.timeline_page import TimelinePage
@@ -18,7 +20,8 @@ from labloop.journal import Journal
 from labloop.planner.figure import KINDS
 
 from . import journals
-from .conftest import drive, screen_text, still
+from .conftest import drawings, drive, screen_text, still
+from .stored import StoredPainter
 from .test_keys import asked
 
 
@@ -110,19 +113,24 @@ def test_digits_go_from_screen_to_screen_and_never_pile_them_up(watch):
     drive(app, script)
 
 
-@pytest.mark.parametrize(("key", "most"), [("2", 0), ("n", 1)], ids=["screen", "question"])
+@pytest.mark.parametrize(
+    ("key", "most"), [("2", 0), ("4", 0), ("6", 0), ("n", 1)], ids=["screen", "timeline", "model", "question"]
+)
 def test_a_still_screen_is_not_drawn_again_and_again_for_what_lies_below_it(watch, monkeypatch, key, most):
-    app, drawn = watch(journals.finished, runner="gone"), []
+    app = watch(journals.finished, runner="gone")
+    monkeypatch.setattr(timeline_page, "REDRAW_S", 0.0)
+    monkeypatch.setattr(model_page, "Painter", StoredPainter)
 
     async def script(pilot):
         overview = app.screen
         await pilot.press(key)
         await still(pilot)
-        display = app._display
-        monkeypatch.setattr(app, "_display", lambda *what: (drawn.append(what), display(*what)))
+        drawn = drawings(app, monkeypatch)
         overview.refresh()  # as something below does now and then
         for _ in range(5):
             overview.read_on()
+            if isinstance(app.screen, ModelPage):
+                app.screen._say()  # as it does each second
             overview._on_timer_update()  # Textual's own, 60 times a second at most
             app.screen._on_timer_update()
             await pilot.pause()
@@ -130,6 +138,23 @@ def test_a_still_screen_is_not_drawn_again_and_again_for_what_lies_below_it(watc
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is overview and len(drawn) > most, "it is drawn when it is on top again"
+
+    drive(app, script)
+
+
+def test_an_overview_that_stands_still_is_not_sent_again_while_a_request_waits(watch, monkeypatch):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("p")
+        await still(pilot)
+        assert "pause: sent; waiting for the runner" in screen_text(app)
+        drawn = drawings(app, monkeypatch)
+        for _ in range(5):
+            app.screen.read_on()
+            app.screen._on_timer_update()
+            await pilot.pause()
+        assert not drawn
 
     drive(app, script)
 
