@@ -187,8 +187,10 @@ class Spectrometer(Driver):
     def _spectrum(self) -> bytes:
         answer = self._client.call("spectrum", {"act": act_id(self.act)})
         data, points = array_of(answer), answer.value.get("wavelengths")
-        if not isinstance(points, int) or points < 2 or len(data) != 16 * points:
-            raise ProtocolError(f"a spectrum of {len(data)} bytes for {points!r} wavelengths")
+        if not isinstance(points, int) or points < 2:
+            raise ProtocolError(f"a spectrum of {points!r} wavelengths")
+        if len(data) != 16 * points:  # it came as it was sent: asked again, it would be the same
+            raise InstrumentFault(f"a spectrum of {len(data)} bytes for {points} wavelengths", kind="no_data")
         return data
 
 

@@ -241,22 +241,32 @@ def test_nobody_of_that_name_is_a_fault():
         Spectrometer(it.port.exchange("it", "zmq+tcp://127.0.0.1:12300"))
 
 
-@pytest.mark.parametrize("wrong", ["length", "sha256", "wavelengths", "frames"])
-def test_a_spectrum_that_is_not_the_one_announced_is_refused(wrong):
+def measured(wrong, frames=1):
+    """A measurement that is over, and whose spectrum comes with something else said of it."""
     it = rig()
     it.begin("measure", integration=(100.0, "ms"))
     it.wait(1.0)
     data = struct.pack("<4d", 300.0, 302.0, 0.1, 0.2)
-    said = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "wavelengths": 2}
+    said = {"length": len(data), "sha256": hashlib.sha256(data).hexdigest(), "wavelengths": 2, **wrong}
     action = it.driver._client.call
 
     def spectrum(name, kwargs=None, within_s=0.0):
-        frames = () if wrong == "frames" else (data,)
-        return Answer({**said, wrong: "odd"}, frames=frames) if name == "spectrum" else action(name, kwargs)
+        return Answer(said, frames=frames * (data,)) if name == "spectrum" else action(name, kwargs)
 
     it.driver._client.call = spectrum
+    return it
+
+
+@pytest.mark.parametrize("wrong", ["length", "sha256", "wavelengths", "frames"])
+def test_a_spectrum_that_is_not_the_one_announced_is_refused(wrong):
     with pytest.raises(ProtocolError):
-        it.look()
+        measured({wrong: "odd"}, frames=0 if wrong == "frames" else 1).look()
+
+
+def test_a_spectrum_of_the_wrong_length_that_came_as_it_was_sent_is_the_instruments_fault_not_the_lines():
+    with pytest.raises(InstrumentFault, match="a spectrum of 32 bytes for 3 wavelengths") as caught:
+        measured({"wavelengths": 3}).look()
+    assert caught.value.kind == "no_data"
 
 
 @pytest.mark.parametrize("seed", range(10))
