@@ -9,7 +9,7 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.spec import LabSpec, read_lab, spec_from_dict
+from labloop.campaign.spec import CampaignSpec, LabSpec, read_lab, read_spec, spec_from_dict
 from labloop.journal import Blobs, Journal, inbox
 from labloop.runner import amending
 from labloop.runner.amending import AMEND, Amender, Proved, Wanted, grant
@@ -133,3 +133,24 @@ def test_what_was_looked_at_must_be_what_is_in_force(memory: RunMemory) -> None:
     assert said().startswith("amended: parameters.x.range")
     assert "amended meanwhile" in said(before="other")
     assert "not the last amendment" in said(undoes=3)
+
+
+def test_what_a_run_was_refused_for_anyway_holds_up_no_other_amendment(tmp_path: Path, lab: LabSpec) -> None:
+    """A run may have begun under another check, or another lab; what an amendment adds to that is still refused."""
+    text = (
+        "labloop: 1\ncampaign: hot\n{more}lab: {lab}\nparameters: {{t: {{range: [40, {most}], unit: degC}}}}\n"
+        "outcomes: {{y: {{goal: maximize, from: told}}}}\nbudget: {{trials: {trials}}}\n"
+        "trial: [{{hotplate.hold: {{temperature: $t, time: 30 s}}}}]\n"
+    )
+    at = HOUSE / "campaigns" / "lab.yaml"
+
+    def written(name: str, **words: Any) -> CampaignSpec:
+        path = tmp_path / name
+        path.write_text(text.format(**{"more": "", "lab": at, "most": 90, "trials": 10} | words))
+        return read_spec(path)
+
+    before = written("before.yaml")
+    assert amending.complaints(before, written("more.yaml", trials=20, more="# longer\n"), lab, live=False) == []
+    assert amending.complaints(before, written("mild.yaml", most=70), lab, live=False) == []
+    (complaint,) = amending.complaints(before, written("worse.yaml", most=95), lab, live=False)
+    assert "can be asked for 95 degC" in complaint and complaint.startswith(f"{tmp_path}/worse.yaml:7:")
