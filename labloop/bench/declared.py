@@ -81,37 +81,61 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
     """What every instrument of a lab declares, with no port opened. Raises SpecError with all complaints."""
     declared: dict[str, Declaration] = {}
     complaints: list[str] = []
-    for name, instrument in lab.instruments.items():
-        place = lab.named(("instruments", name))
+    for name in lab.instruments:
         try:
-            driver = driver_class(lab, name)
+            declared[name] = _declare(lab, name)
         except SpecError as error:
             complaints += error.complaints
-            continue
-        try:
-            actions = driver.declare(instrument.options)
-        except SpecError as error:
-            complaints += [f"{place}: {line}" for line in error.complaints]
-            continue
-        if instrument.serial and not _numbered(driver, instrument.options):
-            complaints.append(
-                f"{lab.named(('instruments', name, 'serial'))} = {instrument.serial!r}: a "
-                f"{driver.kind} tells no serial number. Take it out; `labloop instruments LAB --walk` shows which one "
-                "is meant"
-            )
-            continue
-        declared[name] = Declaration(
-            name=name,
-            driver=driver,
-            options=dict(instrument.options),
-            actions=actions,
-            signals={signal.name: signal for signal in _signals(driver, instrument.options)},
-            place=place,
-            serial=instrument.serial or "",
-        )
     if complaints:
         raise SpecError(*complaints)
     return declared
+
+
+def declare_to_stop(lab: LabSpec) -> tuple[dict[str, Declaration], dict[str, SpecError]]:
+    """The same for who only stops it: an entry that is refused costs its own instrument and no other.
+
+    Where it is refused for what tells one instrument of its kind from another (a name, a serial number, how many
+    positions), it is declared as any of that kind: a stop is never wrong there. The rest, with why they are refused.
+    """
+    declared: dict[str, Declaration] = {}
+    refused: dict[str, SpecError] = {}
+    for name in lab.instruments:
+        try:
+            declared[name] = _declare(lab, name)
+        except SpecError as error:
+            try:
+                declared[name] = _declare(lab, name, anyone=True)
+            except SpecError:
+                refused[name] = error
+    return declared, refused
+
+
+def _declare(lab: LabSpec, name: str, anyone: bool = False) -> Declaration:
+    instrument = lab.instruments[name]
+    place = lab.named(("instruments", name))
+    driver = driver_class(lab, name)
+    options, serial = instrument.options, instrument.serial or ""
+    if anyone and callable(getattr(driver, "anyone", None)):
+        options, serial = dict(driver.anyone(options)), ""
+    try:
+        actions = driver.declare(options)
+    except SpecError as error:
+        raise SpecError(*(f"{place}: {line}" for line in error.complaints)) from error
+    if serial and not _numbered(driver, options):
+        raise SpecError(
+            f"{lab.named(('instruments', name, 'serial'))} = {serial!r}: a "
+            f"{driver.kind} tells no serial number. Take it out; `labloop instruments LAB --walk` shows which one "
+            "is meant"
+        )
+    return Declaration(
+        name=name,
+        driver=driver,
+        options=dict(options),
+        actions=actions,
+        signals={signal.name: signal for signal in _signals(driver, options)},
+        place=place,
+        serial=serial,
+    )
 
 
 def _signals(driver: type[Any], options: Mapping[str, Any]) -> tuple[Signal, ...]:

@@ -23,6 +23,7 @@ from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import Amount
 from labloop.campaign.formula import Expression
 from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.rules import TABLES
 from labloop.campaign.steps import Step, Text, steps_of
 from labloop.campaign.units import Quantity
 
@@ -249,15 +250,15 @@ def open_lab(lab: LabSpec, connect: Connect | None = None) -> Lab:
 
 
 def safe_state_of(lab: LabSpec, declared: Mapping[str, Declaration]) -> tuple[Permit, ...]:
-    """What the lab's own list for the safe state does, permitted by the lab's limits.
+    """What the lab's own list for the safe state does, permitted by the lab's limits: of what is declared.
 
     Raises SpecError, now and not when it is needed, for a list or a ``keep`` that cannot be done.
     """
     complaints = list(_keep_complaints(lab, declared))
-    envelope = Envelope(lab, None, declared)
+    envelope = Envelope(_of_declared(lab, declared), None, declared)
     permits: list[Permit] = []
     kept = kept_of(lab)
-    for step in steps_of(lab.safe_state):
+    for step in (one for one in steps_of(lab.safe_state) if one.instrument in declared):
         action = declared[step.instrument].actions.get(step.action)
         if action is not None and action.stops and kept.get(step.instrument):
             names = ", ".join(one for one in lab.keep if one.partition(".")[0] == step.instrument)
@@ -270,6 +271,14 @@ def safe_state_of(lab: LabSpec, declared: Mapping[str, Declaration]) -> tuple[Pe
     if complaints:
         raise SpecError(*complaints)
     return tuple(permits)
+
+
+def _of_declared(lab: LabSpec, declared: Mapping[str, Declaration]) -> LabSpec:
+    """The lab without the limits of what is not declared; then without the rules that speak of several as well."""
+    if lab.instruments.keys() <= declared.keys():
+        return lab
+    limits = tuple(one for one in lab.limits_written if one.instrument in declared)
+    return lab.model_copy(update={"limits_written": limits, **{table: {} for table in TABLES}})
 
 
 def kept_of(lab: LabSpec) -> dict[str, frozenset[str]]:
@@ -285,6 +294,8 @@ def kept_of(lab: LabSpec) -> dict[str, frozenset[str]]:
 def _keep_complaints(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]:
     for at, name in enumerate(lab.keep):
         instrument, _, action = name.partition(".")
+        if instrument not in declared:
+            continue
         known = declared[instrument].keeps
         if action and action not in declared[instrument].actions:
             rule = f"{instrument} has no action {action}; {suggest(action, declared[instrument].actions)}"

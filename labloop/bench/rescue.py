@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from labloop.campaign.errors import LabloopError
+from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import Amount, Reading, Stand
 from labloop.campaign.lab_spec import LabSpec
 
 from .address import parse_address
-from .declared import declare, port_keys
+from .declared import declare_to_stop, port_keys
 from .errors import BenchError, InstrumentFault, LinkError, LinkInterrupted, LinkTimeout
 from .instrument import Identity
 from .lab import (
@@ -125,19 +125,32 @@ class _Case:
 class Rescue:
     """A lab that will be made safe from cold. Made early: what takes time (loading drivers) is done here.
 
-    ``connect`` opens a port; ``known``: (model, serial) of who was there. Raises SpecError for a lab that makes no
-    sense.
+    ``connect`` opens a port; ``known``: (model, serial) of who was there. An instrument whose entry is refused (a later
+    version may ask for more) is told as not reached, and the others are stopped. Raises SpecError for ports, or with
+    every entry sound a list, that make no sense.
     """
 
     def __init__(self, lab: LabSpec, connect: Connect, known: Mapping[str, tuple[str, str]] | None = None) -> None:
         self.lab = lab
         self.known = dict(known or {})
         self.connect = connect
-        self._declared = declare(lab)
-        self._safe_state = safe_state_of(lab, self._declared)
+        self._declared, refused = declare_to_stop(lab)
+        self._errors = [f"{name}: {AWAY}, for its entry is refused: {error}" for name, error in refused.items()]
+        self._safe_state = self._list(bool(refused))
         self._lines: dict[str, list[str]] = {}
         for name, key in port_keys(lab).items():
-            self._lines.setdefault(key, []).append(name)
+            if name in self._declared:
+                self._lines.setdefault(key, []).append(name)
+
+    def _list(self, parted: bool) -> tuple[Permit, ...]:
+        """The lab's own list; where an entry is refused, what is left of it."""
+        try:
+            return safe_state_of(self.lab, self._declared)
+        except SpecError as error:
+            if not parted:
+                raise
+            self._errors.append(f"safe_state: not done, for it cannot be permitted without what is refused: {error}")
+            return ()
 
     def run(self) -> Rescued:
         """Make the bench safe, going on past every error."""
@@ -155,8 +168,9 @@ class Rescue:
         found: dict[str, Found] = {}
         for line in lines:
             found |= line.end(until_s)
-        errors = [error for line in lines for error in line.errors]
-        return Rescued(found={name: found[name] for name in self.lab.instruments}, errors=tuple(errors))
+        errors = [*self._errors, *(error for line in lines for error in line.errors)]
+        away = Found(state=AWAY)
+        return Rescued(found={name: found.get(name, away) for name in self.lab.instruments}, errors=tuple(errors))
 
     def _note_what_stands(self, lines: "list[_Line]", until_s: float) -> None:
         """Once nothing else is asked on any line. What does not say in time is not noted, and then not compared."""

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from labloop.bench import Port, Stand, open_link
+from labloop.bench.declared import declare
 from labloop.bench.rescue import Rescue
+from labloop.campaign.errors import SpecError
 from tests.bench.labs import make_lab
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_transport import serve_once
@@ -247,3 +249,40 @@ def test_a_drivers_own_mistake_keeps_no_other_line_from_being_stopped(tmp_path: 
     rescued = Rescue(lab_of(tmp_path, a=f"serial://{a.path}", b=f"serial://{b.path}"), connect).run()
     assert {name: one.state for name, one in rescued.found.items()} == {"a": "stopped", "b": "stopped"}
     assert rescued.errors == ()
+
+
+PICKY = HEATER.replace(
+    "return super().declare({})",
+    """if "name" not in options:
+                raise SpecError("without a name nothing tells this one from any other")
+            return super().declare({})
+
+        @classmethod
+        def anyone(cls, options):
+            return {**options, "name": "*"} if "never" not in options else options""",
+)
+
+
+def test_an_entry_that_is_refused_costs_its_own_instrument_alone(tmp_path: Path, device: Any) -> None:
+    """A run may have been begun with a version that asked for less."""
+    a, b, c = device(), device(), device()
+    text = f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "drivers.hot:Heater", port: "serial://{a.path}"}}
+          b: {{driver: "drivers.picky:Heater", port: "serial://{b.path}"}}
+          c: {{driver: "drivers.picky:Heater", port: "serial://{c.path}", never: true}}
+        keep: [c]
+        safe_state: [c.off: {{}}, a.off: {{}}]
+        limits: {{c: {{warm: {{max: 90 degC}}}}}}
+        interlocks: {{cold: {{when: c.warm > 80 degC, then: halt}}}}
+    """
+    with pytest.raises(SpecError, match=r"instruments\.b: without a name"):
+        declare(make_lab(tmp_path, text, hot=HEATER, picky=PICKY))
+    rescued = Rescue(make_lab(tmp_path, text, hot=HEATER, picky=PICKY), connect).run()
+    assert {name: found.state for name, found in rescued.found.items()} == {
+        "a": "stopped", "b": "stopped", "c": "not reached",
+    }  # fmt: skip
+    (error,) = rescued.errors
+    assert error.startswith("c: not reached, for its entry is refused: ") and "without a name" in error
+    assert b"stop" in a.heard and b"stop" in b.heard and a.heard[-1] == b"off?" and not c.heard
