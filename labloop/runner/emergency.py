@@ -55,7 +55,8 @@ def act_now(
     """Make the bench safe on which the run in ``folder`` was left, and journal it there.
 
     Whoever is at that already (the run's guard, another abort) is waited for; what they could not do is tried again.
-    None: the bench is not its runner's, so that nothing is to be done. Raises StoreError, SpecError.
+    None: the bench is not its runner's, and nobody made it safe in its place: nothing is to be done. Raises StoreError,
+    SpecError.
     """
     opened, damage = _first_fact(folder)
     if opened is not None and opened.mode != "live":
@@ -67,7 +68,7 @@ def act_now(
         if not at_work:
             held, unread = _left_by(folder)
             if held is None and not unread:
-                return _given_back(folder) if others else None
+                return _given_back(folder, others)
             if (done := _act(folder, why, opened, [*damage, *unread], held)) is not None:
                 return done
         others = True
@@ -102,12 +103,15 @@ def _left_by(folder: Path) -> tuple[Leaseholder | None, list[str]]:
         return None, [f"who has the bench cannot be read: {error}"]
 
 
-def _given_back(folder: Path) -> Done:
-    """What became of a bench that somebody else was busy with."""
+def _given_back(folder: Path, others: bool) -> Done | None:
+    """Who made the bench safe, and nobody has had it since; ``others``: somebody has just been busy with it."""
     held = holder(kept.lab_folder(folder))
+    if held is not None and held.released and held.by == GUARD and held.is_for(folder):
+        return Done(words="the bench is safe: the run's guard, or an abort, has made it safe already", safe=True)
+    if not others:
+        return None
     if held is None or held.released:
-        by = "its guard made it safe" if held is not None and held.by == GUARD else "it was given back"
-        return Done(words=f"the bench is safe: {by}", safe=True)
+        return Done(words="the bench was given back", safe=True)
     return Done(words=f"somebody else has the bench: {held.by} ({held.run}, process {held.pid})", safe=False)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,29 @@ def test_status_says_whether_a_runner_lives(run: Path, labloop: Any) -> None:
         assert registry.living() == [run.resolve()]
     assert labloop("status", "run", "--json").document["runner"] == "gone"
     assert registry.living() == []
+
+
+def test_an_abort_is_not_broken_off_and_says_whether_the_bench_is_safe(
+    run: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labloop.runner import wishes
+
+    ending = [getattr(signal, name) for name in ("SIGHUP", "SIGTERM") if hasattr(signal, name)]
+    seen = []
+
+    def ask(*_: Any, **__: Any) -> Any:
+        seen.append([signal.getsignal(number) for number in ending])
+        return wishes.Reply(accepted=True, message="the bench is NOT safe", safe=False)
+
+    before = [signal.getsignal(number) for number in ending]
+    assert "safe" not in labloop("request", "run", "pause", "--json").document
+    monkeypatch.setattr(wishes, "ask", ask)
+    said = labloop("request", "run", "abort", "--json")
+    assert said.code == 3 and said.document["safe"] is False
+    assert labloop("abort", "run").code == 3
+    labloop("request", "run", "pause")
+    assert seen == [[signal.SIG_IGN] * len(ending)] * 2 + [before], "only an abort is for nobody to end"
+    assert [signal.getsignal(number) for number in ending] == before
 
 
 def test_a_refill_reaches_the_simulated_bench(run: Path, labloop: Any) -> None:
