@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from labloop.bench import Exchange, InstrumentFault, ProtocolError, SpecError, shown
+from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError, SpecError, shown
 
 VERSION, JSON_TYPE = b"\x00", b"\x01"
-NOT_SIGNED_IN, NAME_TAKEN = -32090, -32091
+NOT_SIGNED_IN, NAME_TAKEN, NOT_THERE = -32090, -32091, -32093
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class LecoClient:
         """One question (to the actor, if nobody else is named). Raises InstrumentFault when it is refused."""
         call = Call(receiver or self.actor, self._sender, method, params)
         answer = self._said(call, within_s)
-        if answer.code == NOT_SIGNED_IN:
+        if answer.code in (NOT_SIGNED_IN, NAME_TAKEN):  # the second: our line was away, and is another one now
             self.sign_in()
             call = Call(call.receiver, self._sender, method, params)
             answer = self._said(call, within_s)
@@ -162,6 +162,8 @@ class LecoClient:
         data = "" if answer.data is None else f": {answer.data}"
         kind = self._faults.get(str(answer.data).partition(":")[0], "refused")
         what = call.params.get("action", call.method) if call.params else call.method
+        if answer.code == NOT_THERE:  # its program has ended, and may come back
+            raise LinkTimeout(f"{what} at {call.receiver}: {answer.message} ({answer.code}){data}")
         raise InstrumentFault(f"{what} at {call.receiver}: {answer.message} ({answer.code}){data}", kind=kind)
 
 

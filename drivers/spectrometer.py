@@ -92,7 +92,10 @@ class Spectrometer(Driver):
     def open(self) -> Identity:
         """Sign in, and ask who it is. Raises InstrumentFault when another actor answers."""
         self._client.sign_in()
-        said = self._client.parameters("serial_number", "model", "firmware")
+        try:
+            said = self._client.parameters("serial_number", "model", "firmware")
+        except InstrumentFault as fault:  # it has no such parameters
+            raise InstrumentFault(f"no {MODEL} answers: {fault}", kind="identity") from fault
         if said["model"] != MODEL:
             raise InstrumentFault(f"{said['model']!r} answers where a {MODEL} was expected", kind="identity")
         return Identity(

@@ -15,7 +15,8 @@ Other letters are passed over. ``?`` answers what is unknown or refused.
     $$ after the letter is passed over, as older firmware wants it there.
 
 MOV stands after the frame when the flow is beyond 102 % of full scale (somebody opened the valve by hand), HLD while
-the valve is held. Our reading: a setpoint outside 0 to full scale is refused.
+the valve is held. Our reading: a setpoint outside 0 to full scale is refused (others take
+the manual's "limited to the controller range limits" for a clamp; a driver that reads its setpoint back sees either).
 
 What stands behind it: gas at 44.7 psia in front of the valve; the flow follows the setpoint with 0.2 s. With U as the
 source a setpoint is forgotten when the mains goes, with S it is not. Options: ``full_scale``; ``gas`` (else N2).

@@ -55,7 +55,7 @@ class Station:
             return self._expected(self._driver.open())
         except InstrumentFault as fault:
             if fault.kind != "identity":
-                raise
+                raise InstrumentFault(self.placed(fault), fault.kind) from fault
             since = [one for one in self.port.traffic if not any(one is old for old in heard)]
             raise InstrumentFault(
                 f"{fault}. On {self.port.address} {told(since, QUOTED)}. Connect what belongs there, or correct its "

@@ -136,7 +136,7 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.CampaignFinished: ("good", lambda f, s: f"finished: {f.reason}"),
     e.CampaignStopped: ("bad", lambda f, s: f"stopped{_by(f.by)}: {f.reason}"),
     e.CampaignHalted: ("bad", lambda f, s: f"halted: {f.reason}"),
-    e.BudgetExtended: ("", lambda f, s: f"budget extended by {f.trials} trials{_by(f.by, f.why)}"),
+    e.BudgetExtended: ("", lambda f, s: f"budget: {f.trials:+d} trials{_by(f.by, f.why)}"),
     e.Amended: ("warn", lambda f, s: amending.account(f)),
     e.SafeStateReached: ("good", _safe),
     e.GuardStarted: ("quiet", lambda f, s: f"{f.why}; another guard watches" if f.why else "a guard watches"),

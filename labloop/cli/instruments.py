@@ -119,7 +119,7 @@ def _walk(bench: "HandBench", live: bool, json: bool, by: str) -> None:
     seen = {move.instrument for move in moves}
     for move in moves:
         words.say(f"{_mode(live)}  {move.instrument}.{move.action}  {_settings(move.settings)}")
-    for name in bench.lab.instruments.keys() - seen:
+    for name in [one for one in bench.lab.instruments if one not in seen]:
         words.say(f"{name}: has nothing to show, and is left out")
     if not typer.confirm("Each will do this, one after the other. Go on?", err=True, default=False):
         words.say("Nothing moved.")

@@ -89,7 +89,8 @@ def status(
         what = words.plain("; ".join(one["changes"]))
         words.give(f"amended {one['at'][:19]} {words.plain(one['by'])}: {what}{why}{back}")
     for note in [] if since else document["notes"][-5:]:
-        words.give(f"note {note['at'][:19]} {words.plain(note['by'])}: {words.plain(note['text'])}")
+        by = f" {words.plain(note['by'])}" if note["by"] else ""
+        words.give(f"note {note['at'][:19]}{by}: {words.plain(note['text'])}")
     if since:
         _give_since(document["since"])
     if verify:

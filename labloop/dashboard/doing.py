@@ -65,8 +65,8 @@ def with_by_hand(rows: Iterable[InstrumentRow], bench: BenchState) -> list[Instr
     for row in rows:
         begun = bench.begun.get(row.name)
         if begun is not None:
-            doing = text.plain(f"{begun.action} by hand")
-            row = replace(row, mark="▶", state=doing, tone="warn", where=text.plain(begun.by), doing="")
+            words = {"state": text.plain(f"{begun.action} by hand"), "where": text.plain(begun.by)}
+            row = replace(row, mark="▶", tone="warn", doing=amounts(begun.settings), **words)
         found.append(row)
     return found
 

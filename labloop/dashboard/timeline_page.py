@@ -60,6 +60,8 @@ class Gantt(Widget):
         return self._shown
 
     def _picture(self) -> Text:
+        if not self._lanes:  # of a run of which nothing can be read
+            return Text()
         start_s, end_s, now_s = self._window
         names = min(max((len(lane.name) for lane in self._lanes), default=0), NAME_WIDTH)
         width = max(self.size.width - names - 1 - BUSY_WIDTH, 10)
@@ -127,7 +129,7 @@ class TimelinePage(Page):
         now_s = self._now_s()
         span_s = WINDOWS_S[self._zoom]
         follows = self._end_s is None
-        goes_on = source.state.state in (RUNNING, PAUSED) and source.state.mode != "told"
+        goes_on = source.state.state in (RUNNING, PAUSED) and source.state.mode != "told" and source.runner != "gone"
         end_s = now_s if self._end_s is None else self._end_s
         start_s = end_s - span_s
         if follows and goes_on:
@@ -155,7 +157,7 @@ class TimelinePage(Page):
         now_s = self._now_s()
         end_s = (now_s if self._end_s is None else self._end_s) + halves * WINDOWS_S[self._zoom] / 2
         end_s = max(end_s, WINDOWS_S[self._zoom] / 2)  # before that there is nothing to see
-        self._end_s = None if end_s >= now_s else end_s
+        self._end_s = None if end_s >= now_s - WINDOWS_S[self._zoom] / 20 else end_s
         self.draw()
 
     def action_zoom(self, by: int) -> None:

@@ -143,10 +143,10 @@ class Notices(VerticalScroll, can_focus=False):
         head = Text(f" {notice.title} ", style=style_of(self, notice.tone, solid=True))
         roomy = self.app.size.height >= ROOMY
         lines = [*notice.lines[:-1], *notice.more, *notice.lines[-1:]] if roomy else list(notice.lines)
-        if not lines or not (first or roomy):
-            return head
         if len(lines) == 1 and head.cell_len + len(lines[0]) + 4 <= self.app.size.width:
             return Text.assemble(head, "  ", lines[0])
+        if not lines or not (first or roomy):
+            return head
         return Group(head, *(Padding(Text(words), (0, 0, 0, 2)) for words in lines))
 
 

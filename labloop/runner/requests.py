@@ -180,7 +180,7 @@ def _act(state: s.CampaignState, request: e.Requested, alive: bool) -> Answer:
     except SpecError as error:
         return no("; ".join(error.complaints))
     act = e.ByHand(act=request.id, instrument=instrument, action=action, settings=settings, by=request.by)
-    how = "it is begun now; what comes of it is said in the log. When it is over, resume --force --why TEXT"
+    how = "it is begun now; what comes of it is said in the log. When it is over: r (resume --force --why TEXT)"
     return Answer(accepted=True, message=f"{instrument}.{action}: {how}", effect="act", act=act)
 
 

@@ -5,7 +5,16 @@ import struct
 import pytest
 
 from drivers.leco import START, LecoActor
-from labloop.bench import Amount, InProcessMessageLink, InstrumentFault, LinkError, Port, ProtocolError, SpecError
+from labloop.bench import (
+    Amount,
+    InProcessMessageLink,
+    InstrumentFault,
+    LinkError,
+    LinkTimeout,
+    Port,
+    ProtocolError,
+    SpecError,
+)
 from labloop.simulation.bench import SimulatedBench
 from labloop.simulation.clock import VirtualClock
 from tests.drivers.rigs import Rig
@@ -103,11 +112,11 @@ def test_another_instrument_is_refused_with_what_answered():
     assert caught.value.kind == "identity"
 
 
-def test_an_actor_that_nobody_asks_for_its_name_must_be_there():
+def test_an_actor_that_nobody_asks_for_its_name_is_waited_for():
     it = Rig(LecoActor, **changed("identity", {}))
     assert it.driver.open().model == "N1.evaporator"
     it.driver._client.actor = "N1.other"
-    with pytest.raises(InstrumentFault, match="Receiver is not in addresses list"):
+    with pytest.raises(LinkTimeout, match="Receiver is not in addresses list"):
         it.driver.open()
 
 
@@ -315,3 +324,12 @@ def test_what_an_actor_remembers_is_never_in_doubt(spectrometer):
     assert driver.happened("rinse", {}, {}, "act-3").state == "not_begun"
     assert [entry.phase for entry in bench.ledger.entries if entry.act == "rinse"] == ["begin", "end"]
     assert driver.happened("measure", {"integration": Amount(100.0, "ms")}, {}, "act-1").state == "done"
+
+
+def test_a_line_that_came_back_as_another_is_signed_in_under_another_name():
+    it = rig()
+    it.driver.open()
+    (component,) = it.device.coordinator._components.values()
+    component.peer = b"the line that was cut"
+    assert it.driver.read()["state"].value == "idle"
+    assert len(it.device.coordinator._components) == 2

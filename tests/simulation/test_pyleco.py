@@ -14,7 +14,7 @@ from pyleco.utils.communicator import Communicator
 from pyleco.utils.coordinator_utils import ZmqMultiSocket
 
 from drivers.leco import LecoActor
-from labloop.bench import Amount, InstrumentFault
+from labloop.bench import Amount, InstrumentFault, LinkTimeout
 from labloop.keys import Context
 from tests.patience import patient_port
 
@@ -132,12 +132,12 @@ def test_our_driver_works_a_pyleco_actor(shaker: tuple[Shaker, str]) -> None:
         port.close()
 
 
-def test_an_actor_that_is_not_there_is_a_fault(shaker: tuple[Shaker, str]) -> None:
+def test_an_actor_that_is_not_there_is_waited_for(shaker: tuple[Shaker, str]) -> None:
     _, address = shaker
     other = address.replace("N1.shaker", "N1.furnace")
     port = patient_port(other)
     try:
-        with pytest.raises(InstrumentFault, match="furnace"):
+        with pytest.raises(LinkTimeout, match="furnace"):
             LecoActor(port.exchange("furnace", other), **SHAKER).open()
     finally:
         port.close()
