@@ -177,7 +177,9 @@ class E3216(HoldingDriver):
         Raises InstrumentFault otherwise. Nothing is written but its own limits, where the lab file says ``set``.
         """
         self._obedient()
-        self._limits.settle(*self.limits.get("temperature", (None, None)))
+        self._limits.settle(*self.limits.get("temperature", (None, None)), self._fallback_c)
+        if self._limits.wrote:  # new limits may move what it falls back to
+            self._obedient()
 
     def changed(self) -> str:
         """Its own setpoint limits, where configure() has written them."""
@@ -292,7 +294,14 @@ class E3216(HoldingDriver):
             if self._decimals is None:
                 self.open()
             lowest = round(self._limits.low_c * 10.0 ** (self._decimals or 0))
-            self._write(REMOTE_SETPOINT, lowest, urgent=True)
+            try:
+                self._write(REMOTE_SETPOINT, lowest, urgent=True)
+            except InstrumentFault:
+                self._reset()  # a setpoint that is refused must not keep a programme running
+                raise
+        self._reset()
+
+    def _reset(self) -> None:
         self._hold = None
         if not self._remote or self._ask(PROGRAM_STATUS) != RESET:
             self._write(PROGRAM_STATUS, RESET, urgent=True)

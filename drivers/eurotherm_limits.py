@@ -29,7 +29,7 @@ WAYS_OUT: Final = (
 
 class SetpointLimits:
     """The limits of one controller. ``read``: so many registers from one on; ``write``: one; ``digit_c``: of its last
-    digit."""
+    digit; ``wrote``: whether it has written any."""
 
     def __init__(
         self, policy: str, read: Callable[[int, int], tuple[int, ...]], write: Callable[[int, int], None],
@@ -39,17 +39,26 @@ class SetpointLimits:
         self._policy = policy
         self._read, self._write, self._digit_c = read, write, digit_c
         self._changed: list[str] = []
+        self.wrote = False
 
     def look(self) -> None:
         """Read them."""
         high, low = self._read(HIGH, 2)
         self.low_c, self.high_c = self._value(low), self._value(high)
 
-    def settle(self, least_c: float | None, most_c: float | None) -> None:
+    def settle(self, least_c: float | None, most_c: float | None, harmless_c: float) -> None:
         """Make sure that they hold back what the lab forbids: below ``least_c``, above ``most_c`` (None: nothing).
 
-        Raises InstrumentFault where they do not.
+        ``harmless_c``: no stop may leave it above. Raises InstrumentFault where they do not, or where one would.
         """
+        if self._policy == SET and least_c is not None and least_c > harmless_c:
+            raise InstrumentFault(
+                f"setpoint_limits: set would make {_named(HIGH + 1)} the lab's least temperature, "
+                f"{written(least_c, 'degC')}, and a stop could set it no lower; its option fallback calls "
+                f"{written(harmless_c, 'degC')} harmless. Lower that min in the lab's limits, or leave "
+                "setpoint_limits out",
+                kind="setup",
+            )
         if self._policy == SET and least_c is None and most_c is None:
             raise InstrumentFault(
                 "setpoint_limits: set, but the lab file limits no temperature of it, so there is nothing to set. Write "
@@ -84,19 +93,26 @@ class SetpointLimits:
         stands = dict(zip(NAMES, self._read(HIGH, 2), strict=True))
         wanted = dict(stands)
         if most_c is not None and (high := math.floor(most_c / self._digit_c() + ROUNDING)) <= MOST:
-            wanted[HIGH] = high
+            wanted[HIGH] = self._fits(HIGH, high, most_c)
         if least_c is not None and (low := math.ceil(least_c / self._digit_c() - ROUNDING)) >= -MOST:
-            wanted[HIGH + 1] = low
+            wanted[HIGH + 1] = self._fits(HIGH + 1, low, least_c)
         # The lower one first where the higher one would else come to stand below it.
         order = sorted(NAMES, reverse=wanted[HIGH] < stands[HIGH + 1])
         for register in (one for one in order if wanted[one] != stands[one]):
             before, meant = (written(self._value(one), "degC") for one in (stands[register], wanted[register]))
+            self.wrote = True
+            # Noted before: an answer that is lost takes nothing back. And a stop asks for nothing below the new one.
+            self._changed.append(f"{_named(register)}: {before} -> {meant}")
+            low_c = self.low_c
+            if register != HIGH:
+                self.low_c = max(self.low_c, self._value(wanted[register]))
             try:
                 self._write(register, wanted[register])
             except InstrumentFault as fault:
+                self._changed.pop()
+                self.low_c = low_c
                 why = f"{_named(register)} cannot be set to {meant}, the lab's limit: {fault}. {WAYS_OUT}"
                 raise InstrumentFault(why, kind="setup") from fault
-            self._changed.append(f"{_named(register)}: {before} -> {meant}")
         if self._changed:
             self._taken(wanted)
 
@@ -106,6 +122,13 @@ class SetpointLimits:
                 now, meant = (written(self._value(one), "degC") for one in (stands, wanted[register]))
                 why = f"{_named(register)} was set to {meant}, the lab's limit, and stands at {now}. {WAYS_OUT}"
                 raise InstrumentFault(why, kind="setup")
+
+    def _fits(self, register: int, digits: int, limit_c: float) -> int:
+        if abs(digits) > MOST:
+            ends = (written(self._value(end), "degC") for end in (-MOST, MOST))
+            why = f"{_named(register)} holds {' to '.join(ends)}, and the lab's limit is {written(limit_c, 'degC')}"
+            raise InstrumentFault(f"{why}. {WAYS_OUT}", kind="setup")
+        return digits
 
     def _value(self, register: int) -> float:
         return round(register * self._digit_c(), 2)

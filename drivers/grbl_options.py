@@ -21,13 +21,16 @@ ANY = "*"
 
 def name_of(options: Mapping[str, Any]) -> str:
     """What the controller must call itself ("": anything); GRBL keeps a name in capitals and without blanks."""
-    name = str(options.get("name", "")).upper().replace(" ", "")
+    given = options.get("name")
+    name = given.upper().replace(" ", "") if isinstance(given, str) else ""
     return "" if name == ANY else name
 
 
 def refuse_nameless(options: Mapping[str, Any], example: str) -> None:
     """Raise SpecError without a name, or for one that no GRBL can keep."""
-    name = name_of(options)
+    name, given = name_of(options), options.get("name")
+    if given is not None and not isinstance(given, str):
+        raise SpecError(f"name = {given!r} is no text. Write it in quotation marks, as $I tells it: name: '{given}'")
     if options.get("name") == ANY:
         return
     if not name:

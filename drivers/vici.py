@@ -57,11 +57,16 @@ class Valve:
 
     places: Mapping[str, str]
     prefix: str
+    any_kind: bool = False
 
     @property
     def lettered(self) -> bool:
         """It has two positions, called A and B."""
         return "A" in self.places.values() or "B" in self.places.values()
+
+
+# For whoever only asks who is there.
+ANY = Valve(places={"A": "A", "B": "B"} | {str(n): str(n) for n in range(1, 41)}, prefix="", any_kind=True)
 
 
 class Actuator(Driver):
@@ -87,6 +92,11 @@ class Actuator(Driver):
         return {name: replace(one, settings=(place,)) for name, one in super().declare(options).items()}
 
     @classmethod
+    def anyone(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """An actuator of any mode, with any number of positions."""
+        return {**options, "valve": ANY}
+
+    @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """A second."""
         return Expected(duration_s=TURN_S)
@@ -106,6 +116,8 @@ class Actuator(Driver):
         return Identity(model=f"VICI actuator, {MODES[mode]}", first_reply=f"AM{mode}, CP{place}")
 
     def _refuse_another(self, mode: str) -> None:
+        if self._valve.any_kind:
+            return
         lettered = self._valve.lettered
         if (mode == "3") is lettered and (self._sure("AM") == "3") is lettered:
             there, meant = MODES[mode], "A and B" if lettered else "numbers"
@@ -185,6 +197,8 @@ def _valve(options: Mapping[str, Any]) -> Valve:
     if prefix and not PREFIX.fullmatch(prefix):
         raise SpecError(f"prefix = {prefix!r} is no ID from 0 to 9 or A to Z, nor one behind a slash")
     valve = options.get("valve")
+    if isinstance(valve, Valve):
+        return replace(valve, prefix=prefix)
     if not isinstance(valve, Mapping) or not valve:
         raise SpecError("an actuator needs the positions of its valve: valve: {load: A, inject: B}")
     places = {str(name): str(place) for name, place in valve.items()}

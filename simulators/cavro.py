@@ -106,7 +106,7 @@ class XCalibur:
     def _take(self, message: Message, now_s: float) -> bytes:
         if message.address not in (chr(ord("1") + self.address), "_"):
             return b""
-        if answer := self.frames.again(message):
+        if message.address != "_" and (answer := self.frames.again(message)):
             return answer
         data, error = self._do(message.text, now_s)
         if message.address == "_":

@@ -18,6 +18,7 @@ import select
 import socket
 import struct
 import termios
+import time
 import tty
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ GARBAGE = b"\xff\xfe\x00"
 # In packet mode each read begins with it, or is a byte that says what was done to the port (emptied, flow control).
 SAID = b"\x00"
 CHUNK = 4096
+# So soon after it has opened a port a host has made its other settings.
+OPENING_S = 0.002
 # Bits a second; an instrument with a network of its own says everything at once.
 ETHERNET = 10_000_000
 
@@ -94,10 +97,13 @@ class PtyPort:
         return [self._master]
 
     def _leave_something_to_change(self) -> None:
+        if termios.tcgetattr(self._master)[0] & termios.INPCK:
+            return
+        # Who has just opened it may go on with a speed: what is set here must not undo that.
+        time.sleep(OPENING_S)
         modes = termios.tcgetattr(self._master)
-        if not modes[0] & termios.INPCK:
-            modes[0] |= termios.INPCK
-            termios.tcsetattr(self._master, termios.TCSANOW, modes)
+        modes[0] |= termios.INPCK
+        termios.tcsetattr(self._master, termios.TCSANOW, modes)
 
     def read(self, descriptor: int) -> bytes:
         try:

@@ -330,6 +330,58 @@ def test_a_lab_that_limits_nothing_has_nothing_to_be_set():
         it.driver.configure()
 
 
+def lossy(it, register):
+    """The answer to each write of this register is lost."""
+    (line,) = it.bench.lines.values()
+    receive = line.receive
+
+    def deaf(data, now_s):
+        answer = receive(data, now_s)
+        return b"" if data[1:4] == bytes([6, 0, register]) else answer
+
+    line.receive = deaf
+
+
+def test_a_write_whose_answer_was_lost_is_noted_and_the_stop_keeps_to_the_new_limit():
+    it = set_to(40.0, None)
+    lossy(it, 112)
+    with pytest.raises(LinkTimeout):
+        it.driver.configure()
+    assert it.device.limits_c == [1200.0, 40.0]
+    it.driver.stop()
+    assert it.device.remote_c == 40.0
+    it.driver.configure()
+    assert it.driver.changed() == "SP.LO (register 112): 0 degC -> 40 degC" and it.device.worn == 1
+
+
+def test_a_least_temperature_that_would_make_off_hot_is_refused():
+    it = set_to(200.0, 900.0)
+    with pytest.raises(InstrumentFault, match=r"a stop could set it no lower.*50 degC harmless") as caught:
+        it.driver.configure()
+    assert caught.value.kind == "setup" and it.device.worn == 0
+    moved = set_to(40.0, None)
+    write = moved.device._write
+    moved.device._write = lambda *said: (write(*said), moved.device.setpoints_c.__setitem__(0, 60.0))
+    with pytest.raises(InstrumentFault, match="it falls back to SP1 = 60 degC"):
+        moved.driver.configure()
+
+
+def test_a_limit_that_no_register_holds_is_named():
+    it = set_to(None, -5000.0)
+    said = r"SP\.HI \(register 111\) holds -3276\.7 degC to 3276\.7 degC.*-5000 degC"
+    with pytest.raises(InstrumentFault, match=said):
+        it.driver.configure()
+
+
+def test_a_programme_is_reset_though_the_lowest_setpoint_is_refused():
+    it = Rig(E3216, control="remote").ready()
+    it.device.limits_c[1] = 30.0
+    it.device.program.state = 1
+    with pytest.raises(InstrumentFault):
+        it.driver.stop()
+    assert it.device.program.state == 0
+
+
 # --- who answers ------------------------------------------------------------------------------------------------------
 
 

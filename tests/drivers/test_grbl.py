@@ -350,6 +350,9 @@ def test_options_and_what_follows_from_them():
         ({"travel": TRAVEL, "homing": "no"}, "homing = 'no' is neither true nor false"),  # YAML 1.2: a word
         ({"travel": TRAVEL}, r"a GRBL tells no model: .* Send it \$I=STAGE once, in a terminal, and write name: STAGE"),
         ({"travel": TRAVEL, "name": " "}, "a GRBL tells no model"),
+        ({"travel": TRAVEL, "name": None}, "a GRBL tells no model"),
+        ({"travel": TRAVEL, "name": True}, "name = True is no text"),
+        ({"travel": TRAVEL, "name": 1.1}, "name = 1.1 is no text"),
         ({"travel": TRAVEL, "name": "STAGE (1)?"}, r"name = 'STAGE \(1\)\?': GRBL keeps no '\(\)\?'"),
         ({"travel": TRAVEL, "name": "BÜHNE"}, "GRBL keeps no 'Ü'"),
         ({"travel": TRAVEL, "name": "S" * 77}, "is longer than the 76 characters"),

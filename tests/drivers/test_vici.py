@@ -302,3 +302,13 @@ def test_on_a_bad_line_the_valve_comes_where_it_was_sent_or_a_fault_says_not(see
                 arrived += 1
                 break
     assert arrived > 20
+
+
+@pytest.mark.parametrize("there", [{"load": "A", "inject": "B"}, {"a": 1, "b": 4}])
+@pytest.mark.parametrize("meant", [{"load": "A", "inject": "B"}, {"a": 1, "b": 10}])
+def test_who_only_asks_who_is_there_takes_an_actuator_of_any_kind(there, meant):
+    it = Rig(Actuator, valve=there)
+    asking = Actuator(it.port.exchange("it", ""), **Actuator.anyone({"valve": meant}))
+    assert asking.open().model.startswith("VICI actuator")
+    with pytest.raises(SpecError, match="positions are A and B"):
+        Actuator.declare({"valve": {"any": "*"}})

@@ -48,6 +48,19 @@ def test_a_pty_lets_one_host_after_the_other_ask_for_seven_bits_and_a_parity(tmp
         port.close()
 
 
+def test_what_a_host_sets_right_after_it_opened_a_pty_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = PtyPort("x", "serial:///dev/x?baud=19200", tmp_path)
+    try:
+        assert port.readable()
+        with serial.Serial(str(tmp_path / "x"), 9600, timeout=5) as opened:
+            monkeypatch.setattr("labloop.simulation.ports.time.sleep", lambda _: setattr(opened, "baudrate", 19200))
+            assert port.readable()
+            port.write(b"hello")
+            assert opened.read(5) == b"hello"
+    finally:
+        port.close()
+
+
 def test_who_reads_a_pty_is_woken_by_a_host_that_says_nothing(tmp_path: Path) -> None:
     """So that the next one, who may come at once, finds something to change."""
     port = PtyPort("x", "serial:///dev/x?baud=9600&bytesize=7&parity=E", tmp_path)

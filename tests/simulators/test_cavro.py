@@ -1,6 +1,8 @@
 """The XCalibur, string for string against the manuals of its family, and at the edges a driver has to live with."""
 
 import json
+from functools import reduce
+from operator import xor
 
 import pytest
 from hypothesis import given
@@ -188,6 +190,17 @@ def test_a_repeated_block_that_has_been_done_is_answered_and_not_done_again():
     assert again.receive(b"\x021;P6000R\x03\x0f", 120.0) == b"\x020@\x03q"  # its first sending never came
     again.world.settle(180.0)
     assert again.plunger == 12_000
+
+
+def test_a_repeated_block_to_all_is_answered_by_none():
+    device = pump()
+    assert device.receive(block("1", 0x31, "Q"), 0.0)
+    assert device.receive(block("_", 0x32, "Q") + block("_", 0x3A, "Q"), 0.1) == b""
+
+
+def block(address, sequence, text):
+    said = bytes([2]) + address.encode() + bytes([sequence]) + text.encode() + b"\x03"
+    return said + bytes([reduce(xor, said)])
 
 
 @pytest.mark.parametrize(("first", "second"), [(b"/1Q\r", b"\x0212Q\x03S"), (b"\x0212Q\x03S", b"/1Q\r")])
