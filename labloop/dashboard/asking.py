@@ -9,6 +9,7 @@ An enter among them is no answer, and none of them chooses from a list: nobody h
 from typing import Any, ClassVar, Final
 
 from rich.text import Text
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
@@ -16,7 +17,9 @@ from textual.containers import Vertical
 from textual.events import Key
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Input, Static
+from textual.widgets.input import Selection
 
+from .field import EDITS
 from .leaving import Question, Said
 
 # The keys of the screen below do nothing while a question is asked, and are not shown; but this one does.
@@ -28,28 +31,15 @@ class Asking(Question[Said]):
 
     def __init__(self, classes: str = "dialog", begun: str = "") -> None:
         super().__init__(classes=classes)
-        self._next = len(begun)  # where the next of them goes
-        self._ahead: list[str] = []  # of the line itself
+        self._at = Selection.cursor(len(begun))  # where the next of them goes
+        self._ahead: list[Key] = []  # of the line itself
         self.is_seen = False  # every key that was pressed before it was there has been heard
 
     def take(self, event: Key) -> None:
-        """A letter that was typed ahead, or what takes the last one back."""
-        if event.key == "backspace":
-            self._take_back()
-        elif event.character is not None and event.is_printable:
-            self._ahead.append(event.character)
+        """A letter that was typed ahead, or what edits those before it."""
+        if event.key in EDITS or (event.character is not None and event.is_printable):
+            self._ahead.append(event)
             self._put()
-
-    def _take_back(self) -> None:
-        """The last letter that came ahead, or the last of what stood there already."""
-        if self._ahead:
-            self._ahead.pop()
-            return
-        for line in self.query(Input).results():
-            cursor, self._next = line.cursor_position, max(self._next - 1, 0)
-            line.delete(self._next, self._next + 1)
-            line.cursor_position = cursor - 1 if cursor > self._next else cursor
-            return
 
     def on_mount(self) -> None:
         """Now there is a line."""
@@ -67,13 +57,28 @@ class Asking(Question[Said]):
 
     def _put(self) -> None:
         for line in self.query(Input).results():
-            cursor = line.cursor_position
-            letters = "".join(self._ahead)
+            for event in self._ahead:
+                self._replay(event, line)
             self._ahead.clear()
-            line.insert(letters, self._next)
-            line.cursor_position = cursor + len(letters) if cursor >= self._next else cursor
-            self._next += len(letters)
             return
+
+    def _replay(self, event: Key, line: Input) -> None:
+        """Do in the line what the key does there; what the line has heard by itself meanwhile stays behind it."""
+        at, own = self._at.end, line.selection
+        behind = line.value[at : own.end]
+        line.value = line.value[:at] + line.value[at + len(behind) :]
+        line.selection = self._at
+        if event.key in EDITS:
+            _, action, parameters = parse(EDITS[event.key])
+            getattr(line, f"action_{action}")(*parameters)
+        elif event.character is not None:
+            line.replace(event.character, *sorted(self._at))
+        self._at = line.selection
+        if behind:
+            line.insert(behind, self._at.end)
+            line.cursor_position = self._at.end + len(behind)
+        elif own.end < at:  # somebody has moved in it since
+            line.selection = own
 
 
 class Waiting(Question[str]):

@@ -242,5 +242,5 @@ def _legend(sd: bool, low: float, high: float, is_outcome: bool, colour: bool) -
     for index in range(steps):
         share = (index + 0.5) / steps
         line.append("█" if colour else _shade(share), _hex(share) if colour else "")
-    line.append(f" {text.number(high, 3)}" if is_outcome else " of the best expected gain here")
+    line.append(f" {text.number(high, 3)}" if is_outcome else " of the best on this map")
     return line

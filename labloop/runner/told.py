@@ -203,8 +203,9 @@ class Told:
         state, most = self.state, self.spec.budget.trials
         if most is not None and state.measured >= most + state.extended_trials:
             return f"the budget of {most + state.extended_trials} trials is measured"
-        last = max(state.trials, default=0)
-        outlook = state.trials[last].proposal.outlook if last else {}
+        asked = [trial.proposal for _, trial in sorted(state.trials.items()) if trial.proposal.outlook]
+        # of proposals made together the first: those behind it count it as measured
+        outlook = next((one.outlook for one in asked if one.knew == asked[-1].knew), {})
         return Stopping(self.spec, Objective(self.spec)).reason(state, outlook)
 
     # --- tell -----------------------------------------------------------------------------------------------------

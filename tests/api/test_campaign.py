@@ -9,6 +9,7 @@ import pytest
 
 import labloop
 from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.events import ProposalMade
 from labloop.journal import StoreLocked
 
 HOUSE = Path(__file__).parents[2]
@@ -111,6 +112,24 @@ def test_what_a_run_would_end_by_is_said_and_refuses_nothing() -> None:
             assert short.enough() is None
             short.tell(one.trial, {"yield": 1.0})
         assert short.enough() == "the budget of 4 trials is measured" and short.ask()
+
+
+def test_of_proposals_made_together_the_first_says_what_can_still_be_gained() -> None:
+    with cake(stop_when={"regret_below": 5}) as campaign:
+        campaign.tell_settings([{"sugar": 20, "N": 2, "flour": "rye"}], [{"yield": 30}])
+        for knew, bounds in ((10, (9.0, 9.0)), (20, (1.0, 9.0)), (30, (9.0, 1.0))):
+            first = campaign._told.state.next_trial()
+            campaign._told.memory.record(
+                *(
+                    ProposalMade(
+                        trial=first + at, sample="S", settings={"sugar": 20, "N": 2, "flour": "rye"}, source="model",
+                        knew=knew, outlook={"regret_bound": bound},
+                    )
+                    for at, bound in enumerate(bounds)
+                )
+            )  # fmt: skip
+            campaign.tell_settings([{"sugar": 20, "N": 2, "flour": "rye"}], [{"yield": 30}])
+            assert (campaign.enough() is not None) == (bounds[0] < 5)
 
 
 def test_open_proposals_are_pending_and_all_different() -> None:

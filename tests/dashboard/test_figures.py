@@ -99,7 +99,7 @@ def test_of_an_expected_gain_what_is_far_below_the_best_is_one_shade():
     mean = (-900.0, -50.0, -9.0, -3.0, -1.0, 0.0, -2.0, None, -4.0)
     body = msgspec.structs.replace(a_map(mean=mean), curves={"acquisition": Curve(mean=list(mean), sd=[])})
     lines = words(draw_map(figure(body), body, "acquisition", False, 60, 13, {}, colour=False))
-    assert "1/1000 ·░▒▓█ of the best expected gain here" in lines[0]
+    assert "1/1000 ·░▒▓█ of the best on this map" in lines[0]
 
 
 def test_how_good_forecasts_are_is_said_as_far_as_there_is_room():

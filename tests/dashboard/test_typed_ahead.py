@@ -109,6 +109,30 @@ def test_what_is_wiped_and_written_anew_is_heard_in_that_order(watch, keys, line
     drive(app, script)
 
 
+@pytest.mark.parametrize(("keys", "line"), [
+    (("1", "left", "2"), "21"), (("1", "2", "home", "delete"), "2"), (("1", "ctrl+u", "x"), "x"),
+    (("1", "2", "shift+left", "3"), "13"),
+])  # fmt: skip
+def test_what_edits_what_was_typed_ahead_is_heard_in_that_order_too(watch, keys, line):
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await at_once(pilot, "n", *keys, "end", "!")
+        assert lines_of(app) == [line + "!"]
+
+    drive(app, script)
+
+
+def test_a_line_that_is_begun_is_wiped_by_the_keys_behind_the_one_that_asks(watch):
+    app = watch(journals.asking)
+
+    async def script(pilot):
+        await at_once(pilot, "e", "ctrl+u", "x")
+        assert lines_of(app)[0] == "x"
+
+    drive(app, script)
+
+
 def test_two_enters_in_one_packet_answer_once_and_take_nothing_from_below_the_question(watch):
     app = watch(journals.running)
 
