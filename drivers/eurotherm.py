@@ -14,8 +14,7 @@ use on a 3216 (A-Lab's alab_control, nupylab). What matters of them:
   and SP2 must stand at something harmless.
 * The highest and the lowest setpoint (111 and 112, SP.HI and SP.LO at the panel) outlive a power cut; what is done
   about them, see eurotherm_limits.
-* The programme that is stored in the controller (ramps and dwells) runs by itself: 23 is its state, 0 reset, 1 run,
-  2 hold, 3 end. It goes on when this computer dies, and can be joined again.
+* The programme that is stored in the controller (see eurotherm_programme) has its state in 23.
 * Status (75): bit 4 manual, 5 sensor break, 6 loop break, 9 programme ended, 13 ramp or timer running, 14 remote
   setpoint failed. Instrument mode (199): 0 operating, 1 standby, 2 configuration.
 * Which number of register 122 is which model stands in no page that we could read: it is reported, not judged.
@@ -55,17 +54,15 @@ from labloop.bench import (
 from .eurotherm_keys import standing
 from .eurotherm_limits import CHECKED, POLICIES, SET, SetpointLimits
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
+from .eurotherm_programme import END, PAUSED, RESET, RUN, SOON, Trace, was_reset, was_stopped_in
 
 PV, WORKING, SELECTED, SP1, STATUS, VERSION, TYPE, MODE = 1, 5, 15, 24, 75, 107, 122, 199
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
 MANUAL, SENSOR_BREAK, LOOP_BREAK, REMOTE_FAILED = 1 << 4, 1 << 5, 1 << 6, 1 << 14
-RESET, RUN, PAUSED, END = range(4)
 # 9 characters take 9 ms at 9600 baud; a 3200 answers within its cycle of 250 ms.
 ANSWER_S = 1.0
 # The remote setpoint is written at each look: well within the 5 s after which the controller falls back.
 LOOK_S = 2.0
-# A programme that is reset at its end leaves no other trace: one that is reset earlier than this was stopped by hand.
-SOON = 0.9
 AMBIENT_C = 20.0
 # A small box furnace, for the expected time of a hold.
 RAMP_K_S = 10.0 / 60.0
@@ -117,7 +114,7 @@ class E3216(HoldingDriver):
             options.get("setpoint_limits", CHECKED), self._read,
             lambda register, value: self._write(register, value, lasting=True), lambda: self._digit_c,
         )  # fmt: skip
-        self._running, self._time_s = False, 0.0
+        self._running, self._time_s, self._trace = False, 0.0, Trace()
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -160,6 +157,7 @@ class E3216(HoldingDriver):
 
     def open(self) -> Identity:
         """Ask for type, version, unit and decimals. Raises InstrumentFault when they are not those of a 3200."""
+        self._trace.lost()
         found = {register: self._ask(register) for register in (TYPE, VERSION, UNITS, DECIMALS, MODE)}
         said = ", ".join(f"{register}: {value}" for register, value in found.items())
         if not (found[UNITS] in (0, 1, 2) and found[DECIMALS] in (0, 1, 2) and found[MODE] in (0, 1, 2)):
@@ -194,8 +192,8 @@ class E3216(HoldingDriver):
         return standing(self._read, self._digit_c)
 
     def counters(self) -> Mapping[str, Amount]:
-        """The state of the programme before it is told to run."""
-        return {} if self._remote else {"program_state": Amount(self._ask(PROGRAM_STATUS))}
+        """The state of the programme; and in which stop() of this process has found it, if it has reset one."""
+        return {} if self._remote else {"program_state": Amount(self._state()), **self._trace.told()}
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
         """Whether an earlier programme's end would be taken for the next one's."""
@@ -204,6 +202,7 @@ class E3216(HoldingDriver):
     def clear_counters(self) -> None:
         """Reset the programme that has ended."""
         self._write(PROGRAM_STATUS, RESET)
+        self._trace = Trace()
 
     @action(*hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True, rejoins=True, evidence=HELD)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
@@ -237,7 +236,7 @@ class E3216(HoldingDriver):
             raise InstrumentFault(f"its programme is {'running' if state == RUN else 'on hold'} already", kind="busy")
         if state == END:
             self.clear_counters()
-        self._running = True
+        self._trace, self._running = Trace(), True
         self._write(PROGRAM_STATUS, RUN)
 
     @action(repeatable=True, stops=True)
@@ -266,6 +265,7 @@ class E3216(HoldingDriver):
         """A programme runs on by itself; a hold is over some seconds after the last word, and before that goes on."""
         if action == "run_program":
             self.act, self._hold, self._running, self._time_s = act, None, True, float(settings["time_s"])
+            self._trace.seen(RUN, elapsed_s)  # by happened()
         else:
             super().rejoin(action, settings, act, kept, elapsed_s, unwatched_s)
 
@@ -284,6 +284,15 @@ class E3216(HoldingDriver):
         set_c = self._value(self._ask(REMOTE_SETPOINT))
         as_asked = not seen.status & REMOTE_FAILED and abs(set_c - wanted_c) <= self._digit_c / 2.0
         return self.became(action, act, written(wanted_c, "degC"), as_asked, lambda: achieved)
+
+    def witnessed(
+        self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
+        first_reply: str,
+    ) -> Verdict:  # fmt: skip
+        """A programme that was seen running, or at its end, just before somebody else reset it."""
+        if action != "run_program" or not was_reset(before) or "stopped_in" not in after:
+            return super().witnessed(action, settings, before, after, first_reply)
+        return was_stopped_in(int(after["stopped_in"].value), {})
 
     def stop(self) -> None:
         """Lowest remote setpoint, programme reset; harmless twice. Raises InstrumentFault when a programme goes on.
@@ -307,6 +316,7 @@ class E3216(HoldingDriver):
             self._write(PROGRAM_STATUS, RESET, urgent=True)
             if (state := self._ask(PROGRAM_STATUS)) != RESET:
                 raise InstrumentFault(f"its programme is in state {state} after it was reset", kind="runaway")
+            self._trace.stopped()
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
@@ -354,7 +364,7 @@ class E3216(HoldingDriver):
             )
 
     def _programme(self, seen: Seen, elapsed_s: float) -> Progress:
-        state = self._ask(PROGRAM_STATUS)
+        state = self._state(elapsed_s)
         if state == PAUSED:
             raise InstrumentFault("its programme was put on hold", kind="paused")
         if state == RESET and elapsed_s < SOON * self._time_s:
@@ -368,19 +378,15 @@ class E3216(HoldingDriver):
     def _programme_happened(self, achieved: Mapping[str, Amount], before: Mapping[str, Amount], ours: bool) -> Verdict:
         if ours and not self._running:
             return Verdict(state="not_begun", why="its programme was never told to run")
-        if "program_state" not in before or before["program_state"].value != RESET:
+        if not was_reset(before):
             return Verdict(state="cannot_tell", why="it is not known that its programme was reset before the act")
-        state = self._ask(PROGRAM_STATUS)
-        if state == RUN:
-            return Verdict(state="running", why="its programme runs")
-        if state == END:
-            return Verdict(state="done", why="its programme has ended", achieved=achieved)
-        if state == PAUSED:
-            return Verdict(state="partial", why="its programme is on hold", achieved=achieved)
-        return Verdict(state="cannot_tell", why="its programme is reset: it has ended, was stopped, or never began")
+        return self._trace.became(self._state(), self._time_s, achieved, ours)
 
     def _steer(self, temperature_c: float) -> None:
         self._write(REMOTE_SETPOINT, round(temperature_c / self._digit_c))
+
+    def _state(self, at_s: float | None = None) -> int:
+        return self._trace.seen(self._ask(PROGRAM_STATUS), at_s)
 
     def _ask(self, register: int) -> int:
         return self._read(register)[0]

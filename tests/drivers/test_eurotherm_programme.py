@@ -137,3 +137,79 @@ def test_a_stop_that_does_not_reset_the_programme_is_not_believed():
     with pytest.raises(InstrumentFault, match="is in state 1 after it was reset") as caught:
         it.driver.stop()
     assert caught.value.kind == "runaway"
+
+
+def left_running(after_s, **more):
+    """A programme whose runner is gone after so long; its settings, and what stood there before."""
+    it = furnace(**more)
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(after_s)
+    it.restarted().open()
+    return it, amounts, before
+
+
+def stopped_by_the_guard(it):
+    """Who is there, its counters, its stop (twice), its counters again; then a new runner."""
+    it.driver.counters()
+    it.driver.stop()
+    it.driver.stop()
+    after = it.driver.counters()
+    it.restarted().open()
+    return after
+
+
+@pytest.mark.parametrize(("after_s", "state"), [(600.0, "partial"), (TAKES_S + 60.0, "done")])
+def test_a_programme_that_the_guard_stopped_is_what_the_guard_saw(after_s, state):
+    it, amounts, before = left_running(after_s)
+    after = stopped_by_the_guard(it)
+    assert after["program_state"] == Amount(0)
+    assert it.happened("run_program", amounts, before).state == "cannot_tell", "the controller has no trace of it"
+    assert it.driver.witnessed("run_program", amounts, before, after, "").state == state
+    unknown = {"program_state": Amount(3)}
+    assert it.driver.witnessed("run_program", amounts, unknown, after, "").state == "cannot_tell"
+
+
+@pytest.mark.parametrize("count_first", [True, False])
+def test_a_programme_that_nobody_saw_running_when_it_was_stopped_is_a_question(count_first):
+    it, amounts, before = left_running(600.0)
+    if count_first:  # it has reset itself, or was reset by hand, before the guard came
+        it.device._command(0, it.clock.now_s())
+        it.driver.counters()
+    it.driver.stop()
+    after = it.driver.counters()
+    assert after == {"program_state": Amount(0)}
+    assert it.driver.witnessed("run_program", amounts, before, after, "").state == "cannot_tell"
+
+
+@pytest.mark.parametrize(
+    ("after_s", "state", "why"),
+    [
+        (600.0, "partial", f"ran at 600 s of {TAKES_S:.0f} s, and was stopped then"),
+        (0.95 * TAKES_S, "cannot_tell", "it has ended, was stopped, or never began"),
+        (None, "cannot_tell", "it has ended, was stopped, or never began"),
+    ],
+    ids=["early", "near its end", "never seen running"],
+)
+def test_a_programme_that_this_process_stopped_is_partial_where_it_was_seen_well_before_its_end(after_s, state, why):
+    it = furnace()
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    if after_s is not None:
+        it.wait(after_s)
+        assert not it.look().done
+    it.driver.stop()
+    it.driver.stop()
+    found = it.happened("run_program", amounts, before)
+    assert found.state == state and why in found.why
+    assert it.happened("run_program", amounts, before, "another act").state == "cannot_tell"
+
+
+def test_what_was_stopped_says_nothing_of_the_next_programme():
+    it, amounts, before = left_running(600.0)
+    it.driver.counters()
+    it.driver.stop()
+    it.begin("run_program", "act-2", **PROGRAM)
+    it.device._command(0, it.clock.now_s())
+    assert it.driver.counters() == {"program_state": Amount(0)}
+    assert it.happened("run_program", amounts, before, "act-2").state == "cannot_tell"
