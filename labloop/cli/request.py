@@ -95,7 +95,7 @@ def abort(
     from labloop.campaign.errors import LabloopError
     from labloop.runner import registry, wishes
 
-    folders = [_to_abort(name)] if name else [*registry.living(), *registry.left()]
+    folders = [_to_abort(name)] if name is not None else [*registry.living(), *registry.left()]
     if not folders:
         words.say("No run lives on this machine.")
         raise typer.Exit
@@ -105,9 +105,10 @@ def abort(
         for done in as_completed(asked):
             try:
                 reply = done.result()
-            except LabloopError as error:
-                codes.add(exits.code_of(error))
-                words.say(f"{asked[done]}: abort FAILED, go to the bench: {words.plain(str(error))}")
+            except Exception as error:  # noqa: BLE001  whatever it is, of the other benches it must be told too
+                codes.add(exits.BENCH)
+                said = str(error) if isinstance(error, LabloopError) else repr(error)
+                words.say(f"{asked[done]}: abort FAILED, go to the bench: {words.plain(said)}")
                 continue
             codes.add(_code(reply))
             said = {True: "accepted", False: "refused", None: "posted"}[reply.accepted]
@@ -117,8 +118,11 @@ def abort(
 
 def _to_abort(name: str) -> Path:
     """A run's folder; one that has lost its journal may have left a bench that is hot."""
+    from labloop.campaign.errors import SpecError
     from labloop.journal.presence import LOCK
 
+    if not name:
+        raise SpecError("the name of the run is empty. Name it, or leave it out: then every run of this machine ends")
     return next((one for one in (Path(name), Path("runs") / name) if (one / LOCK).is_file()), None) or run_folder(name)
 
 

@@ -126,7 +126,7 @@ def _is_nobodys(path: Path) -> bool:
         if not started or locks.process_started(pid) == started:
             return False
         guard = locks.last_holder(Path(folder) / presence.GUARD_LOCK)
-    except (msgspec.DecodeError, StoreError):
+    except (msgspec.DecodeError, UnicodeDecodeError, StoreError):
         return False
     return guard is None or guard.note.get("token") != token
 

@@ -243,6 +243,22 @@ def test_requests_without_a_bench(here: Path, labloop: Any) -> None:
 def test_abort_where_nothing_runs(here: Path, labloop: Any) -> None:
     said = labloop("abort")
     assert said.code == 0 and "No run lives" in said.err
+    nobody = labloop("abort", "")
+    assert nobody.code == 2 and "name of the run is empty" in nobody.err
+
+
+def test_one_abort_that_fails_hides_no_other(here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from labloop.runner import registry, wishes
+
+    def ask(folder: Path, *_: Any, **__: Any) -> wishes.Reply:
+        if folder.name == "a":
+            raise PermissionError("a/journal.db.lock")
+        return wishes.Reply(accepted=True, message="the bench is safe", safe=True)
+
+    monkeypatch.setattr(registry, "living", lambda: [here / "a", here / "b"])
+    monkeypatch.setattr(wishes, "ask", ask)
+    said = labloop("abort")
+    assert said.code == 3 and "abort FAILED, go to the bench" in said.err and "the bench is safe" in said.out
 
 
 def test_a_result_reaches_a_living_runner(here: Path, labloop: Any) -> None:
