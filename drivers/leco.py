@@ -209,12 +209,12 @@ class LecoActor(Driver):
         """Ask its memory, or compare its counter or its parameters with what was asked for."""
         doing = self._has.doings[action]
         values = self.resolved(action, settings)
+        start = str(before[START].value) if START in before else ""
         if self._has.remembers:
-            return self._recalled(doing, values, act)
+            return self._recalled(doing, values, act, start)
         ours = act == self.act
         if ours and not self._sent:
             return Verdict(state="not_begun", why="nothing of it was sent")
-        start = str(before[START].value) if START in before else ""
         if (doing.counts is not None or doing.call) and (again := self._started_again(start)):
             return Verdict(state="cannot_tell", why=f"{again}: what it did before that is not known")
         if doing.counts is not None and action in before:
@@ -337,8 +337,10 @@ class LecoActor(Driver):
             raise InstrumentFault(f"its {doing.call} is {report['state']}{why}", kind="stopped")
         return self._given(doing, achieved_of(doing, report), report["result"])
 
-    def _recalled(self, doing: Doing, values: Mapping[str, Value], act: str) -> Verdict:
+    def _recalled(self, doing: Doing, values: Mapping[str, Value], act: str, start: str) -> Verdict:
         report = self._last(act_id(act))
+        if report is None and (again := self._started_again(start)):
+            return Verdict(state="cannot_tell", why=f"{again}, and knows no act of this id: it may have forgotten it")
         if report is None:
             return Verdict(state="not_begun", why="it knows no act of this id")
         states = {"running": "running", "done": "done", "stopped": "partial", "unknown": "cannot_tell"}

@@ -20,7 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError, SpecError, shown
 
 VERSION, JSON_TYPE = b"\x00", b"\x01"
-NOT_SIGNED_IN, NAME_TAKEN, NOT_THERE = -32090, -32091, -32093
+NOT_SIGNED_IN, NAME_TAKEN = -32090, -32091
+NOT_THERE = (-32092, -32093)  # its node, or itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class LecoClient:
         data = "" if answer.data is None else f": {answer.data}"
         kind = self._faults.get(str(answer.data).partition(":")[0], "refused")
         what = call.params.get("action", call.method) if call.params else call.method
-        if answer.code == NOT_THERE:  # its program has ended, and may come back
+        if answer.code in NOT_THERE:  # its program has ended, and may come back
             raise LinkTimeout(f"{what} at {call.receiver}: {answer.message} ({answer.code}){data}")
         raise InstrumentFault(f"{what} at {call.receiver}: {answer.message} ({answer.code}){data}", kind=kind)
 

@@ -94,7 +94,9 @@ class Spectrometer(Driver):
         self._client.sign_in()
         try:
             said = self._client.parameters("serial_number", "model", "firmware")
-        except InstrumentFault as fault:  # it has no such parameters
+        except InstrumentFault as fault:
+            if "AttributeError" not in str(fault):
+                raise  # it starts, or is busy
             raise InstrumentFault(f"no {MODEL} answers: {fault}", kind="identity") from fault
         if said["model"] != MODEL:
             raise InstrumentFault(f"{said['model']!r} answers where a {MODEL} was expected", kind="identity")

@@ -1,6 +1,7 @@
 """What a lab file declares, read off its drivers without opening a port."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,22 +92,22 @@ def declare(lab: LabSpec) -> dict[str, Declaration]:
     return declared
 
 
-def declare_to_stop(lab: LabSpec) -> tuple[dict[str, Declaration], dict[str, SpecError]]:
+def declare_to_stop(lab: LabSpec) -> tuple[dict[str, Declaration], dict[str, Exception]]:
     """The same for who only stops it: an entry that is refused costs its own instrument and no other.
 
     Where it is refused for what tells one instrument of its kind from another (a name, a serial number, how many
-    positions), it is declared as any of that kind: a stop is never wrong there. The rest, with why they are refused.
+    positions), it is declared as any of that kind: a stop is never wrong there. Also all that are refused as they
+    stand, with why; whatever a driver raises, it is no reason to let the others run on.
     """
     declared: dict[str, Declaration] = {}
-    refused: dict[str, SpecError] = {}
+    refused: dict[str, Exception] = {}
     for name in lab.instruments:
         try:
             declared[name] = _declare(lab, name)
-        except SpecError as error:
-            try:
+        except Exception as error:  # noqa: BLE001
+            refused[name] = error
+            with suppress(Exception):
                 declared[name] = _declare(lab, name, anyone=True)
-            except SpecError:
-                refused[name] = error
     return declared, refused
 
 

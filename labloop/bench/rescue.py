@@ -135,7 +135,11 @@ class Rescue:
         self.known = dict(known or {})
         self.connect = connect
         self._declared, refused = declare_to_stop(lab)
-        self._errors = [f"{name}: {AWAY}, for its entry is refused: {error}" for name, error in refused.items()]
+        self._errors = [
+            f"{name}: {AWAY}, for its entry is refused: {error if isinstance(error, SpecError) else repr(error)}"
+            for name, error in refused.items()
+            if name not in self._declared
+        ]
         self._safe_state = self._list(bool(refused))
         self._lines: dict[str, list[str]] = {}
         for name, key in port_keys(lab).items():

@@ -86,7 +86,8 @@ def who_is_at_work(folder: Path) -> str:
             note = guard.note if guard is not None else {}
             beat_s = note.get("beat_s")
             awake = isinstance(beat_s, (int, float)) and time.monotonic() - beat_s < AWAKE_S
-            if note.get("state") == ACTING or (awake and presence.look(folder) == "gone"):
+            lives = guard is not None and locks.process_started(guard.pid) == guard.started  # not only who has its lock
+            if (lives and note.get("state") == ACTING) or (awake and presence.look(folder) == "gone"):
                 return f"the run's guard (process {guard.pid if guard is not None else 0})"
     with suppress(StoreError, SpecError):
         held = holder(kept.lab_folder(folder))

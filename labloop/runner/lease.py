@@ -17,7 +17,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -222,7 +222,9 @@ def left_by(run: Path) -> Leaseholder | None:
     held = holder(lab_folder(run))
     if held is None or held.released:
         return None
-    runner = last_runner(run)
+    runner = None
+    with suppress(StoreError):  # what cannot be read of it says nothing against what the lease says
+        runner = last_runner(run)
     is_runner = runner is not None and held.is_of(runner.pid, runner.started)
     return held if is_runner or (held.is_for(run) and not held.lives) else None
 

@@ -7,6 +7,7 @@ more is taken away by whoever reads it; one whose run cannot be looked at stays,
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -65,7 +66,8 @@ def _known() -> list[_Entry]:
         if one.left or one.killed or one.runner != "gone":
             found.append(one)
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that takes nothing hides no run either
+                path.unlink(missing_ok=True)
     return sorted(found, key=lambda one: one.folder)
 
 

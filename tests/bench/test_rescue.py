@@ -286,3 +286,25 @@ def test_an_entry_that_is_refused_costs_its_own_instrument_alone(tmp_path: Path,
     (error,) = rescued.errors
     assert error.startswith("c: not reached, for its entry is refused: ") and "without a name" in error
     assert b"stop" in a.heard and b"stop" in b.heard and a.heard[-1] == b"off?" and not c.heard
+
+
+# What it can do hangs on its options, and so does what the lab's own list may say.
+NAMED = PICKY.replace(
+    "return super().declare({})",
+    "return super().declare({}) if options['name'] != '*' else {}",
+)
+
+
+def test_a_list_that_an_entry_taken_as_any_cannot_do_costs_no_stop(tmp_path: Path, device: Any) -> None:
+    a, b = device(), device()
+    text = f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "drivers.hot:Heater", port: "serial://{a.path}"}}
+          b: {{driver: "drivers.named:Heater", port: "serial://{b.path}"}}
+        safe_state: [b.off: {{}}]
+    """
+    rescued = Rescue(make_lab(tmp_path, text, hot=HEATER, named=NAMED), connect).run()
+    assert {name: found.state for name, found in rescued.found.items()} == {"a": "stopped", "b": "stopped"}
+    (error,) = rescued.errors
+    assert error.startswith("safe_state: not done") and b"stop" in a.heard and b"stop" in b.heard

@@ -333,3 +333,14 @@ def test_a_line_that_came_back_as_another_is_signed_in_under_another_name():
     component.peer = b"the line that was cut"
     assert it.driver.read()["state"].value == "idle"
     assert len(it.device.coordinator._components) == 2
+
+
+def test_what_an_actor_does_not_know_since_its_start_is_in_doubt(spectrometer):
+    _, _, bench = spectrometer
+    port = Port(InProcessMessageLink(PORT, bench.lines[PORT], VirtualClock()), inline=True)
+    driver = LecoActor(port.exchange("it", PORT), **SPECTROMETER, starts={"parameter": "firmware"})
+    driver.open()
+    now = driver.counters()
+    assert driver.happened("rinse", {}, now, "act-9").state == "not_begun"
+    verdict = driver.happened("rinse", {}, now | {START: Amount("another")}, "act-9")
+    assert verdict.state == "cannot_tell" and "started again since" in verdict.why

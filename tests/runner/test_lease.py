@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import serial.rfc2217
 
@@ -193,3 +194,20 @@ def test_who_gives_the_bench_back_does_not_undo_a_taking_in_between(
     old.release()
     assert holder(tmp_path) == new.holder, "somebody else's is not ours to give back"
     new.close()
+
+
+def test_a_bench_is_left_though_nobody_can_read_who_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, lab = tmp_path / "run", tmp_path / "lab"
+    for folder in (run, lab):
+        folder.mkdir()
+    lease = Lease.take(lab, str(run.resolve()), "runner")
+    dead = msgspec.structs.replace(lease.holder, pid=2**22 + 1, started="never")
+    (lab / FILE).write_bytes(leases._encode(dead))
+    lease.close()
+
+    def unread(folder: Path) -> None:
+        raise StoreDamaged(f"{folder}/runner.lock: cannot be read")
+
+    monkeypatch.setattr(leases, "lab_folder", lambda folder: lab)
+    monkeypatch.setattr(leases, "last_runner", unread)
+    assert leases.left_by(run) == dead
