@@ -15,6 +15,7 @@ from .amending import Holding, sentence
 from .amendment import Amendment
 from .asking import asking
 from .bench_time import elapsed_s, eta_s, speed, trials_allowed
+from .holds import interlocked
 from .objective import Objective
 from .spec import CampaignSpec
 from .spending import Spending
@@ -186,6 +187,7 @@ def status_document(
         "state": state.state,
         "reason": state.reason,
         "holds": [{"by": who, "reason": fact.reason} for who, fact in state.holds.items()],
+        "interlocks": [{"rule": rule, "reason": why, "over": not why} for rule, why in interlocked(state).items()],
         "exit_code": exit_code(state),
         "runner": runner,
         "guard": presence.get("guard"),

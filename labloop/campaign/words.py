@@ -50,6 +50,14 @@ def _settings_read(fact: e.SettingsRead, state: CampaignState) -> str:
     return f"moved meanwhile: {', '.join(fact.moved)}" if fact.moved else ""
 
 
+def _tripped(fact: e.WatchTripped, state: CampaignState) -> str:
+    return f"{fact.rule} {'holds the run' if fact.then == 'hold' else 'tripped'}: {fact.reason}"
+
+
+def _cleared(fact: e.WatchCleared, state: CampaignState) -> str:
+    return f"{fact.rule} is over{_by(fact.by) if fact.released else '; steps wait for a person to say resume'}"
+
+
 def _proposed(fact: e.ProposalMade, state: CampaignState) -> str:
     kind = "trial" if fact.role == "candidate" else fact.role
     hoped = ", ".join(f"{name} {text.spread(p.mean, p.sd)}" for name, p in fact.predicted.items())
@@ -139,6 +147,8 @@ _WORDS: Final[Mapping[type, tuple[str, _Say]]] = {
     e.BudgetExtended: ("", lambda f, s: f"budget: {f.trials:+d} trials{_by(f.by, f.why)}"),
     e.Amended: ("warn", lambda f, s: amending.account(f)),
     e.SafeStateReached: ("good", _safe),
+    e.WatchTripped: ("bad", _tripped),
+    e.WatchCleared: ("warn", _cleared),
     e.GuardStarted: ("quiet", lambda f, s: f"{f.why}; another guard watches" if f.why else "a guard watches"),
     e.PhaseFinished: ("quiet", lambda f, s: f"{f.phase} done"),
     e.NoteTaken: ("", lambda f, s: f"note{_by(f.by)}: {f.text}"),

@@ -161,6 +161,13 @@ class LineView:
                 words.say(f"the pause of {of} was ended by {by or 'somebody'}: {why}")
             case e.CampaignResumed():
                 words.say("going on, once every instrument was looked at")
+            case e.WatchTripped(rule=rule, then="hold", reason=reason):
+                words.say(f"{rule} holds the run, no new step starts: {reason}")
+            case e.WatchCleared(rule=rule, released=released) if not released:
+                way = f"labloop request {in_shell(self.folder)} resume"
+                words.say(f"{rule} is over; steps wait for: {way}")
+            case e.WatchCleared(rule=rule, by=by) if not by:
+                words.say(f"{rule} is over")
             case e.ByHandSeen(acts=acts):
                 words.say(f"done meanwhile: {', '.join(acts.values())}")
             case e.MovedAccepted(by=by, why=why):

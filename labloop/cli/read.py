@@ -54,6 +54,9 @@ def status(
         words.give(f"reason: {words.plain(document['reason'])}")
     for hold in document["holds"]:
         words.give(f"held by {words.plain(hold['by'])}: {words.plain(hold['reason'])}")
+    for one in document["interlocks"]:
+        over = f"its condition is over; steps begin again after labloop request {text.in_shell(folder)} resume"
+        words.give(f"held by {words.plain(one['rule'])}: {words.plain(one['reason']) or over}")
     if document["guard"] == "acted":
         safe = "the bench is safe" if document["safe"] else "NOT all of the bench is safe, look at guard.log"
         words.give(f"guard: acted, because the runner was gone or hung; {safe}")

@@ -11,7 +11,7 @@ from textual.widgets import Static
 from labloop.campaign import events as e
 from labloop.campaign import text
 from labloop.campaign.errors import LabloopError, StateError
-from labloop.campaign.holds import FORCE
+from labloop.campaign.holds import FORCE, interlocked
 from labloop.campaign.state import PAUSED, RUNNING
 from labloop.campaign.view import question_of, target, unapproved, waiting
 
@@ -95,6 +95,8 @@ class ActingScreen(Leaving[None]):
         if action == "by_hand":
             return self._at_rest()
         if action == "ask" and parameters:
+            if parameters[0] == "resume" and "" in interlocked(state).values():
+                return True
             return state.state == {"pause": RUNNING, "resume": PAUSED}[str(parameters[0])]
         return True
 

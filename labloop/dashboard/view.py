@@ -13,6 +13,7 @@ from typing import Final
 from labloop.campaign import text
 from labloop.campaign.bench_time import elapsed_s, eta_s, speed, trials_allowed
 from labloop.campaign.grammar import flat_parameters
+from labloop.campaign.holds import interlocked
 from labloop.campaign.objective import Objective, value_of
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.state import (
@@ -146,6 +147,7 @@ def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> 
     lost = [name for name, doing in state.instruments.items() if doing == "lost"]
     if lost:
         found.append(Notice("bad", f"LOST: {', '.join(lost)}", ("Check cable and power, then resume.",)))
+    found += [_interlock(rule, why) for rule, why in interlocked(state).items()]
     stands = state.state in (HALTED, STOPPED, FINISHED) or (state.state == PAUSED and runner != "gone")
     if stands and not (state.questions and state.state == HALTED):
         found.append(_standstill(state, run))
@@ -174,6 +176,12 @@ def _question(step: StepState, run: str) -> Notice:
         (text.plain(question), verbs),
         tuple(f"{answer}: {text.plain(effect)}" for answer, effect in answers.items()),
     )
+
+
+def _interlock(rule: str, why: str) -> Notice:
+    if not why:
+        return Notice("warn", f"HELD by {text.plain(rule)}: its condition is over", ("r lets steps start again",))
+    return Notice("bad", f"HELD by {text.plain(rule)}: no new step starts", (text.plain(why),))
 
 
 def _approval(spec: CampaignSpec, trial: TrialState, run: str) -> Notice:

@@ -67,6 +67,8 @@ class Notices:
     def _waits(self, fact: Any) -> Iterator[Notice]:
         if isinstance(fact, e.CampaignPaused) and not fact.by:
             yield Notice("waiting", "paused by itself", f"{fact.reason}\nlabloop request {self._run} resume")
+        elif isinstance(fact, e.WatchCleared) and not fact.released:
+            yield Notice("waiting", f"{fact.rule} is over", f"Go on with: labloop request {self._run} resume")
         elif isinstance(fact, e.SettingsRead) and fact.moved:
             yield Notice("waiting", "something was moved meanwhile", ", ".join(fact.moved))
         elif isinstance(fact, e.ProposalMade) and self.spec.approval == "human" and fact.role == "candidate":

@@ -126,6 +126,26 @@ def test_status_says_whether_a_runner_lives(run: Path, labloop: Any) -> None:
     assert registry.living() == []
 
 
+def test_an_interlock_that_holds_a_run_is_told_wherever_it_is_looked_at(run: Path, labloop: Any, capsys: Any) -> None:
+    tripped = e.WatchTripped(rule="interlocks.door", then="hold", reason="box.door == open")
+    show = LineView(Path("run"))
+    with Journal.open(run / "journal.db") as journal:
+        *_, record = journal.append(e.RunStarted(resumed=True), tripped)
+        show(record, s.CampaignState())
+        assert "interlocks.door holds the run, no new step starts: box.door == open" in capsys.readouterr().err
+        said = labloop("status", "run", "--since", "1 h").out
+        assert "\nheld by interlocks.door: box.door == open\n" in said
+        assert "interlocks.door holds the run: box.door == open" in said
+        held = labloop("status", "run", "--json").document["interlocks"]
+        assert held == [{"rule": "interlocks.door", "reason": "box.door == open", "over": False}]
+        (over,) = journal.append(e.WatchCleared(rule="interlocks.door"))
+        show(over, s.CampaignState())
+        assert "interlocks.door is over; steps wait for: labloop request run resume" in capsys.readouterr().err
+        assert "over; steps begin again after labloop request run resume" in labloop("status", "run").out
+        journal.append(e.WatchCleared(rule="interlocks.door", released=True, by="ann"))
+        assert "interlocks" not in labloop("status", "run").out
+
+
 def test_an_abort_is_not_broken_off_and_says_whether_the_bench_is_safe(
     run: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

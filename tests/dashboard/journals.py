@@ -54,6 +54,22 @@ def paused(folder: Path) -> Story:
     return story
 
 
+def interlocked(folder: Path) -> Story:
+    """An interlock holds it."""
+    story = Story(folder)
+    story.start()
+    story.trial(1)
+    story.say(e.WatchTripped(rule="interlocks.door", then="hold", reason="box.door == open"))
+    return story
+
+
+def interlock_over(folder: Path) -> Story:
+    """Its condition is not there any more, and a person's word is waited for."""
+    story = interlocked(folder)
+    story.say(e.WatchCleared(rule="interlocks.door"))
+    return story
+
+
 def asking(folder: Path) -> Story:
     """Two proposals wait for a person's approval."""
     story = Story(folder, campaign=CAMPAIGN + "approval: human\n")

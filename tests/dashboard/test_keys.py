@@ -59,6 +59,17 @@ def test_r_asks_to_go_on_after_a_pause(watch, monkeypatch: pytest.MonkeyPatch):
     assert asked(app) == [("resume", [], "")]
 
 
+@pytest.mark.parametrize(("tell", "words", "wished"), [
+    (journals.interlocked, "box.door == open", []),
+    (journals.interlock_over, "its condition is over", [("resume", [], "")]),
+])  # fmt: skip
+def test_an_interlock_that_holds_a_run_is_told_and_r_goes_on_once_it_is_over(watch, tell, words, wished):
+    app = watch(tell)
+    shown = press(app, "r")
+    assert "HELD by interlocks.door" in shown and words in shown
+    assert asked(app) == wished
+
+
 def test_r_asks_first_where_another_person_paused_it(watch):
     app = watch(journals.paused)
     shown = press(app, "r")

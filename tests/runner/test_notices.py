@@ -66,6 +66,8 @@ def run() -> Run:
     (e.InstrumentLost(instrument="pump_a", reason="no reply"), "alarm", "pump_a lost", "no reply"),
     (e.WatchTripped(rule="interlocks.door", then="hold", reason="door open"), "alarm", "interlocks.door tripped",
      "door open (hold)"),
+    (e.WatchCleared(rule="interlocks.door"), "waiting", "interlocks.door is over",
+     "Go on with: labloop request 'runs/my cake' resume"),
     (e.SafeStateReached(why="x", errors=["a: silent", "b: hot"]), "alarm", "the bench is NOT safe",
      "a: silent\nb: hot"),
     (e.CampaignPaused(reason="hotplate is away"), "waiting", "paused by itself",
@@ -77,7 +79,7 @@ def test_told(run: Run, fact: Any, about: str, title: str, words: str) -> None:
 
 @pytest.mark.parametrize("fact", [
     e.CampaignPaused(reason="lunch", by="ann"), e.SafeStateReached(why="the end"), e.NoteTaken(text="hello"),
-    e.PhaseFinished(phase="setup", number=1),
+    e.PhaseFinished(phase="setup", number=1), e.WatchCleared(rule="interlocks.door", released=True),
 ])  # fmt: skip
 def test_not_told(run: Run, fact: Any) -> None:
     assert run.say(fact) == []
