@@ -1,7 +1,8 @@
 """After a pause every setting is read again, and what somebody has moved meanwhile is asked.
 
-    at rest       when nothing runs any more, each instrument is asked, read-only, whether what was done last with it
-                  still stands: set values, positions, counters, as its driver reads them back (happened())
+    at rest       as soon as nothing runs there any more, each instrument is asked, read-only, whether what was done last
+                  with it still stands: set values, positions, counters, as its driver reads them back (happened()). A
+                  person who paused waits for no other instrument before they turn a knob
     resumed       it is asked again. All alike: it is configured once more, and steps may begin
     moved         another answer than before: the run pauses again and says what is another. Put back, a resume finds it
                   alike; right as it is, a person says so, by force and with a reason
@@ -36,8 +37,16 @@ class Rereading:
         self._hand = hand
         self._memory = memory
         self._end = end
+        self._stood: dict[str, dict[str, str]] = {}  # by instrument: what it said first since the pause
         self._news = asyncio.Event()
-        memory.listeners.append(lambda record: self._news.set())
+        memory.listeners.append(self._hear)
+
+    def _hear(self, record: e.Record) -> None:
+        if isinstance(record.event, e.StepStarted):
+            self._stood.pop(record.event.instrument, None)
+        elif isinstance(record.event, e.MovedAccepted):
+            self._stood.clear()
+        self._news.set()
 
     async def run(self) -> None:
         """Do what is due whenever a fact has come, until cancelled or the run ends. Raises StoreError."""
@@ -55,8 +64,8 @@ class Rereading:
         state = self._memory.state
         if not state.unread or self._hand.halt.is_set():  # made safe: nothing is set up there any more
             return
-        if state.state == PAUSED and state.stood is None and self._rests():
-            await self._at_rest()
+        if state.state == PAUSED and state.stood is None:
+            await (self._at_rest() if self._rests() else self._on_the_way())
         elif state.state == RUNNING:
             await self._resumed()
 
@@ -72,16 +81,32 @@ class Rereading:
             if does.get(name) == "idle" and not unsettled(name) and not one.port.lost
         ]
 
+    async def _on_the_way(self) -> None:
+        """Read where nothing runs any more, while other instruments still work."""
+        for name in self._free():
+            if name not in self._stood:
+                await self._read_first(name)
+
+    async def _read_first(self, name: str) -> None:
+        state = self._memory.state
+        begun = len(state.steps)
+        found, _ = await self._found([name])
+        if state.state == PAUSED and len(state.steps) == begun:  # else it was not at rest, and it is asked anew
+            self._stood[name] = found
+
     async def _at_rest(self) -> None:
         state = self._memory.state
         begun = len(state.steps)
-        found, _ = await self._found(self._free())
-        if state.state == PAUSED and len(state.steps) == begun:  # else it did not rest, and it is asked anew
-            self._memory.record(e.SettingsRead(found=found, t_s=self._now()))
+        await self._on_the_way()
+        if state.state == PAUSED and len(state.steps) == begun and self._rests():
+            self._memory.record(e.SettingsRead(found=self._first(), t_s=self._now()))
+
+    def _first(self) -> dict[str, str]:
+        return {key: said for found in self._stood.values() for key, said in found.items()}
 
     async def _resumed(self) -> None:
         state, free = self._memory.state, self._free()
-        stood, resumed = state.stood or {}, state.resumed_seq
+        stood, resumed = self._first() if state.stood is None else state.stood, state.resumed_seq
 
         def over() -> bool:
             """Paused again meanwhile, and perhaps resumed again as well: what was read is no longer what stands."""
@@ -109,6 +134,7 @@ class Rereading:
                 return
         if not over():
             self._hand.reach.unverified |= self._hand.stations.keys() - set(free)  # before they begin anything
+            self._stood.clear()
             self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
 
     async def _found(self, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -179,22 +179,38 @@ def test_what_cannot_be_set_up_again_is_asked_as_well(tmp_path: Path) -> None:
     assert not any(300.0 < one.at_s < 500.0 for one in reach.ledger("pump_a", "begin"))
 
 
-def test_a_pause_that_is_over_before_anything_rests_reads_all_the_same(tmp_path: Path) -> None:
-    both = """
+BOTH = """
     trial:
       - together:
           - pump_a.dispense: {rate: 300 uL/min, time: 1 min}
           - pump_b.dispense: {rate: 300 uL/min, time: 35 s}
     budget: {trials: 2}
-    """
+"""
+
+
+def test_a_pause_that_is_over_before_anything_rests_reads_all_the_same(tmp_path: Path) -> None:
     people = People(tmp_path, LUNCH[0], (40.0, wish("resume", by="ann")))
-    reach = Reach(tmp_path, WATCHED, both, people)
+    reach = Reach(tmp_path, WATCHED, BOTH, people)
     assert reach.run() == 0
     (read,) = reach.facts(e.SettingsRead)
     assert read.resumed and not read.moved and 40.0 <= read.t_s < 42.0
     assert [one.amount for one in reach.ledger("pump_a")] == pytest.approx([300.0, 300.0], abs=0.1)
     late = [one.instrument for one in reach.facts(e.InstrumentConfigured)]
     assert late.count("pump_a") == 2, "configured when it is free, before it begins again"
+
+
+@pytest.mark.parametrize("resumed_s", [50.0, 300.0], ids=["resumed before it rests", "at rest"])
+def test_what_was_moved_while_another_instrument_still_worked_is_asked(tmp_path: Path, resumed_s: float) -> None:
+    warm = BOTH.replace("trial:", "setup: [{hotplate.heat: {temperature: 40 degC}}]\n    trial:", 1)
+    people = People(
+        tmp_path, LUNCH[0], (40.0, hand("hotplate", b"OUT_SP_1 60 \r\n")), (resumed_s, wish("resume", by="ann")),
+        (500.0, hand("hotplate", b"OUT_SP_1 40 \r\n")), (600.0, wish("resume", by="ann")),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, warm, people)
+    assert reach.run() == 0
+    (asked,) = [one for one in reach.facts(e.SettingsRead) if one.moved]
+    assert list(asked.moved) == ["hotplate.heat"] and asked.t_s < resumed_s + 3.0
+    assert sorted(one.at_s for one in reach.ledger("pump_a", "begin"))[1] > 600.0
 
 
 # --- what was done by hand while the run stood still ----------------------------------------------------------------
