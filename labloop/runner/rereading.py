@@ -1,7 +1,7 @@
 """After a pause every setting is read again, and what somebody has moved meanwhile is asked.
 
-    at rest       as soon as nothing runs there any more, each instrument is asked, read-only, whether what was done last
-                  with it still stands: set values, positions, counters, as its driver reads them back (happened()). A
+    at rest       as soon as nothing runs there any more, each instrument is asked, read-only, whether what was done
+                  last with it still stands: set values, positions, counters, as its driver reads them back. A
                   person who paused waits for no other instrument before they turn a knob
     resumed       it is asked again. All alike: it is configured once more, and steps may begin
     moved         another answer than before: the run pauses again and says what is another. Put back, a resume finds it
