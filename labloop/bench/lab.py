@@ -72,6 +72,11 @@ class Lab:
         """What is known of each instrument without asking it."""
         return {name: station.declaration for name, station in self.instruments.items()}
 
+    @property
+    def inline(self) -> bool:
+        """Whether every call runs at once in the caller's thread: nothing can block it, and no other thread may."""
+        return all(port.inline for port in self.ports.values())
+
     def open(self) -> dict[str, Identity]:
         """Identify every instrument, setting nothing; every port at once. Raises the first complaint."""
         for name, identity in self._everywhere(self.instruments, Station.identify_first).items():

@@ -41,7 +41,7 @@ class Port:
 
     def __init__(self, link: Link, *, inline: bool = False) -> None:
         self.link = link
-        self._inline = inline
+        self.inline = inline
         self._line = threading.RLock()
         self._turn = threading.Condition()
         self._waiting: deque[_Call] = deque()
@@ -74,7 +74,7 @@ class Port:
     def submit(self, call: Callable[[], _T], who: str = "") -> "Future[_T]":
         """Run a driver call in its turn; its answer or its exception is the future's. ``who``: whose call it is."""
         future: Future[_T] = Future()
-        if self._inline:
+        if self.inline:
             self.link.resume()
             _run(call, future)
             return future

@@ -147,7 +147,7 @@ class Loop:
         """Begin to make the bench safe, now and not at the loop's next turn. Done when that is recorded."""
         self.watcher.rest()
         self.hand.halt.set()
-        if self.clock.virtual:
+        if self.lab.inline:
             errors: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
             errors.set_result(self.lab.safe())
         else:

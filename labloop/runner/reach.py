@@ -28,6 +28,7 @@ from labloop.bench import (
     LinkError,
     LinkInterrupted,
     Permit,
+    Port,
     ProtocolError,
 )
 from labloop.campaign import events as e
@@ -361,11 +362,11 @@ class Reach:
     async def _open_again(self, name: str) -> Mapping[str, Identity]:
         """Open the line and ask who is on it; each of them may say now what it says once."""
         port = self.stations[name].port
-        await self._beside(port.reopen)
+        await self._beside(port, port.reopen)
         sharing = [one for one, station in self.stations.items() if station.port is port]
         self._asking(sharing)
         try:
-            return await self._beside(partial(self._on_line, name))
+            return await self._beside(port, partial(self._on_line, name))
         finally:
             for one in sharing:
                 self.heard(one)
@@ -377,9 +378,10 @@ class Reach:
         for one in self._by_hand.keys() & set(names):
             self._by_hand[one].asked()
 
-    async def _beside(self, call: Callable[[], R]) -> R:
+    @staticmethod
+    async def _beside(port: Port, call: Callable[[], R]) -> R:
         """What waits for a port, beside everything else."""
-        return call() if self._clock.virtual else await asyncio.to_thread(call)
+        return call() if port.inline else await asyncio.to_thread(call)
 
 
 class Trouble:

@@ -3,6 +3,7 @@
 A bench lasts as long as a test wants it to: several runs, and acts in between, find it as it was left.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ class Reach:
         self.meddle = meddle
         self.sent: list[tuple[str, float, Any]] = []
         self.bench: SimulatedBench | None = None
+        self.thread = threading.current_thread()
         self.clock: VirtualClock | None = None
         self.time: Callable[..., Any] = lab_clock  # what the run lives by
 
@@ -100,7 +102,7 @@ class Reach:
         else:
             clock.advance_to(self.clock.now_s())
             self.bench.clock = clock
-        self.clock = clock
+        self.clock, self.thread = clock, threading.current_thread()
         bench = self.bench
 
         def connect(address: str) -> Port:
@@ -135,6 +137,7 @@ class Heard:
     def receive(self, *said: Any) -> Any:
         data, now_s = said[-2], said[-1]
         assert self._reach.bench is not None
+        assert threading.current_thread() is self._reach.thread, "the clock would leap while somebody waits here"
         self._reach.meddle(self._reach.bench, now_s)
         if data:
             self._reach.sent.append((self._address, now_s, data))
