@@ -39,6 +39,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Signal,
     SpecError,
     Stand,
@@ -51,7 +52,7 @@ from labloop.bench import (
 )
 
 from .alicat_codec import ANSWERS, MODEL, AlicatCodec, Command, Frame, frame_of
-from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, full_scale_of, hold_flow, limited
+from .gas_flow import RATE, REACH_BY, TIME, TOLERANCE, expected_of, full_scale_of, hold_flow, limited, sent_rate
 
 # A data frame of 60 characters takes 32 ms at 19200 baud; a controller answers within 50 ms.
 ANSWER_S = 1.0
@@ -93,6 +94,13 @@ class MC(HoldingDriver):
         """The actions, with full scale as the limit. Raises SpecError for options that make no sense."""
         refuse_unknown(options, ("address", "full_scale", "gas", "unit"), cls.__name__)
         return limited(super().declare(options), _full_scale(options), steps=10_000)
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A rate in its last digits: of the unit that the lab file names, or of any."""
+        units = [UNITS[str(options["unit"])]] if "unit" in options else sorted({*UNITS.values()})
+        full = _full_scale(options)
+        return sent_rate(values, *(unit * 10.0 ** -_decimals(full / unit) for unit in units))
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
@@ -282,8 +290,7 @@ class MC(HoldingDriver):
 
     @property
     def _decimals(self) -> int:
-        """Behind the point, so that the last digit is a ten thousandth of full scale or less; at least one."""
-        return max(1, 4 - math.floor(math.log10(self._full_ml_min / self._unit)))
+        return _decimals(self._full_ml_min / self._unit)
 
     @property
     def _digit(self) -> float:
@@ -335,6 +342,11 @@ class MC(HoldingDriver):
     def _said(self, command: Command) -> str:
         said: str = self.exchange(self._codec, command, ANSWER_S)
         return said
+
+
+def _decimals(full_scale: float) -> int:
+    """Behind the point, so that the last digit is a ten thousandth of full scale or less; at least one."""
+    return max(1, 4 - math.floor(math.log10(full_scale)))
 
 
 def _full_scale(options: Mapping[str, Any]) -> float:

@@ -31,6 +31,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Setting,
     Signal,
     SpecError,
@@ -125,6 +126,12 @@ class EzoPh(Driver):
     def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
         """Blink."""
         return "find", {}
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A temperature in tenths of a degree, a buffer in thousandths of a pH."""
+        decimals = {"temperature_c": ("temperature", 1), "ph": ("ph", 3)}
+        return {name: (round(float(values[one]), digits),) for one, (name, digits) in decimals.items() if one in values}
 
     # --- on the wire --------------------------------------------------------------------------------------------
 

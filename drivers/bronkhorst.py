@@ -36,6 +36,7 @@ from labloop.bench import (
     InstrumentFault,
     Progress,
     Reading,
+    Sent,
     Setting,
     Signal,
     Stand,
@@ -49,7 +50,7 @@ from . import bronkhorst_codec as propar
 from .bronkhorst_codec import single
 from .bronkhorst_controller import FULL, HARDWARE, LIMIT_REACHED, OURS, Controller, Look
 from .bronkhorst_options import MOST, read_options
-from .gas_flow import RATE, REACH_BY, SETTLE_S, TIME, TOLERANCE, expected_of, hold_flow, limited
+from .gas_flow import RATE, REACH_BY, SETTLE_S, TIME, TOLERANCE, expected_of, hold_flow, limited, sent_rate
 
 # A dose may take this much longer than it should.
 SLOWER = 1.25
@@ -123,6 +124,11 @@ class ELFlow(HoldingDriver):
         if most_ml and volume_ml > most_ml:
             return f"up to {written(volume_ml, 'mL')} would flow, more than watchdog = {written(most_ml, 'mL')}"
         return ""
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A rate in 32000ths of full scale."""
+        return sent_rate(values, read_options(options).full_ml_min / FULL)
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -38,6 +38,7 @@ from labloop.bench import (
     Progress,
     Reading,
     SafetyError,
+    Sent,
     Setting,
     Signal,
     SpecError,
@@ -84,6 +85,9 @@ class Plumbing:
 
     def half_steps_s(self, rate_ul_min: float) -> int:
         return round(rate_ul_min / 60.0 / self.syringe_ul * HALF_STEPS)
+
+    def steps(self, volume_ul: float) -> int:
+        return round(volume_ul / self.step_ul)
 
     @property
     def force(self) -> int:
@@ -141,6 +145,17 @@ class XCalibur(Driver):
         return {
             name: replace(one, settings=tuple(limited[setting.name] for setting in one.settings))
             for name, one in super().declare(options).items()
+        }
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """Whole steps, and half-steps a second."""
+        if action == "initialize":
+            return {}
+        plumbing = _plumbing(options)
+        return {
+            "volume": (plumbing.steps(float(values["volume_ul"])) * plumbing.step_ul,),
+            "rate": (plumbing.rate_ul_min(plumbing.half_steps_s(float(values["rate_ul_min"]))),),
         }
 
     @classmethod
@@ -361,7 +376,7 @@ class XCalibur(Driver):
         return self._sure.ask(lambda: self._ask("?12").data, "?12") == str(MARK)
 
     def _steps(self, volume_ul: float) -> int:
-        return round(volume_ul / self._plumbing.step_ul)
+        return self._plumbing.steps(volume_ul)
 
     def _ul(self, steps: int) -> float:
         return round(steps * self._plumbing.step_ul, 6)

@@ -31,6 +31,7 @@ from labloop.bench import (
     InstrumentFault,
     Progress,
     Reading,
+    Sent,
     Setting,
     Signal,
     Value,
@@ -114,6 +115,13 @@ class EmStatPico(Driver):
         if float(values["interval_s"]) > float(values["time_s"]):
             return "interval is longer than time"
         return ""
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """The corners of a voltammogram, which are potentials like any other."""
+        if action != "cyclic_voltammogram":
+            return {}
+        return {"potential": tuple(float(values[name]) for name in ("begin_v", "vertex1_v", "vertex2_v"))}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -37,23 +37,22 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     SafetyError,
+    Sent,
     Setting,
     Signal,
-    SpecError,
     Stand,
     Value,
     Verdict,
     action,
     hold_expected,
     hold_settings,
-    quantity_of,
-    refuse_unknown,
     written,
 )
 
 from .eurotherm_keys import standing
-from .eurotherm_limits import CHECKED, POLICIES, SET, SetpointLimits
+from .eurotherm_limits import SetpointLimits
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
+from .eurotherm_options import read_options
 from .eurotherm_programme import END, PAUSED, RESET, RUN, SOON, Trace, was_reset, was_stopped_in
 
 PV, WORKING, SELECTED, SP1, STATUS, VERSION, TYPE, MODE = 1, 5, 15, 24, 75, 107, 122, 199
@@ -106,12 +105,12 @@ class E3216(HoldingDriver):
 
     def __init__(self, exchange: Exchange, **options: Any) -> None:
         super().__init__(exchange, **options)
-        self._codec = ModbusCodec.on(exchange.address, int(options.get("address", 1)))
-        self._remote = options.get("control", "remote") == "remote"
-        self._fallback_c = _fallback_c(options)
+        read = read_options(options)
+        self._codec = ModbusCodec.on(exchange.address, read.address)
+        self._remote, self._fallback_c = read.remote, read.fallback_c
         self._decimals: int | None = None
         self._limits = SetpointLimits(
-            options.get("setpoint_limits", CHECKED), self._read,
+            read.policy, self._read,
             lambda register, value: self._write(register, value, lasting=True), lambda: self._digit_c,
         )  # fmt: skip
         self._running, self._time_s, self._trace = False, 0.0, Trace()
@@ -121,20 +120,16 @@ class E3216(HoldingDriver):
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
         """The actions of this way of control. Raises SpecError for options that make no sense."""
-        refuse_unknown(options, ("address", "control", "fallback", "setpoint_limits"), cls.__name__)
-        address = options.get("address", 1)
-        if not isinstance(address, int) or isinstance(address, bool) or not 1 <= address <= 254:
-            raise SpecError(f"address = {address!r} is not a whole number from 1 to 254")
-        control = options.get("control", "remote")
-        if control not in ("remote", "program"):
-            raise SpecError(f"control = {control!r} is neither remote nor program")
-        if (limits := options.get("setpoint_limits", CHECKED)) not in POLICIES:
-            raise SpecError(f"setpoint_limits = {limits!r} is none of {', '.join(POLICIES)}")
-        if (limits, control) == (SET, "program"):
-            raise SpecError("setpoint_limits = 'set' needs control: remote. A stored programme has no limits of a lab")
-        _fallback_c(options)
-        other = "run_program" if control == "remote" else "hold"
+        other = "run_program" if read_options(options).remote else "hold"
         return {name: one for name, one in super().declare(options).items() if name != other}
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A temperature in its last digits: which they are, it tells when it is opened, so by all that it can have."""
+        if action != "hold":
+            return {}
+        digits_c = [10.0**-decimals for decimals in range(3)]
+        return {"temperature": tuple(round(float(values["temperature_c"]) / digit) * digit for digit in digits_c)}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
@@ -148,8 +143,9 @@ class E3216(HoldingDriver):
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:
         """The remote setpoint fails some seconds after the last word; a programme goes on."""
-        if options.get("control", "remote") == "remote":
-            limit = written(_fallback_c(options), "degC")
+        read = read_options(options)
+        if read.remote:
+            limit = written(read.fallback_c, "degC")
             return f"the controller itself: some seconds after the last word it goes to SP1 or SP2, at most {limit}"
         return ""
 
@@ -411,10 +407,3 @@ def _readings(seen: Seen) -> dict[str, Reading]:
         "setpoint": Reading(value=seen.working_c, unit="degC"),
         "output": Reading(value=seen.output, unit="%"),
     }
-
-
-def _fallback_c(options: Mapping[str, Any]) -> float:
-    fallback_c = quantity_of(options.get("fallback", 50.0), "degC")
-    if not -200.0 <= fallback_c <= 200.0:
-        raise SpecError(f"fallback = {written(fallback_c, 'degC')} is not harmless: write at most 200 degC")
-    return fallback_c

@@ -11,6 +11,7 @@ from labloop.bench import (
     Hold,
     Progress,
     Reading,
+    Sent,
     Setting,
     SpecError,
     Value,
@@ -56,6 +57,13 @@ def limited(actions: Mapping[str, Action], full_ml_min: float, steps: int) -> di
         name: replace(one, settings=tuple(own.get(setting.name, setting) for setting in one.settings))
         for name, one in actions.items()
     }
+
+
+def sent_rate(values: Mapping[str, Value], *digits_ml_min: float) -> Sent:
+    """A rate in whole numbers of a last digit: of each of these, where which one it is shows when it is opened."""
+    if "rate_ml_min" not in values:
+        return {}
+    return {"rate": tuple(round(float(values["rate_ml_min"]) / digit) * digit for digit in digits_ml_min)}
 
 
 def expected_of(values: Mapping[str, Value]) -> Expected:

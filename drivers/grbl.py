@@ -34,6 +34,7 @@ from labloop.bench import (
     Progress,
     Reading,
     SafetyError,
+    Sent,
     Setting,
     Signal,
     Stand,
@@ -125,6 +126,14 @@ class Stage(Driver):
     def anyone(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Any GRBL."""
         return {**options, "name": ANY}
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """Micrometres, and a whole feed."""
+        if action != "move":
+            return {}
+        where = {axis: (round(float(values[f"{axis}_mm"]), 3),) for axis in AXES if f"{axis}_mm" in values}
+        return {**where, "feed": (float(round(float(values["feed_mm_min"]))),)}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -31,6 +31,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Setting,
     Signal,
     Stand,
@@ -103,6 +104,12 @@ class RCT(HoldingDriver):
         refuse_unknown(options, ("watchdog", "safe_temperature", "safe_speed"), cls.__name__)
         read_watchdog(options)
         return super().declare(options)
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A temperature in tenths of a degree, a whole speed."""
+        decimals = {"temperature_c": ("temperature", 1), "speed_rpm": ("speed", 0)}
+        return {name: (round(float(values[one]), digits),) for one, (name, digits) in decimals.items() if one in values}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -38,6 +38,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Setting,
     Signal,
     SpecError,
@@ -158,6 +159,11 @@ class Circulator(HoldingDriver):
                 "in_pv_01 and the other in_pv_02, as the manual of this model says"
             )
         return super().declare(options)
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A temperature in hundredths of a degree."""
+        return {"temperature": (round(float(values["temperature_c"]), 2),)} if "temperature_c" in values else {}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

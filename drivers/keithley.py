@@ -35,6 +35,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Signal,
     Stand,
     Value,
@@ -125,6 +126,12 @@ class K2400(Driver):
             if (count := _points(values)) > o.MOST_POINTS:
                 return f"{count} points are more than the {o.MOST_POINTS} of a sweep; take larger steps"
         return o.read_options(options).complaint(values)
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """The voltages of a sweep, which it is told like any other."""
+        ends = tuple(float(values[name]) for name in ("start_v", "stop_v") if name in values)
+        return {"voltage": ends} if ends else {}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -32,6 +32,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Setting,
     Signal,
     Stand,
@@ -204,6 +205,13 @@ class KA3005P(Driver):
         """The actions. Raises SpecError for options that are not known."""
         refuse_unknown(options, (), cls.__name__)
         return super().declare(options)
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """Hundredths of a volt and thousandths of an ampere."""
+        if action == "off":
+            return {}
+        return {"voltage": (round(float(values["voltage_v"]), 2),), "current": (round(float(values["current_a"]), 3),)}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

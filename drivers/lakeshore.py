@@ -35,6 +35,7 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
+    Sent,
     Setting,
     Signal,
     Stand,
@@ -117,6 +118,12 @@ class LS336(HoldingDriver):
                 "where it switches its outputs off"
             )
         return ""
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """A temperature in thousandths of a kelvin, a ramp in tenths."""
+        decimals = {"temperature_k": ("temperature", 3), "ramp_k_min": ("ramp", 1)}
+        return {name: (round(float(values[one]), digits),) for one, (name, digits) in decimals.items() if one in values}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -14,7 +14,6 @@ Source: NE-1000 user manual, publication 1200-01, firmware V3.9 ("manual" below)
 * Safe mode: frames with length and CRC, and a watchdog that stops the pump when nobody speaks for ``SAF`` seconds.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +30,7 @@ from labloop.bench import (
     ProtocolError,
     Reading,
     SafetyError,
+    Sent,
     Signal,
     Stand,
     Value,
@@ -52,7 +52,7 @@ from .new_era_evidence import (
     volumes_of,
 )
 from .new_era_line import PUMPING, Line
-from .new_era_options import RATE, TIME, VOLUME, asks_for_something, number_of, read_options, refuses, volume_of
+from .new_era_options import RATE, TIME, VOLUME, asks_for_something, number_of, read_options, refuses, sent, volume_of
 
 
 @dataclass(slots=True)
@@ -139,6 +139,11 @@ class NE1000(Driver):
         return ""
 
     @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """Rate and volume as they are said; the volume of a rate and a time, the time of a rate and a volume."""
+        return sent(values)
+
+    @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """The time and the volume that rate and time (or volume) make."""
         rate_ul_min, volume_ul = number_of(values, "rate_ul_min"), volume_of(values)
@@ -162,14 +167,8 @@ class NE1000(Driver):
 
     @classmethod
     def nudge(cls, options: Mapping[str, Any]) -> tuple[str, Mapping[str, Amount]]:
-        """A plunger's move that the eye can see (0.5 mm, in 5 s where the pump is that fast), out of its stock.
-
-        It is not drawn back: that would draw in whatever stands at the outlet.
-        """
-        read = read_options(options)
-        volume_ul = math.pi * (read.diameter_mm / 2.0) ** 2 * 0.5
-        slowest, fastest = read.rates
-        rate_ul_min = min(max(volume_ul * 12.0, slowest), fastest)
+        """A plunger's move that the eye can see, out of its stock; drawn back, it would draw in what is outside."""
+        rate_ul_min, volume_ul = read_options(options).nudge
         return "dispense", {"rate": Amount(rate_ul_min, "uL/min"), "volume": Amount(volume_ul, "uL")}
 
     # --- on the wire --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 from labloop.bench import Setting, SpecError, Value, quantity_of, refuse_unknown, written
 
-from .new_era_codec import MOST, number
+from .new_era_codec import MOST, UL_MIN, number, rate
 from .syringes import diameter_of, makers_with, refuse_contradiction
 
 MODEL = re.compile(r"NE-?(\d{3,5})")
@@ -53,6 +53,13 @@ class Options:
         """One motor step, and the most in one go."""
         step_ul = math.pi * (self.diameter_mm / 20.0) ** 2 * STEP_CM * 1000.0
         return max(0.001, _up(step_ul)), min(MOST, self.volume_ul)
+
+    @property
+    def nudge(self) -> tuple[float, float]:
+        """A rate and a volume by which the plunger moves half a millimetre, in 5 s where it is that fast."""
+        volume_ul = math.pi * (self.diameter_mm / 2.0) ** 2 * 0.5
+        slowest, fastest = self.rates
+        return min(max(volume_ul * 12.0, slowest), fastest), volume_ul
 
 
 def read_options(options: Mapping[str, Any]) -> Options:
@@ -149,3 +156,13 @@ def volume_of(values: Mapping[str, Value]) -> float:
 def number_of(values: Mapping[str, Value], name: str) -> float:
     """One of them; 0.0 where it was left out."""
     return float(values.get(name, 0.0))
+
+
+def sent(values: Mapping[str, Value]) -> dict[str, tuple[float, ...]]:
+    """What settings in declared units come to on the wire."""
+    rate_ul_min, volume_ul = number_of(values, "rate_ul_min"), volume_of(values)
+    if rate_ul_min == 0.0 or volume_ul > MOST:
+        return {}
+    text, unit = rate(rate_ul_min)
+    said: dict[str, tuple[float, ...]] = {"rate": (float(text) * UL_MIN[unit],), "volume": (float(number(volume_ul)),)}
+    return said if "time_s" in values else said | {"time": (volume_ul / rate_ul_min * 60.0,)}

@@ -27,6 +27,7 @@ from labloop.bench import (
     LinkTimeout,
     Progress,
     Reading,
+    Sent,
     Setting,
     Signal,
     Stand,
@@ -162,6 +163,15 @@ class SpinCoater(Driver):
     def anyone(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Any GRBL."""
         return {**options, "name": ANY}
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """Whole speeds, also of the step that spreads."""
+        steps = [float(round(float(values[name]))) for name in ("spread_rpm", "speed_rpm") if name in values]
+        said = {"speed": tuple(steps), "time": (round(float(values["time_s"]), 2),)}
+        if "spread_rpm" not in values:
+            return said
+        return said | {"spread_speed": (steps[0],), "spread_time": (round(float(values["spread_s"]), 2),)}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Reading
+from labloop.campaign.formula import judge
 from labloop.campaign.limits import Limit
-from labloop.campaign.units import convert
+from labloop.campaign.units import convert, is_point
 
 from .errors import SafetyError
 from .settings import written
@@ -16,8 +17,11 @@ from .settings import written
 # A limit on a reading that names no stale_after: twice the slowest look a driver asks for between two looks (5 s), and
 # some more for a line that has to find its place (test_watch: no fresh reading).
 STALE_S: Final = 15.0
-# Rounding of units: 80 degC written as 353.15 K must not be above 80 degC.
+# Rounding of units: 80 degC written as 353.15 K must not be above 80 degC. A part of the limit, so that 2 nA is not
+# within 1 nA; of 0, and of what has a zero of its own, of one unit.
 SLACK: Final = 1e-9
+# Instruments keep numbers of seven digits (a float of 32 bits): what rounding to these adds leaves no limit.
+DIGITS: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +35,8 @@ class Bound:
     way_out: str
     when: Any = None
 
-    def broken_by(self, value: float) -> bool:
-        slack = SLACK * max(1.0, abs(self.value))
+    def broken_by(self, value: float, slack: float = SLACK) -> bool:
+        slack *= max(1.0, abs(self.value)) if is_point(self.unit) else abs(self.value) or 1.0
         return value > self.value + slack if self.sign == "<=" else value < self.value - slack
 
     def holds(self, values: Mapping[str, Any], unknown: bool = True, unread: bool = True) -> bool:
@@ -44,12 +48,8 @@ class Bound:
             return True
         if not unread and any("." in name and name not in values for name in self.when.names):
             return False
-        if not self.when.names & set(values):
-            return unknown
-        try:
-            return bool(self.when.evaluate(values))
-        except SpecError:
-            return unknown
+        judged = judge(self.when, values)
+        return unknown if judged is None else judged
 
     def __str__(self) -> str:
         only = f" when {self.when}" if self.when is not None else ""

@@ -10,7 +10,7 @@ from labloop.campaign.events import Amount
 from labloop.campaign.lab_spec import LabSpec
 
 from .address import parse_address
-from .instrument import Action, Expected, Signal
+from .instrument import Action, Expected, Sent, Signal
 from .loading import load_class
 from .messages import keys_of
 
@@ -57,6 +57,12 @@ class Declaration:
     def complaint(self, action: str, values: Mapping[str, Any]) -> str:
         """What is wrong with these settings together ("": nothing)."""
         return str(self.driver.complaint(action, values, self.options))
+
+    def sent(self, action: str, values: Mapping[str, Any]) -> Sent:
+        """What they come to on the wire, where that is something else."""
+        tells = getattr(self.driver, "sent", None)
+        found: Sent = tells(action, values, self.options) if callable(tells) else {}
+        return found
 
     def expected(self, action: str, values: Mapping[str, Any]) -> Expected:
         """How long it will take and what it will have achieved."""

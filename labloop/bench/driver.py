@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount, Reading, Stand, Value
 
-from .instrument import Action, Exchange, Expected, Identity, Progress, Signal, Verdict, actions_of
+from .instrument import Action, Exchange, Expected, Identity, Progress, Sent, Signal, Verdict, actions_of
 from .settings import resolve
 
 
@@ -51,6 +51,16 @@ class Driver:
     def complaint(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> str:
         """What is wrong with these settings together, beyond the limits of each ("": nothing)."""
         return ""
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """What these settings come to on the wire, where that is not what was asked for, by setting.
+
+        Rounded as it is said (80.06 degC is 80.1 to a plate that takes tenths), a setting that follows from the others
+        (the volume of a rate and a time), a level that goes by another name in this action (the end of a sweep, as a
+        voltage). Limits of lab and campaign bind these too. In declared units; several, where it can be any of them.
+        """
+        return {}
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

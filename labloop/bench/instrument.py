@@ -22,7 +22,7 @@ dashboard and the docs read without opening a port.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from labloop.campaign.events import Amount, Reading, Stand, Value
 
@@ -149,6 +149,10 @@ class Verdict:
     why: str
     achieved: Mapping[str, Amount] = field(default_factory=dict)
     remainder: Mapping[str, Amount] = field(default_factory=dict)
+
+
+# {setting: what stands on the wire for it}, in declared units (see Driver.sent).
+Sent: TypeAlias = Mapping[str, tuple[float, ...]]
 
 
 class Command(Protocol):

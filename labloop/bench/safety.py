@@ -22,7 +22,7 @@ from labloop.campaign.limits import Limit
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import convert
 
-from .bounds import STALE_S, Bound, Pace, Watched, bounds_of, number_of, rates_of, refuse_looser
+from .bounds import DIGITS, STALE_S, Bound, Pace, Watched, bounds_of, number_of, rates_of, refuse_looser
 from .declared import Declaration, declare
 from .errors import SafetyError
 from .instrument import Action, Setting, Signal
@@ -105,7 +105,26 @@ class Envelope:
         ]
         if not found and (why := self.declared[instrument].complaint(action, values)):
             found.append(f"{instrument}.{action}: {why}.")
-        return found
+        return found or list(self._beyond(instrument, declared, values, trial, unread))
+
+    def _beyond(
+        self, instrument: str, action: Action, values: Mapping[str, Value], trial: Mapping[str, Any], unread: bool
+    ) -> Iterator[str]:
+        """By what settings that are inside leave the envelope once they are said on the wire (see Driver.sent)."""
+        known = {setting.name: setting for setting in action.settings}
+        for name, levels in self.declared[instrument].sent(action.name, values).items():
+            setting = known.get(name)
+            for bound in self._settings.get((instrument, name), ()):
+                bound = bound if setting is None else _said_in(bound, setting)
+                for level in levels:
+                    nothing = level == 0.0 and setting is not None and setting.zero
+                    if nothing or not bound.broken_by(level, DIGITS) or not bound.holds(trial, unread=unread):
+                        continue
+                    yield (
+                        f"{instrument}.{action.name}: {name} comes to {written(level, bound.unit)} on the wire, which "
+                        f"is {bound}. {'Lower' if bound.sign == '<=' else 'Raise'} it, or {bound.way_out}."
+                    )
+                    break
 
     def check(
         self,
@@ -270,9 +289,12 @@ class Envelope:
         """What an instrument may come to stand at by itself must keep the limits of its settings."""
         for name, declared in self.declared.items():
             for setting, amount in declared.standing.items():
+                off = float(amount.value) == 0.0 and any(
+                    one.zero for action in declared.actions.values() for one in action.settings if one.name == setting
+                )
                 for bound in self._settings.get((name, setting), ()):
                     value = convert(float(amount.value), amount.unit, bound.unit)
-                    if bound.when is None and bound.broken_by(value):
+                    if bound.when is None and not off and bound.broken_by(value):
                         yield (
                             f"{declared.place}: its own watchdog sets {setting} to {written(value, bound.unit)}, "
                             f"{bound}. {'Lower' if bound.sign == '<=' else 'Raise'} it, or {bound.way_out}"

@@ -240,6 +240,29 @@ def condition_of(node: Expression, values: Values) -> bool:
     return found
 
 
+def judge(condition: Expression, values: Values) -> bool | None:
+    """Whether a condition holds; None: what it speaks of is not known, and decides.
+
+    Kleene's logic: one side that is known may decide alone (``solvent == DCM and plate.speed < 100 rpm`` does not hold
+    at 500 rpm, whatever the solvent is). A word that no value is known of may be a parameter or a choice: a comparison
+    in which nothing is known is not judged, and an ``instrument.name`` without a value never is.
+    """
+    if isinstance(condition, Both):
+        sides = judge(condition.left, values), judge(condition.right, values)
+        decides = condition.sign == "or"
+        return decides if decides in sides else None if None in sides else not decides
+    if isinstance(condition, Not):
+        judged = judge(condition.of, values)
+        return None if judged is None else not judged
+    missing = [one for one in condition.walk() if isinstance(one, Name) and one.name not in values]
+    if any(one.sure or "." in one.name for one in missing) or (missing and not condition.names & set(values)):
+        return None
+    try:
+        return condition_of(condition, values)
+    except SpecError:
+        return None
+
+
 def _kind(found: Meaning) -> str:
     return "a word" if isinstance(found, str) else "a condition" if isinstance(found, bool) else "a quantity"
 

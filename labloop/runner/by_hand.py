@@ -226,10 +226,8 @@ def wish(
     bench: HandBench, name: str, action: str, settings: Mapping[str, e.Amount], by: str, act: str = ""
 ) -> e.ByHand:
     """The fact of an act that is to begin, once its settings are inside the limits. Raises SpecError."""
-    try:
-        bench.envelope.check(name, action, settings)
-    except SafetyError as error:
-        raise SpecError(str(error)) from error
+    if outside := bench.envelope.complaints(name, action, settings, unread=False):
+        raise SpecError(" ".join(outside))
     act = act or f"hand-{secrets.token_hex(8)}"
     return e.ByHand(act=act, instrument=name, action=action, settings=dict(settings), by=by)
 

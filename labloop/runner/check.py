@@ -35,7 +35,7 @@ from labloop.campaign.units import convert
 from .addresses import complaints_about
 from .foresight import OF_A_TRIAL, conditional, disorder, not_kept, overflow, unit_of_amounts
 from .resolved_plan import Plan, Reach, Settings, Stock
-from .worst_points import rows, worst_points
+from .worst_points import corners_or_rows, rows, worst_points
 
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
 # Below five of the smallest differences that an instrument can make, rounding alone is more than a tenth of the amount.
@@ -185,7 +185,7 @@ class _Bench:
             if name in known and sound:
                 sound &= self._examine_setting(stage, step, known[name], points)
         if sound:
-            self._examine_together(step, declaration, action, points)
+            self._examine_together(stage, step, declaration, action, points)
 
     def _examine_person(self, phase: str, stage: Stage, step: Step) -> None:
         """What a person is asked must make sense, and a simulated one must know what to answer."""
@@ -280,9 +280,13 @@ class _Bench:
         """Whether a bound holds at these settings; one that depends on a reading is judged when the act begins."""
         return bound.holds(meanings(point, self.space.parameters), unread=False)
 
-    def _examine_together(self, step: Step, declaration: Declaration, action: Action, points: list[Settings]) -> None:
+    def _examine_together(
+        self, stage: Stage, step: Step, declaration: Declaration, action: Action, points: list[Settings]
+    ) -> None:
         """What the driver says of its settings together, and whether it can make amounts so small."""
-        for point in points:
+        follow = self.envelope.fixed(step.instrument).keys() - step.settings.keys()
+        extreme = corners_or_rows(self.space) if follow and points != [{}] else []
+        for point in [*points, *(one for one in extreme if self._holds(stage.when, one))]:
             amounts = {name: self._amount(step, name, point) for name in step.settings}
             try:
                 complaints = self.envelope.complaints(

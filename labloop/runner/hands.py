@@ -122,9 +122,11 @@ class Hands:
         if self._hand.stations[name].port.lost:
             return f"{name} is lost: bring it back first"
         try:
-            self._hand.envelope.check(name, act.action, act.settings)
+            outside = self._hand.envelope.complaints(name, act.action, act.settings, unread=False)
         except LabloopError as error:
             return str(error)
+        if outside:
+            return " ".join(outside)
         run_id = self._memory.state.opened.run_id if self._memory.state.opened else ""
         made = e.ByHand(
             act=f"{run_id}/hand-{act.act}", instrument=name, action=act.action, settings=act.settings, by=act.by,

@@ -37,6 +37,13 @@ def rows(space: Space) -> list[Settings]:
     return list(found[:: math.ceil(len(found) / MOST_ROWS) or 1])
 
 
+def corners_or_rows(space: Space) -> list[Settings]:
+    """Where what several settings come to together is worst: at the rows of a table, else at corners of the space."""
+    if space.candidates is not None:
+        return rows(space)
+    return [one for one in map(space.round, corners(space)) if not space.contains(one)]
+
+
 def worst_points(spec: CampaignSpec, space: Space, envelope: Envelope, inside: Sequence[Settings]) -> list[Settings]:
     """Settings of trials at which limits on what acts before have set are looked at. ``inside``: some of the space."""
     if space.candidates is not None:

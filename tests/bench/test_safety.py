@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labloop.bench import Amount, Envelope, Reading, SafetyError, SpecError
+from labloop.bench.bounds import Bound
 from labloop.campaign.spec import spec_from_dict
+from labloop.campaign.units import Quantity
 from tests.bench.labs import make_lab
 
 LAB = """
@@ -85,15 +87,15 @@ def test_a_campaign_never_loosens(lab, name, limit):
         Envelope(lab, campaign(oven={name: limit}))
 
 
+SOLVENTS = {
+    "parameters": {"solvent": {"choices": ["DCM", "DMF"]}},
+    "outcomes": {"y": {"goal": "maximize", "from": "told"}},
+}
+
+
 def test_a_limit_with_a_condition_holds_with_it_and_when_nobody_can_tell(lab):
-    spec = spec_from_dict(
-        {
-            "parameters": {"solvent": {"choices": ["DCM", "DMF"]}},
-            "outcomes": {"y": {"goal": "maximize", "from": "told"}},
-            "limits": ["oven.temperature <= 40 degC when solvent == DCM"],
-        }
-    )
-    envelope = Envelope(lab, spec)
+    limits = ["oven.temperature <= 40 degC when solvent == DCM"]
+    envelope = Envelope(lab, spec_from_dict(SOLVENTS | {"limits": limits}))
     assert envelope.complaints("oven", "heat", heat(50.0), {"solvent": "DCM"})
     assert envelope.complaints("oven", "heat", heat(50.0), {"solvent": "DMF"}) == []
     assert envelope.complaints("oven", "heat", heat(50.0))
@@ -120,6 +122,24 @@ def test_names_that_nobody_declares_are_refused_with_a_suggestion(envelope):
         envelope.check("oven", "het", {})
     with pytest.raises(SpecError, match="no setting 'temp'"):
         envelope.check("oven", "heat", {"temp": Amount(1.0)})
+
+
+def test_a_condition_of_which_one_part_is_not_known_is_judged_by_the_other_where_that_decides(lab):
+    limits = ["oven.temperature <= 40 degC when solvent == DCM and oven.wall > 60 degC"]
+    envelope = Envelope(lab, spec_from_dict(SOLVENTS | {"limits": limits}))
+    cool, hot = ({"oven.wall": Quantity(value, "degC")} for value in (20.0, 70.0))
+    assert envelope.complaints("oven", "heat", heat(70.0), cool) == [], "whatever the solvent is"
+    assert envelope.complaints("oven", "heat", heat(70.0), hot), "nobody knows the solvent: it holds"
+    assert envelope.complaints("oven", "heat", heat(70.0), hot | {"solvent": "DMF"}) == []
+    assert envelope.complaints("oven", "heat", heat(70.0), {"solvent": "DMF"}) == []
+    assert envelope.complaints("oven", "heat", heat(70.0), {"solvent": "DCM"}), "the wall was not read: it holds"
+    assert envelope.complaints("oven", "heat", heat(70.0), {"solvent": "DCM"}, unread=False) == []
+
+
+@pytest.mark.parametrize("value, unit, broken", [(1e-9, "A", 2e-9), (2e-6, "L", 2.01e-6), (80.0, "degC", 80.001)])
+def test_a_small_limit_is_held_as_exactly_as_a_large_one(value, unit, broken):
+    bound = Bound(sign="<=", value=value, unit=unit, who="the lab's limit", way_out="")
+    assert not bound.broken_by(value * (1.0 + 1e-12)) and bound.broken_by(broken)
 
 
 def test_exactly_zero_is_nothing_to_do_where_the_driver_says_so(envelope):

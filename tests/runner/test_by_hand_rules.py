@@ -36,11 +36,28 @@ def act(folder: Path, rules: str, name: str, action: str, *written: str) -> e.By
         ("interlocks: {i: {when: plate.temperature > 15 degC, then: hold}}", "interlocks.i"),
         ("limits: [plate.temperature <= 50 degC when plate.speed < 100 rpm]", "above the lab's limit"),
         ("limits: [plate.temperature <= 50 degC when solvent == DCM]", "above the lab's limit"),
+        ("limits: [plate.temperature <= 50 degC when solvent == DCM and plate.speed < 100 rpm]", "above the lab's"),
+        ("limits: {plate: {temperature: {max: 59.96 degC}}}", "above the lab's limit"),
     ],
 )
 def test_what_the_gate_refuses_is_not_sent(tmp_path: Path, rules: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         act(tmp_path, rules, "plate", "heat", "temperature=60 degC")
+
+
+def test_a_condition_on_what_is_measured_is_judged_by_what_is_measured(tmp_path: Path) -> None:
+    """The stirrer stands still: only then it may be hot, and nobody need ask about the solvent."""
+    rule = "limits: [plate.temperature <= 50 degC when plate.speed > 100 rpm and solvent == DCM]"
+    assert act(tmp_path, rule, "plate", "heat", "temperature=60 degC").done
+
+
+def test_what_follows_from_other_settings_is_bounded_too(tmp_path: Path) -> None:
+    rule = "limits: {pump: {volume: {max: 100 uL}}}"
+    with pytest.raises(SpecError, match="volume comes to 333"):
+        act(tmp_path, rule, "pump", "dispense", "rate=1 mL/min", "time=20 s")
+    assert act(tmp_path, rule, "pump", "dispense", "rate=1 mL/min", "time=6 s").done
+    with pytest.raises(SpecError, match="time comes to 60 s on the wire, which is above the lab's limit"):
+        act(tmp_path, "limits: {pump: {time: {max: 59 s}}}", "pump", "dispense", "rate=1 mL/min", "volume=1 mL")
 
 
 def test_a_total_that_one_act_overfills(tmp_path: Path) -> None:

@@ -138,6 +138,16 @@ def test_a_limit_of_the_campaign_binds() -> None:
     assert "600 uL/min (at flow 600" in plan.complaints[0] and "the campaign's limit" in plan.complaints[0]
 
 
+def test_a_limit_on_what_follows_from_two_settings_is_looked_at_where_both_are_most() -> None:
+    """The volume of a rate and a time; at the greatest rate, and at the longest time, it is less than 200 uL."""
+    both = {"flow": {"range": [100, 600], "unit": "uL/min"}, "how_long": {"range": [1, 20], "unit": "s"}}
+    for most, beyond in (("200 uL", []), ("199 uL", ["volume comes to 200 uL on the wire"])):
+        limits = {"pump_water": {"volume": {"max": most}}}
+        plan = checked([dispense(rate="$flow", time="$how_long")], parameters=both, limits=limits)
+        assert [one for one in beyond if one not in plan.complaints[0]] == []
+        assert len(plan.complaints) == len(beyond)
+
+
 def test_a_limit_under_a_condition_binds_only_there() -> None:
     solvents = {"flow": {"range": [100, 600], "unit": "uL/min"}, "solvent": {"choices": ["water", "DCM"]}}
     limits = ["pump_water.rate <= 500 uL/min when solvent == DCM"]
