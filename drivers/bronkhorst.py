@@ -136,7 +136,9 @@ class ELFlow(HoldingDriver):
         if action != "dose":
             return expected_of(values)
         dose = Dose(float(values["volume_ml"]), float(values["rate_ml_min"]))
-        return Expected(duration_s=1.0 + dose.lasts_s, achieved={"volume": Amount(dose.volume_ml, "mL")})
+        return Expected(
+            duration_s=1.0 + dose.lasts_s, least_s=dose.lasts_s, achieved={"volume": Amount(dose.volume_ml, "mL")}
+        )
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:

@@ -164,10 +164,9 @@ class XCalibur(Driver):
         if action == "initialize":
             return Expected(duration_s=HOMING_S)
         volume_ul = float(values["volume_ul"])
-        return Expected(
-            duration_s=VALVE_S + volume_ul / float(values["rate_ul_min"]) * 60.0,
-            achieved={"volume": Amount(volume_ul, "uL")},
-        )
+        moves_s = volume_ul / float(values["rate_ul_min"]) * 60.0
+        achieved = {"volume": Amount(volume_ul, "uL")}
+        return Expected(duration_s=VALVE_S + moves_s, least_s=moves_s, achieved=achieved)
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:

@@ -135,7 +135,7 @@ class E3216(HoldingDriver):
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """Heating up from the room's temperature, then the hold; or the programme's time."""
         if action == "run_program":
-            return Expected(duration_s=float(values["time_s"]))
+            return Expected(duration_s=float(values["time_s"]), least_s=float(values["time_s"]))
         if action != "hold":
             return Expected()
         return hold_expected(values, abs(float(values["temperature_c"]) - AMBIENT_C) / RAMP_K_S + 300.0)

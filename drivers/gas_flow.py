@@ -71,7 +71,8 @@ def expected_of(values: Mapping[str, Value]) -> Expected:
     if "rate_ml_min" not in values:
         return Expected()
     achieved = {"flow": Amount(float(values["rate_ml_min"]), "mL/min")}
-    return Expected(duration_s=3.0 + float(values.get("time_s", 0.0)), achieved=achieved)
+    time_s = float(values.get("time_s", 0.0))
+    return Expected(duration_s=3.0 + time_s, least_s=time_s, achieved=achieved)
 
 
 def hold_flow(hold: Hold, flow_ml_min: float, elapsed_s: float) -> Progress:

@@ -219,7 +219,7 @@ class KA3005P(Driver):
         if action != "apply":
             return Expected()
         time_s = float(values["time_s"])
-        return Expected(duration_s=time_s, achieved={"time": Amount(time_s, "s")})
+        return Expected(duration_s=time_s, least_s=time_s, achieved={"time": Amount(time_s, "s")})
 
     @classmethod
     def numbered(cls, options: Mapping[str, Any]) -> bool:

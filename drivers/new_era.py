@@ -147,10 +147,8 @@ class NE1000(Driver):
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:
         """The time and the volume that rate and time (or volume) make."""
         rate_ul_min, volume_ul = number_of(values, "rate_ul_min"), volume_of(values)
-        return Expected(
-            duration_s=volume_ul / rate_ul_min * 60.0 if rate_ul_min > 0.0 else 0.0,
-            achieved={"volume": Amount(volume_ul, "uL")},
-        )
+        lasts_s = volume_ul / rate_ul_min * 60.0 if rate_ul_min > 0.0 else 0.0
+        return Expected(duration_s=lasts_s, least_s=lasts_s, achieved={"volume": Amount(volume_ul, "uL")})
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:

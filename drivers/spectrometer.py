@@ -77,7 +77,7 @@ class Spectrometer(Driver):
         """The exposure, or the rinse."""
         if action == "measure":
             return Expected(duration_s=float(values["integration_ms"]) / 1000.0 + OVERHEAD_S)
-        return Expected(duration_s=RINSE_S, achieved={"waste": Amount(RINSE_ML, "mL")})
+        return Expected(duration_s=RINSE_S, least_s=RINSE_S, achieved={"waste": Amount(RINSE_ML, "mL")})
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:

@@ -179,7 +179,7 @@ class SpinCoater(Driver):
         spread_s = float(values["spread_s"]) if "spread_rpm" in values else 0.0
         time_s = float(values["time_s"])
         achieved = {"time": Amount(time_s, "s"), "speed": Amount(float(values["speed_rpm"]), "rpm")}
-        return Expected(duration_s=time_s + spread_s, achieved=achieved)
+        return Expected(duration_s=time_s + spread_s, least_s=time_s + spread_s, achieved=achieved)
 
     @classmethod
     def watchdog(cls, options: Mapping[str, Any]) -> str:

@@ -69,6 +69,10 @@ class Declaration:
         found: Expected = self.driver.expected(action, values, self.options)
         return found
 
+    def least_s(self, action: str, values: Mapping[str, Any]) -> float:
+        """How long it takes at the least, in lab seconds."""
+        return self.expected(action, values).least_s
+
     def lasts_s(self, action: str, values: Mapping[str, Any]) -> float:
         """How long it will take, in lab seconds."""
         return round(self.expected(action, values).duration_s, 3)

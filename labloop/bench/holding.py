@@ -41,6 +41,7 @@ def hold_expected(
     """What a hold will take: the way there, no longer than it may take, and its time."""
     return Expected(
         duration_s=min(way_s, float(values["reach_by_s"])) + float(values["time_s"]),
+        least_s=float(values["time_s"]),
         achieved={"temperature": Amount(float(values[argument]), unit)},
     )
 

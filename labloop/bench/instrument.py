@@ -132,9 +132,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What an action will take when all goes well: its time and what it will have achieved. Known without a port."""
+    """What an action will take when all goes well: its time and what it will have achieved. Known without a port.
+
+    ``least_s``: sooner than that it is never over (0: that may be at once). Where nobody saw it end, its sample's age
+    counts from there.
+    """
 
     duration_s: float = 0.0
+    least_s: float = 0.0
     achieved: Mapping[str, Amount] = field(default_factory=dict)
 
 

@@ -142,17 +142,16 @@ class Opening:
         """
         begun, clock = step.begun, self.hand.clock
         settings = self.hand.envelope.resolve(begun.instrument, begun.action, begun.settings)
-        expected_s = self.hand.stations[begun.instrument].declaration.expected(begun.action, settings).duration_s
-        until_s = clock.now_s() + 2.0 * expected_s + GRACE_S
-        seen_running_s = begun.t_s + expected_s
+        declared = self.hand.stations[begun.instrument].declaration
+        until_s = clock.now_s() + 2.0 * declared.lasts_s(begun.action, settings) + GRACE_S
         while True:
             verdict = await self.hand.ask(step)
             if verdict.state != "running" or goes_on(action, verdict):
-                return verdict, min(seen_running_s, clock.now_s())
-            seen_running_s = clock.now_s()
-            if seen_running_s > until_s:
+                return verdict, self.hand.at_work.earliest_end(begun)
+            self.hand.at_work.seen(begun.step)
+            if clock.now_s() > until_s:
                 why = f"It still runs, long after its time: {verdict.why}"
-                return Verdict(state="cannot_tell", why=why), seen_running_s
+                return Verdict(state="cannot_tell", why=why), clock.now_s()
             if await clock.wait(self.hand.halt, 1.0):
                 raise Ended
 

@@ -60,6 +60,8 @@ class Rejoining:
         unwatched_s = min(self._gap_s, elapsed_s)
         resolved = hand.envelope.resolve(name, begun.action, begun.settings)
 
+        hand.at_work.seen(begun.step)
+
         async def doing() -> None:
             await hand.reach.call(
                 name, hand.stations[name].driver.rejoin, begun.action, resolved, hand.act_name(begun.step),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from labloop.bench import Verdict
 from labloop.campaign.events import StepFailed, StepStarted
 
 from .reach import InstrumentGone
@@ -25,6 +26,18 @@ class NotBegun(Exception):
     """Nothing of this step has happened, and nothing will."""
 
     fault = NOT_DONE
+
+
+class Interrupted(Exception):
+    """The bench is being made safe."""
+
+
+class Judged(Exception):
+    """The instrument was asked what became of an act whose beginning was lost: it is not simply under way."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        super().__init__(verdict.why)
 
 
 class Start:

@@ -35,6 +35,7 @@ from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import StepState
 
 from .admission import Admission, Wished
+from .at_work import AtWork
 from .book import BenchBook
 from .clock import Clock
 from .finished import finished
@@ -42,7 +43,7 @@ from .person import DO, PersonHand
 from .questions import Knowledge, question, undone, with_trial
 from .reach import PASSING, Memory, OnLine, Reach, Station, nobody
 from .recovery import INSTRUMENT, NOT_DONE, goes_on, needs_asking, settle
-from .start import Beginning, NotBegun, Start, all_ended
+from .start import Beginning, Interrupted, Judged, NotBegun, Start, all_ended
 
 GRACE_S: Final = 60.0  # lab seconds that an action may last beyond twice its expected time
 
@@ -69,6 +70,7 @@ class StepHand:
         self.book = book
         self.admission = Admission(envelope, clock, book)
         self.person = PersonHand(memory, clock)
+        self.at_work = AtWork(stations, envelope, clock)
         self.knows = Knowledge(self.action, stations, envelope, self.admission.totals)
         self.halt = asyncio.Event()
         self.made_safe = asyncio.Event()
@@ -196,12 +198,12 @@ class StepHand:
         name = begun.instrument
         try:
             await doing
-        except (_Interrupted, LinkInterrupted):
+        except (Interrupted, LinkInterrupted):
             await self.made_safe.wait()
             await self._settle(begun, action, start, says)
         except NotBegun as why:
             self.memory.record(e.StepFailed(step=begun.step, fault=why.fault, reason=str(why), t_s=self._now()))
-        except _Judged as judged:
+        except Judged as judged:
             await self._settle(begun, action, start, says, judged.verdict)
         except InstrumentFault as fault:
             await self._stop(name)
@@ -223,7 +225,10 @@ class StepHand:
             asked = verdict or await self.ask(state)
         if asked is not None and goes_on(action, asked):
             return  # the lab lets it go on without us; it is watched again at the next start
-        fact = settle(state, says, asked, self._now(), repeatable=action.repeatable, knows=self.knows)
+        ended_s = self.at_work.earliest_end(begun)
+        fact = settle(
+            state, says, asked, self._now(), ended_s=ended_s, repeatable=action.repeatable, knows=self.knows
+        )
         if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
             start.undone.append(fact)
         else:
@@ -287,7 +292,7 @@ class StepHand:
         station = self.stations[begun.instrument]
         for last in (False, False, True):
             if self.halt.is_set():
-                raise _Interrupted
+                raise Interrupted
             try:
                 await self.reach.reading(begun.instrument, station.prepare, permit, self.act_name(begun.step))
             except InstrumentFault as fault:  # it was switched off and on while it was set up: nothing has begun
@@ -306,13 +311,15 @@ class StepHand:
         """
         name, act = begun.instrument, self.act_name(begun.step)
         trouble = self.reach.trouble(name)
+        self.at_work.seen(begun.step)
         while True:
             if self.halt.is_set():
-                raise _Interrupted
+                raise Interrupted
             if self.clock.now_s() > not_after_s:
                 raise NotBegun("the sample became too old while it was tried")
             try:
                 await self.reach.call(name, self.stations[name].begin, permit, act)
+                self.at_work.seen(begun.step)
                 return
             except LinkInterrupted:
                 raise
@@ -324,7 +331,7 @@ class StepHand:
                         return
                     if verdict.state != "not_begun":
                         why = f"{str(error).rstrip('.')}. Asked again, it said: {verdict.why}"
-                        raise _Judged(dataclasses.replace(verdict, why=why)) from error
+                        raise Judged(dataclasses.replace(verdict, why=why)) from error
                 if start.was_away():
                     if start.alone:
                         raise NotBegun(f"its line was lost before it began: {error}") from error
@@ -368,10 +375,10 @@ class StepHand:
             if look.readings:
                 self.admission.see(name, look.readings)
             if look.done:
-                declared = self.stations[name].declaration
-                fact = finished(begun, look, save_as, action, declared, self.memory.keep, self._now())
-                self.memory.record(fact)
+                declared, ended_s = self.stations[name].declaration, self.at_work.over(begun)
+                self.memory.record(finished(begun, look, save_as, action, declared, self.memory.keep, ended_s))
                 return
+            self.at_work.seen(begun.step, look.again_in_s)
             if dict(look.kept) != step.kept:
                 self.memory.record(
                     e.StepKept(step=begun.step, kept=dict(look.kept), since_t_s=round(since_s, 6), t_s=self._now())
@@ -379,7 +386,7 @@ class StepHand:
             if self.clock.now_s() - since_s > limit_s:
                 raise InstrumentFault(f"{name}.{action.name} had not ended after {limit_s:.0f} s", kind="overdue")
             if await self.clock.wait(self.halt, look.again_in_s):
-                raise _Interrupted
+                raise Interrupted
 
     async def _cut_short(self, begun: e.StepStarted, action: Action, start: Start, fault: str, reason: str) -> None:
         """Record what a step came to that ended in a fault, by what its instrument says of it."""
@@ -394,25 +401,13 @@ class StepHand:
         elif verdict.state == "cannot_tell" and not action.repeatable:
             self.settled(question(state, f"It was cut short: {reason}; {verdict.why}.", knows=self.knows))
         elif verdict.state == "done":
-            self.settled(settle(state, "", verdict, self._now()))
+            self.settled(settle(state, "", verdict, self._now(), ended_s=self.at_work.earliest_end(begun)))
         else:
             achieved = nothing(action) if verdict.state == "not_begun" else verdict.achieved
             self.settled(replace(failed, achieved=dict(achieved), remainder=dict(verdict.remainder)))
 
     async def _stop(self, name: str) -> None:
         await self.reach.reading(name, self.stations[name].driver.stop)
-
-
-class _Interrupted(Exception):
-    """The bench is being made safe."""
-
-
-class _Judged(Exception):
-    """The instrument was asked what became of an act whose beginning was lost: it is not simply under way."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        self.verdict = verdict
-        super().__init__(verdict.why)
 
 
 async def _nothing_goes_on(steps: Sequence[StepState]) -> None:
