@@ -139,8 +139,7 @@ class K2400(Driver):
         point_s = POINT_S + o.read_options(options).cycle_s
         if action == "sweep_voltage":
             return Expected(duration_s=_points(values) * (point_s + float(values["settle_s"])))
-        time_s = float(values.get("time_s", 0.0))
-        return Expected(duration_s=time_s + point_s, least_s=time_s)
+        return Expected(duration_s=float(values.get("time_s", 0.0)) + point_s)
 
     @classmethod
     def numbered(cls, options: Mapping[str, Any]) -> bool:
