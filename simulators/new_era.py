@@ -23,8 +23,9 @@ done; that answer clears it. In safe mode an alarm is also sent on its own. Erro
 Numbers have at most four digits and three decimals; those sent back always have a point. Rates reach from 0.004205 cm/h
 to 5.1005 cm/min of plunger. At the end of phase 1's volume phase 2 begins, which is STP unless programmed otherwise.
 
-What stands behind the protocol: the plunger moves by the diameter that was *set*, the liquid by the syringe's own; the
-syringe holds ``stock`` (else ``syringe.volume``) at first, and stalls when it is empty or full.
+What stands behind the protocol: the plunger moves by the diameter that was *set*, the liquid by the syringe's own,
+where its diameter is given (else it is whatever is set); the syringe holds ``stock`` (else ``syringe.volume``) at
+first, and stalls when it is empty or full.
 """
 
 import math
@@ -60,7 +61,7 @@ class NE1000:
         self.drive = Drive(
             world,
             name,
-            bore_mm=amount(syringe.get("diameter", "26.59 mm"), "mm"),
+            bore_mm=amount(syringe["diameter"], "mm") if "diameter" in syringe else None,
             capacity_ml=amount(volume, "mL"),
             content_ml=amount(options.get("stock", volume), "mL"),
             on_alarm=self._raise_alarm,

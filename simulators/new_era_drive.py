@@ -44,7 +44,7 @@ class Drive:
         world: World,
         name: str,
         *,
-        bore_mm: float,
+        bore_mm: float | None,
         capacity_ml: float,
         content_ml: float,
         on_alarm: Callable[[str], None],
@@ -162,7 +162,7 @@ class Drive:
 
     def _real(self) -> float:
         """Real volume for one of the set diameter."""
-        return (self.bore_mm / self.diameter_mm) ** 2
+        return 1.0 if self.bore_mm is None else (self.bore_mm / self.diameter_mm) ** 2
 
     def _moving_s(self) -> float:
         """Seconds until the phase's volume is done or the plunger meets its end."""

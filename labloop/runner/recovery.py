@@ -72,10 +72,14 @@ def judge(
     phase: str,
     actions: Mapping[tuple[str, str], Action],
     teaches: Iterable[str],
+    *,
+    forgive: bool = False,
 ) -> Judgement:
     """What becomes of the stage that is ahead, given every attempt at it so far.
 
-    ``actions``: the declarations by (instrument, action). Steps in doubt are the caller's business: none may be left.
+    ``actions``: the declarations by (instrument, action). ``forgive``: whatever failed is done again; of what was done
+    in part the rest, where the recipe says remainder or a person has said that it was not done.
+    Steps in doubt are the caller's business: none may be left.
     """
     last: dict[int, s.StepState] = {}
     owed: dict[int, Mapping[str, e.Amount]] = {}  # what was tried after a part was done, and did not begin
@@ -88,6 +92,11 @@ def judge(
                 owed.pop(index, None)
             last[index] = step
     failed = {index: step for index, step in last.items() if step.state == s.FAILED}
+    answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
+    says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
+    if forgive:
+        parts = failed if says == "remainder" else answered
+        return Judgement(verdict="run", overrides=owed | _rest_of(parts))
     taught = set(teaches)
     for step in failed.values():
         if step.fault == SAFETY:
@@ -107,16 +116,17 @@ def judge(
     begun_in_part = len(ahead.stage.steps) > 1 and any(step.state == s.FINISHED for step in last.values())
     if not cut and not begun_in_part:
         return Judgement(verdict="run", overrides=owed, wait_s=RETRY_S * 2.0 ** (ahead.attempt - 2) if again else 0.0)
-    says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
-    answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
     if says == "again" or (answered and cut.keys() <= answered.keys()):
-        rest = {index: step.remainder for index, step in answered.items() if step.remainder}
-        return Judgement(verdict="run", overrides=owed | rest)
+        return Judgement(verdict="run", overrides=owed | _rest_of(answered))
     if says == "remainder" and all(step.remainder for step in cut.values()):
-        return Judgement(verdict="run", overrides=owed | {index: step.remainder for index, step in cut.items()})
+        return Judgement(verdict="run", overrides=owed | _rest_of(cut))
     names = ", ".join(sorted(step.begun.instrument for step in (cut or failed or last).values()))
     what = "cut short at" if cut else "begun in part, without" if failed else "begun in part, with"
     return Judgement(verdict="abandon", why=f"{what} {names}; the sample is discarded")
+
+
+def _rest_of(parts: Mapping[int, s.StepState]) -> dict[int, Mapping[str, e.Amount]]:
+    return {index: step.remainder for index, step in parts.items() if step.remainder}
 
 
 def settle(

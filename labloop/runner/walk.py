@@ -70,9 +70,9 @@ class Walk:
             ahead = next_stage(self.stages, steps, self.phase)
             if ahead is None:
                 return End(verdict="done")
-            judgement = recovery.Judgement(verdict="run")
-            if not forgive:
-                judgement = recovery.judge(ahead, steps, self.phase, self._actions(ahead), self.hand.teaches)
+            judgement = recovery.judge(
+                ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
+            )
             if judgement.verdict != "run":
                 return End(verdict=judgement.verdict, why=judgement.why)
             planned = list(ahead.steps.values())

@@ -233,6 +233,13 @@ def test_a_refill_says_what_stands_in_the_syringe_now() -> None:
         assert device.drive.content_ml == there_ml
 
 
+def test_a_syringe_whose_diameter_nobody_gives_is_the_one_that_is_set() -> None:
+    device = pump(syringe={"volume": "10 mL"})
+    told(device, b"0DIA14.43\r", b"0VOL1\r", b"0RAT6MM\r", b"0RUN\r")
+    assert device.receive(b"0DIS\r", 11.0) == b"\x0200SI1.000W0.000ML\x03"
+    assert device.world.ledger.entries[-1].amount == pytest.approx(1000.0)
+
+
 def test_a_full_syringe_withdraws_nothing() -> None:
     device = pump()
     assert told(device, b"0RAT5MM\r", b"0DIRWDR\r", b"0RUN\r") == b"\x0200W\x03"
