@@ -33,7 +33,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .foresight import OF_A_TRIAL, conditional, disorder, not_kept, overflow, unit_of_amounts
+from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, unit_of_amounts
 from .resolved_plan import Plan, Reach, Settings, Stock
 from .worst_points import corners_or_rows, rows, worst_points
 
@@ -80,7 +80,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
     bench = _Bench(spec, lab, declared, envelope, space, extremes, inside, plan, live)
     bench.examine()
-    if not plan.complaints:
+    if bench.adds_up:
         full, filling = overflow(spec, envelope, bench.points, plan.attempts)
         order = list(disorder(spec, envelope, bench.points[0]))
         plan.complaints += [*full, *bench.after_acts(), *(text for certain, text in order if certain)]
@@ -101,7 +101,7 @@ def outside(spec: CampaignSpec, lab: LabSpec) -> list[str]:
         spec, lab, declared, envelope, space, worst_cases(spec), space.sample(INSIDE, 0), plan, live=True
     )  # fmt: skip
     bench.examine_steps()
-    if not plan.complaints:
+    if bench.adds_up:
         bench.beyond += bench.after_acts()
     return list(dict.fromkeys(bench.beyond))
 
@@ -128,15 +128,20 @@ class _Bench:
         self.extremes = {one.place: one for one in self.worst}
         self.points = [*self.inside, *(at for one in self.worst for at in (one.low_at, one.high_at) if at)]
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether it can be told what the steps take and move: what is complained about so far is only not allowed."""
+        return not self.plan.complaints or able(self.spec, self.lab, self.declared, self.points)
+
     def after_acts(self) -> list[str]:
-        """Settings beyond a limit that speaks of the acts before; of a recipe without complaints."""
+        """Settings beyond a limit that speaks of the acts before; of a recipe that adds up."""
         seen = [*self.points, *worst_points(self.spec, self.space, self.envelope, self.inside)]
         return list(conditional(self.spec, self.envelope, seen, lambda at: meanings(at, self.space.parameters)))
 
     def examine(self) -> None:
         self.examine_steps()
         self._examine_outcomes()
-        if not self.plan.complaints:
+        if self.adds_up:
             self._add_up()
 
     def examine_steps(self) -> None:

@@ -6,6 +6,7 @@ after. Only what is certain is complained about: a reading that no action of the
 moment of the act, and what a person may have set is a warning.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,17 +16,18 @@ from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit
 from labloop.bench.totals import Totals
-from labloop.campaign import recipe
-from labloop.campaign.errors import SpecError
+from labloop.campaign import asking, recipe
+from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import PERSON, Amount, Value
 from labloop.campaign.lab_spec import LabSpec
-from labloop.campaign.rules import readings_in
+from labloop.campaign.rules import TABLES, readings_in
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import Quantity, convert
 
 Settings = Mapping[str, Value]
 OF_A_TRIAL: Final = ("trial", "cleanup")
+ALONE: Final = ("setup", "each_batch", "teardown")
 Meant = Callable[[Settings], Mapping[str, Any]]
 
 
@@ -51,6 +53,26 @@ def not_kept(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]
                 f"{lab.place(('keep', at))}: {name} is kept, and {one.watchdog}: it goes on for so long after a "
                 "run has ended, and no longer. Take its watchdog out if that is not meant"
             )
+
+
+def able(spec: CampaignSpec, lab: LabSpec, declared: Mapping[str, Declaration], points: Sequence[Settings]) -> bool:
+    """Whether every instrument could do its steps at these points, whatever lab and campaign allow.
+
+    Then its driver can tell how long they take and what they move.
+    """
+    own = Envelope(lab.model_copy(update={"limits_written": (), **{table: {} for table in TABLES}}), None, declared)
+    walks = [(phase, {}) for phase in ALONE] + [(f"every.{at}", {}) for at in range(len(spec.every))]
+    try:
+        for phase, point in itertools.chain(walks, itertools.product(OF_A_TRIAL, points)):
+            for stage in recipe.stages(spec, phase, point):
+                for step in stage.steps:
+                    if step.instrument == PERSON:
+                        asking.asking(step.settings)
+                    elif own.complaints(step.instrument, step.action, step.settings):
+                        return False
+    except LabloopError:  # who examines the steps has said why
+        return False
+    return True
 
 
 def overflow(
@@ -124,7 +146,7 @@ def conditional(
     if not any(readings_in(one) for one in asked):
         return
     told: set[tuple[str, str]] = set()
-    for phase in ("setup", "each_batch", "teardown", *(f"every.{at}" for at in range(len(spec.every)))):
+    for phase in (*ALONE, *(f"every.{at}" for at in range(len(spec.every)))):
         for stage in recipe.stages(spec, phase, {}):
             yield from _told(envelope, stage, {}, {}, told)
     for point in points:

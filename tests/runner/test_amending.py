@@ -154,3 +154,29 @@ def test_what_a_run_was_refused_for_anyway_holds_up_no_other_amendment(tmp_path:
     assert amending.complaints(before, written("mild.yaml", most=70), lab, live=False) == []
     (complaint,) = amending.complaints(before, written("worse.yaml", most=95), lab, live=False)
     assert "can be asked for 95 degC" in complaint and complaint.startswith(f"{tmp_path}/worse.yaml:7:")
+
+
+def test_of_a_run_that_was_refused_anyway_stock_and_totals_are_looked_at_too(tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text(
+        f"labloop: 1\nroot: {HOUSE}\ninstruments:\n"
+        '  pump: {driver: "drivers.new_era:NE1000", port: "serial:///dev/pump?baud=19200", '
+        "syringe: {volume: 10 mL, diameter: 14.43 mm}, stock: 5 mL}\n"
+        "limits: {pump: {rate: {max: 200 uL/min}}}\ntotals: {cell: {max: 4 mL, of: [pump.dispense]}}\n"
+    )
+    text = (
+        "labloop: 1\ncampaign: full\nlab: lab.yaml\nparameters: {{v: {{range: [1, {most}], unit: mL}}}}\n"
+        "outcomes: {{y: {{goal: maximize, from: told}}}}\nbudget: {{trials: 1}}\n"
+        "trial: [{{pump.dispense: {{rate: 300 uL/min, volume: $v}}}}]\n"
+    )
+
+    def written(most: float) -> CampaignSpec:
+        path = tmp_path / f"{most:g}.yaml"
+        path.write_text(text.format(most=most))
+        return read_spec(path)
+
+    before, lab = written(2), read_lab(tmp_path / "lab.yaml")
+    assert amending.complaints(before, written(3), lab, live=False) == []
+    (total,) = amending.complaints(before, written(4.5), lab, live=False)
+    assert "cell: one trial can bring 4.5 mL" in total
+    said = amending.complaints(before, written(6), lab, live=False)
+    assert len(said) == 2 and any("one trial can draw 6 mL" in one for one in said)
