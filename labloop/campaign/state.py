@@ -120,7 +120,8 @@ def _safe(state: Tally, record: e.Record, fact: e.SafeStateReached) -> None:
         for name in state.identities:
             state.heard.setdefault(name, []).append(fact.found[name].first_reply if name in fact.found else None)
         pauses.left_by_guard(state, fact)
-    state.witnesses |= fact.found
+    for name, seen in fact.found.items():
+        state.witnesses[name] = state.witnesses[name].later(seen) if name in state.witnesses else seen
     state.guard_epoch = max(state.guard_epoch, fact.epoch)
 
 

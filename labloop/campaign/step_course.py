@@ -42,6 +42,7 @@ def _step_rejoined(state: Tally, record: e.Record, fact: e.StepRejoined) -> None
     step.unwatched_s += fact.unwatched_s
     begun = step.begun
     state.instruments[begun.instrument] = begun.action
+    state.witnesses.pop(begun.instrument, None)
     state.safe, state.unsafe = False, []
 
 

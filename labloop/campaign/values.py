@@ -86,6 +86,17 @@ class Witness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     stands: dict[str, Stand] = {}
     notes: list[str] = []
 
+    @property
+    def tells(self) -> bool:
+        """Whether it was seen to stand still and read then: what it shows later is no more of the act broken off."""
+        return self.state == "stopped" and bool(self.after)
+
+    def later(self, other: "Witness") -> "Witness":
+        """What counts once another guard has seen it as well: the first that tells; no alarm is forgotten."""
+        if self.tells or self.first_reply in other.first_reply:
+            return self if self.tells else other
+        return msgspec.structs.replace(other, first_reply=f"{self.first_reply} {other.first_reply}".strip())
+
 
 class Prediction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What the model expected of one outcome, in the outcome's own unit."""

@@ -61,9 +61,10 @@ def able(spec: CampaignSpec, lab: LabSpec, declared: Mapping[str, Declaration], 
     Then its driver can tell how long they take and what they move.
     """
     own = Envelope(lab.model_copy(update={"limits_written": (), **{table: {} for table in TABLES}}), None, declared)
-    walks = [(phase, {}) for phase in ALONE] + [(f"every.{at}", {}) for at in range(len(spec.every))]
+    alone = (*ALONE, *(f"every.{at}" for at in range(len(spec.every))))
+    walks: list[tuple[str, Settings]] = [*((phase, {}) for phase in alone), *itertools.product(OF_A_TRIAL, points)]
     try:
-        for phase, point in itertools.chain(walks, itertools.product(OF_A_TRIAL, points)):
+        for phase, point in walks:
             for stage in recipe.stages(spec, phase, point):
                 for step in stage.steps:
                     if step.instrument == PERSON:

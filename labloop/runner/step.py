@@ -270,7 +270,7 @@ class StepHand:
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, self.act_name(begun.step)
         )
         seen = state.witnesses.get(begun.instrument)
-        if verdict.state == "cannot_tell" and seen is not None:
+        if verdict.state == "cannot_tell" and seen is not None and seen.tells:
             then = driver.witnessed(begun.action, begun.settings, begun.before, seen.after, seen.first_reply)
             if then.state != "cannot_tell":
                 verdict = dataclasses.replace(then, why=f"{then.why}, as the guard read them")

@@ -258,6 +258,29 @@ def test_where_a_valve_stood_when_it_turned_on_for_a_runner_that_was_killed_is_n
     assert over == {"valve": stands, "other": stands}
 
 
+def test_of_several_guards_the_first_that_saw_it_stand_still_tells_what_became_of_the_act() -> None:
+    """A pump that was seen to stand at 50 uL and switched off and on after that tells the next guard nothing."""
+
+    def seen(state: str, infused: float | None, said: str = "") -> e.SafeStateReached:
+        after = {} if infused is None else {"infused": e.Amount(infused, "uL")}
+        witness = e.Witness(state=state, first_reply=said, after=after)
+        return e.SafeStateReached(why="gone", by="guard", found={"p": witness})
+
+    def counts(*facts: e.Fact) -> tuple[float | None, str]:
+        one = s.fold(records(e.RunStarted(), turn, *facts)).witnesses["p"]
+        return (float(one.after["infused"].value) if one.tells else None), one.first_reply
+
+    turn = e.StepStarted(step="a", phase="trial", stage=0, index=0, instrument="p", action="dispense", settings={})
+    first, again = seen("stopped", 50.0), seen("stopped", 0.0, "A?R")
+    assert counts(first, again) == (50.0, "")
+    assert counts(first, seen("not reached", None)) == (50.0, "")
+    assert counts(seen("not stopped", 50.0), seen("stopped", 80.0)) == (80.0, ""), "it went on after the first"
+    assert counts(seen("not stopped", 50.0), seen("not stopped", 80.0))[0] is None
+    assert counts(seen("stopped", None, "A?R"), seen("stopped", 0.0)) == (0.0, "A?R"), "told once, to the first"
+    assert counts(first, e.StepRejoined(step="a"), again) == (0.0, "A?R"), "another death"
+    assert not s.fold(records(e.RunStarted(), first, turn)).witnesses
+
+
 def test_lab_time_is_the_latest_that_any_fact_tells() -> None:
     state = s.fold(records(e.RunStarted(t_s=5.0), proposal(), e.TrialStarted(trial=1, t_s=9.5), e.NoteTaken(text="n")))
     assert state.t_s == 9.5

@@ -1,6 +1,9 @@
 """The table of what a half-done stage comes to, row by row."""
 
+import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from labloop.campaign import state as s
 from labloop.campaign.recipe import PlannedStage, PlannedStep
 from labloop.runner import recovery
 from labloop.runner.schedule import NextStage
+from labloop.runner.step import StepHand
 
 PUMP = Action(name="dispense", act=True, evidence="counter", remainder=True, amount="volume")
 HOLD = Action(name="hold", act=True, holds=True)
@@ -181,3 +185,31 @@ def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None
     assert recovery.made_nothing([step("a", 0, fault="not_done")])
     assert not recovery.made_nothing([step("a", 0, fault="not_done"), step("b", 1, s.FINISHED)])
     assert not recovery.made_nothing([step("a", 0, fault="interrupted")])
+
+
+@pytest.mark.parametrize(("state", "says"), [("stopped", "partial"), ("not stopped", "cannot_tell")])
+def test_what_the_guard_read_tells_only_of_an_instrument_that_it_saw_stand_still(state: str, says: str) -> None:
+    """One that nobody saw stop went on: the rest of its act, done again, would be done twice."""
+    begun = e.StepStarted(
+        step="a", phase="trial", stage=0, index=0, instrument="pump", action="dispense", settings={},
+        before={"infused": e.Amount(0.0, "uL")},
+    )  # fmt: skip
+    witness = e.Witness(state=state, after={"infused": e.Amount(50.0, "uL")})
+    guard = e.SafeStateReached(why="gone", by="guard", found={"pump": witness})
+    told = Verdict(state="partial", why="it stood at 50 uL")
+    driver = SimpleNamespace(
+        happened=lambda *asked: Verdict(state="cannot_tell", why="its counters were lost"),
+        witnessed=lambda action, settings, before, after, reply: told if after == witness.after else None,
+        overheard=lambda said: None,
+    )
+
+    async def named(name: str, method: Any, *asked: Any) -> Any:
+        return method(*asked)
+
+    facts = [e.RunStarted(), begun, guard]
+    hand: Any = SimpleNamespace(
+        memory=SimpleNamespace(state=s.fold([e.Record(seq=n + 1, at="", event=one) for n, one in enumerate(facts)])),
+        stations={"pump": SimpleNamespace(driver=driver)}, reach=SimpleNamespace(named=named),
+        action=lambda *name: SimpleNamespace(holds=False), act_name=lambda step: step,
+    )  # fmt: skip
+    assert asyncio.run(StepHand.ask(hand, hand.memory.state.steps["a"])).state == says
