@@ -126,8 +126,11 @@ class SicsCodec(LineCodec):
         return command.text == "@"
 
     def probe(self, command: Command) -> Command:
-        """The serial number is answered like nothing else; after a lost one, the tare memory is."""
-        return Command("TA") if command.text in ("I4", "@") else Command("I4")
+        """The firmware is answered like nothing else; after a lost one, the tare memory is.
+
+        Never the serial number: an answer to it that came late would tell of switching on.
+        """
+        return Command("TA") if command.text == "I3" else Command("I3")
 
     def reply(self, line: bytes) -> Reply | None:
         """The response. Raises ProtocolError for what answers nothing that was asked."""

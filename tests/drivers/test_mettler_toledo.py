@@ -101,6 +101,16 @@ def test_what_answers_something_else_or_was_damaged_is_refused(asked, received):
         codec(asked).feed(received)
 
 
+@pytest.mark.parametrize("asked", ["SI", "TI", "ZI", "TA", "I2", "I3", "I4"])
+def test_a_late_answer_to_what_finds_the_place_in_the_line_is_refused_and_tells_of_no_switching_on(asked):
+    made = codec(asked)
+    probe = made.probe(Command(asked))
+    late = next(row[2] for row in SOUND if row[0] == probe.text)
+    with pytest.raises(ProtocolError):
+        made.feed(late)
+    assert not made.switched_on
+
+
 @given(st.sampled_from(["SI", "TI", "ZI", "TA", "I2", "I4", "@"]), st.lists(st.binary(max_size=60), max_size=12))
 def test_random_bytes_raise_nothing_but_protocol_errors(asked, pieces):
     made = codec(asked)
