@@ -271,6 +271,7 @@ class ProposalMade(Fact, frozen=True, kw_only=True):
     runners_up: list[RunnerUp] = []
     outlook: dict[str, float] = {}  # what can still be gained, where a stopping rule asks (see stopping)
     evidence: dict[str, Evidence] = {}  # by outcome, where the model was chosen by it
+    outliers: list[int] = []  # trials that the model took for outliers, in any of their outcomes
     repeat_of: int | None = None  # the trial whose settings are made (role repeat) once more, to learn the noise
     again_of: int | None = None  # the abandoned trial whose settings are tried again
 

@@ -46,7 +46,7 @@ class Stopping:
 
         state: a CampaignState, or trials in order. outlook: the planner's, where it has just made a proposal.
         """
-        trials = getattr(state, "trials", state)
+        trials = getattr(state, "believed", state)
         trials = list(trials.values()) if isinstance(trials, Mapping) else list(trials)
         ordered = sorted(self._objective.measured(trials), key=lambda trial: getattr(trial, "finished_seq", 0))
         aimed = [one.seq for one in getattr(state, "amendments", ()) if one.is_of_aim]

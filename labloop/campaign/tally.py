@@ -47,6 +47,7 @@ class Tally:
     refills: dict[str, str] = field(default_factory=dict)  # of those not answered yet: id -> whose stock was filled
     notes: list[tuple[str, e.NoteTaken]] = field(default_factory=list)
     owed_again: set[int] = field(default_factory=set)  # abandoned trials whose settings are still to be tried again
+    outliers: frozenset[int] = frozenset()  # trials that the last model took for outliers (engine: robust)
     extended_trials: int = 0
     amended: list[Amendment] = field(default_factory=list)  # what is in force of them
     amendments: list[Amendment] = field(default_factory=list)  # every one, those that were taken back too
@@ -85,6 +86,11 @@ class Tally:
     def mode(self) -> str:
         """simulated, virtual, live or told."""
         return self.opened.mode if self.opened else "told"
+
+    @property
+    def believed(self) -> list[TrialState]:
+        """The trials among which the best is looked for: those that the last model took for outliers are none."""
+        return [trial for trial in self.trials.values() if trial.trial not in self.outliers]
 
     @property
     def may_begin(self) -> bool:

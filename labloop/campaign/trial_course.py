@@ -18,6 +18,8 @@ def _proposed(state: Tally, record: e.Record, fact: e.ProposalMade) -> None:
         amended=state.amendments[-1].seq if state.amendments else 0,
     )  # fmt: skip
     state.open_trials.add(fact.trial)
+    if fact.source == "model":
+        state.outliers = frozenset(fact.outliers)
     if fact.again_of is not None:
         state.owed_again.discard(fact.again_of)
 

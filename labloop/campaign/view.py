@@ -75,6 +75,7 @@ def trial_entry(spec: CampaignSpec, trial: TrialState, with_plan: bool = True) -
         "predicted": {name: {"mean": one.mean, "sd": one.sd} for name, one in proposal.predicted.items()},
         "model": proposal.model,
         "evidence": evidence(proposal),
+        "outliers": list(proposal.outliers),
         "acquisition": proposal.acquisition,
         "acquisition_value": proposal.acquisition_value,
         "seed": proposal.seed,
@@ -196,6 +197,7 @@ def status_document(
         "seed": state.seed,
         "trials": counts(state),
         "best": best(spec, state),
+        "outliers": sorted(state.outliers),
         "comparisons": comparisons(spec, state),
         "elapsed_s": spent_s,
         "eta_s": eta_s(spec, state, spent_s) if state.state in (RUNNING, PAUSED) and runner == "alive" else None,
@@ -256,8 +258,12 @@ def best(spec: CampaignSpec, state: CampaignState) -> dict[str, Any] | list[dict
 
 
 def best_trials(spec: CampaignSpec, state: CampaignState) -> list[TrialState]:
-    """Return the best measured trial as a list of one, or the Pareto set; empty while nothing is measured."""
-    found = Objective(spec).best(state.trials.values())
+    """Return the best measured trial as a list of one, or the Pareto set; empty while nothing is measured.
+
+    What the model takes for an outlier (``engine: {robust: true}``) is not the best, unless there is nothing else.
+    """
+    objective = Objective(spec)
+    found = objective.best(state.believed) or objective.best(state.trials.values())
     if found is None:
         return []
     return [found] if isinstance(found, TrialState) else list(found)

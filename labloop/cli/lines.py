@@ -112,6 +112,8 @@ class LineView:
             for name, value in trial.settings.items():
                 unit = getattr(self.spec.parameters.get(name), "unit", "")
                 words.give(f"    {name} = {words.number(value)} {unit}".rstrip())
+        if state.outliers:
+            words.give(words.outliers(sorted(state.outliers)))
         if not best:
             words.give("best: nothing is measured yet")
         words.give(f"journal: {self.folder / 'journal.db'}")

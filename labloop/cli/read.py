@@ -68,6 +68,8 @@ def status(
     if document["mode"] != "told":
         words.give(f"elapsed: {_elapsed(document)}")
     _give_best(document["best"])
+    if document["outliers"]:
+        words.give(words.outliers(document["outliers"]))
     if document["owed"]:
         some = [f"trial {one['trial']} {', '.join(one['outcomes'])}" for one in document["owed"]]
         more = f" and {len(some) - 8} more" if len(some) > 8 else ""

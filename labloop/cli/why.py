@@ -69,6 +69,8 @@ def _give(document: dict[str, Any], units: dict[str, str]) -> None:
     words.give(f"hoped for  {hope['kind']}: {hope['words']}")
     for outcome, entry in document["outcomes"].items():
         words.give(f"{outcome}  {_outcome(entry)}{_share(document['desirability'], outcome)}")
+    if document["outlier"]:
+        words.give("an outlier, as the last model sees it: it is believed less, and is not taken for the best")
     if document["desirability"]:
         words.give(f"desirability  {_desired(document['desirability'], lambda one: one['overall'])}")
     if document["acquisition"]:

@@ -123,6 +123,12 @@ def quantity(entry: Mapping[str, Any]) -> str:
     return written.plain(written.reading(Reading(**entry), 5))
 
 
+def outliers(trials: Sequence[int]) -> str:
+    """Which trials the model takes for outliers, and what follows."""
+    which = f"trial{'s' if len(trials) > 1 else ''} {', '.join(map(str, trials))}"
+    return f"outliers, by the model: {which} (not taken for the best; made or measured again, they would tell)"
+
+
 def pairs(values: Mapping[str, object]) -> str:
     """Settings short: ``q_pva=12.5 q_tot=600``."""
     return " ".join(f"{name}={number(value)}" for name, value in values.items())

@@ -282,6 +282,7 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
         runners_up=_runners_up(found, predicted),
         outlook=outlook(model, problem.goals, history, encoding, points, mixed) if problem.outlook else {},
         evidence=dict(model.evidence) if isinstance(model, surrogate.Surrogate) else {},
+        outliers=model.outliers if isinstance(model, surrogate.Surrogate) else [],
     )
     return proposal, points[0]
 

@@ -175,7 +175,7 @@ class Portrait:
     def _best(self) -> TrialState:
         """The best by what was measured; of a front one that stands well in all."""
         if not self._objective.pareto:
-            found: TrialState | None = self._objective.best(self._state.trials.values())
+            found: TrialState | None = self._objective.best(self._state.believed)
             if found is not None:
                 return found
         model, known = self._model, self._history.known.observed

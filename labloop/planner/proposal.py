@@ -11,7 +11,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     source: sobol, lhs, random (the design) or model. predicted: {outcome: mean and sd of the noiseless outcome}.
     acquisition_value: the log value that ``acquisition`` has at these settings. seed: of this trial alone, made of the
     campaign's seed and the trial's number. outlook: ``regret_bound`` and ``best_chance``, where they are asked for.
-    evidence: {outcome: what spoke for its model}, where that was chosen.
+    evidence: {outcome: what spoke for its model}, where that was chosen. outliers: trials that are believed less.
     """
 
     trial: int
@@ -26,3 +26,4 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     runners_up: list[RunnerUp] = []
     outlook: dict[str, float] = {}
     evidence: dict[str, Evidence] = {}
+    outliers: list[int] = []

@@ -85,6 +85,11 @@ class Surrogate:
     evidence: Mapping[str, Evidence] = field(default_factory=dict)  # by outcome, where its model was chosen
 
     @property
+    def outliers(self) -> list[int]:
+        """The trials of which any outcome is taken for an outlier."""
+        return sorted({trial for belief in self.beliefs for trial in belief.outliers})
+
+    @property
     def scales(self) -> tuple[float, ...]:
         """What each outcome was divided by."""
         return tuple(belief.scale for belief in self.beliefs)

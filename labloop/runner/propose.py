@@ -145,7 +145,7 @@ class Proposer:
                 trial=p.trial, sample=f"S{p.trial}", settings=p.settings, source=p.source, seed=p.seed,
                 based_on=last_result, knew=knew, predicted=p.predicted, acquisition=p.acquisition,
                 acquisition_value=p.acquisition_value, model=p.model, reason=p.reason, runners_up=p.runners_up,
-                outlook=p.outlook, evidence=p.evidence,
+                outlook=p.outlook, evidence=p.evidence, outliers=p.outliers,
             )
             for p in answers
         ]  # fmt: skip

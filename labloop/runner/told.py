@@ -188,7 +188,7 @@ class Told:
                 trial=one.trial, sample=f"S{one.trial}", settings=one.settings, source=one.source, seed=one.seed,
                 based_on=state.last_result, knew=state.seq, predicted=one.predicted, acquisition=one.acquisition,
                 acquisition_value=one.acquisition_value, model=one.model, reason=one.reason,
-                runners_up=one.runners_up, outlook=one.outlook, evidence=one.evidence,
+                runners_up=one.runners_up, outlook=one.outlook, evidence=one.evidence, outliers=one.outliers,
             )
             for one in answer
         ]  # fmt: skip

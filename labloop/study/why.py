@@ -58,13 +58,15 @@ def explain(
         raise SpecError(f"there is no trial {number}; the last is {max(state.trials, default=0)}")
     before = basis(records, trial)
     proposal = trial.proposal
+    before.outliers = frozenset(proposal.outliers)  # what this proposal's own model made of what it knew
     document: dict[str, Any] = {
         "schema": 1, "trial": number, "settings": dict(trial.settings), "source": proposal.source,
         "role": proposal.role, "reason": proposal.reason, "model": proposal.model, "seed": proposal.seed,
         "evidence": view.evidence(proposal),
         "acquisition": proposal.acquisition, "acquisition_value": proposal.acquisition_value,
         "hope": _hope(spec, before, proposal), "binding": binding(spec, trial.settings),
-        "outcomes": _outcomes(spec, trial), "desirability": _desirability(spec, trial),
+        "outcomes": _outcomes(spec, trial), "outlier": number in state.outliers,
+        "desirability": _desirability(spec, trial),
         "importance": {}, "instead": None,
         "amended": [f"{one.at[:19]} {account(one.fact)}" for one in before.amended],
         "runners_up": [
@@ -171,7 +173,7 @@ def _kind(
     settings: Mapping[str, e.Value] | None = None,
 ) -> dict[str, Any]:
     objective = Objective(spec)
-    found = objective.best(before.trials.values())
+    found = objective.best(before.believed) or objective.best(before.trials.values())
     known = found if isinstance(found, list) else [found] if found is not None else []
     if objective.limits and not any(objective.feasible(one) for one in known):
         return {"kind": "feasibility", "words": "nothing was known yet that keeps every limit; this might"}

@@ -6,6 +6,7 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign import view
 from labloop.campaign.errors import SpecError
 from labloop.campaign.objective import Objective
 from labloop.campaign.spec import spec_from_dict
@@ -32,6 +33,26 @@ def test_it_stops_when_nothing_improves() -> None:
     assert rule.reason(trials(1.0, 5.0, 2.0, 3.0, 6.0)) is None
     assert rule.reason(trials(1.0, 0.0, 0.0, 2.0, 0.0, 0.0)) is None  # the count begins anew at each improvement
     assert stopping(ONE).reason(trials(*[1.0] * 50)) is None
+
+
+def believing(outliers: list[int], *values: float) -> s.CampaignState:
+    """Trials with these outcomes; the model took some for outliers when it proposed the last."""
+    facts: list[e.Fact] = []
+    for number, y in enumerate(values, 1):
+        facts += [
+            e.ProposalMade(trial=number, sample="S", settings={"x": 0.5}, source="model", outliers=outliers),
+            e.TrialMeasured(trial=number, outcomes={"y": e.Reading(value=y, unit="nm")}),
+        ]
+    return s.fold(e.Record(seq, "", fact) for seq, fact in enumerate(facts, 1))
+
+
+def test_what_the_model_takes_for_an_outlier_is_neither_the_best_nor_what_has_to_be_beaten() -> None:
+    rule = stopping(ONE, {"no_improvement": "3 trials"})
+    spec, values = spec_from_dict({"parameters": {"x": {"range": [0, 1]}}, "outcomes": ONE}), (99.0, 3.0, 4.0, 5.0)
+    assert rule.reason(believing([], *values)) is not None and rule.reason(believing([1], *values)) is None
+    assert [one.trial for one in view.best_trials(spec, believing([], *values))] == [1]
+    assert [one.trial for one in view.best_trials(spec, believing([1], *values))] == [4]
+    assert [one.trial for one in view.best_trials(spec, believing([1], 99.0))] == [1], "there is no other"
 
 
 def test_after_an_amendment_the_count_begins_anew_with_the_best_that_the_space_holds() -> None:

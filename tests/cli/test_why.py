@@ -24,4 +24,7 @@ def test_the_model_that_was_chosen_by_evidence_is_told(here: Path, labloop: Any)
     assert "height has outliers: 6 (robust, taken by evidence" in " ".join(said.split())
     (trial,) = [one for one in labloop("trials", "r", "--format", "json").document["trials"] if one["trial"] == number]
     assert trial["evidence"]["height"] == told
+    stands = labloop("status", "r").out
+    assert "\noutliers, by the model: trial 6 (not taken for the best" in stands and "best: trial 6:" not in stands
+    assert "\nan outlier, as the last model sees it" in labloop("why", "r", 6).out and "an outlier" not in said
     assert labloop("why", "r", 1, "--json").document["evidence"] == {}

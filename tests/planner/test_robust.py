@@ -165,5 +165,6 @@ def test_a_campaign_that_asks_is_not_led_astray_and_says_why(journal: Callable) 
     }
     assert asked[True].settings["x"] == pytest.approx(0.7, abs=0.1)
     assert "; y has outliers: 4;" in asked[True].model
+    assert asked[True].outliers == [4] and asked[False].outliers == []
     assert asked[False].settings["x"] == pytest.approx(0.25, abs=0.15)
     assert "outliers" not in asked[False].model
