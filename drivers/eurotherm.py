@@ -352,10 +352,14 @@ class E3216(HoldingDriver):
             raise InstrumentFault(f"its setpoint (register 276) is not {wanted}. Select {wanted} there", kind="setup")
         selected = self._ask(SELECTED)
         own_c, name = self._value(self._ask(SP1 + min(max(selected, 0), 1))), f"SP{selected + 1}"
-        if own_c > self._fallback_c:
+        most_c = self.limits.get("temperature", (None, None))[1]
+        harmless_c, whose = self._fallback_c, "of its option fallback"
+        if most_c is not None and most_c < harmless_c:
+            harmless_c, whose = most_c, "that the lab allows"
+        if own_c > harmless_c:
             raise InstrumentFault(
                 f"it falls back to {name} = {written(own_c, 'degC')} when nobody speaks to it, which is above the "
-                f"{written(self._fallback_c, 'degC')} of its option fallback. Turn {name} down",
+                f"{written(harmless_c, 'degC')} {whose}. Turn {name} down",
                 kind="setup",
             )
 

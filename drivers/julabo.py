@@ -161,6 +161,11 @@ class Circulator(HoldingDriver):
         return super().declare(options)
 
     @classmethod
+    def tells(cls, options: Mapping[str, Any]) -> tuple[Signal, ...]:
+        """The bath, and of the others those whose question the lab file names."""
+        return tuple(one for one in cls.signals if one.name == "temperature" or one.name in options)
+
+    @classmethod
     def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
         """A temperature in hundredths of a degree."""
         return {"temperature": (round(float(values["temperature_c"]), 2),)} if "temperature_c" in values else {}

@@ -185,9 +185,9 @@ class K2400(Driver):
             raise ProtocolError(f"it does not take its settings: {error}")
 
     def read(self) -> Mapping[str, Reading]:
-        """Whether the output is on, and what stands at it then."""
+        """Whether the output is on, and what stands at it: 0 while it is off, for it gives nothing then."""
         if self._sure(":OUTP?") == "0":
-            return {"output": Reading(value="off")}
+            return {"output": Reading(value="off"), **o.NOTHING}
         return {"output": Reading(value="on")} | readings_of(self._measure())
 
     def stands(self) -> Mapping[str, Stand]:

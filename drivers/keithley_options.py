@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labloop.bench import Setting, Signal, SpecError, Value, refuse_unknown, written
+from labloop.bench import Reading, Setting, Signal, SpecError, Value, refuse_unknown, written
 
 LINE_HZ = 50.0
 # The instrument's own buffer holds as many (18-115); a curve of more points is no sweep but a recording.
@@ -31,8 +31,10 @@ IF_LIMITED = Setting(
     name="if_limited", argument="if_limited", choices=("fault", "go_on"), default="fault", required=False,
     doc="what reaching the limit means",
 )  # fmt: skip
-OUTPUT_V = Signal(name="voltage", unit="V", doc="at the terminals, while the output is on")
-OUTPUT_A = Signal(name="current", unit="A", doc="through the terminals, while the output is on")
+OUTPUT_V = Signal(name="voltage", unit="V", doc="that it puts across its terminals; 0 while the output is off")
+OUTPUT_A = Signal(name="current", unit="A", doc="that it sends through them; 0 while the output is off")
+# Said of an output that is off: a limit on either stands on a fresh reading then, too.
+NOTHING = {"voltage": Reading(value=0.0, unit="V"), "current": Reading(value=0.0, unit="A")}
 LIMITED = Signal(name="limited", doc="yes or no: the source stands at its limit, and gives less than it was told")
 CURVE = Signal(
     name="curve", unit="A", array=True, doc="n voltages (V), then n currents (A), points at the limit left out"

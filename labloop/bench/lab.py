@@ -24,6 +24,7 @@ from labloop.campaign.events import Amount
 from labloop.campaign.formula import Expression
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.rules import TABLES
+from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.steps import Step, Text, steps_of
 from labloop.campaign.units import Quantity
 
@@ -254,13 +255,17 @@ def open_lab(lab: LabSpec, connect: Connect | None = None) -> Lab:
     return Lab(lab, stations, ports, safe_state)
 
 
-def safe_state_of(lab: LabSpec, declared: Mapping[str, Declaration]) -> tuple[Permit, ...]:
+def safe_state_of(
+    lab: LabSpec, declared: Mapping[str, Declaration], campaign: CampaignSpec | None = None
+) -> tuple[Permit, ...]:
     """What the lab's own list for the safe state does, permitted by the lab's limits: of what is declared.
+
+    ``campaign``: its limits must permit it as well, which is seen before it has the bench.
 
     Raises SpecError, now and not when it is needed, for a list or a ``keep`` that cannot be done.
     """
     complaints = list(_keep_complaints(lab, declared))
-    envelope = Envelope(_of_declared(lab, declared), None, declared)
+    envelope = Envelope(_of_declared(lab, declared), campaign, declared)
     permits: list[Permit] = []
     kept = kept_of(lab)
     for step in (one for one in steps_of(lab.safe_state) if one.instrument in declared):

@@ -54,6 +54,7 @@ class Admission:
     def catch_up(self, records: Iterable[e.Record], state: s.CampaignState) -> None:
         """Take in what the run's facts say so far; others may have had the bench since."""
         self._trials = state.trials
+        self._on = {step.begun.instrument: step.begun.trial for step in state.steps.values()}
         if self.envelope.remembers:
             unseen: list[e.ByHandSeen] = []
             for record in records:
@@ -114,17 +115,27 @@ class Admission:
                         found[f"{step.begun.instrument}.{name}"] = _meaning(amount)
         return {**found, **self.watch.sight(self.clock.now_s())}
 
-    def on(self, instrument: str) -> dict[str, Any] | None:
-        """The same for the trial that an instrument worked for last; None: that is over, and nothing stands there."""
+    def on(self, instrument: str) -> list[dict[str, Any] | None]:
+        """The same for each trial whose sample an instrument may concern; None: nothing stands there.
+
+        That is the trial that it worked for last, until that is over; where it was set up for no trial in particular,
+        or left alone, every one that something was begun for.
+        """
         if self._trials is None:
-            return self.values(None)
+            return [self.values(None)]
         trial = self._on.get(instrument)
-        return None if trial is None or self._trials[trial].closed else self.values(trial)
+        if trial is not None:
+            return [None if self._trials[trial].closed else self.values(trial)]
+        there = [number for number, one in self._trials.items() if one.steps and not one.closed]
+        return [self.values(number) for number in there] or [None]
 
     def see(self, instrument: str, readings: Mapping[str, e.Reading]) -> None:
         """Take in what was read, by a step or between steps. Raises SafetyError when it breaks a limit."""
         self.seen(instrument, readings)
-        self.watch.see(instrument, readings, self.clock.now_s(), self.on(instrument))
+        first, *others = self.on(instrument)
+        self.watch.see(instrument, readings, self.clock.now_s(), first)
+        for values in others:
+            self.envelope.check_reading(instrument, readings, values or {}, unknown=True)
 
     # --- what may begin -------------------------------------------------------------------------------------------
 

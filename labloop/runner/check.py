@@ -33,7 +33,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, unit_of_amounts
+from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, unit_of_amounts, unsafe
 from .resolved_plan import Plan, Reach, Settings, Stock
 from .worst_points import corners_or_rows, rows, worst_points
 
@@ -76,6 +76,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     except SpecError as error:
         plan.complaints += [line for line in error.complaints if line not in plan.complaints]
         return plan
+    plan.complaints += unsafe(lab, declared, spec)
     plan.safety = {name: one.watchdog for name, one in declared.items()}
     plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
     bench = _Bench(spec, lab, declared, envelope, space, extremes, inside, plan, live)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from labloop.bench.bounds import Bound
 from labloop.bench.declared import Declaration
+from labloop.bench.lab import safe_state_of
 from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit
@@ -74,6 +75,15 @@ def able(spec: CampaignSpec, lab: LabSpec, declared: Mapping[str, Declaration], 
     except LabloopError:  # who examines the steps has said why
         return False
     return True
+
+
+def unsafe(lab: LabSpec, declared: Mapping[str, Declaration], spec: CampaignSpec) -> tuple[str, ...]:
+    """Of the lab's list for the safe state: what cannot be done, or leaves a limit, the campaign's too."""
+    try:
+        safe_state_of(lab, declared, spec)
+    except SpecError as error:
+        return error.complaints
+    return ()
 
 
 def overflow(

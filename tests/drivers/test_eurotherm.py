@@ -98,6 +98,11 @@ def test_the_other_setpoint_is_looked_at_where_it_is_selected():
         InstrumentFault, match=r"SP2 = 51 degC .* above the 50 degC of its option fallback. Turn SP2 down"
     ):
         it.driver.configure()
+    it.device.setpoints_c[1] = 45.0
+    it.driver.configure()
+    it.driver.limits = {"temperature": (None, 40.0)}
+    with pytest.raises(InstrumentFault, match=r"SP2 = 45 degC .* above the 40 degC that the lab allows. Turn SP2 down"):
+        it.driver.configure()
 
 
 def test_a_sensor_that_breaks_in_a_hold_is_a_fault():

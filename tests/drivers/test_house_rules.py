@@ -355,3 +355,11 @@ def test_what_is_moved_to_be_seen_moves_little_is_at_rest_afterwards_and_tells_w
     assert it.driver.at_work() == ""
     begun = sum(one.phase == "begin" for one in it.bench.ledger.entries)
     assert begun == sum(one.phase == "end" for one in it.bench.ledger.entries) <= 1
+
+
+@ALL
+def test_what_a_limit_may_stand_on_is_told_at_rest_too(driver):
+    """A limit on a reading that stays out is a breach: so of an output that is off it must be said that it is 0."""
+    it = Rig(driver).ready()
+    without_sensor = {"input_c", "input_d"} if driver.__name__ == "LS336" else set()
+    assert {one.name for one in driver.tells(it.options)} - without_sensor - {"limited"} <= it.driver.read().keys()

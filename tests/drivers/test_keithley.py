@@ -175,7 +175,8 @@ def test_another_model_is_refused_with_what_answered():
 
 def test_read_tells_of_an_output_that_is_off_without_waiting_for_a_reading():
     it = rig()
-    assert {name: one.value for name, one in it.driver.read().items()} == {"output": "off"}
+    nothing = {"output": "off", "voltage": 0.0, "current": 0.0}
+    assert {name: one.value for name, one in it.driver.read().items()} == nothing
     it.begin("source_voltage", voltage=(1.0, "V"), current_limit=(10.0, "mA"))
     assert it.driver.read()["current"].value == pytest.approx(1e-3, rel=1e-3)
 

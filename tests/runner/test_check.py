@@ -138,6 +138,21 @@ def test_a_limit_of_the_campaign_binds() -> None:
     assert "600 uL/min (at flow 600" in plan.complaints[0] and "the campaign's limit" in plan.complaints[0]
 
 
+def test_what_the_safe_state_does_must_keep_the_limits_too(tmp_path: Path) -> None:
+    """Those of the lab, and the narrower ones of the campaign."""
+    for warm, limits, complaint in (
+        ("90 degC", {}, "90 degC is above the lab's limit"),
+        ("50 degC", {"hotplate": {"temperature": {"max": "45 degC"}}}, "50 degC is above the campaign's limit"),
+        ("40 degC", {"hotplate": {"temperature": {"max": "45 degC"}}}, ""),
+    ):
+        text = LAB.read_text().replace("hotplate.off: {}", f"hotplate.heat: {{temperature: {warm}}}")
+        text = text.replace("agnp.csv", str(CAMPAIGNS / "agnp.csv"))
+        (tmp_path / "lab.yaml").write_text(f"root: {HOUSE}\n{text}")
+        plan = check(campaign([dispense(rate="$flow", time="20 s")], limits=limits), read_lab(tmp_path / "lab.yaml"))
+        assert [one for one in plan.complaints if complaint not in one] == []
+        assert bool(plan.complaints) == bool(complaint), plan.complaints
+
+
 def test_a_limit_on_what_follows_from_two_settings_is_looked_at_where_both_are_most() -> None:
     """The volume of a rate and a time; at the greatest rate, and at the longest time, it is less than 200 uL."""
     both = {"flow": {"range": [100, 600], "unit": "uL/min"}, "how_long": {"range": [1, 20], "unit": "s"}}

@@ -47,6 +47,14 @@ def test_a_plate_that_was_left_on_is_watched_while_a_pump_runs(tmp_path: Path) -
     assert cut.amount > 0.0 and tripped[0].t_s == pytest.approx(cut.at_s, abs=0.5), "the pump was stopped with the rest"
 
 
+def test_a_plate_that_no_trial_has_set_is_held_to_what_the_trials_there_ask_for(tmp_path: Path) -> None:
+    for name, when, ends in (("held", "q >= 0 uL/min", 3), ("free", "q > 1 L/min", 0)):
+        (tmp_path / name).mkdir()
+        lab = f"limits: [hotplate.plate <= 60 degC when {when}]\n"
+        reach = Reach(tmp_path / name, lab, HOT, runaway)
+        assert reach.run() == ends, when
+
+
 def test_nobody_disturbs_what_a_step_does(tmp_path: Path) -> None:
     """A hold with a watch beside it takes as long, and a dispense brings as much, as without."""
     trial = """
