@@ -313,8 +313,12 @@ class ELFlow(HoldingDriver):
     ) -> Verdict:
         counted_ml, limit_ml = look.counted_ml, self._it.limit_ml()
         if counted_ml is None or limit_ml is None or abs(limit_ml - volume_ml) > 1e-5 * volume_ml:
-            if counted_ml == 0.0 and look.setpoint == 0:
-                return Verdict(state="not_begun", why="its counter is at 0, and was never given this volume")
+            was_ml = float(before["counted"].value) if "counted" in before else 0.0
+            # What a valve that was closing when the counter was cleared has let pass since.
+            trickle_ml = min(self._it.second_ml, volume_ml / 2.0) / 2.0
+            if look.setpoint == 0 and counted_ml is not None and counted_ml <= was_ml + trickle_ml:
+                why = f"its counter is at {written(counted_ml, 'mL')}, and was never given this volume"
+                return Verdict(state="not_begun", why=why)
             return Verdict(state="cannot_tell", why="its counter was used by somebody else since")
         # After it was cleared a flow that goes on may have been counted for a moment.
         if "counted" not in before or float(before["counted"].value) > min(self._it.second_ml, volume_ml / 2.0):

@@ -144,7 +144,7 @@ def test_a_dose_that_was_never_begun():
         it.begin("dose", **DOSE)
     it.port.link.resume()
     assert it.happened("dose", amounts, NOTHING).why == "no setpoint was ever sent"
-    assert it.happened("dose", amounts, NOTHING, "act-0").why == "its counter is at 0, and was never given this volume"
+    assert it.happened("dose", amounts, NOTHING, "act-0").why == "its counter is at 0 mL, and was never given this volume"
     for number in (1, 3, 5, 6):  # the answer to so many settings stays out, and the runner dies
         it = rig()
         lose(it, number)
@@ -192,6 +192,10 @@ def test_a_counter_that_somebody_else_used_tells_nothing():
     assert it.happened("dose", amounts, NOTHING).state == "cannot_tell"
     it.device.setpoint = 0
     assert it.happened("dose", amounts, NOTHING).state == "not_begun"
+    it.device.counted_ml = 0.2  # a valve that was closing when the counter was cleared
+    assert it.happened("dose", amounts, NOTHING).state == "not_begun"
+    it.device.counted_ml = 6.0
+    assert it.happened("dose", amounts, NOTHING).state == "cannot_tell"
 
 
 def test_a_dose_ends_at_nothing_whatever_setpoint_was_to_follow_before():
