@@ -144,7 +144,8 @@ def test_a_dose_that_was_never_begun():
         it.begin("dose", **DOSE)
     it.port.link.resume()
     assert it.happened("dose", amounts, NOTHING).why == "no setpoint was ever sent"
-    assert it.happened("dose", amounts, NOTHING, "act-0").why == "its counter is at 0 mL, and was never given this volume"
+    told = it.happened("dose", amounts, NOTHING, "act-0")
+    assert told.why == "its counter is at 0 mL, and was never given this volume"
     for number in (1, 3, 5, 6):  # the answer to so many settings stays out, and the runner dies
         it = rig()
         lose(it, number)
