@@ -27,6 +27,7 @@ from typing import Any
 from labloop.bench import (
     Action,
     Amount,
+    BenchError,
     Exchange,
     Expected,
     Hold,
@@ -53,13 +54,16 @@ from .eurotherm_keys import standing
 from .eurotherm_limits import SetpointLimits
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
 from .eurotherm_options import read_options
-from .eurotherm_programme import END, PAUSED, RESET, RUN, SOON, Trace, was_reset, was_stopped_in
+from .eurotherm_programme import END, PAUSED, RESET, RUN, SOON, became, counted, was_reset, was_stopped_in
 
 PV, WORKING, SELECTED, SP1, STATUS, VERSION, TYPE, MODE = 1, 5, 15, 24, 75, 107, 122, 199
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
 MANUAL, SENSOR_BREAK, LOOP_BREAK, REMOTE_FAILED = 1 << 4, 1 << 5, 1 << 6, 1 << 14
 # 9 characters take 9 ms at 9600 baud; a 3200 answers within its cycle of 250 ms.
 ANSWER_S = 1.0
+# A stop waits for no more than twice that. What was owed to somebody else has another length: none but this, and a
+# probe for a lost place, asks for three registers.
+FOUND, FOUND_S = 3, 0.5
 # The remote setpoint is written at each look: well within the 5 s after which the controller falls back.
 LOOK_S = 2.0
 AMBIENT_C = 20.0
@@ -113,7 +117,8 @@ class E3216(HoldingDriver):
             read.policy, self._read,
             lambda register, value: self._write(register, value, lasting=True), lambda: self._digit_c,
         )  # fmt: skip
-        self._running, self._time_s, self._trace = False, 0.0, Trace()
+        self._running, self._time_s = False, 0.0
+        self._stopped_in: int | None = None  # the state in which stop() found the programme that it has reset
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -153,7 +158,6 @@ class E3216(HoldingDriver):
 
     def open(self) -> Identity:
         """Ask for type, version, unit and decimals. Raises InstrumentFault when they are not those of a 3200."""
-        self._trace.lost()
         found = {register: self._ask(register) for register in (TYPE, VERSION, UNITS, DECIMALS, MODE)}
         said = ", ".join(f"{register}: {value}" for register, value in found.items())
         if not (found[UNITS] in (0, 1, 2) and found[DECIMALS] in (0, 1, 2) and found[MODE] in (0, 1, 2)):
@@ -189,7 +193,7 @@ class E3216(HoldingDriver):
 
     def counters(self) -> Mapping[str, Amount]:
         """The state of the programme; and in which stop() of this process has found it, if it has reset one."""
-        return {} if self._remote else {"program_state": Amount(self._state()), **self._trace.told()}
+        return {} if self._remote else counted(self._ask(PROGRAM_STATUS), self._stopped_in)
 
     def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
         """Whether an earlier programme's end would be taken for the next one's."""
@@ -198,7 +202,7 @@ class E3216(HoldingDriver):
     def clear_counters(self) -> None:
         """Reset the programme that has ended."""
         self._write(PROGRAM_STATUS, RESET)
-        self._trace = Trace()
+        self._stopped_in = None
 
     @action(*hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True, rejoins=True, evidence=HELD)
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
@@ -232,7 +236,7 @@ class E3216(HoldingDriver):
             raise InstrumentFault(f"its programme is {'running' if state == RUN else 'on hold'} already", kind="busy")
         if state == END:
             self.clear_counters()
-        self._trace, self._running = Trace(), True
+        self._stopped_in, self._running = None, True
         self._write(PROGRAM_STATUS, RUN)
 
     @action(repeatable=True, stops=True)
@@ -261,7 +265,6 @@ class E3216(HoldingDriver):
         """A programme runs on by itself; a hold is over some seconds after the last word, and before that goes on."""
         if action == "run_program":
             self.act, self._hold, self._running, self._time_s = act, None, True, float(settings["time_s"])
-            self._trace.seen(RUN, elapsed_s)  # by happened()
         else:
             super().rejoin(action, settings, act, kept, elapsed_s, unwatched_s)
 
@@ -285,7 +288,7 @@ class E3216(HoldingDriver):
         self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
         first_reply: str,
     ) -> Verdict:  # fmt: skip
-        """A programme that was seen running, or at its end, just before somebody else reset it."""
+        """A programme that was found running, or at its end, by somebody else who reset it."""
         if action != "run_program" or not was_reset(before) or "stopped_in" not in after:
             return super().witnessed(action, settings, before, after, first_reply)
         return was_stopped_in(int(after["stopped_in"].value), {})
@@ -293,7 +296,7 @@ class E3216(HoldingDriver):
     def stop(self) -> None:
         """Lowest remote setpoint, programme reset; harmless twice. Raises InstrumentFault when a programme goes on.
 
-        Where a programme controls, nothing comes before its reset: no register that may be missing, no open().
+        Where a programme controls, one question comes before its reset, what it is doing, and is not waited for long.
         """
         if self._remote:
             if self._decimals is None:
@@ -308,11 +311,21 @@ class E3216(HoldingDriver):
 
     def _reset(self) -> None:
         self._hold = None
-        if not self._remote or self._ask(PROGRAM_STATUS) != RESET:
-            self._write(PROGRAM_STATUS, RESET, urgent=True)
-            if (state := self._ask(PROGRAM_STATUS)) != RESET:
-                raise InstrumentFault(f"its programme is in state {state} after it was reset", kind="runaway")
-            self._trace.stopped()
+        if self._remote and self._ask(PROGRAM_STATUS) == RESET:
+            return
+        found = RESET if self._remote else self._found()
+        self._write(PROGRAM_STATUS, RESET, urgent=True)
+        if (state := self._ask(PROGRAM_STATUS)) != RESET:
+            raise InstrumentFault(f"its programme is in state {state} after it was reset", kind="runaway")
+        if found in (RUN, PAUSED, END):
+            self._stopped_in = found
+
+    def _found(self) -> int:
+        """The programme's state right before it is reset; RESET where it did not say so at once."""
+        try:
+            return self._said(Read(PROGRAM_STATUS, FOUND, urgent=True), FOUND_S).registers[0]
+        except BenchError:  # then nobody knows what became of it: no reason not to reset it
+            return RESET
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
@@ -364,7 +377,7 @@ class E3216(HoldingDriver):
             )
 
     def _programme(self, seen: Seen, elapsed_s: float) -> Progress:
-        state = self._state(elapsed_s)
+        state = self._ask(PROGRAM_STATUS)
         if state == PAUSED:
             raise InstrumentFault("its programme was put on hold", kind="paused")
         if state == RESET and elapsed_s < SOON * self._time_s:
@@ -380,13 +393,10 @@ class E3216(HoldingDriver):
             return Verdict(state="not_begun", why="its programme was never told to run")
         if not was_reset(before):
             return Verdict(state="cannot_tell", why="it is not known that its programme was reset before the act")
-        return self._trace.became(self._state(), self._time_s, achieved, ours)
+        return became(self._ask(PROGRAM_STATUS), achieved, self._stopped_in if ours else None)
 
     def _steer(self, temperature_c: float) -> None:
         self._write(REMOTE_SETPOINT, round(temperature_c / self._digit_c))
-
-    def _state(self, at_s: float | None = None) -> int:
-        return self._trace.seen(self._ask(PROGRAM_STATUS), at_s)
 
     def _ask(self, register: int) -> int:
         return self._read(register)[0]
@@ -397,8 +407,8 @@ class E3216(HoldingDriver):
     def _write(self, register: int, value: int, *, urgent: bool = False, lasting: bool = False) -> None:
         self._said(Write(register, value, urgent=urgent, lasting=lasting))
 
-    def _said(self, command: Read | Write) -> Reply:
-        reply: Reply = self.exchange(self._codec, command, ANSWER_S)
+    def _said(self, command: Read | Write, within_s: float = ANSWER_S) -> Reply:
+        reply: Reply = self.exchange(self._codec, command, within_s)
         if reply.exception:
             why = EXCEPTIONS.get(reply.exception, "for a reason of its own")
             raise InstrumentFault(f"it refuses {command}: {why} (exception {reply.exception})", kind="refused")

@@ -41,10 +41,11 @@ LASTING = (111, 112)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """``count`` registers from ``address`` on."""
+    """``count`` registers from ``address`` on. ``urgent``: a stop waits for it."""
 
     address: int
     count: int = 1
+    urgent: bool = field(default=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class ModbusCodec:
         return True
 
     def urgent(self, command: Read | Write) -> bool:
-        return isinstance(command, Write) and command.urgent
+        return command.urgent
 
     def probe(self, command: Read | Write) -> Read:
         """Replies to reads differ by their length: two registers, or three when two were asked for."""

@@ -170,12 +170,10 @@ def test_a_programme_that_the_guard_stopped_is_what_the_guard_saw(after_s, state
     assert it.driver.witnessed("run_program", amounts, unknown, after, "").state == "cannot_tell"
 
 
-@pytest.mark.parametrize("count_first", [True, False])
-def test_a_programme_that_nobody_saw_running_when_it_was_stopped_is_a_question(count_first):
+def test_a_programme_that_was_reset_before_the_guard_came_is_a_question():
     it, amounts, before = left_running(600.0)
-    if count_first:  # it has reset itself, or was reset by hand, before the guard came
-        it.device._command(0, it.clock.now_s())
-        it.driver.counters()
+    it.driver.counters()
+    it.device._command(0, it.clock.now_s())  # it has reset itself, or was reset by hand
     it.driver.stop()
     after = it.driver.counters()
     assert after == {"program_state": Amount(0)}
@@ -183,26 +181,42 @@ def test_a_programme_that_nobody_saw_running_when_it_was_stopped_is_a_question(c
 
 
 @pytest.mark.parametrize(
-    ("after_s", "state", "why"),
+    ("seen_s", "after_s", "state", "why"),
     [
-        (600.0, "partial", f"ran at 600 s of {TAKES_S:.0f} s, and was stopped then"),
-        (0.95 * TAKES_S, "cannot_tell", "it has ended, was stopped, or never began"),
-        (None, "cannot_tell", "it has ended, was stopped, or never began"),
+        (600.0, 0.0, "partial", "it was stopped"),
+        (0.95 * TAKES_S, 0.0, "partial", "ran when it was stopped"),
+        (600.0, TAKES_S, "done", "had ended when it was reset"),
+        (None, 1.0, "partial", "ran when it was stopped"),
     ],
-    ids=["early", "near its end", "never seen running"],
+    ids=["early", "near its end", "seen running, and ended since", "never seen running"],
 )
-def test_a_programme_that_this_process_stopped_is_partial_where_it_was_seen_well_before_its_end(after_s, state, why):
+def test_a_programme_that_this_process_stopped_is_what_it_was_right_then(seen_s, after_s, state, why):
     it = furnace()
     before = it.driver.counters()
     amounts = it.begin("run_program", **PROGRAM)
-    if after_s is not None:
-        it.wait(after_s)
+    if seen_s is not None:
+        it.wait(seen_s)
         assert not it.look().done
+    it.wait(after_s)
     it.driver.stop()
     it.driver.stop()
     found = it.happened("run_program", amounts, before)
     assert found.state == state and why in found.why
     assert it.happened("run_program", amounts, before, "another act").state == "cannot_tell"
+
+
+def test_a_controller_that_does_not_say_what_it_does_is_reset_all_the_same_and_soon():
+    it = furnace()
+    before = it.driver.counters()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(600.0)
+    resets, began_s, command, line = [], it.clock.now_s(), it.device._command, it.port.link._line
+    it.device._command = lambda state, now_s: [resets.append(now_s - began_s), command(state, now_s)]
+    receive = line.receive
+    line.receive = lambda data, now_s: receive(b"" if data[1:6] == b"\3\0\x17\0\3" else data, now_s)
+    it.driver.stop()
+    assert it.device.program.state == 0 and 0.1 < resets[0] < 0.6
+    assert it.happened("run_program", amounts, before).state == "cannot_tell"
 
 
 def test_what_was_stopped_says_nothing_of_the_next_programme():
