@@ -54,7 +54,7 @@ from .eurotherm_keys import standing
 from .eurotherm_limits import SetpointLimits
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
 from .eurotherm_options import read_options
-from .eurotherm_programme import END, PAUSED, RESET, RUN, SOON, became, counted, was_reset, was_stopped_in
+from .eurotherm_programme import END, PAUSED, RESET, RUN, became, counted, course, was_reset, was_stopped_in
 
 PV, WORKING, SELECTED, SP1, STATUS, VERSION, TYPE, MODE = 1, 5, 15, 24, 75, 107, 122, 199
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
@@ -253,7 +253,8 @@ class E3216(HoldingDriver):
         self._sound(seen)
         hold = self._hold
         if hold is None:
-            return self._programme(seen, elapsed_s)
+            achieved = {"temperature": Amount(seen.temperature_c, "degC")}
+            return course(self._ask(PROGRAM_STATUS), elapsed_s, self._time_s, achieved, _readings(seen))
         look = hold.look(seen.temperature_c, elapsed_s, _readings(seen), every_s=LOOK_S)
         self._steer(hold.wanted)  # not once it has failed to get there
         return look
@@ -375,18 +376,6 @@ class E3216(HoldingDriver):
                 f"{written(harmless_c, 'degC')} {whose}. Turn {name} down",
                 kind="setup",
             )
-
-    def _programme(self, seen: Seen, elapsed_s: float) -> Progress:
-        state = self._ask(PROGRAM_STATUS)
-        if state == PAUSED:
-            raise InstrumentFault("its programme was put on hold", kind="paused")
-        if state == RESET and elapsed_s < SOON * self._time_s:
-            raise InstrumentFault(f"its programme was reset after {elapsed_s:.0f} s", kind="stopped")
-        if state == RUN:
-            return Progress(done=False, readings=_readings(seen), again_in_s=10.0)
-        return Progress(
-            done=True, achieved={"temperature": Amount(seen.temperature_c, "degC")}, readings=_readings(seen)
-        )
 
     def _programme_happened(self, achieved: Mapping[str, Amount], before: Mapping[str, Amount], ours: bool) -> Verdict:
         if ours and not self._running:

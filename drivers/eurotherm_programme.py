@@ -8,7 +8,7 @@ know who asked for its state right before they reset it. What was seen earlier t
 
 from collections.abc import Mapping
 
-from labloop.bench import Amount, Verdict
+from labloop.bench import Amount, InstrumentFault, Progress, Reading, Verdict
 
 RESET, RUN, PAUSED, END = range(4)
 # A programme that is reset at its end leaves no other trace: one that is reset earlier than this was stopped by hand.
@@ -20,6 +20,19 @@ def counted(state: int, stopped_in: int | None) -> dict[str, Amount]:
     """For counters(): the state now; and in which the programme was found by who has reset it."""
     now = {"program_state": Amount(state)}
     return now if stopped_in is None else {**now, "stopped_in": Amount(stopped_in)}
+
+
+def course(
+    state: int, elapsed_s: float, time_s: float, achieved: Mapping[str, Amount], readings: Mapping[str, Reading]
+) -> Progress:
+    """How far a programme of ``time_s`` has come, ``elapsed_s`` after it began. Raises InstrumentFault."""
+    if state == PAUSED:
+        raise InstrumentFault("its programme was put on hold", kind="paused")
+    if state == RESET and elapsed_s < SOON * time_s:
+        raise InstrumentFault(f"its programme was reset after {elapsed_s:.0f} s", kind="stopped")
+    if state == RUN:
+        return Progress(done=False, readings=readings, again_in_s=10.0)
+    return Progress(done=True, achieved=achieved, readings=readings)
 
 
 def became(state: int, achieved: Mapping[str, Amount], stopped_in: int | None) -> Verdict:
