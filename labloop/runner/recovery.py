@@ -82,11 +82,11 @@ def judge(
     Steps in doubt are the caller's business: none may be left.
     """
     last: dict[int, s.StepState] = {}
-    owed: dict[int, Mapping[str, e.Amount]] = {}  # what was tried after a part was done, and did not begin
+    owed: dict[int, Mapping[str, e.Amount]] = {}  # what was tried again, maybe the rest of it, and did not begin
     for step in steps:
         if step.begun.phase == phase and step.begun.stage == ahead.number:
-            index, before = step.begun.index, last.get(step.begun.index)
-            if step.fault == NOT_DONE and before is not None and (before.fault == CUT_SHORT or index in owed):
+            index = step.begun.index
+            if step.fault == NOT_DONE and index in last:
                 owed[index] = step.begun.settings
             else:
                 owed.pop(index, None)

@@ -213,3 +213,15 @@ def test_what_the_guard_read_tells_only_of_an_instrument_that_it_saw_stand_still
         action=lambda *name: SimpleNamespace(holds=False), act_name=lambda step: step,
     )  # fmt: skip
     assert asyncio.run(StepHand.ask(hand, hand.memory.state.steps["a"])).state == says
+
+
+def test_what_is_done_again_all_the_same_is_the_rest_and_stays_the_rest_until_it_is_begun() -> None:
+    stalled = step("a", 0, fault="stall", reason="the plunger is blocked", remainder=REST)
+    untried = step("a", 0, fault="not_done", settings=REST)
+    for says, steps, override in (
+        ("remainder", [stalled], {0: REST}), ("remainder", [stalled, untried], {0: REST}), ("ask", [stalled], {}),
+        ("remainder", [stalled, step("a", 0, s.FINISHED, settings=REST)], {}),
+    ):  # fmt: skip
+        ahead_ = ahead(*ONE, says=says, attempt=2)
+        found = recovery.judge(ahead_, steps, "trial", ACTIONS, (), forgive=True)
+        assert found.verdict == "run" and found.overrides == override, (says, len(steps))
