@@ -153,7 +153,7 @@ class Gate:
         declared = next(one for one in action.settings if one.name == setting)
         amount = wish.settings.get(setting)
         wanted = declared.default if amount is None else in_unit(declared, amount)
-        stood = self.standing.settings.get((wish.instrument, setting))
+        stood = self.standing.stood(wish.instrument, setting)
         if wanted is None:
             return 0.0
         if stood is None:

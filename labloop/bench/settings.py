@@ -62,7 +62,7 @@ def in_unit(setting: Setting, amount: Amount) -> Value:
     if not math.isfinite(number):
         said = f"{value}"[:40]
         raise SafetyError(f"{setting.name} = {said} is not a finite number, and nothing was sent.")
-    return number
+    return number + 0.0  # -0 is 0, and said as 0
 
 
 def as_amounts(action: Action, values: Mapping[str, Value]) -> dict[str, Amount]:

@@ -1,7 +1,9 @@
 """What acts have made of the bench: what each setting stands at and since when, what goes on, what rests since when.
 
 A fold over the facts of a run. What a person or another run did in between is not among them: then nobody can say how
-long anything has stood, and it counts from the moment this run took the bench.
+long anything has stood, and it counts from the moment this run took the bench. What a person has set by hand since a
+run had it is known by the bench's own journal (``left``), and how fast it may be changed is reckoned from there; but
+nobody has watched since whether it stands.
 """
 
 from collections.abc import Mapping
@@ -33,6 +35,7 @@ class Standing:
     def __init__(self, declared: Mapping[str, Declaration]) -> None:
         self._declared = declared
         self.settings: dict[tuple[str, str], Stood] = {}
+        self.left: dict[tuple[str, str], Stood] = {}
         self.going: dict[str, e.StepStarted] = {}
         self._rests_since_s: dict[ActName, float] = {}
         self._unsure_until_s: float | None = None
@@ -40,12 +43,30 @@ class Standing:
     def unsure(self, now_s: float) -> None:
         """Others had the bench until now: nobody knows what they set and did, and when."""
         self.settings.clear()
+        self.left.clear()
         self._rests_since_s.clear()
         self._unsure_until_s = now_s
 
+    def leave(self, act: e.ByHand, at_s: float) -> None:
+        """What a person has set by hand, and when, before this run (or command) had the bench."""
+        declared = self._declared.get(act.instrument)
+        action = declared.actions.get(act.action) if declared is not None else None
+        if action is None or act.failed or action.stops:  # what failed was stopped, all of it
+            for key in [key for key in self.left if act.failed or key[0] == act.instrument]:
+                del self.left[key]
+            return
+        for setting in action.settings:
+            if (amount := act.settings.get(setting.name)) is not None:
+                self.left[act.instrument, setting.name] = Stood(amount=amount, since_s=at_s, step=act.act)
+
+    def stood(self, instrument: str, setting: str) -> Stood | None:
+        """What a setting stands at, as far as anybody knows."""
+        key = instrument, setting
+        return self.settings.get(key) or self.left.get(key)
+
     def since_s(self, instrument: str, setting: str) -> float | None:
         """Since when a setting has stood as it does; None: it was never set."""
-        stood = self.settings.get((instrument, setting))
+        stood = self.stood(instrument, setting)
         return self._unsure_until_s if stood is None else stood.since_s
 
     def rests_since_s(self, instrument: str, action: str) -> float | None:
@@ -60,6 +81,7 @@ class Standing:
             self._ended(fact)
         elif isinstance(fact, e.SafeStateReached):
             self.settings.clear()
+            self.left.clear()
 
     def _begun(self, fact: e.StepStarted) -> None:
         declared = self._declared.get(fact.instrument)
@@ -68,8 +90,9 @@ class Standing:
             return  # a person's step, or an action that the driver had once
         self.going[fact.step] = fact
         if action.stops:
-            for instrument, name in [key for key in self.settings if key[0] == fact.instrument]:
-                del self.settings[instrument, name]
+            for known in (self.settings, self.left):
+                for key in [key for key in known if key[0] == fact.instrument]:
+                    del known[key]
         for setting in action.settings:
             amount = fact.settings.get(setting.name)
             if amount is None and setting.default is not None:

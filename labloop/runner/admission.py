@@ -93,8 +93,14 @@ class Admission:
     def after_others(self) -> None:
         """What somebody else set on the bench, and when, nobody knows: it counts from when they gave it back."""
         if self.book is not None and self.book.others_until:
-            gone_s = (datetime.now(UTC) - datetime.fromisoformat(self.book.others_until)).total_seconds()
-            self.standing.unsure(self.clock.now_s() - max(gone_s, 0.0) * self.clock.speed)
+            self.standing.unsure(self._then_s(self.book.others_until))
+            for act, at in self.book.left_by_hand():
+                self.standing.leave(act, self._then_s(at))
+
+    def _then_s(self, at: str) -> float:
+        """A time stamp by the run's clock; one that is still to come is now."""
+        gone_s = (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()
+        return self.clock.now_s() - max(gone_s, 0.0) * self.clock.speed
 
     def apply(self, record: e.Record) -> None:
         """Add one fact of the run."""

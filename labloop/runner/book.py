@@ -230,6 +230,17 @@ class BenchBook:
                 acts[fact.act] = fact, acts[fact.act][1] if fact.act in acts else had
         return list(acts.values())
 
+    def left_by_hand(self) -> list[tuple[e.ByHand, str]]:
+        """What people have done since a run had this bench last, or a guard: each act that is over, and when it was."""
+        acts: list[tuple[e.ByHand, str]] = []
+        for record in self.journal.records():
+            fact = record.event
+            if isinstance(fact, e.LeaseTaken) and fact.run != BY_HAND and fact.epoch != self.state.epoch:
+                acts.clear()
+            elif isinstance(fact, e.ByHand) and (fact.done or fact.failed):
+                acts.append((fact, record.at))
+        return acts
+
     def acts_by_hand(self) -> dict[str, e.ByHand]:
         """Every act by hand, by whomever, as its last fact has it."""
         facts = (record.event for record in self.journal.records())

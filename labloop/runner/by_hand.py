@@ -154,6 +154,8 @@ def read_settings(written: list[str]) -> dict[str, e.Amount]:
         name, equals, value = one.partition("=")
         if not equals or not name.strip() or not value.strip():
             raise SpecError(f"{one!r}: write settings as name=value, like 'rate=10 uL/min'")
+        if name.strip() in given:
+            raise SpecError(f"{name.strip()} is given twice, as {given[name.strip()]} and {value.strip()}. Write one")
         given[name.strip()] = value.strip()
     return read_values(given)
 

@@ -35,6 +35,11 @@ def test_a_difference_of_temperatures_is_no_temperature():
     )
 
 
+def test_no_instrument_is_told_of_minus_nothing():
+    setting = ANNEAL.settings[0]
+    assert math.copysign(1.0, in_unit(setting, Amount(-0.0, "degC"))) == 1.0
+
+
 def test_a_setting_left_out_without_default_stays_out():
     assert "time_s" not in resolve(ANNEAL, {"temperature": Amount(40.0, "degC")})
 

@@ -1,16 +1,20 @@
 """What a run's gate knows again of the bench when it takes it up."""
 
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from labloop.bench import Envelope, SafetyError
+from labloop.bench import Envelope, NotYet, SafetyError
 from labloop.campaign import events as e
+from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.spec import lab_from_dict, spec_from_dict
 from labloop.runner.admission import Admission
-from labloop.runner.clock import VirtualClock
+from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.clock import VirtualClock, utc_stamp
 
 ROOT = Path(__file__).parents[2]
 LAB = {
@@ -39,3 +43,46 @@ def test_whose_sample_stands_there_is_known_after_a_resume(solvent: str, closed:
         assert breach
     else:
         assert not breach
+
+
+PUMP = LAB | {
+    "instruments": {
+        "pump": {
+            "driver": "drivers.new_era:NE1000", "port": "serial:///dev/pump",
+            "syringe": {"volume": "10 mL", "diameter": "14.43 mm"},
+        }
+    },
+    "limits": ["pump.rate changes by at most 1 mL/min/min"],
+}  # fmt: skip
+
+
+def dispense(rate_ml_min: float) -> PlannedStep:
+    settings = {"rate": e.Amount(rate_ml_min, "mL/min"), "volume": e.Amount(50.0, "uL")}
+    return PlannedStep(instrument="pump", action="dispense", settings=settings)
+
+
+@pytest.mark.parametrize(
+    "then, waits", [("", True), ("failed", False), ("a run had the bench", False)], ids=lambda one: str(one)
+)
+def test_how_fast_a_setting_may_change_is_reckoned_from_what_was_set_by_hand(then: str, waits: bool) -> None:
+    """From 1 to 5 mL/min takes 4 min, whoever set what. Where it was stopped since, nothing stands there."""
+    with closing(BenchBook.memory("bench", utc_stamp)) as book:
+        book.take_lease(BY_HAND, "live", {})
+        began = e.ByHand(act="hand-1", instrument="pump", action="dispense", settings=dispense(1.0).settings, by="ann")
+        book.record(began, structs.replace(began, done=True))
+        if then == "failed":
+            book.record(structs.replace(began, act="hand-2", failed="interrupted"))
+        book.release_lease(BY_HAND, {})
+        if then == "a run had the bench":
+            book.take_lease("/run", "live", {})
+            book.release_lease("/run", {})
+        book.take_lease(BY_HAND, "live", {})
+        admission = Admission(Envelope(lab_from_dict(PUMP, ROOT)), VirtualClock(), book)
+        admission.after_others()
+        try:
+            admission.stage([dispense(5.0)], None)
+        except NotYet as early:
+            assert waits and 200.0 < early.wait_s <= 240.0
+        else:
+            assert not waits
+        admission.stage([dispense(1.0)], None)

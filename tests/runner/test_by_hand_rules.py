@@ -60,6 +60,11 @@ def test_what_follows_from_other_settings_is_bounded_too(tmp_path: Path) -> None
         act(tmp_path, "limits: {pump: {time: {max: 59 s}}}", "pump", "dispense", "rate=1 mL/min", "volume=1 mL")
 
 
+def test_a_setting_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="temperature is given twice"):
+        act(tmp_path, "", "plate", "heat", "temperature=60 degC", "temperature=90 degC")
+
+
 def test_a_total_that_one_act_overfills(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"totals.v holds 0 mL"):
         act(tmp_path, "totals: {v: {of: pump.dispense, max: 0.1 mL}}", "pump", "dispense", "rate=1 mL/min", "time=20 s")
