@@ -404,4 +404,6 @@ def _plumbing(options: Mapping[str, Any]) -> Plumbing:
     homing = options.get("initialize")
     if not isinstance(homing, Mapping) or set(homing) != {"from", "to"} or not set(homing.values()) <= set(ports):
         raise SpecError(f"initialize = {homing!r}: name two of its ports, as in {{from: water, to: waste}}")
-    return Plumbing(switch=switch, syringe_ul=syringe_ul, ports=dict(ports), takes=homing["from"], gives=homing["to"])
+    named = {str(name): port for name, port in ports.items()}  # a port may be called 1
+    takes, gives = str(homing["from"]), str(homing["to"])
+    return Plumbing(switch=switch, syringe_ul=syringe_ul, ports=named, takes=takes, gives=gives)

@@ -7,7 +7,7 @@ from typing import Any
 
 from labloop.campaign.errors import SpecError, UnitError
 from labloop.campaign.events import Amount, Value
-from labloop.campaign.units import convert, number_text, parse_quantity
+from labloop.campaign.units import convert, number_text, parse_quantity, quote
 
 from .errors import SafetyError
 from .instrument import Action, Setting
@@ -48,11 +48,10 @@ def in_unit(setting: Setting, amount: Amount) -> Value:
     """
     value = amount.value
     if setting.choices:
-        if value not in setting.choices:
-            raise UnitError(
-                f"{value!r} is none of {', '.join(setting.choices)}; {suggest(str(value), setting.choices)}"
-            )
-        return value
+        word = _word(amount)
+        if word not in setting.choices:
+            raise UnitError(f"{word!r} is none of {', '.join(setting.choices)}; {suggest(word, setting.choices)}")
+        return word
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UnitError(f"{value!r} is not a number; write it in {setting.unit or 'no unit'}")
     try:
@@ -63,6 +62,15 @@ def in_unit(setting: Setting, amount: Amount) -> Value:
         said = f"{value}"[:40]
         raise SafetyError(f"{setting.name} = {said} is not a finite number, and nothing was sent.")
     return number + 0.0  # -0 is 0, and said as 0
+
+
+def _word(amount: Amount) -> str:
+    """A choice as it is called: a valve's position may be called 2, and is read as a number wherever it is written."""
+    if isinstance(amount.value, (bool, str)):
+        return str(amount.value)
+    if abs(amount.value) >= 10**40:
+        return quote(amount.value)
+    return f"{number_text(float(amount.value))} {amount.unit}".rstrip()
 
 
 def as_amounts(action: Action, values: Mapping[str, Value]) -> dict[str, Amount]:

@@ -35,6 +35,20 @@ def test_a_difference_of_temperatures_is_no_temperature():
     )
 
 
+@pytest.mark.parametrize("said, word", [(2.0, "2"), (10, "10"), ("2", "2"), ("off", "off")])
+def test_a_choice_may_be_called_by_a_number(said, word):
+    """However it is written: ``position: 2`` is a number to YAML, and so is ``position=2`` by hand."""
+    place = Setting(name="place", argument="place", choices=("2", "10", "off"))
+    assert in_unit(place, Amount(said)) == word
+
+
+@pytest.mark.parametrize("said", [Amount(2.5), Amount(2.0, "mL"), Amount(10**400), Amount(True), Amount(math.inf)])
+def test_what_is_no_choice_says_what_they_are(said):
+    place = Setting(name="place", argument="place", choices=("2", "10", "off"))
+    with pytest.raises(SpecError, match="is none of 2, 10, off"):
+        in_unit(place, said)
+
+
 def test_no_instrument_is_told_of_minus_nothing():
     setting = ANNEAL.settings[0]
     assert math.copysign(1.0, in_unit(setting, Amount(-0.0, "degC"))) == 1.0
