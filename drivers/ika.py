@@ -15,7 +15,7 @@ Source: operating instructions 20014388a, "Interfaces and outputs" (NAMUR comman
   values of ``OUT_SP_12@`` and ``OUT_SP_42@`` instead. ``OUT_WD2@0`` ends either.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labloop.bench import (
@@ -94,7 +94,7 @@ class RCT(HoldingDriver):
         self._codec = IkaCodec()
         self._watchdog = read_watchdog(options)
         self._armed = False
-        self._has_status = True
+        self._has_status: bool | None = None  # whether this firmware tells; None: nobody knows yet
         self._steady = Steady(JUMP_K, GRAIN_K)
         self._speed = Steady(JUMP_RPM, GRAIN_RPM)
 
@@ -155,11 +155,12 @@ class RCT(HoldingDriver):
         name = self._text("IN_NAME")
         if not name.startswith(("RCT", "RET", "C-MAG")):
             raise InstrumentFault(f"{name!r} answers where an IKA RCT was expected", kind="identity")
-        self._has_status = self._tells_status()
+        self._has_status = None  # what takes seconds to be sure of is asked when it is wanted: the guard has no time
         return Identity(model=name, first_reply=repr(name))
 
     def configure(self) -> None:
         """Set the plate's own watchdog with the values it falls to, or end it."""
+        self._has_status = self._has_status or self._tells_status()  # before anything moves; a stop asks but once
         own = self._watchdog
         if own.temperature_c is not None:
             self._echoed("OUT_SP_12@", own.temperature_c)
@@ -289,19 +290,41 @@ class RCT(HoldingDriver):
         self._stop(*stopped)
 
     def _stop(self, *channels: tuple[int, str]) -> None:
+        if not channels:
+            return
         active: list[bool | None] = []
         for _ in range(STOP_TRIES):
-            for channel, _what in channels:
-                self._tell(f"STOP_{channel}")
+            self._say_stop(channels)
+            if not self._tells():
+                self._text("IN_NAME")  # nobody sees it stop: what is said between two answers was heard
+                self._say_stop(channels)
+                self._text("IN_NAME")
+                return
             active = [self._active(channel) for channel, _what in channels]
             if all(one is False for one in active):
                 return
-        if channels and not self._has_status:
-            self._text("IN_NAME")  # a plate that hears nothing must not be taken for one that has stopped
-        if still := [what for (_channel, what), one in zip(channels, active, strict=True) if one]:
-            raise InstrumentFault(f"it {' and '.join(still)} after it was told to stop", kind="runaway")
+        still = " and ".join(what for (_channel, what), one in zip(channels, active, strict=True) if one)
+        raise InstrumentFault(f"it {still} after it was told to stop", kind="runaway")
 
     # --- how it is said -----------------------------------------------------------------------------------------
+
+    def _say_stop(self, channels: Iterable[tuple[int, str]]) -> None:
+        for channel, _what in channels:
+            self._tell(f"STOP_{channel}")
+
+    def _tells(self) -> bool:
+        """Whether this firmware tells, or has just told; what nobody has found out yet is asked but once.
+
+        That is enough for a stop, which has no time: one that is not seen to be done is made sure of otherwise.
+        """
+        if self._has_status is None:
+            try:
+                self._text("STATUS_1")
+            except LinkTimeout:
+                self._has_status = False
+            else:
+                self._has_status = True
+        return self._has_status
 
     def _tells_status(self) -> bool:
         """Whether this firmware tells. Raises LinkTimeout where the plate is silent, and not its firmware."""
@@ -354,6 +377,8 @@ class RCT(HoldingDriver):
 
     def _active(self, channel: int) -> bool | None:
         """Whether heater (1) or stirrer (4) is on, said twice alike; None: this firmware does not say."""
+        if self._has_status is None:
+            self._has_status = self._tells_status()
         if not self._has_status:
             return None
         on, off = ACTIVE[channel]

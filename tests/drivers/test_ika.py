@@ -262,8 +262,31 @@ def test_a_plate_that_falls_silent_is_not_taken_for_firmware_without_status():
         return do(line, now_s) if told == ["IN_NAME"] else None
 
     it.device._do = falls_silent
-    with pytest.raises(LinkTimeout, match="IN_NAME"):
-        it.driver.open()
+    it.driver.open()
+    for call in (it.driver.at_work, it.driver.configure, it.driver.stop):
+        with pytest.raises(LinkTimeout, match="IN_NAME"):
+            call()
+
+
+def test_firmware_without_status_is_stopped_by_the_guard_at_once_and_believed_where_it_hears():
+    """Whoever has just opened it has no time to find out; what is said between two answers was heard."""
+    it = Rig(RCT)
+    silent(it, times=1000)
+    it.ready()
+    it.begin("heat", temperature=(60.0, "degC"))
+    began_s, said, do = it.clock.now_s(), [], it.device._do
+    it.device._do = lambda line, now_s: [said.append((line, now_s - began_s)), do(line, now_s)][1]
+    guard = it.restarted()
+    guard.open()
+    guard.stop()
+    stops = [at_s for line, at_s in said if line == "STOP_1"]
+    assert not it.device.heats and stops[0] < 0.1 and len(stops) == 2 and it.clock.now_s() - began_s < 2.0
+    it.device.heats = True
+    guard = it.restarted()
+    guard.open()
+    lost(it, "STOP_1", "STATUS_1")  # it is deaf for a while
+    guard.stop()
+    assert not it.device.heats
 
 
 def test_a_stop_is_no_stop_where_nobody_answers_any_more():
@@ -453,8 +476,8 @@ def test_one_name_may_be_lost_while_firmware_without_status_is_asked(names):
     asked, told = it.device._asked, iter([True] + [False] * names)
     it.device._asked = lambda line: None if line == "IN_NAME" and not next(told, True) else asked(line)
     if names == 1:
-        it.driver.open()
+        it.ready()
         assert it.driver.at_work() == "", "what it does not say it is not asked"
     else:
         with pytest.raises(LinkTimeout, match="IN_NAME"):
-            it.driver.open()
+            it.ready()
