@@ -137,16 +137,15 @@ def test_scale_and_offset_of_an_outcome_change_nothing() -> None:
     assert int(np.argmax(plain)) == int(np.argmax(scaled))
 
 
-def test_reference_point_is_the_given_one_or_below_the_front() -> None:
-    x = np.linspace(0, 1, 6)[:, None]
-    surrogate = fit({"a": observed(x, 10 * x[:, 0]), "b": observed(x, -x[:, 0])}, LINE)
-    values = surrogate.predict(x)[0]
+def test_reference_point_is_the_given_one_or_the_worst_that_was_seen() -> None:
+    seen = np.array([[9.0, 1.0, 0.0], [2.0, 4.0, 0.0], [3.0, 0.5, 0.0], [1.0, 2.0, 0.0], [-5.0, 9.0, 1.0]])
 
     def inferred(*goals: Goal) -> np.ndarray:
-        return reference_point(standing(goals, surrogate.outcomes, surrogate.scales, values))
+        return reference_point(standing((*goals, Goal("c", upper=0.5)), ("a", "b", "c"), (1.0, 1.0, 1.0), seen))
 
-    guessed = inferred(Goal("a", 1), Goal("b", 1))
-    assert guessed[0] < -0.5 and guessed[1] < -1.05  # nadir (0, -1) less a tenth of the range, roughly
+    assert inferred(Goal("a", 1), Goal("b", 1)) == pytest.approx([1.0, 0.5], abs=1e-4)  # of what keeps the limit
+    assert np.all(inferred(Goal("a", 1), Goal("b", 1)) < [1.0, 0.5])  # so that the worst of all is still above it
+    assert inferred(Goal("a", 1), Goal("b", -1)) == pytest.approx([1.0, -4.0], abs=1e-4)
     assert inferred(Goal("a", 1, reference=2.0), Goal("b", -1, reference=-0.5)).tolist() == [2.0, 0.5]
 
 
