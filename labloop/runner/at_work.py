@@ -37,11 +37,13 @@ class AtWork:
         """When it ended, if a look has just found it over."""
         now_s = self._clock.now_s()
         late = now_s - self._due_s.get(begun.step, begun.t_s) > LATE_S * self._clock.speed
-        return self.earliest_end(begun) if late else round(now_s, 6)
+        earliest_s = self.earliest_end(begun)
+        return earliest_s if late else round(now_s, 6)
 
     def earliest_end(self, begun: e.StepStarted) -> float:
-        """When it ended at the earliest, if it is over by now."""
+        """When it ended at the earliest, if it is over by now; it is forgotten."""
         resolved = self._envelope.resolve(begun.instrument, begun.action, begun.settings)
         least_s: float = self._stations[begun.instrument].declaration.least_s(begun.action, resolved)
-        seen_s = self._seen_s.get(begun.step, begun.t_s)
+        seen_s = self._seen_s.pop(begun.step, begun.t_s)
+        self._due_s.pop(begun.step, None)
         return round(min(max(seen_s, begun.t_s + least_s), self._clock.now_s()), 6)
