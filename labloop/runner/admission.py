@@ -121,6 +121,12 @@ class Admission:
                         found[f"{step.begun.instrument}.{name}"] = _meaning(amount)
         return {**found, **self.watch.sight(self.clock.now_s())}
 
+    def beyond(self, begun: e.StepStarted, rest: Mapping[str, e.Amount]) -> str:
+        """Why the rest of an act is none that may be done, in words ("": it may): too little for a valve, say."""
+        where = begun.instrument, begun.action
+        complaints = self.envelope.complaints(*where, rest, self.values(begun.trial), unread=False)
+        return complaints[0].partition(". ")[0] if complaints else ""
+
     def on(self, instrument: str) -> list[dict[str, Any] | None]:
         """The same for each trial whose sample an instrument may concern; None: nothing stands there.
 

@@ -278,6 +278,8 @@ class StepHand:
             verdict = Verdict(state="cannot_tell", why=f"It says {doubtful}. {verdict.why}")
         if verdict.state == "cannot_tell" and self.action(begun.instrument, begun.action).holds:
             return Verdict(state="partial", why=verdict.why)  # nobody is asked how long a condition was kept
+        if verdict.remainder and (why := self.admission.beyond(begun, verdict.remainder)):
+            verdict = dataclasses.replace(verdict, remainder={}, why=f"{verdict.why}. The rest cannot be done: {why}")
         return verdict
 
     def act_name(self, step: str) -> str:

@@ -1,4 +1,4 @@
-"""An act of a cleanup that a crash cut short: what is owed is done, as the recipe or a person says, and no more."""
+"""An act that a crash cut short: what is owed is done, as the recipe or a person says, and no more."""
 
 import json
 from collections.abc import Iterator
@@ -23,6 +23,18 @@ class Cleaned(Left):
         campaign = json.loads((self.folder / "campaign.yaml").read_text())
         pumped, weighed = campaign["trial"]
         campaign |= {"trial": [weighed], "cleanup": [pumped | {"if_interrupted": self.says}]}
+        (self.folder / "campaign.yaml").write_text(json.dumps(campaign))
+
+
+class Least(Cleaned):
+    """The same in its trial; on this bench it never moves less than 30 uL."""
+
+    def _write(self) -> None:
+        super()._write()
+        lab, campaign = (json.loads((self.folder / name).read_text()) for name in ("lab.yaml", "campaign.yaml"))
+        lab["limits"] = {"it": {"volume": {"min": "30 uL"}}}
+        campaign["trial"] = campaign.pop("cleanup") + campaign["trial"]
+        (self.folder / "lab.yaml").write_text(json.dumps(lab))
         (self.folder / "campaign.yaml").write_text(json.dumps(campaign))
 
 
@@ -52,3 +64,23 @@ def test_the_rest_of_it_is_done_and_not_all_of_it_again(monkeypatch: pytest.Monk
         first, rest = it.spans
         assert first.amount > 0.0 and it.steps[1].state == s.FINISHED
         assert first.amount + rest.amount == pytest.approx(whole.spans[0].amount, abs=0.1)
+
+
+@pytest.mark.usefixtures("folders")
+@pytest.mark.parametrize("says", ["remainder", "ask"])
+def test_a_rest_that_is_too_little_to_be_done_is_promised_to_nobody(monkeypatch: pytest.MonkeyPatch, says: str) -> None:
+    monkeypatch.setattr(Least, "says", says)
+    with memory_folder() as folder:
+        it = Least(folder, NE1000)
+        it.dies(monkeypatch, "in its act")
+        it.pass_time(44.0)  # 45 uL of 60 uL
+        it.guard()
+        code = it.run()
+        if says == "ask":
+            (question,) = it.state.questions.values()
+            assert code == 6 and "The rest cannot be done: it.dispense: volume = 15 uL is below" in question.question
+            assert "in full" in question.answers["not-done"] and "on top of" in question.answers["not-done"]
+            return
+        first, second = it.state.trials.values()
+        assert code == 0 and first.state == s.ABANDONED and second.state == s.MEASURED, it.state.reason
+        assert it.steps[-1].state == s.FINISHED and len(it.steps) == 2, "its settings were tried again"
