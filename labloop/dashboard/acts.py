@@ -174,8 +174,8 @@ class ActingScreen(Leaving[None]):
     def action_ask(self, request: str) -> None:
         """Pause or resume; another person's pause is ended by force, with a reason."""
         others = " and ".join(who for who in self.source.state.holds if who != self.source.by)
-        if request == "resume" and self.source.state.by_hand and not others:
-            done = text.plain("; ".join(self.source.state.by_hand.values()))
+        done = text.plain("; ".join(self.source.state.by_hand.values()))
+        if request == "resume" and done and not others:
             words = f"Done by hand meanwhile: {done}. Say why the run may go on as it is."
             dialog = Confirm("Is all right as it is?", words, "resume", needs_why=True)
             self.app.push_screen(dialog, self.then("resume", FORCE))
@@ -189,6 +189,7 @@ class ActingScreen(Leaving[None]):
             self.app.push_screen(Confirm("Is all as it should be?", words, "resume"), self._moved)
             return
         words = f"It is theirs to say resume: {text.plain(self.source.state.reason)}. By force only with a reason."
+        words += f" Done by hand meanwhile: {done}; whether that is right is asked after it." if done else ""
         title = f"Resume, though {text.plain(others)} paused this run?"
         self.app.push_screen(Confirm(title, words, "resume by force", needs_why=True), self.then("resume", FORCE))
 

@@ -44,6 +44,7 @@ VERBS: Final = {
 }
 
 GOING_ON: Final = "going on, once every instrument was looked at"
+RIGHT: Final = "Is all right as it is, say so: resume --force --why TEXT"
 
 
 def answer(
@@ -213,18 +214,24 @@ def _resume(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     """
     if wrong := _wrong_force(request):
         return no(wrong)
-    forced = bool(request.arguments)
-    others = others_hold(state, request.by)
+    forced, others = bool(request.arguments), others_hold(state, request.by)
+    done = f"done by hand meanwhile: {'; '.join(state.by_hand.values())}" if state.by_hand else ""
     if others and not forced:
         if request.by in state.holds:
             mine = e.HoldReleased(of=request.by, by=request.by, why=request.why)
             return Answer(accepted=True, message=f"your pause is over, but {others}: it stays paused", facts=[mine])
-        return no(f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT")
-    if state.by_hand and not forced:
-        done = "; ".join(state.by_hand.values())
-        return no(f"done by hand meanwhile: {done}. Is all right as it is, say so: resume --force --why TEXT")
+        asked = f". That is asked about after it: {done}" if done else ""
+        return no(
+            f"{others}: that is theirs to resume. If they cannot: labloop request RUN resume --force --why TEXT{asked}"
+        )
+    if done and not forced:
+        return no(f"{done}. {RIGHT}")
+    if others and done:  # whose pause it is, and whether all is right, are two questions
+        facts = released(state, request.by, request.why)
+        says = f"by force, though {others}: that pause is over. It stays paused: {done}. {RIGHT}"
+        return Answer(accepted=True, message=says, facts=[*facts])
     going = _go_on(state, request, t_s)
-    if going.accepted and forced and (state.moved or state.by_hand) and not others:
+    if going.accepted and forced and (state.moved or done) and not others:
         said = e.MovedAccepted(by=request.by, why=request.why)
         return replace(going, message=f"right as it is: {going.message}", facts=[said, *going.facts])
     if not going.accepted or not others:

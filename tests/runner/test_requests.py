@@ -167,6 +167,21 @@ def test_another_persons_pause_is_ended_by_force_and_a_reason() -> None:
     assert after.state == s.RUNNING and after.holds == {}
 
 
+def test_whose_pause_it_is_and_whether_what_was_done_by_hand_is_right_are_asked_one_after_the_other() -> None:
+    facts = LUNCH, e.ByHandSeen(acts={"h": "waste.dispense by ann"})
+    state = running(*facts)
+    refused = answer(state, wish("resume", by="bob"), alive=True, t_s=1.0).message
+    assert "ann paused it (lunch)" in refused and "asked about after it: done by hand meanwhile: waste" in refused
+    first = answer(state, wish("resume", "force", by="bob", why="ann is ill"), alive=True, t_s=1.0)
+    assert first.accepted and first.facts == [e.HoldReleased(of="ann", by="bob", why="ann is ill")]
+    assert "It stays paused: done by hand meanwhile: waste.dispense" in first.message
+    assert first.message.endswith("say so: resume --force --why TEXT")
+    after = running(*facts, *first.facts)
+    assert after.state == s.PAUSED and not after.holds
+    second = answer(after, wish("resume", "force", by="bob", why="only waste"), alive=True, t_s=1.0)
+    assert second.facts == [e.MovedAccepted(by="bob", why="only waste"), e.CampaignResumed(by="bob", why="only waste")]
+
+
 def test_force_does_not_pass_an_interlock_that_still_holds() -> None:
     by_force = wish("resume", "force", by="bob", why="w")
     says = answer(running(TRIPPED), by_force, alive=True, t_s=1.0)
