@@ -120,8 +120,8 @@ class Totals:
         action = self._action(begun.instrument, begun.action)
         if action is None or not action.amount:
             return None
-        # A person who says "done, 0.14 mL" names no achieved value: it is the act's amount.
-        return achieved.get(action.amount, achieved.get("amount"))
+        # Earlier versions wrote what a person had said ("done, 0.14 mL") beside what the instrument had, as "amount".
+        return achieved.get("amount", achieved.get(action.amount))
 
     def expected(self, instrument: str, action: str, settings: Mapping[str, e.Amount]) -> e.Amount | None:
         """What an act with these settings moves, when all goes well."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from labloop.bench import Action
 from labloop.bench.settings import suggest
 from labloop.campaign import events as e
@@ -116,7 +118,8 @@ def fitting(
     says: Answer, lab: LabSpec, totals: Mapping[str, Total], action: Callable[[str, str], Action]
 ) -> Answer:  # fmt: skip
     """The same answer where the bench has what it speaks of: a stock and a total must be there, in units that fit, and
-    an amount must be one of its act (``action``: what is declared of it)."""
+    an amount must be one of its act (``action``: what is declared of it), and stands for whatever its instrument said
+    of that."""
     if says.said is not None:
         begun, amount = says.said
         declared = action(begun.instrument, begun.action)
@@ -124,10 +127,11 @@ def fitting(
         if counted is None:
             return no(f"{begun.instrument}.{begun.action} is not counted by an amount: say done, without one")
         try:
-            convert(float(amount.value), amount.unit, counted)
+            much = e.Amount(convert(float(amount.value), amount.unit, counted), counted)
         except SpecError:
             said = f"{amount.value:g} {amount.unit}"
             return no(f"{said} is no amount of {begun.instrument}.{begun.action}: write it in {counted}")
+        says = replace(says, facts=[_named(fact, begun.step, declared.amount, much) for fact in says.facts])
     for total in says.totals:
         if total.name not in totals:
             return no(f"there is no total {total.name!r}; {suggest(total.name, totals)}")
@@ -146,6 +150,13 @@ def fitting(
         except SpecError:
             return no(f"{stock.amount.value:g} {stock.amount.unit} is no stock of {stock.name}: write it in {unit}")
     return says
+
+
+def _named(fact: e.Fact, step: str, name: str, much: e.Amount) -> e.Fact:
+    if not isinstance(fact, e.StepFinished) or fact.step != step:
+        return fact
+    achieved = {key: value for key, value in fact.achieved.items() if key != "amount"}
+    return msgspec.structs.replace(fact, achieved=achieved | {name: much})
 
 
 def _amount(text: str) -> e.Amount | Answer:

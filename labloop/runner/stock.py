@@ -58,7 +58,7 @@ class StockKeeper:
         if held is None:
             return
         action = self.stations[begun.instrument].actions[begun.action]
-        # A person who says "done, 0.14 mL" names no achieved value: it is the act's amount.
+        # Earlier versions wrote what a person had said ("done, 0.14 mL") beside what the instrument had, as "amount".
         achieved = {**step.achieved}
         if action.amount and "amount" in achieved:
             achieved[action.amount] = achieved.pop("amount")

@@ -295,6 +295,14 @@ def test_what_is_said_of_a_bench_must_fit_it(arguments: tuple[str, ...], word: s
     assert says.accepted or not (says.facts or says.stock or says.totals)
 
 
+def test_what_a_person_says_it_was_stands_for_what_its_instrument_said() -> None:
+    doubt = e.StepInDoubt(step="a", question="was it?", achieved={"volume": e.Amount(13.3, "uL")})
+    state = running(PROPOSAL, e.TrialStarted(trial=1), STARTED, doubt)
+    given = answer(state, wish("resolve", "1.pump", "done", "0.14 mL"), alive=True, t_s=1.0)
+    (settled, *_) = fitting(given, LAB, LAB.totals, lambda instrument, action: ACTIONS[action]).facts
+    assert isinstance(settled, e.StepFinished) and settled.achieved == {"volume": e.Amount(140.0, "uL")}
+
+
 def test_an_act_that_no_amount_counts_is_done_or_it_is_not() -> None:
     turned = structs.replace(STARTED, action="turn", settings={})
     state = running(PROPOSAL, e.TrialStarted(trial=1), turned, e.StepInDoubt(step="a", question="was it?"))

@@ -8,6 +8,7 @@ from test_kill_anywhere import memory_folder
 from test_moved_everywhere import Left
 
 from drivers.new_era import NE1000
+from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.runner import wishes
 
@@ -80,6 +81,9 @@ def test_a_rest_that_is_too_little_to_be_done_is_promised_to_nobody(monkeypatch:
             (question,) = it.state.questions.values()
             assert code == 6 and "The rest cannot be done: it.dispense: volume = 15 uL is below" in question.question
             assert "in full" in question.answers["not-done"] and "on top of" in question.answers["not-done"]
+            assert wishes.ask(it.folder / "run", "resolve", ["1.it", "done", "0.05 mL"], by="ann", why="").accepted
+            assert it.steps[0].achieved["volume"].value == 45.0 and it.run() == 0
+            assert it.steps[0].state == s.FINISHED and it.steps[0].achieved == {"volume": e.Amount(50.0, "uL")}
             return
         first, second = it.state.trials.values()
         assert code == 0 and first.state == s.ABANDONED and second.state == s.MEASURED, it.state.reason
