@@ -224,7 +224,7 @@ class Loop:
         if self.clock.virtual:  # nobody could say so
             self.end("halt", f"{why}. Bring it back, and resume", 6)
         elif self.state.state == s.RUNNING:
-            self.memory.record(e.CampaignPaused(reason=f"{why}. Bring it back, and say resume"))
+            self.memory.record(e.CampaignPaused(reason=f"{why.rstrip('.')}. Bring it back, and say resume"))
         await self._until_resumed()
 
     async def _until_resumed(self) -> None:

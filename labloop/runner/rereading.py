@@ -6,6 +6,8 @@
     resumed       it is asked again. All alike: it is configured once more, and steps may begin
     moved         another answer than before: the run pauses again and says what is another. Put back, a resume finds it
                   alike; right as it is, a person says so, by force and with a reason
+    was away      an instrument went off by itself, or its line was lost: what setup began there and no trial begins
+                  again (a stirrer, a bath) is asked after. What does not stand any more pauses the run, as moved does
 
 Compared is what an instrument says before with what it says after, not with what was wished: so nothing but a change
 shows, and time alone is none (a ramp that came to its end). What cannot tell is asked nothing and tells nothing.
@@ -28,6 +30,8 @@ from .watching import Ends
 AS_DONE: Final = "as it was done"
 # What a driver's verdict says of an act that is over: one that still moves towards its end stands as well.
 STANDS: Final[Mapping[str, str]] = {"done": AS_DONE, "running": AS_DONE}
+# Faults by which an instrument says that it went off by itself, or was switched off and on.
+WENT_OFF: Final = frozenset({"off", "reset"})
 
 
 class Rereading:
@@ -38,14 +42,20 @@ class Rereading:
         self._memory = memory
         self._end = end
         self._stood: dict[str, dict[str, str]] = {}  # by instrument: what it said first since the pause
+        self._was_away: set[str] = set()  # instruments at which setup's doing may be undone
         self._news = asyncio.Event()
         memory.listeners.append(self._hear)
 
     def _hear(self, record: e.Record) -> None:
-        if isinstance(record.event, e.StepStarted):
-            self._stood.pop(record.event.instrument, None)
-        elif isinstance(record.event, e.MovedAccepted):
+        fact = record.event
+        if isinstance(fact, e.StepStarted):
+            self._stood.pop(fact.instrument, None)
+        elif isinstance(fact, e.MovedAccepted):
             self._stood.clear()
+        elif isinstance(fact, e.InstrumentLost):
+            self._was_away.add(fact.instrument)
+        elif isinstance(fact, e.StepFailed) and fact.fault in WENT_OFF:
+            self._was_away.add(self._memory.state.steps[fact.step].begun.instrument)
         self._news.set()
 
     async def run(self) -> None:
@@ -62,7 +72,11 @@ class Rereading:
 
     async def _turn(self) -> None:
         state = self._memory.state
-        if not state.unread or self._hand.halt.is_set():  # made safe: nothing is set up there any more
+        if self._hand.halt.is_set():  # made safe: nothing is set up there any more
+            return
+        if not state.unread:
+            if state.state == RUNNING:
+                await self._back()
             return
         if state.state == PAUSED and state.stood is None:
             await (self._at_rest() if self._rests() else self._on_the_way())
@@ -136,6 +150,36 @@ class Rereading:
             self._hand.reach.unverified |= self._hand.stations.keys() - set(free)  # before they begin anything
             self._stood.clear()
             self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
+
+    async def _back(self) -> None:
+        """What setup began where an instrument was off or away stands still, or is asked about."""
+        state = self._memory.state
+        for name in [one for one in self._free() if one in self._was_away]:
+            self._was_away.discard(name)
+            lasting = self._lasting(name)
+            if not lasting:
+                continue
+            found, why = await self._found([name])
+            gone = {key: why[key] for key in lasting if found.get(key, AS_DONE) != AS_DONE}
+            if gone and state.state == RUNNING and not self._hand.halt.is_set():
+                self._stood[name] = found | dict.fromkeys(gone, AS_DONE)  # what it is to be again
+                self._memory.record(
+                    e.CampaignPaused(reason=asks(gone, f"it was set up, and {name} was off or away since")),
+                    e.SettingsRead(found=found, moved=gone, resumed=True, t_s=self._now()),
+                )
+                return
+
+    def _lasting(self, name: str) -> list[str]:
+        """Acts of setup, or before a batch, whose settings no act has set since: what a trial relies on there."""
+        lasting: list[str] = []
+        acts = [step.begun for step in self._memory.state.steps.values() if step.begun.instrument == name]
+        for step, _ in self._standing(frozenset([name])):
+            begun = step.begun
+            later = acts[acts.index(begun) + 1 :]
+            counted = self._hand.action(name, begun.action).amount
+            if begun.trial is None and not counted and not any(begun.settings.keys() & one.settings for one in later):
+                lasting.append(f"{name}.{begun.action}")
+        return lasting
 
     async def _found(self, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         """What the instruments say of what was done with them: in a word to be compared, and in their own words."""

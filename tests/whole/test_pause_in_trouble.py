@@ -134,6 +134,42 @@ def test_what_is_moved_between_a_second_pause_and_its_resume_is_asked_though_one
     assert [one.why for one in reach.facts(e.MovedAccepted)] == ["it is meant"]
 
 
+# --- what setup began and a power cut ended -------------------------------------------------------------------------
+
+HELD = """
+    setup:
+      - hotplate.stir: {speed: 300 rpm}
+      - hotplate.heat: {temperature: 30 degC}
+    trial:
+      - hotplate.hold: {temperature: 40 degC, time: 10 min, reach_by: 30 min}
+      - pump_a.dispense: {rate: 300 uL/min, time: 1 min}
+    budget: {trials: 1}
+"""
+
+
+def dark(box: Path, devices: Any, now_s: float) -> None:
+    devices["hotplate"].power_cycle(now_s)
+
+
+def test_what_setup_began_and_a_power_cut_ended_is_asked_and_what_each_trial_begins_again_is_not(
+    tmp_path: Path,
+) -> None:
+    stirs: list[bool] = []
+    people = People(
+        tmp_path, (120.0, dark), (300.0, wish("resume", by="ann")),
+        (400.0, hand("hotplate", b"OUT_SP_4 300 \r\n", b"START_4 \r\n")), (500.0, wish("resume", by="ann")),
+        (700.0, lambda box, devices, now_s: stirs.append(devices["hotplate"].stirs)),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, HELD, people)
+    assert reach.run() == 0
+    first, again = reach.facts(e.CampaignPaused)
+    assert "it was set up, and hotplate was off or away since: hotplate.stir (" in first.reason
+    assert "hotplate.stir (" in again.reason and again.t_s >= 300.0, "it was not put back"
+    assert [list(one.moved) for one in reach.facts(e.SettingsRead) if one.moved] == [["hotplate.stir"]] * 2
+    begun = [one.t_s for one in reach.facts(e.StepStarted) if one.trial == 2 and one.phase == "trial"]
+    assert begun[0] > 500.0 and stirs == [True] and len(reach.ledger("pump_a")) == 1
+
+
 # --- the rereading itself breaks down -------------------------------------------------------------------------------
 
 LUNCH = (30.0, wish("pause", by="ann")), (300.0, wish("resume", by="ann"))
