@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from labloop.campaign.errors import LabloopError, SpecError
-from labloop.campaign.formula import Expression
+from labloop.campaign.formula import Both, Compare, Expression, Not
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.rules import Interlock, Plausible, Requirement, Total, readings_in
 from labloop.campaign.spec import CampaignSpec
@@ -121,6 +121,8 @@ class Rules:
 
         ``instrument.name`` is a reading or a setting there: what was achieved counts as well as what is measured.
         """
+        if not isinstance(condition, Compare | Both | Not):
+            raise SpecError(f"{condition} is no condition. Compare it, like solvent == DCM")
         for full in sorted(readings_in(condition)):
             instrument, _, word = full.partition(".")
             one = _instrument(self._declared, instrument)

@@ -190,6 +190,16 @@ def condition_fault(
     return None
 
 
+def nearly_named(condition: Expression, names: Mapping[str, Parameter]) -> Iterator[str]:
+    """Words that are a parameter or a choice but for capitals and blanks: a limit with ``dcm`` in it never holds."""
+    words = {*names, *choice_words(names)}
+    nearly = {word.strip().casefold(): word for word in sorted(words)}
+    for node in condition.walk():
+        said = node.name if isinstance(node, Name) else node.text if isinstance(node, Word) else None
+        if said is not None and said not in words and (meant := nearly.get(said.strip().casefold())):
+            yield f"{said!r} is neither a parameter nor a choice of the campaign. Did you mean {meant!r}?"
+
+
 def truth_fault(condition: Expression, names: Mapping[str, Parameter | None]) -> str | None:
     """Say why a condition cannot be answered yes or no."""
     if not _is_condition(condition):

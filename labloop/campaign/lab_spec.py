@@ -16,8 +16,9 @@ from .arithmetic import difference
 from .checks import stage_faults
 from .complaints import Broken, Fault
 from .conduct import Pause, Phase
+from .constraints import nearly_named
 from .errors import SpecError
-from .grammar import PHASES, CampaignSpec
+from .grammar import PHASES, CampaignSpec, flat_parameters
 from .limits import Limit, by_instrument, read_limits
 from .models import AnyQuantity, Files, Model, Number, Rule, Seconds, Text, Truth, did_you_mean, keys_of, suggest
 from .reading import Document, Path_, path_text
@@ -348,6 +349,10 @@ def check_against_lab(spec: CampaignSpec, lab: LabSpec) -> list[str]:
         known = lab.limits.get(limit.instrument, {}).get(limit.name)
         if known is not None:
             complaints += [spec.complaint(limit.path, rule) for rule in _loosened(limit, known, lab)]
+    for whose, limits in ((lab, lab.limits_written), (spec, spec.limits)):
+        for limit in limits:
+            rules = nearly_named(limit.when, flat_parameters(spec.parameters)) if limit.when is not None else ()
+            complaints += [whose.complaint(limit.path, rule) for rule in rules]
     return complaints
 
 

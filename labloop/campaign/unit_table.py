@@ -1,5 +1,7 @@
 """The units of a laboratory, as pint defines them, so that pint itself is read only for rarer ones (0.3 s a process).
 
+A turn is 1, where pint has 2 pi.
+
 Generated, never written by hand: tests/campaign/test_units.py holds every line against pint. By dimension, as
 (word, factor to the base unit, offset).
 """
@@ -12,10 +14,10 @@ BY_DIMENSION: Final[dict[tuple[tuple[str, float], ...], Rows]] = {
     (): (
         ("percent", 0.01, 0.0),
         ("ppm", 1e-06, 0.0),
-        ("rad", 1.0, 0.0),
-        ("deg", 0.017453292519943295, 0.0),
-        ("degree", 0.017453292519943295, 0.0),
-        ("turn", 6.283185307179586, 0.0),
+        ("rad", 0.15915494309189535, 0.0),
+        ("deg", 0.002777777777777778, 0.0),
+        ("degree", 0.002777777777777778, 0.0),
+        ("turn", 1.0, 0.0),
         ("count", 1.0, 0.0),
     ),
     (("[temperature]", 1.0),): (

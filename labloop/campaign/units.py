@@ -62,7 +62,9 @@ class _Scale:
 
 
 _TIME: Dimension = (("[time]", -1.0),)
-# Words whose meaning in a laboratory differs from pint's (a revolution is one turn, not 2 pi), or that pint lacks.
+# A revolution is one turn here, and 2 pi to pint: 60 rad/s are 573 rpm, and never 3600.
+_TURN = 2.0 * math.pi
+# Words whose meaning in a laboratory differs from pint's, or that pint lacks.
 _OURS = {
     "%": _Scale(0.01, 0.0, ()),
     "mol%": _Scale(0.01, 0.0, ()),
@@ -320,7 +322,9 @@ def _word_of_pint(word: str) -> _Scale:
     if not math.isclose(two - one, one - zero, rel_tol=1e-9):
         raise UnitError(f"{word} is a logarithmic scale, which cannot be added or converted here. Leave the unit out")
     dimension = tuple(sorted((str(base), float(power)) for base, power in unit.dimensionality.items()))
-    return _Scale(one - zero, zero, dimension)
+    angles = dict(registry.Quantity(1.0, unit).to_base_units().unit_items()).get("radian", 0)
+    turned = _TURN**angles if abs(angles) == 1 else 1.0  # a solid angle is no turn
+    return _Scale((one - zero) / turned, zero, dimension)
 
 
 @lru_cache(maxsize=1)

@@ -136,6 +136,11 @@ def test_a_condition_of_which_one_part_is_not_known_is_judged_by_the_other_where
     assert envelope.complaints("oven", "heat", heat(70.0), {"solvent": "DCM"}, unread=False) == []
 
 
+def test_a_condition_must_be_one(lab):
+    with pytest.raises(SpecError, match="is no condition"):
+        Envelope(lab, spec_from_dict(SOLVENTS | {"limits": ["oven.temperature <= 40 degC when oven.wall"]}))
+
+
 @pytest.mark.parametrize("value, unit, broken", [(1e-9, "A", 2e-9), (2e-6, "L", 2.01e-6), (80.0, "degC", 80.001)])
 def test_a_small_limit_is_held_as_exactly_as_a_large_one(value, unit, broken):
     bound = Bound(sign="<=", value=value, unit=unit, who="the lab's limit", way_out="")

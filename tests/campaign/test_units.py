@@ -1,5 +1,6 @@
 """Quantities: read as a chemist writes them, converted by dimension."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,18 @@ def test_pint_is_loaded_by_a_rare_unit_only() -> None:
         "u.parse_quantity('3 fathom'); assert 'pint' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "value, unit, to, means",
+    [
+        (60.0, "rad/s", "rpm", 572.9577951308232), (600.0, "revolutions_per_minute", "rpm", 600.0),
+        (1.0, "turn/s", "rpm", 60.0), (6000.0, "deg/s", "rpm", 1000.0), (10.0, "Hz", "rpm", 600.0),
+        (180.0, "deg", "rad", math.pi), (1000.0, "mrad", "deg", 57.29577951308232),
+    ],
+)  # fmt: skip
+def test_a_turn_is_one_turn_in_whatever_angle_it_is_written(value: float, unit: str, to: str, means: float) -> None:
+    assert convert(value, unit, to) == pytest.approx(means)
 
 
 def test_the_table_of_units_says_what_pint_says() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labloop.campaign.spec import CampaignSpec, read_lab, read_spec, spec_from_dict
+from labloop.campaign.spec import CampaignSpec, lab_from_dict, read_lab, read_spec, spec_from_dict
 from labloop.runner.check import check
 from labloop.runner.resolved_plan import Plan
 
@@ -377,3 +377,16 @@ def test_phases_that_know_of_no_trial_are_held_against_what_acts_set() -> None:
     for phase in ({"teardown": wash}, {"every": [{"trials": 5, "do": wash}]}):
         (complaint,) = checked([seed("150 uL/min")], limits=FAST, **phase).complaints
         assert "pump_water.dispense can be asked for rate = 310 uL/min, above the campaign's limit" in complaint
+
+
+@pytest.mark.parametrize(
+    "said, meant", [("solvent == dcm", "'DCM'"), ('solvent == "DCM "', "'DCM'"), ("solvent == water", "")]
+)
+def test_a_limit_that_names_a_choice_in_other_letters_would_never_hold(said: str, meant: str) -> None:
+    """A lab knows solvents that this campaign does not use; it does not know one twice."""
+    limits = [f"hotplate.temperature <= 40 degC when {said}"]
+    lab = read_lab(LAB)
+    spec = campaign([{"hotplate.off": {}}], parameters={"solvent": {"choices": ["DCM", "DMF"]}})
+    complaints = check(spec, lab_from_dict(lab.dump() | {"limits": limits}, CAMPAIGNS)).complaints
+    assert bool(complaints) == bool(meant), complaints
+    assert all("is neither a parameter nor a choice of the campaign" in one and meant in one for one in complaints)
