@@ -55,6 +55,8 @@ UNLOCK = "unlock it ($X); with $22=0 it is not locked at power-up"
 EARLY_S, EARLY_PART, LATES = 2.0, 0.25, 3.0
 # A spin that was seen to last longer or shorter than asked for by more than this is told with the time that was seen.
 AS_ASKED_S = 0.5
+# A mark that is no act's: after a reset none stands, and that tells nothing.
+NO_ACT = 80_003
 # Settings that say how fast it turns: the fastest and the slowest speed, and no laser.
 HOW_FAST = (30, 31, 32)
 
@@ -76,8 +78,9 @@ SPREAD_TIME = Setting(
 class Spin:
     """A spin that was begun in this process: ``steps`` as (rpm, seconds).
 
-    ``taken``: its first line was answered, so that its time is known. ``seen``: at what speeds it was seen; ``seen_s``:
-    when last. ``due_s``: when it is to be looked at again; ``late_s``: the latest that this was ever done.
+    ``taken``: its first line was answered, so that its time is known; ``stopped``: and it was stopped here. ``seen``:
+    at what speeds it was seen; ``seen_s``: when last. ``due_s``: when it is to be looked at again; ``late_s``: the
+    latest that this was ever done.
     """
 
     steps: tuple[tuple[float, float], ...]
@@ -85,6 +88,7 @@ class Spin:
     end: int
     sent: bool = False
     taken: bool = False
+    stopped: bool = False
     seen: set[float] = field(default_factory=set)
     seen_s: float = 0.0
     due_s: float = 0.0
@@ -147,6 +151,8 @@ class SpinCoater(Driver):
         self._limits = speeds_of(options)
         self._grbl = Controller(exchange, name_of(options), UNLOCK)
         self._spin: Spin | None = None
+        self._found: dict[str, Amount] = {}  # by counters(), last
+        self._stopped: dict[str, Amount] = {}  # what was found before stop() reset it
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
@@ -210,6 +216,22 @@ class SpinCoater(Driver):
         report = self._grbl.sure()
         return {"speed": Reading(value=report.speed, unit="rpm"), "state": Reading(value=report.state)}
 
+    def counters(self) -> Mapping[str, Amount]:
+        """The mark that stands, or that it turns; and which of them was found before stop() wiped the mark out."""
+        turns = self._grbl.sure().speed > 0.0  # lines wait until that is over
+        now = {"turns": Amount(1.0)} if turns else {"mark": Amount(float(self._grbl.mark()))}
+        self._found = now if turns or now["mark"].value else self._found
+        return now | {f"stopped_{name}": found for name, found in self._stopped.items()}
+
+    def needs_clear(self, counters: Mapping[str, Amount]) -> bool:
+        """Whether it was reset, so that a reset in the next act would not show."""
+        return "mark" in counters and counters["mark"].value == 0.0
+
+    def clear_counters(self) -> None:
+        """Set a mark that is no act's; it takes none while it is locked."""
+        if self._grbl.sure().state == "Idle":
+            self._grbl.order(f"F{NO_ACT}")
+
     def stands(self) -> Mapping[str, Stand]:
         """Whether it turns, which another program may have told it, and the settings that say how fast."""
         report = self._grbl.sure()
@@ -226,7 +248,7 @@ class SpinCoater(Driver):
         steps = [(spread_rpm, spread_s)] if spread_rpm else []
         steps.append((speed_rpm, time_s))
         begun = Spin(tuple(steps), *marks(self.act))
-        self._spin = begun
+        self._spin, self._found, self._stopped = begun, {}, {}
         self._grbl.demand_idle()
         self._grbl.order(f"F{begun.start}")
         turns = [f"{'M3' if n == 0 else ''}S{rpm:.0f}\nG4P{seconds:.2f}" for n, (rpm, seconds) in enumerate(steps)]
@@ -282,6 +304,9 @@ class SpinCoater(Driver):
                 ours.seen.add(speed)
             return Verdict(state="running", why="it turns")
         mark = self._grbl.mark()
+        if mark == 0 and ours is not None and ours.taken and ours.stopped:
+            why = "it was stopped before it was seen to end; how long it spun is not known"
+            return Verdict(state="partial", why=why)
         if mark == 0:
             return Verdict(state="cannot_tell", why="no mark stands in it: it was reset since, or never heard of it")
         if mark == end and ours is not None and not (ours.seen or ours.taken):
@@ -293,8 +318,27 @@ class SpinCoater(Driver):
             return Verdict(state="partial", why="it began and was cut short; how long it spun is not known")
         return Verdict(state="not_begun", why="the last act it was told is another one")
 
+    def witnessed(
+        self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], after: Mapping[str, Amount],
+        first_reply: str,
+    ) -> Verdict:  # fmt: skip
+        """What the guard found before its reset: that it turned, or which mark stood (that of an end is odd)."""
+        if "stopped_turns" in after:
+            return Verdict(state="partial", why="it turned when it was stopped; how long it had spun is not known")
+        if "mark" not in before or "stopped_mark" not in after:
+            return super().witnessed(action, settings, before, after, first_reply)
+        was, mark = (int(one.value) for one in (before["mark"], after["stopped_mark"]))
+        if mark == was:
+            return Verdict(state="not_begun", why="the mark of the act before stood when it was stopped")
+        if mark % 2:
+            return Verdict(state="done", why="the mark of its end stood when it was stopped")
+        return Verdict(state="partial", why="it began and was cut short; how long it spun is not known")
+
     def stop(self) -> None:
         """Stop the spindle at once and forget what it was told; harmless twice. Raises InstrumentFault: runaway."""
+        if self._spin is not None:
+            self._spin.stopped = True
+        self._stopped = self._found
         self._grbl.reset_surely()
         if (speed := self._grbl.sure().speed) > 0.0:
             raise InstrumentFault(f"it is at {written(speed, 'rpm')} after it was told to stop", kind="runaway")

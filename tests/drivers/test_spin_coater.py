@@ -58,8 +58,32 @@ def test_what_became_of_a_spin_after_a_crash():
     it.begin("spin", "act-2", **SPIN)
     it.wait(10.0)
     it.driver.stop()
+    assert it.happened("spin", {}, {}, "act-2").state == "partial"
+    it.restarted().open()
     verdict = it.happened("spin", {}, {}, "act-2")
     assert verdict.state == "cannot_tell" and "reset" in verdict.why
+
+
+@pytest.mark.parametrize(("waits_s", "state"), [(None, "not_begun"), (10.0, "partial"), (40.0, "done")])
+def test_what_was_found_before_a_stop_tells_what_became_of_a_spin(waits_s, state):
+    it = rig()
+    assert it.driver.needs_clear(it.driver.counters()), "it was just switched on"
+    it.driver.clear_counters()
+    before = it.driver.counters()
+    assert not it.driver.needs_clear(before) and before["mark"].value > max(marks("act-1"))
+    if waits_s is not None:
+        it.begin("spin", **SPIN)
+        it.wait(waits_s)
+    guard = it.restarted()
+    guard.open()
+    guard.counters()
+    guard.stop()
+    guard.stop()
+    after = guard.counters()
+    it.restarted().open()
+    assert it.happened("spin", {}, before).state == "cannot_tell"
+    assert it.driver.witnessed("spin", {}, before, after, "").state == state
+    assert it.driver.witnessed("spin", {}, {}, {"mark": Amount(0.0)}, "").state == "cannot_tell"
 
 
 def test_a_spin_that_was_cut_short_without_a_reset_is_partial():
