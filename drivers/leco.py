@@ -32,6 +32,7 @@ from labloop.bench import (
     InstrumentFault,
     Progress,
     Reading,
+    Sent,
     Signal,
     SpecError,
     Stand,
@@ -91,6 +92,17 @@ class LecoActor(Driver):
             if one.whole and value is not None and float(value) != round(float(value)):
                 return f"{one.setting.name} = {value} is not a whole number"
         return ""
+
+    @classmethod
+    def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
+        """What this action sets to a number that the lab file gives, and others by a setting."""
+        doings = read_options(options).doings
+        goes = {one.parameter: one.setting.name for doing in doings.values() for one in doing.given if one.parameter}
+        constants = doings[action].constants.items()
+        return {
+            goes[name]: (float(number),) for name, number in constants
+            if name in goes and isinstance(number, int | float) and not isinstance(number, bool)
+        }  # fmt: skip
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

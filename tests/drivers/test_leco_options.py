@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from drivers.leco import LecoActor
 from drivers.leco_options import read_options
-from labloop.bench import Amount, SpecError
+from labloop.bench import Amount, Envelope, SpecError
 from labloop.bench.settings import resolve
+from labloop.campaign.spec import lab_from_dict
+from tests.drivers.stand import FOLDER
 from tests.drivers.stands.leco import EVAPORATOR, changed
 
 
@@ -89,3 +91,14 @@ def test_words_may_be_sent_as_values_and_numbers_as_integers():
     assert LecoActor.complaint("power", {"mode": "on", "level": 2.5}, options) == "level = 2.5 is not a whole number"
     assert LecoActor.complaint("power", {"mode": "on", "level": 2.0}, options) == ""
     assert resolve(doing.action, {"level": Amount(2.0)}) == {"mode": "on", "level": 2.0}
+
+
+def test_a_number_that_the_lab_file_sets_keeps_the_limits_of_the_setting_that_goes_there_too():
+    options = changed("actions.bake", {"parameters": {"setpoint_c": 250, "heater": True}, "act": True})
+    lab = {
+        "labloop": 1,
+        "instruments": {"it": {"driver": "drivers.leco:LecoActor", "port": "zmq+tcp://127.0.0.1:1?actor=a", **options}},
+        "limits": {"it": {"temperature": {"max": "200 degC"}}},
+    }
+    (said,) = Envelope(lab_from_dict(lab, FOLDER.parent)).complaints("it", "bake", {})
+    assert "temperature comes to 250 degC on the wire, which is above the lab's limit" in said
