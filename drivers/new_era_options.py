@@ -161,7 +161,7 @@ def number_of(values: Mapping[str, Value], name: str) -> float:
 def sent(values: Mapping[str, Value]) -> dict[str, tuple[float, ...]]:
     """What settings in declared units come to on the wire."""
     rate_ul_min, volume_ul = number_of(values, "rate_ul_min"), volume_of(values)
-    if rate_ul_min == 0.0 or volume_ul > MOST:
+    if volume_ul > MOST or not asks_for_something(values):
         return {}
     text, unit = rate(rate_ul_min)
     said: dict[str, tuple[float, ...]] = {"rate": (float(text) * UL_MIN[unit],), "volume": (float(number(volume_ul)),)}

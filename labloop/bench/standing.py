@@ -73,12 +73,16 @@ class Standing:
         """Since when an action is over; None: it was never done."""
         return self._rests_since_s.get((instrument, action), self._unsure_until_s)
 
-    def apply(self, fact: e.Fact) -> None:
-        """Add one fact."""
+    def apply(self, fact: e.Fact, now_s: float = 0.0) -> None:
+        """Add one fact. ``now_s``: when it became one.
+
+        A step that nobody saw end has ended by then, and a rest is counted from there: from the earliest end, which a
+        sample ages from, it would be too short.
+        """
         if isinstance(fact, e.StepStarted):
             self._begun(fact)
         elif isinstance(fact, e.StepFinished | e.StepFailed):
-            self._ended(fact)
+            self._ended(fact, now_s)
         elif isinstance(fact, e.SafeStateReached):
             self.settings.clear()
             self.left.clear()
@@ -104,7 +108,7 @@ class Standing:
                     amount=amount, since_s=fact.t_s, step=fact.step, before=before and replace(before, before=None)
                 )
 
-    def _ended(self, fact: e.StepFinished | e.StepFailed) -> None:
+    def _ended(self, fact: e.StepFinished | e.StepFailed, now_s: float) -> None:
         begun = self.going.pop(fact.step, None)
         if begun is None:
             return
@@ -115,4 +119,4 @@ class Standing:
                 elif stood.step == fact.step:
                     del self.settings[key]
             return
-        self._rests_since_s[begun.instrument, begun.action] = fact.t_s
+        self._rests_since_s[begun.instrument, begun.action] = max(fact.t_s, now_s)

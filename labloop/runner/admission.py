@@ -61,7 +61,7 @@ class Admission:
                 if isinstance(record.event, e.StepStarted) and unseen:
                     self._after_hands(unseen, record.event.t_s)
                     unseen = []
-                self.apply(record)
+                self._take_in(record)
                 if isinstance(record.event, e.ByHandSeen) and record.event.t_s:
                     self._after_hands([record.event], record.event.t_s)
                 elif isinstance(record.event, e.ByHandSeen):
@@ -103,8 +103,11 @@ class Admission:
         return self.clock.now_s() - max(gone_s, 0.0) * self.clock.speed
 
     def apply(self, record: e.Record) -> None:
-        """Add one fact of the run."""
-        self.standing.apply(record.event)
+        """Add one fact of the run, which has become one just now."""
+        self._take_in(record, self.clock.now_s())
+
+    def _take_in(self, record: e.Record, now_s: float = 0.0) -> None:
+        self.standing.apply(record.event, now_s)
         self.watch.apply(record.event)
         if isinstance(record.event, e.StepStarted):
             self._on[record.event.instrument] = record.event.trial

@@ -231,13 +231,16 @@ class BenchBook:
         return list(acts.values())
 
     def left_by_hand(self) -> list[tuple[e.ByHand, str]]:
-        """What people have done since a run had this bench last, or a guard: each act that is over, and when it was."""
+        """What people have done since a run had this bench last, or a guard: each act that is over, and when it was.
+
+        Not what a run did for them in a pause: its end has stopped that.
+        """
         acts: list[tuple[e.ByHand, str]] = []
         for record in self.journal.records():
             fact = record.event
             if isinstance(fact, e.LeaseTaken) and fact.run != BY_HAND and fact.epoch != self.state.epoch:
                 acts.clear()
-            elif isinstance(fact, e.ByHand) and (fact.done or fact.failed):
+            elif isinstance(fact, e.ByHand) and (fact.done or fact.failed) and not fact.run:
                 acts.append((fact, record.at))
         return acts
 

@@ -4,8 +4,9 @@
     identified    open() says who is there, sets nothing, and says the same twice
     read          read() gives what the class declares, in its units, finite
     limits        each setting is taken at both limits and refused just beyond them, before a byte is sent
+    on the wire   what sent() tells is numbers, and of settings that there are: a limit on another name binds nothing
     actions       each action runs to its end from the middle of its limits, and gives what it declares; one that takes
-                  time says so beforehand (expected)
+                  time says so beforehand (expected), and is not over sooner than it says
     asked         what became of an act is told: not "not begun" of one that was done, read-only
     stopped       stop() is harmless twice, at rest and in the middle of every act; nothing goes on after it
     one byte      answers that come one byte at a time are the same answers
@@ -33,6 +34,8 @@ from labloop.simulation.faults import KINDS
 from .proving import Example, Stand, examples
 
 ACT: Final = "conformance-1"
+# A rate is rounded on its way to the instrument, and so is the time that it makes.
+ROUNDED: Final = 0.05
 AT_ONCE_S: Final = 2.0  # some commands with the pauses between them; what takes longer says so beforehand
 TRIES: Final = 12  # settings an action is tried with before it counts as one that is never done
 KEPT, BROKEN, NONE = "kept", "broken", "none"
@@ -74,7 +77,9 @@ def examine(lab: LabSpec, name: str) -> Iterator[Finding]:
                 lambda action=action, setting=setting: _limits(Stand(lab, name).ready(), action, setting),  # type: ignore[misc]
             )  # fmt: skip
     for action in actions.values():
-        for rule, on_action in (("actions", _runs), ("asked", _asked), ("stopped", _stops)):
+        for rule, on_action in (
+            ("on the wire", _says), ("actions", _runs), ("asked", _asked), ("stopped", _stops),
+        ):  # fmt: skip
             yield _find(
                 rule, action.name,
                 lambda action=action, on_action=on_action: on_action(lab, name, action),  # type: ignore[misc]
@@ -236,10 +241,30 @@ def _first_done(lab: LabSpec, name: str, action: Action) -> tuple[Stand, Example
     raise Broken(f"it was not done: {refused}" if refused else "no settings inside its limits are accepted together")
 
 
+def _says(lab: LabSpec, name: str, action: Action) -> None:
+    declaration = Stand(lab, name).declaration
+    known = {setting.name for one in declaration.actions.values() for setting in one.settings}
+    told = False
+    for example in islice(examples(declaration, action), TRIES):
+        for setting, levels in declaration.sent(action.name, example.values).items():
+            told = True
+            if setting not in known:
+                raise Broken(f"sent() tells of {setting}, which no action of it has: {', '.join(sorted(known))}")
+            if not isinstance(levels, tuple) or not all(
+                isinstance(one, (int, float)) and math.isfinite(one) for one in levels
+            ):
+                raise Broken(f"sent() says that {setting} comes to {levels!r}. Write numbers in brackets: (80.1,)")
+    if not told:
+        raise Occasion("it says what it is asked for, and nothing else")
+
+
 def _runs(lab: LabSpec, name: str, action: Action) -> None:
     stand, example, look, _ = _first_done(lab, name, action)
-    if stand.took_s > AT_ONCE_S and not stand.declaration.expected(action.name, example.values).duration_s:
+    expected = stand.declaration.expected(action.name, example.values)
+    if stand.took_s > AT_ONCE_S and not expected.duration_s:
         raise Broken(f"it took {stand.took_s:.3g} s, and expected() says nothing of that")
+    if stand.took_s < expected.least_s * (1.0 - ROUNDED):
+        raise Broken(f"it took {stand.took_s:.3g} s, and expected() says {expected.least_s:.3g} s at the least")
     if action.amount and action.amount not in look.achieved:
         raise Broken(f"its amount is {action.amount}, and it has achieved {', '.join(look.achieved) or 'nothing'}")
     given = {*look.readings, *look.arrays}

@@ -204,3 +204,14 @@ def expected_of(driver, action, given, name):
         return given["rate"] * given["time"] / 60.0
     ends = [value for one, value in given.items() if one in ("start", "stop", "begin", "vertex1", "vertex2")]
     return max(ends)
+
+
+def test_a_pump_that_is_asked_for_nothing_is_said_nothing():
+    """A volume of 0 takes no time, and no limit on times forbids it."""
+    stand = stand_of(DRIVERS["NE1000"])
+    pump = {"driver": "drivers.new_era:NE1000", "port": stand.port, **stand.options}
+    lab = {"labloop": 1, "instruments": {"it": pump}, "limits": ["it.time >= 2 s"]}
+    envelope = Envelope(lab_from_dict(lab, FOLDER.parent))
+    for volume_ul, refused in ((0.0, 0), (1.0, 1), (5.0, 0)):
+        wanted = {"rate": Amount(60.0, "uL/min"), "volume": Amount(volume_ul, "uL")}
+        assert len(envelope.complaints("it", "dispense", wanted)) == refused

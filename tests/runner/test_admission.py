@@ -62,17 +62,21 @@ def dispense(rate_ml_min: float) -> PlannedStep:
 
 
 @pytest.mark.parametrize(
-    "then, waits", [("", True), ("failed", False), ("a run had the bench", False)], ids=lambda one: str(one)
+    "then, waits",
+    [("", True), ("failed", False), ("a run had the bench", False), ("a run did it", False)],
+    ids=lambda one: str(one),
 )
 def test_how_fast_a_setting_may_change_is_reckoned_from_what_was_set_by_hand(then: str, waits: bool) -> None:
     """From 1 to 5 mL/min takes 4 min, whoever set what. Where it was stopped since, nothing stands there."""
     with closing(BenchBook.memory("bench", utc_stamp)) as book:
-        book.take_lease(BY_HAND, "live", {})
+        run = "/run" if then == "a run did it" else ""
+        book.take_lease(run or BY_HAND, "live", {})
         began = e.ByHand(act="hand-1", instrument="pump", action="dispense", settings=dispense(1.0).settings, by="ann")
+        began = structs.replace(began, run=run)  # whose end has made the bench safe
         book.record(began, structs.replace(began, done=True))
         if then == "failed":
             book.record(structs.replace(began, act="hand-2", failed="interrupted"))
-        book.release_lease(BY_HAND, {})
+        book.release_lease(run or BY_HAND, {})
         if then == "a run had the bench":
             book.take_lease("/run", "live", {})
             book.release_lease("/run", {})
@@ -86,3 +90,21 @@ def test_how_fast_a_setting_may_change_is_reckoned_from_what_was_set_by_hand(the
         else:
             assert not waits
         admission.stage([dispense(1.0)], None)
+
+
+def test_a_rest_is_counted_from_when_a_step_was_found_over() -> None:
+    """Its line was away for half an hour: it may have ended at any moment of that, whatever its sample is taken for."""
+    lab = PUMP | {"limits": {"pump": {"dispense": {"dwell": "60 s"}}}}
+    clock = VirtualClock()
+    admission = Admission(Envelope(lab_from_dict(lab, ROOT)), clock)
+    wish = dispense(1.0)
+    begun = e.StepStarted(
+        step="1", phase="trial", stage=0, index=0, instrument="pump", action="dispense", settings=wish.settings
+    )
+    over = e.StepFinished(step="1", achieved={}, t_s=3.0)
+    clock.advance_to(1800.0)
+    for seq, fact in enumerate((begun, over), start=1):
+        admission.apply(e.Record(seq=seq, at="", event=fact))
+    with pytest.raises(NotYet) as early:
+        admission.stage([wish], None)
+    assert early.value.wait_s == 60.0

@@ -44,8 +44,8 @@ def test_what_is_written_anew_keeps_every_rule(examined: Examined) -> None:
     found = examined("fresh")
     assert not [one for one in found if one.state == BROKEN]
     assert {one.rule for one in found if one.state == KEPT} == {
-        "declared", "identified", "read", "limits", "actions", "asked", "stopped", "one byte", "wrong device", "faults",
-        "reopened",
+        "declared", "identified", "read", "limits", "on the wire", "actions", "asked", "stopped", "one byte",
+        "wrong device", "faults", "reopened",
     }  # fmt: skip
 
 
@@ -62,6 +62,9 @@ def test_what_is_written_anew_keeps_every_rule(examined: Examined) -> None:
         ("greedy", "one byte", "    def reply", '    feed = lambda self, data: "err"\n\n    def reply'),
         ("trusting", "wrong device", 'name = twice_alike(lambda: self._ask("ID?"), "ID?")', "name = MODEL"),
         ("gullible", "faults", "self._steady.read(lambda: float(self._ask(\"T?\")), \"T?\")", 'float(self._ask("T?"))'),
+        ("misnamed", "on the wire", 'return {"temperature": (round', 'return {"temprature": (round'),
+        ("bare", "on the wire", "* 10) / 10,)}", "* 10) / 10)}"),
+        ("hasty", "actions", "duration_s=WARM_S", "duration_s=WARM_S, least_s=WARM_S"),
         ("endless", "actions", "done=abs(reached_c - self._wanted / 10) <= WITHIN_K", "done=False"),
     ],
 )  # fmt: skip
