@@ -42,6 +42,7 @@ class Rereading:
         self._memory = memory
         self._end = end
         self._stood: dict[str, dict[str, str]] = {}  # by instrument: what it said first since the pause
+        self._due: dict[str, str] = {}  # what setup did and is gone: a resume must find it again
         self._was_away: set[str] = set()  # instruments at which setup's doing may be undone
         self._news = asyncio.Event()
         memory.listeners.append(self._hear)
@@ -52,6 +53,7 @@ class Rereading:
             self._stood.pop(fact.instrument, None)
         elif isinstance(fact, e.MovedAccepted):
             self._stood.clear()
+            self._due.clear()
         elif isinstance(fact, e.InstrumentLost):
             self._was_away.add(fact.instrument)
         elif isinstance(fact, e.StepFailed) and fact.fault in WENT_OFF:
@@ -120,7 +122,8 @@ class Rereading:
 
     async def _resumed(self) -> None:
         state, free = self._memory.state, self._free()
-        stood, resumed = self._first() if state.stood is None else state.stood, state.resumed_seq
+        resumed = state.resumed_seq
+        stood = {**(self._first() if state.stood is None else state.stood), **self._due}
 
         def over() -> bool:
             """Paused again meanwhile, and perhaps resumed again as well: what was read is no longer what stands."""
@@ -149,6 +152,7 @@ class Rereading:
         if not over():
             self._hand.reach.unverified |= self._hand.stations.keys() - set(free)  # before they begin anything
             self._stood.clear()
+            self._due.clear()
             self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
 
     async def _back(self) -> None:
@@ -162,7 +166,7 @@ class Rereading:
             found, why = await self._found([name])
             gone = {key: why[key] for key in lasting if found.get(key, AS_DONE) != AS_DONE}
             if gone and state.state == RUNNING and not self._hand.halt.is_set():
-                self._stood[name] = found | dict.fromkeys(gone, AS_DONE)  # what it is to be again
+                self._due |= dict.fromkeys(gone, AS_DONE)
                 self._memory.record(
                     e.CampaignPaused(reason=asks(gone, f"it was set up, and {name} was off or away since")),
                     e.SettingsRead(found=found, moved=gone, resumed=True, t_s=self._now()),

@@ -165,7 +165,9 @@ def test_what_setup_began_and_a_power_cut_ended_is_asked_and_what_each_trial_beg
     first, again = reach.facts(e.CampaignPaused)
     assert "it was set up, and hotplate was off or away since: hotplate.stir (" in first.reason
     assert "hotplate.stir (" in again.reason and again.t_s >= 300.0, "it was not put back"
-    assert [list(one.moved) for one in reach.facts(e.SettingsRead) if one.moved] == [["hotplate.stir"]] * 2
+    reads = reach.facts(e.SettingsRead)
+    assert [list(one.moved) for one in reads if one.moved] == [["hotplate.stir"]] * 2
+    assert [one.found["hotplate.stir"] for one in reads] == ["not_begun"] * 3 + ["as it was done"], "what was found"
     begun = [one.t_s for one in reach.facts(e.StepStarted) if one.trial == 2 and one.phase == "trial"]
     assert begun[0] > 500.0 and stirs == [True] and len(reach.ledger("pump_a")) == 1
 
