@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENT, patient_lab
+
 HOUSE = Path(__file__).parents[2]
 CAMPAIGNS = HOUSE / "campaigns"
 WITHIN_S = 300.0
@@ -38,6 +40,7 @@ def served(here: Path) -> Iterator[subprocess.Popen[bytes]]:
     while not (here / "OUT.yaml").exists():
         assert server.poll() is None and time.monotonic() < until_s
         time.sleep(0.05)
+    patient_lab(here / "OUT.yaml")
     yield server
     server.terminate()
     server.wait(WITHIN_S)
@@ -77,7 +80,8 @@ def test_a_run_without_a_terminal_is_reached_by_abort(here: Path) -> None:
     assert folder == "d"
     assert "another" not in said.stderr
     try:
-        assert call("abort", "--why", "test").stdout.startswith(f"{here / 'd'}: abort accepted")
+        abort = subprocess.run([*PATIENT, "abort", "--why", "test"], capture_output=True, text=True, check=True)
+        assert abort.stdout.startswith(f"{here / 'd'}: abort accepted")
         until_s = time.monotonic() + WITHIN_S
         while json.loads(call("status", "d", "--json").stdout)["runner"] != "gone":
             assert time.monotonic() < until_s

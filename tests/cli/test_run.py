@@ -238,7 +238,7 @@ def test_an_answer_from_the_runner_is_waited_for(run: Path) -> None:
                     e.RequestAnswered(id=wish.id, accepted=True, message="it rests"),
                 )
 
-        reply = wishes.ask(run, "pause", [], by="", why="", sleep=answer)
+        reply = wishes.ask(run, "pause", [], by="", why="", wait_s=300.0, sleep=answer)
     assert reply == wishes.Reply(accepted=True, message="it rests")
 
 

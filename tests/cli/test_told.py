@@ -12,6 +12,7 @@ import pytest
 from labloop.campaign import events as e
 from labloop.planner.proposal import Proposal
 from labloop.runner import told as told_module
+from tests.patience import patient_wishes
 
 
 class Planner:
@@ -261,12 +262,13 @@ def test_one_abort_that_fails_hides_no_other(here: Path, labloop: Any, monkeypat
     assert said.code == 3 and "abort FAILED, go to the bench" in said.err and "the bench is safe" in said.out
 
 
-def test_a_result_reaches_a_living_runner(here: Path, labloop: Any) -> None:
+def test_a_result_reaches_a_living_runner(here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a runner has the journal, what is told goes through its inbox, checked before and answered by it."""
     from labloop.campaign.state import fold
     from labloop.journal import Journal, Presence, inbox
     from labloop.runner.requests import answer
 
+    patient_wishes(monkeypatch)
     labloop("ask", "cake.yaml", "--run", "r", "-n", "2")
     ended = threading.Event()
 

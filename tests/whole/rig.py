@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 from labloop.campaign import state as s
 from labloop.campaign.events import Record
 from labloop.journal import Reader, StoreError, locks
+from tests.patience import ANSWERED_S, PATIENT, patient_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGNS = ROOT / "campaigns"
@@ -152,7 +153,7 @@ class Rig:
     def labloop(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Call a verb to its end."""
         return subprocess.run(
-            command(*arguments), capture_output=True, text=True, check=False, timeout=WITHIN_S, cwd=self.folder,
+            command(*arguments), capture_output=True, text=True, check=False, timeout=ANSWERED_S, cwd=self.folder,
             env=alone(self.folder),
         )  # fmt: skip
 
@@ -165,11 +166,10 @@ class Rig:
         while alone and runner.returncode == 6 and NOBODY_KNOWS in said:
             while asked := s.fold(self.records()).questions:
                 act = next(iter(asked.values())).begun
-                answer = self.start(
+                answer = self.labloop(
                     "request", "r", "resolve", f"{act.trial}.{act.instrument}", "discard", "--by", "a test"
                 )
-                words, _ = answer.communicate(timeout=300)
-                assert answer.returncode == 0, words
+                assert answer.returncode == 0, answer.stderr
             runner = self.start("resume", "r", "--no-dashboard")
             said, _ = runner.communicate(timeout=300)
         assert runner.returncode == 0, said
@@ -223,8 +223,9 @@ class Rig:
 
 
 def command(*arguments: object) -> list[str]:
-    """The command line of a verb."""
-    return [sys.executable, "-P", "-m", "labloop", *map(str, arguments)]
+    """The command line of a verb; what is asked of a runner is waited for."""
+    how = PATIENT if arguments[0] == "request" else (sys.executable, "-P", "-m", "labloop")
+    return [*how, *map(str, arguments)]
 
 
 def alone(folder: Path) -> dict[str, str]:
@@ -245,6 +246,7 @@ def served(folder: Path, lab: Path, speed: float, *, tapped: bool = False) -> It
     try:
         wait_for(lambda: out.exists() or server.poll() is not None)
         assert server.poll() is None
+        patient_lab(out)
         if tapped:
             rig.taps = Taps(out, folder)
             rig.lab = rig.taps.lab

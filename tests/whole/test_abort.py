@@ -54,7 +54,10 @@ def aborted(rig: Rig, dead: tuple[str, ...]) -> dict[str, float]:
         took[name] = wait_for(lambda: tap.heard(word, before_s)) - posted_s  # noqa: B023
     assert runner.wait(300) == 4
     reached = rig.facts(e.SafeStateReached)[-1]
-    assert {error.partition(".")[0] for error in reached.errors} == set(dead)
+    errors = {error.partition(".")[0]: error for error in reached.errors}
+    assert set(dead) <= errors.keys()
+    late = {name: error for name, error in errors.items() if name not in dead}
+    assert all("no whole answer" in error for error in late.values()), late  # a busy computer answers late
     return took
 
 

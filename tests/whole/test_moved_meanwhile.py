@@ -272,7 +272,7 @@ def test_what_was_moved_while_a_run_rested_is_asked(tmp_path: Path, monkeypatch:
     def does() -> None:
         keys(reach, "bath.temperature", said(b"out_sp_00 50\r"))
         come(reach, tmp_path, (100.0, wish("resume", "force", by="ann", why="I warm it up")))
-        assert wishes.ask(tmp_path / "run", "resume", [], by="ann", why="", wait_s=60.0).accepted
+        assert wishes.ask(tmp_path / "run", "resume", [], by="ann", why="").accepted
 
     with someone(reach, does, monkeypatch):
         assert reach.run(virtual=False) == 0

@@ -4,7 +4,6 @@ A run whose time is virtual does not wait (test_pause): nobody could come back i
 """
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from labloop.runner.amending import AMEND
 from labloop.runner.clock import VirtualClock
 from labloop.runner.preview import look_at
 from labloop.runner.rest import Rest
+from tests.patience import PATIENT, patient_wishes
 
 LAB = f"{WATCHED}pause: {{hold: 2 min, then: safe}}\n"
 WARM = """
@@ -42,7 +42,7 @@ WARM = """
 
 
 # Far longer than any of it takes; who waits in vain fails.
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 class Patient(VirtualClock):
@@ -77,6 +77,7 @@ def someone(reach: Reach, does: Callable[[], None], monkeypatch: pytest.MonkeyPa
         return await rests(self)
 
     monkeypatch.setattr(Rest, "run", run)
+    patient_wishes(monkeypatch)
     with ThreadPoolExecutor(1) as people:
         try:
             yield
@@ -88,9 +89,7 @@ def someone(reach: Reach, does: Callable[[], None], monkeypatch: pytest.MonkeyPa
 
 def resume(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     """``labloop resume`` in another terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "labloop", "resume", str(folder), *options], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([*PATIENT, "resume", str(folder), *options], capture_output=True, text=True, check=False)
 
 
 def test_the_run_goes_on_when_its_person_comes_back_and_sets_up_again(
@@ -186,7 +185,7 @@ def test_a_run_at_rest_is_amended_and_goes_on_so(tmp_path: Path, monkeypatch: py
             assert wishes.ask(folder, "note", ["tea"], by="ann", why="", wait_s=DEADLINE_S / 2).accepted
             go_on.set()
             assert reply.result().accepted, reply.result().message
-        assert wishes.ask(folder, "resume", [], by="ann", why="", wait_s=60.0).accepted
+        assert wishes.ask(folder, "resume", [], by="ann", why="").accepted
 
     with someone(reach, amends, monkeypatch):
         assert run(reach) == 0
