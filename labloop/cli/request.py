@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -68,17 +68,22 @@ def ask(
             "--force ends another person's pause, or says that what was moved is right: write it after resume, with a "
             "reason (--why TEXT)"
         )
-    with _unbroken() if request == "abort" else nullcontext():
+    if request == "abort":
+        with _unbroken():
+            reply = _abort(folder, by, why)
+    else:
         reply = wishes.ask(folder, request, [*arguments, *([FORCE] if force else [])], by=person(by), why=why)
     if json:
         said = {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted}
         safe = {"safe": reply.safe} if request == "abort" else {}
         words.give_json({**said, "message": reply.message, **safe})
+    elif reply.accepted is False and reply.safe is False:
+        words.say(f"{request} {words.plain(reply.message)}")
     elif reply.accepted is None:
-        words.give(f"{request}: posted; {reply.message}")
+        words.give(f"{request}: posted; {words.plain(reply.message)}")
     else:
         words.give(f"{request}: {'accepted' if reply.accepted else 'refused'}: {words.plain(reply.message)}")
-    raise typer.Exit(_code(reply))
+    raise typer.Exit(_code(reply, request))
 
 
 def abort(
@@ -89,11 +94,10 @@ def abort(
     why: Why = "",
 ) -> None:
     """The safe state, now: of one run, or without RUN of every run of this machine. What no runner answers for is made
-    safe from here."""
+    safe from here. Exit code 3: of a bench nobody knows that it is safe."""
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
-    from labloop.campaign.errors import LabloopError
-    from labloop.runner import registry, wishes
+    from labloop.runner import registry
 
     folders = [_to_abort(name)] if name is not None else [*registry.living(), *registry.left()]
     if not folders:
@@ -101,19 +105,28 @@ def abort(
         raise typer.Exit
     codes = set()
     with _unbroken(), ThreadPoolExecutor(len(folders)) as at_once:  # nobody waits for one that does not answer
-        asked = {at_once.submit(wishes.ask, one, "abort", [], by=person(by), why=why): one for one in folders}
+        asked = {at_once.submit(_abort, one, by, why): one for one in folders}
         for done in as_completed(asked):
-            try:
-                reply = done.result()
-            except Exception as error:  # noqa: BLE001  whatever it is, of the other benches it must be told too
-                codes.add(exits.BENCH)
-                said = str(error) if isinstance(error, LabloopError) else repr(error)
-                words.say(f"{asked[done]}: abort FAILED, go to the bench: {words.plain(said)}")
+            reply = done.result()
+            codes.add(_code(reply, "abort"))
+            if reply.accepted is False and reply.safe is False:
+                words.say(f"{asked[done]}: abort {words.plain(reply.message)}")
                 continue
-            codes.add(_code(reply))
             said = {True: "accepted", False: "refused", None: "posted"}[reply.accepted]
             words.give(f"{asked[done]}: abort {said}: {words.plain(reply.message)}")
     raise typer.Exit(max(codes))
+
+
+def _abort(folder: Path, by: str, why: str) -> "Reply":
+    """What came of it; one that fails, by whatever it is, must be told as well, and hides no other bench."""
+    from labloop.campaign.errors import LabloopError
+    from labloop.runner import wishes
+
+    try:
+        return wishes.ask(folder, "abort", [], by=person(by), why=why)
+    except Exception as error:  # noqa: BLE001
+        said = str(error) if isinstance(error, LabloopError) else repr(error)
+        return wishes.Reply(accepted=False, message=f"FAILED, go to the bench: {said}", safe=False)
 
 
 def _to_abort(name: str) -> Path:
@@ -138,7 +151,9 @@ def _unbroken() -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _code(reply: "Reply") -> int:
+def _code(reply: "Reply", request: str) -> int:
     if reply.safe is False:
         return exits.BENCH
-    return exits.USAGE if reply.accepted is False else exits.DONE
+    if reply.accepted is False:
+        return exits.USAGE
+    return exits.BENCH if request == "abort" and not reply.safe else exits.DONE

@@ -164,6 +164,14 @@ class FileLock:
                 " delete that file while a run lives."
             )
 
+    def is_ours(self) -> bool:
+        """Whether the lock is still ours, so that nobody else can have taken it; no, where that cannot be seen."""
+        try:
+            self.check()
+        except StoreError:
+            return False
+        return True
+
     def release(self) -> None:
         """Let go; harmless when done twice. What the file says stays (it is a record of the last holder)."""
         handle, self._handle = self._handle, None

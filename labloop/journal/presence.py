@@ -104,15 +104,18 @@ def _idle_s(lock: Path) -> float | None:
 def look(folder: Path, now_s: float | None = None, hung_after_s: float = HUNG_AFTER_S) -> State:
     """Say whether a run's runner is alive, gone or hung; from any process, changing nothing.
 
-    ``now_s``: this machine's monotonic clock. Of a runner on another machine only the lock is judged.
+    ``now_s``: this machine's monotonic clock. Of a runner on another machine only the lock is judged; where its file
+    makes no sense, how long nobody has written it tells, by the clock on the wall.
     Raises StoreError.
     """
     path = folder / LOCK
     if not locks.held(path):
         return "gone"
     holder = locks.last_holder(path)
-    beat_s = holder.note.get("beat_s") if holder else None
-    if holder is None or not isinstance(beat_s, (int, float)) or holder.host != socket.gethostname():
+    if holder is None:  # each beat writes it anew
+        return "hung" if (_idle_s(path) or 0.0) > hung_after_s else "alive"
+    beat_s = holder.note.get("beat_s")
+    if not isinstance(beat_s, (int, float)) or holder.host != socket.gethostname():
         return "alive"
     if (time.monotonic() if now_s is None else now_s) - beat_s <= hung_after_s:
         return "alive"

@@ -114,6 +114,10 @@ class Journal(Rows):
         """Sequence number of the last acknowledged record (0: none)."""
         return self._last[0]
 
+    def is_locked(self) -> bool:
+        """Whether the writer's lock is still held, so that nobody else can have opened the file to write."""
+        return self._lock is not None and self._lock.is_ours()
+
     def append(self, *events: Fact) -> list[Record]:
         """Write events in one transaction; they are durable when this returns.
 

@@ -148,7 +148,8 @@ class BenchBook:
             self.others_until = self.state.left_at
         epoch = self.state.epoch + 1
         if self.journal.path is not None:
-            self.lease = Lease.take(self.journal.path.parent, run, by, at_least=epoch)
+            locked = self.journal.is_locked
+            self.lease = Lease.take(self.journal.path.parent, run, by, at_least=epoch, locked=locked)
             epoch = self.lease.epoch
         facts: list[e.Fact] = [e.LeaseTaken(epoch=epoch, run=run, mode=mode, untouched=untouched), *noted]
         facts += [
@@ -170,9 +171,11 @@ class BenchBook:
 
     def release_lease(
         self, run: str, questions: Mapping[str, str], noted: Sequence[e.JournalNoted] = (),
-        holds: Mapping[str, str] = MappingProxyType({}),
+        holds: Mapping[str, str] = MappingProxyType({}), *, failed: bool = False,
     ) -> None:  # fmt: skip
         """Give the bench back; what the run left in doubt ({step: question}) keeps its claim, and so do its ``holds``.
+
+        ``failed``: it is not known to be safe, so that the next abort tries to make it so (see lease).
 
         ``noted``: how far the run's journal has come. ``holds``: who has paused the run, and why.
         A bench that somebody else has taken meanwhile is not ours to give back. Raises StoreError.
@@ -189,7 +192,7 @@ class BenchBook:
             self.record(*facts, *noted, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
         finally:
             if self.lease is not None:
-                self.lease.release()
+                self.lease.release(failed=failed)
 
     def guarded(self, run: str, known: int) -> list[e.SafeStateReached]:
         """What the guard did for ``run`` that it does not know yet; ``known``: the last epoch it knows of.

@@ -30,7 +30,8 @@ from labloop.journal.errors import from_os
 from . import kept
 from .book import GUARD
 from .guard import ACTING, Guard, Watched
-from .lease import Leaseholder, holder, left_by
+from .lease import Leaseholder, holder
+from .left import left_by
 from .look import JOURNAL
 
 # A guard that sees its runner gone acts within a tenth of a second, and some seconds on each dead line.
@@ -106,7 +107,9 @@ def _left_by(folder: Path) -> tuple[Leaseholder | None, list[str]]:
 
 def _given_back(folder: Path, others: bool) -> Done | None:
     """Who made the bench safe, and nobody has had it since; ``others``: somebody has just been busy with it."""
-    held = holder(kept.lab_folder(folder))
+    held = None
+    with suppress(SpecError):  # the run ended well, and where its bench is does not matter any more
+        held = holder(kept.lab_folder(folder))
     if held is not None and held.released and held.by == GUARD and held.is_for(folder):
         return Done(words="the bench is safe: the run's guard, or an abort, has made it safe already", safe=True)
     if not others:
@@ -123,9 +126,9 @@ def _act(
     lab, unsure = _lab_of(folder, opened)
     runner = _runner(folder)
     left = held or runner or NOBODY
-    guard = Guard(Watched(folder=folder, pid=left.pid, started=left.started), opened, lab)
-    who = f"the runner (process {runner.pid})" if runner is not None else "the runner"
-    hung = runner is not None and locks.process_started(runner.pid) == runner.started
+    guard = Guard(Watched(folder=folder, pid=left.pid, started=left.started), opened, lab, had=True)
+    who = f"the runner (process {left.pid})" if left.pid else "the runner"
+    hung = left.pid != 0 and locks.process_started(left.pid) == left.started
     acted = guard.act(f"{why}; {who} {'hung' if hung else 'was gone'}")
     if acted is None:
         return None

@@ -14,8 +14,8 @@ and then goes through, in this order:
     a hung runner is ended, by pid and start time, before any port is touched
     its mark is turned: from here on nobody may say that it has not touched the bench (see mark)
     the bench's lock is taken. If a runner was faster (`labloop resume`), that one has its own guard: stand down
-    the lease must still be the runner's that it watched. If it was given back, all is well: stand down; one that
-        nobody can read, or that makes no sense, says nothing of that kind
+    the lease must still be the run's that it watched. If it was given back, all is well: stand down; one that is gone,
+        that nobody can read, or that makes no sense, says nothing of that kind
     the epoch is raised: whatever is left of the runner writes no byte any more
     LeaseTaken is journaled in bench.db
     every instrument is asked, read, stopped (see bench.rescue); nothing is ever set
@@ -39,7 +39,7 @@ import signal
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -61,6 +61,7 @@ from .lease import Lease, fenced
 from .lease import holder as leaseholder
 from .mark import Mark
 from .notes import note_of
+from .process import end_process
 
 # Two looks at the runner. Death comes by the pipe at once; this is for the heartbeat, and where there is no pipe.
 LOOK_S: Final = 0.1
@@ -75,7 +76,6 @@ TAKE_S: Final = 5.0
 FORMER_S: Final = 30.0
 # A commit takes some milliseconds. A disk that is full or stuck must not keep a heater on.
 RECORD_S: Final = 0.3
-ENDS_S: Final = 5.0
 
 WATCHING, ACTING, ENDED = "watching", "acting", "ended"
 
@@ -111,10 +111,13 @@ class Guard:
     """Watches one runner and acts once. Made early: drivers are loaded here, so that an act only opens ports."""
 
     def __init__(
-        self, watched: Watched, opened: e.CampaignOpened | None = None, lab: LabSpec | None = None
-    ) -> None:  # fmt: skip
+        self, watched: Watched, opened: e.CampaignOpened | None = None, lab: LabSpec | None = None, *, had: bool = False
+    ) -> None:
         """``lab``: what stands on the bench, where the run's folder need not be asked (see emergency); ``opened``:
-        the first fact of its journal, where somebody could read it. Raises SpecError, StoreError."""
+        the first fact of its journal, where somebody could read it; ``had``: that the run has had the bench is known.
+
+        Raises SpecError, StoreError.
+        """
         self.watched = watched
         if lab is None:
             with Reader(watched.folder / "journal.db") as reader:
@@ -126,8 +129,10 @@ class Guard:
         self.bench = self.lab.folder
         self.rescue = Rescue(self.lab, partial(connect_real, folder=self.lab.folder))
         self._recorder = ThreadPoolExecutor(1, "record")
+        self._had = had
         self._told = False
         self._mute = False
+        self._owed = True  # the run had not given the bench back, as its journal has it
         self.mark: Mark | None = None
 
     # --- watching -------------------------------------------------------------------------------------------------
@@ -166,7 +171,7 @@ class Guard:
         *lines, rest = data.split(b"\n")
         for line in lines:
             told = json.loads(line)
-            self._told = True
+            self._told = self._had = True  # it is told of its instruments by a runner that has taken the bench
             self.rescue.known |= {name: (str(model), str(serial)) for name, (model, serial) in told["known"].items()}
         return rest
 
@@ -196,12 +201,20 @@ class Guard:
         return float(beat_s) if isinstance(beat_s, (int, float)) else None
 
     def given_back(self) -> bool:
-        """Say whether the bench is not this runner's any more, or never was. One that nobody can read is its own."""
+        """Say whether the bench is not this run's any more, or never was. What nobody can read says nothing of that
+        kind, nor does a lease that is gone, where the runner has had the bench.
+
+        A runner that died before it took the bench may have left it as an earlier one did that was killed together with
+        its guard: it is the run's still.
+        """
         try:
             held = leaseholder(self.bench)
         except StoreError:
             return False
-        return held is None or not held.is_of(self.watched.pid, self.watched.started)
+        if held is None:
+            return not self._had
+        killed = held.pid != 0 and held.is_for(self.watched.folder) and not held.lives
+        return held.released or not (killed or held.is_of(self.watched.pid, self.watched.started))
 
     def _is_watched(self, pid: int, started: str) -> bool:
         return (pid, started) == (self.watched.pid, self.watched.started)
@@ -261,13 +274,15 @@ class Guard:
                 lock.release()
             raise NotOurs("the bench is not this runner's any more")
         try:
-            return Lease.take(self.bench, self.watched.name, "guard")
+            locked = lock.is_ours if lock is not None else lambda: True
+            return Lease.take(self.bench, self.watched.name, "guard", locked=locked)
         except StoreError as error:
             say(f"goes on without the lease: {error}")
             return None
 
     def _open_book(self, lock: FileLock | None, lease: Lease | None) -> BenchBook:
         book = BenchBook(Journal.open(self.bench / "bench.db", utc_stamp, lock=lock, wait_s=60.0))
+        self._owed = bool(book.state.leased_to)
         epoch = max(book.state.epoch + 1, 0 if lease is None else lease.epoch)  # its file may have been garbled
         book.record(e.LeaseTaken(epoch=epoch, run=self.watched.name, mode=GUARD))
         return book
@@ -277,18 +292,21 @@ class Guard:
     ) -> str:
         """Journal what was done, and say in the lease what came of it; what kept it from that ("": nothing)."""
         unwritten = ""
-        try:
-            with closing(recording.result()) as book:
-                book.record(*self._noted(), fact_of(book.state.epoch, self.watched.name, why, rescued, took_s))
-        except (StoreError, OSError) as error:
-            unwritten = str(error)
-            say(f"could not journal what it did: {error}")
-        if lease is not None:
+        with ExitStack() as stack:
             try:
-                lease.release(failed=bool(rescued.errors))
-            except StoreError as error:
-                say(f"could not give the lease back: {error}")
-            lease.close()
+                book = stack.enter_context(closing(recording.result()))
+                facts = [*self._noted(), fact_of(book.state.epoch, self.watched.name, why, rescued, took_s)]
+                # A run that ended in order owes nothing: nobody has to take it up before he may have the bench.
+                book.record(*facts, *([] if self._owed else [e.LeaseReleased(epoch=book.state.epoch)]))
+            except (StoreError, OSError) as error:
+                unwritten = str(error)
+                say(f"could not journal what it did: {error}")
+            if lease is not None:
+                try:
+                    lease.release(failed=bool(rescued.errors))
+                except StoreError as error:
+                    say(f"could not give the lease back: {error}")
+                lease.close()
         return unwritten
 
     def _noted(self) -> list[e.JournalNoted]:
@@ -313,28 +331,6 @@ def fact_of(epoch: int, run: str, why: str, rescued: Rescued, took_s: float) -> 
         for name, one in rescued.found.items()
     }  # fmt: skip
     return e.GuardActed(epoch=epoch, run=run, why=why, found=found, errors=list(rescued.errors), took_s=took_s)
-
-
-def end_process(pid: int, started: str) -> bool:
-    """End exactly the process that began at ``started``, and say whether it is gone (within ENDS_S)."""
-    if hasattr(os, "pidfd_open"):
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return True
-        try:
-            if locks.process_started(pid) == started:  # the handle is of that process now, whatever happens to its pid
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-        finally:
-            os.close(handle)
-    elif locks.process_started(pid) == started:
-        os.kill(pid, signal.SIGKILL)
-    until_s = time.monotonic() + ENDS_S
-    while locks.process_started(pid) == started:
-        if time.monotonic() > until_s:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def say(text: str) -> None:

@@ -19,8 +19,8 @@ from labloop.campaign import events as e
 from labloop.journal import locks, presence
 from labloop.planner.process import environment
 
-from .guard import end_process
 from .memory import RunMemory
+from .process import end_process
 
 LOG: Final = "guard.log"
 # Importing the bench and its drivers takes a third of a second; a loaded machine may need many times that.

@@ -11,13 +11,22 @@ the epoch in it. A link asks before each write whether the file still says what 
 So a taker waits for a write that is under way, and no write begins under an epoch that is over, however long its
 process was stopped in between, and also on lines that know no exclusive open (TCP, RFC 2217, ZMQ). It costs some
 microseconds a write (test_lease: the price).
+
+Somebody may delete the file or spoil it. Then it names nobody, and the lock decides: whoever holds the lock of the
+bench's journal still, and has never seen another's name in the file, puts his own word back, under the exclusive lock,
+and goes on. Whoever holds it no more writes nothing, once and for all:
+
+    the file says             my epoch     another's     nothing (gone, or no sense)
+    my lock is held still     go on        lost          put back, go on
+    my lock is gone           go on        lost          lost
 """
 
+import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,9 +36,8 @@ from labloop.bench import LeaseLost, Port
 from labloop.bench.lab import Connect
 from labloop.journal import StoreDamaged, StoreError, StoreLocked, locks
 from labloop.journal.errors import from_os
-from labloop.journal.origin import lab_folder
-from labloop.journal.presence import last_runner
 
+LOG: Final = logging.getLogger("labloop.run")
 FILE: Final = "bench.lease"
 SIZE: Final = 512  # one sector: written in place it is old or new
 # A write to a wire lasts a second at most (transport.WRITE_S); who holds the file for longer is stopped in one.
@@ -71,11 +79,17 @@ class Leaseholder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease:
-    """The lease of one bench, as its present controller has it. ``fence`` is what its links ask."""
+    """The lease of one bench, as its present controller has it. ``fence`` is what its links ask.
 
-    def __init__(self, path: Path, holder: Leaseholder) -> None:
+    ``locked``: whether the lock of the bench's journal is still held here (a guard that a broken disk gives none: it
+    only stops, and ended who was there before).
+    """
+
+    def __init__(self, path: Path, holder: Leaseholder, locked: Callable[[], bool]) -> None:
         self.path = path
         self.holder = holder
+        self._locked = locked
+        self._lost = False
         self._fences: list[Fence] = []
 
     @property
@@ -84,13 +98,16 @@ class Lease:
         return self.holder.epoch
 
     @classmethod
-    def take(cls, folder: Path, run: str, by: str, at_least: int = 0, wait_s: float = TAKE_S) -> Self:
+    def take(
+        cls, folder: Path, run: str, by: str, at_least: int = 0, wait_s: float = TAKE_S,
+        locked: Callable[[], bool] = lambda: True,
+    ) -> Self:  # fmt: skip
         """Make the bench in ``folder`` ours: epoch + 1, and not below ``at_least``.
 
         Raises StoreLocked while its former controller stands in the middle of a write; StoreError.
         """
         path = folder / FILE
-        with _alone(path, wait_s, create=True) as handle:
+        with _alone(path, wait_s) as handle:
             data = os.pread(handle, SIZE, 0)
             before = _decode(data, path) if _makes_sense(data) else None
             pid = os.getpid()
@@ -99,16 +116,32 @@ class Lease:
                 started=locks.process_started(pid) or "", host=socket.gethostname(),
             )  # fmt: skip
             os.pwrite(handle, _encode(holder), 0)
-        return cls(path, holder)
+        return cls(path, holder, locked)
 
     def holds(self) -> bool:
-        """Whether the bench is still ours. Raises StoreError."""
-        data = _read(self.path)
-        return data is not None and self.is_ours(data)
+        """Whether the bench is still ours; a word of ours that somebody deleted or spoiled is put back.
 
-    def is_ours(self, data: bytes) -> bool:
-        """Whether a file that says this leaves us the bench; one that makes no sense gives it to nobody else."""
-        return data == _encode(self.holder) or not _makes_sense(data)
+        Raises StoreLocked while a write of somebody's does not end; StoreError.
+        """
+        return not self._lost and (_read(self.path) == _encode(self.holder) or self._say(self.holder))
+
+    def _say(self, holder: Leaseholder) -> bool:
+        """Write that into the file, if the bench is still ours (the table above), and say whether it is."""
+        locked = self._locked()
+        if self._lost or not (locked or self.path.exists()):
+            self._lost = True
+            return False
+        with _alone(self.path, TAKE_S) as handle:
+            data = os.pread(handle, SIZE, 0)
+            if data != _encode(self.holder):
+                if _makes_sense(data) or not locked:
+                    self._lost = True
+                    return False
+                what = "made no sense" if data else "was gone, or emptied"
+                LOG.warning("%s %s; the bench is still ours, and it says so again", self.path, what)
+            os.pwrite(handle, _encode(holder), 0)
+        self.holder = holder
+        return True
 
     def release(self, *, failed: bool = False) -> None:
         """Say in the file that the bench is free, if it still is ours; or that it is not safe (``failed``), and so is
@@ -116,14 +149,8 @@ class Lease:
 
         Raises StoreLocked while a write of ours does not end; StoreError.
         """
-        if not self.holds():
-            return
-        with _alone(self.path, TAKE_S) as handle:
-            if self.is_ours(os.pread(handle, SIZE, 0)):
-                self.holder = msgspec.structs.replace(
-                    self.holder, **({"pid": 0, "started": ""} if failed else {"released": True})
-                )
-                os.pwrite(handle, _encode(self.holder), 0)
+        left = {"pid": 0, "started": ""} if failed else {"released": True}
+        self._say(msgspec.structs.replace(self.holder, **left))
 
     def fence(self) -> "Fence":
         """What one link asks before it writes."""
@@ -141,37 +168,53 @@ class Fence:
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
-        self._handle = os.open(lease.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        self._handle: int | None = None
+        self._closed = False
         self._ours = _encode(lease.holder)
 
     def __enter__(self) -> None:
         try:
             if not self._is_ours():
                 raise self._lost()
-        except (OSError, ValueError) as error:  # ValueError: it was closed
+        except (OSError, StoreError) as error:
             raise LeaseLost(f"{self._lease.path}: cannot be looked at ({error}), so nothing was sent") from error
 
     def _is_ours(self) -> bool:
         """Whether we may write; then the file stays locked, shared, until __exit__."""
+        if self._closed:
+            raise StoreError("the bench was given back")
+        if self._handle is not None and self._says_so(self._handle):
+            return True
+        if not self._lease.holds():
+            return False
+        self._let_go()  # of a file that is another now
+        self._handle = os.open(self._lease.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        return self._says_so(self._handle)
+
+    def _says_so(self, handle: int) -> bool:
+        """Whether the file says that the bench is ours; then it stays locked."""
         until_s = time.monotonic() + TAKE_S
-        while not locks.try_lock(self._handle, shared=True):  # somebody is just taking the bench
+        while not locks.try_lock(handle, shared=True):  # somebody is just taking the bench
             if time.monotonic() > until_s:
                 return False
             time.sleep(TRY_AGAIN_S)
-        data = os.pread(self._handle, SIZE, 0)
-        ours = data == self._ours or not _makes_sense(data)
-        if ours and locks.same_file(self._handle, self._lease.path):
+        if os.pread(handle, SIZE, 0) == self._ours and locks.same_file(handle, self._lease.path):
             return True
-        locks.unlock(self._handle)
+        locks.unlock(handle)
         return False
 
     def __exit__(self, *_: object) -> None:
-        locks.unlock(self._handle)
+        if self._handle is not None:
+            locks.unlock(self._handle)
 
     def close(self) -> None:
         """Let go of the file; harmless twice."""
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
             os.close(handle)
 
     def _lost(self) -> LeaseLost:
@@ -179,6 +222,7 @@ class Fence:
         try:
             now = holder(self._lease.path.parent)
             who = f"epoch {now.epoch} is held by {now.by} ({now.run}, process {now.pid})" if now else "its file is gone"
+            who += ", and the lock of its journal is not ours either" if now is None else ""
         except StoreError as error:
             who = f"nobody can read it: {error}"
         return LeaseLost(
@@ -213,38 +257,27 @@ def holder(folder: Path) -> Leaseholder | None:
     return None if data is None else _decode(data, folder / FILE)
 
 
-def left_by(run: Path) -> Leaseholder | None:
-    """Who had the bench last for the run in a folder and never gave it back; None: it is nobody's, or somebody else's.
-
-    That is its runner, whether it lives or not; or whoever was to make the bench safe in its place (its guard, an
-    abort), and died over it or could not. Raises StoreError, SpecError.
-    """
-    held = holder(lab_folder(run))
-    if held is None or held.released:
-        return None
-    runner = None
-    with suppress(StoreError):  # what cannot be read of it says nothing against what the lease says
-        runner = last_runner(run)
-    is_runner = runner is not None and held.is_of(runner.pid, runner.started)
-    return held if is_runner or (held.is_for(run) and not held.lives) else None
-
-
 @contextmanager
-def _alone(path: Path, wait_s: float, create: bool = False) -> Iterator[int]:
-    """The lease's file, read and written by nobody else meanwhile. Raises StoreLocked, StoreError."""
+def _alone(path: Path, wait_s: float) -> Iterator[int]:
+    """The lease's file, made where there is none, read and written by nobody else meanwhile.
+
+    Raises StoreLocked, StoreError.
+    """
+    until_s = time.monotonic() + wait_s
     try:
-        handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            until_s = time.monotonic() + wait_s
-            while not locks.try_lock(handle, shared=False):
-                if time.monotonic() > until_s:
-                    raise StoreLocked(
-                        f"{path}: its controller stands in the middle of a write to an instrument. End that process."
-                    )
-                time.sleep(TRY_AGAIN_S)
-            yield handle
-        finally:
-            os.close(handle)
+        while True:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+            try:
+                if locks.try_lock(handle, shared=False) and locks.same_file(handle, path):
+                    yield handle
+                    return
+            finally:
+                os.close(handle)
+            if time.monotonic() > until_s:
+                raise StoreLocked(
+                    f"{path}: its controller stands in the middle of a write to an instrument. End that process."
+                )
+            time.sleep(TRY_AGAIN_S)
     except OSError as error:
         raise from_os(error, path, "write this lease") from error
 

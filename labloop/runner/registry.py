@@ -19,7 +19,7 @@ from labloop.campaign.errors import SpecError
 from labloop.journal import Reader, StoreError, look, look_at_guard
 from labloop.journal.files import private_folder, write_whole
 
-from .lease import left_by
+from .left import left_by
 
 
 def enter(folder: Path) -> None:

@@ -33,6 +33,7 @@ from .folder import Order, RunFolder, run_folder
 from .guarding import Guarding
 from .kept import former_specs, kept_spec, refuse_other_code
 from .lease import fenced
+from .left import unsafe
 from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
 from .loop import Loop
@@ -269,8 +270,7 @@ def _let_go(lab: Lab, memory: RunMemory) -> None:
     Its line is free once this process has ended; until then nobody could make it safe.
     """
     lab.close()
-    unsafe = bool(memory.state.unsafe) or not memory.state.safe  # also where that could not be written down
-    memory.left_to_guard = bool(lab.hanging) and unsafe and memory.state.mode == "live"
+    memory.left_to_guard = bool(lab.hanging) and unsafe(memory.state)
     for why in lab.hanging:
         LOG.error("%s", why)
         memory.record(e.NoteTaken(text=f"{why}{'; its guard makes the bench safe' if memory.left_to_guard else ''}"))
@@ -355,7 +355,7 @@ def _lease(
                 LOG.exception("how far the journal has come is not noted in the bench's")
                 noted = []
             if not memory.left_to_guard:  # else: of a process that is gone and has not given it back, it takes it over
-                book.release_lease(folder.name, asked, noted, held)
+                book.release_lease(folder.name, asked, noted, held, failed=unsafe(memory.state))
 
 
 @contextmanager

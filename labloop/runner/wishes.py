@@ -28,6 +28,7 @@ from .book import BenchBook
 from .clock import utc_stamp
 from .connect import fill_served, fill_simulated
 from .kept import kept_spec
+from .left import known_safe
 from .look import JOURNAL, see
 from .memory import saved_by
 from .requests import answer, fitting
@@ -36,13 +37,15 @@ from .telling import Telling, Written
 INBOX: Final = "requests"
 OF_SPACE: Final = ("add", "edit")  # what can only be answered by whoever has read the campaign
 ANSWER_WITHIN_S: Final = 5.0
+# Beyond what any way to the safe state takes on dead lines (bench.lab): then something is wrong with the runner.
+SAFE_WITHIN_S: Final = 30.0
 LOOK_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What became of a wish. ``accepted``: None while the runner has not answered. ``safe``: whether an abort left the
-    bench safe, where that is known; None: nobody has said."""
+    bench safe, where somebody has said so; None: it is not known."""
 
     accepted: bool | None
     message: str
@@ -70,15 +73,22 @@ def ask(
     try:
         if was == "gone":
             try:
-                return _write(folder, e.Requested(
+                reply = _write(folder, e.Requested(
                     id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", request=request, arguments=list(arguments),
                     by=by, why=why,
                 ))  # fmt: skip
+                if request == "abort" and known_safe(folder):
+                    return replace(reply, message=f"{reply.message}. It left its bench safe", safe=True)
+                return reply
             except StoreLocked:
                 if look(folder) == "gone":  # no runner: another person's wish is being written
                     raise
         reply = _heard(folder, _post(folder, request, arguments, by, why), wait_s, until_s, now, sleep)
-        if request != "abort" or reply.accepted is not None:
+        if request != "abort":
+            return reply
+        if reply.accepted:
+            reply = _reached(folder, reply, now, sleep)
+        if reply.safe is not None:
             return reply
         if look(folder) == "alive":
             return _unheard(folder, reply)
@@ -97,7 +107,9 @@ def ask(
     if how != "gone":
         return Reply(accepted=None, message=f"the runner ({how}) has not ended within {wait_s:g} s; {unread}")
     what = "no runner lives there" if was == "gone" else "the run has ended"
-    return Reply(accepted=was != "gone", message=f"{what}, and it left no bench; {unread}", safe=True)
+    safe = known_safe(folder)
+    left = "and it left no bench" if safe else "and nobody knows whether the bench is safe"
+    return Reply(accepted=was != "gone", message=f"{what}, {left}; {unread}", safe=safe or None)
 
 
 def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str) -> str:
@@ -118,8 +130,26 @@ def _look(folder: Path) -> str:
         return "unknown"
 
 
+def _reached(folder: Path, reply: Reply, now: Callable[[], float], sleep: Callable[[float], None]) -> Reply:
+    """An abort that the runner has granted, and whether the bench is safe, once that is a fact. Raises StoreError."""
+    until_s = now() + SAFE_WITHIN_S
+    state = CampaignState()
+    with Reader(folder / JOURNAL) as reader:
+        while True:
+            how = look(folder)
+            for record in reader.records(state.seq):
+                state.apply(record)
+            if state.safe:
+                return replace(reply, safe=True)
+            if state.unsafe:
+                return replace(reply, message=f"the bench is NOT safe: {'; '.join(state.unsafe)}", safe=False)
+            if how != "alive" or now() >= until_s:
+                return replace(reply, message=f"{reply.message}; that the bench is safe is not written down")
+            sleep(LOOK_S)
+
+
 def _unheard(folder: Path, reply: Reply) -> Reply:
-    """An abort that a runner which lives, as far as anybody can see, says nothing to."""
+    """An abort that a runner which lives, as far as anybody can see, says nothing to, or nothing of the bench."""
     known = f"Where it hangs, that is known {HUNG_AFTER_S:g} s after its last sign of life:"
     if look_at_guard(folder) == "alive":
         then = "its guard makes the bench safe then, and so does another abort"

@@ -260,6 +260,29 @@ def test_one_abort_that_fails_hides_no_other(here: Path, labloop: Any, monkeypat
     monkeypatch.setattr(wishes, "ask", ask)
     said = labloop("abort")
     assert said.code == 3 and "abort FAILED, go to the bench" in said.err and "the bench is safe" in said.out
+    for name in ("a", "b"):
+        (here / name).mkdir()
+        (here / name / "journal.db").touch()
+    said = labloop("request", "a", "abort", "--json")
+    assert (said.code, said.document["accepted"], said.document["safe"]) == (3, False, False)
+    assert "FAILED, go to the bench: PermissionError" in labloop("request", "a", "abort").err
+
+
+@pytest.mark.parametrize(
+    "accepted, safe, code",
+    [(True, True, 0), (True, None, 3), (None, None, 3), (True, False, 3), (False, None, 2), (False, True, 2)],
+)
+def test_an_abort_ends_with_0_where_the_bench_is_known_to_be_safe(
+    here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch, accepted: bool | None, safe: bool | None, code: int
+) -> None:
+    from labloop.runner import registry, wishes
+
+    (here / "a").mkdir()
+    (here / "a" / "journal.db").touch()
+    monkeypatch.setattr(registry, "living", lambda: [here / "a"])
+    monkeypatch.setattr(wishes, "ask", lambda *_, **__: wishes.Reply(accepted=accepted, message="it is so", safe=safe))
+    assert labloop("abort").code == labloop("request", "a", "abort").code == code
+    assert labloop("request", "a", "stop").code == (3 if safe is False else 2 if accepted is False else 0)
 
 
 def test_a_result_reaches_a_living_runner(here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A campaign whose bench cannot be made safe at its end: the exit code, the words and ``status`` say so."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from labloop.cli.lines import LineView
 from labloop.dashboard.view import notices
 from labloop.planner.inline import InlinePlanner
 from labloop.runner import session
+from labloop.runner.clock import VirtualClock
+from labloop.runner.connect import virtual_bench
+from labloop.runner.left import known_safe, left_by
 from labloop.runner.look import see
 from labloop.runner.parts import Parts
 
@@ -135,3 +139,21 @@ def test_a_run_in_which_nothing_was_measured_says_what_is_worse(
     assert go(stuck) == 1
     document = labloop("status", "run", "--json").document
     assert (document["state"], document["exit_code"]) == ("finished", 1), "as its process ended"
+
+
+def test_a_live_run_that_left_its_bench_unsafe_does_not_give_it_back(
+    stuck: session.Order, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts(
+        planner=PARTS.planner, clock=lambda opened, state, note: VirtualClock(state.t_s),
+        bench=lambda folder, lab, opened, clock: virtual_bench(folder, lab, opened, clock),
+    )  # fmt: skip
+    monkeypatch.setattr(session, "_guarding", lambda folder, opened, memory: None)
+    live = replace(stuck, virtual=False, live=True)
+    assert session.begin(live, parts=parts) == 3
+    held = left_by(here / "run")
+    assert held is not None and (held.by, held.pid, held.released) == ("runner", 0, False), "an abort tries again"
+    assert not known_safe(here / "run")
+    monkeypatch.setattr(Oven, "sticks", False)
+    assert session.begin(live, parts=parts) == 0
+    assert left_by(here / "run") is None and known_safe(here / "run")

@@ -24,7 +24,7 @@ from labloop.runner.clock import utc_stamp
 from labloop.runner.signals import Interrupted, ending
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_rescue import HEATER, SOUND
-from tests.runner.test_guard import CAMPAIGN
+from tests.runner.watched_bench import CAMPAIGN
 
 LAB = Path(__file__).parents[2] / "campaigns" / "lab.yaml"
 SETTINGS = {"rate": e.Amount(100.0, "uL/min"), "volume": e.Amount(200.0, "uL")}

@@ -1,15 +1,10 @@
 """The guard, on a runner that holds a bench of ptys: when it acts, when it does not, and what it leaves behind."""
 
-import json
 import os
-import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,122 +12,23 @@ import pytest
 
 from labloop.bench.rescue import Rescue
 from labloop.campaign import events as e
-from labloop.campaign.errors import SpecError
-from labloop.campaign.events import Record
-from labloop.journal import Journal, Presence, Reader, StoreError, guard_left_unsafe, inbox, locks, look_at_guard
+from labloop.journal import Reader, guard_left_unsafe, locks, look_at_guard
 from labloop.journal.presence import last_runner
 from labloop.runner import guard as guards
-from labloop.runner import mark, registry, wishes
+from labloop.runner import mark
 from labloop.runner.book import NO_WORD, BenchBook
 from labloop.runner.clock import utc_stamp
 from labloop.runner.emergency import act_now
-from labloop.runner.guard import Guard, Watched, end_process
+from labloop.runner.guard import Guard, Watched
 from labloop.runner.lease import Lease, holder
 from labloop.runner.mark import untouched
 from labloop.runner.notes import hold_against
-from tests.bench.lines import PtyDevice, answers
-from tests.bench.test_rescue import HEATER, SOUND
+from labloop.runner.process import end_process
+from tests.runner.watched_bench import NEVER_S, STOPPED, WITHIN_S, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="ptys, pidfd, flock")
 
-WITHIN_S = 300.0
-# A runner that a busy computer keeps waiting does not hang.
-NEVER_S = 600.0
 NOBODY = locks.Holder(pid=0, started="", host="")
-CAMPAIGN = """
-labloop: 1
-campaign: watched
-lab: lab.yaml
-parameters:
-  q: {range: [1, 9]}
-outcomes:
-  warmth: {goal: maximize, from: told}
-trial:
-  - a.off: {}
-"""
-
-
-def wait_for(what: Callable[[], Any], within_s: float = WITHIN_S) -> Any:
-    until_s = time.monotonic() + within_s
-    while not (found := what()):
-        assert time.monotonic() < until_s, "it did not come"
-        time.sleep(0.005)
-    return found
-
-
-class Bench:
-    """A lab of one heater on a pty, and the runner that holds it."""
-
-    def __init__(self, folder: Path, stack: ExitStack, hung_after_s: float = NEVER_S, **values: Any) -> None:
-        self.folder, self.run = folder, folder / "run"
-        self.device = PtyDevice(answers(**(SOUND | values)))
-        stack.callback(self.device.unplug)
-        (folder / "drivers").mkdir()
-        (folder / "drivers" / "hot.py").write_text(HEATER.replace("\n    ", "\n"))
-        lab = f'labloop: 1\ninstruments: {{a: {{driver: "drivers.hot:Heater", port: "serial://{self.device.path}"}}}}\n'
-        (folder / "lab.yaml").write_text(lab)
-        (folder / "campaign.yaml").write_text(CAMPAIGN)
-        self.runner = subprocess.Popen(
-            [sys.executable, "-m", "tests.runner.watched", folder / "campaign.yaml", self.run, str(hung_after_s)],
-            stdin=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        stack.callback(self._end)
-        self.guard = self.next_guard(0)
-
-    def _end(self) -> None:
-        for pid in {self.runner.pid, *self.guards()}:
-            if pid == self.runner.pid or locks.process_started(pid) is not None:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-        self.runner.communicate()
-
-    def facts(self, kind: type) -> list[Any]:
-        try:
-            with Reader(self.run / "journal.db") as reader:
-                return [record.event for record in reader.records() if isinstance(record.event, kind)]
-        except StoreError:
-            return []
-
-    def guards(self) -> list[int]:
-        return [fact.pid for fact in self.facts(e.GuardStarted)]
-
-    def next_guard(self, before: int) -> int:
-        """The process of the guard that came after ``before`` others."""
-        found: int = wait_for(lambda: self.guards()[before:])[0]
-        return found
-
-    def records(self) -> list[Record]:
-        with Reader(self.folder / "bench.db") as reader:
-            return list(reader.records())
-
-    def acts(self) -> list[e.GuardActed]:
-        return [record.event for record in self.records() if isinstance(record.event, e.GuardActed)]
-
-    def say(self, word: str) -> None:
-        assert self.runner.stdin is not None
-        self.runner.stdin.write(word + "\n")
-        self.runner.stdin.flush()
-
-    def left_alone(self) -> None:
-        """The guard is dead, and the runner stands still, so that it begins no other."""
-        os.kill(self.runner.pid, signal.SIGSTOP)
-        os.waitpid(self.runner.pid, os.WUNTRACED)
-        os.kill(self.guard, signal.SIGKILL)
-        self.gone(self.guard)
-
-    def gone(self, pid: int) -> None:
-        wait_for(lambda: locks.process_started(pid) is None)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    with ExitStack() as stack:
-        yield lambda **values: Bench(tmp_path, stack, **values)
-
-
-STOPPED = [b"name?", b"value?", b"warm?", b"set 0", b"stop", b"value?"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP], ids=lambda how: how.name)
@@ -189,9 +85,7 @@ def test_a_guard_that_is_gone_is_replaced_and_that_is_a_fact(bench: Any, how: si
 
 def test_both_killed_leave_the_bench_as_it_is_and_the_run_its_claim(bench: Any) -> None:
     it = bench()
-    it.left_alone()
-    it.runner.kill()
-    it.runner.wait(WITHIN_S)
+    it.dead()
     assert it.device.heard == [] and it.acts() == [] and look_at_guard(it.run) == "gone"
     held = holder(it.folder)
     assert held is not None and not held.released and held.run == str(it.run.resolve())
@@ -203,9 +97,7 @@ in_memory = pytest.mark.skipif(not mark._in_memory(mark.MEMORY), reason="no memo
 def killed_with_its_guard(it: Any) -> bool:
     """Kill both, and say whether it is proven that the bench was not touched."""
     assert not untouched(it.run), "a guard that lives may act at any moment"
-    it.left_alone()
-    it.runner.kill()
-    it.runner.wait(WITHIN_S)
+    it.dead()
     return untouched(it.run)
 
 
@@ -269,210 +161,20 @@ def test_what_is_no_mark_of_ours_proves_nothing(bench: Any, monkeypatch: pytest.
         page.unlink(missing_ok=True)
 
 
-def test_an_abort_where_runner_and_guard_are_gone_does_what_the_guard_does(bench: Any) -> None:
-    it = bench()
-    it.left_alone()
-    assert act_now(it.run, "abort by ann").words == "the bench is safe (stopped: a)", "a hung one is ended first"
-    assert it.runner.wait(WITHIN_S) == -signal.SIGKILL
-    assert it.device.heard == STOPPED
-    (acted,) = it.acts()
-    assert acted.why.startswith("abort by ann; the runner") and "hung" in acted.why
-    again = act_now(it.run, "abort by bob")
-    assert again.safe and "has made it safe already" in again.words and it.device.heard == STOPPED, "nobody has had it"
-
-
-def altered(run: Path) -> None:
-    with closing(sqlite3.connect(run / "journal.db")) as connection, connection:
-        connection.execute("DROP TRIGGER events_no_update")
-        connection.execute("UPDATE events SET body = '{}' WHERE seq = 2")
-
-
-def overwritten(run: Path) -> None:
-    for log in run.glob("journal.db-*"):
-        log.unlink()
-    (run / "journal.db").write_bytes(bytes(4096))
-
-
-def no_text(run: Path) -> None:
-    with closing(sqlite3.connect(run / "journal.db")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    data = bytearray((run / "journal.db").read_bytes())
-    at = data.index(b"tableevents")
-    data[at + 7] = data[at + 14] = 0xF2
-    (run / "journal.db").write_bytes(data)
-
-
-DAMAGES: dict[str, Callable[[Path], Any]] = {
-    "an altered row": altered,
-    "another file": overwritten,
-    "no file": lambda run: (run / "journal.db").unlink(),
-    "the campaign": lambda run: (run / "campaign.yaml").write_text("x: 1\n"),
-    "the lab": lambda run: (run / "lab.yaml").write_text("x: 1\n"),
-    "no text in the journal": no_text,
-    "no text in the runner's lock": lambda run: (run / "runner.lock").write_bytes(b'{"pid": 1, "started": "\xff"}'),
-    "no text in the lease": lambda run: (run.parent / "bench.lease").write_bytes(b'{"epoch": 1, "run": "\xff"}'),
-    "an empty lease": lambda run: (run.parent / "bench.lease").write_bytes(b""),
-}
-
-
-def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = bench(value="1.5")
-    it.left_alone()
-    it.runner.kill()
-    it.runner.wait(WITHIN_S)
-    monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
-    whole, left = it.folder / "whole", (it.folder / "bench.lease").read_bytes()
-    it.run.rename(whole)
-    for damage, do in DAMAGES.items():
-        shutil.copytree(whole, it.run)
-        do(it.run)
-        registry.enter(it.run)
-        (it.folder / "bench.lease").write_bytes(left)
-        assert registry.left() == [it.run.resolve()], damage
-        reply = wishes.ask(it.run, "abort", [], by="ann", why="")
-        assert reply.accepted and reply.safe and reply.message.startswith("the bench is safe (stopped: a)"), damage
-        unread = damage in ("an altered row", "another file", "no file", "no text in the journal")
-        assert ("the run's journal cannot be read" in reply.message) == unread, damage
-        assert ("lab.yaml as it lies" in reply.message) == unread, damage
-        assert it.device.heard == STOPPED and it.acts()[-1].errors == [], damage
-        assert registry.left() == [], damage
-        it.device.heard.clear()
-        shutil.rmtree(it.run)
-    assert len(it.acts()) == len(DAMAGES)
-    whole.rename(it.run)
-    (it.run / "origin.json").unlink()
-    registry.enter(it.run)
-    for _ in range(2):
-        assert registry.left() == [it.run.resolve()], "where its bench is nobody knows: it stays"
-    with pytest.raises(SpecError, match="does not say where the lab's folder lies"):
-        wishes.ask(it.run, "abort", [], by="ann", why="")
-
-
-def dead(it: Bench, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runner and guard are killed; the run, as the registry of this user knows it."""
-    it.left_alone()
-    it.runner.kill()
-    it.runner.wait(WITHIN_S)
-    monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
-    registry.enter(it.run)
-    return it.run.resolve()
-
-
-def test_who_dies_over_making_the_bench_safe_leaves_it_to_the_next_abort(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("said", [b'{"epoch": 1, "run": "\xff"}', None], ids=["no sense", "gone"])
+def test_a_lease_that_is_gone_or_makes_no_sense_is_no_reason_to_leave_the_bench_on(
+    bench: Any, said: bytes | None
 ) -> None:
     it = bench()
-    run = dead(it, monkeypatch)
-    take = "from pathlib import Path; from sys import argv; from labloop.runner.lease import Lease; "
-    take += "Lease.take(Path(argv[1]), argv[2], 'guard')"
-    subprocess.run([sys.executable, "-c", take, it.folder, run], check=True)
-    assert holder(it.folder).by == "guard" and registry.left() == [run]
-    reply = wishes.ask(it.run, "abort", [], by="ann", why="")
-    assert (reply.accepted, reply.safe) == (True, True) and reply.message == "the bench is safe (stopped: a)"
-    assert it.device.heard == STOPPED and registry.left() == []
-
-
-def test_what_a_guard_could_not_make_safe_every_abort_tries_again(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = bench(name="kettle")
-    monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
-    registry.enter(it.run)
-    it.runner.kill()
-    it.runner.wait(WITHIN_S)
-    it.gone(it.guard)
-    held = holder(it.folder)
-    assert held is not None and held.pid == 0 and not held.released
-    for tried in (2, 3):  # this process goes on, as a dashboard does
-        assert registry.left() == [it.run.resolve()]
-        reply = wishes.ask(it.run, "abort", [], by="ann", why="")
-        assert (reply.accepted, reply.safe) == (True, False) and "the bench is NOT safe" in reply.message
-        assert it.device.heard == [b"name?"] * tried
-
-
-def test_an_abort_waits_for_the_guard_that_is_at_it_and_says_what_it_came_to(
-    bench: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    it = bench()
-    run = dead(it, monkeypatch)
-    clock = iter(range(1000))
-
-    def at_it(*steps: Callable[[], Any]) -> Any:
-        """What an abort says while a guard (this process) goes through these steps."""
-        left = list(steps)
-        return act_now(it.run, "abort by ann", 10.0, lambda: next(clock), lambda _: left.pop(0)() if left else None)
-
-    with locks.FileLock.take(it.run / "guard.lock", "a guard") as lock:
-        lock.write(state="acting")
-        assert registry.left() == [run], "it is not through yet"
-        said = at_it()
-        assert not said.safe and f"the run's guard (process {os.getpid()}) has it, and is not through" in said.words
-        lock.write(state="watching", beat_s=time.monotonic() + WITHIN_S)
-        assert "the run's guard" in at_it().words, "it is about to act"
-        lock.write(state="acting")
-        lease = Lease.take(it.folder, str(run), "guard")
-    assert "whoever makes it safe" in at_it().words
-    said = at_it(lambda: None, lease.release)
-    assert said.safe and "has made it safe already" in said.words and it.device.heard == []
-    lease = Lease.take(it.folder, str(run), "guard")
-    said = at_it(lambda: lease.release(failed=True))
-    assert said.safe and "stopped: a" in said.words and it.device.heard == STOPPED, "what it could not is done here"
-    lease = Lease.take(it.folder, str(run), "guard")
-    said = at_it(lambda: Lease.take(it.folder, "another", "runner"))
-    assert not said.safe and "somebody else has the bench: runner (another" in said.words
-    assert at_it() is None, "and then it is no concern of this run's"
-
-
-def test_a_run_that_cannot_be_looked_at_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    bad, good = tmp_path / "bad", tmp_path / "good"
-    bad.mkdir()
-    (bad / "runner.lock").symlink_to(bad / "runner.lock")
-    registry.enter(bad)
-    with Presence(good):
-        registry.enter(good)
-        for _ in range(2):
-            assert (registry.left(), registry.living(), registry.killed()) == ([bad], [good], [])
-    with pytest.raises(SpecError, match="does not say where the lab's folder lies"):
-        wishes.ask(bad, "abort", [], by="ann", why="")
-    (bad / "runner.lock").unlink()
-    Journal.create(good / "journal.db").close()
-    monkeypatch.setattr(registry.s, "fold", lambda _: {}["a damage that nobody has thought of"])
-    assert registry.left() == [bad, good]
-
-
-def test_a_lease_that_makes_no_sense_is_no_reason_to_leave_the_bench_on(bench: Any) -> None:
-    it = bench()
-    (it.folder / "bench.lease").write_bytes(b'{"epoch": 1, "run": "\xff"}')
+    if said is None:
+        (it.folder / "bench.lease").unlink()
+    else:
+        (it.folder / "bench.lease").write_bytes(said)
     it.runner.kill()
     it.gone(it.guard)
     assert it.device.heard == STOPPED and it.acts()[-1].errors == []
     held = holder(it.folder)
     assert held is not None and held.released and it.acts()[-1].epoch == 2
-
-
-def test_an_abort_that_nobody_answers_says_who_makes_the_bench_safe(tmp_path: Path) -> None:
-    with Journal.create(tmp_path / "journal.db"), Presence(tmp_path):
-        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", wait_s=0.0)
-        assert (reply.accepted, reply.safe) == (None, None) and "it has no guard, and another abort" in reply.message
-        with locks.FileLock.take(tmp_path / "guard.lock", "a guard"):
-            reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", wait_s=0.0)
-        assert "its guard makes the bench safe then, and so does another" in reply.message
-        assert "guard" not in wishes.ask(tmp_path, "pause", [], by="ann", why="", wait_s=0.0).message
-
-
-def test_an_abort_that_a_living_runner_heard_is_told_without_its_journal(tmp_path: Path) -> None:
-    """What it wrote cannot be read: that it ended can be seen all the same."""
-    (tmp_path / "journal.db").write_bytes(bytes(4096))
-    (tmp_path / "origin.json").write_text(json.dumps({"lab_folder": str(tmp_path)}))
-    runner = Presence(tmp_path)
-
-    def sleep(seconds: float) -> None:
-        assert [wish.request for wish in inbox.take(tmp_path / "requests")[0]] == ["abort"]
-        runner.close()
-
-    reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", sleep=sleep)
-    assert reply.accepted and "the run has ended" in reply.message and "journal.db: is damaged" in reply.message
-    with pytest.raises(StoreError, match="is damaged"):
-        wishes.ask(tmp_path, "pause", [], by="ann", why="")
 
 
 def test_a_runner_that_was_faster_is_left_alone(bench: Any) -> None:
@@ -599,6 +301,25 @@ def test_a_guard_that_can_say_nothing_watches_and_acts(bench: Any, monkeypatch: 
     assert it.device.heard == STOPPED
     assert len(it.acts()) == 1 and it.runner.wait(WITHIN_S) == -signal.SIGKILL
     assert guard_left_unsafe(it.run) is None, "nobody has said that it is safe"
+
+
+def test_the_guard_of_a_start_that_never_had_the_bench_takes_it_only_as_it_was_left(bench: Any) -> None:
+    """Runner and guard were killed; the next start of the same run is killed before it takes the bench."""
+    it = bench()
+    it.dead()
+    never = Guard(Watched(folder=it.run, pid=2**22 + 1, started="never"))
+    left = (it.folder / "bench.lease").read_bytes()
+    (it.folder / "bench.lease").unlink()
+    assert never.given_back(), "nobody says that this run has ever had it"
+    Lease.take(it.folder, str(it.folder / "another"), "runner").close()
+    assert never.given_back(), "somebody else's"
+    Lease.take(it.folder, str(it.run.resolve()), "runner").close()
+    assert never.given_back(), "of a runner that lives, and has a guard of its own"
+    (it.folder / "bench.lease").write_bytes(left)
+    assert not never.given_back()
+    acted = never.act("the runner (process 4194305) was gone")
+    assert acted is not None and acted.rescued.errors == () and it.device.heard == STOPPED
+    assert never.given_back()
 
 
 def test_a_guard_that_cannot_begin_says_why(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ import serial.rfc2217
 from labloop.bench import LeaseLost, Port, open_link
 from labloop.journal import StoreDamaged, StoreLocked, locks
 from labloop.runner import lease as leases
+from labloop.runner import left as left_benches
+from labloop.runner.book import BenchBook
+from labloop.runner.clock import utc_stamp
 from labloop.runner.lease import FILE, Lease, fenced, holder
 from tests.bench.lines import PtyDevice, WordCodec, answers
 from tests.bench.test_messages import CountingCodec, Server
@@ -89,16 +92,13 @@ def test_who_lost_the_bench_writes_no_byte(line: Any, tmp_path: Path, scheme: st
     old.close()
 
 
-def test_a_lease_that_was_given_back_or_taken_away_is_nobodys(line: Any, tmp_path: Path) -> None:
+def test_a_lease_that_was_given_back_is_nobodys(line: Any, tmp_path: Path) -> None:
     address, codec, heard = line("serial")
     lease = Lease.take(tmp_path, "runs/a", "runner")
     port = fenced(lambda address: Port(open_link(address)), lease)(address)
     assert ask(port, codec) == "1.0"
-    (tmp_path / FILE).rename(tmp_path / "kept")
-    with pytest.raises(LeaseLost, match="its file is gone"):
-        ask(port, codec)
-    (tmp_path / "kept").rename(tmp_path / FILE)
-    assert ask(port, codec) == "1.0", "the same file, with our own epoch in it"
+    (tmp_path / FILE).unlink()
+    assert ask(port, codec) == "1.0" and holder(tmp_path) == lease.holder, "nobody took it, and that is said again"
     lease.release()
     assert holder(tmp_path) == lease.holder and lease.holder.released
     with pytest.raises(LeaseLost):
@@ -141,22 +141,76 @@ def test_who_takes_the_bench_waits_for_a_write_that_is_under_way(tmp_path: Path)
 SENSELESS = {"empty": b"", "zeros": bytes(512), "no text": b'{"run": "\xff"}', "less": b"{}"}
 
 
-@pytest.mark.parametrize("said", SENSELESS.values(), ids=SENSELESS)
-def test_a_file_that_makes_no_sense_takes_the_bench_from_nobody(tmp_path: Path, said: bytes) -> None:
+def spoil(folder: Path, said: bytes | None) -> None:
+    if said is None:
+        (folder / FILE).unlink()
+    else:
+        (folder / FILE).write_bytes(said)
+
+
+@pytest.mark.parametrize("said", [*SENSELESS.values(), None], ids=[*SENSELESS, "gone"])
+def test_a_spoiled_file_takes_the_bench_from_nobody_and_is_written_again(tmp_path: Path, said: bytes | None) -> None:
     lease = Lease.take(tmp_path, "a", "runner")
-    (tmp_path / FILE).write_bytes(said)
-    with pytest.raises(StoreDamaged, match="makes no sense"):
-        holder(tmp_path)
-    written = []
-    with lease.fence():
-        written.append("a stop")
-    assert written and lease.holds()
-    lease.release()
-    assert holder(tmp_path) == lease.holder and lease.holder.released
-    (tmp_path / FILE).write_bytes(said)
+    fence, early = lease.fence(), lease.fence()
+    with early:
+        pass
+    for fenced_by in (early, fence, early):
+        spoil(tmp_path, said)
+        if said is not None:
+            with pytest.raises(StoreDamaged, match="makes no sense"):
+                holder(tmp_path)
+        with fenced_by:
+            assert holder(tmp_path) == lease.holder
+            with pytest.raises(StoreLocked):
+                Lease.take(tmp_path, "b", "guard", wait_s=0.0)
+    spoil(tmp_path, said)
+    lease.release(failed=True)
+    assert holder(tmp_path) == lease.holder and lease.holder.pid == 0
+    spoil(tmp_path, said)
     new = Lease.take(tmp_path, "b", "runner")
     assert holder(tmp_path) == new.holder and not lease.holds()
     lease.close()
+
+
+@pytest.mark.parametrize("said", [*SENSELESS.values(), None], ids=[*SENSELESS, "gone"])
+def test_of_two_over_one_spoiled_file_only_who_has_the_bench_journals_lock_writes(
+    tmp_path: Path, said: bytes | None
+) -> None:
+    """The first was stopped and given up for dead; it goes on, and has seen nothing of the second."""
+    mine = [True, False]
+    old = Lease.take(tmp_path, "a", "runner", locked=lambda: mine[0])
+    new = Lease.take(tmp_path, "b", "runner", locked=lambda: mine[1])
+    mine.reverse()
+    spoil(tmp_path, said)
+    first, second = old.fence(), new.fence()
+    with pytest.raises(LeaseLost, match="nobody can read it" if said is not None else "is not ours either"), first:
+        raise AssertionError("a write")
+    assert (tmp_path / FILE).exists() == (said is not None), "who lost it leaves nothing there"
+    with second:
+        assert holder(tmp_path) == new.holder
+    mine.reverse()  # whatever the lock is said to be later: lost is lost
+    spoil(tmp_path, said)
+    with pytest.raises(LeaseLost), first:
+        raise AssertionError("a write")
+    assert not old.holds()
+    old.release()
+    assert ((tmp_path / FILE).read_bytes() if (tmp_path / FILE).exists() else None) == said, "and gives nothing back"
+    with pytest.raises(LeaseLost), second:
+        raise AssertionError("a write")
+    for lease in (old, new):
+        lease.close()
+
+
+def test_a_books_lease_knows_whether_its_journals_lock_is_held(tmp_path: Path) -> None:
+    book = BenchBook.open(tmp_path, "lab", utc_stamp)
+    book.take_lease("runs/a", "live", {})
+    assert book.lease is not None
+    (tmp_path / FILE).unlink()
+    assert book.lease.holds()
+    (tmp_path / FILE).unlink()
+    (tmp_path / "bench.db.lock").unlink()
+    assert not book.lease.holds() and holder(tmp_path) is None
+    book.close()
 
 
 def test_a_fence_that_was_left_holds_nobody_up(tmp_path: Path) -> None:
@@ -208,6 +262,6 @@ def test_a_bench_is_left_though_nobody_can_read_who_ran(tmp_path: Path, monkeypa
     def unread(folder: Path) -> None:
         raise StoreDamaged(f"{folder}/runner.lock: cannot be read")
 
-    monkeypatch.setattr(leases, "lab_folder", lambda folder: lab)
-    monkeypatch.setattr(leases, "last_runner", unread)
-    assert leases.left_by(run) == dead
+    monkeypatch.setattr(left_benches, "lab_folder", lambda folder: lab)
+    monkeypatch.setattr(left_benches.presence, "last_runner", unread)
+    assert left_benches.left_by(run) == dead
