@@ -91,7 +91,7 @@ EVIDENCE = "the state of the controller's own programme"
 
 class E3216(HoldingDriver):
     """A 3216. Options: ``address`` (1 to 254), ``control: remote`` or ``program``, ``fallback: 50 degC`` at most,
-    ``setpoint_limits: checked``, ``set`` or ``own``.
+    ``setpoint_limits: checked``, ``set`` or ``own``, ``decimals`` (0, 1 or 2, as it shows temperatures).
 
     ``remote`` holds temperatures through the remote setpoint; ``program`` runs the programme stored in the controller.
     ``fallback`` is what SP1 and SP2 may be set to, where the controller goes when nobody speaks to it.
@@ -111,7 +111,7 @@ class E3216(HoldingDriver):
         super().__init__(exchange, **options)
         read = read_options(options)
         self._codec = ModbusCodec.on(exchange.address, read.address)
-        self._remote, self._fallback_c = read.remote, read.fallback_c
+        self._remote, self._fallback_c, self._shown = read.remote, read.fallback_c, read.decimals
         self._decimals: int | None = None
         self._limits = SetpointLimits(
             read.policy, self._read,
@@ -130,10 +130,10 @@ class E3216(HoldingDriver):
 
     @classmethod
     def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
-        """A temperature in its last digits: which they are, it tells when it is opened, so by all that it can have."""
+        """A temperature in its last digits: the lab file says which (``decimals``), else any that it can have."""
         if action != "hold":
             return {}
-        digits_c = [10.0**-decimals for decimals in range(3)]
+        digits_c = [10.0**-decimals for decimals in read_options(options).decimals]
         return {"temperature": tuple(round(float(values["temperature_c"]) / digit) * digit for digit in digits_c)}
 
     @classmethod
@@ -162,6 +162,8 @@ class E3216(HoldingDriver):
         said = ", ".join(f"{register}: {value}" for register, value in found.items())
         if not (found[UNITS] in (0, 1, 2) and found[DECIMALS] in (0, 1, 2) and found[MODE] in (0, 1, 2)):
             raise InstrumentFault(f"its registers ({said}) are not those of a Eurotherm 3200 controller", "identity")
+        if (shown := found[DECIMALS]) not in self._shown:
+            raise InstrumentFault(f"decimals it shows: {shown} (register 525). Write decimals: {shown}", kind="setup")
         if found[UNITS] != 0:
             raise InstrumentFault("it does not count in degC (register 516). Set its units to degC", kind="setup")
         self._decimals = found[DECIMALS]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from drivers.eurotherm import E3216
-from labloop.bench import InstrumentFault, LinkTimeout
+from labloop.bench import Amount, Envelope, InstrumentFault, LinkTimeout, SpecError
+from labloop.campaign.spec import lab_from_dict
 from labloop.planner.inline import InlinePlanner
 from labloop.runner import session
 from labloop.runner.look import see
@@ -233,3 +234,17 @@ def test_a_programme_is_reset_though_the_lowest_setpoint_is_refused():
     with pytest.raises(InstrumentFault):
         it.driver.stop()
     assert it.device.program.state == 0
+
+
+def test_at_its_limit_a_controller_that_shows_tenths_may_hold():
+    """One that shows none would be told 38 degC: which it is, only the lab file can say before it is opened."""
+    wanted = {"temperature": Amount(37.5, "degC"), "tolerance": Amount(1.0, "K"), "time": Amount(9.0, "s")}
+    furnace = {"driver": "drivers.eurotherm:E3216", "port": "serial:///dev/furnace"}
+    for says, refused in (({}, 1), ({"decimals": 0}, 1), ({"decimals": 1}, 0), ({"decimals": 2}, 0)):
+        lab = {"labloop": 1, "instruments": {"it": furnace | says}, "limits": ["it.temperature <= 37.5 degC"]}
+        assert len(Envelope(lab_from_dict(lab, HOUSE)).complaints("it", "hold", wanted)) == refused, says
+    Rig(E3216, control="remote", decimals=1).driver.open()
+    with pytest.raises(InstrumentFault, match=r"decimals it shows: 1 .*Write decimals: 1"):
+        Rig(E3216, simulation={"decimals": 1}, control="remote", decimals=2).driver.open()
+    with pytest.raises(SpecError, match="decimals = True is none of 0, 1, 2"):
+        E3216.declare({"decimals": True})
