@@ -129,9 +129,8 @@ class K2400(Driver):
 
     @classmethod
     def sent(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Sent:
-        """The voltages of a sweep, which it is told like any other."""
-        ends = tuple(float(values[name]) for name in ("start_v", "stop_v") if name in values)
-        return {"voltage": ends} if ends else {}
+        """The voltages of a sweep, which it is told like any other; and what its limits let come to the terminals."""
+        return o.sent(values)
 
     @classmethod
     def expected(cls, action: str, values: Mapping[str, Value], options: Mapping[str, Any]) -> Expected:

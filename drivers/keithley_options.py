@@ -123,6 +123,18 @@ def read_options(options: Mapping[str, Any]) -> Options:
     return Options(model, terminals, int(wires), float(nplc))
 
 
+def sent(values: Mapping[str, Value]) -> dict[str, tuple[float, ...]]:
+    """What can come to stand and flow there: the ends of a sweep, and all that a limit lets through."""
+    numbers = {name: float(value) for name, value in values.items() if not isinstance(value, str)}
+    said = {"voltage": tuple(numbers[name] for name in ("start_v", "stop_v") if name in numbers)}
+    if "limit_v" in numbers:
+        said["voltage"] = (math.copysign(numbers["limit_v"], numbers["current_a"]),)
+    if "limit_a" in numbers:
+        driven = [numbers[name] for name in ("voltage_v", "start_v", "stop_v") if name in numbers]
+        said["current"] = tuple(math.copysign(numbers["limit_a"], level) for level in driven)
+    return said
+
+
 def levels(start_v: float, stop_v: float, step_v: float, way: str) -> list[float]:
     """The points of a sweep, the last one exactly at its end; ``there_and_back`` measures the end once."""
     count = _steps(start_v, stop_v, step_v)

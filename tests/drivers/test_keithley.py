@@ -7,8 +7,10 @@ import pytest
 
 from drivers import keithley_options as o
 from drivers.keithley import K2400
-from labloop.bench import Amount, InstrumentFault, LinkError, ProtocolError, SpecError
+from labloop.bench import Amount, Envelope, InstrumentFault, LinkError, ProtocolError, SpecError
+from labloop.campaign.spec import lab_from_dict
 from tests.drivers.rigs import Rig
+from tests.drivers.stand import FOLDER
 
 RESISTOR = {"device": {"resistance": "1 kohm"}}
 DIODE = {"device": {"resistance": "10 Mohm", "saturation_current": "1 nA", "ideality": 1.5, "series": "2 ohm"}}
@@ -300,3 +302,24 @@ def test_on_a_bad_line_no_point_of_a_sweep_is_wrong(seed):
     for n, (volts, amps) in enumerate(found):
         assert math.isclose(volts, 0.1 * n, abs_tol=1e-3) and math.isclose(amps, 1e-4 * n, abs_tol=1e-6)
     assert not it.device.output
+
+
+@pytest.mark.parametrize(
+    "limit, action, settings, said",
+    [
+        ({"voltage": {"max": 5}}, "source_current", {"current": "1 mA", "voltage_limit": "20 V"}, "to 20 V"),
+        ({"voltage": {"min": -5}}, "measure_resistance", {"current": "-1 mA", "voltage_limit": "20 V"}, "to -20 V"),
+        ({"current": {"max": 0.01}}, "source_voltage", {"voltage": "1 V", "current_limit": "0.1 A"}, "to 0.1 A"),
+        ({"voltage": {"max": 5}}, "source_current", {"current": "-1 mA", "voltage_limit": "20 V"}, ""),
+        ({"current": {"max": 0.01}}, "source_voltage", {"voltage": "1 V", "current_limit": "10 mA"}, ""),
+    ],
+)
+def test_what_its_own_limit_lets_through_keeps_the_labs(limit, action, settings, said):
+    lab = {
+        "labloop": 1,
+        "instruments": {"it": {"driver": "drivers.keithley:K2400", "port": "serial:///dev/smu"}},
+        "limits": {"it": limit},
+    }
+    wanted = {name: Amount(float(value.split()[0]), value.split()[1]) for name, value in settings.items()}
+    complaints = Envelope(lab_from_dict(lab, FOLDER.parent)).complaints("it", action, wanted)
+    assert [said in one for one in complaints] == [True] * bool(said)
