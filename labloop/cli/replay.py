@@ -56,7 +56,6 @@ def replay(
         raise typer.Exit(exits.FAILED)
 
 
-
 _SAYS = {
     "same": "the same to the last bit",
     "close": "with the same settings, and other numbers beside them",

@@ -133,11 +133,15 @@ def reference_point(standing: Standing) -> Array:
 
     Inferred: the worst that was seen of each wish among what keeps the limits. What is as bad as that in one wish is of
     no use, however good in the others. The nadir of a young front cuts off the ends that are not found yet, and halfway
-    from there to the worst the one that is bought dearly: docs/benchmarks.md has the tries.
+    from there to the worst the one that is bought dearly: docs/benchmarks.md has the tries. Where all that was seen
+    lies on the front its ends are the worst: so a tenth of the front's range below its nadir at the least
+    (Ishibuchi et al., GECCO 2011), that they may still be gone beyond.
     """
     kept = standing.utilities[standing.kept]
-    worst = kept.min(0)
-    point = worst - 1e-6 * (1e-6 + (kept.max(0) - worst))
+    front = kept[non_dominated(kept)]
+    nadir, worst = front.min(0), kept.min(0)
+    lowest = np.minimum(worst, nadir - 0.1 * (front.max(0) - nadir))
+    point = lowest - 1e-6 * (1e-6 + (kept.max(0) - worst))
     for index, goal in enumerate(goal for goal in standing.goals if goal.is_wish):
         if goal.reference is not None:
             point[index] = float(goal.utility(np.array(goal.reference)))

@@ -147,6 +147,8 @@ def test_reference_point_is_the_given_one_or_the_worst_that_was_seen() -> None:
     assert np.all(inferred(Goal("a", 1), Goal("b", 1)) < [1.0, 0.5])  # so that the worst of all is still above it
     assert inferred(Goal("a", 1), Goal("b", -1)) == pytest.approx([1.0, -4.0], abs=1e-4)
     assert inferred(Goal("a", 1, reference=2.0), Goal("b", -1, reference=-0.5)).tolist() == [2.0, 0.5]
+    ends = standing((Goal("a", 1), Goal("b", 1)), ("a", "b"), (1.0, 1.0), np.array([[9.0, 1.0], [4.0, 5.0]]))
+    assert reference_point(ends) == pytest.approx([3.5, 0.6], abs=1e-4)  # the ends of a front may be gone beyond
 
 
 def test_chance_to_work_falls_near_failures_alone() -> None:
