@@ -231,7 +231,10 @@ class _Line:
             self.through.set()
 
     def do(self, permit: Permit) -> None:
-        """One step of the lab's own list."""
+        """One step of the lab's own list, once nothing else is asked here: what is late is broken off with all that
+        waits on its port."""
+        if self.through.is_set():
+            self._thread.join(LIST_AFTER_S)
         case = self._cases.get(permit.instrument)
         what = f"{permit.instrument}.{permit.action}"
         if case is None or self._port is None or case.state == OTHER:

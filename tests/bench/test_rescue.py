@@ -117,6 +117,16 @@ def test_it_reads_before_it_stops_then_does_the_list_and_sets_nothing(tmp_path: 
     assert found.readings["warm"].value == 60.0
 
 
+def test_what_is_late_with_its_counters_costs_no_step_of_the_list(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 0.3)
+    monkeypatch.setattr("labloop.bench.rescue.LIST_AFTER_S", 60.0)
+    a = device(value=["1.5", [], [], []])  # it tells them once, before it is stopped
+    lab = lab_of(tmp_path, "safe_state: [a.off: {}]\n", a=f"serial://{a.path}")
+    assert Rescue(lab, connect).run().errors == () and a.heard[-1] == b"off?"
+
+
 GLANCING = CURT.replace("        def brake(self)", """        def glance(self):
             yield from self.read().items()
             yield "cold", Reading(value=float(self.ask("cold?")), unit="degC")
