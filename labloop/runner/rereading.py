@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from labloop.bench import BenchError, InstrumentFault, LinkInterrupted, Verdict
+from labloop.bench import Action, BenchError, InstrumentFault, LinkInterrupted, Verdict
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.state import FINISHED, PAUSED, RUNNING, StepState
@@ -164,7 +164,7 @@ class Rereading:
             if not lasting:
                 continue
             found, why = await self._found([name])
-            gone = {key: why[key] for key in lasting if found.get(key, AS_DONE) != AS_DONE}
+            gone = {key: why[key] for key, action in lasting.items() if _is_gone(found.get(key, AS_DONE), action)}
             if gone and state.state == RUNNING and not self._hand.halt.is_set():
                 self._due |= dict.fromkeys(gone, AS_DONE)
                 self._memory.record(
@@ -173,16 +173,17 @@ class Rereading:
                 )
                 return
 
-    def _lasting(self, name: str) -> list[str]:
+    def _lasting(self, name: str) -> dict[str, Action]:
         """Acts of setup, or before a batch, whose settings no act has set since: what a trial relies on there."""
-        lasting: list[str] = []
+        lasting: dict[str, Action] = {}
         acts = [step.begun for step in self._memory.state.steps.values() if step.begun.instrument == name]
         for step, _ in self._standing(frozenset([name])):
             begun = step.begun
             later = acts[acts.index(begun) + 1 :]
-            counted = self._hand.action(name, begun.action).amount
-            if begun.trial is None and not counted and not any(begun.settings.keys() & one.settings for one in later):
-                lasting.append(f"{name}.{begun.action}")
+            action = self._hand.action(name, begun.action)
+            set_anew = any(begun.settings.keys() & one.settings for one in later)
+            if begun.trial is None and not action.amount and not set_anew:
+                lasting[f"{name}.{begun.action}"] = action
         return lasting
 
     async def _found(self, names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -235,6 +236,12 @@ class Rereading:
 
     def _now(self) -> float:
         return round(self._hand.clock.now_s(), 6)
+
+
+def _is_gone(said: str, action: Action) -> bool:
+    """Whether it stood, and does not: what keeps no record, or was over when it was done (a measurement), says nothing
+    of that."""
+    return said not in (AS_DONE, "cannot_tell") and (said != "partial" or action.rejoins)
 
 
 def asks(moved: Mapping[str, str], when: str) -> str:
