@@ -191,10 +191,15 @@ def condition_fault(
 
 
 def nearly_named(condition: Expression, names: Mapping[str, Parameter]) -> Iterator[str]:
-    """Words that are a parameter or a choice but for capitals and blanks: a limit with ``dcm`` in it never holds."""
+    """Words that are a parameter or a choice but for capitals and blanks: a limit with ``dcm`` in it never holds.
+
+    What an instrument says (``valve.position == Acid``) is its own word.
+    """
     words = {*names, *choice_words(names)}
     nearly = {word.strip().casefold(): word for word in sorted(words)}
-    for node in condition.walk():
+    compared = (one for one in condition.walk() if isinstance(one, Compare))
+    theirs = {node for one in compared if any("." in name for name in one.names) for node in one.walk()}
+    for node in (one for one in condition.walk() if one not in theirs):
         said = node.name if isinstance(node, Name) else node.text if isinstance(node, Word) else None
         if said is not None and said not in words and (meant := nearly.get(said.strip().casefold())):
             yield f"{said!r} is neither a parameter nor a choice of the campaign. Did you mean {meant!r}?"

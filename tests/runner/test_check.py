@@ -380,8 +380,12 @@ def test_phases_that_know_of_no_trial_are_held_against_what_acts_set() -> None:
 
 
 @pytest.mark.parametrize(
-    "said, meant", [("solvent == dcm", "'DCM'"), ('solvent == "DCM "', "'DCM'"), ("solvent == water", "")]
-)
+    "said, meant",
+    [
+        ("solvent == dcm", "'DCM'"), ('solvent == "DCM "', "'DCM'"), ("solvent == water", ""),
+        ("spectrometer.lamp == dcm", ""),
+    ],
+)  # fmt: skip
 def test_a_limit_that_names_a_choice_in_other_letters_would_never_hold(said: str, meant: str) -> None:
     """A lab knows solvents that this campaign does not use; it does not know one twice."""
     limits = [f"hotplate.temperature <= 40 degC when {said}"]
