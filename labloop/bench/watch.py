@@ -97,6 +97,7 @@ class Watch:
         self._standing = standing
         self._patience = max(1.0, patience)
         self._began_s = now_s
+        self._stood_before_s = self._stood_s = -math.inf
         self._seen: dict[tuple[str, str], _Seen] = {}
         self._ages: dict[str, dict[str, float]] = {}
         self._lasting: dict[str, dict[str, ActName]] = {}  # rule -> {step: act} of what needs it now
@@ -123,6 +124,13 @@ class Watch:
         self._since_s.clear()
         self._courses.clear()
 
+    def stood_still(self, now_s: float) -> None:
+        """Whoever asks stood still until now: for a limit, what is due is asked for first, and judged then.
+
+        Where nothing was read since it stood still before, it makes no difference: a silence must show.
+        """
+        self._stood_before_s, self._stood_s = self._stood_s, now_s
+
     def due_s(self, instrument: str) -> float:
         """When this instrument is to be read next."""
         return min(
@@ -137,7 +145,12 @@ class Watch:
     def next_s(self, now_s: float) -> float:
         """When a look is worth while although nothing came in: a reading grows stale, a condition holds long enough."""
         ends = [
-            max(self._at_s(instrument, name), self._began_s) + self._age_s(instrument, name) + 0.01
+            self._fresh_s(instrument, name) + self._age_s(instrument, name) + 0.01
+            for instrument, ages in self._ages.items()
+            for name in ages
+        ]
+        ends += [
+            self._stood_s + (1.0 - ASK_AT) * self._age_s(instrument, name) + 0.01
             for instrument, ages in self._ages.items()
             for name in ages
         ]
@@ -231,8 +244,9 @@ class Watch:
         """Readings that a limit stands on and that are too old. Those of interlocks only trip those."""
         for instrument in self._envelope.declared:
             for name, watched in self._envelope.watched(instrument).items():
-                age_s = now_s - max(self._at_s(instrument, name), self._began_s)
-                if age_s > watched.stale_after_s * self._patience:
+                at_s, allowed_s = self._fresh_s(instrument, name), watched.stale_after_s * self._patience
+                age_s, asked_for_s = now_s - at_s, now_s - self._stood_s
+                if age_s > allowed_s and (asked_for_s > (1.0 - ASK_AT) * allowed_s or at_s <= self._stood_before_s):
                     yield Trip(
                         rule=f"limits.{instrument}.{name}",
                         then="safe",
@@ -277,7 +291,7 @@ class Watch:
     def _unread(self, full: str, now_s: float) -> str:
         """That a reading has stayed out too long; empty: it may still come."""
         instrument, _, name = full.partition(".")
-        age_s = now_s - max(self._at_s(instrument, name), self._began_s)
+        age_s = now_s - self._fresh_s(instrument, name)
         return f"no fresh reading of {full} for {age_s:.0f} s" if age_s > self._age_s(instrument, name) else ""
 
     def _implausible(self) -> Iterator[Trip]:
@@ -349,6 +363,9 @@ class Watch:
                 acts.clear()
             elif unsent or not rule.until:
                 acts.pop(fact.step, None)
+
+    def _fresh_s(self, instrument: str, name: str) -> float:
+        return max(self._at_s(instrument, name), self._began_s)
 
     def _at_s(self, instrument: str, name: str) -> float:
         seen = self._seen.get((instrument, name))

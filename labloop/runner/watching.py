@@ -18,6 +18,7 @@ from typing import Final, Protocol, TypeVar
 from labloop.bench import BenchError, LinkInterrupted, SafetyError, Trip
 from labloop.campaign import events as e
 from labloop.campaign.spec import CampaignSpec, LabSpec
+from labloop.journal.presence import HUNG_AFTER_S
 
 from .admission import Admission
 from .clock import Clock
@@ -30,6 +31,9 @@ LOG: Final = logging.getLogger("labloop.run")
 # However fast the clock goes, an instrument on a real line is asked no more often than this (real seconds): at speed 60
 # a reading that is good for 5 s would be asked for 27 times a second.
 LEAST_S: Final = 0.2
+# Real seconds between two looks at what was read; a loop that comes twice as late stood still, and could not ask. One
+# that did so for as long as makes a runner hang (a computer that slept) has left its bench alone, and is not excused.
+LOOK_S: Final = 1.0
 # A pulse goes out in this part of the time after which the instrument's own watchdog acts: two may be lost.
 PULSE_AT: Final = 0.3
 # A bench does not stay as it is all night because an interlock holds it (lab seconds; ``pause: {hold:}`` of
@@ -63,6 +67,7 @@ class Watcher:
         self._asked_s: dict[str, float] = {}
         self._silent: dict[str, str] = {}  # instrument -> why it did not answer last
         self._holds_since_s: float | None = None
+        self._looked_s = self._clock.now_s()
         envelope = hand.envelope
         self._resume = {rule.name: rule.resume for rule in envelope.rules.interlocks}
         self._pulse_s = {
@@ -80,7 +85,8 @@ class Watcher:
         One that is not may never have been armed, and to wind it up is to arm it.
         """
         self._wound = self._pulse_s.keys() if wound is None else wound
-        self._admission.watch.begin(self._clock.now_s())
+        self._looked_s = self._clock.now_s()
+        self._admission.watch.begin(self._looked_s)
         self._on.set()
         for name in sorted(self._watched):
             await self._read(name)
@@ -160,7 +166,11 @@ class Watcher:
         """Hold every rule against what was read last."""
         if not self._on.is_set():
             return
-        changes = self._admission.watch.look(self._clock.now_s())
+        now_s, watch = self._clock.now_s(), self._admission.watch
+        if not self._clock.virtual and 2.0 * LOOK_S < (now_s - self._looked_s) / self._clock.speed < HUNG_AFTER_S:
+            watch.stood_still(now_s)
+        self._looked_s = now_s
+        changes = watch.look(now_s)
         for trip in changes.tripped:
             self._trip(trip)
         for rule in changes.cleared:
@@ -178,6 +188,8 @@ class Watcher:
             next_s = self._admission.watch.next_s(now_s)
             if self._holds_since_s is not None:
                 next_s = min(next_s, self._holds_since_s + self._hold_s)
+            if not self._clock.virtual:
+                next_s = min(next_s, now_s + LOOK_S * self._clock.speed)
             await self._clock.wait(self._never, max(next_s - now_s, 0.1))
 
     def _end_long_hold(self, now_s: float) -> None:

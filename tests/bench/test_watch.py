@@ -86,6 +86,19 @@ def test_a_clock_that_goes_faster_than_the_wall_is_patient(envelope, standing):
     assert not tripped(watch, 299.0) and "limits.oven.wall" in tripped(watch, 301.0)
 
 
+def test_who_stood_still_asks_before_a_limit_is_judged_and_hides_no_silence(watch):
+    watch.see("oven", c(wall=20.0), 0.0)
+    watch.stood_still(6.0)
+    assert "limits.oven.wall" not in tripped(watch, 6.1) and watch.due_s("oven") < 6.0
+    assert 6.0 < watch.next_s(6.1) < 9.0
+    assert "limits.oven.wall" in tripped(watch, 8.8), "it was asked, and did not answer"
+    watch.stood_still(11.0)
+    assert "limits.oven.wall" in tripped(watch, 11.1), "nothing came in between"
+    watch.see("oven", c(wall=20.0), 11.5)
+    watch.stood_still(17.0)
+    assert "limits.oven.wall" not in tripped(watch, 17.1)
+
+
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,9 +1,11 @@
 """What is bound is watched between steps and in them; whatever is broken makes the bench safe and gives its reason."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reach import Reach
+from test_rest import Patient
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
@@ -96,6 +98,24 @@ def test_a_reading_that_stays_out_is_a_breach(tmp_path: Path) -> None:
     assert 202.0 < tripped.t_s < 208.0
     (safe,) = reach.facts(e.SafeStateReached)
     assert any("hotplate" in error for error in safe.errors), "what did not stop is named"
+
+
+@pytest.mark.parametrize(("stands_s", "code"), [(7.0, 0), (12.0, 3)])
+def test_a_runner_that_stood_still_asks_before_it_judges_and_not_where_it_stood_for_as_long_as_one_that_hangs(
+    tmp_path: Path, stands_s: float, code: int
+) -> None:
+    """A write that a busy disk took its time for: nobody could ask meanwhile. A computer that slept is another."""
+
+    def stands(bench: Any, now_s: float) -> None:
+        if now_s > 200.0 and not stood:
+            stood.append(now_s)
+            bench.clock.advance_to(now_s + stands_s)
+
+    stood: list[float] = []
+    reach = Reach(tmp_path, "limits: {hotplate: {plate: {max: 60 degC, stale_after: 5 s}}}\n", HOT, stands)
+    reach.time = lambda opened, state, note: Patient(state.t_s)
+    assert reach.run(virtual=False) == code and stood
+    assert bool(reach.facts(e.WatchTripped)) == (code == 3)
 
 
 def test_a_probe_beside_the_flask_is_noticed(tmp_path: Path) -> None:
