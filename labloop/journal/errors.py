@@ -8,7 +8,7 @@ from labloop.campaign.errors import LabloopError
 
 AGAIN = "then go on with `labloop resume` (where no run was begun yet: say the same again)"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 
 
 class StoreError(LabloopError):
@@ -54,10 +54,10 @@ def from_os(error: OSError, path: Path, doing: str) -> StoreError:
     said = error.strerror or str(error)
     if error.errno in NO_ROOM:
         return StoreFull(f"{path}: cannot {doing}: {said}. Make room on this disk, {AGAIN}.")
+    if error.errno == errno.EROFS:
+        return StoreError(f"{path}: cannot {doing}: {said}. Mount it so that it can be written again, {AGAIN}.")
     if error.errno in NOT_ALLOWED:
-        return StoreError(
-            f"{path}: cannot {doing}: {said}. Give yourself the right to write there, or choose another DIR."
-        )
+        return StoreError(f"{path}: cannot {doing}: {said}. Give yourself the right to write there, {AGAIN}.")
     return StoreError(f"{path}: cannot {doing}: {said}. Look after the disk, {AGAIN}.")
 
 

@@ -17,11 +17,13 @@ PART = ".part-"
 
 def private_folder(path: Path) -> Path:
     """Make ``path`` (and what is above it) and close it to everybody but the user. Raises StoreError."""
+    doing = "make this folder"
     try:
         path.mkdir(parents=True, exist_ok=True)
+        doing = "write in this folder"
         path.chmod(0o700)
     except OSError as error:
-        raise from_os(error, path, "make this folder") from error
+        raise from_os(error, path, doing) from error
     return path
 
 

@@ -127,6 +127,18 @@ def test_what_is_late_with_its_counters_costs_no_step_of_the_list(
     assert Rescue(lab, connect).run().errors == () and a.heard[-1] == b"off?"
 
 
+COUNTING = HEATER.replace('kind = "heater"', 'kind = "heater"\n        signals = (Signal(name="moved", unit="uL"),)')
+
+
+def test_what_its_counters_have_said_is_not_asked_again(tmp_path: Path, device: Any) -> None:
+    a = device(value=["1.5", "2.5"])
+    text = f'labloop: 1\ninstruments: {{a: {{driver: "drivers.counts:Heater", port: "serial://{a.path}"}}}}\n'
+    lab = make_lab(tmp_path, text, counts=COUNTING)
+    found = Rescue(lab, connect).run().found["a"]
+    assert a.heard == [b"name?", b"value?", b"set 0", b"stop", b"value?"]
+    assert (found.readings["moved"].value, found.readings["moved"].unit) == (1.5, "uL")
+
+
 GLANCING = CURT.replace("        def brake(self)", """        def glance(self):
             yield from self.read().items()
             yield "cold", Reading(value=float(self.ask("cold?")), unit="degC")
