@@ -29,7 +29,8 @@ from labloop.journal.errors import from_os
 
 from . import kept
 from .book import GUARD
-from .guard import ACTING, Guard, Watched
+from .clock import utc_stamp
+from .guard import ACTING, Acted, Guard, Watched
 from .lease import Leaseholder, holder
 from .left import left_by
 from .look import JOURNAL
@@ -132,10 +133,18 @@ def _act(
     acted = guard.act(f"{why}; {who} {'hung' if hung else 'was gone'}")
     if acted is None:
         return None
+    _note(folder, acted)
     words = [_said(acted.rescued)]
     words += [f"it could not be journaled: {acted.unwritten}"] if acted.unwritten else []
     words += [unsure] if unsure else []
     return Done(words="; ".join([*words, *damage]), safe=not acted.rescued.errors)
+
+
+def _note(folder: Path, acted: Acted) -> None:
+    """Into the file of the guard's lock, where status looks for what a guard did; the bench's journal says more."""
+    note = {"at": utc_stamp(), "unsafe": len(acted.rescued.errors), "journaled": not acted.unwritten}
+    with suppress(StoreError), locks.FileLock.take(folder / presence.GUARD_LOCK, f"{folder}: its guard") as lock:
+        lock.write(state=presence.ACTED, **note)
 
 
 def _runner(folder: Path) -> locks.Holder | None:

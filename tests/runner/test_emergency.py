@@ -17,7 +17,7 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
-from labloop.journal import Journal, Presence, StoreError, inbox, locks
+from labloop.journal import Journal, Presence, StoreError, guard_left_unsafe, inbox, locks
 from labloop.runner import left, registry, wishes
 from labloop.runner.book import BenchBook
 from labloop.runner.clock import utc_stamp
@@ -153,6 +153,7 @@ def test_what_a_run_that_ended_in_order_could_not_make_safe_an_abort_does_and_cl
         book.release_lease(run, {}, failed=True)
     done = act_now(it.run, "abort by ann")
     assert done is not None and done.safe and it.device.heard == STOPPED
+    assert guard_left_unsafe(it.run) == 0, "status says so"
     with closing(BenchBook.open(it.folder, "lab", utc_stamp)) as book:
         assert [act.run for _, act in book.state.guard_acts] == [run]
         (it.folder / "other").mkdir()
