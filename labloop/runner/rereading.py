@@ -174,7 +174,10 @@ class Rereading:
                 return
 
     def _lasting(self, name: str) -> dict[str, Action]:
-        """Acts of setup, or before a batch, whose settings no act has set since: what a trial relies on there."""
+        """Acts of setup, or before a batch, whose settings no act has set since: what a trial relies on there.
+
+        What sets nothing and takes its time (a rinse) is over when it is done.
+        """
         lasting: dict[str, Action] = {}
         acts = [step.begun for step in self._memory.state.steps.values() if step.begun.instrument == name]
         for step, _ in self._standing(frozenset([name])):
@@ -182,7 +185,8 @@ class Rereading:
             later = acts[acts.index(begun) + 1 :]
             action = self._hand.action(name, begun.action)
             set_anew = any(begun.settings.keys() & one.settings for one in later)
-            if begun.trial is None and not action.amount and not set_anew:
+            stays = bool(begun.settings) or not begun.expected_s
+            if begun.trial is None and stays and not action.amount and not set_anew:
                 lasting[f"{name}.{begun.action}"] = action
         return lasting
 
