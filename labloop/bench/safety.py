@@ -112,12 +112,14 @@ class Envelope:
     ) -> Iterator[str]:
         """By what settings that are inside leave the envelope once they are said on the wire (see Driver.sent)."""
         known = {setting.name: setting for setting in action.settings}
+        others = self.declared[instrument].actions.values()
+        zero = {setting.name for one in others for setting in one.settings if setting.zero}
         for name, levels in self.declared[instrument].sent(action.name, values).items():
             setting = known.get(name)
             for bound in self._settings.get((instrument, name), ()):
                 bound = bound if setting is None else _said_in(bound, setting)
                 for level in levels:
-                    nothing = level == 0.0 and setting is not None and setting.zero
+                    nothing = level == 0.0 and name in zero
                     if nothing or not bound.broken_by(level, DIGITS) or not bound.holds(trial, unread=unread):
                         continue
                     yield (

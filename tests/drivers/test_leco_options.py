@@ -102,3 +102,13 @@ def test_a_number_that_the_lab_file_sets_keeps_the_limits_of_the_setting_that_go
     }
     (said,) = Envelope(lab_from_dict(lab, FOLDER.parent)).complaints("it", "bake", {})
     assert "temperature comes to 250 degC on the wire, which is above the lab's limit" in said
+
+
+def test_a_number_of_0_from_the_lab_file_is_off_where_0_is_that():
+    dim = {"settings": {"power": {"parameter": "power", "unit": "W", "from": 10, "to": 50, "zero": True}}, "act": True}
+    options = changed("actions.dim", dim)
+    options["actions"] |= {"dark": {"parameters": {"power": 0}}, "glow": {"parameters": {"power": 5}}}
+    it = {"driver": "drivers.leco:LecoActor", "port": "zmq+tcp://127.0.0.1:1?actor=a", **options}
+    lab = {"labloop": 1, "instruments": {"it": it}, "limits": {"it": {"power": {"min": "10 W"}}}}
+    envelope = Envelope(lab_from_dict(lab, FOLDER.parent))
+    assert envelope.complaints("it", "dark", {}) == [] != envelope.complaints("it", "glow", {})
