@@ -175,7 +175,8 @@ class BenchBook:
     ) -> None:  # fmt: skip
         """Give the bench back; what the run left in doubt ({step: question}) keeps its claim, and so do its ``holds``.
 
-        ``failed``: it is not known to be safe, so that the next abort tries to make it so (see lease).
+        ``failed``: it is not known to be safe, so that the next abort tries to make it so (see lease). Of a bench that
+        was left so, what is asked or done by hand makes no safe one.
 
         ``noted``: how far the run's journal has come. ``holds``: who has paused the run, and why.
         A bench that somebody else has taken meanwhile is not ours to give back. Raises StoreError.
@@ -192,7 +193,7 @@ class BenchBook:
             self.record(*facts, *noted, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
         finally:
             if self.lease is not None:
-                self.lease.release(failed=failed)
+                self.lease.release(failed=failed, as_found=run == BY_HAND)
 
     def guarded(self, run: str, known: int) -> list[e.SafeStateReached]:
         """What the guard did for ``run`` that it does not know yet; ``known``: the last epoch it knows of.

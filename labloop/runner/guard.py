@@ -213,8 +213,9 @@ class Guard:
             return False
         if held is None:
             return not self._had
-        killed = held.pid != 0 and held.is_for(self.watched.folder) and not held.lives
-        return held.released or not (killed or held.is_of(self.watched.pid, self.watched.started))
+        watched = self.watched
+        killed = held.pid != 0 and held.is_for(watched.folder) and not held.lives
+        return held.released or not (killed or held.is_of(watched.folder, watched.pid, watched.started))
 
     def _is_watched(self, pid: int, started: str) -> bool:
         return (pid, started) == (self.watched.pid, self.watched.started)

@@ -73,9 +73,18 @@ class Leaseholder(msgspec.Struct, frozen=True, kw_only=True):
         name = str(run.resolve())
         return self.run in (name, SHORTENED + name[-KEPT:])
 
-    def is_of(self, pid: int, started: str) -> bool:
-        """Whether that process has the bench, or had it last and has not given it back."""
-        return not self.released and (self.pid, self.started) == (pid, started)
+    def is_of(self, run: Path, pid: int, started: str) -> bool:
+        """Whether that process has the bench for the run in that folder, or had it last and has not given it back.
+
+        A folder may have been moved since; but where the lease names another that is there, the process has had several
+        runs, one after the other (a notebook), and this one gave the bench back.
+        """
+        if self.released or (self.pid, self.started) != (pid, started):
+            return False
+        try:
+            return os.path.samefile(self.run, run)
+        except (OSError, ValueError):
+            return True
 
 
 class Lease:
@@ -85,9 +94,12 @@ class Lease:
     only stops, and ended who was there before).
     """
 
-    def __init__(self, path: Path, holder: Leaseholder, locked: Callable[[], bool]) -> None:
+    def __init__(
+        self, path: Path, holder: Leaseholder, locked: Callable[[], bool], found: Leaseholder | None = None
+    ) -> None:
         self.path = path
         self.holder = holder
+        self._found = found
         self._locked = locked
         self._lost = False
         self._fences: list[Fence] = []
@@ -116,7 +128,7 @@ class Lease:
                 started=locks.process_started(pid) or "", host=socket.gethostname(),
             )  # fmt: skip
             os.pwrite(handle, _encode(holder), 0)
-        return cls(path, holder, locked)
+        return cls(path, holder, locked, before)
 
     def holds(self) -> bool:
         """Whether the bench is still ours; a word of ours that somebody deleted or spoiled is put back.
@@ -128,7 +140,7 @@ class Lease:
     def _say(self, holder: Leaseholder) -> bool:
         """Write that into the file, if the bench is still ours (the table above), and say whether it is."""
         locked = self._locked()
-        if self._lost or not (locked or self.path.exists()):
+        if self._lost or not (locked or _read(self.path) is not None):
             self._lost = True
             return False
         with _alone(self.path, TAKE_S) as handle:
@@ -143,14 +155,18 @@ class Lease:
         self.holder = holder
         return True
 
-    def release(self, *, failed: bool = False) -> None:
+    def release(self, *, failed: bool = False, as_found: bool = False) -> None:
         """Say in the file that the bench is free, if it still is ours; or that it is not safe (``failed``), and so is
-        left to whoever can make it safe.
+        left to whoever can make it safe. ``as_found``: one that was left so before is so still.
 
         Raises StoreLocked while a write of ours does not end; StoreError.
         """
         left = {"pid": 0, "started": ""} if failed else {"released": True}
-        self._say(msgspec.structs.replace(self.holder, **left))
+        free = msgspec.structs.replace(self.holder, **left)
+        found = self._found
+        if as_found and found is not None and found.pid == 0 and not found.released:
+            free = msgspec.structs.replace(found, epoch=self.epoch)
+        self._say(free)
 
     def fence(self) -> "Fence":
         """What one link asks before it writes."""

@@ -68,7 +68,7 @@ def _is_of(held: Leaseholder, run: Path) -> bool:
     runner = _last_runner(run)
     if runner is None:  # what cannot be read of it says nothing against what the lease says
         return held.is_for(run)
-    return held.is_of(runner.pid, runner.started) or (held.is_for(run) and not held.lives)
+    return held.is_of(run, runner.pid, runner.started) or (held.is_for(run) and not held.lives)
 
 
 def _last_runner(run: Path) -> Holder | None:

@@ -254,6 +254,8 @@ def test_of_an_abort_that_was_granted_it_is_said_whether_the_bench_is_safe(
                 campaign="c", run_id="1", version="1", mode="live", seed=1, speed=1.0, campaign_sha256="", lab_sha256=""
             ),
             e.RunStarted(),
+            e.SafeStateReached(why="the end", errors=["an earlier start: it stuck"]),
+            e.RunStarted(resumed=True),
         )
         Lease.take(tmp_path, str(tmp_path / "another"), "runner").release()
 

@@ -1,5 +1,6 @@
 """One controller a bench: an epoch that is over writes no byte, on any kind of line."""
 
+import errno
 import os
 import socket
 import threading
@@ -14,7 +15,7 @@ import pytest
 import serial.rfc2217
 
 from labloop.bench import LeaseLost, Port, open_link
-from labloop.journal import StoreDamaged, StoreLocked, locks
+from labloop.journal import StoreDamaged, StoreError, StoreLocked, locks
 from labloop.runner import lease as leases
 from labloop.runner import left as left_benches
 from labloop.runner.book import BenchBook
@@ -211,6 +212,20 @@ def test_a_books_lease_knows_whether_its_journals_lock_is_held(tmp_path: Path) -
     (tmp_path / "bench.db.lock").unlink()
     assert not book.lease.holds() and holder(tmp_path) is None
     book.close()
+
+
+def test_a_lease_that_nobody_can_look_at_is_a_store_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease.take(tmp_path, "a", "guard", locked=lambda: False)
+
+    def broken(path: Path, *_: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for look in ("stat", "open"):
+        monkeypatch.setattr(Path, look, broken)
+    with pytest.raises(StoreError, match=FILE):
+        lease.release()
 
 
 def test_a_fence_that_was_left_holds_nobody_up(tmp_path: Path) -> None:

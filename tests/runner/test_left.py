@@ -15,6 +15,8 @@ from labloop.campaign.errors import SpecError
 from labloop.journal import Journal, Presence, StoreDamaged, look
 from labloop.journal.locks import FileLock
 from labloop.runner import registry
+from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.clock import utc_stamp
 from labloop.runner.emergency import act_now
 from labloop.runner.lease import FILE, Lease
 from labloop.runner.left import ended_well, known_safe, left_by
@@ -117,3 +119,32 @@ def test_a_runner_whose_lock_nobody_can_read_hangs_when_nothing_is_written_there
         assert look(tmp_path, hung_after_s=-1.0) == "hung"
     assert look(tmp_path, hung_after_s=-1.0) == "gone"
     assert not (tmp_path / FILE).exists()
+
+
+def test_a_bench_that_was_not_made_safe_is_left_though_somebody_asked_or_acted_there_by_hand(tmp_path: Path) -> None:
+    run, lab = run_of(tmp_path, KNOWN, BEGUN, NOT_SAFE), tmp_path / "lab"
+    whose = str(run.resolve())
+
+    def had(by: str, **how: bool) -> None:
+        with closing(BenchBook.open(lab, "lab", utc_stamp)) as book:
+            book.take_lease(by, "live", {}, looks=how.pop("looks", False))
+            book.release_lease(by, {}, **how)
+
+    had(whose, failed=True)
+    for looks in (True, False):
+        had(BY_HAND, looks=looks)
+        held = left_by(run)
+        assert held is not None and held.run == whose and not known_safe(run)
+    had(whose)
+    had(BY_HAND)
+    assert left_by(run) is None
+
+
+def test_of_two_runs_of_one_process_the_one_that_gave_the_bench_back_has_left_none(tmp_path: Path) -> None:
+    run, next_run, lab = run_of(tmp_path, KNOWN, BEGUN, SAFE), tmp_path / "next", tmp_path / "lab"
+    next_run.mkdir()
+    Lease.take(lab, str(run.resolve()), "runner").release()
+    lease = Lease.take(lab, str(next_run.resolve()), "runner")
+    assert left_by(run) is None
+    next_run.rename(tmp_path / "moved")
+    assert left_by(run) == lease.holder, "as far as anybody can tell, it is this one, and was moved"
