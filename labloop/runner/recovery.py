@@ -154,7 +154,9 @@ def settle(
         return e.StepFinished(step=name, achieved=dict(verdict.achieved), t_s=done_s, by=INSTRUMENT)
     if verdict.state == "not_begun":
         return e.StepFailed(step=name, fault=NOT_DONE, reason=verdict.why, t_s=t_s, by=INSTRUMENT)
-    if repeatable or (verdict.state == "partial" and says != "ask"):
+    # Where no sample can be discarded, all of it again would come on top of what was done.
+    asks = says == "ask" or (says == "remainder" and not verdict.remainder and step.begun.phase != "trial")
+    if repeatable or (verdict.state == "partial" and not asks):
         return e.StepFailed(
             step=name, fault=CUT_SHORT, reason=verdict.why, achieved=dict(verdict.achieved),
             remainder=dict(verdict.remainder), t_s=t_s, by=INSTRUMENT,

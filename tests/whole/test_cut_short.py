@@ -88,3 +88,21 @@ def test_a_rest_that_is_too_little_to_be_done_is_promised_to_nobody(monkeypatch:
         first, second = it.state.trials.values()
         assert code == 0 and first.state == s.ABANDONED and second.state == s.MEASURED, it.state.reason
         assert it.steps[-1].state == s.FINISHED and len(it.steps) == 2, "its settings were tried again"
+
+
+@pytest.mark.usefixtures("folders")
+def test_in_a_cleanup_a_rest_that_is_too_little_is_asked_about_and_not_all_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No sample can be discarded there: all of it again would come on top of what was done."""
+    monkeypatch.setattr(Cleaned, "says", "remainder")
+    with memory_folder() as folder:
+        it = Cleaned(folder, NE1000)
+        lab = json.loads((folder / "lab.yaml").read_text())
+        (folder / "lab.yaml").write_text(json.dumps(lab | {"limits": {"it": {"volume": {"min": "30 uL"}}}}))
+        it.dies(monkeypatch, "in its act")
+        it.pass_time(44.0)
+        it.guard()
+        assert it.run() == 6 and len(it.steps) == 1, it.state.reason
+        (question,) = it.state.questions.values()
+        assert "The rest cannot be done" in question.question and "on top of" in question.answers["not-done"]
