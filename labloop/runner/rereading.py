@@ -6,8 +6,9 @@
     resumed       it is asked again. All alike: it is configured once more, and steps may begin
     moved         another answer than before: the run pauses again and says what is another. Put back, a resume finds it
                   alike; right as it is, a person says so, by force and with a reason
-    was away      an instrument went off by itself, or its line was lost: what setup began there and no trial begins
-                  again (a stirrer, a bath) is asked after. What does not stand any more pauses the run, as moved does
+    set up        what setup set and no trial sets again (a stirrer, a bath) is asked after when a trial has begun, and
+                  when its instrument went off by itself or its line was lost. What does not stand any more pauses the
+                  run, as moved does
 
 Compared is what an instrument says before with what it says after, not with what was wished: so nothing but a change
 shows, and time alone is none (a ramp that came to its end). What cannot tell is asked nothing and tells nothing.
@@ -43,7 +44,9 @@ class Rereading:
         self._end = end
         self._stood: dict[str, dict[str, str]] = {}  # by instrument: what it said first since the pause
         self._due: dict[str, str] = {}  # what setup did and is gone: a resume must find it again
-        self._was_away: set[str] = set()  # instruments at which setup's doing may be undone
+        self._cleared: set[str] = set()  # instruments whose counters were wiped for an act that the pause forestalled
+        self._set_up: set[str] = set()  # instruments at which something was done for all trials
+        self._undone: set[str] = set()  # of these: where that is to be looked at
         self._news = asyncio.Event()
         memory.listeners.append(self._hear)
 
@@ -51,13 +54,19 @@ class Rereading:
         fact = record.event
         if isinstance(fact, e.StepStarted):
             self._stood.pop(fact.instrument, None)
+            self._cleared.discard(fact.instrument)
+            self._set_up |= {fact.instrument} if fact.trial is None else set()
+        elif isinstance(fact, e.CountersCleared):
+            self._cleared.add(fact.instrument)
+        elif isinstance(fact, e.TrialStarted):
+            self._undone |= self._set_up
         elif isinstance(fact, e.MovedAccepted):
             self._stood.clear()
             self._due.clear()
         elif isinstance(fact, e.InstrumentLost):
-            self._was_away.add(fact.instrument)
+            self._undone |= {fact.instrument} & self._set_up
         elif isinstance(fact, e.StepFailed) and fact.fault in WENT_OFF:
-            self._was_away.add(self._memory.state.steps[fact.step].begun.instrument)
+            self._undone |= {self._memory.state.steps[fact.step].begun.instrument} & self._set_up
         self._news.set()
 
     async def run(self) -> None:
@@ -78,7 +87,7 @@ class Rereading:
             return
         if not state.unread:
             if state.state == RUNNING:
-                await self._back()
+                await self._still_set_up()
             return
         if state.state == PAUSED and state.stood is None:
             await (self._at_rest() if self._rests() else self._on_the_way())
@@ -132,7 +141,9 @@ class Rereading:
         found, why = await self._found(free)
         if over():
             return
-        moved = {name: why[name] for name, said in stood.items() if found.get(name, said) != said}
+        moved = {
+            name: why[name] for name, said in stood.items() if found.get(name, said) != said and not self._wiped(name)
+        }
         moved |= dict.fromkeys(state.by_hand.values(), "done by hand")
         if moved:
             self._memory.record(
@@ -155,11 +166,16 @@ class Rereading:
             self._due.clear()
             self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
 
-    async def _back(self) -> None:
-        """What setup began where an instrument was off or away stands still, or is asked about."""
+    def _wiped(self, key: str) -> bool:
+        """Whether it is counted by counters that the run itself has cleared since."""
+        name, _, action = key.partition(".")
+        return name in self._cleared and bool(self._hand.action(name, action).amount)
+
+    async def _still_set_up(self) -> None:
+        """What was set for all trials stands still, or is asked about."""
         state = self._memory.state
-        for name in [one for one in self._free() if one in self._was_away]:
-            self._was_away.discard(name)
+        for name in [one for one in self._free() if one in self._undone]:
+            self._undone.discard(name)
             lasting = self._lasting(name)
             if not lasting:
                 continue
@@ -168,25 +184,26 @@ class Rereading:
             if gone and state.state == RUNNING and not self._hand.halt.is_set():
                 self._due |= dict.fromkeys(gone, AS_DONE)
                 self._memory.record(
-                    e.CampaignPaused(reason=asks(gone, f"it was set up, and {name} was off or away since")),
+                    e.CampaignPaused(reason=asks(gone, "it was set up")),
                     e.SettingsRead(found=found, moved=gone, resumed=True, t_s=self._now()),
                 )
                 return
 
     def _lasting(self, name: str) -> dict[str, Action]:
-        """Acts of setup, or before a batch, whose settings no act has set since: what a trial relies on there.
+        """Acts outside the trials that set something, which no act has set since: what a trial relies on there.
 
-        What sets nothing and takes its time (a rinse) is over when it is done.
+        What sets nothing (a rinse), or measures what is not read at any other time, is over when it is done.
         """
         lasting: dict[str, Action] = {}
         acts = [step.begun for step in self._memory.state.steps.values() if step.begun.instrument == name]
+        reads = {signal.name for signal in self._hand.stations[name].driver.signals}
         for step, _ in self._standing(frozenset([name])):
-            begun = step.begun
+            begun, action = step.begun, self._hand.action(name, step.begun.action)
             later = acts[acts.index(begun) + 1 :]
-            action = self._hand.action(name, begun.action)
-            set_anew = any(begun.settings.keys() & one.settings for one in later)
-            stays = bool(begun.settings) or not begun.expected_s
-            if begun.trial is None and stays and not action.amount and not set_anew:
+            sets = bool(begun.settings) and (action.repeatable or (action.holds and action.rejoins))
+            measures = any(signal.name not in reads for signal in action.gives)
+            again = any(begun.settings.keys() & one.settings for one in later)
+            if begun.trial is None and sets and not (action.amount or measures or again):
                 lasting[f"{name}.{begun.action}"] = action
         return lasting
 
