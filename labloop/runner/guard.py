@@ -164,6 +164,8 @@ class Guard:
             silent_s = silent_s + min(now_s - looked_s, 2 * LOOK_S) if seen == beat else 0.0
             beat, looked_s = seen, now_s
             if silent_s > watched.hung_after_s + (0.0 if self._told else STARTING_S):
+                if not pipe and self._never_had_it():  # a start that was refused, and its process lives on
+                    return ""
                 return f"the runner (process {watched.pid}) hung: its heart stood still for {silent_s:.0f} s"
 
     def _hear(self, data: bytes) -> bytes:
@@ -216,6 +218,15 @@ class Guard:
         watched = self.watched
         killed = held.pid != 0 and held.is_for(watched.folder) and not held.lives
         return held.released or not (killed or held.is_of(watched.folder, watched.pid, watched.started))
+
+    def _never_had_it(self) -> bool:
+        """Whether the bench is as an earlier runner left it, and the one that is watched has not touched it."""
+        try:
+            held = leaseholder(self.bench)
+        except StoreError:
+            return False
+        watched = self.watched
+        return held is not None and not held.is_of(watched.folder, watched.pid, watched.started)
 
     def _is_watched(self, pid: int, started: str) -> bool:
         return (pid, started) == (self.watched.pid, self.watched.started)

@@ -303,6 +303,17 @@ def test_a_guard_that_can_say_nothing_watches_and_acts(bench: Any, monkeypatch: 
     assert guard_left_unsafe(it.run) is None, "nobody has said that it is safe"
 
 
+def why_of_this_process(it: Any) -> str:
+    """Why its guard would act that has let it go, and whose heart stands still."""
+    started = locks.process_started(os.getpid()) or ""
+    guard = Guard(Watched(folder=it.run, pid=os.getpid(), started=started, hung_after_s=-1.0))
+    guard._told = True
+    reading, writing = os.pipe()
+    os.close(writing)
+    with locks.FileLock.take(it.run / "guard.lock", "a guard") as lock, open(reading):
+        return guard.watch(lock, reading)
+
+
 def test_the_guard_of_a_start_that_never_had_the_bench_takes_it_only_as_it_was_left(bench: Any) -> None:
     """Runner and guard were killed; the next start of the same run is killed before it takes the bench."""
     it = bench()
@@ -317,9 +328,12 @@ def test_the_guard_of_a_start_that_never_had_the_bench_takes_it_only_as_it_was_l
     assert never.given_back(), "of a runner that lives, and has a guard of its own"
     (it.folder / "bench.lease").write_bytes(left)
     assert not never.given_back()
+    assert why_of_this_process(it) == "", "a start that was refused in a notebook, which does not hang"
     acted = never.act("the runner (process 4194305) was gone")
     assert acted is not None and acted.rescued.errors == () and it.device.heard == STOPPED
     assert never.given_back()
+    Lease.take(it.folder, str(it.run.resolve()), "runner").close()
+    assert "hung" in why_of_this_process(it), "it has the bench"
 
 
 def test_a_guard_that_cannot_begin_says_why(tmp_path: Path) -> None:
