@@ -15,14 +15,15 @@ shows, and time alone is none (a ramp that came to its end). What cannot tell is
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from labloop.bench import Action, BenchError, InstrumentFault, LinkInterrupted, Verdict
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
-from labloop.campaign.state import FINISHED, PAUSED, RUNNING, StepState
+from labloop.campaign.state import PAUSED, RUNNING, StepState
 
+from .last_acts import LastActs
 from .memory import RunMemory
 from .reach import Ended, InstrumentGone
 from .step import StepHand
@@ -42,6 +43,7 @@ class Rereading:
         self._hand = hand
         self._memory = memory
         self._end = end
+        self._last = LastActs(memory.state.steps.values())
         self._stood: dict[str, dict[str, str]] = {}  # by instrument: what it said first since the pause
         self._due: dict[str, str] = {}  # what setup did and is gone: a resume must find it again
         self._cleared: set[str] = set()  # instruments whose counters were wiped for an act that the pause forestalled
@@ -53,6 +55,7 @@ class Rereading:
     def _hear(self, record: e.Record) -> None:
         fact = record.event
         if isinstance(fact, e.StepStarted):
+            self._last.begin(self._memory.state.steps[fact.step])
             self._stood.pop(fact.instrument, None)
             self._cleared.discard(fact.instrument)
             self._set_up |= {fact.instrument} if fact.trial is None else set()
@@ -174,7 +177,7 @@ class Rereading:
     async def _still_set_up(self) -> None:
         """What was set for all trials stands still, or is asked about."""
         state = self._memory.state
-        for name in [one for one in self._free() if one in self._undone]:
+        for name in [one for one in self._free() if one in self._undone] if self._undone else ():
             self._undone.discard(name)
             lasting = self._lasting(name)
             if not lasting:
@@ -195,15 +198,12 @@ class Rereading:
         What sets nothing (a rinse), or measures what is not read at any other time, is over when it is done.
         """
         lasting: dict[str, Action] = {}
-        acts = [step.begun for step in self._memory.state.steps.values() if step.begun.instrument == name]
         reads = {signal.name for signal in self._hand.stations[name].driver.signals}
-        for step, _ in self._standing(frozenset([name])):
+        for step in self._standing(name):
             begun, action = step.begun, self._hand.action(name, step.begun.action)
-            later = acts[acts.index(begun) + 1 :]
             sets = bool(begun.settings) and (action.repeatable or (action.holds and action.rejoins))
             measures = any(signal.name not in reads for signal in action.gives)
-            again = any(begun.settings.keys() & one.settings for one in later)
-            if begun.trial is None and sets and not (action.amount or measures or again):
+            if begun.trial is None and sets and not (action.amount or measures or self._last.is_set_since(step)):
                 lasting[f"{name}.{begun.action}"] = action
         return lasting
 
@@ -211,7 +211,7 @@ class Rereading:
         """What the instruments say of what was done with them: in a word to be compared, and in their own words."""
         found: dict[str, str] = {}
         why: dict[str, str] = {}
-        for step, last in self._standing(frozenset(names)):
+        for step, last in list(self._last_of(names)):
             begun, key = step.begun, f"{step.begun.instrument}.{step.begun.action}"
             driver = self._hand.stations[begun.instrument].driver
             try:
@@ -231,29 +231,15 @@ class Rereading:
                 found[key], why[key] = f"{found[key]}, {said}", f"{verdict.why}; it counts {said}"
         return found, why
 
-    def _standing(self, names: frozenset[str]) -> list[tuple[StepState, bool]]:
-        """Of each action the last act that is over, since its instrument was stopped by one; and whether none came
-        after it there (what a counter says of an earlier one, later ones have changed)."""
-        standing: dict[str, dict[str, StepState]] = {name: {} for name in names}
-        for step in self._memory.state.steps.values():
-            begun = step.begun
-            if begun.instrument not in names or step.state != FINISHED:
-                continue
-            if begun.action not in self._hand.stations[begun.instrument].actions:  # gone with the code that knew it
-                continue
-            action = self._hand.action(begun.instrument, begun.action)
-            acts = standing[begun.instrument]
-            if action.stops:
-                acts.clear()
-            acts.pop(begun.action, None)
-            if action.evidence and action.act:
-                acts[begun.action] = step
-        return [
-            (step, step is last)
-            for acts in standing.values()
-            for last in [*acts.values()][-1:]
-            for step in acts.values()
-        ]  # fmt: skip
+    def _last_of(self, names: Iterable[str]) -> Iterator[tuple[StepState, bool]]:
+        """What stands at each, and whether none came after it there: what a counter says of an earlier act, later ones
+        have changed."""
+        for name in names:
+            acts = self._standing(name)
+            yield from ((step, step is acts[-1]) for step in acts)
+
+    def _standing(self, name: str) -> list[StepState]:
+        return self._last.standing(name, self._hand.stations[name].actions.get)
 
     def _now(self) -> float:
         return round(self._hand.clock.now_s(), 6)
