@@ -6,11 +6,13 @@ person can answer; what was measured is what was mixed, and nothing moves or hea
 
 import json
 import random
+import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import accounts
@@ -49,10 +51,14 @@ class Held:
 
     faults: str | None
     bench: SimulatedBench | None = field(default=None)
+    cut: set[str] = field(default_factory=set)  # instruments whose mains went off and on
 
     @contextmanager
     def open(self, folder: RunFolder, lab: LabSpec, opened: e.CampaignOpened, clock: Any) -> Iterator[Bench]:
         bench = self.bench = SimulatedBench(simulation_plan(lab, seed=opened.seed, faults=self.faults), clock)
+        for name, device in bench.devices.items():
+            if hasattr(device, "power_cycle"):
+                device.power_cycle = partial(self._power_cycle, name, device.power_cycle)
 
         def connect(address: str) -> Port:
             line = bench.lines[address]
@@ -61,8 +67,12 @@ class Held:
 
         yield Bench(connect=connect)
 
+    def _power_cycle(self, name: str, power_cycle: Callable[[float], None], now_s: float) -> None:
+        self.cut.add(name)
+        power_cycle(now_s)
 
-def run(stage: Stage, faults: str | None) -> tuple[int, s.CampaignState, SimulatedBench, str]:
+
+def run(stage: Stage, faults: str | None) -> tuple[int, s.CampaignState, Held, str]:
     """Run the campaign once under these faults: exit code, state, bench, and what went into the log."""
     held = Held(faults)
     folder = stage.copy(f"run {faults}")
@@ -71,13 +81,14 @@ def run(stage: Stage, faults: str | None) -> tuple[int, s.CampaignState, Simulat
     log = (folder / "log.jsonl").read_text()
     state = s.fold(records(folder))
     shutil.rmtree(folder)
-    assert held.bench is not None
-    return code, state, held.bench, log
+    return code, state, held, log
 
 
 def wrong_under(stage: Stage, whole: s.CampaignState, faults: str) -> tuple[list[str], str]:
     """What is not as it must be after a run under these faults, and how it ended."""
-    code, state, bench, log = run(stage, faults)
+    code, state, held, log = run(stage, faults)
+    bench = held.bench
+    assert bench is not None
     wrong = accounts.disagreements(bench.ledger.entries, state, bench.faults.happened["power_cycle"])
     wrong += accounts.wrong_outcomes(state, whole, OUTCOME) + accounts.not_as_wished(state) + accounts.done_twice(state)
     done = 3 if state.unsafe else 0 if state.measured else 1
@@ -85,7 +96,9 @@ def wrong_under(stage: Stage, whole: s.CampaignState, faults: str) -> tuple[list
         wrong.append(f"exit {code} of a campaign that is {state.state}: {state.reason}")
     if state.state == s.FINISHED:
         wrong += accounts.lost_trials(state)
-    if state.state == s.HALTED and not state.questions and "was not done" not in state.reason:
+    gone = re.search(r"not as it was when it was set up: (\w+)\.", state.reason)
+    is_asked = gone is not None and gone[1] in held.cut
+    if state.state == s.HALTED and not (state.questions or is_asked or "was not done" in state.reason):
         wrong.append(f"halted, and nothing is asked: {state.reason}")
     for question in state.questions.values():
         if set(question.answers) < {"done", "not-done"} or question.begun.instrument not in question.question:
