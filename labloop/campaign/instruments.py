@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import events as e
-from .step_state import STARTED
 from .tally import Tally
 
 
@@ -19,7 +18,7 @@ def _identified(state: Tally, record: e.Record, fact: e.InstrumentIdentified) ->
 
 def _does(state: Tally, name: str) -> str:
     """What an instrument does that answers again: what was begun there and has not ended goes on, as far as known."""
-    begun = (step.begun for step in state.steps.values() if step.state == STARTED)
+    begun = (step.begun for step in state.running.values())
     return next((one.action for one in begun if one.instrument == name), "idle")
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import events as e
-from .step_state import STARTED
 from .tally import PAUSED, Tally
 
 
@@ -55,7 +54,7 @@ def left_by_guard(state: Tally, fact: e.SafeStateReached) -> None:
     """
     if state.left is not None:
         return
-    under_way = [step.begun for step in state.steps.values() if step.state == STARTED]
+    under_way = [step.begun for step in state.running.values()]
     sent = {(one.instrument, where): amount.value for one in under_way for where, amount in one.settings.items()}
 
     def on_its_way(name: str, where: str, one: e.Stand) -> bool:

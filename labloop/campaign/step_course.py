@@ -21,7 +21,7 @@ def _step_started(state: Tally, record: e.Record, fact: e.StepStarted) -> None:
         kept=_NOTHING,
     )  # fmt: skip
     (state.loose_steps if number is None else state.trial_of(number, record.seq).steps).append(step)
-    state.steps[name] = step
+    state.steps[name] = state.running[name] = step
     if instrument == e.PERSON:
         state.asked[name] = step
         return
@@ -59,6 +59,7 @@ def _step_ended(state: Tally, record: e.Record, fact: Any) -> None:
     if step is None:
         raise StateError(f"fact {record.seq} speaks of step {fact.step}, which was never begun")
     step.state = move(STEP, step.state, fact, record.seq, "step")
+    state.running.pop(fact.step, None)
     kind = type(fact)
     if kind is e.StepInDoubt:
         step.question, step.answers = fact.question, fact.answers

@@ -35,6 +35,7 @@ class Tally:
     open_trials: set[int] = field(default_factory=set)  # not closed: proposed, running, or still to be cleaned up
     tastes: Tastes = field(default_factory=Tastes)
     steps: dict[str, StepState] = field(default_factory=dict)
+    running: dict[str, StepState] = field(default_factory=dict)  # of these, those that were begun and have not ended
     loose_steps: list[StepState] = field(default_factory=list)  # of phases that belong to no trial
     questions: dict[str, StepState] = field(default_factory=dict)
     asked: dict[str, StepState] = field(default_factory=dict)  # steps that a person was asked to do

@@ -68,7 +68,7 @@ class Opening:
         """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""
         state = self.memory.state
         later: dict[tuple[int | None, str, int, int], list[e.StepFailed]] = {}  # by stage, when all of it is known
-        for step in [step for step in state.steps.values() if step.state == s.STARTED]:
+        for step in list(state.running.values()):
             fact = await self._settled(step)
             if fact is None:
                 self.going_on.append(step)

@@ -44,6 +44,7 @@ class Proposer:
         self.space = Space(spec)
         self.holding = Holding(spec)
         self.nothing_left: str | None = None  # every candidate was tried
+        self._judged: tuple[object, str | None] | None = None  # by the stopping rules, and on what
 
     def amend(self, spec: CampaignSpec) -> None:
         """Another text of the campaign is in force from now on."""
@@ -70,9 +71,16 @@ class Proposer:
             return f"the budget's time of {duration(self.spec.budget.time_s)} is over"
         if self.spec.budget.cost is not None and (spent := self.spending.so_far(state)) >= self.spec.budget.cost:
             return f"{spent:g} of the budget's cost of {self.spec.budget.cost:g} are spent"
-        if reason := self.stopping.reason(state):
+        if reason := self._stopped(state):
             return reason
         return None if state.owed_again else self.nothing_left
+
+    def _stopped(self, state: s.CampaignState) -> str | None:
+        """What the stopping rules say; they go through all trials, so they are asked when there is news of one."""
+        news = (state.last_result, len(state.amendments), state.outliers)
+        if self._judged is None or self._judged[0] != news:
+            self._judged = news, self.stopping.reason(state)
+        return self._judged[1]
 
     def awaits(self, state: s.CampaignState) -> str:
         """What only a person can do, when nothing goes on before it is done; "": nothing, or something goes on.

@@ -33,7 +33,7 @@ from labloop.bench import (
 )
 from labloop.campaign import events as e
 from labloop.campaign.lab_spec import OnLost
-from labloop.campaign.state import STARTED, CampaignState
+from labloop.campaign.state import CampaignState
 
 from .clock import Clock
 
@@ -219,9 +219,7 @@ class Reach:
 
     def unsettled(self, name: str) -> bool:
         """Whether something was begun there of which nobody knows yet what it came to."""
-        return any(
-            step.state == STARTED and step.begun.instrument == name for step in self._memory.state.steps.values()
-        )
+        return any(step.begun.instrument == name for step in self._memory.state.running.values())
 
     async def reading(self, name: str, method: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """A call that moves nothing (or is harmless twice), tried again when the line fails it.
