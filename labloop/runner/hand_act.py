@@ -175,6 +175,8 @@ class HandAct:
         self._call, self._next = self._submit(halt), self._halted
 
     def _halted(self, verdict: Verdict) -> e.ByHand:
+        if not self._written:  # before it began: its counters say nothing of it
+            return self.ended_by(self._why_stopped, None)
         why = "" if verdict.state == "done" else f"{self._why_stopped}; {verdict.why}"
         return self._ended(why, self._moved(verdict))
 

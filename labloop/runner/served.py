@@ -14,9 +14,12 @@ Each instrument is an actor of its own name:
     REPORT  {"act", "action", "state": "running" | "done" | "stopped" | "unknown", "elapsed_s", "duration_s",
              "result": null | {achieved and read values by name, "units": {name: unit}}, "why": what went wrong}
 
-An id is 32 lower-case hex digits, the asker's or made here. One that was begun is answered with its report and never
-done again, also after the service was begun anew: the bench's book remembers. An act that was under way when its
-service was killed is asked about before anything else is done; "unknown" is what nobody can tell.
+An id is 32 lower-case hex digits, the asker's or made here. One that was begun is answered with its report (by its
+instrument; any other refuses it) and never done again, also after the service was begun anew: the bench's book
+remembers. An act that was under way when its service was killed is asked about before anything else is done; "unknown"
+is what nobody can tell.
+
+What is measured and decides about an act is read once more right before it, and the report waits for that.
 
 While an act runs, its instrument is asked for nothing but what is bound: readings are those that it gave last. The
 rules of the lab file are kept as in a run, between acts too; what breaks one, or an act that fails, takes the whole
@@ -53,7 +56,7 @@ class ServedBench:
         self._watch = ServedWatch(bench.lab, admission, lambda name: self.instruments[name].rests())
         self.instruments = {
             name: ServedInstrument(
-                bench, book, admission, self._watch, station, safe=self._make_safe, read_only=read_only
+                bench, book, admission, self._watch, station, did=self._did, safe=self._make_safe, read_only=read_only
             )
             for name, station in bench.lab.instruments.items()
         }
@@ -92,6 +95,9 @@ class ServedBench:
     def end(self, why: str) -> list[str]:
         """Break off every act, and bring the bench to its safe state; what went wrong, in words."""
         return self._make_safe(why, "")
+
+    def _did(self, act: str) -> str:
+        return next((did for one in self.instruments.values() if (did := one.did(act))), "")
 
     def _make_safe(self, why: str, knows: str) -> list[str]:
         """The same, but for the act of the instrument that ``knows``."""

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
 
-from labloop.bench import Progress, Setting, Station
+from labloop.bench import BenchError, Progress, Setting, Station
 from labloop.bench.leco_node import INTERNAL_ERROR, INVALID_PARAMS, SERVER_ERROR, Asker, Method, Refused, WithFrames
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError, SpecError
@@ -19,6 +19,7 @@ from .book import BenchBook
 from .by_hand import HandBench, permitted, wish
 from .hand_act import HandAct
 from .left_by_hand import SERVED, finish
+from .recovery import NOT_DONE
 from .served_watch import ServedWatch
 
 ID: Final = re.compile(r"[0-9a-f]{32}")
@@ -32,14 +33,25 @@ OWN: Final = ("last_act", "stop")
 TOLD: Final = ("kind", "identity", "signals", "actions", "state", "act")
 
 
+class _Coming:
+    """An act that is wished for, and waits until what decides about it was read once more. ``answer``: its report."""
+
+    def __init__(self, begun: e.ByHand, read: list["Future[None]"]) -> None:
+        self.begun, self.read = begun, read
+        self.answer: Future[dict[str, Any]] = Future()
+
+
 class ServedInstrument:
     """One instrument as an actor. ``turn`` goes on with what it does."""
 
     def __init__(
         self, bench: HandBench, book: BenchBook, admission: Admission, watch: ServedWatch, station: Station, *,
-        safe: Callable[[str, str], list[str]], read_only: bool,
+        did: Callable[[str], str], safe: Callable[[str, str], list[str]], read_only: bool,
     ) -> None:  # fmt: skip
-        """``safe``: make the bench safe (why, and whose act knows already); what went wrong."""
+        """``did``: what act an id was, and whose, on all of the bench ("": none).
+
+        ``safe``: make the bench safe (why, and whose act knows already); what went wrong.
+        """
         self.station = station
         self._bench, self._book, self._read_only = bench, book, read_only
         self._admission, self._watch = admission, watch
@@ -47,7 +59,9 @@ class ServedInstrument:
         self._reading: list[tuple[Future[Any], list[str], Future[Any]]] = []
         self._acts: dict[str, dict[str, Any]] = {}
         self._did: dict[str, str] = {}  # id -> action, of every act that was ever begun: some 200 bytes each
+        self._is = did
         self._arrays: dict[str, Mapping[str, bytes]] = {}
+        self._coming: _Coming | None = None
         self._running: HandAct | None = None
         self._seen: dict[str, e.Reading] = {}
         self._stopping: list[Future[dict[str, Any]]] = []
@@ -74,6 +88,7 @@ class ServedInstrument:
             except LabloopError as error:
                 answer.set_exception(error)
         self._reading = [one for one in self._reading if not one[0].done()]
+        self._go_on_with_coming()
         if self._watch.asks(self.station.name):
             return  # what it says once, to the watch, is written down before its act asks anything
         if self._running is not None and (ended := self._running.turn()) is not None:
@@ -84,9 +99,14 @@ class ServedInstrument:
         return self._running is None or self._running.rests()
 
     def end(self, why: str) -> None:
-        """Write down that what runs was broken off; the bench is in its safe state."""
+        """Write down that what runs was broken off, and let nothing begin; the bench is in its safe state."""
+        self._refuse_coming(Refused(SERVER_ERROR, f"Unsafe: {why}"))
         if self._running is not None:
             self._end(self._running.broken_off(why))
+
+    def did(self, act: str) -> str:
+        """What act of this instrument's an id was ("": none)."""
+        return f"a {self._did[act]} of {self.station.name}" if act in self._did else ""
 
     # --- acts of earlier services -------------------------------------------------------------------------------
 
@@ -146,11 +166,11 @@ class ServedInstrument:
 
     # --- what it does -------------------------------------------------------------------------------------------
 
-    def _begin(self, asker: Asker, action: str, given: Mapping[str, Any], act: str) -> dict[str, Any]:
-        if (did := self._did.get(act)) is not None:
-            if did != action:
-                raise Refused(INVALID_PARAMS, f"ValueError: act {act} is a {did}")
+    def _begin(self, asker: Asker, action: str, given: Mapping[str, Any], act: str) -> Any:
+        if self._did.get(act) == action:
             return self._now(act)
+        if is_one := self._is(act):
+            raise Refused(INVALID_PARAMS, f"ValueError: act {act} is {is_one}")
         if self._read_only:
             raise Refused(SERVER_ERROR, "ReadOnly: this service tells and does nothing")
         if self._watch.tripped:
@@ -158,17 +178,52 @@ class ServedInstrument:
         if self._running is not None:
             doing = self._running.begun
             raise Refused(SERVER_ERROR, f"Busy: act {_id_of(doing.act)} ({doing.action}) is running")
+        if self._coming is not None:
+            doing = self._coming.begun
+            raise Refused(SERVER_ERROR, f"Busy: act {_id_of(doing.act)} ({doing.action}) is about to begin")
         try:
             settings = {name: _amount(name, value) for name, value in given.items()}
             begun = wish(self._bench, self.station.name, action, settings, f"LECO {asker}", SERVED + act)
+        except SpecError as error:
+            raise Refused(INVALID_PARAMS, f"ValueError: {error}") from error
+        if not (read := self._watch.read_anew(self._admission.asks([begun]))):
+            return self._let(begun)
+        self._coming = _Coming(begun, read)
+        return self._coming.answer
+
+    def _go_on_with_coming(self) -> None:
+        """Begin what was wished, once everything that decides about it was read since."""
+        if (coming := self._coming) is None or not all(one.done() for one in coming.read):
+            return
+        self._coming = None
+        try:
+            for one in coming.read:
+                one.result()
+            coming.answer.set_result(self._let(coming.begun))
+        except (BenchError, Refused) as error:
+            coming.answer.set_exception(error)
+
+    def _refuse_coming(self, why: Refused) -> None:
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.answer.set_exception(why)
+
+    def _let(self, begun: e.ByHand) -> dict[str, Any]:
+        """Begin an act by what is known now, if the gate lets it."""
+        act, action = _id_of(begun.act), begun.action
+        if is_one := self._is(act):  # an id that two acts had would be one act to totals
+            raise Refused(INVALID_PARAMS, f"ValueError: act {act} is {is_one}")
+        if self._watch.tripped:
+            raise Refused(SERVER_ERROR, f"Unsafe: {'; '.join(self._watch.tripped.values())}")
+        try:
             permit = permitted(begun, self._admission)
         except SpecError as error:
             raise Refused(INVALID_PARAMS, f"ValueError: {error}") from error
-        self._admission.totals.begin(begun.act, begun.instrument, action, settings)
+        self._admission.totals.begin(begun.act, begun.instrument, action, begun.settings)
         self._told(
             e.StepStarted(
                 step=begun.act, phase="served", stage=0, index=0, instrument=begun.instrument, action=action,
-                settings=settings, t_s=self._bench.clock.now_s(),
+                settings=begun.settings, t_s=self._bench.clock.now_s(),
             )
         )  # fmt: skip
         self._running = HandAct(
@@ -184,7 +239,9 @@ class ServedInstrument:
         now_s = self._bench.clock.now_s()
         self._told(
             e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=now_s) if ended.done
-            else e.StepFailed(step=ended.act, fault="stopped", reason=ended.failed, t_s=now_s)
+            else e.StepFailed(
+                step=ended.act, fault="stopped" if running.written else NOT_DONE, reason=ended.failed, t_s=now_s
+            )
         )  # fmt: skip
         self._seen |= {name: one for name, one in running.look.readings.items() if name in self.station.signals}
         act = _id_of(ended.act)
@@ -207,6 +264,7 @@ class ServedInstrument:
         self._admission.watch.apply(fact)
 
     def _stop(self, asker: Asker) -> Any:
+        self._refuse_coming(Refused(SERVER_ERROR, f"Stopped: by LECO {asker}, before it began"))
         running = self._running
         if running is None:
             return self.station.port.submit(self.station.driver.stop)

@@ -5,7 +5,8 @@ it is there. Whoever owns the watch makes the bench safe when ``turn`` says that
 nothing may begin.
 """
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ class ServedWatch:
         }
         self._asked: dict[str, tuple[float, Future[Any]]] = {}
         self._pulsed: dict[str, tuple[float, Future[Any]]] = {}
+        self._wanted: defaultdict[str, list[Future[None]]] = defaultdict(list)  # by who waits for the next reading
+        self._awaited: dict[str, list[Future[None]]] = {}  # and for the one that was asked for last
 
     def begin(self) -> None:
         """Read whatever is bound, once; from now on it is due."""
@@ -41,10 +44,18 @@ class ServedWatch:
         self._admission.watch.begin(now_s)
         self._pulsed = {name: (now_s, _nothing()) for name in self._pulse_s}
         for name in self._watched:
-            station = self._lab.instruments[name]
-            self._asked[name] = (now_s, station.port.submit(station.driver.read))
+            self._ask(name, now_s)
         for name in self._watched:
             self._asked[name][1].exception()  # waits for it; what it said is taken in by the first turn
+
+    def read_anew(self, names: Iterable[str]) -> list["Future[None]"]:
+        """Have these read once more as soon as they rest: each is done when what it said has been taken in, and fails
+        with what its instrument met."""
+        waits = []
+        for name in sorted({*names} & {*self._watched}):
+            waits.append(Future[None]())
+            self._wanted[name].append(waits[-1])
+        return waits
 
     def asks(self, name: str) -> bool:
         """Whether it waits for an answer of this instrument."""
@@ -77,6 +88,8 @@ class ServedWatch:
         asked = self._asked.get(name)
         if asked is not None and asked[1].done():
             self._asked[name] = (asked[0], _nothing())
+            for one in self._awaited.pop(name, ()):
+                one.set_exception(asked[1].exception()) if asked[1].exception() else one.set_result(None)
             if asked[1].exception() is None and (readings := asked[1].result()) is not None:
                 try:
                     self._admission.see(name, readings)
@@ -87,11 +100,15 @@ class ServedWatch:
                 asked[1].result()  # a defect of the driver's
         asked_s = self._asked[name][0]
         again_s = max(self._admission.watch.ask_again_s(name), LEAST_S * self._clock.speed)
-        due_s = max(self._admission.watch.due_s(name), asked_s + again_s)
+        due_s = now_s if self._wanted[name] else max(self._admission.watch.due_s(name), asked_s + again_s)
         if self._asked[name][1].done() and now_s >= due_s and self._rests(name):
-            station = self._lab.instruments[name]
-            self._asked[name] = (now_s, station.port.submit(station.driver.read))
+            self._ask(name, now_s)
         return why
+
+    def _ask(self, name: str, now_s: float) -> None:
+        station = self._lab.instruments[name]
+        self._asked[name] = (now_s, station.port.submit(station.driver.read))
+        self._awaited[name] = self._wanted.pop(name, [])
 
 
 def _nothing() -> "Future[Any]":
