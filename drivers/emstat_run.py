@@ -1,6 +1,8 @@
 """What a script says, line by line, turned into points: what is believed, what was lost, what was at its end.
 
 A package is believed when both its numbers, sent twice, are alike, and it stands where the axis can be by now.
+
+Points in overload are no values and are kept apart; what is left of a curve, and its integral, is then only a bound.
 """
 
 from collections.abc import Sequence
@@ -88,26 +90,34 @@ class Run:
         sure = [point for point in self.points if not point.bound]
         if len(sure) < 2:
             raise InstrumentFault(f"all of {len(self.points)} points are in overload", kind="overload")
+        whole = bounded(self.points)
         if self.technique.axis == "da":
-            arrays = {"voltammogram": array_of(sure)}
-            last = [point for point in self.points[self.scan_at :] if not point.bound]
-            arrays["last_scan"] = array_of(last)
-            readings = {}
+            last = self.points[self.scan_at :]
+            arrays = {"voltammogram": array_of(sure), "last_scan": array_of([one for one in last if not one.bound])}
+            readings = {"voltammogram": whole, "last_scan": bounded(last)}
         elif self.technique.unit == "A":
             arrays = {"trace": array_of(sure)}
-            readings = {"charge": Reading(value=integral(sure), unit="A*s")}
+            readings = {"trace": whole, "charge": bounded(self.points, integral(sure), "A*s")}
         else:
             late = sure[len(sure) // 2 :]
             mean = sum(point.value for point in late) / len(late)
             return Progress(done=True, readings={"potential": Reading(value=mean, unit="V")})
         if bounds := [point for point in self.points if point.bound]:
-            arrays["bounds"] = array_of(bounds)
+            arrays["bounds"], readings["bounds"] = array_of(bounds), Reading(unit="A")
         return Progress(
             done=True,
             achieved={"points": Amount(float(len(self.points)), "count")},
-            readings=readings | {name: Reading(unit="A") for name in arrays},
+            readings=readings,
             arrays=arrays,
         )
+
+
+def bounded(points: Sequence[Point], value: float | None = None, unit: str = "A") -> Reading:
+    """What is made of a curve without its points in overload: more flowed there, less where the current is negative."""
+    sides = {"above" if point.value > 0.0 else "below" for point in points if point.bound}
+    if len(sides) > 1:
+        return Reading(value=value, unit=unit, flag="in overload both above and below; take a larger current_range")
+    return Reading(value=value, unit=unit, censored=sides.pop() if sides else "")
 
 
 def array_of(points: Sequence[Point]) -> bytes:

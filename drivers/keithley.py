@@ -51,7 +51,7 @@ from .keithley_codec import (
     Command,
     KeithleyCodec,
     Measured,
-    array_of,
+    curves_of,
     measured,
     number,
     readings_of,
@@ -351,15 +351,16 @@ class K2400(Driver):
         if source.seen_a is not None and now.current_a is not None:
             source.charge_c += 0.5 * (source.seen_a + now.current_a) * (elapsed_s - source.seen_s)
         source.seen_s, source.seen_a = elapsed_s, now.current_a
+        readings = readings_of(now, source.function)
         achieved = {"time": Amount(elapsed_s, "s"), "charge": Amount(source.charge_c, "A*s")}
         left_s = None if source.time_s is None else source.time_s - elapsed_s
         if left_s is not None and left_s > 0.0:
-            return Progress(done=False, achieved=achieved, readings=readings_of(now), again_in_s=min(left_s, LOOK_S))
+            return Progress(done=False, achieved=achieved, readings=readings, again_in_s=min(left_s, LOOK_S))
         if left_s is None:
-            return Progress(done=True, readings=readings_of(now))
+            return Progress(done=True, readings=readings)
         if source.time_s == 0.0:
-            return self._end(Progress(done=True, readings=readings_of(now) | {"resistance": resistance_of(now)}))
-        return self._end(Progress(done=True, achieved=achieved, readings=readings_of(now)))
+            return self._end(Progress(done=True, readings=readings | {"resistance": resistance_of(now)}))
+        return self._end(Progress(done=True, achieved=achieved, readings=readings))
 
     def _next_point(self, sweep: Sweep) -> Progress:
         self._tell(f":SOUR:VOLT {number(sweep.ahead[0])}")
@@ -370,12 +371,11 @@ class K2400(Driver):
         del sweep.ahead[0]
         if sweep.ahead:
             return Progress(done=False, again_in_s=0.0)
-        curve = [one for one in sweep.points if not one.limited]
-        bounds = [one for one in sweep.points if one.limited]
-        if len(curve) < 2:
-            raise InstrumentFault(f"{len(bounds)} of {len(sweep.points)} points stand at the limit", kind="compliance")
-        arrays = {"curve": array_of(curve)} | ({"bounds": array_of(bounds)} if bounds else {})
-        return self._end(Progress(done=True, readings={name: Reading(unit="A") for name in arrays}, arrays=arrays))
+        limited = sum(one.limited for one in sweep.points)
+        if len(sweep.points) - limited < 2:
+            raise InstrumentFault(f"{limited} of {len(sweep.points)} points stand at the limit", kind="compliance")
+        readings, arrays = curves_of(sweep.points)
+        return self._end(Progress(done=True, readings=readings, arrays=arrays))
 
     # --- how it is said -----------------------------------------------------------------------------------------
 

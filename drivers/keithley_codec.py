@@ -128,14 +128,34 @@ def measured(answer: str) -> Measured:
     )
 
 
-def readings_of(now: Measured) -> dict[str, Reading]:
-    """By signal; what has no value is left out."""
+def readings_of(now: Measured, source: str = "") -> dict[str, Reading]:
+    """By signal; what has no value is left out. ``source``: VOLT or CURR; at its limit the other one is a bound."""
+    bounded = {"VOLT": "current", "CURR": "voltage"}.get(source, "") if now.limited else ""
     found = {"limited": Reading(value="yes" if now.limited else "no")}
-    if now.voltage_v is not None:
-        found["voltage"] = Reading(value=now.voltage_v, unit="V")
-    if now.current_a is not None:
-        found["current"] = Reading(value=now.current_a, unit="A")
+    for name, value, unit in (("voltage", now.voltage_v, "V"), ("current", now.current_a, "A")):
+        if value is not None:
+            found[name] = Reading(value=value, unit=unit, censored=beyond(value) if name == bounded else "")
     return found
+
+
+def beyond(value: float) -> str:
+    """Where what was asked for would lie, of what stands at its limit."""
+    return "above" if value > 0.0 else "below"
+
+
+def curves_of(points: Sequence[Measured]) -> tuple[dict[str, Reading], dict[str, bytes]]:
+    """The points of a sweep that are values, and apart from them (if there are any) those that are bounds: by signal.
+
+    What is made of the first is then only a bound as well.
+    """
+    bounds = [one for one in points if one.limited]
+    sides = {beyond(one.current_a or 0.0) for one in bounds}
+    flag = "at its limit both above and below; allow a larger current_limit" if len(sides) > 1 else ""
+    readings = {"curve": Reading(unit="A", flag=flag, censored="" if flag else "".join(sides))}
+    arrays = {"curve": array_of([one for one in points if not one.limited])}
+    if bounds:
+        readings["bounds"], arrays["bounds"] = Reading(unit="A"), array_of(bounds)
+    return readings, arrays
 
 
 def resistance_of(now: Measured) -> Reading:

@@ -62,6 +62,25 @@ def test_points_in_overload_are_bounds_and_no_values():
     assert all(abs(amps) < 10e-6 for _, amps in points(look.arrays["voltammogram"]))
 
 
+def test_what_is_left_of_a_curve_beside_an_overload_is_a_bound():
+    it = rig()
+    it.begin("chronoamperogram", potential=(0.7, "V"), time=(10.0, "s"), current_range=(10.0, "uA"))
+    readings = it.finish().readings
+    assert [readings[name].censored for name in ("trace", "charge")] == ["above", "above"]
+    it.begin("chronoamperogram", potential=(0.7, "V"), time=(10.0, "s"), current_range=(5.0, "mA"))
+    readings = it.finish().readings
+    assert [readings[name].censored for name in ("trace", "charge")] == ["", ""]
+
+
+def test_a_curve_that_is_cut_off_on_both_sides_says_nothing():
+    it = rig()
+    it.begin("cyclic_voltammogram", **CV, current_range=(10.0, "uA"))
+    look = it.finish()
+    assert {amps > 0.0 for _, amps in points(look.arrays["bounds"])} == {True, False}
+    for name in ("voltammogram", "last_scan"):
+        assert "current_range" in look.readings[name].flag and not look.readings["bounds"].flag
+
+
 def test_all_in_overload_is_a_fault():
     it = rig(simulation={"cell": {"concentration": "1 M", "resistance": 0}})
     it.begin("chronoamperogram", potential=(0.6, "V"), time=(1.0, "s"), current_range=(1.0, "uA"))

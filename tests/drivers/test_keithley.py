@@ -76,6 +76,10 @@ def test_a_source_at_its_limit_goes_on_where_that_was_wished_and_says_so():
     look = it.finish()
     assert look.readings["limited"].value == "yes"
     assert look.readings["voltage"].value == pytest.approx(1.0, rel=1e-3), "the voltage that 1 mA makes of 1 kohm"
+    assert (look.readings["current"].censored, look.readings["voltage"].censored) == ("above", "")
+    it.begin("source_current", current=(-10.0, "mA"), voltage_limit=(1.0, "V"), if_limited=("go_on", ""))
+    readings = it.look().readings
+    assert (readings["current"].censored, readings["voltage"].censored) == ("", "below")
 
 
 def test_a_sweep_of_a_diode_leaves_out_what_stands_at_the_limit():
@@ -90,6 +94,16 @@ def test_a_sweep_of_a_diode_leaves_out_what_stands_at_the_limit():
         assert amps == pytest.approx(truth.at_voltage(volts), rel=2e-3, abs=2e-9)
     assert [volts for volts, _ in curve] == pytest.approx([-1.0 + 0.05 * n for n in range(len(curve))], abs=1e-3)
     assert not it.device.output and len(it.ledger) == 2
+    assert look.readings["curve"].censored == "above" and look.readings["bounds"].censored == "", "made of a part of it"
+
+
+def test_a_sweep_that_is_cut_off_on_both_sides_says_nothing():
+    it = rig()
+    it.begin("sweep_voltage", start=(-1.0, "V"), stop=(1.0, "V"), step=(0.1, "V"), current_limit=(0.5, "mA"))
+    assert "current_limit" in it.finish().readings["curve"].flag
+    it.begin("sweep_voltage", start=(-1.0, "V"), stop=(1.0, "V"), step=(0.1, "V"), current_limit=(5.0, "mA"))
+    look = it.finish()
+    assert (look.readings["curve"].flag, look.readings["curve"].censored, list(look.arrays)) == ("", "", ["curve"])
 
 
 def test_a_sweep_there_and_back_and_one_whose_steps_do_not_divide_it():
