@@ -171,9 +171,10 @@ def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, floa
     if 0 < at < len(points) - 1:
         (x0, y0), (x1, y1) = points[at - 1], points[at + 1]
         left, right = x - x0, x1 - x
-        bend = ((y1 - y) / right - (y - y0) / left) / (left + right)
-        slope = (y - y0) / left + bend * left if left else 0.0
+        # A place on the axis that stands there twice (a voltammogram there and back) has no parabola through it.
+        bend = ((y1 - y) / right - (y - y0) / left) / (left + right) if left and right else 0.0
         if bend < 0:
+            slope = (y - y0) / left + bend * left
             shift = min(max(-slope / (2 * bend), -left), right)
             x, y = x + shift, y + slope * shift + bend * shift * shift
     return x, y, curve.unit

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .errors import SpecError
+from .flags import doubtful
 from .models import did_you_mean
 from .text import plain
 from .units import convert, parse_measurement, parse_quantity
@@ -169,7 +170,10 @@ def _reading(name: str, kind: str, value: str) -> Reading:
             raise SpecError(f"{name} = {value[:40]!r} is no {kind}. Give 1 to {LONGEST} printable characters")
         return Reading(value=value)
     try:
-        return parse_measurement(value, kind)
+        reading = parse_measurement(value, kind)
+        if doubt := doubtful(value, reading):
+            raise SpecError(f"{doubt}. Measure it again, or discard the sample")
+        return reading
     except SpecError as error:
         raise SpecError(f"{name} = {value[:40]!r}: {error}") from error
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from .errors import UnitError
-from .units import plain_unit
+from .units import parse_measurement, plain_unit
 from .values import Amount, Reading
 
 NO_READING: Final = 9.9e37
@@ -37,13 +37,21 @@ def believed(reading: Reading, unit: str | None = None) -> Reading:
     elif isinstance(value, str) and len(value) > LONGEST_TEXT:
         value, flag = value[:LONGEST_TEXT], flag or f"a word of {len(value)} characters"
     sd = reading.sd
-    if sd is not None and not 0.0 <= sd < math.inf:
+    if sd is not None and not 0.0 <= sd < NO_READING:
         sd, flag = None, flag or f"a standard deviation of {sd}"
     if unit is not None and not flag and isinstance(value, (int, float)) and not isinstance(value, bool):
         flag = _unit_flag(reading.unit, unit)
     if reading.censored not in ("", "above", "below"):
         flag = flag or f"censored {reading.censored!r:.20}, which is neither above nor below"
     return msgspec.structs.replace(reading, value=value, sd=sd, flag=flag, censored="" if flag else reading.censored)
+
+
+def doubtful(raw: str | int | float, read: Reading) -> str:
+    """Why a measurement that a person wrote (and ``read`` is in the unit wanted) is not to be believed ("": it is).
+
+    An instrument says that it has no reading in its own unit: 9.9E37 ug are no 9.9E34 mg.
+    """
+    return believed(parse_measurement(raw)).flag or believed(read).flag
 
 
 def array_flag(data: bytes) -> str:

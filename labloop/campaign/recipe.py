@@ -10,6 +10,7 @@ from .constraints import meanings
 from .errors import SpecError
 from .events import Amount, Reading, Value
 from .expression import parse_expression
+from .flags import believed
 from .formula import Expression, Meaning, condition_of, quantity_of
 from .grammar import CampaignSpec, flat_parameters
 from .outcomes import OutcomeSpec
@@ -189,6 +190,8 @@ def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted
         found = Reading(value=quantity.value, unit=quantity.unit)
     if not isinstance(found.value, (int, float)) or not math.isfinite(found.value):
         raise SpecError(f"{outcome.analysis} gave {found.value}, which is not a finite number")
+    if doubt := believed(found).flag:
+        raise SpecError(f"{outcome.analysis} gave {found.value:g}: {doubt}")
     if not outcome.unit or found.unit == outcome.unit:
         return Reading(value=found.value, unit=found.unit, sd=found.sd, censored=side, word=word)
     if not found.unit and analysis is not None and not analysis.curve:  # a bare reading is in the declared unit

@@ -161,6 +161,8 @@ def parse_measurement(raw: str | int | float, unit: str | None = None) -> Readin
     elif "+-" in text:
         text, _, spread = text.partition("+-")
         sd, written = split_quantity(spread.strip())
+        if sd < 0.0:
+            raise UnitError(f"{quote(raw)} has a standard deviation below 0. Write 12.3 +- 0.2")
         if split_quantity(text.strip())[1] not in ("", written):
             raise UnitError(f"{quote(raw)} has two units. Write the unit once, at the end")
         text = f"{split_quantity(text.strip())[0]!r} {written}"

@@ -14,7 +14,7 @@ from labloop.campaign import events as e
 from labloop.campaign import recipe
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.flags import NO_READING
+from labloop.campaign.flags import NO_READING, doubtful
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.parameters import Parameter
@@ -22,7 +22,7 @@ from labloop.campaign.space import Space
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.tables import is_empty
 from labloop.campaign.text import bound
-from labloop.campaign.units import parse_measurement
+from labloop.campaign.units import parse_measurement, quote
 
 OPEN: Final = (s.PROPOSED, s.AWAITING)
 
@@ -290,8 +290,6 @@ def _reading(written: Any, unit: str) -> e.Reading:
     """A told value: a number, (mean, sd), ``"12.34(5)"``, ``"530 nm"``, or a bound: ``"> 3"``, ``"< 0.05 mg/L"``."""
     side = SIDES.get(written.strip()[:1], "") if isinstance(written, str) else ""
     reading = _measurement(written.strip()[1:] if side else written, unit)
-    if isinstance(reading.value, (int, float)) and abs(reading.value) >= NO_READING:
-        raise SpecError(f"{written!r:.40} is what an instrument says when it has no reading. Tell it void, and why")
     return e.Reading(value=reading.value, unit=reading.unit, sd=reading.sd, censored=side)
 
 
@@ -302,9 +300,18 @@ def _measurement(written: Any, unit: str) -> e.Reading:
             raise SpecError(f"{written!r} is no (mean, sd). Give two numbers, the sd not below 0")
         if not math.isfinite(sd):
             raise SpecError(f"{written!r}: the sd is not finite. Leave it out where it is not known")
-        plain = parse_measurement(value, unit)
+        plain = _believed(value, unit)
+        if sd >= NO_READING:
+            raise SpecError(f"{written!r:.40}: the sd is what an instrument says when it has no reading. Leave it out")
         return e.Reading(value=plain.value, unit=plain.unit, sd=float(sd) or None)
-    return parse_measurement(_number(written), unit)
+    return _believed(_number(written), unit)
+
+
+def _believed(written: Any, unit: str) -> e.Reading:
+    reading = parse_measurement(written, unit)
+    if doubt := doubtful(written, reading):
+        raise SpecError(f"{quote(written)}: {doubt}. Tell it void, and why")
+    return reading
 
 
 def _number(value: Any) -> Any:

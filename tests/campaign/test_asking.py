@@ -65,6 +65,8 @@ def test_an_answer_is_read_in_the_unit_that_was_asked_for() -> None:
         (["plate=P-17", "mass=1 g", "mass=2 g", "cells=4"], "mass is given twice"),
         (["plate=P-17", "mass=1 mL", "cells=4"], "mass = '1 mL'"),
         (["plate=P-17", "mass=nan", "cells=4"], "mass = 'nan'"),
+        (["plate=P-17", "mass=9.9E37 mg", "cells=4"], "mass = '9.9E37 mg': 9.9e.37 is what an instrument says"),
+        (["plate=P-17", "mass=1 +- 1e200 g", "cells=4"], "a standard deviation of 1e.200"),
         (["plate=\x1b[2J", "mass=1 g", "cells=4"], "printable"),
         (["plate=", "mass=1 g", "cells=4"], "printable"),
         (["0.3", "mL"], "is not asked for"),

@@ -30,7 +30,7 @@ def test_what_is_no_number_is_flagged_and_can_be_kept(value, word):
     assert msgspec.json.decode(msgspec.json.encode(kept), type=Reading) == kept
 
 
-@pytest.mark.parametrize("sd", [NAN, INF, -0.1])
+@pytest.mark.parametrize("sd", [NAN, INF, -0.1, 1e200])
 def test_a_spread_that_is_none(sd):
     kept = believed(Reading(value=1.0, sd=sd))
     assert kept.sd is None and "standard deviation" in kept.flag

@@ -211,6 +211,21 @@ def test_a_peak_between_points_is_found_by_its_parabola() -> None:
     assert recipe.outcomes(spec, {"curve": curve(*points)})["y"].value == pytest.approx(533.0)
 
 
+def test_a_place_that_a_curve_passes_twice_has_no_parabola_through_it() -> None:
+    """A voltammogram goes there and back: its axis has every potential twice, and its top once."""
+    there_and_back = curve((0.0, 0.0), (0.1, 1.0), (0.2, 5.0), (0.1, 2.0), (0.0, 0.5), (0.2, 4.0))
+    assert outcome_of(there_and_back, analysis="peak_height").value == 5.0
+    twice = curve((0.0, 0.0), (0.1, 5.0), (0.1, 2.0), (0.2, 1.0))
+    assert outcome_of(twice, analysis="peak_height").value == 5.0
+
+
+def test_what_is_worked_out_and_is_no_number_is_refused() -> None:
+    readings = {"before": SavedReading(value=1e20), "after": SavedReading(value=1e-20)}
+    wanted = {"goal": "maximize", "from": ["before", "after"], "analysis": "$before / $after"}
+    with pytest.raises(SpecError, match=r"outcome y: .* gave 1e\+40: .* no reading"):
+        recipe.outcomes(campaign(trial=WEIGH, outcomes={"y": wanted}), readings)
+
+
 def test_told_outcomes_are_not_worked_out() -> None:
     assert recipe.outcomes(campaign(trial=WEIGH), {}) == {}
 

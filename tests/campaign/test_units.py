@@ -144,7 +144,7 @@ def test_a_measurement_carries_its_uncertainty(raw: str | float, unit: str | Non
     assert found.sd == (None if reading.sd is None else pytest.approx(reading.sd))
 
 
-@pytest.mark.parametrize("raw", ["12.3(x)", "12.34(5", "inf", "3 +- 2 mL 4", "()", "(5)"])
+@pytest.mark.parametrize("raw", ["12.3(x)", "12.34(5", "inf", "3 +- 2 mL 4", "()", "(5)", "3 +- -1", "3 g +- -1 g"])
 def test_what_is_no_measurement_is_refused(raw: str) -> None:
     with pytest.raises(UnitError):
         parse_measurement(raw)
