@@ -187,7 +187,8 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
             if stop and (at_work := station.port.submit(station.driver.at_work).result()):
                 return structs.replace(begun, failed=f"{name} was left alone: {at_work}")
             watch = HandWatch(bench.lab, admission, bench.clock, name)
-            permit = permitted(begun, admission, watch)
+            ends = station.actions[begun.action].stops  # what is broken already is no reason to leave it on
+            permit = permitted(begun, admission, None if ends else watch)
             station.limit(bench.envelope.fixed(name))
             try:
                 bench.lab.configure(name)
@@ -202,7 +203,8 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
                 while (ended := under_way.turn(wait=True)) is None:
                     under_way.returned()
                     bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
-                    watch.look()
+                    if not ends:
+                        watch.look()
         except BaseException as error:
             ended = under_way.fail(str(error) if isinstance(error, (BenchError, Interrupted)) else repr(error))
             finish(bench.lab.declared, book, ended)

@@ -75,3 +75,17 @@ def test_others_are_watched_while_it_goes_on(tmp_path: Path) -> None:
     ended = act(tmp_path, rule, "plate", "hold", "temperature=60 degC", "time=10 s")
     assert not ended.done and "plate reads 30." in ended.failed
     assert act(tmp_path, rule, "pump", "dispense", "rate=1 mL/min", "time=20 s").done
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "interlocks: {i: {when: plate.temperature > 15 degC, then: hold}}",
+        "limits: {plate: {plate: {max: 15 degC}}}",
+        "requires: {r: {of: plate.heat, that: plate.speed >= 100 rpm, until: plate.off}}",
+    ],
+)
+def test_what_switches_off_is_never_refused_for_a_rule_that_is_broken(tmp_path: Path, rule: str) -> None:
+    assert act(tmp_path, rule, "plate", "off").done
+    with pytest.raises(SpecError, match="Nothing was sent"):
+        act(tmp_path, rule, "plate", "heat", "temperature=12 degC")
