@@ -26,12 +26,14 @@ class SettingsRead(Fact, frozen=True, kw_only=True):
 
     ``found``: {instrument.action: a word} of what was done with them last; of a start, before anything is configured,
     {instrument.setting: what it stands at}. ``resumed``: steps may begin again, unless something is ``moved``: another
-    than at rest, or than it was left (SettingsLeft), {where: what it says now}.
+    than at rest, or than it was left (SettingsLeft), {where: what it says now}. ``counted``: at rest, what each counts
+    of what it moved: no safe state changes that, so that a start after one can still compare it.
     """
 
     found: dict[str, str] = {}
     moved: dict[str, str] = {}
     resumed: bool = False
+    counted: dict[str, dict[str, Stand]] = {}
     t_s: float = 0.0
 
 

@@ -14,7 +14,7 @@ def _paused(state: Tally, record: e.Record, fact: e.CampaignPaused) -> None:
     if state.rests_since_s is None:
         state.rests_since_s = state.lived_s(max(fact.t_s, state.t_s))  # an older journal does not say when
     if not state.unread:
-        state.unread, state.stood, state.moved, state.by_hand = True, None, {}, {}
+        state.unread, state.stood, state.moved, state.by_hand, state.counted = True, None, {}, {}, {}
     if fact.by:
         state.holds[fact.by] = fact
 
@@ -27,16 +27,18 @@ def _released(state: Tally, record: e.Record, fact: e.HoldReleased) -> None:
 
 def _settings_read(state: Tally, record: e.Record, fact: e.SettingsRead) -> None:
     if not fact.resumed:
-        state.stood = fact.found
+        state.stood, state.counted = fact.found, dict(fact.counted)
     elif fact.moved:
         state.moved = fact.moved
     else:
-        state.unread, state.stood, state.moved, state.by_hand = False, None, {}, {}
+        state.unread, state.stood, state.moved, state.by_hand, state.counted = False, None, {}, {}, {}
         state.left = None  # from here on what stands there is the run's own doing
 
 
 def _settings_left(state: Tally, record: e.Record, fact: e.SettingsLeft) -> None:
     state.left = dict(fact.stands) or None
+    for name in fact.touched:
+        state.counted.pop(name, None)
 
 
 def rest_is_over(state: Tally, t_s: float) -> None:
@@ -70,6 +72,7 @@ def left_by_guard(state: Tally, fact: e.SafeStateReached) -> None:
 
 def refilled(state: Tally, name: str) -> None:
     """A person says what a stock holds now: who fills it with the instrument's own keys moves what it counts."""
+    state.counted.pop(name, None)
     if state.left is not None and name in state.left:
         state.left[name] = {where: one for where, one in state.left[name].items() if not one.counts}
 
@@ -78,10 +81,12 @@ def _by_hand(state: Tally, record: e.Record, fact: e.ByHandSeen) -> None:
     state.hands |= fact.acts.keys()
     if state.unread:
         state.by_hand |= fact.acts
+    for said in fact.acts.values():  # what it moved is asked about as an act
+        state.counted.pop(said.partition(".")[0], None)
 
 
 def _accepted(state: Tally, record: e.Record, fact: e.MovedAccepted) -> None:
-    state.moved, state.by_hand, state.left = {}, {}, None
+    state.moved, state.by_hand, state.left, state.counted = {}, {}, None, {}
     if state.stood is not None:  # else the bench is still to be read at rest, and nothing is done there before
         state.stood = {}
 

@@ -103,7 +103,8 @@ def _run_started(state: Tally, record: e.Record, fact: e.RunStarted) -> None:
     state.failures_in_a_row = 0
     state.held, state.holds = {}, {}  # the bench is looked at anew
     state.left = state.left or None
-    state.unread, state.stood, state.moved, state.by_hand = state.left is not None, None, {}, {}
+    state.unread = state.left is not None or bool(state.counted)
+    state.stood, state.moved, state.by_hand = None, {}, {}
     state.instruments = dict.fromkeys(state.instruments, "idle")
     state.configured = set()
 

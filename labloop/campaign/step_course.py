@@ -27,6 +27,7 @@ def _step_started(state: Tally, record: e.Record, fact: e.StepStarted) -> None:
         return
     state.instruments[instrument] = fact.action
     state.witnesses.pop(instrument, None)
+    state.counted.pop(instrument, None)
     state.stood = None
     state.heard.pop(instrument, None)
     state.safe, state.unsafe = False, []

@@ -66,6 +66,8 @@ class Tally:
     unread: bool = False  # it was paused, and the settings were not read again since
     stood: dict[str, str] | None = None  # what they were found to be at rest (None: not read)
     moved: dict[str, str] = field(default_factory=dict)  # what is another since, and a person is asked about
+    # What was counted at rest in a pause, by instrument, until it is compared: after a safe state as well.
+    counted: dict[str, dict[str, e.Stand]] = field(default_factory=dict)
     # What stood at each instrument when the bench had been made safe, until it is compared (None: nothing is known).
     left: dict[str, dict[str, e.Stand]] | None = None
     resumed_seq: int = 0  # sequence number of the last CampaignResumed

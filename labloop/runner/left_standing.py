@@ -10,12 +10,14 @@
 
 Nothing is compared that nobody noted: of a runner that was killed with its guard, of an instrument that did not answer
 or that others have had since (by hand, or in another run), of one on which something goes on, and of what may change by
-itself. So a note holds from the safe state to the first thing that the next start does there, and no longer.
+itself. What was counted at rest in a pause is compared as well, where that pause ended in a safe state: what was moved
+between the two is somebody's. So a note holds from the safe state to the first thing that the next start does there,
+and no longer.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 from labloop.bench import BenchError, Permit, Stand
@@ -36,24 +38,28 @@ BREAKS_OFF_S: Final = 1.0
 
 
 class LeftStanding:
-    """What stands at the instruments of one run while it does not go on."""
+    """What stands at the instruments of one run while it does not go on.
 
-    def __init__(self, hand: StepHand, memory: RunMemory) -> None:
+    ``listed``: what the lab's own list begins when the bench is made safe.
+    """
+
+    def __init__(self, hand: StepHand, memory: RunMemory, listed: Collection[Permit] = ()) -> None:
         self._hand = hand
         self._memory = memory
+        self._listed = listed
         self._on: set[str] = set()  # instruments on which something is on, as they said at the last look
 
     # --- made safe ------------------------------------------------------------------------------------------------
 
-    async def note(self, listed: Iterable[Permit]) -> None:
+    async def note(self) -> None:
         """Note what stands there now that the bench is safe; what an earlier safe state left is still to be compared.
 
-        ``listed``: what the lab's own list has begun for that. Raises StoreError.
+        Raises StoreError.
         """
         state = self._memory.state
         if state.left is not None:
             return
-        await self._let_end(listed)
+        await self._let_end()
         not_safe = {text.partition(":")[0].partition(".")[0] for text in state.unsafe}
         names = [
             name
@@ -75,10 +81,10 @@ class LeftStanding:
         stands = {name: said for name, one in asked.items() if one not in late and (said := one.result())}
         self._memory.record(e.SettingsLeft(stands=stands, t_s=self._now()))
 
-    async def _let_end(self, listed: Iterable[Permit]) -> None:
+    async def _let_end(self) -> None:
         """Wait for a valve that turns, say; no longer than for an instrument that does not answer."""
         declared, clock = self._hand.envelope.declared, self._hand.clock
-        takes_s = [declared[one.instrument].expected(one.action, one.values).duration_s for one in listed]
+        takes_s = [declared[one.instrument].expected(one.action, one.values).duration_s for one in self._listed]
         if takes_s and max(takes_s) > 0.0:
             await clock.wait(asyncio.Event(), min(max(takes_s), ENOUGH_S * clock.speed))
 
@@ -109,7 +115,7 @@ class LeftStanding:
         Raises InstrumentFault, InstrumentGone, LinkInterrupted, and what these two do.
         """
         state, asked = self._memory.state, False
-        while state.unread and (asked or state.left is not None):
+        while state.unread and (asked or self._then()):
             found, moved = await self.look(busy)
             if state.state == RUNNING and not moved:
                 self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
@@ -132,7 +138,7 @@ class LeftStanding:
         """
         found: dict[str, str] = {}
         moved: dict[str, str] = {}
-        for name, then in (self._memory.state.left or {}).items():
+        for name, then in self._then().items():
             station = self._hand.stations.get(name)
             if station is None or name in busy:
                 continue
@@ -152,6 +158,17 @@ class LeftStanding:
                     known = f" ({one.said})" if one.said else ""
                     moved[f"{name}.{where}"] = f"stood at {shown(then[where])}, stands at {shown(one)}{known}"
         return found, moved
+
+    def _then(self) -> dict[str, dict[str, Stand]]:
+        """What stood at each instrument: as it was left, but of what it counts, what it had counted at rest in a pause
+        that the run did not outlive, unless the lab's own list has moved it since."""
+        state = self._memory.state
+        listed = {one.instrument for one in self._listed}
+        then = dict(state.left or {})
+        for name, counted in state.counted.items():
+            if name not in listed:
+                then[name] = {**then.get(name, {}), **counted}
+        return then
 
     def _by_itself(self, name: str, where: str, now: Stand) -> bool:
         """Whether it stands where the instrument's own watchdog, or configure(), brings it."""

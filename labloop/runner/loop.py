@@ -80,7 +80,7 @@ class Loop:
         hand.reach.on_away = self._away
         hand.on_breach = self._breached
         self.watcher = Watcher(hand, memory, self.end, hold_s(spec, lab.spec))
-        self.left, rereading = LeftStanding(hand, memory), Rereading(hand, memory, self.end)
+        self.left, rereading = LeftStanding(hand, memory, lab.safe_state), Rereading(hand, memory, self.end)
         self.beside = Beside(self.lookout, self.watcher, rereading, self.hands, self.end, self._store_failed)
         memory.on_failed = self._store_failed
 
@@ -202,7 +202,7 @@ class Loop:
             ends += await self.beside.over()
         raise_first(self.broken, ends)
         if self.ending is None or self.ending[2] != 130:  # said twice: at once
-            await self.lookout.beating(self.left.note(self.lab.safe_state))
+            await self.lookout.beating(self.left.note())
         return self._record_end(*(self.ending or ("lost", "the loop ended without a reason", 3)))
 
     def _record_end(self, kind: str, reason: str, code: int) -> int:

@@ -21,17 +21,17 @@ from .recovery import made_nothing
 
 
 def by_others(
-    book: BenchBook, run: str, path: Path, records: Iterable[e.Record], state: s.CampaignState, by: str, kept: str
-) -> list[e.ByHandSeen]:
+    book: BenchBook, run: str, path: Path, records: Iterable[e.Record], state: s.CampaignState, by: str, kept: str,
+    accepted: bool = False,
+) -> list[e.ByHandSeen]:  # fmt: skip
     """The fact of what others did since ``run`` had the bench; none, when they did nothing.
 
     ``kept``: why the samples that stand there may go on all the same. Raises SpecError when one stood there then, and
-    nobody says so. ``records``: the run's, which ``state`` adds up.
+    nobody says so; and so of what the run itself did for a person in the pause in which it ended, unless a person has
+    ``accepted`` that. ``records``: the run's, which ``state`` adds up.
     """
-    acts = list(_acts(book, run, state.hands))
-    if not acts:
-        return []
-    said = {act: words for act, words, _ in acts}
+    acts = list(_acts(book, run, state.hands if accepted else state.hands - state.by_hand.keys()))
+    said = {act: state.by_hand.get(act, words) for act, words, _ in acts}
     starts = [one.seq for one in records if isinstance(one.event, e.RunStarted) and not one.event.rested]
     standing, since = [], []
     for number in sorted(state.open_trials):
@@ -53,7 +53,8 @@ def by_others(
             f"May it go on: `labloop resume {name} --as-it-is --why TEXT`. Is it spoiled: "
             f"`labloop request {name} {away}`, and resume: it is cleaned away, and its settings are tried again"
         )
-    return [e.ByHandSeen(acts=said, by=by, why=kept)]
+    news = {act: words for act, words in said.items() if act not in state.hands}
+    return [e.ByHandSeen(acts=news, by=by, why=kept)] if news else []
 
 
 def still_left(
@@ -63,20 +64,21 @@ def still_left(
 
     ``records``: the run's, which ``state`` adds up.
     """
-    if state.left is None:
+    names = (state.left or {}).keys() | state.counted.keys()
+    if not names:
         return []
     had_then = sum(isinstance(one.event, e.RunStarted) and not one.event.rested for one in records)
     touched = {
         act.instrument
         for act, had in book.by_hand_since(run, state.hands)
-        if had >= had_then and act.run != run and act.instrument in state.left
+        if had >= had_then and act.run != run and act.instrument in names
     }
     # Another run sets up all that it has, though it may do nothing then.
     if any(one.had >= had_then and f"run-{one.epoch}" not in state.hands for one in book.others_since(run)):
-        touched = set(state.left)
+        touched = set(names)
     if not touched:
         return []
-    rest = {name: one for name, one in state.left.items() if name not in touched}
+    rest = {name: one for name, one in (state.left or {}).items() if name not in touched}
     return [e.SettingsLeft(stands=rest, touched=sorted(touched), t_s=t_s)]
 
 

@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from labloop.bench import Action, BenchError, InstrumentFault, LinkInterrupted, Verdict
+from labloop.bench import Action, BenchError, InstrumentFault, LinkInterrupted, Stand, Verdict
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.state import PAUSED, RUNNING, StepState
@@ -45,6 +45,7 @@ class Rereading:
         self._end = end
         self._last = LastActs(memory.state.steps.values())
         self._stood: dict[str, dict[str, str]] = {}  # by instrument: what it said first since the pause
+        self._counted: dict[str, dict[str, Stand]] = {}  # and what it counted then
         self._due: dict[str, str] = {}  # what setup did and is gone: a resume must find it again
         self._cleared: set[str] = set()  # instruments whose counters were wiped for an act that the pause forestalled
         self._set_up: set[str] = set()  # instruments at which something was done for all trials
@@ -119,15 +120,28 @@ class Rereading:
         state = self._memory.state
         begun = len(state.steps)
         found, _ = await self._found([name])
+        counted = await self._counts(name)
         if state.state == PAUSED and len(state.steps) == begun:  # else it was not at rest, and it is asked anew
-            self._stood[name] = found
+            self._stood[name], self._counted[name] = found, counted
+
+    async def _counts(self, name: str) -> dict[str, Stand]:
+        """What it counts of what it moved; nothing, where nothing was done with it."""
+        station = self._hand.stations[name]
+        if not self._standing(name):
+            return {}
+        try:
+            said = await self._hand.reach.named(name, station.driver.stands)
+        except InstrumentFault:
+            return {}
+        return {where: one for where, one in said.items() if one.counts}
 
     async def _at_rest(self) -> None:
         state = self._memory.state
         begun = len(state.steps)
         await self._on_the_way()
         if state.state == PAUSED and len(state.steps) == begun and self._rests():
-            self._memory.record(e.SettingsRead(found=self._first(), t_s=self._now()))
+            counted = {name: one for name in self._stood if (one := self._counted.get(name))}
+            self._memory.record(e.SettingsRead(found=self._first(), counted=counted, t_s=self._now()))
 
     def _first(self) -> dict[str, str]:
         return {key: said for found in self._stood.values() for key, said in found.items()}

@@ -167,7 +167,7 @@ def _run(
         first += [] if accepted else still_left(
             book, folder.name, journal.records(), state, round(clock.now_s(), 6)
         )  # fmt: skip
-        first += by_others(book, folder.name, folder.path, journal.records(), state, by, kept)
+        first += by_others(book, folder.name, folder.path, journal.records(), state, by, kept, bool(accepted))
         try:
             return _drive(
                 stack, folder, spec, lab_spec, facts, started, first, clock, memory, planner, presence, book, guarding,
@@ -306,9 +306,9 @@ def _unheld(path: Path, state: s.CampaignState, by: str, force: str) -> list[e.H
 
 
 def _accepted(state: s.CampaignState, by: str, force: str, kept: str) -> list[e.MovedAccepted]:
-    """A person's word on what was moved, and asked about, before the run ended again."""
+    """A person's word on what was moved, and asked about, or done by hand, in a pause in which the run ended."""
     why = kept or ("" if others_hold(state, by) else force)
-    return [e.MovedAccepted(by=by, why=why)] if state.moved and why else []
+    return [e.MovedAccepted(by=by, why=why)] if (state.moved or state.by_hand) and why else []
 
 
 def _guarding(folder: RunFolder, opened: e.CampaignOpened, memory: RunMemory) -> Guarding | None:

@@ -23,10 +23,10 @@ def test_the_heart_beats_while_the_end_is_noted(tmp_path: Path, monkeypatch: pyt
     """Else the guard takes a run that was just ending for one that hangs."""
     note, beat, beats_s, noting_s = LeftStanding.note, Presence.beat, [], []
 
-    async def slow(self: LeftStanding, listed: Any) -> None:
+    async def slow(self: LeftStanding) -> None:
         noting_s.append(self._now())
         await asyncio.sleep(2.0 * HUNG_AFTER_S)  # lab seconds
-        await note(self, listed)
+        await note(self)
         noting_s.append(self._now())
 
     def beats(self: Presence, **shown: Any) -> None:
@@ -86,5 +86,5 @@ def test_a_driver_that_never_returns_keeps_no_end_from_being_written(monkeypatch
     )  # fmt: skip
     state = SimpleNamespace(left=None, unsafe=[], configured={"hotplate"})
     memory: Any = SimpleNamespace(state=state, record=noted.append)
-    asyncio.run(asyncio.wait_for(LeftStanding(hand, memory).note([]), 60.0))
+    asyncio.run(asyncio.wait_for(LeftStanding(hand, memory).note(), 60.0))
     assert interrupted == ["port"] and noted == [e.SettingsLeft(stands={})]
