@@ -234,17 +234,15 @@ class XCalibur(Driver):
         if begun is None:
             if not busy and self._error:
                 raise self._fault(self._error)
+            self._refuse_reset(busy)
             return Progress(done=not busy, again_in_s=0.5)
         place = self._place(moving=busy)
         achieved = {"volume": Amount(self._ul(abs(place - begun.start)), "uL")}
         if busy:
             return Progress(done=False, achieved=achieved, again_in_s=0.5)
+        self._refuse_reset(busy)  # of a place of 0 as well, which an emptied syringe and a power-up have in common
         if abs(place - begun.target) <= NEAR:  # whatever a bad line made of the status
             return Progress(done=True, achieved=achieved)
-        if not self._marked():  # after a power-up it says 0, wherever its plunger stands
-            raise InstrumentFault(
-                "it was switched off and on while it moved, and where its plunger stands is not known", kind="reset"
-            )
         done, wanted = (written(self._ul(abs(end - begun.start)), "uL") for end in (place, begun.target))
         if self._error:
             raise self._fault(self._error, f", after {done} of {wanted}")
@@ -332,6 +330,13 @@ class XCalibur(Driver):
         taken = self._ask(text)
         if not self._moves() and (error := taken.error or self._error):
             raise self._fault(error)
+
+    def _refuse_reset(self, busy: bool) -> None:
+        """After a power-up it says 0, wherever its plunger stands."""
+        if not busy and not self._marked():
+            raise InstrumentFault(
+                "it was switched off and on while it moved, and where its plunger stands is not known", kind="reset"
+            )
 
     def _refuse_busy(self) -> None:
         if self._moves():

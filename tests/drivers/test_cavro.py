@@ -267,14 +267,25 @@ def test_a_power_cut_between_two_questions_is_no_empty_syringe():
                     it.begin("dispense", **DISPENSE)
 
 
-def test_a_power_cut_in_the_middle_of_an_act_says_nothing_of_how_far_it_came():
+@pytest.mark.parametrize("volume_ul", [250.0, 500.0])  # 500 uL empty it: the pump says 0, as after a power-up
+def test_a_power_cut_in_the_middle_of_an_act_says_nothing_of_how_far_it_came(volume_ul):
     it = rig()
-    it.begin("dispense", **DISPENSE)
+    it.begin("dispense", **{**DISPENSE, "volume": (volume_ul, "uL")})
     it.wait(5.0)
     it.device.power_cycle(it.clock.now_s())
     with pytest.raises(InstrumentFault, match="it was switched off and on while it moved") as caught:
         it.finish()
     assert caught.value.kind == "reset" and "uL" not in str(caught.value)
+
+
+def test_a_power_cut_in_the_middle_of_an_initialization_is_no_initialization():
+    it = rig()
+    it.begin("initialize")
+    it.wait(1.0)
+    it.device.power_cycle(it.clock.now_s())
+    with pytest.raises(InstrumentFault, match="it was switched off and on while it moved") as caught:
+        it.finish()
+    assert caught.value.kind == "reset"
 
 
 def test_an_act_that_never_went_out_is_not_begun():
