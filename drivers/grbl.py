@@ -288,7 +288,7 @@ class Stage(Driver):
         """Bring it to rest, its position kept where that is possible; harmless twice."""
         self._grbl.now(CANCEL)
         try:
-            report = self._grbl.report()
+            report = self._grbl.report(stopping=True)
         except LinkTimeout:
             self._grbl.reset()  # it homes, or is locked: only a reset is heard
             return

@@ -42,6 +42,8 @@ from .grbl_codec import (
 
 # GRBL reports within 20 ms and takes a line as soon as it has room for it; a second is a loaded machine's worst.
 ANSWER_S = 1.0
+# To one that did not answer before, a stop gives this: it homes, most likely, and goes on until it is reset.
+STOP_S = 0.1
 # What $H can be refused for; any other error is one of a line that was damaged on the way.
 NOT_HOMED_FOR = (5, 8)
 # Opening the port pulls DTR, and an Arduino then listens to its boot loader for up to two seconds.
@@ -76,6 +78,7 @@ class Controller:
         self._name = name
         self._unlock = unlock
         self._sure = Sure()
+        self._answers = False  # whether it answered the last time that its state was asked for
 
     # --- questions ----------------------------------------------------------------------------------------------
 
@@ -109,18 +112,25 @@ class Controller:
                 f"{error}. A GRBL that homes, or that a limit switch has locked, does not answer: wait, or press its "
                 "reset button"
             ) from error
+        self._answers = True
         return report
 
-    def report(self) -> Report:
-        """State and position now. Raises LinkTimeout, also while it homes and when a limit switch has locked it."""
+    def report(self, *, stopping: bool = False) -> Report:
+        """State and position now. Raises LinkTimeout, also while it homes and when a limit switch has locked it.
+
+        ``stopping``: it is waited for only as long as its last answer gives reason to.
+        """
         if self._codec.homing == SILENT:  # what it said of its homing since must not be thrown away as stale
             self._exchange(self._codec, Command(LISTEN), 0.0)
+        within_s = STOP_S if stopping and not self._answers else ANSWER_S
         try:
-            report: Report = self._exchange(self._codec, Command(STATUS), ANSWER_S)
+            report: Report = self._exchange(self._codec, Command(STATUS), within_s)
         except LinkTimeout:
+            self._answers = False
             if self._codec.homing == TOLD:
                 self._codec.homing = SILENT
             raise
+        self._answers = True
         return report
 
     def sure(self) -> Report:

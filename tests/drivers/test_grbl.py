@@ -136,6 +136,19 @@ def test_stop_resets_what_no_cancel_stops(condition):
     assert not it.device.motion.moves
 
 
+@pytest.mark.parametrize("by", ["its runner", "its guard"])
+def test_a_stage_that_homes_is_stopped_at_once(by):
+    """It hears a reset alone, and answers nothing that could be waited for."""
+    it = rig()
+    it.begin("home")
+    it.driver.progress(2.0)
+    if by == "its guard":  # it asked who is there and was broken off, or never came to ask
+        it.restarted()
+    began_s = it.clock.now_s()
+    it.driver.stop()
+    assert it.device.condition == "Alarm" and it.clock.now_s() - began_s < 0.2
+
+
 def test_a_move_that_was_cut_short_can_be_finished():
     it = rig()
     before = it.driver.counters()
