@@ -60,12 +60,16 @@ EVERYTHING: Final = frozenset({"*"})
 
 @dataclass(slots=True)
 class Lab:
-    """An open lab. Ports are open; instruments are silent until open() is called."""
+    """An open lab. Ports are open; instruments are silent until open() is called.
+
+    ``beyond``: what is still wrong, in words, once all is stopped but what ``keep`` lets go on.
+    """
 
     spec: LabSpec
     instruments: dict[str, Station]
     ports: dict[str, Port] = field(default_factory=dict)
     safe_state: tuple[Permit, ...] = ()
+    beyond: Callable[[], list[str]] = list
     hanging: list[str] = field(default_factory=list)  # once closed: lines that could not be let go, in words
 
     @property
@@ -136,7 +140,7 @@ class Lab:
             except BenchError:
                 continue  # it is away still: what could not be said stands in the errors
             found |= self._stop(back.keys())
-        return errors + [one for wrong in found.values() for one in wrong]
+        return errors + [one for wrong in found.values() for one in wrong] + self.beyond()
 
     def _stop(self, names: Collection[str]) -> dict[str, list[str]]:
         """Brake and stop these instruments, then do what the lab's list says of them; what went wrong, by name."""

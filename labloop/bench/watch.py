@@ -13,7 +13,7 @@ an instrument is as slow as ever then, so readings may be so many times as old.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -218,6 +218,17 @@ class Watch:
             if seen.last is not None and now_s - seen.at_s <= self._age_s(instrument, name):
                 found[f"{instrument}.{name}"] = seen.last
         return found
+
+    def beyond(self, instrument: str, names: Collection[str]) -> str:
+        """Which of these readings was beyond a limit when it was read last, in words ("": none)."""
+        for name, limits in self._envelope.watched(instrument).items():
+            seen = self._seen.get((instrument, name))
+            if name in names and seen is not None and seen.past:
+                value = seen.past[-1][1]
+                for bound in limits.bounds:
+                    if bound.when is None and bound.broken_by(value):
+                        return f"{name} reads {written(value, limits.unit)}, {bound}"
+        return ""
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 

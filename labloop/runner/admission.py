@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from labloop.bench import Envelope, Gate, NoRoom, Permit, Standing, Totals, Watch, Wish, drawn
+from labloop.bench.lab import EVERYTHING, kept_of
 from labloop.bench.standing import NOTHING_SENT
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.units import Quantity
 
 from .book import BenchBook
@@ -151,6 +153,17 @@ class Admission:
         self.watch.see(instrument, readings, self.clock.now_s(), first)
         for values in others:
             self.envelope.check_reading(instrument, readings, values or {}, unknown=True)
+
+    def kept_beyond(self, lab: LabSpec) -> list[str]:
+        """What ``keep`` lets go on though a reading of its own is beyond its limit: such a bench is not safe."""
+        found = []
+        for name, actions in kept_of(lab).items():
+            one = self.envelope.declared[name]
+            units = {setting.unit for word in actions & one.actions.keys() for setting in one.actions[word].settings}
+            moved = [signal.name for signal in one.signals.values() if actions == EVERYTHING or signal.unit in units]
+            if why := self.watch.beyond(name, moved):
+                found.append(f"{name}: {why}, and keep lets it go on: only a person stops it")
+        return found
 
     # --- what may begin -------------------------------------------------------------------------------------------
 

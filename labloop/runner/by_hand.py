@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from msgspec import structs
@@ -248,6 +249,7 @@ def in_hand(bench: HandBench, *, looks: bool = False, person: str = "") -> Itera
             fence(port, book.lease)
         admission = Admission(bench.envelope, bench.clock, book)
         admission.after_others()
+        bench.lab.beyond = partial(admission.kept_beyond, bench.spec)
         try:
             yield book, admission
         finally:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -216,6 +217,7 @@ def _drive(
             station.limit(bench_alone.fixed(name))
         hand.admission.catch_up(memory.journal.records(), memory.state)
         hand.admission.seen = seen.hear
+        lab.beyond = partial(hand.admission.kept_beyond, lab_spec)
         memory.listeners.append(hand.admission.apply)
         keeper = StockKeeper(book, lab.instruments, memory, hand.admission.totals)
         keeper.catch_up()

@@ -49,6 +49,21 @@ def test_a_plate_that_was_left_on_is_watched_while_a_pump_runs(tmp_path: Path) -
     assert cut.amount > 0.0 and tripped[0].t_s == pytest.approx(cut.at_s, abs=0.5), "the pump was stopped with the rest"
 
 
+@pytest.mark.parametrize(("kept", "goes_on"), [("hotplate", True), ("hotplate.heat", True), ("hotplate.stir", False)])
+def test_what_keep_lets_go_on_beyond_its_own_limit_is_named_and_no_bench_is_called_safe_then(
+    tmp_path: Path, kept: str, goes_on: bool
+) -> None:
+    lab = f"limits: {{hotplate: {{plate: {{max: 60 degC, stale_after: 5 s}}}}}}\nkeep: [{kept}]\n"
+    reach = Reach(tmp_path, lab, HOT, runaway)
+    assert reach.run() == 3
+    assert heater(reach) is goes_on
+    *_, made_safe = reach.facts(e.SafeStateReached)
+    assert [("hotplate: plate reads 60." in one, "keep lets it go on" in one) for one in made_safe.errors] == (
+        [(True, True)] if goes_on else []
+    )
+    assert reach.state().safe is not goes_on
+
+
 def test_a_plate_that_no_trial_has_set_is_held_to_what_the_trials_there_ask_for(tmp_path: Path) -> None:
     for name, when, ends in (("held", "q >= 0 uL/min", 3), ("free", "q > 1 L/min", 0)):
         (tmp_path / name).mkdir()
