@@ -129,7 +129,7 @@ def check_tables(connection: sqlite3.Connection, path: object) -> None:
     found = {row[0] for row in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
     wanted = {table.encode() for table in TABLES}
     if version < 1 or found != wanted:
-        names = sorted(_name(sql) for sql in found ^ wanted)
+        names = sorted(_name(sql) for sql in found ^ wanted) or [f"schema {version}"]
         raise StoreDamaged(
             f"{path}: its tables or triggers were altered: {', '.join(names)}. Put a copy of the folder back."
         )

@@ -21,7 +21,7 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount, CampaignOpened
 from labloop.campaign.spec import LabSpec
 from labloop.campaign.units import convert, same_dimension
-from labloop.journal import locks
+from labloop.journal import StoreDamaged, locks
 from labloop.journal.files import private_folder, write_whole
 
 from .benches import simulation_plan
@@ -71,9 +71,15 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
         raise SpecError(f"{lab_spec.folder}: {error}") from error
     kept = private_folder(folder.path / "simulators") / "world.json"
     if kept.exists():
-        world = json.loads(kept.read_text())
-        clock.advance_to(world["at_s"])
-        bench.restore(world)
+        try:
+            world = json.loads(kept.read_text())
+            clock.advance_to(world["at_s"])
+            bench.restore(world)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise StoreDamaged(
+                f"{kept}: does not say any more how the simulated bench stood. Put it back from a copy of the folder, "
+                "or begin a new run, which can be told the old results (`labloop tell RUN --table T.csv`)."
+            ) from error
 
     def save() -> None:
         write_whole(kept, json.dumps(bench.state()).encode(), durable=False)

@@ -78,4 +78,7 @@ def verify(folder: Path) -> dict[str, int]:
     named |= {sha for sha, _ in texts(state)} - {state.opened.campaign_sha256}
     for sha in sorted(named):
         blobs.get(sha)
+    copy = state.opened.campaign_sha256  # what campaign.yaml is put back from; an older run has none
+    if (blobs.folder / copy).exists():
+        blobs.get(copy)
     return {"rows": rows, "blobs": len(named), "files": files}

@@ -17,7 +17,7 @@ from typing import Final
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError, StateError
-from labloop.journal import Reader, Rows, StoreDamaged
+from labloop.journal import Reader, Rows, StoreDamaged, begun
 from labloop.journal.files import sync_file
 
 from .kept import lab_folder
@@ -100,6 +100,24 @@ def refuse_cut(path: Path, run_id: str, notes: Iterable[Note], journal: Rows, be
                 f"was cut off, or an older copy was put in its place. {WAY_OUT}",
                 note.seq,
             )
+
+
+def refuse_lost(bench: Path, live: bool) -> None:
+    """Raise StoreDamaged when the journal of the bench that a run had before is not there (any more), or is empty."""
+    if begun(bench):
+        return
+    way_out = (
+        "If nobody has it any more, `labloop instruments LAB --live` begins a new one; then say what is there, by "
+        "`labloop request RUN refill` and `empty`, and resume"
+        if live
+        else "If nobody has it any more, begin a new run, which can be told the old results (`labloop tell RUN --table "
+        "T.csv`)"
+    )
+    raise StoreDamaged(
+        f"{bench}: the journal of the bench is not there, and this run had it before. What stands in vessels and in "
+        f"stock, what was done by hand, and how far the run's journal had come is known there alone. Put it back from "
+        f"a copy. {way_out}."
+    )
 
 
 def _refuse_stranger(path: Path, began: str, opened: e.CampaignOpened, last: Sequence[Note], bench: Path) -> None:

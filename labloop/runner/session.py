@@ -41,7 +41,7 @@ from .loop import Loop
 from .mark import untouched
 from .meanwhile import by_others, still_left
 from .memory import RunMemory
-from .notes import note_of, refuse_cut
+from .notes import note_of, refuse_cut, refuse_lost
 from .notifying import Notifying
 from .parts import USUAL, Parts, unwatched_s
 from .propose import Proposer
@@ -334,6 +334,8 @@ def _lease(
 ) -> Iterator[BenchBook]:  # fmt: skip
     """Hold the bench for this run; what the run leaves in doubt, and who has paused it, keep their claim on it."""
     where = lab_spec.folder if opened.mode == "live" else folder.path
+    if memory.state.runs:
+        refuse_lost(where / BENCH, opened.mode == "live")
     book = BenchBook.open(where, lab_spec.name, stamp, wait_s=WAIT_S if memory.state.runs else 0.0)
     with closing(book):
         stock = {

@@ -210,7 +210,10 @@ class Server:
         path = self._state / "bench.json" if self._state is not None else None
         if path is None or not path.exists():
             return None
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: does not say any more how the simulated bench stood ({error})") from error
         return kept
 
     def _save(self) -> None:

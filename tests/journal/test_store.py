@@ -247,6 +247,14 @@ def test_altered_tables_are_named(path, stamp, opener):
         opener(path)
 
 
+def test_a_schema_that_never_was_is_named(path, stamp):
+    Journal.create(path, stamp).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    with pytest.raises(StoreDamaged, match="altered: schema 0"):
+        Reader(path)
+
+
 def test_threads_append_one_after_the_other(path, stamp):
     with Journal.create(path, stamp) as journal:
         gave: list[Record] = []

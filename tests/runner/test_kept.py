@@ -145,6 +145,15 @@ def test_a_named_file_that_was_altered_among_the_blobs_is_named(place, begun):
             look(place / "run")
 
 
+def test_the_copy_that_the_campaign_is_put_back_from_is_verified_too(place, begun):
+    blob = place / "run" / "blobs" / begun.campaign_sha256
+    blob.write_bytes(blob.read_bytes() + b"\n")
+    with pytest.raises(StoreDamaged, match=f"{blob.name}: this blob is damaged"):
+        verify(place / "run")
+    blob.unlink()  # as of an older run, which kept none
+    assert verify(place / "run")["files"] == 2
+
+
 def test_a_hash_that_is_a_path_leads_nowhere(place, begun):
     with pytest.raises(StoreError, match="names no blob"):
         kept_spec(place / "run", _with(begun, files={"../bench/lab.yaml": "../../secret", "solvents.csv": "x"}))

@@ -1,0 +1,61 @@
+"""Files of a run that are gone or spoiled: it goes on where nothing was forgotten by that, else it says what."""
+
+from pathlib import Path
+
+import pytest
+
+from campaigns import QUICKSTART, records
+from labloop.campaign.errors import SpecError
+from labloop.journal import StoreDamaged
+from labloop.planner.inline import InlinePlanner
+from labloop.runner import session
+from labloop.runner.notes import refuse_lost
+from labloop.runner.parts import Parts
+
+PARTS = Parts(planner=lambda spec, path: InlinePlanner(spec, path))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("lost") / "run"
+    assert session.begin(session.Order(campaign=QUICKSTART, run=path, virtual=True, trials=1), parts=PARTS) == 0
+    return path
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["gone", "empty"])
+def test_a_run_does_not_go_on_with_a_bench_that_has_forgotten_what_stands_on_it(run: Path, left: bytes | None) -> None:
+    bench, before = run / "bench.db", (run / "bench.db").read_bytes()
+    began = len(records(run))
+    bench.unlink()
+    if left is not None:
+        bench.write_bytes(left)
+    try:
+        with pytest.raises(StoreDamaged, match=r"bench\.db: the journal of the bench is not there.*begin a new run"):
+            session.resume(run, trials=1, parts=PARTS)
+        with pytest.raises(StoreDamaged, match=r"`labloop instruments LAB --live` begins a new one"):
+            refuse_lost(bench, live=True)
+        assert len(records(run)) == began and not (bench.exists() and bench.read_bytes())
+    finally:
+        bench.write_bytes(before)
+
+
+@pytest.mark.parametrize("text", ["", "xx", "[]", '{"at_s": 1}'])
+def test_a_simulated_world_that_cannot_be_read_is_named(run: Path, text: str) -> None:
+    world = run / "simulators" / "world.json"
+    before = world.read_text()
+    world.write_text(text)
+    try:
+        with pytest.raises(StoreDamaged, match=r"world\.json: does not say any more how the simulated bench stood"):
+            session.resume(run, trials=1, parts=PARTS)
+    finally:
+        world.write_text(before)
+
+
+def test_what_goes_on_needs_neither_log_nor_heartbeat(run: Path) -> None:
+    (run / "runner.json").write_bytes(b"\xff\x00")
+    (run / "log.jsonl").write_bytes(b"\xff\x00\n{")
+    (run / "bench.lease").write_text("nobody")
+    assert session.resume(run, trials=1, parts=PARTS) == 0
+    (run / "origin.json").write_text("{")
+    with pytest.raises(SpecError, match=r"origin\.json: does not say where the lab's folder lies"):
+        session.resume(run, trials=1, parts=PARTS)
