@@ -13,22 +13,24 @@ def companions(state: CampaignState, first: int, shared: tuple[str, ...], batch:
     """Settings by number of the trials whose batch trial ``first`` joins; none where it begins one.
 
     Those are the last ones that the planner proposed with the same shared values, while one of them is open and they
-    are fewer than ``batch``: what became of the others does not matter, so a result that is late holds nobody up.
+    are fewer than ``batch``: what became of the others does not matter, so a result that is late holds nobody up. Each
+    batch is followed from its first trial on, for the next one may have the same values by chance.
     """
-    own = [
-        trial
-        for number, trial in sorted(state.trials.items())
-        if number < first and trial.role == "candidate" and trial.proposal.again_of is None
-        and trial.proposal.source not in NOT_PLANNED
-    ]  # fmt: skip
-    last: list[TrialState] = []
-    for trial in reversed(own[-batch:]):
-        if not all(_alike(trial.settings, one.settings, shared) for one in last):
-            break
-        last.append(trial)
-    if not shared or len(last) >= batch or not any(trial.state in OPEN_STATES for trial in last):
+    if not shared:
         return {}
-    return {trial.trial: trial.settings for trial in reversed(last)}
+    last: list[TrialState] = []
+    for number, trial in sorted(state.trials.items()):
+        if number >= first or trial.role != "candidate" or trial.proposal.again_of is not None:
+            continue
+        if trial.proposal.source in NOT_PLANNED:
+            continue
+        knew = trial.proposal.knew or trial.seq
+        is_open = any(not 0 < one.finished_seq <= knew for one in last)
+        joins = is_open and len(last) < batch and all(_alike(trial.settings, one.settings, shared) for one in last)
+        last = [*last, trial] if joins else [trial]
+    if len(last) >= batch or not any(trial.state in OPEN_STATES for trial in last):
+        return {}
+    return {trial.trial: trial.settings for trial in last}
 
 
 def _alike(one: Settings, other: Settings, shared: tuple[str, ...]) -> bool:

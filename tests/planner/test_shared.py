@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from labloop.campaign import events as e
 from labloop.campaign.spec import spec_from_dict
 from labloop.planner.problem import propose
+from labloop.planner.together import companions
 
 PARAMETERS: dict[str, Any] = {
     "T": {"range": [20, 90], "unit": "degC", "shared": "batch"},
@@ -57,3 +59,36 @@ def test_of_a_table_a_batch_takes_what_shares_and_may_be_short(journal: Callable
         for one in batch:
             book.measure(one, y=one["x"])
     assert len({one["x"] for one in seen}) == 9
+
+
+def test_a_batch_that_has_by_chance_what_the_one_before_it_had_is_a_batch_of_its_own(
+    journal: Callable[[int], Any],
+) -> None:
+    spec, book = spec_of({**PARAMETERS, "T": {"range": [20, 90], "step": 70, "shared": "batch"}}), journal(2)
+    for x in (0.1, 0.2):  # the first batch was no longer
+        first = book.propose({"T": 20.0, "gas": "Ar", "x": x}, source="sobol")
+        book.put(e.TrialMeasured(trial=first, outcomes={"y": e.Reading(value=x)}))
+    for x in (0.3, 0.4, 0.5):
+        book.propose({"T": 20.0, "gas": "Ar", "x": x}, source="sobol")
+    assert list(companions(book.state, 6, ("T", "gas"), 4)) == [3, 4, 5]
+    assert common(propose(spec, book.state)[0].settings) == (20.0, "Ar")
+    book.propose({"T": 20.0, "gas": "Ar", "x": 0.6}, source="sobol")
+    assert companions(book.state, 7, ("T", "gas"), 4) == {}
+
+
+def test_each_of_a_batch_is_proposed_again_alone(journal: Callable[[int], Any]) -> None:
+    spec, book = spec_of({**PARAMETERS, "T": {"range": [20, 90], "step": 70, "shared": "batch"}}), journal(2)
+    for _ in range(6):
+        last = book.state.seq
+        asked = propose(spec, book.state, 4)
+        for one in asked:
+            (again,) = propose(spec, book.state, 1, one.trial)
+            assert again.settings == one.settings
+            book.put(
+                e.ProposalMade(
+                    trial=one.trial, sample=f"s{one.trial}", settings=one.settings, source=one.source, knew=last
+                )
+            )
+        for one in asked[: 2 + book.state.next_trial() % 3]:
+            y = one.settings["x"] - abs(one.settings["T"] - 50) / 50
+            book.put(e.TrialMeasured(trial=one.trial, outcomes={"y": e.Reading(value=y)}))
