@@ -20,6 +20,7 @@ from .parameters import Choices, Mixture, Molecules, Parameter
 from .ranges import Range
 from .reading import Path_
 from .units import Quantity, number_text
+from .values import as_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ def middle(parameters: Mapping[str, Parameter | None]) -> dict[str, Any] | None:
 def choice_words(names: Mapping[str, Parameter | None]) -> set[str]:
     """Every word that some parameter can be."""
     return {
-        str(value) for one in names.values() if isinstance(one, (Choices, Molecules)) for value in one.values
+        as_word(value) for one in names.values() if isinstance(one, (Choices, Molecules)) for value in one.values
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from typing import ClassVar, TypeAlias
 from . import arithmetic
 from .errors import SpecError, UnitError
 from .units import Quantity, is_pure_number, number_text, quote
+from .values import as_word
 
 Meaning: TypeAlias = Quantity | str | bool
 Values: TypeAlias = Mapping[str, Quantity | str | bool]
@@ -174,7 +175,7 @@ class Compare(Expression):
         if self.sign not in ("==", "!="):
             word = left if not isinstance(left, Quantity) else right
             raise SpecError(f"{quote(word)} is a word in {quote(str(self))}: words compare with == and != only")
-        same = _as_word(left) == _as_word(right)
+        same = _said(left) == _said(right)
         return same if self.sign == "==" else not same
 
     def __str__(self) -> str:
@@ -267,10 +268,8 @@ def _kind(found: Meaning) -> str:
     return "a word" if isinstance(found, str) else "a condition" if isinstance(found, bool) else "a quantity"
 
 
-def _as_word(found: Meaning) -> str:
-    if isinstance(found, Quantity):
-        return str(found)
-    return ("true" if found else "false") if isinstance(found, bool) else found
+def _said(found: Meaning) -> str:
+    return str(found) if isinstance(found, Quantity) else as_word(found)
 
 
 def _in_one_unit(

@@ -17,6 +17,7 @@ from .mixture import Mixture
 from .models import KEY, Condition, Model, Rule, Truth, Unit, did_you_mean, files_of, in_unit, located
 from .ranges import Range
 from .units import number_text, parse_quantity, quote
+from .values import as_word
 
 __all__ = ["Choice", "Choices", "Mixture", "Molecule", "Molecules", "Parameter", "Range", "Written"]
 
@@ -90,9 +91,10 @@ class Choices(Model):
                 return value
         if self.unit and isinstance(raw, str):
             return self.read(parse_quantity(raw, self.unit).value)
-        texts = {str(value): value for value in self.values}
-        if str(raw) in texts:
-            return texts[str(raw)]
+        texts = {as_word(value): value for value in self.values}
+        either = {str(value): value for value in self.values} | texts  # tables of pandas say True
+        if str(raw) in either:
+            return either[str(raw)]
         raise SpecError(f"{quote(raw)} is none of the choices. {did_you_mean(str(raw), texts)}")
 
     def fault(self, value: Value) -> str | None:

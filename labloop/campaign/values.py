@@ -13,6 +13,11 @@ Value: TypeAlias = float | int | str | bool
 PERSON: Final = "person"  # the instrument that needs no driver: its steps are asked of a person
 
 
+def as_word(value: Value) -> str:
+    """A choice as files and expressions write it: yes and no are ``true`` and ``false``."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
 def told_apart(settings: Mapping[str, Value]) -> tuple[tuple[str, Value], ...]:
     """What tells settings from others, in whatever order they stand: to be looked for in a set."""
     return tuple(sorted(settings.items()))

@@ -246,3 +246,27 @@ def test_a_campaign_goes_through_json_to_another_process(folder: Path) -> None:
     assert again.parameters == spec.parameters and again.constraints == spec.constraints
     assert again.trial == spec.trial and again.outcomes["spectrum_loss"].goal == "minimize"
     assert again.target_of("spectrum_loss") == spec.target_of("spectrum_loss")
+
+
+YES_OR_NO: dict[str, Any] = {
+    "stirred": {"choices": [True, False]},
+    "x": {"range": [0, 1]},
+    "rate": {"range": [1, 9], "active_when": "stirred == true"},
+}
+
+
+def test_yes_and_no_are_true_and_false_in_conditions() -> None:
+    space = space_of(YES_OR_NO, constraints=["not (stirred == false and x > 0.5)"])
+    assert space.contains({"stirred": True, "x": 0.9, "rate": 2.0}) == []
+    assert space.contains({"stirred": False, "x": 0.4}) == []
+    assert space.contains({"stirred": False, "x": 0.9}) and space.contains({"stirred": True, "x": 0.9})
+    stirred = space.parameters["stirred"]
+    assert [stirred.read(raw) for raw in ("true", "True", True, "false")] == [True, True, True, False]
+    with pytest.raises(SpecError, match="'yes' is none of the choices"):
+        stirred.read("yes")
+
+
+@pytest.mark.parametrize("condition", ["stirred == True", "not (stirred == False and x > 0.5)"])
+def test_what_no_yes_or_no_is_called_is_refused_where_it_would_never_hold(condition: str) -> None:
+    with pytest.raises(SpecError, match=r"neither a parameter nor a choice\. Did you mean (true|false)"):
+        space_of(YES_OR_NO, constraints=[condition])
