@@ -199,6 +199,7 @@ class _Line:
     def __init__(self, rescue: Rescue, key: str, names: list[str], connect: Connect) -> None:
         self.names = names
         self.through = threading.Event()
+        self._counting = threading.Lock()  # what is late is broken off, with whatever the list does on this line
         self._rescue = rescue
         self._kept = kept_of(rescue.lab)
         self.connect = connect
@@ -223,8 +224,9 @@ class _Line:
             if not exclusive(self._address):
                 time.sleep(SETTLE_S)
                 self._halt(stopping)
-            self.through.set()
-            self._everywhere(stopping, self._count_again, READ_S, self._port)
+            with self._counting:
+                self.through.set()
+                self._everywhere(stopping, self._count_again, READ_S, self._port)
         except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep other lines from being stopped
             self._why_away = f"{type(error).__name__}: {error}"
         finally:
@@ -233,16 +235,19 @@ class _Line:
     def do(self, permit: Permit) -> None:
         """One step of the lab's own list, once nothing else is asked here: what is late is broken off with all that
         waits on its port."""
-        if self.through.is_set():
-            self._thread.join(LIST_AFTER_S)
-        case = self._cases.get(permit.instrument)
         what = f"{permit.instrument}.{permit.action}"
-        if case is None or self._port is None or case.state == OTHER:
-            self.errors.append(f"{what}: not done")
-            return
-        future = self._port.submit(partial(case.station.begin, permit, "safe"))
-        wait([future], LIST_AFTER_S)
-        self.errors += trouble(what, future, time.monotonic())
+        free = self._counting.acquire(timeout=LIST_AFTER_S)
+        try:
+            case = self._cases.get(permit.instrument)
+            if case is None or self._port is None or case.state == OTHER:
+                self.errors.append(f"{what}: not done")
+                return
+            future = self._port.submit(partial(case.station.begin, permit, "safe"))
+            wait([future], LIST_AFTER_S)
+            self.errors += trouble(what, future, time.monotonic())
+        finally:
+            if free:
+                self._counting.release()
 
     def wait(self, until_s: float) -> None:
         """Wait until nothing is asked any more."""

@@ -127,6 +127,17 @@ def test_what_is_late_with_its_counters_costs_no_step_of_the_list(
     assert Rescue(lab, connect).run().errors == () and a.heard[-1] == b"off?"
 
 
+def test_a_step_of_the_list_on_a_line_that_is_stopped_late_is_not_broken_off_by_its_counters(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a circulator's line, which is silent for a quarter of a second before each word."""
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 0.3)
+    monkeypatch.setattr("labloop.bench.rescue.LIST_AFTER_S", 1.5)
+    a = device(stop=[[(1.7, b"stop stopped\r\n")]], off=[[(0.6, b"off yes\r\n")]])
+    lab = lab_of(tmp_path, "safe_state: [a.off: {}]\n", a=f"serial://{a.path}")
+    assert Rescue(lab, connect).run().errors == () and a.heard[-2:] == [b"off?", b"value?"]
+
+
 COUNTING = HEATER.replace('kind = "heater"', 'kind = "heater"\n        signals = (Signal(name="moved", unit="uL"),)')
 
 
