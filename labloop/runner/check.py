@@ -76,7 +76,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     except SpecError as error:
         plan.complaints += [line for line in error.complaints if line not in plan.complaints]
         return plan
-    plan.complaints += unsafe(lab, declared, spec)
+    plan.complaints += unsafe(lab, envelope, spec)
     plan.safety = {name: one.watchdog for name, one in declared.items()}
     plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
     bench = _Bench(spec, lab, declared, envelope, space, extremes, inside, plan, live)

@@ -23,6 +23,7 @@ from labloop.campaign.events import PERSON, Amount, Value
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.rules import TABLES, readings_in
 from labloop.campaign.spec import CampaignSpec
+from labloop.campaign.steps import steps_of
 from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import Quantity, convert
 
@@ -77,13 +78,23 @@ def able(spec: CampaignSpec, lab: LabSpec, declared: Mapping[str, Declaration], 
     return True
 
 
-def unsafe(lab: LabSpec, declared: Mapping[str, Declaration], spec: CampaignSpec) -> tuple[str, ...]:
-    """Of the lab's list for the safe state: what cannot be done, or leaves a limit, the campaign's too."""
+def unsafe(lab: LabSpec, envelope: Envelope, spec: CampaignSpec) -> list[str]:
+    """Of the lab's list for the safe state: what cannot be done, or leaves a limit, the campaign's too; and what it
+    brings to a total, which nobody counts then."""
     try:
-        safe_state_of(lab, declared, spec)
+        safe_state_of(lab, envelope.declared, spec)
     except SpecError as error:
-        return error.complaints
-    return ()
+        return list(error.complaints)
+    return [
+        lab.complaint(
+            step.path,
+            f"{rule.name} counts {step.name} ({rule.place}), and nobody counts what the safe state does, as often as "
+            "it is reached. Take it out of one of the two, and leave room for it",
+        )
+        for step in steps_of(lab.safe_state)
+        for rule in envelope.rules.totals
+        if (step.instrument, step.action) in rule.of
+    ]
 
 
 def overflow(

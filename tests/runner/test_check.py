@@ -153,6 +153,17 @@ def test_what_the_safe_state_does_must_keep_the_limits_too(tmp_path: Path) -> No
         assert bool(plan.complaints) == bool(complaint), plan.complaints
 
 
+def test_what_the_safe_state_brings_to_a_total_is_refused_since_nobody_would_count_it(tmp_path: Path) -> None:
+    text = LAB.read_text().replace("agnp.csv", str(CAMPAIGNS / "agnp.csv"))
+    text = text.replace("hotplate.off: {}", "pump_water.dispense: {rate: 1 mL/min, volume: 1 mL}")
+    for of, refused in (("pump_water", True), ("pump_pva", False)):
+        totals = f"totals: {{vessel: {{of: [{of}.dispense], max: 50 mL}}}}"
+        (tmp_path / "lab.yaml").write_text(f"root: {HOUSE}\n{text}\n{totals}\n")
+        plan = check(campaign([dispense(rate="$flow", time="20 s")]), read_lab(tmp_path / "lab.yaml"))
+        assert [one for one in plan.complaints if "totals.vessel counts pump_water.dispense" not in one] == []
+        assert bool(plan.complaints) == refused
+
+
 def test_a_limit_on_what_follows_from_two_settings_is_looked_at_where_both_are_most() -> None:
     """The volume of a rate and a time; at the greatest rate, and at the longest time, it is less than 200 uL."""
     both = {"flow": {"range": [100, 600], "unit": "uL/min"}, "how_long": {"range": [1, 20], "unit": "s"}}
