@@ -375,14 +375,14 @@ class Loop:
 
     async def _make(self, number: int) -> None:
         trial = self.state.trials[number]
-        stages = self._stages(number, "trial")
-        gate = self._gate_for(number)
+        stages, gate = self._stages(number, "trial"), self._gate_for(number)
         if trial.state == s.PROPOSED:
             await gate(frozenset(step.instrument for step in stages[0].steps) if stages else frozenset())
             if trial.state != s.PROPOSED:  # vetoed while it waited
                 return
             self.memory.record(e.TrialStarted(trial=number, t_s=self._now()))
-        end = await Walk(hand=self.hand, stages=stages, phase="trial", trial=number, gate=gate).run()
+        walk = Walk(hand=self.hand, stages=stages, phase="trial", trial=number, gate=gate, pipelined=self.pipelined)
+        end = await walk.run()
         self._judge(number, end)
 
     def _judge(self, number: int, end: End) -> None:

@@ -14,7 +14,8 @@ from labloop.campaign.recipe import PlannedStage
 
 from . import recovery
 from .reach import MOST_OUTAGES, Ended
-from .schedule import NextStage, next_stage
+from .schedule import NextStage, instruments_of, next_stage
+from .set_again import taken_back
 from .start import Beginning
 from .step import StepHand
 
@@ -33,7 +34,8 @@ class End:
 class Walk:
     """``phase`` of ``trial`` (None: pass ``number`` of a phase that belongs to no trial).
 
-    ``gate``: returns when a stage may take its instruments, raises Ended when no new step may start.
+    ``gate``: returns when a stage may take its instruments, raises Ended when no new step may start. ``pipelined``: it
+    has let go of the instruments that no stage ahead needs.
     """
 
     hand: StepHand
@@ -42,6 +44,8 @@ class Walk:
     gate: Gate
     trial: int | None = None
     number: int = 0
+    pipelined: bool = False
+    _looked: bool = False  # whether what was set before this start was asked after
 
     def steps(self) -> list[s.StepState]:
         """Every attempt so far, in the journal's order."""
@@ -58,6 +62,7 @@ class Walk:
         Raises InstrumentGone, OutOfStock, Ended.
         """
         outages = 0
+        again: list[NextStage] = []
         while True:
             steps = self.steps()
             if any(step.state == s.IN_DOUBT for step in steps):
@@ -75,6 +80,10 @@ class Walk:
             )
             if judgement.verdict != "run":
                 return End(verdict=judgement.verdict, why=judgement.why)
+            if not self._looked:
+                self._looked, again = True, await self._taken_back(steps, ahead)
+            if again and not self._stale(ahead):
+                ahead, judgement = again.pop(0), recovery.Judgement(verdict="run")
             planned = list(ahead.steps.values())
             await self.gate(frozenset(step.instrument for step in ahead.stage.steps))
             returns = self.hand.returns(planned)
@@ -98,6 +107,20 @@ class Walk:
             if outages > MOST_OUTAGES:
                 name = next(one.instrument for one in planned if one.instrument != e.PERSON)
                 raise self.hand.reach.give_up(name, "a line that it needs comes and goes")
+
+    async def _taken_back(self, steps: Sequence[s.StepState], ahead: NextStage) -> list[NextStage]:
+        """What this walk has set, and stands no more: to be set again before it goes on (see set_again)."""
+        needed = instruments_of(self.stages[ahead.number :]) if self.pipelined else None
+        released = set() if needed is None else self.hand.stations.keys() - needed
+        undone = await taken_back(self.hand, steps, released)
+        return [
+            NextStage(
+                number=number, stage=self.stages[number],
+                steps={step.begun.index: self.stages[number].steps[step.begun.index] for step in group},
+                attempt=1 + max(self._attempts(number, step.begun.index) for step in group),
+            )
+            for number, group in _by_stage(undone)
+        ]  # fmt: skip
 
     async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement, returns: int) -> bool:
         actions = self._actions(ahead)
@@ -129,10 +152,14 @@ class Walk:
     def _not_after_s(self, ahead: NextStage) -> float:
         """Until when the stage ahead may begin: after that the sample is too old for it."""
         within_s = ahead.stage.start_within_s
-        made = [step.ended_t_s for step in self.steps() if step.begun.stage < ahead.number and step.state == s.FINISHED]
+        made: dict[tuple[int, int], float] = {}  # what was set again is no younger for it
+        for step in self.steps() if within_s is not None else ():
+            if step.begun.stage < ahead.number and step.state == s.FINISHED:
+                made.setdefault((step.begun.stage, step.begun.index), step.ended_t_s)
         if within_s is None or not made:
             return math.inf
-        return max(made) + within_s if max(made) > self.hand.clock.unknown_before_s else -math.inf
+        last_s = max(made.values())
+        return last_s + within_s if last_s > self.hand.clock.unknown_before_s else -math.inf
 
     def _stale(self, ahead: NextStage) -> str:
         """Why the sample is too old for the stage ahead; empty when it is not."""
@@ -147,3 +174,11 @@ class Walk:
                 f"ran. start_within is {within_s:.0f} s"
             )
         return f"the sample waited {within_s + late_s:.0f} s for {names}; start_within is {within_s:.0f} s"
+
+
+def _by_stage(steps: Sequence[s.StepState]) -> list[tuple[int, list[s.StepState]]]:
+    """By the stages that they belong to, in the recipe's order."""
+    stages: dict[int, list[s.StepState]] = {}
+    for step in steps:
+        stages.setdefault(step.begun.stage, []).append(step)
+    return sorted(stages.items())

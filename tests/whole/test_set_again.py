@@ -1,0 +1,83 @@
+"""What a trial or a phase has set, and a safe state took back, is set again before its acts go on."""
+
+from pathlib import Path
+
+import pytest
+from people import People, wish
+from reach import Reach
+from test_rest import Patient
+
+from labloop.campaign import state as s
+
+LAB = """\
+  valve:
+    driver: "drivers.vici:Actuator"
+    simulator: "simulators.vici:Actuator"
+    port: "serial:///dev/valve"
+    valve: {water: 1, acid: 4, waste: 10}
+limits: {hotplate: {plate: {max: 100 degC, stale_after: 5 s}}}
+safe_state: [{valve.turn: {position: waste}}]
+"""
+SETS = """
+      - valve.turn: {position: acid}
+      - hotplate.stir: {speed: 300 rpm}
+      - pump_a.dispense: {rate: 300 uL/min, time: 1 min}
+      - pump_b.dispense: {rate: 300 uL/min, time: 1 min}
+"""
+FIRST = "\n      - waste.dispense: {rate: 300 uL/min, time: 1 s}\n"
+LAST = "    budget: {trials: 1}\n"
+WHERE = {
+    "trial": f"    trial:{SETS}{LAST}",
+    "setup": f"    setup:{SETS}    trial:{FIRST}{LAST}",
+    "cleanup": f"    trial:{FIRST}    cleanup:{SETS}{LAST}",
+}
+
+
+def ended(tmp_path: Path, campaign: str, lab: str = LAB) -> Reach:
+    """A run that was stopped while pump_a was at work."""
+    reach = Reach(tmp_path, lab, campaign, People(tmp_path, (30.0, wish("stop", by="ann"))))
+    reach.time = lambda opened, state, note: Patient(state.t_s)  # a stop is heard at once
+    assert reach.run(virtual=False) == 4
+    assert not reach.ledger("pump_b", "begin")
+    reach.meddle = lambda bench, now_s: None
+    return reach
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_it_is_set_again_where_its_acts_go_on(tmp_path: Path, where: str) -> None:
+    reach = ended(tmp_path, WHERE[where])
+    assert reach.run() == 0
+    (began,) = [one.at_s for one in reach.ledger("pump_b", "begin")]
+    turned = [one for one in reach.ledger("valve") if one.at_s <= began]
+    assert turned[-1].amount == 4.0, "it is at the acid again, and not where the lab's list has turned it"
+    stirs = [(one.at_s, one.phase) for one in reach.bench.ledger.entries if one.act == "stir"]
+    assert max(one for one in stirs if one[0] <= began)[1] == "begin"
+    assert [one.amount for one in reach.ledger("pump_a")] == pytest.approx([300.0], abs=0.1)
+    assert all(one.state == s.FINISHED for one in reach.state().steps.values())
+
+
+def test_what_stands_still_is_not_set_again(tmp_path: Path) -> None:
+    reach = ended(tmp_path, WHERE["trial"], lab=LAB.partition("safe_state")[0])
+    assert reach.run() == 0
+    assert len(reach.ledger("valve")) == 1 and len(reach.ledger("hotplate", "begin")) == 2
+
+
+def test_what_others_may_have_by_now_is_not_set_again(tmp_path: Path) -> None:
+    reach = ended(tmp_path, WHERE["trial"], lab=f"{LAB}samples: pipelined\n")
+    assert reach.run() == 0
+    assert len([one for one in reach.state().steps.values() if one.begun.instrument == "valve"]) == 1
+
+
+@pytest.mark.parametrize(("at_s", "turns"), [(659.0, 1), (660.0, 1), (670.0, 0)])
+def test_a_sample_is_no_younger_for_it(tmp_path: Path, at_s: float, turns: int) -> None:
+    """It was ready at 60.4 s, and the valve takes half a second to turn again."""
+    late = WHERE["trial"].replace("time: 1 min}\n    budget", "time: 1 min}\n        start_within: 10 min\n    budget")
+    reach = ended(tmp_path, late)
+    assert reach.clock is not None
+    reach.clock.advance_to(at_s)
+    assert reach.run() == 0
+    trials, begun = reach.state().trials, [one.at_s for one in reach.ledger("pump_b", "begin")]
+    again = [one for one in trials[1].steps if one.begun.instrument == "valve" and one.begun.attempt == 2]
+    assert len(again) == turns
+    in_time = at_s == 659.0
+    assert (trials[1].state == s.AWAITING) == in_time and (begun[0] < 660.4) == in_time
