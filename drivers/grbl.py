@@ -96,7 +96,7 @@ class Stage(Driver):
         self._grbl = Controller(exchange, name_of(options), "home it first" if self._homing else "unlock it ($X)")
         self._step_mm = STEP_MM
         self._target: dict[str, float] = {}
-        self._sent = self._homes = False
+        self._sent = self._homes = self._marked = False
         self._silent = 0
 
     # --- known without a port -----------------------------------------------------------------------------------
@@ -221,8 +221,9 @@ class Stage(Driver):
         if not given:
             raise SafetyError("a move needs at least one axis; nothing was sent")
         self._grbl.demand_idle()
+        self._refuse_lost("not_homed")
         self._grbl.order(f"F{marks(self.act)[0]}")
-        self._sent = True
+        self._sent = self._marked = True
         words = "".join(f"{axis.upper()}{value:.3f}" for axis, value in given.items())
         self._grbl.order(f"$J=G21G90G53{words}F{feed_mm_min:.0f}")
 
@@ -250,12 +251,13 @@ class Stage(Driver):
         if self._homes and not self._grbl.homed:
             raise InstrumentFault("it stands still, and never said that it homed: home it again", kind="home_failed")
         if self._homes or self._at_target(report):
+            self._refuse_lost("reset")
             return Progress(done=True, achieved=_amounts(report), readings=_positions(report))
         report = self._grbl.sure()
         if report.state != "Idle" or self._at_target(report):
             return Progress(done=False, again_in_s=LOOK_S)
         if self._grbl.mark() == 0:
-            raise InstrumentFault("it was reset (power, button, or DTR): where it stands is lost. Home it", "reset")
+            raise self._lost("reset")
         raise InstrumentFault(f"it stands at {_place(report)}, short of its target", kind="stopped")
 
     def happened(self, action: str, settings: Mapping[str, Amount], before: Mapping[str, Amount], act: str) -> Verdict:
@@ -290,16 +292,30 @@ class Stage(Driver):
         try:
             report = self._grbl.report(stopping=True)
         except LinkTimeout:
-            self._grbl.reset()  # it homes, or is locked: only a reset is heard
+            self._reset()  # it homes, or is locked: only that is heard
             return
         if report.state == "Jog":
             self._grbl.now(CANCEL)  # it slows down now, unless the first byte was lost
         elif report.state in MOVING:
-            self._grbl.reset()
+            self._reset()
             if (state := self._grbl.report().state) in ("Run", "Home"):
                 raise InstrumentFault(f"it is in the state {state} after it was told to stop", kind="runaway")
 
     # --- what it means ------------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        """A reset of ours: in motion it locks the stage, at rest the position stays."""
+        self._marked = False
+        self._grbl.reset()
+
+    def _refuse_lost(self, kind: str) -> None:
+        """A stage that does not home goes on after a reset as if it stood at 0: the mark of the last act is gone."""
+        if self._marked and not self._homing and self._grbl.mark() == 0:
+            raise self._lost(kind)
+
+    def _lost(self, kind: str) -> InstrumentFault:
+        then = "Home it" if self._homing else "Bring it to its 0, switch it off and on, and begin anew"
+        return InstrumentFault(f"it was reset (power, button, or DTR): where it stands is lost. {then}", kind)
 
     def _unanswered(self, elapsed_s: float) -> Progress:
         """No report: it homes, or a limit switch has locked it, or the line is bad."""

@@ -265,6 +265,28 @@ def test_a_reset_at_rest_is_not_taken_for_a_stop():
     assert caught.value.kind == "reset"
 
 
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_stage_that_does_not_home_is_not_moved_once_it_was_reset(moves):
+    """It says that it stands at 0 then, wherever that is: a move to 0 looks done, and any other goes astray."""
+    it = Rig(Stage, homing=False).ready()
+    move(it, x=-50.0)
+    it.finish()
+    if moves:
+        move(it, "act-2", x=0.0)
+        it.wait(1.0)
+    it.device.power_cycle(it.clock.now_s())
+    moved = len(it.ledger)
+    with pytest.raises(InstrumentFault, match="Bring it to its 0") as caught:
+        it.finish() if moves else move(it, "act-2", x=-20.0)
+    assert caught.value.kind == ("reset" if moves else "not_homed")
+    with pytest.raises(InstrumentFault, match="it was reset"):
+        move(it, "act-3", x=-20.0)
+    assert len(it.ledger) == moved
+    it.restarted().open()  # whoever begins anew has been asked about it
+    move(it, "act-4", x=-20.0)
+    assert it.finish().achieved["x"].value == -20.0
+
+
 def test_a_target_outside_the_controllers_travel_is_refused_by_it_and_nothing_moves():
     it = rig(travel=TRAVEL)
     it.device.settings.set("130=50")
