@@ -173,6 +173,7 @@ class Controller:
 
     def home(self) -> None:
         """Begin to home. Raises InstrumentFault when that is refused, ProtocolError when it stands still instead."""
+        self._answers = False  # not until it has homed
         self._exchange(self._codec, Command(HOME, answered=False), ANSWER_S)
         self._exchange(self._codec, Command(LISTEN), 0.0)  # a refusal that is there already is not thrown away
         try:

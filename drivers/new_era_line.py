@@ -160,6 +160,8 @@ class Line:
             raise InstrumentFault(f"{text or 'a question'}: {why}", kind=kind)
         if reply.error in DAMAGED:
             raise ProtocolError(f"{text or 'a question'} reached it damaged: {ERRORS[reply.error]} (?{reply.error})")
+        if reply.error == "NA" and (not text or text in ANSWERS):  # a question is never out of place
+            raise ProtocolError(f"{text or 'a question'} was answered as an order is (?NA), one that was given before")
         if reply.error is not None:
             raise InstrumentFault(f"{text}: {ERRORS[reply.error]} (?{reply.error})", kind="refused")
         return reply

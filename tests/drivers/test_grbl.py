@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from drivers.grbl import Stage
 from drivers.grbl_codec import ERRORS, RESET, Report
 from drivers.grbl_controller import marks
-from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, ProtocolError, SpecError
+from labloop.bench import Amount, InstrumentFault, LinkError, LinkInterrupted, LinkTimeout, ProtocolError, SpecError
 from tests.drivers.rigs import Rig
 from tests.drivers.stands.grbl import TRAVEL
 
@@ -136,12 +136,20 @@ def test_stop_resets_what_no_cancel_stops(condition):
     assert not it.device.motion.moves
 
 
-@pytest.mark.parametrize("by", ["its runner", "its guard"])
+@pytest.mark.parametrize("by", ["its runner", "its runner at once", "its guard"])
 def test_a_stage_that_homes_is_stopped_at_once(by):
     """It hears a reset alone, and answers nothing that could be waited for."""
     it = rig()
-    it.begin("home")
-    it.driver.progress(2.0)
+    if by == "its runner at once":
+        controller, exchange = it.driver._grbl, it.driver._grbl._exchange
+        controller._exchange = lambda codec, command, s: exchange(codec, command, s) or it.port.link.interrupt()
+        with pytest.raises(LinkInterrupted):
+            controller.home()
+        controller._exchange = exchange
+        it.port.link.resume()
+    else:
+        it.begin("home")
+        it.driver.progress(2.0)
     if by == "its guard":  # it asked who is there and was broken off, or never came to ask
         it.restarted()
     began_s = it.clock.now_s()

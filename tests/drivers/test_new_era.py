@@ -187,6 +187,18 @@ def test_stop_gets_past_an_alarm_that_eats_the_first_one():
     assert it.ledger[-1].phase == "end" and it.ledger[-1].amount == pytest.approx(5.0, abs=0.1)
 
 
+def test_an_answer_to_an_earlier_stop_is_none_to_the_question_behind_it():
+    """On a slow line: a stop is said again after what makes no sense, and not after what the pump refuses."""
+    it = rig()
+    begun(it, 5.0)
+    hears, late = it.device.receive, [b"\x0200S?NA\x03"]
+    it.device.receive = lambda data, now_s: (late.pop() if data == b"0\r" and late else hears(data, now_s))
+    with pytest.raises(ProtocolError, match="was answered as an order is"):
+        it.driver.stop()
+    it.driver.stop()
+    assert late == [] and it.ledger[-1].phase == "end"
+
+
 def test_a_brake_ends_the_motion_before_any_answer():
     it = rig()
     begun(it, 5.0)
