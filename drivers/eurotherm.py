@@ -206,7 +206,10 @@ class E3216(HoldingDriver):
         self._write(PROGRAM_STATUS, RESET)
         self._stopped_in = None
 
-    @action(*hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True, rejoins=True, evidence=HELD)
+    @action(
+        *hold_settings(TEMPERATURE, reach_by_s=14_400.0), act=True, holds=True, rejoins=True, evidence=HELD,
+        falls_back=True,
+    )  # fmt: skip
     def hold(self, temperature_c: float, tolerance_k: float, time_s: float, reach_by_s: float) -> None:
         """Bring the furnace to a temperature in degC and keep it there; afterwards it falls back to its own setpoint.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount
@@ -14,6 +14,8 @@ from .instrument import Action, Expected, Sent, Signal
 from .loading import load_class
 from .messages import keys_of
 
+# In keep: an instrument named without an action.
+EVERYTHING: Final = frozenset({"*"})
 _NEEDED = ("open", "configure", "begin", "progress", "stop", "declare")
 
 
@@ -28,6 +30,7 @@ class Declaration:
     signals: Mapping[str, Signal]
     place: str
     serial: str = ""  # the serial number that the lab file asks for
+    kept: frozenset[str] = frozenset()  # what the lab's keep names of it: actions, or EVERYTHING
 
     @property
     def kind(self) -> str:
@@ -47,6 +50,13 @@ class Declaration:
     def keeps(self) -> tuple[str, ...]:
         """The actions whose effect can go on while the rest of it is stopped."""
         return tuple(self.driver.keeps)
+
+    def goes_on(self, action: str) -> bool:
+        """Whether what this action began goes on in the safe state: it is kept, or sets what one that is kept sets."""
+        if self.kept == EVERYTHING or action in self.kept:
+            return True
+        sets = {one.name for one in self.actions[action].settings} if action in self.actions else set()
+        return any(sets & {one.name for one in self.actions[kept].settings} for kept in self.kept & self.actions.keys())
 
     @property
     def standing(self) -> Mapping[str, Amount]:
@@ -146,7 +156,18 @@ def _declare(lab: LabSpec, name: str, anyone: bool = False) -> Declaration:
         signals={signal.name: signal for signal in _signals(driver, options)},
         place=place,
         serial=serial,
+        kept=kept_of(lab).get(name, frozenset()),
     )
+
+
+def kept_of(lab: LabSpec) -> dict[str, frozenset[str]]:
+    """What must not stop: {instrument: its actions}, or EVERYTHING of it."""
+    kept: dict[str, frozenset[str]] = {}
+    for name in lab.keep:
+        instrument, _, action = name.partition(".")
+        before = kept.get(instrument, frozenset())
+        kept[instrument] = EVERYTHING if not action or before == EVERYTHING else before | {action}
+    return kept
 
 
 def _signals(driver: type[Any], options: Mapping[str, Any]) -> tuple[Signal, ...]:

@@ -104,6 +104,11 @@ class Gate:
         self._check_requirements(wish, values, now_s)
         return self.envelope.permit(wish.instrument, wish.action, wish.settings, values)
 
+    def waits_no_longer(self, wish: Wish) -> None:
+        """Whoever wished it is not going to ask again: what it needs may stay away as long for the next one."""
+        for rule in self.envelope.rules.needs(wish.instrument, wish.action):
+            self._missing_since_s.pop(rule.name, None)
+
     def _check_requirements(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> None:
         for rule in self.envelope.rules.needs(wish.instrument, wish.action):
             needs = f"{wish.instrument}.{wish.action} needs {rule.that} ({rule.place})"

@@ -71,7 +71,8 @@ class Action:
     ``rejoins``: when happened() says that it still runs, rejoin() takes its watching up again; it is not begun anew.
     ``amount``: the achieved amount that says how much was done, drawn from stock when the instrument has one;
     ``fills``: it goes into the stock instead (a syringe drawn up).
-    ``stops``: it ends whatever the instrument does, as stop() would.
+    ``stops``: it ends whatever the instrument does, as stop() would. ``falls_back``: when it is over, the instrument
+    goes back to a setting of its own.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Action:
     amount: str = ""
     fills: bool = False
     stops: bool = False
+    falls_back: bool = False
     doc: str = ""
 
 
@@ -264,6 +266,7 @@ def action(
     amount: str = "",
     fills: bool = False,
     stops: bool = False,
+    falls_back: bool = False,
 ) -> Callable[[_Method], _Method]:
     """Declare a method to be an action; its docstring's first line becomes the action's doc."""
 
@@ -282,6 +285,7 @@ def action(
             amount=amount,
             fills=fills,
             stops=stops,
+            falls_back=falls_back,
             doc=doc[0] if doc else "",
         )
         method.__dict__["__action__"] = declared

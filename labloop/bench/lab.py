@@ -17,7 +17,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import Amount
@@ -28,7 +28,7 @@ from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.steps import Step, Text, steps_of
 from labloop.campaign.units import Quantity
 
-from .declared import Declaration, declare, port_keys
+from .declared import EVERYTHING, Declaration, declare, kept_of, port_keys
 from .errors import BenchError, InstrumentFault, LinkTimeout
 from .instrument import Identity
 from .permit import Permit
@@ -54,8 +54,6 @@ LIST_AFTER_S = 2.0
 CLOSE_S = 1.0
 # Who is on a line is a few questions to each that shares it; a driver that has not asked them by then hangs in one.
 ASKED_S = 120.0
-# In keep: an instrument named without an action.
-EVERYTHING: Final = frozenset({"*"})
 
 
 @dataclass(slots=True)
@@ -293,16 +291,6 @@ def _of_declared(lab: LabSpec, declared: Mapping[str, Declaration]) -> LabSpec:
         return lab
     limits = tuple(one for one in lab.limits_written if one.instrument in declared)
     return lab.model_copy(update={"limits_written": limits, **{table: {} for table in TABLES}})
-
-
-def kept_of(lab: LabSpec) -> dict[str, frozenset[str]]:
-    """What must not stop: {instrument: its actions}, or EVERYTHING of it."""
-    kept: dict[str, frozenset[str]] = {}
-    for name in lab.keep:
-        instrument, _, action = name.partition(".")
-        before = kept.get(instrument, frozenset())
-        kept[instrument] = EVERYTHING if not action or before == EVERYTHING else before | {action}
-    return kept
 
 
 def _keep_complaints(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]:

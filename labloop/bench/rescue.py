@@ -30,16 +30,14 @@ from labloop.campaign.events import Amount, Reading, Stand
 from labloop.campaign.lab_spec import LabSpec
 
 from .address import parse_address
-from .declared import declare_to_stop, port_keys
+from .declared import EVERYTHING, declare_to_stop, kept_of, port_keys
 from .errors import BenchError, InstrumentFault, LinkError, LinkInterrupted, LinkTimeout
 from .instrument import Identity
 from .lab import (
     CLOSE_S,
-    EVERYTHING,
     LIST_AFTER_S,
     SAFE_S,
     Connect,
-    kept_of,
     safe_state_of,
     trouble,
 )

@@ -17,15 +17,29 @@ from .rules import ActName
 
 # Faults that say that nothing was sent.
 NOTHING_SENT: Final = ("not_done", "safety")
+# Faults that are no word of the instrument's own: for any other it was stopped.
+NOT_STOPPED: Final = (*NOTHING_SENT, "link", "protocol", "interrupted", "discarded", "lost")
+
+
+def stopped_for(fact: e.Fact) -> bool:
+    """Whether a step ended so that its instrument was stopped, all of it."""
+    return isinstance(fact, e.StepFailed) and fact.fault not in NOT_STOPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stood:
-    """What a setting was set to, when, and by which step; ``before``: what it stood at until then."""
+    """What a setting was set to, when, and by which step; ``before``: what it stood at until then.
+
+    ``over``: its instrument was stopped since, or has fallen back, and is not on its way there any more. ``on_s``:
+    since when it has been on its way to what it was set to, this value or those before.
+    """
 
     amount: e.Amount
     since_s: float
     step: str
+    action: str = ""
+    on_s: float = 0.0
+    over: bool = False
     before: "Stood | None" = None
 
 
@@ -57,7 +71,9 @@ class Standing:
             return
         for setting in action.settings:
             if (amount := act.settings.get(setting.name)) is not None:
-                self.left[act.instrument, setting.name] = Stood(amount=amount, since_s=at_s, step=act.act)
+                self.left[act.instrument, setting.name] = Stood(
+                    amount=amount, since_s=at_s, step=act.act, action=act.action
+                )
 
     def stood(self, instrument: str, setting: str) -> Stood | None:
         """What a setting stands at, as far as anybody knows."""
@@ -84,8 +100,24 @@ class Standing:
         elif isinstance(fact, e.StepFinished | e.StepFailed):
             self._ended(fact, now_s)
         elif isinstance(fact, e.SafeStateReached):
-            self.settings.clear()
-            self.left.clear()
+            for known in (self.settings, self.left):
+                for key in [key for key, stood in known.items() if not self._goes_on(key[0], stood.action)]:
+                    del known[key]
+
+    def steers(self, instrument: str, setting: str) -> Stood | None:
+        """What an instrument was set to and is on its way to, as far as anybody knows."""
+        stood = self.settings.get((instrument, setting))
+        return None if stood is None or stood.over else stood
+
+    def stopped(self, instrument: str) -> None:
+        """It was stopped: how long its settings have stood counts as before, and nothing is on its way there."""
+        for key, stood in self.settings.items():
+            if key[0] == instrument:
+                self.settings[key] = replace(stood, over=True)
+
+    def _goes_on(self, instrument: str, action: str) -> bool:
+        declared = self._declared.get(instrument)
+        return declared is not None and declared.goes_on(action)
 
     def _begun(self, fact: e.StepStarted) -> None:
         declared = self._declared.get(fact.instrument)
@@ -104,9 +136,11 @@ class Standing:
             if amount is not None:
                 key = (fact.instrument, setting.name)
                 before = self.settings.get(key)
+                on_s = fact.t_s if before is None or before.over else before.on_s
                 self.settings[key] = Stood(
-                    amount=amount, since_s=fact.t_s, step=fact.step, before=before and replace(before, before=None)
-                )
+                    amount=amount, since_s=fact.t_s, step=fact.step, action=fact.action, on_s=on_s,
+                    before=before and replace(before, before=None),
+                )  # fmt: skip
 
     def _ended(self, fact: e.StepFinished | e.StepFailed, now_s: float) -> None:
         begun = self.going.pop(fact.step, None)
@@ -119,4 +153,10 @@ class Standing:
                 elif stood.step == fact.step:
                     del self.settings[key]
             return
+        if stopped_for(fact):
+            self.stopped(begun.instrument)
+        elif self._declared[begun.instrument].actions[begun.action].falls_back:
+            for key, stood in self.settings.items():
+                if stood.step == fact.step:
+                    self.settings[key] = replace(stood, over=True)
         self._rests_since_s[begun.instrument, begun.action] = max(fact.t_s, now_s)

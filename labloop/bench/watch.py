@@ -13,32 +13,29 @@ an instrument is as slow as ever then, so readings may be so many times as old.
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.campaign.flags import believed
 from labloop.campaign.formula import Expression
 from labloop.campaign.rules import readings_in
-from labloop.campaign.text import quantity
-from labloop.campaign.units import Quantity, convert
+from labloop.campaign.units import Quantity
 
-from .bounds import difference_unit, number_of
+from .bounds import number_of
+from .courses import Courses, forget
 from .errors import SafetyError
-from .rules import ActName, PlausibleRule
+from .rules import ActName
 from .safety import Envelope
 from .settings import written
-from .standing import NOTHING_SENT, Standing
+from .standing import NOTHING_SENT, Standing, stopped_for
 
 # The change of a reading is judged over at least this long: a probe's noise of 0.1 K between two looks 0.2 s apart
 # would be 30 K/min (test_watch: noise is no rate).
 RATE_WINDOW_S: Final = 10.0
-# So much of the change that a plausible course asks for says that it begins: what was 22.0 and is 22.2 degC is no
-# noise, and a flask on a plate of 5 K/min that lags by a minute rises by 2 K within the 60 s after that, and not within
-# the first 60 s (test_watch: a flask takes up heat first).
-BEGINS: Final = 0.1
 # A reading is asked for when it has reached this part of the age that its limit allows: early enough for a second try.
 ASK_AT: Final = 0.45
 
@@ -69,32 +66,12 @@ class _Seen:
     at_s: float = -math.inf
 
 
-@dataclass(slots=True)
-class _Course:
-    """A reading on its way to what it was set to, and since when it is. ``moves``: it was seen to begin to."""
-
-    target: float
-    since_s: float
-    past: list[tuple[float, float]] = field(default_factory=list)
-    moves: bool = False
-
-    def move(self, at_s: float, value: float, asked: float) -> None:
-        """Measure from where it began to move: what stands still at first is a flask that takes up heat."""
-        if not self.moves and self.past:
-            first = self.past[0][1]
-            moved = value - first if self.target > first else first - value
-            self.moves = moved >= BEGINS * asked
-            if self.moves:
-                self.past.clear()
-        self.past.append((at_s, value))
-
-
 class Watch:
     """Remembers readings, and is told of facts. ``begin`` starts the clock of staleness."""
 
     def __init__(self, envelope: Envelope, standing: Standing, now_s: float = 0.0, patience: float = 1.0) -> None:
         self._envelope = envelope
-        self._standing = standing
+        self.courses = Courses(envelope.rules.plausible, standing)
         self._patience = max(1.0, patience)
         self._began_s = now_s
         self._stood_before_s = self._stood_s = -math.inf
@@ -104,7 +81,6 @@ class Watch:
         self._since_s: dict[str, float] = {}  # rule -> since when its condition holds
         self._held: set[str] = set()
         self._going: dict[str, ActName] = {}
-        self._courses: dict[str, _Course] = {}
         for name in envelope.declared:
             ages = {signal: watched.stale_after_s for signal, watched in envelope.watched(name).items()}
             for signal, age_s in envelope.rules.read.get(name, {}).items():
@@ -122,10 +98,10 @@ class Watch:
         self._began_s = now_s
         self._seen.clear()
         self._since_s.clear()
-        self._courses.clear()
+        self.courses.begin()
 
     def stood_still(self, now_s: float) -> None:
-        """Whoever asks stood still until now: for a limit, what is due is asked for first, and judged then.
+        """Whoever asks stood still until now: what is due is asked for first, and judged then.
 
         Where nothing was read since it stood still before, it makes no difference: a silence must show.
         """
@@ -181,7 +157,8 @@ class Watch:
             if name not in self._ages.get(instrument, {}):
                 continue
             seen = self._seen.setdefault((instrument, name), _Seen())
-            seen.last, seen.at_s = _meaning(reading), now_s
+            if (meaning := _meaning(reading)) is not None:  # what is no value stays out
+                seen.last, seen.at_s = meaning, now_s
             if name in watched:
                 try:
                     value = number_of(instrument, name, reading, watched[name].unit)
@@ -189,10 +166,8 @@ class Watch:
                     broken = broken or error
                     continue
                 seen.past.append((now_s, value))
-                _forget(seen.past, now_s - RATE_WINDOW_S)
-        for rule in self._envelope.rules.plausible:
-            if rule.instrument == instrument and rule.signal in readings:
-                self._follow(rule, number_of(instrument, rule.signal, readings[rule.signal], rule.unit), now_s)
+                forget(seen.past, now_s - RATE_WINDOW_S)
+        self.courses.see(instrument, readings, now_s)
         if broken is not None:
             raise broken
         known = {**self.sight(now_s), **(values or {})}
@@ -209,13 +184,26 @@ class Watch:
             case e.StepFinished() | e.StepFailed():
                 self._ended(fact)
             case e.SafeStateReached() if fact.found or not fact.by:  # else nobody knows what was stopped
-                self._lasting.clear()
+                self._drop(lambda act: not self._goes_on(act))
+
+    def stopped(self, instrument: str) -> None:
+        """What went on there does not any more."""
+        self._drop(lambda act: act[0] == instrument)
+
+    def _drop(self, over: Callable[[ActName], bool]) -> None:
+        for acts in self._lasting.values():
+            for step in [step for step, act in acts.items() if over(act)]:
+                del acts[step]
+
+    def _goes_on(self, act: ActName) -> bool:
+        declared = self._envelope.declared.get(act[0])
+        return declared is not None and declared.goes_on(act[1])
 
     def sight(self, now_s: float) -> dict[str, Any]:
         """What is measured now, by ``instrument.reading``; what is too old is not there."""
         found: dict[str, Any] = {}
         for (instrument, name), seen in self._seen.items():
-            if seen.last is not None and now_s - seen.at_s <= self._age_s(instrument, name):
+            if now_s - seen.at_s <= self._age_s(instrument, name):
                 found[f"{instrument}.{name}"] = seen.last
         return found
 
@@ -239,6 +227,8 @@ class Watch:
         cleared: list[str] = []
         for rule in self._envelope.rules.interlocks:
             why = self._interlock(rule.when, sight, now_s)
+            if why is None:  # what it speaks of may still come: it is as it was
+                continue
             if not why:
                 self._since_s.pop(rule.name, None)
                 if rule.name in self._held:
@@ -255,9 +245,7 @@ class Watch:
         """Readings that a limit stands on and that are too old. Those of interlocks only trip those."""
         for instrument in self._envelope.declared:
             for name, watched in self._envelope.watched(instrument).items():
-                at_s, allowed_s = self._fresh_s(instrument, name), watched.stale_after_s * self._patience
-                age_s, asked_for_s = now_s - at_s, now_s - self._stood_s
-                if age_s > allowed_s and (asked_for_s > (1.0 - ASK_AT) * allowed_s or at_s <= self._stood_before_s):
+                if age_s := self._out_s(instrument, name, now_s, watched.stale_after_s * self._patience):
                     yield Trip(
                         rule=f"limits.{instrument}.{name}",
                         then="safe",
@@ -265,11 +253,11 @@ class Watch:
                         f"({watched.stale_after_s:g} s at most).",
                     )
 
-    def _interlock(self, when: Expression, sight: Mapping[str, Any], now_s: float) -> str:
-        """Why an interlock's condition holds; empty: it does not. Unread for too long, it does."""
+    def _interlock(self, when: Expression, sight: Mapping[str, Any], now_s: float) -> str | None:
+        """Why an interlock's condition holds (unread for too long, it does); empty: it does not; None: not read yet."""
         for full in sorted(readings_in(when)):
             if full not in sight:
-                return self._unread(full, now_s)
+                return self._unread(full, now_s) or None
         try:
             holds = bool(when.evaluate(sight))
         except SpecError as error:
@@ -302,43 +290,18 @@ class Watch:
     def _unread(self, full: str, now_s: float) -> str:
         """That a reading has stayed out too long; empty: it may still come."""
         instrument, _, name = full.partition(".")
-        age_s = now_s - self._fresh_s(instrument, name)
-        return f"no fresh reading of {full} for {age_s:.0f} s" if age_s > self._age_s(instrument, name) else ""
+        age_s = self._out_s(instrument, name, now_s, self._age_s(instrument, name))
+        return f"no fresh reading of {full} for {age_s:.0f} s" if age_s else ""
+
+    def _out_s(self, instrument: str, name: str, now_s: float, allowed_s: float) -> float:
+        """How long a reading has stayed out (0.0: no longer than allowed, or whoever asks stood still meanwhile)."""
+        at_s = self._fresh_s(instrument, name)
+        asked_in_vain = now_s - self._stood_s > (1.0 - ASK_AT) * allowed_s or at_s <= self._stood_before_s
+        return now_s - at_s if now_s - at_s > allowed_s and asked_in_vain else 0.0
 
     def _implausible(self) -> Iterator[Trip]:
-        for rule in self._envelope.rules.plausible:
-            course = self._courses.get(rule.name)
-            if course is None or course.past[-1][0] - course.past[0][0] < rule.within_s:
-                continue
-            (then_s, then), (last_s, last) = course.past[0], course.past[-1]
-            change, asked, how = (
-                (last - then, rule.rise, "rose") if course.target > last else (then - last, rule.fall, "fell")
-            )
-            if asked is not None and change < asked:
-                unit = difference_unit(rule.unit)
-                reason = (
-                    f"{rule.instrument}: {rule.signal} {how} by {quantity(change, unit)} in {last_s - then_s:.0f} s on "
-                    f"its way to {quantity(course.target, rule.unit)}, and {quantity(asked, unit)} at least would be "
-                    f"plausible ({rule.place}). Is its probe where it should be?"
-                )
-                yield Trip(rule=rule.name, then=rule.then, reason=reason)
-
-    def _follow(self, rule: PlausibleRule, value: float, now_s: float) -> None:
-        """Remember how a reading moves on its way to its set value; there, or set anew, it begins anew."""
-        stood = self._standing.settings.get((rule.instrument, rule.signal))
-        if stood is None or isinstance(stood.amount.value, (str, bool)):
-            self._courses.pop(rule.name, None)
-            return
-        target = convert(float(stood.amount.value), stood.amount.unit or rule.unit, rule.unit)
-        gap = target - value
-        if abs(gap) <= rule.near or (rule.rise if gap > 0.0 else rule.fall) is None:
-            self._courses.pop(rule.name, None)
-            return
-        course = self._courses.get(rule.name)
-        if course is None or course.since_s != stood.since_s or (target > course.past[-1][1]) != (gap > 0.0):
-            course = self._courses[rule.name] = _Course(target, stood.since_s)
-        course.move(now_s, value, (rule.rise if gap > 0.0 else rule.fall) or 0.0)
-        _forget(course.past, now_s - rule.within_s)
+        for rule, reason in self.courses.implausible():
+            yield Trip(rule=rule.name, then=rule.then, reason=reason)
 
     def _check_rate(self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool) -> None:
         past = self._seen[instrument, name].past
@@ -358,9 +321,7 @@ class Watch:
         declared = self._envelope.declared.get(fact.instrument)
         action = declared.actions.get(fact.action) if declared is not None else None
         if action is not None and action.stops:
-            for acts in self._lasting.values():
-                for step in [step for step, one in acts.items() if one[0] == fact.instrument]:
-                    del acts[step]
+            self.stopped(fact.instrument)
         for rule in self._envelope.rules.requires:
             if act in rule.of:
                 self._lasting.setdefault(rule.name, {})[fact.step] = act
@@ -368,6 +329,8 @@ class Watch:
     def _ended(self, fact: e.StepFinished | e.StepFailed) -> None:
         act = self._going.pop(fact.step, None)
         unsent = isinstance(fact, e.StepFailed) and fact.fault in NOTHING_SENT
+        if act is not None and stopped_for(fact):
+            self.stopped(act[0])
         for rule in self._envelope.rules.requires:
             acts = self._lasting.get(rule.name, {})
             if act in rule.until and isinstance(fact, e.StepFinished):
@@ -386,19 +349,11 @@ class Watch:
         return self._ages[instrument][name] * self._patience
 
 
-def _forget(past: list[tuple[float, float]], before_s: float) -> None:
-    """Drop what is older than the newest one of ``before_s``: from that one the change is measured."""
-    old = sum(at_s <= before_s for at_s, _ in past)
-    if old > 1:
-        del past[: old - 1]
-
-
 def _meaning(reading: e.Reading) -> Any:
-    """A reading as conditions see it; None for what is no value."""
-    value = reading.value
-    if isinstance(value, (bool, str)):
-        return value
-    return Quantity(float(value), reading.unit) if value is not None and math.isfinite(value) else None
+    """A reading as conditions see it; None for what is no value, or not to be believed."""
+    reading = believed(reading)
+    value = None if reading.flag else reading.value
+    return value if value is None or isinstance(value, (bool, str)) else Quantity(float(value), reading.unit)
 
 
 def _said(condition: Expression, values: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from labloop.bench import Envelope, Gate, NoRoom, Permit, Standing, Totals, Watch, Wish, drawn
-from labloop.bench.lab import EVERYTHING, kept_of
+from labloop.bench.declared import EVERYTHING, kept_of
 from labloop.bench.standing import NOTHING_SENT
 from labloop.campaign import events as e
 from labloop.campaign import state as s

@@ -176,17 +176,18 @@ class StepHand:
         name, action = begun.instrument, self.stations[begun.instrument].actions[begun.action]
 
         async def doing() -> None:
-            try:
-                await self._prepare(begun, permit)
-            except BaseException as error:
-                start.off(f"{name} could not: {error}")
-                raise
-            if start.was_away():  # for hours, maybe: what permitted it is not true any more
-                start.off(f"a line was lost while {name} was set up")
-            if why := self._waits():
-                start.off(why)
-            await start.ready()
-            await self._begin(begun, action, permit, not_after_s, start)
+            with self.admission.watch.courses.untold(begun.step):  # for as long as a line is out, maybe
+                try:
+                    await self._prepare(begun, permit)
+                except BaseException as error:
+                    start.off(f"{name} could not: {error}")
+                    raise
+                if start.was_away():  # for hours, maybe: what permitted it is not true any more
+                    start.off(f"a line was lost while {name} was set up")
+                if why := self._waits():
+                    start.off(why)
+                await start.ready()
+                await self._begin(begun, action, permit, not_after_s, start)
             await self.watch(begun, action, permit.values, self.clock.now_s(), one.save_as)
 
         await self.to_its_end(doing(), begun, action, start, says)

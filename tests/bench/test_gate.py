@@ -87,6 +87,14 @@ def test_an_act_waits_for_what_it_needs_and_is_refused_when_that_does_not_come(g
         gate.admit([heat(50.0)], wall(55.0), 20.0)
 
 
+def test_the_time_of_who_waits_no_longer_counts_for_nobody_else(gate):
+    with pytest.raises(NotYet):
+        gate.admit([heat(50.0)], wall(55.0), 0.0)
+    gate.waits_no_longer(heat(50.0))
+    with pytest.raises(NotYet):
+        gate.admit([heat(50.0)], wall(55.0), 600.0)
+
+
 def test_what_cannot_be_read_is_not_there(gate):
     with pytest.raises(SafetyError, match=r"fan.wall cannot be read"):
         gate.admit([heat(50.0)], {}, 0.0)

@@ -149,6 +149,40 @@ def test_an_interlock_that_cannot_be_read_trips(watch):
     assert "no fresh reading of fan.temperature for 10 s" in tripped(watch, 11.2)["interlocks.hot"].reason
 
 
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading(value=math.nan, unit="degC"), Reading(value=None, unit="degC"), Reading(value=9.91e37, unit="degC"),
+        Reading(value=20.0, unit="degC", flag="overload"),
+    ],
+)  # fmt: skip
+def test_what_is_no_value_is_no_reading(watch, reading):
+    for now_s in range(0, 11, 2):
+        watch.see("fan", {"temperature": reading, **c(wall=50.0)}, float(now_s))
+        assert "interlocks.hot" not in tripped(watch, float(now_s))
+        assert watch.due_s("fan") <= now_s + 4.5
+    assert "no fresh reading of fan.temperature for 10 s" in tripped(watch, 10.2)["interlocks.hot"].reason
+    watch.see("fan", c(temperature=20.0), 11.0)
+    assert watch.look(11.0).cleared == ("interlocks.hot",)
+
+
+def test_who_stood_still_asks_before_an_interlock_or_a_requirement_is_judged(watch):
+    """What holds by then holds on until it was asked."""
+    watch.see("fan", c(temperature=55.0, wall=20.0), 0.0)
+    assert "interlocks.hot" in tripped(watch, 0.0)
+    tell(begun(), watch)
+    watch.stood_still(18.0)
+    changes = watch.look(18.1)
+    assert not changes.cleared and not [one for one in changes.tripped if not one.rule.startswith("limits.oven")]
+    watch.see("fan", c(temperature=20.0, wall=20.0), 18.5)
+    assert watch.look(18.5).cleared == ("interlocks.hot",)
+    watch.stood_still(36.0)
+    assert "interlocks.hot" not in tripped(watch, 36.1)
+    found = tripped(watch, 45.0)
+    assert "no fresh reading" in found["interlocks.hot"].reason, "it was asked, and did not answer"
+    assert "no fresh reading" in found["requires.cooled"].reason
+
+
 def test_words_are_compared_and_a_condition_must_last(watch):
     def see(word, now_s):
         watch.see("oven", {"word": Reading(value=word), **c(wall=20.0)}, now_s)
@@ -200,6 +234,31 @@ def test_what_was_not_begun_or_was_made_safe_needs_nothing(watch, end):
     assert "requires.cooled" not in tripped(watch, 1.0)
 
 
+def test_what_was_stopped_for_a_fault_needs_nothing(watch):
+    watch.see("fan", c(temperature=20.0, wall=50.0), 1.0)
+    tell(begun(), watch)
+    assert "requires.cooled" in tripped(watch, 1.0)
+    tell(e.StepFailed(step="s", fault="not_reached", reason=""), watch)
+    assert "requires.cooled" not in tripped(watch, 1.0)
+    tell(begun(), watch)
+    tell(e.StepFailed(step="s", fault="interrupted", reason=""), watch)
+    assert "requires.cooled" in tripped(watch, 1.0), "nobody has stopped it"
+
+
+@pytest.mark.parametrize("keep", ["oven", "oven.heat"])
+def test_what_is_kept_goes_on_in_the_safe_state_and_is_watched_there(tmp_path, keep):
+    envelope = Envelope(make_lab(tmp_path, f"{LAB}    keep: [{keep}]\n"))
+    standing = Standing(envelope.declared)
+    watch = Watch(envelope, standing, now_s=0.0)
+    watch.see("fan", c(temperature=20.0, wall=50.0), 1.0)
+    tell(begun(temperature=70.0), watch, standing)
+    tell(e.SafeStateReached(why="", errors=[]), watch, standing)
+    assert "requires.cooled" in tripped(watch, 1.0)
+    for now_s in range(2, 70, 10):
+        watch.see("oven", c(temperature=22.0), float(now_s))
+    assert "plausible.probe" in tripped(watch, 62.0)
+
+
 def test_what_an_act_needs_and_nobody_reads_is_a_breach(watch):
     tell(begun(), watch)
     assert "requires.cooled" not in tripped(watch, 14.0)
@@ -245,15 +304,50 @@ def test_a_reading_that_stands_too_far_below_is_not(watch, standing):
 
 def test_on_the_way_down_the_fall_counts(watch, standing):
     assert course(watch, standing, 20.0, [70.0 - 0.2 * n for n in range(200)]) is None
+    tell(e.SafeStateReached(why="", errors=[]), watch, standing)
     assert course(watch, standing, 20.0, [70.0 - 0.1 * n for n in range(20)], began_s=3000.0) == 3080.0
 
 
-def test_set_anew_it_begins_anew_and_a_safe_state_ends_it(watch, standing):
+@pytest.mark.parametrize("then", [70.0, 75.0, 60.0])
+def test_set_anew_on_its_way_it_is_on_its_way_since_the_first_time(watch, standing, then):
+    """Trials that last for less than ``within`` set it again and again."""
+    assert course(watch, standing, 70.0, [22.0] * 4) is None
+    assert course(watch, standing, then, [22.0] * 4, began_s=40.0) == 60.0
+
+
+def test_set_the_other_way_it_begins_anew(watch, standing):
+    assert course(watch, standing, 70.0, [45.0] * 6) is None
+    assert course(watch, standing, 20.0, [45.0] * 20, began_s=60.0) == 120.0
+
+
+@pytest.mark.parametrize(
+    "over", [e.SafeStateReached(why="", errors=[]), e.StepFailed(step="s", fault="not_reached", reason="")]
+)
+def test_what_was_stopped_is_on_its_way_nowhere(watch, standing, over):
     assert course(watch, standing, 70.0, [22.0] * 6) is None
-    assert course(watch, standing, 75.0, [22.0] * 6, began_s=60.0) is None
-    tell(e.SafeStateReached(why="", errors=[]), watch, standing)
-    watch.see("oven", c(temperature=22.0), 130.0)
-    assert "plausible.probe" not in tripped(watch, 130.0)
+    tell(over, watch, standing)
+    for now_s in range(60, 200, 10):
+        watch.see("oven", c(temperature=22.0), float(now_s))
+        assert "plausible.probe" not in tripped(watch, float(now_s))
+    assert course(watch, standing, 70.0, [22.0] * 20, began_s=200.0) == 260.0
+
+
+def test_how_long_it_stood_counts_though_it_was_stopped_for_a_fault(standing):
+    tell(begun(temperature=70.0, t_s=5.0), standing)
+    tell(e.StepFailed(step="s", fault="not_reached", reason=""), standing)
+    assert standing.since_s("oven", "temperature") == 5.0
+
+
+def test_what_its_instrument_was_not_told_yet_sets_nothing(watch, standing):
+    """It waits for another of its stage, whose line is out; what was set before goes on."""
+    with watch.courses.untold("s"):
+        assert course(watch, standing, 70.0, [22.0] * 20) is None
+    assert course(watch, standing, 70.0, [22.0] * 3, began_s=200.0) is None
+    tell(begun("t", temperature=75.0, t_s=230.0), watch, standing)
+    with watch.courses.untold("t"):
+        for now_s in range(230, 270, 10):
+            watch.see("oven", c(temperature=22.0), float(now_s))
+    assert "plausible.probe" in tripped(watch, 260.0)
 
 
 def test_a_rule_whose_near_is_left_out_has_one(tmp_path):
