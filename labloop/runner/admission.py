@@ -79,18 +79,23 @@ class Admission:
         names = [name for one in seen for name in one.acts]
         acts = self.book.acts_by_hand() if names and self.book is not None else {}
         for act in [acts[name] for name in names if name in acts and acts[name].run]:
-            begun = e.StepStarted(
-                step=act.act, phase="by hand", stage=0, index=0, instrument=act.instrument, action=act.action,
-                settings=dict(act.settings), t_s=t_s,
-            )  # fmt: skip
             fault = "not_done" if act.failed.startswith("not_begun") else "stopped"
             over = (
                 e.StepFinished(step=act.act, achieved=dict(act.achieved), t_s=t_s) if act.done
                 else e.StepFailed(step=act.act, fault=fault, reason=act.failed, t_s=t_s)
             )  # fmt: skip
-            for fact in (begun, over):
-                self.standing.apply(fact)
-                self.watch.apply(fact)
+            for fact in (hand_step(act, t_s), over):
+                self.tell(fact)
+
+    def tell(self, fact: e.StepStarted | e.StepFinished | e.StepFailed | e.SafeStateReached) -> None:
+        """Let the gate and the watch know what is no fact of the run: of an act by hand, as of a step of its own."""
+        self.standing.apply(fact)
+        self.watch.apply(fact)
+
+    def stopped(self, instrument: str) -> None:
+        """Somebody stopped an instrument, all of it, beside any act."""
+        self.standing.stopped(instrument)
+        self.watch.stopped(instrument)
 
     def after_others(self) -> None:
         """What somebody else set on the bench, and when, nobody knows: it counts from when they gave it back."""
@@ -187,6 +192,13 @@ class Admission:
         for wish in wishes:
             self._check_stock(wish)
 
+    def too_early(self, step: Wished) -> None:
+        """Say why an act by hand cannot begin now: nobody waits for it. Raises SafetyError, if it cannot."""
+        try:
+            self.stage([step], None)
+        finally:
+            self.gate.waits_no_longer(_wish(step))
+
     def permit(self, step: Wished, trial: int | None) -> Permit:
         """The permit for one step. Raises SafetyError."""
         return self.gate.permit(_wish(step), self.values(trial), self.clock.now_s())
@@ -208,6 +220,14 @@ class Admission:
             raise OutOfStock(
                 f"{missing}. Refill it, say so with `labloop request RUN refill {wish.instrument} AMOUNT`, and resume."
             )
+
+
+def hand_step(act: e.ByHand, t_s: float) -> e.StepStarted:
+    """An act by hand that begins, as the step that it would be."""
+    return e.StepStarted(
+        step=act.act, phase="by hand", stage=0, index=0, instrument=act.instrument, action=act.action,
+        settings=dict(act.settings), t_s=t_s,
+    )  # fmt: skip
 
 
 def _wish(step: Wished) -> Wish:

@@ -33,7 +33,7 @@ from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.recipe import PlannedStep
 from labloop.simulation.bench import SimulatedBench
 
-from .admission import Admission, OutOfStock
+from .admission import Admission, OutOfStock, hand_step
 from .answers import read_settings as read_values
 from .benches import simulation_plan
 from .book import BY_HAND, DEAD, BenchBook
@@ -195,6 +195,7 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
                 bench.lab.configure(name)
             finally:  # what it changed for good stays changed, whatever became of the rest
                 note_changed(book, station)
+        admission.tell(hand_step(begun, bench.clock.now_s()))
         under_way = HandAct(
             station, admission, begun, permit, write=book.record, make_safe=lambda why: bench.lab.safe()
         )  # fmt: skip

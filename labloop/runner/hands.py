@@ -28,7 +28,7 @@ from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import PAUSED
 from labloop.campaign.text import duration
 
-from .admission import OutOfStock
+from .admission import OutOfStock, hand_step
 from .book import DEAD
 from .hand_act import HandAct
 from .left_by_hand import finish
@@ -173,13 +173,14 @@ class Hands:
         lasts = f"; it takes about {duration(under_way.duration_s)}" if under_way.duration_s else ""
         self._note(f"{_name(wanted.act)} begins by hand{lasts}")
         ended: e.ByHand | None
+        tell = self._hand.admission.tell  # the bench's journal has the act itself
         with self._hand.reach.by_hand(wanted.act.instrument, under_way):
             try:
                 ended = await self._to_its_end(under_way)
             except BrokenOff as broken:
                 ended = await self._broken_off(under_way, broken)
         if ended is None:
-            self._tell(e.StepFailed(step=under_way.begun.act, fault="lost", reason="it does not say", t_s=self._now()))
+            tell(e.StepFailed(step=under_way.begun.act, fault="lost", reason="it does not say", t_s=self._now()))
             name = wanted.act.instrument
             self._note(
                 f"{name} does not say what became of {_name(wanted.act)}: it is asked at the next start, before "
@@ -188,10 +189,10 @@ class Hands:
             return
         if not under_way.written:  # nothing was sent
             self._hand.admission.totals.drop(ended.act)
-            self._tell(e.StepFailed(step=ended.act, fault=NOT_DONE, reason=ended.failed, t_s=self._now()))
+            tell(e.StepFailed(step=ended.act, fault=NOT_DONE, reason=ended.failed, t_s=self._now()))
             self._note(f"{_name(wanted.act)} was not begun by hand: {ended.failed}")
             return
-        self._tell(
+        tell(
             e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=self._now()) if ended.done
             else e.StepFailed(step=ended.act, fault="stopped", reason=ended.failed, t_s=self._now())
         )  # fmt: skip
@@ -208,7 +209,7 @@ class Hands:
         step = PlannedStep(instrument=name, action=act.action, settings=dict(act.settings))
         station = self._lab.instruments[name]
         if await hand.admit([step], None) > 0.0:
-            hand.admission.stage([step], None)  # raises, and says why it is too early
+            hand.admission.too_early(step)
         await hand.reach.configure(name)
         if hand.halt.is_set():
             raise Ended
@@ -220,12 +221,7 @@ class Hands:
             hand.reach, hand.halt, station, hand.admission, act, permit, write=self._write, make_safe=lambda why: []
         )
         hand.admission.totals.begin(act.act, name, act.action, act.settings)
-        self._tell(
-            e.StepStarted(
-                step=act.act, phase="by hand", stage=0, index=0, instrument=name, action=act.action,
-                settings=dict(act.settings), t_s=self._now(),
-            )
-        )  # fmt: skip
+        self._hand.admission.tell(hand_step(act, self._now()))
         return begun
 
     async def _to_its_end(self, act: RunHandAct) -> e.ByHand:
@@ -282,11 +278,6 @@ class Hands:
 
     def _note(self, text: str) -> None:
         self._memory.record(e.NoteTaken(text=text))
-
-    def _tell(self, fact: e.StepStarted | e.StepFinished | e.StepFailed) -> None:
-        """Let the gate and the watch know, as of the run's own steps; the bench's journal has the act itself."""
-        self._hand.admission.standing.apply(fact)
-        self._hand.admission.watch.apply(fact)
 
     def _now(self) -> float:
         return round(self._hand.clock.now_s(), 6)

@@ -102,9 +102,7 @@ class ServedBench:
     def _make_safe(self, why: str, knows: str) -> list[str]:
         """The same, but for the act of the instrument that ``knows``."""
         errors = self._bench.lab.safe()
-        made_safe = e.SafeStateReached(why=why, errors=list(errors))
-        self._admission.standing.apply(made_safe)
-        self._admission.watch.apply(made_safe)
+        self._admission.tell(e.SafeStateReached(why=why, errors=list(errors)))
         for name, one in self.instruments.items():
             if name != knows:
                 one.end("; ".join([why, *errors]))

@@ -14,7 +14,7 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.units import parse_quantity
 
-from .admission import Admission
+from .admission import Admission, hand_step
 from .book import BenchBook
 from .by_hand import HandBench, permitted, wish
 from .hand_act import HandAct
@@ -65,6 +65,7 @@ class ServedInstrument:
         self._running: HandAct | None = None
         self._seen: dict[str, e.Reading] = {}
         self._stopping: list[Future[dict[str, Any]]] = []
+        self._stops: list[Future[Any]] = []  # beside any act
 
     @property
     def methods(self) -> dict[str, Method]:
@@ -82,6 +83,10 @@ class ServedInstrument:
 
     def turn(self) -> None:
         """Go on with its act, and write down its end; hand on what was read."""
+        for stop in [one for one in self._stops if one.done()]:
+            self._stops.remove(stop)
+            if not stop.cancelled() and stop.exception() is None:
+                self._admission.stopped(self.station.name)
         for read, names, answer in [one for one in self._reading if one[0].done()]:
             try:
                 answer.set_result(self._values(names, read.result()))
@@ -220,12 +225,7 @@ class ServedInstrument:
         except SpecError as error:
             raise Refused(INVALID_PARAMS, f"ValueError: {error}") from error
         self._admission.totals.begin(begun.act, begun.instrument, action, begun.settings)
-        self._told(
-            e.StepStarted(
-                step=begun.act, phase="served", stage=0, index=0, instrument=begun.instrument, action=action,
-                settings=begun.settings, t_s=self._bench.clock.now_s(),
-            )
-        )  # fmt: skip
+        self._admission.tell(hand_step(begun, self._bench.clock.now_s()))
         self._running = HandAct(
             self.station, self._admission, begun, permit, write=self._book.record, make_safe=self._make_safe
         )  # fmt: skip
@@ -237,7 +237,7 @@ class ServedInstrument:
         assert running is not None
         finish(self._bench.lab.declared, self._book, ended)
         now_s = self._bench.clock.now_s()
-        self._told(
+        self._admission.tell(
             e.StepFinished(step=ended.act, achieved=ended.achieved, t_s=now_s) if ended.done
             else e.StepFailed(
                 step=ended.act, fault="stopped" if running.written else NOT_DONE, reason=ended.failed, t_s=now_s
@@ -258,16 +258,12 @@ class ServedInstrument:
     def _make_safe(self, why: str) -> list[str]:
         return self._safe(why, self.station.name)
 
-    def _told(self, fact: e.StepStarted | e.StepFinished | e.StepFailed) -> None:
-        """Let the gate and the watch know, as of a run's own steps; the book has the act itself."""
-        self._admission.standing.apply(fact)
-        self._admission.watch.apply(fact)
-
     def _stop(self, asker: Asker) -> Any:
         self._refuse_coming(Refused(SERVER_ERROR, f"Stopped: by LECO {asker}, before it began"))
         running = self._running
         if running is None:
-            return self.station.port.submit(self.station.driver.stop)
+            self._stops.append(self.station.port.submit(self.station.driver.stop))
+            return self._stops[-1]
         running.stop(f"stopped by LECO {asker}")
         stopped: Future[dict[str, Any]] = Future()
         self._stopping.append(stopped)

@@ -1,14 +1,17 @@
 """An act by hand passes the same gate, is watched while it goes on, and counts in the totals."""
 
+import itertools
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from drivers.new_era import NE1000
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import read_lab
 from labloop.runner import by_hand
+from simulators.ika_bath import Bath
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = f"""
@@ -68,6 +71,21 @@ def test_a_setting_that_is_given_twice_is_refused(tmp_path: Path) -> None:
 def test_a_total_that_one_act_overfills(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"totals.v holds 0 mL"):
         act(tmp_path, "totals: {v: {of: pump.dispense, max: 0.1 mL}}", "pump", "dispense", "rate=1 mL/min", "time=20 s")
+
+
+@pytest.mark.parametrize("rule, why", [
+    ("plausible: {p: {of: plate.temperature, rise: 2 K, within: 1 min}}", "plausible.p: plate: temperature rose"),
+    ("requires: {r: {of: plate.hold, that: pump.infused < 1 uL}}", "requires.r: plate.hold needs pump.infused < 1 uL"),
+])  # fmt: skip
+def test_what_it_needs_and_where_it_goes_is_watched_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str, why: str
+) -> None:
+    """The probe lies beside the flask; what the hold needs is not there any more after 100 s."""
+    monkeypatch.setattr(Bath, "medium_c", lambda self, at_s: 22.0)
+    monkeypatch.setattr(NE1000, "read", lambda self: {"infused": e.Reading(value=float(next(counted) > 5), unit="mL")})
+    counted = itertools.count()
+    ended = act(tmp_path, rule, "plate", "hold", "temperature=60 degC", "time=60 s", "reach_by=20 min")
+    assert not ended.done and why in ended.failed
 
 
 def test_others_are_watched_while_it_goes_on(tmp_path: Path) -> None:

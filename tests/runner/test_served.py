@@ -60,8 +60,8 @@ class Rig:
 
 
 @contextmanager
-def serving(book: BenchBook | None = None, **more: Any) -> Iterator[Rig]:
-    with hand_bench(read_lab(LAB), live=False) as bench:
+def serving(book: BenchBook | None = None, lab: Path = LAB, **more: Any) -> Iterator[Rig]:
+    with hand_bench(read_lab(lab), live=False) as bench:
         if book is not None:
             yield Rig(bench, book, **more)
             return
@@ -183,6 +183,30 @@ def test_a_stop_ends_the_act_and_says_how_much_was_done(rig: Rig) -> None:
     assert rig.facts()[-1].failed and rig.get("pump_agno3", "state") == {"state": "idle"}
     assert rig.call("pump_agno3", "stop") is None
     assert rig.call("pump_agno3", "dispense", **DISPENSE | {"act": OTHER})["state"] == "running"
+
+
+@pytest.mark.parametrize("action", ["heat", "hold"])
+def test_what_was_stopped_from_outside_is_neither_implausible_nor_unstirred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    """A plate that is told to stop cools down, and its stirrer stands still."""
+    (tmp_path / "lab.yaml").write_text(f"""
+root: {LAB.parents[1]}
+instruments:
+  plate: {{driver: "drivers.ika:RCT", simulator: "simulators.ika:RCT", port: "serial:///dev/plate"}}
+requires: {{stirred: {{of: [plate.heat, plate.hold], that: plate.speed >= 100 rpm, until: plate.off}}}}
+plausible: {{probe: {{of: plate.temperature, rise: 2 K, within: 1 min}}}}
+""")
+    with serving(lab=tmp_path / "lab.yaml") as rig:
+        rig.call("plate", "stir", speed=300.0)
+        rig.wait(20.0)
+        rig.call("plate", action, temperature=60.0, **({"time": "10 min"} if action == "hold" else {}))
+        rig.wait(120.0)
+        made_safe: list[str] = []
+        monkeypatch.setattr(rig.served, "end", made_safe.append)
+        rig.call("plate", "stop")
+        rig.wait(200.0)
+        assert not made_safe
 
 
 def test_an_array_is_fetched_with_its_hash(rig: Rig) -> None:
