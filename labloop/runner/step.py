@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import StepState
 
-from .admission import Admission, Wished
+from .admission import Admission, OutOfStock, Wished
 from .at_work import AtWork
 from .book import BenchBook
 from .clock import Clock
@@ -135,8 +136,10 @@ class StepHand:
         if late or not self.memory.state.may_begin or self.returns(wished) != returns:
             return False
         try:
+            with suppress(SafetyError):  # of one of them: a fact, below
+                self.admission.stage(wished, steps[0].begun.trial)  # together: each alone may still have room
             permits = [self._permit(one) for one in wished]
-        except NotYet:
+        except (NotYet, OutOfStock):
             return False
         if None in permits:
             return True
