@@ -328,10 +328,14 @@ class E3216(HoldingDriver):
 
     def _found(self) -> int:
         """The programme's state right before it is reset; RESET where it did not say so at once."""
-        try:
-            return self._said(Read(PROGRAM_STATUS, FOUND, urgent=True), FOUND_S).registers[0]
-        except BenchError:  # then nobody knows what became of it: no reason not to reset it
-            return RESET
+        for _ in range(2):
+            try:
+                return self._said(Read(PROGRAM_STATUS, FOUND, urgent=True), FOUND_S).registers[0]
+            except ProtocolError:  # the answer to what was broken off, which may have been the word to run
+                continue
+            except BenchError:  # then nobody knows what became of it: no reason not to reset it
+                break
+        return RESET
 
     # --- how it is said -----------------------------------------------------------------------------------------
 

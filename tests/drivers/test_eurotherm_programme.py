@@ -4,7 +4,7 @@ import pytest
 
 from drivers.eurotherm import E3216
 from drivers.eurotherm_modbus import ModbusCodec, Write
-from labloop.bench import Amount, InstrumentFault
+from labloop.bench import Amount, InstrumentFault, LinkInterrupted
 from tests.drivers.rigs import Rig
 
 # 22 to 200 degC at 10 K/min, then half an hour.
@@ -217,6 +217,30 @@ def test_a_controller_that_does_not_say_what_it_does_is_reset_all_the_same_and_s
     it.driver.stop()
     assert it.device.program.state == 0 and 0.1 < resets[0] < 0.6
     assert it.happened("run_program", amounts, before).state == "cannot_tell"
+
+
+def test_a_programme_that_is_stopped_while_it_is_told_to_run_was_cut_short():
+    """The answer to the word that was broken off comes when it is asked what it does."""
+    it = furnace()
+    before = it.driver.counters()
+    (line,) = it.bench.lines.values()
+    hears, run, late = line.receive, ModbusCodec(1).encode(Write(23, 1))[0], []
+
+    def receive(data, now_s):
+        said = hears(data, now_s)
+        if data == run:
+            late.append(said)
+            it.port.link.interrupt()
+            return b""
+        return late.pop() + said if data and late else said
+
+    line.receive = receive
+    with pytest.raises(LinkInterrupted):
+        it.begin("run_program", **PROGRAM)
+    it.port.link.resume()
+    it.driver.stop()
+    amounts = {"time": Amount(*PROGRAM["time"])}
+    assert it.happened("run_program", amounts, before).state == "partial" and late == []
 
 
 def test_what_was_stopped_says_nothing_of_the_next_programme():
