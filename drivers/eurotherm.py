@@ -21,6 +21,7 @@ use on a 3216 (A-Lab's alab_control, nupylab). What matters of them:
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -328,13 +329,10 @@ class E3216(HoldingDriver):
 
     def _found(self) -> int:
         """The programme's state right before it is reset; RESET where it did not say so at once."""
-        for _ in range(2):
-            try:
-                return self._said(Read(PROGRAM_STATUS, FOUND, urgent=True), FOUND_S).registers[0]
-            except ProtocolError:  # the answer to what was broken off, which may have been the word to run
-                continue
-            except BenchError:  # then nobody knows what became of it: no reason not to reset it
-                break
+        with suppress(BenchError):  # then nobody knows what became of it: no reason not to reset it
+            for _ in range(2):
+                with suppress(ProtocolError):  # the answer to what was broken off, perhaps the word to run
+                    return self._said(Read(PROGRAM_STATUS, FOUND, urgent=True), FOUND_S).registers[0]
         return RESET
 
     # --- how it is said -----------------------------------------------------------------------------------------
