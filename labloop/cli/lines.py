@@ -51,6 +51,7 @@ class LineView:
         self.state = s.CampaignState()
         self._amends: set[str] = set()  # wishes to amend: what is granted of them the amendment itself tells
         self._note = (why or "begun", by) if by or why else None
+        self._unwritten = False
         self._spec: CampaignSpec | None = read_spec(campaign) if campaign else None
 
     @property
@@ -61,11 +62,11 @@ class LineView:
         return self._spec
 
     def __call__(self, record: e.Record, state: s.CampaignState) -> None:
-        """Show one fact; a run goes on when nobody reads its lines any more."""
+        """Show one fact; a run goes on when nobody reads its lines any more, or nothing can be written there."""
         try:
             self._show(record, state)
-        except BrokenPipeError:
-            words.fall_silent()
+        except OSError as error:
+            self._unheard(error)
 
     def _show(self, record: e.Record, state: s.CampaignState) -> None:
         self.state = state
@@ -93,9 +94,22 @@ class LineView:
         """Say how it ended, what is best and what to try next; the exit code is given back."""
         try:
             return self._end(code)
-        except BrokenPipeError:
-            words.fall_silent()
+        except OSError as error:
+            self._unheard(error)
             return code
+
+    def _unheard(self, error: OSError) -> None:
+        words.fall_silent()
+        if self._unwritten or isinstance(error, BrokenPipeError):  # whoever closed a pipe has what they wanted
+            return
+        self._unwritten = True
+        try:
+            words.say(
+                f"the output: {error.strerror or error}. What could not be written there is in the journal: "
+                f"`labloop watch {in_shell(self.folder)}` shows it"
+            )
+        except OSError:
+            words.fall_silent()
 
     def _end(self, code: int) -> int:
         if self.json:

@@ -26,12 +26,12 @@ def give(text: str) -> None:
 
 
 def fall_silent() -> None:
-    """Nobody reads a stream any more: what goes there from here on goes nowhere."""
+    """Nobody reads a stream any more, or nothing can be written to it: from here on it goes nowhere."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(nowhere, stream.fileno())
 
 

@@ -320,6 +320,25 @@ def test_a_run_outlives_whoever_reads_its_lines(tmp_path: Path) -> None:
         assert s.fold(reader.records()).state == s.FINISHED
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that takes nothing is there on Linux")
+@pytest.mark.parametrize("json", [False, True])
+def test_a_run_outlives_a_full_disk_behind_its_lines(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], json: bool
+) -> None:
+    from labloop.planner.inline import InlinePlanner
+    from labloop.runner import session
+    from labloop.runner.parts import Parts
+
+    view = LineView(run, json=json)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        parts = Parts(planner=lambda spec, path: InlinePlanner(spec, path))
+        assert view.end(session.resume(run, 1, view, parts=parts)) == 0
+    assert capsys.readouterr().err.count("the output: No space left on device. What could not be written there is") == 1
+    with Reader(run / "journal.db") as reader:
+        assert s.fold(reader.records()).measured == 3
+
+
 def test_a_folder_with_a_space_is_quoted_where_it_is_to_be_typed(run: Path, here: Path, labloop: Any) -> None:
     run.rename(here / "my run")
     said = labloop("resume", "my run", "--trials", "+1")
