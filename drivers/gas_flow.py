@@ -72,7 +72,8 @@ def expected_of(values: Mapping[str, Value]) -> Expected:
         return Expected()
     achieved = {"flow": Amount(float(values["rate_ml_min"]), "mL/min")}
     time_s = float(values.get("time_s", 0.0))
-    return Expected(duration_s=3.0 + time_s, least_s=time_s, achieved=achieved)
+    most_s = float(values.get("reach_by_s", SETTLE_S)) + time_s
+    return Expected(duration_s=3.0 + time_s, least_s=time_s, most_s=most_s, achieved=achieved)
 
 
 def hold_flow(hold: Hold, flow_ml_min: float, elapsed_s: float) -> Progress:

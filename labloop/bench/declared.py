@@ -83,6 +83,11 @@ class Declaration:
         """How long it takes at the least, in lab seconds."""
         return self.expected(action, values).least_s
 
+    def most_s(self, action: str, values: Mapping[str, Any]) -> float:
+        """How long it is waited for, in lab seconds: twice its time, or what its own settings allow."""
+        expected = self.expected(action, values)
+        return max(2.0 * expected.duration_s, expected.most_s)
+
     def lasts_s(self, action: str, values: Mapping[str, Any]) -> float:
         """How long it will take, in lab seconds."""
         return round(self.expected(action, values).duration_s, 3)

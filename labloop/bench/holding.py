@@ -42,6 +42,7 @@ def hold_expected(
     return Expected(
         duration_s=min(way_s, float(values["reach_by_s"])) + float(values["time_s"]),
         least_s=float(values["time_s"]),
+        most_s=float(values["reach_by_s"]) + float(values["time_s"]),
         achieved={"temperature": Amount(float(values[argument]), unit)},
     )
 

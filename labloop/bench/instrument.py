@@ -137,11 +137,12 @@ class Expected:
     """What an action will take when all goes well: its time and what it will have achieved. Known without a port.
 
     ``least_s``: sooner than that it is never over (0: that may be at once). Where nobody saw it end, its sample's age
-    counts from there.
+    counts from there. ``most_s``: its settings allow it so long (0: they do not say), though twice its time be over.
     """
 
     duration_s: float = 0.0
     least_s: float = 0.0
+    most_s: float = 0.0
     achieved: Mapping[str, Amount] = field(default_factory=dict)
 
 

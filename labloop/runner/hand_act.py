@@ -20,7 +20,7 @@ from labloop.campaign.errors import LabloopError
 
 from .admission import Admission
 
-# How long an action may last beyond twice its expected time, in the instrument's own seconds, as in a run.
+# How long an action may last beyond what it is waited for, in the instrument's own seconds, as in a run.
 GRACE_S: Final = 60.0
 
 
@@ -44,6 +44,7 @@ class HandAct:
         self._written = self._silent = False
         self._told: dict[type[e.Fact], str] = {}
         self.duration_s = self._station.declaration.expected(begun.action, permit.values).duration_s
+        self._most_s = self._station.declaration.most_s(begun.action, permit.values)
         self.began_s = self._again_s = self._clock.now_s()
         self._call: Future[Any] | asyncio.Future[Any] = self._submit(self._station.driver.counters)
         self._next: Callable[[Any], e.ByHand | None] = self._begin
@@ -160,7 +161,7 @@ class HandAct:
         self._admission.see(self.begun.instrument, look.readings)
         if look.done:
             return self._ended("", look.achieved)
-        limit_s = 2.0 * self.duration_s + GRACE_S
+        limit_s = self._most_s + GRACE_S
         if self.elapsed_s > limit_s:
             raise InstrumentFault(f"{self.begun.instrument}.{self.begun.action} had not ended after {limit_s:.0f} s")
         self._again_s = self._clock.now_s() + look.again_in_s

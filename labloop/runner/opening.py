@@ -143,7 +143,7 @@ class Opening:
         begun, clock = step.begun, self.hand.clock
         settings = self.hand.envelope.resolve(begun.instrument, begun.action, begun.settings)
         declared = self.hand.stations[begun.instrument].declaration
-        until_s = clock.now_s() + 2.0 * declared.lasts_s(begun.action, settings) + GRACE_S
+        until_s = clock.now_s() + declared.most_s(begun.action, settings) + GRACE_S
         while True:
             verdict = await self.hand.ask(step)
             if verdict.state != "running" or goes_on(action, verdict):

@@ -46,7 +46,7 @@ from .reach import PASSING, Memory, OnLine, Reach, Station, nobody
 from .recovery import INSTRUMENT, NOT_DONE, goes_on, needs_asking, settle
 from .start import Beginning, Interrupted, Judged, NotBegun, Start, all_ended
 
-GRACE_S: Final = 60.0  # lab seconds that an action may last beyond twice its expected time
+GRACE_S: Final = 60.0  # lab seconds that an action may last beyond what it is waited for
 
 
 class StepHand:
@@ -370,7 +370,7 @@ class StepHand:
         """Look at an action that was begun at ``since_s`` until it is done."""
         name, step = begun.instrument, self.memory.state.steps[begun.step]
         driver = self.stations[name].driver
-        limit_s = 2.0 * self.stations[name].declaration.lasts_s(action.name, resolved) + GRACE_S
+        limit_s = self.stations[name].declaration.most_s(action.name, resolved) + GRACE_S
 
         def progress() -> Progress:  # after an outage it is later than when it was asked first
             now: Progress = driver.progress(self.clock.now_s() - since_s)

@@ -50,7 +50,9 @@ def told(pump: Pump) -> Iterator[tuple[Any, Port]]:
     """Its station, on a port with a thread."""
     link: Any = SimpleNamespace(address="line", resume=lambda: None, interrupt=lambda: None, close=lambda: None)
     port = Port(link)
-    expected = SimpleNamespace(expected=lambda action, values: SimpleNamespace(duration_s=1.0))
+    expected = SimpleNamespace(
+        expected=lambda action, values: SimpleNamespace(duration_s=1.0), most_s=lambda action, values: 2.0
+    )
     try:
         yield SimpleNamespace(port=port, driver=pump, begin=pump.begin, actions={}, declaration=expected), port
     finally:

@@ -148,3 +148,17 @@ def test_what_was_refused_by_hand_has_not_waited_for_the_recipe(tmp_path: Path) 
     assert reach.run() == 0
     assert any("was not begun by hand: hotplate.heat needs" in one.text for one in reach.facts(e.NoteTaken))
     assert [one.act for one in reach.ledger("hotplate", "begin")] == ["stir", "hold"]
+
+
+def test_a_hold_on_its_way_down_has_the_time_that_it_was_given(tmp_path: Path) -> None:
+    """A plate has no cooler: from 100 to 30 degC it takes a quarter of an hour longer than the same way up."""
+    campaign = """
+        trial:
+          - hotplate.hold: {temperature: 100 degC, tolerance: 1 K, time: 30 s}
+          - hotplate.hold: {temperature: 30 degC, tolerance: 1 K, time: 30 s, reach_by: 90 min}
+        budget: {trials: 1}
+    """
+    reach = Reach(tmp_path, "", campaign)
+    assert reach.run() == 0 and not reach.facts(e.StepFailed)
+    high, low = (step.ended_t_s for step in reach.state().trials[1].steps)
+    assert low - high > 1300.0
