@@ -4,7 +4,7 @@
 locked by the one controller the bench has. Its facts add up in campaign.bench_state as a run's do in campaign.state.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from labloop.campaign.units import convert
 from labloop.journal import Journal, StoreLocked, begun
 
 from .lease import Lease
+from .lineage import as_it_lies, moved, owners
 
 DEAD: Final = (
     "If {0} never answers again, say what became of it: `labloop instruments LAB resolve {0} done [AMOUNT]|not-done "
@@ -59,6 +60,7 @@ class BenchBook:
         self.journal = journal
         self.lease: Lease | None = None
         self.state = BenchState()
+        self._run: tuple[str, str] | None = None  # whose facts are read under the folder in which it lies now
         self.followers: list[Callable[[Any], None]] = []
         # When somebody else gave the bench back last, between this lease and the run's last one ("": nobody had it).
         self.others_until = ""
@@ -101,6 +103,21 @@ class BenchBook:
             for follower in self.followers:
                 follower(record.event)
 
+    def known_as(self, run: str, run_id: str) -> None:
+        """Read the facts of a run under the folder in which it lies now, and of another that lay there under none."""
+        if moved(owners(list(self.journal.records())), run, run_id):
+            self._run = run, run_id
+            self.state = BenchState()
+            for record in self._records():
+                self.state.apply(record)
+
+    def _records(self) -> Iterable[e.Record]:
+        records = self.journal.records()
+        if self._run is None:
+            return records
+        rows = list(records)
+        return as_it_lies(rows, owners(rows), *self._run)
+
     def follow(self, follower: Callable[[Any], None]) -> None:
         """Tell ``follower`` every fact of this bench: those that are there now, and each that comes."""
         for record in self.journal.records():
@@ -121,6 +138,8 @@ class BenchBook:
         else has paused another run and not said resume, or nobody has asked what became of an act by hand that was
         killed (see left_by_hand).
         """
+        for note in noted:
+            self.known_as(run, note.run_id)
         if self.state.leased_to not in ("", run) and (Path(self.state.leased_to) / "journal.db").exists():
             raise BenchOwes(
                 f"the run {self.state.leased_to} had this bench and ended without a word: what it had begun was never "
@@ -133,7 +152,11 @@ class BenchBook:
                 " asked what became of it. `labloop instruments LAB --live` asks. What runs then, or may run, ends by"
                 f" itself (ask again), or is stopped by the next act by hand. {DEAD.format(left.instrument)}."
             )
-        others = {(name, step): text for (name, step), text in self.state.questions.items() if name != run}
+        others = {
+            (name, step): text
+            for (name, step), text in self.state.questions.items()
+            if name != run and (Path(name) / "journal.db").exists()  # else nobody is left who could be asked
+        }
         if others and not looks:
             (name, step), text = next(iter(others.items()))
             owing = in_shell(name)
@@ -227,7 +250,7 @@ class BenchBook:
         """
         acts: dict[str, tuple[e.ByHand, int]] = {}
         had = 0
-        for record in self.journal.records():
+        for record in self._records():
             fact = record.event
             had += isinstance(fact, e.LeaseTaken) and fact.run == run and fact.mode != GUARD
             if had and isinstance(fact, e.ByHand) and fact.act not in known:
@@ -240,7 +263,7 @@ class BenchBook:
         Not what a run did for them in a pause: its end has stopped that.
         """
         acts: list[tuple[e.ByHand, str]] = []
-        for record in self.journal.records():
+        for record in self._records():
             fact = record.event
             if isinstance(fact, e.LeaseTaken) and fact.run != BY_HAND and fact.epoch != self.state.epoch:
                 acts.clear()
@@ -258,7 +281,7 @@ class BenchBook:
         others: list[Others] = []
         had = 0
         here = False
-        for record in self.journal.records():
+        for record in self._records():
             fact = record.event
             if isinstance(fact, e.LeaseTaken) and fact.mode != GUARD:
                 had += fact.run == run

@@ -3,7 +3,7 @@
 The runner uses it for what it finds in the inbox; ``labloop request`` uses it itself when no runner lives.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -273,8 +273,14 @@ def _go_on(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer:
     return Answer(accepted=True, message=says, facts=facts, effect="resume")
 
 
+def _one_trial(state: s.CampaignState, arguments: Sequence[str], usage: str) -> s.TrialState | Answer:
+    if len(arguments) > 1:
+        return no(f"{' '.join(arguments)!r} is more than one trial: one at a time. {usage}")
+    return trial_of(state, arguments, usage)
+
+
 def _approve(state: s.CampaignState, request: e.Requested) -> Answer:
-    trial = trial_of(state, request.arguments, "approve TRIAL")
+    trial = _one_trial(state, request.arguments, "approve TRIAL")
     if isinstance(trial, Answer):
         return trial
     if trial.state != s.PROPOSED:
@@ -284,7 +290,7 @@ def _approve(state: s.CampaignState, request: e.Requested) -> Answer:
 
 
 def _veto(state: s.CampaignState, request: e.Requested, t_s: float, alive: bool) -> Answer:
-    trial = trial_of(state, request.arguments, "veto TRIAL")
+    trial = _one_trial(state, request.arguments, "veto TRIAL")
     if isinstance(trial, Answer):
         return trial
     waits = trial.state == s.RUNNING and not alive  # what was begun for it is asked after first, or stopped (Opening)
@@ -344,6 +350,8 @@ def _resolve(state: s.CampaignState, request: e.Requested, t_s: float) -> Answer
     if not open_steps:
         waiting = ", ".join(view.target(step) for step in view.waiting(state))
         return no(f"no question is open about {named!r}" + (f"; open: {waiting}" if waiting else ""))
+    if rest and said in ("not-done", "discard"):  # else somebody would take it for granted that it was heard
+        return no(f"{said} takes no {' '.join(rest)!r}, it does what is asked there. {usage}")
     by = request.by or "a person"
     facts: list[e.Fact] = []
     act: tuple[e.StepStarted, e.Amount] | None = None

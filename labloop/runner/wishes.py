@@ -254,6 +254,8 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
     live = state.mode == "live"
     book = BenchBook.open(lab.folder if live else folder, lab.name, utc_stamp)
     try:
+        if state.opened is not None:
+            book.known_as(str(folder.resolve()), state.opened.run_id)
         settled = {fact.step for fact in says.facts if isinstance(fact, e.StepFinished | e.StepFailed)}
         closed = [
             e.QuestionClosed(run=run, step=step, answer=wish.arguments[1], by=wish.by)

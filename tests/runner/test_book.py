@@ -20,15 +20,25 @@ def book() -> BenchBook:
     return BenchBook.memory("bench", lambda: f"2026-01-01T00:00:{next(seconds):02d}+00:00")
 
 
-def test_a_bench_that_owes_an_answer_refuses_every_other_run_until_it_is_settled(book: BenchBook) -> None:
-    book.take_lease("runs/a", "live", {})
-    book.release_lease("runs/a", QUESTION)
-    with pytest.raises(BenchOwes, match=r"Was pump.dispense of trial 7 done.*labloop request runs/a resolve 7"):
+def test_a_bench_that_owes_an_answer_refuses_every_other_run_until_it_is_settled(
+    book: BenchBook, tmp_path: Path
+) -> None:
+    mine = str(tmp_path)
+    (tmp_path / "journal.db").touch()
+    book.take_lease(mine, "live", {})
+    book.release_lease(mine, QUESTION)
+    with pytest.raises(BenchOwes, match=rf"Was pump.dispense of trial 7 done.*labloop request {mine} resolve 7"):
         book.take_lease("runs/b", "live", {})
     book.take_lease("by hand", "live", {}, looks=True)
     book.release_lease("by hand", {})
+    book.take_lease(mine, "live", {})
+    book.release_lease(mine, {})
+    book.take_lease("runs/b", "live", {})
+
+
+def test_a_question_of_a_run_whose_folder_is_gone_binds_nobody(book: BenchBook) -> None:
     book.take_lease("runs/a", "live", {})
-    book.release_lease("runs/a", {})
+    book.release_lease("runs/a", QUESTION)
     book.take_lease("runs/b", "live", {})
 
 

@@ -66,6 +66,8 @@ def test_ends_are_effects_of_a_living_runner(verb: str) -> None:
         (wish("dance"), "unknown request"),
         (wish("approve"), "which trial"),
         (wish("approve", "9"), "no trial 9"),
+        (wish("approve", "1", "2"), "one at a time"),
+        (wish("veto", "1", "2"), "one at a time"),
         (wish("note"), "text"),
         (wish("refill", "pump"), "how much"),
         (wish("refill", "pump", "much"), "much"),
@@ -105,9 +107,11 @@ def test_an_amount_is_kept_with_its_unit() -> None:
     assert given.facts[0].achieved == {"amount": e.Amount(0.14, "mL")}
 
 
-def test_nonsense_settles_nothing() -> None:
-    given = answer(running(*DOUBT), wish("resolve", "1", "perhaps"), alive=False, t_s=2.0)
-    assert not given.accepted and "perhaps" in given.message
+@pytest.mark.parametrize("said", [("perhaps",), ("not-done", "30", "uL"), ("discard", "2")])
+def test_nonsense_settles_nothing(said: tuple[str, ...]) -> None:
+    """A person who says that 30 uL are not done yet does not mean all of it."""
+    given = answer(running(*DOUBT), wish("resolve", "1", *said), alive=False, t_s=2.0)
+    assert not given.accepted and " ".join(said[1:] or said) in given.message and not given.facts
 
 
 TRIPPED = e.WatchTripped(rule="interlocks.door", then="hold", reason="the door is open")

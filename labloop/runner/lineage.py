@@ -1,0 +1,49 @@
+"""A run that was moved is the run that it was, and one that is begun where another lay is not that other.
+
+The bench's journal speaks of runs by their folders. What says whose a folder was is what it noted of their journals
+(JournalNoted has the run's own id): a folder is a run's from the lease with which that was noted, until another's is.
+So the facts of a run can be read under the folder in which it lies now, whatever that was called before, and those of
+another run that lay there once under a name that is nobody's.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from labloop.campaign import events as e
+from labloop.campaign.bench_state import GUARD
+
+Owners = dict[str, list[tuple[int, str]]]  # by folder: from which fact on it was whose
+
+
+def owners(records: Sequence[e.Record]) -> Owners:
+    """Whose each folder was, by the place of the facts among ``records``."""
+    found: Owners = {}
+    taken: dict[str, int] = {}
+    for at, record in enumerate(records):
+        fact = record.event
+        if isinstance(fact, e.LeaseTaken) and fact.mode != GUARD:
+            taken[fact.run] = at
+        elif isinstance(fact, e.JournalNoted):
+            known = found.setdefault(fact.run, [])
+            if not known or known[-1][1] != fact.run_id:
+                known.append((taken.get(fact.run, at), fact.run_id))
+    return found
+
+
+def moved(known: Owners, run: str, run_id: str) -> bool:
+    """Whether the run ``run_id`` has lain elsewhere than in ``run``, or another there."""
+    return any((folder == run) != (whose == run_id) for folder, spans in known.items() for _, whose in spans)
+
+
+def as_it_lies(records: Sequence[e.Record], known: Owners, run: str, run_id: str) -> Iterator[e.Record]:
+    """The same facts, with those of the run ``run_id`` under the folder ``run``, and no other's."""
+    for at, record in enumerate(records):
+        folder = getattr(record.event, "run", "")
+        whose = next((one for since, one in reversed(known.get(folder, ())) if since <= at), "")
+        name = run if whose == run_id else f"{folder} (another run: {whose})" if whose and folder == run else folder
+        yield record if name == folder else _under(record, name)
+
+
+def _under(record: e.Record, name: str) -> e.Record:
+    return msgspec.structs.replace(record, event=msgspec.structs.replace(record.event, run=name))
