@@ -12,7 +12,8 @@ reading that is only bounded is something else: ``censored`` (see values.Reading
 import math
 from array import array
 from collections.abc import Mapping
-from typing import Final
+from numbers import Integral, Real
+from typing import Any, Final
 
 import msgspec
 
@@ -29,21 +30,31 @@ def believed(reading: Reading, unit: str | None = None) -> Reading:
 
     unit: the one that the driver declares (None: it declares no such signal).
     """
-    value, flag = reading.value, reading.flag
+    value, flag = plain_number(reading.value), reading.flag
     if isinstance(value, float) and not math.isfinite(value):
         value, flag = None, flag or f"{value} is no number"
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) >= NO_READING:
-        value, flag = None, flag or f"{value:.4g} is what an instrument says when it has no reading"
+        said = f"{value:.4g}" if abs(value) < 1e300 else "a number above 1e300"
+        value, flag = None, flag or f"{said} is what an instrument says when it has no reading"
     elif isinstance(value, str) and len(value) > LONGEST_TEXT:
         value, flag = value[:LONGEST_TEXT], flag or f"a word of {len(value)} characters"
-    sd = reading.sd
-    if sd is not None and not 0.0 <= sd < NO_READING:
-        sd, flag = None, flag or f"a standard deviation of {sd}"
+    elif value is not None and not isinstance(value, (str, int, float)):
+        value, flag = None, flag or f"a {type(value).__name__}, which is neither a number nor a word"
+    sd = plain_number(reading.sd)
+    if sd is not None and not (isinstance(sd, (int, float)) and 0.0 <= sd < NO_READING):
+        sd, flag = None, flag or f"a standard deviation of {sd!r:.40}"
     if unit is not None and not flag and isinstance(value, (int, float)) and not isinstance(value, bool):
         flag = _unit_flag(reading.unit, unit)
     if reading.censored not in ("", "above", "below"):
         flag = flag or f"censored {reading.censored!r:.20}, which is neither above nor below"
     return msgspec.structs.replace(reading, value=value, sd=sd, flag=flag, censored="" if flag else reading.censored)
+
+
+def plain_number(value: Any) -> Any:
+    """numpy's numbers, and others that are real, as Python's; anything else as it is."""
+    if isinstance(value, (bool, str)) or type(value) in (int, float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def doubtful(raw: str | int | float, read: Reading) -> str:
@@ -67,7 +78,7 @@ def no_number(amounts: Mapping[str, Amount]) -> str:
     """The first amount that is no number, in words ("": all are): of what was done there must be no doubt."""
     for name, amount in amounts.items():
         value = amount.value
-        if isinstance(value, (int, float)) and (not math.isfinite(value) or abs(value) >= NO_READING):
+        if isinstance(value, (int, float)) and (abs(value) >= NO_READING or not math.isfinite(value)):
             return f"{name} = {value}"
     return ""
 

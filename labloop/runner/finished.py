@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from labloop.bench import Action, Declaration, InstrumentFault, Progress
 from labloop.campaign import events as e
-from labloop.campaign.flags import array_flag, believed, no_number
+from labloop.campaign.flags import array_flag, believed, no_number, plain_number
 
 
 def finished(
@@ -15,7 +15,8 @@ def finished(
 
     ``keep``: what keeps an array's data, by a name. Raises InstrumentFault for an amount that is no number.
     """
-    if doubtful := no_number(look.achieved):
+    achieved = {name: e.Amount(plain_number(one.value), one.unit) for name, one in look.achieved.items()}
+    if doubtful := no_number(achieved):
         raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
     units = {name: one.unit for name, one in declared.signals.items()}
     units |= {one.name: one.unit for one in action.gives}
@@ -31,5 +32,5 @@ def finished(
     if action.gives and action.gives[0].name not in given:
         save_as = ""  # what was to be saved was not read: no other reading stands in for it
     return e.StepFinished(
-        step=begun.step, achieved=dict(look.achieved), readings={**given, **readings}, save_as=save_as, t_s=t_s
+        step=begun.step, achieved=achieved, readings={**given, **readings}, save_as=save_as, t_s=t_s
     )

@@ -7,14 +7,13 @@ marked as wrong meanwhile.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any, Final
 
 from labloop.campaign import events as e
 from labloop.campaign import recipe
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError, StateError
-from labloop.campaign.flags import NO_READING, doubtful
+from labloop.campaign.flags import NO_READING, doubtful, plain_number
 from labloop.campaign.grammar import flat_parameters
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.parameters import Parameter
@@ -223,7 +222,7 @@ def settings_of(known: Mapping[str, Parameter], space: Space, row: Written) -> d
                 missing.append(name)
             continue
         try:
-            plain[name] = parameter.read(_number(row[name]))
+            plain[name] = parameter.read(plain_number(row[name]))
         except SpecError as error:
             complaints.append(f"{name}: {error}")
     if missing:
@@ -295,7 +294,7 @@ def _reading(written: Any, unit: str) -> e.Reading:
 
 def _measurement(written: Any, unit: str) -> e.Reading:
     if isinstance(written, (tuple, list)) and len(written) == 2:
-        value, sd = (_number(one) for one in written)
+        value, sd = (plain_number(one) for one in written)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not isinstance(sd, (int, float)) or sd < 0:
             raise SpecError(f"{written!r} is no (mean, sd). Give two numbers, the sd not below 0")
         if not math.isfinite(sd):
@@ -304,7 +303,7 @@ def _measurement(written: Any, unit: str) -> e.Reading:
         if sd >= NO_READING:
             raise SpecError(f"{written!r:.40}: the sd is what an instrument says when it has no reading. Leave it out")
         return e.Reading(value=plain.value, unit=plain.unit, sd=float(sd) or None)
-    return _believed(_number(written), unit)
+    return _believed(plain_number(written), unit)
 
 
 def _believed(written: Any, unit: str) -> e.Reading:
@@ -312,10 +311,3 @@ def _believed(written: Any, unit: str) -> e.Reading:
     if doubt := doubtful(written, reading):
         raise SpecError(f"{quote(written)}: {doubt}. Tell it void, and why")
     return reading
-
-
-def _number(value: Any) -> Any:
-    """numpy's numbers, and others that are real, as Python's."""
-    if isinstance(value, (bool, int, str)) or not isinstance(value, Real):
-        return value
-    return float(value)

@@ -2,8 +2,10 @@
 
 import math
 import struct
+from fractions import Fraction
 
 import msgspec
+import numpy as np
 import pytest
 
 from labloop.campaign.events import Amount, Reading
@@ -28,6 +30,19 @@ def test_what_is_no_number_is_flagged_and_can_be_kept(value, word):
     kept = believed(Reading(value=value, unit="g", censored="above"), "g")
     assert kept.value is None and kept.unit == "g" and word in kept.flag and kept.censored == ""
     assert msgspec.json.decode(msgspec.json.encode(kept), type=Reading) == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [(np.float64(1.5), 1.5), (np.float32(1.5), 1.5), (np.int64(3), 3), (Fraction(1, 2), 0.5), (np.float32(NAN), None),
+     (np.float64(INF), None), (10**400, None), (1 + 2j, None), ([1.0], None), (np.array(1.0), None)],
+    ids=lambda one: type(one).__name__,
+)  # fmt: skip
+def test_a_drivers_own_kinds_of_numbers_are_plain_ones_or_flagged(value, kept):
+    reading = believed(Reading(value=value, unit="g", sd=value if kept else None), "g")
+    assert reading.value == kept and type(reading.value) is type(kept) and bool(reading.flag) is (kept is None)
+    assert msgspec.json.decode(msgspec.json.encode(reading), type=Reading) == reading
+    assert believed(Reading(value=1.0, sd="0.1")).flag == "a standard deviation of '0.1'"
 
 
 @pytest.mark.parametrize("sd", [NAN, INF, -0.1, 1e200])

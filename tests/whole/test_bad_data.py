@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from campaigns import ROOT, records
@@ -107,6 +108,15 @@ def test_nonsense_is_kept_flagged_and_never_measured(tmp_path: Path) -> None:
     for trial in abandoned:  # the same settings are tried again until they are measured
         (again,) = [t for t in state.trials.values() if t.proposal.again_of == trial.trial]
         assert again.settings == trial.settings
+
+
+def test_a_driver_that_counts_with_numpy_is_understood(tmp_path: Path) -> None:
+    says = [g(np.float32(0.5)), g(np.float64(0.25), sd=np.float64(0.01)), g(np.int64(1)), g(np.float32("nan")), g(1j)]
+    code, state = run(tmp_path, [*says, {"volume": e.Amount(np.float32(0.5), "mL")}])
+    assert code == 0 and state.measured == 4
+    values = [t.outcomes["y"].value for t in state.trials.values() if t.state == s.MEASURED]
+    assert values == [500.0, 250.0, 1000.0, 1000.0]
+    assert state.steps["6.trial.0.0.1"].achieved == {"volume": e.Amount(0.5, "mL")}
 
 
 def test_an_amount_that_is_no_number_fails_its_step(tmp_path: Path) -> None:
