@@ -85,6 +85,11 @@ def _by_hand(state: Tally, record: e.Record, fact: e.ByHandSeen) -> None:
         state.counted.pop(said.partition(".")[0], None)
 
 
+def _cleared(state: Tally, record: e.Record, fact: e.CountersCleared) -> None:
+    """For an act that the pause forestalled: what the run itself has wiped nobody has moved."""
+    state.counted.pop(fact.instrument, None)
+
+
 def _accepted(state: Tally, record: e.Record, fact: e.MovedAccepted) -> None:
     state.moved, state.by_hand, state.left, state.counted = {}, {}, None, {}
     if state.stood is not None:  # else the bench is still to be read at rest, and nothing is done there before
@@ -104,5 +109,6 @@ APPLY: Final[Mapping[type, Callable[[Tally, e.Record, Any], None]]] = {
     e.SettingsLeft: _settings_left,
     e.MovedAccepted: _accepted,
     e.ByHandSeen: _by_hand,
+    e.CountersCleared: _cleared,
     e.CampaignResumed: _resumed,
 }

@@ -245,6 +245,13 @@ def test_only_a_refill_that_was_granted_leaves_a_counter_out_of_what_is_compared
     assert state.left is not None and [list(one) for one in state.left.values()] == [counts, ["infused"]]
 
 
+def test_what_the_run_wiped_itself_while_it_was_paused_is_not_compared_with_what_was_counted_before() -> None:
+    counted = {name: {"infused": e.Stand(value=300.0, unit="uL", counts=True)} for name in ("pump", "other")}
+    paused = e.CampaignPaused(reason="lunch"), e.SettingsRead(counted=counted), e.CountersCleared(instrument="pump")
+    state = s.fold(records(e.RunStarted(), *paused))
+    assert list(state.counted) == ["other"]
+
+
 def test_where_a_valve_stood_when_it_turned_on_for_a_runner_that_was_killed_is_not_what_was_left() -> None:
     turn = e.StepStarted(
         step="a", phase="trial", stage=0, index=0, instrument="valve", action="turn", settings={"to": e.Amount("acid")}
