@@ -6,6 +6,7 @@ columns. Decimal points, commas between cells, UTF-8.
 
 import csv
 import math
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,7 +28,10 @@ def read_table(path: Path, longest: int = LONGEST_TABLE) -> list[Row]:
 
 def _rows(path: Path, longest: int) -> Iterator[Row]:
     try:
-        if path.stat().st_size > longest:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe is waited for, and /dev/zero never ends
+            raise SpecError(f"{path} is not a plain file. Name a CSV file")
+        if status.st_size > longest:
             raise SpecError(f"{path} has more than {longest} bytes. Part the table")
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)

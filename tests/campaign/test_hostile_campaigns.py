@@ -4,6 +4,7 @@ All in one process of its own, whose processor time and memory the system itself
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,13 @@ def test_a_table_of_results_has_a_bound(tmp_path: Path) -> None:
         file.truncate(LONGEST_TOLD + 1)
     with pytest.raises(SpecError, match="Part the table"):
         read_table(path, LONGEST_TOLD)
+
+
+def test_a_table_is_a_plain_file(tmp_path: Path) -> None:
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.tables import read_table
+
+    os.mkfifo(tmp_path / "pipe.csv")  # opened, it waits for whoever writes into it
+    for path in (tmp_path / "pipe.csv", tmp_path, Path("/dev/zero")):
+        with pytest.raises(SpecError, match=r"is not a plain file\. Name a CSV file"):
+            read_table(path)
