@@ -30,6 +30,7 @@ _TRIES = 10_000  # points tried before the space counts as having no room, and s
 _TRIES_A_POINT = 300
 _POOR = 0.01  # of the points drawn in the cube are inside: then hit-and-run is quicker
 _BATCH = 256
+_PASSES = 30  # of putting numbers on equalities and back inside their bounds
 _CUBE, _SHOWN = 2000, 8  # points that branches are looked for among, and how many of each are kept
 
 
@@ -227,7 +228,7 @@ class Space:
             points = self._cube(random, _BATCH) if rejecting else self._walked(random, max(count - len(found), 1))
             tried += len(points)
             for point in points:
-                settings = self.round(point)
+                settings = self._settled(self.round(point))
                 if not self.contains(settings):
                     found.append(settings)
                     if len(found) == count:
@@ -237,6 +238,33 @@ class Space:
         raise SpecError(
             f"{len(found)} of {count} points were found inside the constraints. They leave too little room: loosen one"
         )
+
+    def _settled(self, settings: Settings) -> Settings:
+        """The same where numbers without a grid make up for what the others' grids took from an equality."""
+        lines = [
+            line for line in (*self._bounding, *self.conditional)
+            if line.sense == "==" and settings.keys() >= line.coefficients.keys()
+        ]  # fmt: skip
+        ranges = {name: self.parameters[name] for line in lines for name in line.coefficients}
+        free = {
+            name: one for name, one in ranges.items() if isinstance(one, Range) and one.stride is None
+            and not (settings[name] == 0.0 and any(name in mixture.mixture for mixture in self.mixtures.values()))
+        }  # fmt: skip
+        if not free or len(free) == len(ranges) or all(line.excess(settings) <= line.slack(settings) for line in lines):
+            return settings
+        numpy = import_module("numpy")
+        widths = numpy.array([one.high - one.low for one in free.values()])
+        matrix = numpy.array([[line.coefficients.get(name, 0.0) for name in free] for line in lines]) * widths
+        back = numpy.linalg.pinv(matrix)
+        found = dict(settings)
+        for _ in range(_PASSES):
+            left = [
+                line.bound - math.fsum(factor * float(found[name]) for name, factor in line.coefficients.items())
+                for line in lines
+            ]
+            for (name, one), moved in zip(free.items(), back @ left * widths, strict=True):
+                found[name] = min(max(float(found[name]) + float(moved), one.low), one.high)
+        return found
 
     def _cube(self, random: Any, count: int) -> list[Settings]:
         return [

@@ -14,8 +14,7 @@ from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import null_space
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
+from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.stats import qmc
 
 from labloop.campaign.errors import SpecError
@@ -23,12 +22,11 @@ from labloop.campaign.errors import SpecError
 from .encoding import Array, Encoding
 from .errors import NothingLeftError
 from .presence import Mask
+from .walk import walk
 
 BLOCK = 256
 # Rejection costs at most this many draws a point; test_design.py has a space on either side.
 WORST_ACCEPTANCE = 1 / 50
-# Steps of the walk between two points kept, for each dimension: enough to forget the last point in a simplex of 8.
-WALK_STEPS = 10
 POOL = 512
 FEW = 64  # points where drawing one is dear
 WALKS = 16  # ways to choose the components of sparse mixtures in a pool
@@ -200,7 +198,7 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
             yield _as_the_campaign_draws(encoding, generator, error)
             continue
         pool = spread(encoding, generator.random(walked.shape))
-        moved = [index for index, column in enumerate(encoding.columns) if column.is_linear]
+        moved = [index for index, column in enumerate(encoding.flat.columns) if column.is_linear]
         pool[:, moved] = walked[:, moved]
         if encoding.is_conditional:
             parents = list(encoding.presence.conditions.parents) if encoding.presence.conditions else []
@@ -231,7 +229,7 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
     """POOL points inside the linear constraints; of sparse mixtures by what is in them, each walk with its own."""
     presence = encoding.presence
     if not presence.sparse and not presence.held and not encoding.is_conditional:
-        return hit_and_run(encoding, POOL, generator)
+        return walk(encoding, POOL, generator)
     walked: list[Array] = []
     for tried in range(3 * WALKS):
         low, high = np.zeros(encoding.dimension), np.ones(encoding.dimension)
@@ -250,7 +248,7 @@ def _walked(encoding: Encoding, generator: np.random.Generator) -> Array:
             stands[list(presence.conditions.parents if presence.conditions else ())] = True
             low, high = np.where(stands, start, low), np.where(stands, start, high)
         try:
-            points = hit_and_run(encoding, POOL // WALKS, generator, low, high, out)
+            points = walk(encoding, POOL // WALKS, generator, low, high, out)
         except NothingLeftError:
             continue  # no point has just these components, or what counts there
         if start is not None:
@@ -327,55 +325,6 @@ def _together(encoding: Encoding, generator: np.random.Generator) -> list[NDArra
         raise NothingLeftError("no settings keep all the linear constraints with so few components: loosen one of them")
     there = np.array(parts)[solved.x[d:] > 0.5]
     return [there[np.isin(there, mixture.columns)] for mixture in sparse]
-
-
-def hit_and_run(
-    encoding: Encoding, count: int, generator: np.random.Generator, low: Array | None = None, high: Array | None = None,
-    out: Mask | None = None,
-) -> Array:
-    """``count`` points of {A u <= b, E u = f, low <= u <= high}, near uniform; by default the unit cube's.
-
-    out: columns without a value. Raises NothingLeftError when it is empty.
-    """
-    a, b = encoding.halfspaces(out)
-    e, f = encoding.equalities(out)
-    d = encoding.dimension
-    low, high = np.zeros(d) if low is None else low, np.ones(d) if high is None else high
-    fixed = np.eye(d)[high <= low]
-    e, f = np.concatenate([e, fixed]), np.concatenate([f, fixed @ low])
-    free = np.eye(d)[high > low]
-    a = np.vstack([a, free, -free])
-    b = np.concatenate([b, free @ high, -(free @ low)])
-    basis = null_space(e) if len(e) else np.eye(d)
-    # The centre of the largest ball inside (in the flat that the equalities leave) is where all walks start.
-    reach = np.linalg.norm(a @ basis, axis=1)
-    centre = linprog(
-        np.append(np.zeros(d), -1.0),
-        A_ub=np.column_stack([a, reach]),
-        b_ub=b,
-        A_eq=np.column_stack([e, np.zeros(len(e))]) if len(e) else None,
-        b_eq=f if len(e) else None,
-        bounds=[(None, None)] * d + [(0, 1)],  # where one point is left, every ball is inside
-    )
-    if not centre.success:
-        raise NothingLeftError("no settings keep all the linear constraints together: loosen one of them")
-    chains = min(count, 64)
-    points = np.tile(centre.x[:d], (chains, 1))
-    if basis.shape[1] == 0:
-        return np.tile(centre.x[:d], (count, 1))
-    kept: list[Array] = []
-    while len(kept) * chains < count:
-        for _ in range(WALK_STEPS * d):
-            directions = generator.standard_normal((chains, basis.shape[1])) @ basis.T
-            slope, room = directions @ a.T, b - points @ a.T
-            room = np.maximum(room, 0.0)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                steps = room / slope
-            longest = np.where(slope > 1e-12, steps, np.inf).min(axis=1)
-            shortest = np.where(slope < -1e-12, steps, -np.inf).max(axis=1)
-            points = points + (shortest + generator.random(chains) * (longest - shortest))[:, None] * directions
-        kept.append(points)
-    return np.clip(np.concatenate(kept)[:count], 0.0, 1.0)
 
 
 def _farthest_first(points: Array) -> Array:

@@ -10,6 +10,7 @@ right for every column) and, where all their columns are linear in u, as A u <= 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,7 +193,9 @@ class Encoding:
         """The nearest points of the columns, n x d; real columns then meet the equalities, as near as can be."""
         out = np.column_stack([column.snap(points[:, index]) for index, column in enumerate(self.columns)])
         out = self.presence.settled(out)
-        real = np.array([column.kind == "real" and column.is_linear for column in self.columns])
+        # What meets equalities that name a log column moves in values; else in u, in which all is linear then.
+        bent = any(one.equality and not self._is_linear(one) for one in self.constraints)
+        real = np.array([column.kind == "real" and (bent or column.is_linear) for column in self.columns])
         if not any(one.equality for one in self.constraints) or not real.any():
             return out
         moves = real & ~self.presence.still(out)
@@ -202,6 +205,9 @@ class Encoding:
         for at, group in enumerate(groups):
             pattern, none = np.split(group, 2)
             rows = np.flatnonzero(which.ravel() == at)
+            if bent and pattern.any() and any(one.equality for one in self.binding(none)):
+                out[rows] = self._bend(out[rows], pattern, none)
+                continue
             e, f = self.equalities(none)
             if not len(f):
                 continue
@@ -224,6 +230,31 @@ class Encoding:
                 table = np.array([float(value) for value in column.values])
                 out[:, index] = table[column.index(points[:, index]).astype(int)]
         return out
+
+    def _bend(self, points: Array, pattern: Mask, none: Mask) -> Array:
+        """Points moved onto equalities in values by Newton's steps of the columns ``pattern``.
+
+        none: columns without a value.
+        """
+        lines = [one for one in self.binding(none) if one.equality]
+        factors = np.array([[one.coefficients.get(name, 0.0) for name in self.names] for one in lines])
+        widths = np.array([0.0 if column.kind in ("ordered", "label") else column.high - column.low
+                           for column in self.columns])  # fmt: skip
+        scale = np.abs(factors * widths).max(axis=1, keepdims=True)
+        factors, bounds = factors / scale, np.array([one.bound for one in lines]) / scale[:, 0]
+        low, logs = self.presence.least(points), [at for at, column in enumerate(self.columns) if column.log]
+        for _ in range(PASSES):
+            values = np.where(factors.any(axis=0), self.values(points), 0.0)
+            left = bounds - values @ factors.T
+            if np.all(np.abs(left) <= SLACK):
+                break
+            reach = np.tile(widths, (len(points), 1))
+            for at in logs:
+                reach[:, at] = values[:, at] * log(self.columns[at].high / self.columns[at].low)
+            slopes = factors * (reach * pattern)[:, None, :]
+            moved = points + np.einsum("nij,nj->ni", np.linalg.pinv(slopes), left)
+            points = np.where(pattern, np.clip(moved, low, 1.0), points)
+        return points
 
     def is_inside(self, points: Array, margin: float = 0.0) -> NDArray[np.bool_]:
         """Which points keep the linear constraints, with ``margin`` (share of their scale) to spare on inequalities."""
@@ -291,6 +322,23 @@ class Encoding:
                 rows.append(row)
                 bounds.append(bound - RESOLUTION * float(np.abs(row).sum()))
         return np.array(rows).reshape(-1, self.dimension), np.array(bounds)
+
+    @property
+    def bent(self) -> list[int]:
+        """Log columns that some constraint names: it is linear in their values, and not in u."""
+        return [at for at in self._named() if self.columns[at].log]
+
+    @property
+    def flat(self) -> "Encoding":
+        """The same with these columns linear in their values; where there is none, this one itself."""
+        if not (bent := self.bent):
+            return self
+        other = copy(self)
+        other.columns = tuple(replace(one, log=one.log and at not in bent) for at, one in enumerate(self.columns))
+        return other
+
+    def _named(self) -> list[int]:
+        return sorted({at for one in self.constraints for at in self._columns_of(one)})
 
     def equalities(self, out: Mask | None = None) -> tuple[Array, Array]:
         """``E, f`` with E u = f of the equalities. out: columns without a value (see binding)."""

@@ -1,0 +1,66 @@
+"""Sums that name log scales and grids: constraints are linear in values, whatever columns look like to the model."""
+
+from collections.abc import Callable
+from math import exp, log10
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labloop.campaign.space import Space
+from labloop.planner.design import sample
+from labloop.planner.problem import propose, read_problem
+
+from .test_odd_spaces import played, spec_of
+
+LOG: dict[str, Any] = {"range": [1e-4, 1], "scale": "log"}
+REST: dict[str, Any] = {"b": {"range": [0, 10]}, "c": {"range": [0, 10]}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "constraints"),
+    [
+        ({"a": {"range": [1, 100], "scale": "log"}, "b": {"range": [0, 10]}}, ["a + b == 20"]),
+        ({"a": {"range": [1, 100], "scale": "log"}, "b": {"range": [1, 100], "scale": "log"}}, ["a + b == 20"]),
+        ({"a": {"range": [1, 100], "scale": "log"}, "b": {"range": [1, 100], "scale": "log"}}, ["a + b <= 2.02"]),
+        ({"a": {"range": [1, 100], "scale": "log", "step": 1}, "b": {"range": [0, 10]}}, ["a + b == 20"]),
+        ({"a": {"range": [1, 100], "step": 1}, "b": {"range": [0, 10]}}, ["a + b == 20"]),
+        ({"a": LOG, **REST, "d": {"range": [1, 50], "scale": "log"}}, ["a + b + c == 10", "d + b >= 5"]),
+        (
+            {"s": {"choices": ["p", "q"]}, "a": LOG | {"active_when": "s == p"}, **REST},
+            ["10 * a + b == 5", "b + c == 10"],
+        ),
+        (
+            {"a": {"range": [1, 100], "step": 1}, **REST, "m": {"mixture": ["A", "B", "C"], "at_most": 2}},
+            ["a + b + 10 * A == 20"],
+        ),
+    ],
+)
+def test_log_scales_and_grids_keep_sums(
+    journal: Callable[[int], Any], parameters: dict[str, Any], constraints: list[str]
+) -> None:
+    spec = spec_of(parameters, constraints=constraints, design={"initial": {"trials": 3}})
+    played(journal(1), spec, 5, lambda one: sum(value for value in one.values() if not isinstance(value, str)))
+    space = Space(spec)
+    drawn = space.sample(16, 0)
+    assert all(space.contains(one) == [] for one in drawn), "and so does what check looks at"
+
+
+def test_of_a_log_scale_in_a_sum_small_values_are_tried_as_well() -> None:
+    encoding = read_problem(spec_of({"a": LOG, **REST}, constraints=["a + b + c == 10"])).encoding
+    decades = np.array([log10(float(encoding.decode(point)["a"])) for point in sample(encoding, 256, 0)])
+    shares = np.histogram(decades, bins=[-4, -3, -2, -1, 0])[0] / len(decades)
+    assert shares.min() > 0.15 and shares.max() < 0.35, shares
+
+
+def test_the_best_of_a_sum_with_a_log_scale_is_found(journal: Callable[[int], Any]) -> None:
+    spec = spec_of({"a": LOG, **REST}, constraints=["a + b + c == 10"], design={"initial": {"trials": 5}})
+    seen = played(journal(1), spec, 20, lambda one: exp(-((log10(one["a"]) + 2.5) ** 2) / 2 - (one["b"] - 3) ** 2 / 9))
+    best = min(seen, key=lambda one: abs(log10(one["a"]) + 2.5) / 4 + abs(one["b"] - 3) / 10)
+    assert log10(best["a"]) == pytest.approx(-2.5, abs=0.3) and best["b"] == pytest.approx(3, abs=0.5)
+
+
+def test_a_sum_with_a_log_scale_binds_a_batch(journal: Callable[[int], Any]) -> None:
+    spec = spec_of({"a": LOG | {"shared": "batch"}, **REST}, constraints=["a + b + c == 10"], design={"batch": 3})
+    batch = [one.settings for one in propose(spec, journal(1).state, 3)]
+    assert len({one["a"] for one in batch}) == 1 and all(Space(spec).contains(one) == [] for one in batch)
