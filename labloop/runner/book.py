@@ -23,7 +23,7 @@ from labloop.campaign.units import convert
 from labloop.journal import Journal, StoreLocked, begun
 
 from .lease import Lease
-from .lineage import as_it_lies, moved, owners
+from .lineage import as_it_lies, owners
 
 DEAD: Final = (
     "If {0} never answers again, say what became of it: `labloop instruments LAB resolve {0} done [AMOUNT]|not-done "
@@ -105,7 +105,7 @@ class BenchBook:
 
     def known_as(self, run: str, run_id: str) -> None:
         """Read the facts of a run under the folder in which it lies now, and of another that lay there under none."""
-        if moved(owners(list(self.journal.records())), run, run_id):
+        if any((note.run == run) != (note.run_id == run_id) for _, note in self.state.noted):
             self._run = run, run_id
             self.state = BenchState()
             for record in self._records():

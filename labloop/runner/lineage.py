@@ -31,11 +31,6 @@ def owners(records: Sequence[e.Record]) -> Owners:
     return found
 
 
-def moved(known: Owners, run: str, run_id: str) -> bool:
-    """Whether the run ``run_id`` has lain elsewhere than in ``run``, or another there."""
-    return any((folder == run) != (whose == run_id) for folder, spans in known.items() for _, whose in spans)
-
-
 def as_it_lies(records: Sequence[e.Record], known: Owners, run: str, run_id: str) -> Iterator[e.Record]:
     """The same facts, with those of the run ``run_id`` under the folder ``run``, and no other's."""
     for at, record in enumerate(records):
