@@ -23,15 +23,15 @@ STANDS: Final = ("done", "running")  # verdicts of a driver
 CANNOT_TELL: Final = "cannot_tell"  # set once more, a value is what it was to be; a homing is not done for nothing
 
 
-async def taken_back(hand: StepHand, steps: Iterable[StepState], released: Iterable[str]) -> list[StepState]:
+async def taken_back(hand: StepHand, steps: Iterable[StepState], left: Iterable[str]) -> list[StepState]:
     """Those of a walk's ``steps`` that are to be set again, in their order.
 
-    ``released``: instruments that the walk has let go of. Raises InstrumentGone, LinkInterrupted.
+    ``left``: instruments that are left alone. Raises InstrumentGone, LinkInterrupted.
     """
-    free, again = set(released), []
+    alone, again = set(left), []
     for step in relied_on(hand, steps):
         begun = step.begun
-        if begun.instrument in free:
+        if begun.instrument in alone:
             continue
         driver = hand.stations[begun.instrument].driver
         try:

@@ -67,7 +67,10 @@ class Walk:
             steps = self.steps()
             if any(step.state == s.IN_DOUBT for step in steps):
                 return End(verdict="doubt", why="an act may or may not have been done")
-            if running := [step for step in steps if step.state == s.STARTED]:
+            if not self._looked:
+                self._looked, again = True, await self._taken_back(steps)
+            running = [step for step in steps if step.state == s.STARTED]
+            if running and not again:
                 await self.hand.rejoined(running)
                 if any(step.state == s.STARTED for step in running):
                     raise Ended
@@ -75,20 +78,21 @@ class Walk:
             ahead = next_stage(self.stages, steps, self.phase)
             if ahead is None:
                 return End(verdict="done")
-            judgement = recovery.judge(
-                ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
-            )
-            if judgement.verdict != "run":
-                return End(verdict=judgement.verdict, why=judgement.why)
-            if not self._looked:
-                self._looked, again = True, await self._taken_back(steps, ahead)
-            if again and not self._stale(ahead):
-                ahead, judgement = again.pop(0), recovery.Judgement(verdict="run")
+            judgement = recovery.Judgement(verdict="run")
+            if not running:
+                judgement = recovery.judge(
+                    ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
+                )
+                if judgement.verdict != "run":
+                    return End(verdict=judgement.verdict, why=judgement.why)
+                again = [] if self._stale(ahead) else again
+            sets = bool(again)
+            if sets:
+                ahead, judgement = again[0], recovery.Judgement(verdict="run")
             planned = list(ahead.steps.values())
             await self.gate(frozenset(step.instrument for step in ahead.stage.steps))
             returns = self.hand.returns(planned)
-            stale = self._stale(ahead)
-            if stale:
+            if not sets and (stale := self._stale(ahead)):
                 return End(verdict="stale", why=stale)
             try:
                 early_s = await self.hand.admit(planned, self.trial)
@@ -97,8 +101,9 @@ class Walk:
                     continue
                 if judgement.wait_s:
                     await self.hand.reach.wait(judgement.wait_s)
-                if await self._run_stage(ahead, judgement, returns):
-                    forgive, outages = False, 0
+                if await self._run_stage(ahead, judgement, returns, math.inf if sets else self._not_after_s(ahead)):
+                    forgive, outages = forgive and sets, 0
+                    again = again[1:]
                     continue
             except SafetyError as error:
                 return End(verdict="refuse", why=str(error))
@@ -108,11 +113,15 @@ class Walk:
                 name = next(one.instrument for one in planned if one.instrument != e.PERSON)
                 raise self.hand.reach.give_up(name, "a line that it needs comes and goes")
 
-    async def _taken_back(self, steps: Sequence[s.StepState], ahead: NextStage) -> list[NextStage]:
+    async def _taken_back(self, steps: Sequence[s.StepState]) -> list[NextStage]:
         """What this walk has set, and stands no more: to be set again before it goes on (see set_again)."""
-        needed = instruments_of(self.stages[ahead.number :]) if self.pipelined else None
-        released = set() if needed is None else self.hand.stations.keys() - needed
-        undone = await taken_back(self.hand, steps, released)
+        ahead = next_stage(self.stages, steps, self.phase) if steps else None
+        if ahead is None:
+            return []
+        left = {step.begun.instrument for step in steps if step.state == s.STARTED}  # what works is asked nothing
+        if self.pipelined:
+            left |= self.hand.stations.keys() - instruments_of(self.stages[ahead.number :])
+        undone = await taken_back(self.hand, steps, left)
         return [
             NextStage(
                 number=number, stage=self.stages[number],
@@ -122,7 +131,9 @@ class Walk:
             for number, group in _by_stage(undone)
         ]  # fmt: skip
 
-    async def _run_stage(self, ahead: NextStage, judgement: recovery.Judgement, returns: int) -> bool:
+    async def _run_stage(
+        self, ahead: NextStage, judgement: recovery.Judgement, returns: int, not_after_s: float
+    ) -> bool:  # fmt: skip
         actions = self._actions(ahead)
         says = recovery.policy(ahead.stage.if_interrupted, actions.values())
         where = str(self.trial) if self.trial is not None else f"{self.phase}-{self.number}"
@@ -139,7 +150,7 @@ class Walk:
             )
             for index, planned in ahead.steps.items()
         ]  # fmt: skip
-        return await self.hand.run_stage(steps, says, returns, self._not_after_s(ahead))
+        return await self.hand.run_stage(steps, says, returns, not_after_s)
 
     def _attempts(self, stage: int, index: int) -> int:
         return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())

@@ -81,3 +81,40 @@ def test_a_sample_is_no_younger_for_it(tmp_path: Path, at_s: float, turns: int) 
     assert len(again) == turns
     in_time = at_s == 659.0
     assert (trials[1].state == s.AWAITING) == in_time and (begun[0] < 660.4) == in_time
+
+
+KEPT = """
+  - valve.turn: {position: acid}
+  - furnace.run_program: {time: 4 h}
+  - pump_b.dispense: {rate: 300 uL/min, time: 1 min}
+"""
+
+
+def test_it_is_set_again_while_what_is_kept_goes_on(tmp_path: Path) -> None:
+    """A gas that the guard has shut off is on again long before the furnace has come to its end."""
+    furnace = """\
+  furnace: {driver: "drivers.eurotherm:E3216", simulator: "simulators.eurotherm:E3216", control: program,
+            port: "serial:///dev/furnace"}
+keep: [furnace]
+"""
+    lab = LAB.replace("limits:", f"{furnace}limits:", 1)
+    campaign = f"    trial:{KEPT.replace(chr(10), chr(10) + '    ')}\n{LAST}"
+    reach = Reach(tmp_path, lab, campaign, People(tmp_path, (600.0, wish("abort", by="ann"))))
+    reach.time = lambda opened, state, note: Patient(state.t_s)
+    assert reach.run(virtual=False) == 4
+    reach.meddle = lambda bench, now_s: None
+    assert reach.run() == 0
+    (furnace_ends,) = [one.at_s for one in reach.ledger("furnace")]
+    assert [one.amount for one in reach.ledger("valve")][:3] == [4.0, 10.0, 4.0]
+    assert reach.ledger("valve")[2].at_s < 700.0 < furnace_ends
+    assert len(reach.ledger("furnace", "begin")) == 1
+
+
+def test_what_failed_in_a_cleanup_is_done_again_after_it(tmp_path: Path) -> None:
+    stall = lambda box, devices, now_s: devices["pump_a"].stall(now_s)  # noqa: E731
+    reach = Reach(tmp_path, LAB, WHERE["cleanup"], People(tmp_path, (30.0, stall)))
+    assert reach.run() == 6
+    reach.meddle = lambda bench, now_s: None
+    assert reach.run() in (0, 6)
+    (began,) = [one.at_s for one in reach.ledger("pump_b", "begin")]
+    assert [one.amount for one in reach.ledger("valve") if one.at_s <= began] == [4.0, 10.0, 4.0]
