@@ -2,7 +2,8 @@
 
 The root stands last on sys.path: first would let a spawned child import labloop itself from the wrong place. drivers/
 and simulators/ have no ``__init__``, so a lab's own folder and the one that comes with labloop merge as namespace
-packages; a folder that an installed package would hide is refused with a word about it.
+packages; a folder that an installed package would hide is refused with a word about it, and so is a module of the lab
+that another of the same name would hide: in a checkout the shipped ones come first.
 """
 
 import importlib
@@ -48,12 +49,24 @@ def load_class(reference: str, root: Path, place: str) -> type[Any]:
         raise SpecError(f"{place}: there is no module {module_name} in {root}; {_near(module_name, root)}") from error
     except (ImportError, SyntaxError, OSError) as error:  # OSError: a vendor's library that is not there
         raise SpecError(f"{place}: {module_name} does not import: {error}") from error
+    refuse_hidden(module_name, getattr(module, "__file__", None), root, place)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         classes = [name for name, member in vars(module).items() if isinstance(member, type)]
         own = [name for name in classes if vars(module)[name].__module__ == module_name]
         raise SpecError(f"{place}: {module_name} has no class {class_name}; {suggest(class_name, own)}")
     return found
+
+
+def refuse_hidden(module: str, used: str | Path | None, root: Path, place: str) -> None:
+    """Refuse a module of the lab in whose place another one is used, and says something else. Raises SpecError."""
+    own = root.joinpath(*module.split(".")).with_suffix(".py")
+    if used is None or not own.is_file() or own.samefile(used) or own.read_bytes() == Path(used).read_bytes():
+        return
+    raise SpecError(
+        f"{place}: {own} would not be used: {used} has the same name and comes first, and is another. Give the lab's "
+        "own another name"
+    )
 
 
 def _refuse_shadow(top: str, root: Path, place: str) -> None:

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from labloop.bench.loading import put_on_path
+from labloop.bench.loading import put_on_path, refuse_hidden
 from labloop.campaign.lab_spec import LabSpec
 
 
 def sources(lab: LabSpec, *, simulators: bool) -> dict[str, bytes]:
-    """{``drivers/new_era.py``: its bytes}, in order. ``simulators``: those too (a live run moves none of them)."""
+    """{``drivers/new_era.py``: its bytes}, in order. ``simulators``: those too (a live run moves none of them).
+
+    Raises SpecError for one of the lab's own that another of the same name hides.
+    """
     put_on_path(lab.root)
     named = [one.driver for one in lab.instruments.values()]
     named += [one.simulator for one in lab.instruments.values() if simulators and one.simulator]
@@ -29,6 +32,7 @@ def sources(lab: LabSpec, *, simulators: bool) -> dict[str, bytes]:
         seen.add(module)
         file = _file_of(module)
         if file is not None:
+            refuse_hidden(module, file, lab.root, lab.named(("instruments",)))
             package = file.name == "__init__.py"
             found[module.replace(".", "/") + ("/__init__.py" if package else ".py")] = data = file.read_bytes()
             waiting += [name for name in _imported(data, module, package) if _is_own(name, module)]

@@ -1,7 +1,10 @@
 """A lab file come alive: drivers found or refused by place, ports shared, the safe state reached past every error."""
 
+import importlib
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from labloop.bench import (
     port_keys,
 )
 from labloop.campaign.spec import lab_from_dict
+from labloop.runner.sources import sources
 from tests.bench.labs import connect_scripted, make_lab
 from tests.bench.lines import FakeTime, PtyDevice, ScriptedLine, answers
 
@@ -101,6 +105,23 @@ def test_a_lab_that_was_never_a_file_has_its_place_named_once(tmp_path):
         driver_class(spec, "a")
     with pytest.raises(SpecError, match=r"^instruments\.a\.port"):
         port_keys(spec)
+
+
+def test_a_driver_of_the_lab_that_a_shipped_one_hides_is_refused(tmp_path):
+    importlib.import_module("drivers.ika")  # in a checkout it comes first; in a process that had it before, everywhere
+    text = """
+        labloop: 1
+        instruments:
+          plate: {driver: "drivers.ika:RCT", port: "serial:///dev/a"}
+        """
+    with pytest.raises(SpecError, match=r"lab.yaml:4:\d+: .*drivers.ika\.py would not be used: .* has the same name"):
+        driver_class(make_lab(tmp_path, text, ika="class RCT:\n    hottest_c = 60.0\n"), "plate")
+    copied = make_lab(
+        tmp_path, text, ika=Path(sys.modules["drivers.ika"].__file__).read_text(), ika_codec="MOST = 60\n"
+    )
+    assert driver_class(copied, "plate").__name__ == "RCT", "a copy says the same"
+    with pytest.raises(SpecError, match=r"drivers.ika_codec\.py would not be used"):
+        sources(copied, simulators=False)
 
 
 def test_a_name_of_an_installed_package_is_refused(tmp_path):
