@@ -44,7 +44,7 @@ def believed(reading: Reading, unit: str | None = None) -> Reading:
     if sd is not None and not (isinstance(sd, (int, float)) and 0.0 <= sd < NO_READING):
         sd, flag = None, flag or f"a standard deviation of {sd!r:.40}"
     if unit is not None and not flag and isinstance(value, (int, float)) and not isinstance(value, bool):
-        flag = _unit_flag(reading.unit, unit)
+        flag = unit_flag(reading.unit, unit)
     if reading.censored not in ("", "above", "below"):
         flag = flag or f"censored {reading.censored!r:.20}, which is neither above nor below"
     return msgspec.structs.replace(reading, value=value, sd=sd, flag=flag, censored="" if flag else reading.censored)
@@ -83,7 +83,8 @@ def no_number(amounts: Mapping[str, Amount]) -> str:
     return ""
 
 
-def _unit_flag(unit: str, declared: str) -> str:
+def unit_flag(unit: str, declared: str) -> str:
+    """Why a number in another unit than the driver declares is not to be believed ("": it is that unit)."""
     try:
         if unit == declared or plain_unit(unit) == plain_unit(declared):
             return ""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from labloop.bench import Action, Declaration, InstrumentFault, Progress
 from labloop.campaign import events as e
-from labloop.campaign.flags import array_flag, believed, no_number, plain_number
+from labloop.campaign.flags import array_flag, believed, no_number, plain_number, unit_flag
 
 
 def finished(
@@ -23,8 +23,9 @@ def finished(
     readings = {key: believed(reading, units.get(key)) for key, reading in look.readings.items()}
     for key, data in look.arrays.items():
         name = keep(data)
-        said = look.readings.get(key) or e.Reading(unit=units.get(key, ""))
-        flag = said.flag or array_flag(data)
+        declared_unit = units.get(key, "")
+        said = look.readings.get(key) or e.Reading(unit=declared_unit)
+        flag = said.flag or array_flag(data) or (unit_flag(said.unit, declared_unit) if said.unit else "")
         readings[key] = e.Reading(
             unit=said.unit, blob=name, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
         )

@@ -69,6 +69,8 @@ class Meter(Driver):
         said = self.says.pop(0)
         if isinstance(said, bytes):
             return Progress(done=True, arrays={"curve": said})
+        if isinstance(said, tuple):
+            return Progress(done=True, readings={"curve": said[0]}, arrays={"curve": said[1]})
         if isinstance(said, dict):
             return Progress(done=True, achieved=said, readings={"mass": e.Reading(value=1.0, unit="g")})
         return Progress(done=True, readings={"mass": said})
@@ -144,3 +146,15 @@ def test_a_spectrum_of_the_wrong_length_or_with_holes(tmp_path: Path, array: byt
     assert len(abandoned) == 2 and all(t.reason.startswith("outcome y: ") for t in abandoned)
     kept = abandoned[0].steps[0].readings["curve"]
     assert (tmp_path / "run" / "blobs" / (kept.blob or "")).read_bytes() == array, "what came is kept, to the byte"
+
+
+def test_a_spectrum_in_another_unit_or_in_overload(tmp_path: Path) -> None:
+    campaign = CAMPAIGN.replace("from: mass, unit: mg", "from: curve, analysis: peak_height")
+    campaign = campaign.replace("meter.weigh: {}\n    save_as: mass", "meter.scan: {}\n    save_as: curve")
+    curve = struct.pack("<4d", 400, 500, 1, 2)
+    says = [(e.Reading(unit="mV"), curve), (e.Reading(unit="V", censored="above"), curve), curve]
+    code, state = run(tmp_path, [*says, (e.Reading(unit="V"), curve), (e.Reading(), curve)], campaign)
+    assert code == 0 and [t.state for t in state.trials.values()] == [s.ABANDONED] + [s.MEASURED] * 4
+    assert "in mV, where V is declared" in state.trials[1].reason
+    measured = [(one.outcomes["y"].value, one.outcomes["y"].censored) for one in state.trials.values() if one.outcomes]
+    assert measured == [(2.0, "above"), (2.0, ""), (2.0, ""), (2.0, "")]
