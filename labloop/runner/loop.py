@@ -178,6 +178,7 @@ class Loop:
                 self.beside.opened()
                 await self.watcher.begin()
                 await self._phase("setup")
+                await self._phase("each_batch", again=True)
                 await self._repeat()
                 if self.ending and self.ending[0] == "finished":
                     await self._phase("teardown")
@@ -257,15 +258,15 @@ class Loop:
 
     # --- phases that belong to no trial ----------------------------------------------------------------------------
 
-    async def _phase(self, phase: str) -> None:
-        stages = planned(self.spec, phase, {})
-        if not stages or (phase == "setup" and self.state.phases.get("setup")):
+    async def _phase(self, phase: str, again: bool = False) -> None:  # again: what the last pass set, for a batch
+        stages, number = planned(self.spec, phase, {}), self.state.passes.get(phase, 0) + (not again)
+        over = self.state.phases.get("setup") if phase == "setup" else again and self.proposer.why_finished(self.state)
+        if not stages or not number or over:
             return
-        number = self.state.passes.get(phase, 0) + 1
         walk = Walk(hand=self.hand, stages=stages, phase=phase, number=number, gate=self._gate_for(0))
         end = await walk.run(forgive=True)
         if end.verdict == "done":
-            self.memory.record(e.PhaseFinished(phase=phase, number=number))
+            self.memory.record(*([] if again else [e.PhaseFinished(phase=phase, number=number)]))
         elif end.verdict == "doubt":
             self._halt_for_questions()
             raise Ended
@@ -382,8 +383,7 @@ class Loop:
                 return
             self.memory.record(e.TrialStarted(trial=number, t_s=self._now()))
         walk = Walk(hand=self.hand, stages=stages, phase="trial", trial=number, gate=gate, pipelined=self.pipelined)
-        end = await walk.run()
-        self._judge(number, end)
+        self._judge(number, await walk.run())
 
     def _judge(self, number: int, end: End) -> None:
         match end.verdict:

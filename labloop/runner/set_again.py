@@ -23,15 +23,18 @@ STANDS: Final = ("done", "running")  # verdicts of a driver
 CANNOT_TELL: Final = "cannot_tell"  # set once more, a value is what it was to be; a homing is not done for nothing
 
 
-async def taken_back(hand: StepHand, steps: Iterable[StepState], left: Iterable[str]) -> list[StepState]:
+async def taken_back(
+    hand: StepHand, all_steps: Iterable[StepState], steps: Iterable[StepState], left: Iterable[str]
+) -> list[StepState]:
     """Those of a walk's ``steps`` that are to be set again, in their order.
 
-    ``left``: instruments that are left alone. Raises InstrumentGone, LinkInterrupted.
+    ``all_steps``: with those by which what they have set may be over. ``left``: instruments that are left alone.
+    Raises InstrumentGone, LinkInterrupted.
     """
-    alone, again = set(left), []
-    for step in relied_on(hand, steps):
+    alone, mine, again = set(left), {id(step) for step in steps}, []
+    for step in relied_on(hand, all_steps):
         begun = step.begun
-        if begun.instrument in alone:
+        if begun.instrument in alone or id(step) not in mine:
             continue
         driver = hand.stations[begun.instrument].driver
         try:
@@ -49,7 +52,7 @@ async def taken_back(hand: StepHand, steps: Iterable[StepState], left: Iterable[
 
 
 def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
-    """What set something that later steps of the same walk have neither set otherwise nor ended."""
+    """What set something that later ones of these have neither set otherwise nor ended."""
     kept: list[StepState] = []
     for step in steps:
         begun = step.begun

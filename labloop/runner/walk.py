@@ -76,21 +76,21 @@ class Walk:
                     raise Ended
                 continue
             ahead = next_stage(self.stages, steps, self.phase)
-            if ahead is None:
+            if ahead is None and not again:
                 return End(verdict="done")
             judgement = recovery.Judgement(verdict="run")
-            if not running:
+            if ahead is not None and not running:
                 judgement = recovery.judge(
                     ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
                 )
                 if judgement.verdict != "run":
                     return End(verdict=judgement.verdict, why=judgement.why)
                 again = [] if self._stale(ahead) else again
-            sets = bool(again)
-            if sets:
+            sets = ahead is None or bool(again)
+            if ahead is None or again:
                 ahead, judgement = again[0], recovery.Judgement(verdict="run")
             planned = list(ahead.steps.values())
-            await self.gate(frozenset(step.instrument for step in ahead.stage.steps))
+            await self.gate(frozenset(step.instrument for step in (planned if sets else ahead.stage.steps)))
             returns = self.hand.returns(planned)
             if not sets and (stale := self._stale(ahead)):
                 return End(verdict="stale", why=stale)
@@ -116,12 +116,14 @@ class Walk:
     async def _taken_back(self, steps: Sequence[s.StepState]) -> list[NextStage]:
         """What this walk has set, and stands no more: to be set again before it goes on (see set_again)."""
         ahead = next_stage(self.stages, steps, self.phase) if steps else None
-        if ahead is None:
+        if not steps or (ahead is None and self.trial is not None):
             return []
-        left = {step.begun.instrument for step in steps if step.state == s.STARTED}  # what works is asked nothing
-        if self.pipelined:
+        state = self.hand.memory.state
+        left = {step.begun.instrument for step in state.running.values()}  # what works is asked nothing
+        if self.pipelined and ahead is not None:
             left |= self.hand.stations.keys() - instruments_of(self.stages[ahead.number :])
-        undone = await taken_back(self.hand, steps, left)
+        since = [one for one in state.steps.values() if one.seq >= steps[0].seq]
+        undone = await taken_back(self.hand, steps if self.trial is not None else since, steps, left)
         return [
             NextStage(
                 number=number, stage=self.stages[number],

@@ -118,3 +118,31 @@ def test_what_failed_in_a_cleanup_is_done_again_after_it(tmp_path: Path) -> None
     assert reach.run() in (0, 6)
     (began,) = [one.at_s for one in reach.ledger("pump_b", "begin")]
     assert [one.amount for one in reach.ledger("valve") if one.at_s <= began] == [4.0, 10.0, 4.0]
+
+
+BATCH = """
+    each_batch:
+      - hotplate.stir: {speed: 300 rpm}
+      - valve.turn: {position: water}
+    trial:
+      - valve.turn: {position: acid}
+      - pump_a.dispense: {rate: 300 uL/min, time: 1 min}
+      - pump_b.dispense: {rate: 300 uL/min, time: 1 min}
+    budget: {trials: 2}
+"""
+
+
+def test_what_was_set_for_a_batch_is_set_again_for_the_rest_of_it(tmp_path: Path) -> None:
+    reach = Reach(tmp_path, LAB, BATCH, People(tmp_path, (30.0, wish("stop", by="ann"))))
+    reach.time = lambda opened, state, note: Patient(state.t_s)
+    one = tmp_path / "one.yaml"
+    one.write_text(one.read_text().replace("seed: 1}", "seed: 1, batch: 2}"))
+    assert reach.run(virtual=False) == 4
+    reach.meddle = lambda bench, now_s: None
+    assert reach.run() == 0
+    (first, _) = [one.at_s for one in reach.ledger("pump_b", "begin")]
+    stirs = [(one.at_s, one.phase) for one in reach.bench.ledger.entries if one.act == "stir" and one.at_s <= first]
+    assert [phase for _, phase in stirs] == ["begin", "end", "begin"]
+    turned = [one.amount for one in reach.ledger("valve") if one.at_s <= first]
+    assert turned == [4.0, 10.0, 4.0], "the trial has set the valve otherwise since"
+    assert reach.state().passes["each_batch"] == 1
