@@ -26,20 +26,24 @@ BEGINS: Final = 0.1
 
 @dataclass(slots=True)
 class _Course:
-    """A reading on its way to ``target``, and since when (``on_s``). ``moves``: it was seen to begin to."""
+    """A reading on its way to ``target``, and since when (``on_s``). ``moves``: it was seen to begin to.
+
+    ``turns_by_s``: until when it may still move the other way, as a flask does that was left to cool.
+    """
 
     target: float
     on_s: float
+    turns_by_s: float
     past: list[tuple[float, float]] = field(default_factory=list)
     moves: bool = False
 
     def move(self, at_s: float, value: float, asked: float) -> None:
-        """Measure from where it began to move: what stands still at first is a flask that takes up heat."""
+        """Measure from where it turned and began to move: what stands still at first is a flask that takes up heat."""
         if not self.moves and self.past:
             first = self.past[0][1]
             moved = value - first if self.target > first else first - value
             self.moves = moved >= BEGINS * asked
-            if self.moves:
+            if self.moves or (moved <= -BEGINS * asked and at_s <= self.turns_by_s):
                 self.past.clear()
         self.past.append((at_s, value))
 
@@ -104,7 +108,7 @@ class Courses:
             return
         course = self._courses.get(rule.name)
         if course is None or course.on_s != stood.on_s or (course.target > course.past[-1][1]) != (gap > 0.0):
-            course = self._courses[rule.name] = _Course(target, stood.on_s)
+            course = self._courses[rule.name] = _Course(target, stood.on_s, stood.since_s + rule.within_s)
         course.target = target
         course.move(now_s, value, asked)
         forget(course.past, now_s - rule.within_s)

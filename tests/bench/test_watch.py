@@ -315,6 +315,21 @@ def test_set_anew_on_its_way_it_is_on_its_way_since_the_first_time(watch, standi
     assert course(watch, standing, then, [22.0] * 4, began_s=40.0) == 60.0
 
 
+def test_a_flask_that_was_left_to_cool_turns_first(watch, standing):
+    """It falls for half a minute yet, and rises by 2 K within the minute after that."""
+    cools = [60.0 - 0.3 * n for n in range(4)]
+    assert course(watch, standing, 80.0, cools + [59.1 + 0.35 * n for n in range(1, 40)]) is None
+
+
+def test_what_falls_on_and_on_is_a_probe_out_of_the_flask(watch, standing):
+    assert course(watch, standing, 80.0, [60.0 - 0.3 * n for n in range(60)]) == 120.0
+
+
+def test_a_probe_that_is_drawn_out_at_its_set_value_has_no_time_to_turn(watch, standing):
+    kept = [60.0] * 30
+    assert course(watch, standing, 60.0, kept + [55.9 - 2.0 * n for n in range(15)]) == 300.0 + 60.0
+
+
 def test_set_the_other_way_it_begins_anew(watch, standing):
     assert course(watch, standing, 70.0, [45.0] * 6) is None
     assert course(watch, standing, 20.0, [45.0] * 20, began_s=60.0) == 120.0
