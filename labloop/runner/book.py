@@ -23,7 +23,7 @@ from labloop.campaign.units import convert
 from labloop.journal import Journal, StoreLocked, begun
 
 from .lease import Lease
-from .lineage import as_it_lies, owners
+from .lineage import apart, as_they_lie
 
 DEAD: Final = (
     "If {0} never answers again, say what became of it: `labloop instruments LAB resolve {0} done [AMOUNT]|not-done "
@@ -60,12 +60,14 @@ class BenchBook:
         self.journal = journal
         self.lease: Lease | None = None
         self.state = BenchState()
-        self._run: tuple[str, str] | None = None  # whose facts are read under the folder in which it lies now
+        self._here: list[e.JournalNoted] = []  # where runs lie, the latest last: their facts are read under that
         self.followers: list[Callable[[Any], None]] = []
         # When somebody else gave the bench back last, between this lease and the run's last one ("": nobody had it).
         self.others_until = ""
-        for record in journal.records():
-            self.state.apply(record)
+        self._read()
+        self._here = [note for _, note in self.state.noted]
+        if apart(self._here):
+            self._read()
 
     @classmethod
     def open(cls, folder: Path, name: str, at_fn: Callable[[], str], wait_s: float = 0.0) -> "BenchBook":
@@ -105,18 +107,18 @@ class BenchBook:
 
     def known_as(self, run: str, run_id: str) -> None:
         """Read the facts of a run under the folder in which it lies now, and of another that lay there under none."""
-        if any((note.run == run) != (note.run_id == run_id) for _, note in self.state.noted):
-            self._run = run, run_id
-            self.state = BenchState()
-            for record in self._records():
-                self.state.apply(record)
+        self._here.append(e.JournalNoted(run=run, run_id=run_id, seq=0, chain=""))
+        if apart(self._here):
+            self._read()
+
+    def _read(self) -> None:
+        self.state = BenchState()
+        for record in self._records():
+            self.state.apply(record)
 
     def _records(self) -> Iterable[e.Record]:
         records = self.journal.records()
-        if self._run is None:
-            return records
-        rows = list(records)
-        return as_it_lies(rows, owners(rows), *self._run)
+        return as_they_lie(list(records), self._here) if apart(self._here) else records
 
     def follow(self, follower: Callable[[Any], None]) -> None:
         """Tell ``follower`` every fact of this bench: those that are there now, and each that comes."""

@@ -6,7 +6,7 @@ So the facts of a run can be read under the folder in which it lies now, whateve
 another run that lay there once under a name that is nobody's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -31,12 +31,26 @@ def owners(records: Sequence[e.Record]) -> Owners:
     return found
 
 
-def as_it_lies(records: Sequence[e.Record], known: Owners, run: str, run_id: str) -> Iterator[e.Record]:
-    """The same facts, with those of the run ``run_id`` under the folder ``run``, and no other's."""
+def apart(noted: Iterable[e.JournalNoted]) -> bool:
+    """Whether some run has lain in two folders, or two runs in one."""
+    pairs = {(note.run, note.run_id) for note in noted}
+    return not len(pairs) == len({run for run, _ in pairs}) == len({run_id for _, run_id in pairs})
+
+
+def as_they_lie(records: Sequence[e.Record], here: Sequence[e.JournalNoted]) -> Iterator[e.Record]:
+    """The same facts, each under the folder in which its run lies now, or under none, where another lies there since.
+
+    ``here``: what is noted of where runs lie, the latest last.
+    """
+    known = owners(records)
+    lies = {note.run_id: note.run for note in here}
+    now = {note.run: note.run_id for note in here}
     for at, record in enumerate(records):
         folder = getattr(record.event, "run", "")
         whose = next((one for since, one in reversed(known.get(folder, ())) if since <= at), "")
-        name = run if whose == run_id else f"{folder} (another run: {whose})" if whose and folder == run else folder
+        name = lies.get(whose, folder)
+        if whose and now.get(name) != whose:
+            name = f"{folder} (another run: {whose})"
         yield record if name == folder else _under(record, name)
 
 

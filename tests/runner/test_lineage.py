@@ -63,3 +63,30 @@ def test_what_stays_in_its_place_binds_as_before(book: BenchBook, tmp_path: Path
         book.take_lease("runs/b", "live", {}, noted=note("runs/b", "0b"))
     book.take_lease(mine, "live", {}, noted=note(mine, "0a"))
     assert [act.epoch for act in book.guarded(mine, 0)] == [4]
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_what_a_run_that_was_moved_has_answered_binds_nobody(book: BenchBook, tmp_path: Path, resumed: bool) -> None:
+    """Though another run lies by now where it was asked."""
+    then, now, third = (str(tmp_path / name) for name in ("then", "now", "third"))
+    for folder in (then, now):
+        Path(folder).mkdir()
+        (Path(folder) / "journal.db").touch()
+    book.take_lease(then, "live", {}, noted=note(then, "0a"))
+    book.release_lease(then, QUESTION, note(then, "0a"))
+    book.take_lease(then, "live", {}, noted=note(then, "0b"))
+    book.release_lease(then, {}, note(then, "0b"))
+    if resumed:
+        book = BenchBook(book.journal)
+        book.take_lease(now, "live", {}, noted=note(now, "0a"))
+        with pytest.raises(BenchOwes, match=f"to the run {now}: "):  # where it lies, and not where it lay
+            book.release_lease(now, QUESTION, note(now, "0a"))
+            BenchBook(book.journal).take_lease(BY_HAND, "live", {})
+    book = BenchBook(book.journal)
+    book.known_as(now, "0a")
+    assert [one for one, _ in book.state.questions] == [now]
+    book.record(e.QuestionClosed(run=now, step="7.trial.0.0.1", answer="done", by="ann"))
+    for run, noted in ((BY_HAND, []), (third, note(third, "0c"))):
+        book = BenchBook(book.journal)
+        book.take_lease(run, "live", {}, noted=noted)
+        book.release_lease(run, {}, noted)
