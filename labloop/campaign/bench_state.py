@@ -24,7 +24,7 @@ class BenchState:
     epoch: int = 0
     leased_to: str = ""
     had_by: str = ""  # who held the bench last, now or before
-    left_at: str = ""  # when it was given back last
+    left_at: str = ""  # when it was given back last, or taken from who did not give it back
     stock: dict[str, e.Amount] = field(default_factory=dict)
     refilled: dict[str, int] = field(default_factory=dict)  # by instrument: under which epoch a person said so last
     drawn: set[str] = field(default_factory=set)
@@ -69,6 +69,8 @@ class BenchState:
                 proven = untouched and run == self.had_by and self.unsaid == "live"
                 if epoch > self.epoch + 1 or (self.unsaid in ("live", GUARD) and mode != GUARD and not proven):
                     self.silent[epoch] = record.at, self.had_by
+                if self.leased_to:  # whoever had it went without a word: until now, for all that anybody knows
+                    self.left_at = record.at
                 self.unsaid = mode
                 self.epoch, self.leased_to, self.had_by = epoch, run, run
                 if run != BY_HAND:  # what an older version let pass: after others nobody can be asked any more

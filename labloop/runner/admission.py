@@ -97,10 +97,11 @@ class Admission:
         self.standing.stopped(instrument)
         self.watch.stopped(instrument)
 
-    def after_others(self) -> None:
-        """What somebody else set on the bench, and when, nobody knows: it counts from when they gave it back."""
-        if self.book is not None and self.book.others_until:
-            self.standing.unsure(self._then_s(self.book.others_until))
+    def after_others(self, stopped_at: str = "") -> None:
+        """What somebody else set on the bench, and when, nobody knows: it counts from when they gave it back, or from
+        when what they had left running was stopped (``stopped_at``)."""
+        if self.book is not None and (until := stopped_at or self.book.others_until):
+            self.standing.unsure(self._then_s(until))
             for act, at in self.book.left_by_hand():
                 self.standing.leave(act, self._then_s(at))
 

@@ -169,8 +169,7 @@ class BenchBook:
             )
         if not looks:
             self._refuse_holds(run, person)
-        if self.state.had_by and (self.state.had_by != run or run == BY_HAND):
-            self.others_until = self.state.left_at
+        others_had_it = self.state.had_by and (self.state.had_by != run or run == BY_HAND)
         epoch = self.state.epoch + 1
         if self.journal.path is not None:
             locked = self.journal.is_locked
@@ -183,6 +182,8 @@ class BenchBook:
             if name not in self.state.stock
         ]
         self.record(*facts)
+        if others_had_it:
+            self.others_until = self.state.left_at
 
     def _refuse_holds(self, run: str, person: str) -> None:
         for name, holds in self.state.holds.items():

@@ -183,7 +183,8 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
     station = bench.lab.instruments[name]
     with Heeded() as signals:
         with signals.at_once():
-            take_up(bench.lab, book)
+            if take_up(bench.lab, book):
+                admission.after_others(utc_stamp())
             bench.lab.open()
             if stop and (at_work := station.port.submit(station.driver.at_work).result()):
                 return structs.replace(begun, failed=f"{name} was left alone: {at_work}")

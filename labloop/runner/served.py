@@ -36,6 +36,7 @@ from labloop.campaign import events as e
 from .admission import Admission
 from .book import BenchBook
 from .by_hand import HandBench, note_changed
+from .clock import utc_stamp
 from .left_by_hand import take_up
 from .served_instrument import ServedInstrument, by_leco
 from .served_watch import ServedWatch
@@ -50,7 +51,8 @@ class ServedBench:
     def __init__(
         self, bench: HandBench, book: BenchBook, admission: Admission, *, read_only: bool = False
     ) -> None:  # fmt: skip
-        take_up(bench.lab, book, looks=read_only)
+        if take_up(bench.lab, book, looks=read_only):
+            admission.after_others(utc_stamp())
         bench.lab.open()
         self._bench, self._book, self._admission = bench, book, admission
         self._watch = ServedWatch(bench.lab, admission, lambda name: self.instruments[name].rests())

@@ -42,6 +42,19 @@ def test_a_question_of_a_run_whose_folder_is_gone_binds_nobody(book: BenchBook) 
     book.take_lease("runs/b", "live", {})
 
 
+def test_who_was_killed_there_had_the_bench_until_somebody_else_took_it(book: BenchBook) -> None:
+    book.take_lease(BY_HAND, "live", {})
+    assert book.others_until == ""
+    for _ in range(2):  # before anybody has ever given it back, and after
+        book.take_lease(BY_HAND, "live", {})
+        *_, taken = (record for record in book.journal.records() if isinstance(record.event, e.LeaseTaken))
+        assert book.others_until == taken.at
+        book.release_lease(BY_HAND, {})
+        book.take_lease(BY_HAND, "live", {})
+        *_, released = (record for record in book.journal.records() if isinstance(record.event, e.LeaseReleased))
+        assert book.others_until == released.at
+
+
 def test_whoever_paused_a_run_that_ended_holds_its_bench(book: BenchBook, tmp_path: Path) -> None:
     mine, other = str(tmp_path / "a"), str(tmp_path / "b")
     (tmp_path / "a").mkdir()

@@ -5,12 +5,16 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from msgspec import structs
 
 from drivers.new_era import NE1000
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import read_lab
 from labloop.runner import by_hand
+from labloop.runner.admission import Admission
+from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.clock import utc_stamp
 from simulators.ika_bath import Bath
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,3 +111,26 @@ def test_what_switches_off_is_never_refused_for_a_rule_that_is_broken(tmp_path: 
     assert act(tmp_path, rule, "plate", "off").done
     with pytest.raises(SpecError, match="Nothing was sent"):
         act(tmp_path, rule, "plate", "heat", "temperature=12 degC")
+
+
+def test_rests_and_rates_hold_after_a_command_that_was_killed(tmp_path: Path) -> None:
+    """What it had done is in the bench's book, but not when it gave the bench back: it never did."""
+    (tmp_path / "lab.yaml").write_text(
+        dedent(LAB) + "limits: [pump: {dispense: {dwell: 20 s}}, pump.rate changes by at most 1 uL/min/s]\n"
+    )
+    settings = by_hand.read_settings(["rate=100 uL/min", "volume=1 uL"])
+    with by_hand.hand_bench(read_lab(tmp_path / "lab.yaml"), live=False) as bench:
+        book = BenchBook.open(tmp_path, "bench", utc_stamp)
+        book.take_lease(BY_HAND, "live", {})
+        begun = by_hand.wish(bench, "pump", "dispense", settings, "ann")
+        book.record(begun, structs.replace(begun, done=True, achieved={"volume": e.Amount(1.0, "uL")}))
+        book.close()
+        book = BenchBook.open(tmp_path, "bench", utc_stamp)
+        book.take_lease(BY_HAND, "live", {})
+        admission = Admission(bench.envelope, bench.clock, book)
+        admission.after_others()
+        for action, rate, said in (("dispense", "100", "rests for 20 s"), ("withdraw", "900", "rate changes by")):
+            again = by_hand.read_settings([f"rate={rate} uL/min", "volume=1 uL"])
+            with pytest.raises(SpecError, match=said):
+                by_hand.permitted(by_hand.wish(bench, "pump", action, again, "ann"), admission)
+        book.close()
