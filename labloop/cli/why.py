@@ -137,4 +137,6 @@ def _outcome(entry: dict[str, Any]) -> str:
     surprise = entry["surprise_sd"]
     off = f" ({abs(surprise):g} sd {'above' if surprise > 0 else 'below'})" if surprise is not None else ""
     came = "now believed" if entry["believed"] else "measured"
-    return f"{expected}, {came} {words.number(measured)}{unit}{off}"
+    bound = {"above": "> ", "below": "< "}.get(entry["censored"], "")
+    doubt = f", not believed: {words.plain(entry['flag'])}" if entry["flag"] else ""
+    return f"{expected}, {came} {bound}{words.number(measured)}{unit}{off}{doubt}"

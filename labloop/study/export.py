@@ -26,6 +26,7 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
 
     Columns: trial, sample, role, state, source; each parameter (in its declared unit); each outcome and, where one is
     known, ``<outcome>.sd`` (in the outcome's unit) and ``<outcome>.censored`` (above or below: the value is a bound),
+    ``<outcome>.flag`` (why it is not to be believed: somebody marked it as wrong),
     ``<outcome>.word`` (what was seen, where the outcome is the verdict on it: 1 passes, 0 fails);
     ``<outcome>.predicted`` and ``<outcome>.predicted_sd``; ``desirability`` (the overall one, where the campaign says
     what is desirable); ``amended`` (in a run whose campaign was amended: the number of the last amendment's fact before
@@ -43,12 +44,13 @@ def trials_frame(spec: CampaignSpec, state: CampaignState) -> pd.DataFrame:
     outcomes = {name: f"outcomes.{name}" if name in taken else name for name in spec.outcomes}
     spread = {name for name in outcomes if any("sd" in entry["outcomes"].get(name, {}) for entry in entries)}
     censored = {name for name in outcomes if any("censored" in entry["outcomes"].get(name, {}) for entry in entries)}
+    flagged = {name for name in outcomes if any("flag" in entry["outcomes"].get(name, {}) for entry in entries)}
     seen = {name for name in outcomes if any("word" in entry["outcomes"].get(name, {}) for entry in entries)}
     predicted = {name for name in outcomes if any(name in entry["predicted"] for entry in entries)}
     columns = [*FIRST, *settings.values()]
     for name, column in outcomes.items():
         columns += [column] + [f"{column}.sd"] * (name in spread) + [f"{column}.censored"] * (name in censored)
-        columns += [f"{column}.word"] * (name in seen)
+        columns += [f"{column}.flag"] * (name in flagged) + [f"{column}.word"] * (name in seen)
         columns += [f"{column}.predicted", f"{column}.predicted_sd"] * (name in predicted)
     rows = [_row(entry, settings, outcomes) for entry in entries]
     frame = pd.DataFrame(rows, columns=[*columns, *desired, *amended, *LAST])
@@ -86,6 +88,6 @@ def _row(entry: dict[str, Any], settings: dict[str, str], outcomes: dict[str, st
     for name, column in outcomes.items():
         measured, hoped = entry["outcomes"].get(name, {}), entry["predicted"].get(name, {})
         row |= {column: measured.get("value"), f"{column}.sd": measured.get("sd")}
-        row |= {f"{column}.censored": measured.get("censored"), f"{column}.word": measured.get("word")}
+        row |= {f"{column}.{what}": measured.get(what) for what in ("censored", "flag", "word")}
         row |= {f"{column}.predicted": hoped.get("mean"), f"{column}.predicted_sd": hoped.get("sd")}
     return row

@@ -250,13 +250,16 @@ def _outcomes(spec: CampaignSpec, trial: TrialState) -> dict[str, Any]:
     for name, outcome in spec.outcomes.items():
         hoped = trial.proposal.predicted.get(name)
         entry: dict[str, Any] = {
-            "unit": outcome.unit, "believed": outcome.prefers, "expected": None, "measured": None, "surprise_sd": None
+            "unit": outcome.unit, "believed": outcome.prefers, "expected": None, "measured": None, "surprise_sd": None,
+            "censored": "", "flag": "",
         }  # fmt: skip
         if hoped is not None:
             entry["expected"] = {"mean": hoped.mean, "sd": hoped.sd}
         if name in measured:
             entry["measured"] = measured[name]["value"]
-            known = not outcome.prefers  # else two beliefs, which are no surprise
+            entry |= {what: measured[name].get(what, "") for what in ("censored", "flag")}
+            # else two beliefs, which are no surprise; or no value that could be one
+            known = not (outcome.prefers or entry["censored"] or entry["flag"])
             if known and hoped is not None and hoped.sd > 0.0 and isinstance(entry["measured"], (int, float)):
                 entry["surprise_sd"] = round((entry["measured"] - hoped.mean) / hoped.sd, 2)
         found[name] = entry

@@ -1,5 +1,7 @@
 """From a shell: a trial added and edited, a result marked as wrong, and what the next shift is told."""
 
+import csv
+import io
 import re
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -40,6 +42,9 @@ def test_a_person_adds_edits_and_corrects(here: Path, labloop: Any) -> None:
     (marked,) = labloop("trials", "r", "--json").document["trials"][2]["withdrawn"]
     assert marked == {"outcome": None, "by": "ann", "why": "wrong ruler"}
     assert "marked as wrong by ann: wrong ruler" in labloop("trials", "r").out
+    assert ", measured 90 mm, not believed: marked as wrong by ann: wrong ruler" in labloop("why", "r", "3").out
+    rows = list(csv.DictReader(io.StringIO(labloop("trials", "r", "--format", "csv").out)))
+    assert [row["height.flag"] for row in rows] == ["", "", "marked as wrong by ann: wrong ruler", ""]
 
     assert labloop("request", "r", "note", "the", "oven", "smells", "--by", "bob").code == 0
     said = labloop("status", "r", "--since", "1 h").out

@@ -171,6 +171,8 @@ def test_a_bound_is_told_as_chemists_write_it_and_is_never_the_best(here: Path, 
     assert labloop("status", "r", "--json").document["best"]["trial"] == 1
     rows = list(csv.DictReader(io.StringIO(labloop("trials", "r", "--format", "csv").out)))
     assert [row["height.censored"] for row in rows] == ["", "above", "below"]
+    assert "measured > 30 mm" in labloop("why", "r", "2").out
+    assert labloop("why", "r", "2", "--json").document["outcomes"]["height"]["surprise_sd"] is None
     again = labloop("tell", "r", "2", "height=31")
     assert "measured already (height = > 30.0)" in again.err
 
