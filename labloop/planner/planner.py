@@ -284,7 +284,7 @@ def _by_model(problem: Problem, history: History, model: Model, turn: _Turn) -> 
         evidence=dict(model.evidence) if isinstance(model, surrogate.Surrogate) else {},
         outliers=model.outliers if isinstance(model, surrogate.Surrogate) else [],
     )
-    return proposal, points[0]
+    return proposal, encoding.encode([found[0].settings])[0]  # as it will be read, to the last bit
 
 
 def _taken(problem: Problem, history: History) -> Array:

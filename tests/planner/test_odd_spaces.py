@@ -222,3 +222,16 @@ def test_what_check_finds_no_room_in_is_not_proposed_in(journal: Callable[[int],
         Space(spec).sample(2, 0)
     with pytest.raises(NothingLeftError):
         propose(spec, journal(3).state)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_last_of_several_on_a_grid_is_the_one_asked_for_alone(journal: Callable[[int], Any], seed: int) -> None:
+    parameters = {"a": {"range": [-1.98933, 5.11865], "step": 0.355399}, "b": {"choices": ["p", "q", "r"]}}
+    spec, book = spec_of(parameters, design={"initial": {"trials": 3}}), journal(seed)
+    for nth, b in ((0, "p"), (3, "q"), (9, "r"), (12, "p")):
+        book.measure({"a": float(f"{-1.98933 + nth * 0.355399:.12g}"), "b": b}, y=float(np.sin(nth)))
+    asked = propose(spec, book.state, 4)
+    for one in asked[:-1]:
+        book.propose(one.settings)
+    (alone,) = propose(spec, book.state)
+    assert (alone.acquisition_value, alone.runners_up) == (asked[-1].acquisition_value, asked[-1].runners_up)
