@@ -311,21 +311,25 @@ def _extent(line: Linear, ranges: Mapping[str, Range]) -> tuple[float, float]:
 
 
 def feasible(lines: Sequence[Linear], ranges: Mapping[str, Range]) -> bool:
-    """Whether some point within the ranges keeps all lines (a linear programme)."""
+    """Whether some point within the ranges keeps all lines (a linear programme).
+
+    Each number is taken as a share of its range, and each line in units of its largest term: the solver forgives 1e-7
+    and passes over factors below 1e-9, whatever the units are.
+    """
     optimize = import_module("scipy.optimize")
     names = sorted({name for line in lines for name in line.coefficients})
-    rows = {sense: [line for line in lines if line.sense == sense] for sense in ("<=", "==")}
-
-    def matrix(sense: str) -> list[list[float]] | None:
-        return [[line.coefficients.get(name, 0.0) for name in names] for line in rows[sense]] or None
-
+    rows: dict[str, list[list[float]]] = {"<=": [], "==": []}
+    bounds: dict[str, list[float]] = {"<=": [], "==": []}
+    for line in lines:
+        terms = {name: factor * (ranges[name].high - ranges[name].low) for name, factor in line.coefficients.items()}
+        unit = max(map(abs, terms.values()), default=0.0) or 1.0
+        rows[line.sense].append([terms.get(name, 0.0) / unit for name in names])
+        slack = 1e-9 * abs(line.bound) if line.sense == "<=" else 0.0
+        least = math.fsum(factor * ranges[name].low for name, factor in line.coefficients.items())
+        bounds[line.sense].append((line.bound + slack - least) / unit)
     answer = optimize.linprog(
         [0.0] * len(names),
-        A_ub=matrix("<="),
-        b_ub=[line.bound + 1e-9 * abs(line.bound) for line in rows["<="]] or None,
-        A_eq=matrix("=="),
-        b_eq=[line.bound for line in rows["=="]] or None,
-        bounds=[(ranges[name].low, ranges[name].high) for name in names],
-        method="highs",
-    )
+        A_ub=rows["<="] or None, b_ub=bounds["<="] or None, A_eq=rows["=="] or None, b_eq=bounds["=="] or None,
+        bounds=[(0.0, 1.0)] * len(names), method="highs",
+    )  # fmt: skip
     return bool(answer.status != 2)  # 2: the solver proved that there is none

@@ -29,6 +29,7 @@ class Polytope:
         self.upper, self.upper_bound = self._matrix(rows["<="])
         self.equal, self.equal_bound = self._matrix(rows["=="])
         self._free = self._directions()
+        self._shares = self._in_shares()
 
     def _matrix(self, lines: Sequence[Linear]) -> tuple[Any, Any]:
         numpy = self._numpy
@@ -52,16 +53,32 @@ class Polytope:
         if not self.names:
             return self._numpy.zeros(0)
         optimize = import_module("scipy.optimize")
+        (upper, upper_bound), (equal, equal_bound) = self._shares
+        width = self.high - self.low
         answer = optimize.linprog(
-            -direction,
-            A_ub=self.upper if len(self.upper) else None,
-            b_ub=self.upper_bound if len(self.upper) else None,
-            A_eq=self.equal if len(self.equal) else None,
-            b_eq=self.equal_bound if len(self.equal) else None,
-            bounds=list(zip(self.low, self.high, strict=True)),
+            -direction * width,
+            A_ub=upper if len(upper) else None,
+            b_ub=upper_bound if len(upper) else None,
+            A_eq=equal if len(equal) else None,
+            b_eq=equal_bound if len(equal) else None,
+            bounds=[(0.0, 1.0)] * len(self.names),
             method="highs",
         )
-        return self._numpy.clip(answer.x, self.low, self.high) if answer.status == 0 else None
+        return self._numpy.clip(self.low + answer.x * width, self.low, self.high) if answer.status == 0 else None
+
+    def _in_shares(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+        """Both matrices over shares of the ranges, each line in units of its largest term, as a solver needs them.
+
+        It forgives 1e-7 and passes over factors below 1e-9, whatever the units are.
+        """
+        found = []
+        for matrix, bound in ((self.upper, self.upper_bound), (self.equal, self.equal_bound)):
+            terms = matrix * (self.high - self.low)
+            unit = abs(terms).max(axis=1, initial=0.0)
+            unit = self._numpy.where(unit > 0.0, unit, 1.0)
+            found.append((terms / unit[:, None], (bound - matrix @ self.low) / unit))
+        return found[0], found[1]
+
 
     def corners(self, count: int, seed: int) -> Any:
         """Up to ``count`` corners: those along each axis, both ways, then along random directions. X: n x d."""

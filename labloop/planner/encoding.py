@@ -26,6 +26,8 @@ Settings = dict[str, Value]
 
 # Relative slack of a linear constraint, a little inside what Space.contains forgives (1e-9).
 SLACK = 5e-10
+# Solvers forgive 1e-7 and pass over factors below 1e-9: a sum of picomoles would bind nothing.
+LEAST_FACTOR = 1e-3
 # Passes of putting shares on their sum and back above their least ones; each halves what is left over and more.
 PASSES = 30
 
@@ -354,7 +356,8 @@ class Encoding:
             factor = constraint.coefficients.get(column.name, 0.0)
             row[index] = factor * (column.high - column.low)
             bound -= factor * column.low if factor else 0.0
-        return row, bound
+        unit = float(np.abs(row).max(initial=0.0))
+        return (row / unit, bound / unit) if 0.0 < unit < LEAST_FACTOR else (row, bound)
 
     def grid(self) -> Array:
         """Every point of a discrete space that keeps the constraints, N x d, in lexical order."""

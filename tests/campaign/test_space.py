@@ -270,3 +270,23 @@ def test_yes_and_no_are_true_and_false_in_conditions() -> None:
 def test_what_no_yes_or_no_is_called_is_refused_where_it_would_never_hold(condition: str) -> None:
     with pytest.raises(SpecError, match=r"neither a parameter nor a choice\. Did you mean (true|false)"):
         space_of(YES_OR_NO, constraints=[condition])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "constraints", "is_empty"),
+    [
+        ({"cells": {"range": [1e8, 1e10]}, "x": {"range": [0, 1]}}, ["cells / 1e10 - x == 0", "x >= 0.5"], False),
+        ({"cells": {"range": [1e8, 1e10]}, "x": {"range": [0, 1]}}, ["cells - 1e10 * x == 0", "x <= 0.001"], True),
+        ({"a": {"range": [1e-12, 1e-10]}, "b": {"range": [0, 1e-10]}}, ["a + b <= 1e-11", "b >= 9e-12"], False),
+        ({"a": {"range": [1e-12, 1e-10]}, "b": {"range": [0, 1e-10]}}, ["a + b <= 1e-11", "b >= 9.1e-12"], True),
+    ],
+)
+def test_units_decide_nothing_about_what_is_left(
+    parameters: dict[str, Any], constraints: list[str], is_empty: bool
+) -> None:
+    if is_empty:
+        with pytest.raises(SpecError, match="leave no point that keeps them all"):
+            space_of(parameters, constraints=constraints)
+        return
+    space = space_of(parameters, constraints=constraints)
+    assert all(space.contains(one) == [] for one in space.sample(8, 0))

@@ -64,3 +64,12 @@ def test_a_sum_with_a_log_scale_binds_a_batch(journal: Callable[[int], Any]) -> 
     spec = spec_of({"a": LOG | {"shared": "batch"}, **REST}, constraints=["a + b + c == 10"], design={"batch": 3})
     batch = [one.settings for one in propose(spec, journal(1).state, 3)]
     assert len({one["a"] for one in batch}) == 1 and all(Space(spec).contains(one) == [] for one in batch)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-12, 1e9])
+def test_units_change_no_design(unit: float) -> None:
+    parameters = {name: {"range": [0, 100 * unit]} for name in "abc"}
+    constraints = [f"a + b + c <= {3 * unit!r}", "a - b == 0"]
+    encoding = read_problem(spec_of(parameters, constraints=constraints)).encoding
+    points = sample(encoding, 64, 0)
+    assert 0.004 < points[:, 0].mean() < 0.006 and 0.009 < points[:, 2].mean() < 0.012, points.mean(0)
