@@ -13,6 +13,7 @@ from typing import Final
 from labloop.campaign import events as e
 
 from .declared import Declaration
+from .instrument import Setting
 from .rules import ActName
 
 # Faults that say that nothing was sent.
@@ -70,7 +71,7 @@ class Standing:
                 del self.left[key]
             return
         for setting in action.settings:
-            if (amount := act.settings.get(setting.name)) is not None:
+            if (amount := _amount(setting, act.settings)) is not None:
                 self.left[act.instrument, setting.name] = Stood(
                     amount=amount, since_s=at_s, step=act.act, action=act.action
                 )
@@ -130,10 +131,7 @@ class Standing:
                 for key in [key for key in known if key[0] == fact.instrument]:
                     del known[key]
         for setting in action.settings:
-            amount = fact.settings.get(setting.name)
-            if amount is None and setting.default is not None:
-                amount = e.Amount(setting.default, setting.unit)
-            if amount is not None:
+            if (amount := _amount(setting, fact.settings)) is not None:
                 key = (fact.instrument, setting.name)
                 before = self.settings.get(key)
                 on_s = fact.t_s if before is None or before.over else before.on_s
@@ -160,3 +158,11 @@ class Standing:
                 if stood.step == fact.step:
                     self.settings[key] = replace(stood, over=True)
         self._rests_since_s[begun.instrument, begun.action] = max(fact.t_s, now_s)
+
+
+def _amount(setting: Setting, asked: Mapping[str, e.Amount]) -> e.Amount | None:
+    """What an act sets it to, by default too; None: it leaves it as it was."""
+    amount = asked.get(setting.name)
+    if amount is None and setting.default is not None:
+        return e.Amount(setting.default, setting.unit)
+    return amount

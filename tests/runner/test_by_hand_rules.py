@@ -27,6 +27,12 @@ instruments:
     port: serial:///dev/pump
     syringe: {{volume: 10 mL, diameter: 14.43 mm}}
   plate: {{driver: "drivers.ika:RCT", simulator: "simulators.ika:RCT", port: "serial:///dev/plate"}}
+  stage:
+    driver: drivers.grbl:Stage
+    simulator: simulators.grbl:Grbl
+    port: serial:///dev/stage
+    name: STAGE
+    travel: {{x: [-200 mm, 0 mm]}}
 """
 
 
@@ -134,3 +140,13 @@ def test_rests_and_rates_hold_after_a_command_that_was_killed(tmp_path: Path) ->
             with pytest.raises(SpecError, match=said):
                 by_hand.permitted(by_hand.wish(bench, "pump", action, again, "ann"), admission)
         book.close()
+
+
+def test_what_was_set_by_default_stands_for_the_next_command_too(tmp_path: Path) -> None:
+    (tmp_path / "lab.yaml").write_text(dedent(LAB) + "limits: [stage.feed changes by at most 10 mm/min/s]\n")
+    with by_hand.hand_bench(read_lab(tmp_path / "lab.yaml"), live=False) as bench:
+        standing = Admission(bench.envelope, bench.clock).standing
+        moved = by_hand.wish(bench, "stage", "move", by_hand.read_settings(["x=-10 mm"]), "ann")
+        standing.leave(structs.replace(moved, done=True), 0.0)
+        stood = standing.stood("stage", "feed")
+    assert stood is not None and stood.amount == e.Amount(1000.0, "mm/min")
