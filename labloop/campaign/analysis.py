@@ -17,6 +17,7 @@ from typing import Final
 
 from .errors import SpecError
 from .events import Reading, Value
+from .flags import array_flag
 from .tables import read_table
 from .units import Quantity, convert, quote
 
@@ -106,6 +107,8 @@ def read_target(path: Path) -> Curve:
         if any(isinstance(number, (str, bool)) or number is None for number in pair):
             what = "needs the columns wavelength_nm and absorbance" if None in pair else "holds words, not numbers"
             raise SpecError(f"{path}:{line}: the target {what}. Export it as such a CSV file")
+        if wrong := array_flag(struct.pack("<2d", *pair)):
+            raise SpecError(f"{path}:{line}: the target has no value there: {wrong}. Take the row out")
         points.append((float(pair[0] or 0.0), float(pair[1] or 0.0)))
     points.sort()
     x, y = zip(*points, strict=True)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labloop.campaign.errors import SpecError
+from labloop.campaign.flags import NO_READING
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.objective import Objective
 from labloop.campaign.space import Settings, Space
@@ -78,7 +79,7 @@ def read_measured(path: Path, spec: CampaignSpec) -> Measured:
                     values[name], _ = spec.outcomes[name].verdict(value)
                 except SpecError as error:
                     raise SpecError(f"{path}:{line}: {name}: {error}") from error
-            elif isinstance(value, str):
+            elif isinstance(value, str) or abs(value) >= NO_READING:
                 raise SpecError(f"{path}:{line}: {name} = {value!r} is no number. Correct it, or take the row out")
         try:
             settings = {

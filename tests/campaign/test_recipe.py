@@ -244,6 +244,9 @@ def test_a_target_is_read_and_interpolated(folder: Path) -> None:
     (folder / "target.csv").write_text("wavelength_nm,absorbance\n400,x\n500,1\n")
     with pytest.raises(SpecError, match=r"target.csv:2: the target holds words"):
         read_target(folder / "target.csv")
+    (folder / "target.csv").write_text("wavelength_nm,absorbance\n400,1\n500,9.9E37\n")
+    with pytest.raises(SpecError, match=r"target.csv:3: the target has no value there: the array holds 9.9e.37"):
+        read_target(folder / "target.csv")
 
 
 def test_a_reading_keeps_its_uncertainty() -> None:

@@ -195,6 +195,7 @@ def test_an_order_that_makes_no_sense_is_refused(
     [
         ("x,height\n1,2\n", "no column solvent"),
         ("x,solvent,height\n1,DMF,high\n", ":2: height = 'high' is no number"),
+        ("x,solvent,height\n1,DMF,9.9E37\n", ":2: height = 9.9e.37 is no number"),
         ("x,solvent,height\n11,DMF,1\n12,DMF,2\n", "of its 2 rows 0 lie in"),
         ("x,solvent,height\n1,DMF,101\n2,DMF,102\n", "none of its 2 conditions .* keeps height <= 100"),
     ],
