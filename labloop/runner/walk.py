@@ -70,23 +70,26 @@ class Walk:
             if not self._looked:
                 self._looked, again = True, await self._taken_back(steps)
             running = [step for step in steps if step.state == s.STARTED]
-            if running and not again:
-                await self.hand.rejoined(running)
-                if any(step.state == s.STARTED for step in running):
-                    raise Ended
-                continue
             ahead = next_stage(self.stages, steps, self.phase)
             if ahead is None and not again:
                 return End(verdict="done")
             judgement = recovery.Judgement(verdict="run")
-            if ahead is not None and not running:
+            if ahead is not None and not (running and again):
                 judgement = recovery.judge(
                     ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
                 )
-                if judgement.verdict != "run":
-                    return End(verdict=judgement.verdict, why=judgement.why)
+            # What was to be set again before it, and failed, is tried again beside what goes on.
+            waits = not again and any(ahead is None or ahead.number >= step.begun.stage for step in running)
+            if running and (waits or judgement.verdict != "run"):
+                await self.hand.rejoined(running)
+                if any(step.state == s.STARTED for step in running):
+                    raise Ended
+                continue
+            if judgement.verdict != "run":
+                return End(verdict=judgement.verdict, why=judgement.why)
+            if ahead is not None and not running:
                 again = [] if self._stale(ahead) else again
-            sets = ahead is None or bool(again)
+            sets = ahead is None or bool(again or running)
             if ahead is None or again:
                 ahead, judgement = again[0], recovery.Judgement(verdict="run")
             planned = list(ahead.steps.values())

@@ -1,12 +1,15 @@
 """What a trial or a phase has set, and a safe state took back, is set again before its acts go on."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from people import People, wish
 from reach import Reach
 from test_rest import Patient
 
+from drivers.vici import Actuator
+from labloop.bench import InstrumentFault
 from labloop.campaign import state as s
 
 LAB = """\
@@ -90,8 +93,8 @@ KEPT = """
 """
 
 
-def test_it_is_set_again_while_what_is_kept_goes_on(tmp_path: Path) -> None:
-    """A gas that the guard has shut off is on again long before the furnace has come to its end."""
+def kept(tmp_path: Path) -> Reach:
+    """A run that was aborted while its furnace was at work, which goes on."""
     furnace = """\
   furnace: {driver: "drivers.eurotherm:E3216", simulator: "simulators.eurotherm:E3216", control: program,
             port: "serial:///dev/furnace"}
@@ -103,11 +106,40 @@ keep: [furnace]
     reach.time = lambda opened, state, note: Patient(state.t_s)
     assert reach.run(virtual=False) == 4
     reach.meddle = lambda bench, now_s: None
+    return reach
+
+
+def test_it_is_set_again_while_what_is_kept_goes_on(tmp_path: Path) -> None:
+    """A gas that the guard has shut off is on again long before the furnace has come to its end."""
+    reach = kept(tmp_path)
     assert reach.run() == 0
     (furnace_ends,) = [one.at_s for one in reach.ledger("furnace")]
     assert [one.amount for one in reach.ledger("valve")][:3] == [4.0, 10.0, 4.0]
     assert reach.ledger("valve")[2].at_s < 700.0 < furnace_ends
     assert len(reach.ledger("furnace", "begin")) == 1
+
+
+@pytest.mark.parametrize(("fails", "tries", "ends"), [(1, 2, s.AWAITING), (9, 2, s.ABANDONED)])
+def test_what_failed_is_set_again_beside_what_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int, tries: int, ends: str
+) -> None:
+    """A sample that was without its gas until the furnace had come to its end was a good one."""
+    reach = kept(tmp_path)
+    begins, left = Actuator.begin, [fails]
+
+    def sticks(valve: Actuator, action: str, settings: Any, act: str) -> None:
+        if action == "turn" and left and left[0]:
+            left[0] -= 1
+            raise InstrumentFault("it is stuck", kind="stuck")
+        begins(valve, action, settings, act)
+
+    monkeypatch.setattr(Actuator, "begin", sticks)
+    reach.run()
+    (furnace_ends,) = [one.at_s for one in reach.ledger("furnace")]
+    trial = reach.state().trials[1]
+    tried = [one for one in trial.steps if one.begun.instrument == "valve"][1:]
+    assert len(tried) == tries and all(one.begun.t_s < 700.0 < furnace_ends for one in tried)
+    assert trial.state == ends
 
 
 def test_what_failed_in_a_cleanup_is_done_again_after_it(tmp_path: Path) -> None:
