@@ -111,6 +111,17 @@ def done(folder: Path, id: str) -> None:
         raise from_os(error, folder / id, "do away with this request") from error
 
 
+def take_back(folder: Path, id: str) -> bool:
+    """Take a wish out of the inbox that no runner is there to take; False: it is not there. Raises StoreError."""
+    try:
+        (folder / f"{id}.json").unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise from_os(error, folder / id, "take this request back") from error
+    return True
+
+
 def _move_aside(path: Path, reason: str) -> Refused:
     aside = private_folder(path.parent / REFUSED)
     write_whole(aside / f"{path.name}.why", reason.encode())

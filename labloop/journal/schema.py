@@ -114,7 +114,10 @@ def create_tables(connection: sqlite3.Connection) -> None:
 def check_tables(connection: sqlite3.Connection, path: object) -> None:
     """Make sure that this is a journal as we write them. Raises StoreNewer, StoreDamaged, StoreError, sqlite3.Error."""
     if is_empty(connection):
-        raise StoreError(f"{path}: was never begun: no event is in it. Delete it and run the campaign again.")
+        raise StoreError(
+            f"{path}: was never begun: no event is in it. If a run is just starting there, ask again; else delete it "
+            "and run the campaign again."
+        )
     application = _number(connection, "application_id")
     if application != APPLICATION_ID:
         raise StoreError(

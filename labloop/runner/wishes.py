@@ -83,8 +83,13 @@ def ask(
             except StoreLocked:
                 if look(folder) == "gone":  # no runner: another person's wish is being written
                     raise
-        reply = _heard(folder, _post(folder, request, arguments, by, why), wait_s, until_s, now, sleep)
+        posted = _post(folder, request, arguments, by, why)
+        reply = _heard(folder, posted, wait_s, until_s, now, sleep)
         if request != "abort":
+            if reply.accepted is None and _is_ours_again(folder, posted):
+                return ask(
+                    folder, request, arguments, by=by, why=why, wait_s=max(until_s - now(), 0.0), now=now, sleep=sleep
+                )
             return reply
         if reply.accepted:
             reply = _reached(folder, reply, now, sleep)
@@ -120,6 +125,21 @@ def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: st
         runner = last_runner(folder)
         ends = f" To end the run without it: kill {runner.pid}, and it makes the bench safe first." if runner else ""
         raise NotPosted(f"{error} The runner was told nothing.{ends}") from error
+
+
+def _is_ours_again(folder: Path, id: str) -> bool:
+    """Whether a wish is out of the inbox of a runner that has ended, and has not journaled it. Raises StoreError.
+
+    Else it would lie there until the run is taken up again: yesterday's stop would end tomorrow's start.
+    """
+    if look(folder) != "gone" or _journaled(folder, id) or not inbox.take_back(folder / INBOX, id):
+        return False
+    return not _journaled(folder, id)  # by one that has started meanwhile
+
+
+def _journaled(folder: Path, id: str) -> bool:
+    with Reader(folder / JOURNAL) as reader:
+        return any(isinstance(one.event, e.Requested) and one.event.id == id for one in reader.records())
 
 
 def _look(folder: Path) -> str:
@@ -174,12 +194,12 @@ def _heard(
     with Reader(folder / JOURNAL) as reader:
         after = 0
         while True:
+            how = look(folder)  # before the last look, so that no fact is missed
             for record in reader.records(after):
                 after = record.seq
                 if isinstance(record.event, e.RequestAnswered) and record.event.id == id:
                     return Reply(accepted=record.event.accepted, message=record.event.message)
-            if now() >= until_s:
-                how = look(folder)
+            if how == "gone" or now() >= until_s:
                 return Reply(accepted=None, message=f"the runner ({how}) has not answered within {wait_s:g} s")
             sleep(LOOK_S)
 

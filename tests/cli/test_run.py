@@ -224,6 +224,30 @@ def test_a_wish_goes_to_the_inbox_of_a_living_runner(run: Path, labloop: Any, mo
     assert [(one["request"], one["by"], one["why"]) for one in posted] == [("pause", "ann", "lunch")]
 
 
+@pytest.mark.parametrize(
+    ("request_", "journaled", "accepted"), [("note", False, True), ("pause", False, False), ("pause", True, None)]
+)
+def test_a_wish_that_an_ending_runner_did_not_take_does_not_wait_for_the_next_start(
+    run: Path, request_: str, journaled: bool, accepted: bool | None
+) -> None:
+    """What it has journaled is answered by the next one."""
+    from labloop.runner import wishes
+
+    presence = Presence(run)
+    presence.__enter__()
+
+    def ends(seconds: float) -> None:
+        if journaled:
+            (posted,) = (run / "requests").glob("*.json")
+            with Journal.open(run / "journal.db") as journal:
+                journal.append(e.Requested(id=posted.stem, request=request_, arguments=[], by="ann"))
+        presence.__exit__(None, None, None)
+
+    reply = wishes.ask(run, request_, ["lamp"] if request_ == "note" else [], by="ann", why="", sleep=ends)
+    assert reply.accepted is accepted, reply
+    assert bool(list((run / "requests").glob("*.json"))) == journaled
+
+
 def test_an_answer_from_the_runner_is_waited_for(run: Path) -> None:
     from labloop.journal import inbox
     from labloop.runner import wishes
