@@ -42,20 +42,23 @@ def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial
     """
     if encoding.rows is not None:
         return _nearest_row(encoding, method, seed, trial, initial, taken)
-    wanted = trial - 1
+    wanted, again = trial - 1, None
     for index, point in enumerate(_sequence(encoding, method, seed, initial)):
         if index == wanted:
-            if not (encoding.is_fixed(point[None, :])[0] and _is_among(point, taken)):
+            if not _is_given(encoding, point, taken):
                 return point
+            again = None if encoding.is_fixed(point[None, :])[0] else point
             break
     if encoding.size <= 20_000:
         left = free_grid(encoding, taken)
         return np.asarray(left[np.random.default_rng([seed, trial]).integers(len(left))])
     for tried, point in enumerate(_sequence(encoding, "random", _mix(seed, trial), initial)):
-        if not (encoding.is_fixed(point[None, :])[0] and _is_among(point, taken)):
+        if not _is_given(encoding, point, taken):
             return point
-        if tried > 10 * BLOCK:
+        if tried > (10 * BLOCK if again is None else FEW):
             break
+    if again is not None:  # where a number is free a point may be given again, if there seems to be no other
+        return again
     raise NothingLeftError("no point that has not been proposed was found: widen the space")
 
 
@@ -102,6 +105,15 @@ def is_open(encoding: Encoding, point: Array, taken: Array) -> bool:
     inside = bool(encoding.is_inside(point[None, :])[0])
     allowed = inside and (encoding.allowed is None or encoding.allowed(encoding.decode(point)))
     return allowed and not (encoding.is_fixed(point[None, :])[0] and _is_among(point, taken))
+
+
+def _is_given(encoding: Encoding, point: Array, taken: Array) -> bool:
+    """Whether a point, as it would be proposed, is one of those taken."""
+    if not len(taken):
+        return False
+    if not encoding.is_fixed(point[None, :])[0]:
+        point = encoding.encode([encoding.decode(point)])[0]
+    return _is_among(point, taken)
 
 
 def _is_among(point: Array, points: Array) -> bool:

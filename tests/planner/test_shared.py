@@ -92,3 +92,11 @@ def test_each_of_a_batch_is_proposed_again_alone(journal: Callable[[int], Any]) 
         for one in asked[: 2 + book.state.next_trial() % 3]:
             y = one.settings["x"] - abs(one.settings["T"] - 50) / 50
             book.put(e.TrialMeasured(trial=one.trial, outcomes={"y": e.Reading(value=y)}))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_two_of_a_batch_are_the_same_before_there_is_a_model(journal: Callable[[int], Any], seed: int) -> None:
+    parameters = {"T": {"range": [0, 1], "step": 0.1, "shared": "batch"}, "x": {"range": [0, 1]}}
+    spec = spec_of(parameters, constraints=["x + T <= 1"], design={"batch": 4, "initial": {"trials": 24}})
+    asked = [tuple(one.settings.values()) for one in propose(spec, journal(seed).state, 24)]
+    assert len(set(asked)) == 24, "what is held lets other points of the same sequence in"
