@@ -14,6 +14,7 @@ from math import log
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import qr
 
 from labloop.campaign.events import Value
 
@@ -169,9 +170,11 @@ class Encoding:
                 real[column.name] = (float(column.to_value(least)) if least else column.low, column.high)
                 value = max(float(value), real[column.name][0])
             settings[column.name] = value
-        for constraint in self.binding(out):
-            if constraint.equality:
-                _settle(settings, constraint, real)
+        equalities = [one for one in self.binding(out) if one.equality]
+        for constraint in equalities:
+            _settle(settings, constraint, real)
+        if len(equalities) > 1:
+            _settle_together(settings, equalities, real)
         return settings
 
     def find(self, point: Array) -> list[int]:
@@ -368,11 +371,34 @@ class Encoding:
         return points[self.is_inside(points)]
 
 
+def _left(settings: Mapping[str, Value], constraint: Linear) -> float:
+    """What is wanting of an equality."""
+    return constraint.bound - sum(factor * float(settings[name]) for name, factor in constraint.coefficients.items())
+
+
+def _settle_together(settings: Settings, equalities: Sequence[Linear], real: Mapping[str, tuple[float, float]]) -> None:
+    """Where one equality took from another what it had settled, let as many real columns with room meet them all."""
+    left = np.array([_left(settings, one) for one in equalities])
+    names = [name for name in real if any(one.coefficients.get(name) for one in equalities)]
+    if not names or np.all(np.abs(left) <= SLACK * np.maximum([abs(one.bound) for one in equalities], 1e-12)):
+        return
+    rows = np.array([[one.coefficients.get(name, 0.0) for name in names] for one in equalities])
+    ends = [(float(settings[name]) - real[name][0], real[name][1] - float(settings[name])) for name in names]
+    room = np.array([min(end) for end in ends])
+    reach = rows * np.maximum(room, 0.0)
+    unit = np.maximum(np.abs(reach).max(axis=1, keepdims=True), 1e-300)
+    chosen = qr(reach / unit, mode="r", pivoting=True)[1][: len(equalities)]
+    moved = np.linalg.lstsq(reach[:, chosen] / unit, left / unit[:, 0], rcond=None)[0] * room[chosen]
+    for at, change in zip(chosen, moved, strict=True):
+        low, high = real[names[at]]
+        settings[names[at]] = float(f"{min(max(float(settings[names[at]]) + float(change), low), high):.12g}")
+
+
 def _settle(settings: Settings, constraint: Linear, real: Mapping[str, tuple[float, float]]) -> None:
     """Let the real columns with most room take what rounding left over of an equality."""
     free = [name for name, factor in constraint.coefficients.items() if factor and name in real]
     free.sort(key=lambda name: min(float(settings[name]) - real[name][0], real[name][1] - float(settings[name])))
-    left = constraint.bound - sum(factor * float(settings[name]) for name, factor in constraint.coefficients.items())
+    left = _left(settings, constraint)
     for name in reversed(free):
         wanted = float(settings[name]) + left / constraint.coefficients[name]
         taken = float(f"{min(max(wanted, real[name][0]), real[name][1]):.12g}")
