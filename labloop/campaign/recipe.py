@@ -121,7 +121,7 @@ def outcomes(spec: CampaignSpec, readings: Mapping[str, SavedReading | Sequence[
             continue
         try:
             found[name] = _outcome(spec, name, outcome, readings)
-        except SpecError as error:
+        except (SpecError, ArithmeticError) as error:  # of numbers at the end of what a float can hold
             raise SpecError(f"outcome {name}: {error}") from error
     return found
 

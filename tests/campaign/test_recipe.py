@@ -224,6 +224,9 @@ def test_what_is_worked_out_and_is_no_number_is_refused() -> None:
     wanted = {"goal": "maximize", "from": ["before", "after"], "analysis": "$before / $after"}
     with pytest.raises(SpecError, match=r"outcome y: .* gave 1e\+40: .* no reading"):
         recipe.outcomes(campaign(trial=WEIGH, outcomes={"y": wanted}), readings)
+    readings = {"before": SavedReading(value=1.0, unit="pH"), "after": SavedReading(value=1e-320, unit="ppm")}
+    with pytest.raises(SpecError, match="outcome y: float division by zero"):
+        recipe.outcomes(campaign(trial=WEIGH, outcomes={"y": wanted}), readings)
 
 
 def test_told_outcomes_are_not_worked_out() -> None:
