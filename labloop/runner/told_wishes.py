@@ -7,6 +7,7 @@ import msgspec
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
+from labloop.campaign.flags import believed
 from labloop.campaign.models import did_you_mean
 from labloop.campaign.spec import CampaignSpec
 
@@ -56,11 +57,15 @@ def _refuse_strange(fact: e.PartMeasured | e.TrialMeasured, spec: CampaignSpec) 
     known = spec.outcomes
     named = [*fact.outcomes, *getattr(fact, "owed", ())]
     complaints = [f"{name} is no outcome. {did_you_mean(name, known)}" for name in named if name not in known]
-    complaints += [
-        f"{name} = {reading.value!r:.100} is no number"
-        for name, reading in fact.outcomes.items()
-        if name in known and not known[name].passes and isinstance(reading.value, str | bool)
-    ]
+    for name, reading in fact.outcomes.items():
+        outcome = known.get(name)
+        if outcome is None:
+            continue
+        if isinstance(reading.value, str | bool | None) or (outcome.passes and reading.value not in (0.0, 1.0)):
+            rule = "neither 1 (pass) nor 0 (fail)" if outcome.passes else "no number"
+            complaints.append(f"{name} = {reading.value!r:.100} is {rule}")
+        elif doubt := believed(reading, outcome.unit if reading.unit and outcome.unit else None).flag:
+            complaints.append(f"{name} = {reading.value!r:.100}: {doubt}")
     if complaints:
         raise SpecError(*complaints)
 

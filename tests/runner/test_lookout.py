@@ -142,14 +142,28 @@ def test_a_wish_that_turns_out_wrong_is_refused_and_ends_nothing(memory: RunMemo
     assert memory.state.questions, "nothing of it was done"
 
 
-@pytest.mark.parametrize("wrong", ["colour", "loss"])
-def test_a_result_that_no_campaign_could_learn_from_is_refused(memory: RunMemory, tmp_path: Path, wrong: str) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "reading", "said"),
+    [
+        ("colour", e.Reading(value="red"), "colour is no outcome"),
+        ("loss", e.Reading(value="red"), "loss = 'red' is no number"),
+        ("loss", e.Reading(blob="0" * 64, length=3), "loss = None is no number"),
+        ("loss", e.Reading(value=9.9e37, unit="mg"), "no reading"),
+        ("loss", e.Reading(value=1.0, unit="kg"), "in kg, where mg is declared"),
+        ("loss", e.Reading(value=1.0, sd=-1.0), "a standard deviation of -1.0"),
+        ("loss", e.Reading(value=1.0, censored="sideways"), "neither above nor below"),
+        ("sets", e.Reading(value=5.0), "sets = 5.0 is neither 1"),
+    ],
+)
+def test_a_result_that_no_campaign_could_learn_from_is_refused(
+    memory: RunMemory, tmp_path: Path, wrong: str, reading: e.Reading, said: str
+) -> None:
     memory.record(DOUBT[0], e.TrialStarted(trial=1), e.TrialAwaiting(trial=1))
-    fact = e.TrialMeasured(trial=1, outcomes={wrong: e.Reading(value="red")})
+    fact = e.TrialMeasured(trial=1, outcomes={wrong: reading})
     inbox.post(tmp_path, "tell", [msgspec.json.encode(fact).decode()], by="ann")
-    spec = spec_from_dict({"parameters": {"x": {"range": [0, 5]}}, "outcomes": {"loss": {"goal": "minimize"}}})
+    outcomes = {"loss": {"goal": "minimize", "unit": "mg"}, "sets": {"goal": "pass"}}
+    spec = spec_from_dict({"parameters": {"x": {"range": [0, 5]}}, "outcomes": outcomes})
     answer = told_after(memory, Lookout(memory, lambda *end: None, lambda: 0.0, lambda: None, spec=spec), tmp_path)
-    said = "colour is no outcome" if wrong == "colour" else "loss = 'red' is no number"
     assert not answer.accepted and said in answer.message and memory.state.trials[1].state == s.AWAITING
 
 
