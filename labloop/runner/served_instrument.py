@@ -34,11 +34,15 @@ TOLD: Final = ("kind", "identity", "signals", "actions", "state", "act")
 
 
 class _Coming:
-    """An act that is wished for, and waits until what decides about it was read once more. ``answer``: its report."""
+    """An act that is wished for, and waits until what decides about it was read once more.
+
+    ``answer``: its report. ``after``: what is told then of what became of it, to whoever asked meanwhile.
+    """
 
     def __init__(self, begun: e.ByHand, read: list["Future[None]"]) -> None:
         self.begun, self.read = begun, read
         self.answer: Future[dict[str, Any]] = Future()
+        self.after: list[Future[dict[str, Any] | None]] = []
 
 
 class ServedInstrument:
@@ -164,6 +168,9 @@ class ServedInstrument:
                 raise Refused(INVALID_PARAMS, f"TypeError: {action} takes act alone")
             if action == "stop":
                 return self._stop(asker)
+            if action == "last_act" and self._coming is not None and act == _id_of(self._coming.begun.act):
+                self._coming.after.append(Future())  # now it has not begun, and right after it may have
+                return self._coming.after[-1]
             return self._last(act) if action == "last_act" else self._array(action.removeprefix("array."), act)
         if not isinstance(action, str) or action not in self.station.actions:
             raise Refused(INTERNAL_ERROR, f"AttributeError: {action}")
@@ -185,6 +192,8 @@ class ServedInstrument:
             raise Refused(SERVER_ERROR, f"Busy: act {_id_of(doing.act)} ({doing.action}) is running")
         if self._coming is not None:
             doing = self._coming.begun
+            if (_id_of(doing.act), doing.action) == (act, action):  # asked again: the answer was lost, or is late
+                return self._coming.answer
             raise Refused(SERVER_ERROR, f"Busy: act {_id_of(doing.act)} ({doing.action}) is about to begin")
         try:
             settings = {name: _amount(name, value) for name, value in given.items()}
@@ -207,11 +216,17 @@ class ServedInstrument:
             coming.answer.set_result(self._let(coming.begun))
         except (BenchError, Refused) as error:
             coming.answer.set_exception(error)
+        self._tell_after(coming)
 
     def _refuse_coming(self, why: Refused) -> None:
         coming, self._coming = self._coming, None
         if coming is not None:
             coming.answer.set_exception(why)
+            self._tell_after(coming)
+
+    def _tell_after(self, coming: _Coming) -> None:
+        for one in coming.after:
+            one.set_result(self._last(_id_of(coming.begun.act)))
 
     def _let(self, begun: e.ByHand) -> dict[str, Any]:
         """Begin an act by what is known now, if the gate lets it."""

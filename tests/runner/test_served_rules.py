@@ -80,6 +80,23 @@ def test_what_waits_to_be_read_for_is_refused_by_a_stop_and_by_the_end_and_nobod
         assert not [one for one in rig.facts() if one.instrument == "pump_pva"]
 
 
+def test_of_what_waits_to_be_read_for_nobody_is_told_that_it_was_not_begun() -> None:
+    """Whoever had no answer asks what became of it, and would do it once more."""
+    with ruled(STIRRED) as rig:
+        rig.call("hotplate", "stir", speed=300.0)
+        rig.wait(5.0)
+        first, again = (asked(rig, "pump_pva", "dispense", **DISPENSE) for _ in range(2))
+        last = asked(rig, "pump_pva", "last_act", act=ACT)
+        rig.wait(1.0)
+        assert [one.result(0)["state"] for one in (first, again, last)] == ["running"] * 3
+        rig.wait(10.0)
+        asked(rig, "pump_pva", "dispense", **DISPENSE | {"act": OTHER})
+        last = asked(rig, "pump_pva", "last_act", act=OTHER)
+        rig.call("pump_pva", "stop")
+        assert last.result(0) is None
+        assert len({one.act for one in rig.facts() if one.instrument == "pump_pva"}) == 1
+
+
 def test_what_decides_and_does_not_say_lets_nothing_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     with ruled(STIRRED) as rig:
         rig.call("hotplate", "stir", speed=300.0)
