@@ -18,14 +18,14 @@ from typing import Any, Final
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount
 from labloop.campaign.rules import readings_in
-from labloop.campaign.units import convert
+from labloop.campaign.units import Quantity, convert
 
 from .bounds import Pace
 from .errors import SafetyError
 from .instrument import Action
 from .permit import Permit
 from .safety import Envelope
-from .settings import in_unit, written
+from .settings import as_amounts, in_unit, written
 from .standing import Standing
 from .totals import Totals
 
@@ -75,15 +75,22 @@ class Gate:
                 found.add(instrument)
         return found
 
-    def admit(self, wishes: Sequence[Wish], values: Mapping[str, Any], now_s: float) -> None:
+    def admit(
+        self, wishes: Sequence[Wish], values: Mapping[str, Any], now_s: float, beside: Sequence[Wish] = ()
+    ) -> None:
         """Say nothing when all of ``wishes`` may begin together now.
 
-        ``values``: the trial's settings, what was achieved in it and what is measured now, by name. Raises
-        SafetyError, NotYet (the longest wait of all), NoRoom; SpecError for what cannot be said at all.
+        ``values``: the trial's settings, what was achieved in it and what is measured now, by name; ``beside``: what
+        begins together with them. Raises SafetyError, NotYet (the longest wait of all), NoRoom; SpecError for what
+        cannot be said at all.
         """
         for wish in wishes:
             self.envelope.check(wish.instrument, wish.action, wish.settings, values)
             self._check_requirements(wish, values, now_s)
+        if any(self._conditional(wish) for wish in wishes):
+            there = {**values, **self._brought(*wishes, *beside)}
+            for wish in wishes:  # before and after the others have begun
+                self.envelope.check(wish.instrument, wish.action, wish.settings, there)
         late = max((one for wish in wishes for one in self._early(wish, values, now_s)), default=None)
         if late is not None:
             raise NotYet(f"{late[1]}: {late[0]:.0f} s more.", late[0])
@@ -91,9 +98,9 @@ class Gate:
         if missing:
             raise NoRoom(f"{missing}.")
 
-    def permit(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> Permit:
+    def permit(self, wish: Wish, values: Mapping[str, Any], now_s: float, beside: Sequence[Wish] = ()) -> Permit:
         """The permit for one act. Raises as ``admit`` does."""
-        self.admit([wish], values, now_s)
+        self.admit([wish], values, now_s, beside)
         return self.envelope.permit(wish.instrument, wish.action, wish.settings, values)
 
     def permit_again(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> Permit:
@@ -108,6 +115,22 @@ class Gate:
         """Whoever wished it is not going to ask again: what it needs may stay away as long for the next one."""
         for rule in self.envelope.rules.needs(wish.instrument, wish.action):
             self._missing_since_s.pop(rule.name, None)
+
+    def _conditional(self, wish: Wish) -> bool:
+        return any(True for _ in self.envelope.conditions(wish.instrument, wish.action))
+
+    def _brought(self, *wishes: Wish) -> dict[str, Any]:
+        """What acts set, and will have achieved, as conditions read it."""
+        found: dict[str, Any] = {}
+        for wish in wishes:
+            resolved = self.envelope.resolve(wish.instrument, wish.action, wish.settings)
+            achieved = self.envelope.declared[wish.instrument].expected(wish.action, resolved).achieved
+            action = self.envelope.action(wish.instrument, wish.action)
+            for name, amount in {**as_amounts(action, resolved), **achieved}.items():
+                word = isinstance(amount.value, (str, bool))
+                meant = amount.value if word else Quantity(float(amount.value), amount.unit)
+                found[f"{wish.instrument}.{name}"] = meant
+        return found
 
     def _check_requirements(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> None:
         for rule in self.envelope.rules.needs(wish.instrument, wish.action):

@@ -200,9 +200,10 @@ class Admission:
         finally:
             self.gate.waits_no_longer(_wish(step))
 
-    def permit(self, step: Wished, trial: int | None) -> Permit:
-        """The permit for one step. Raises SafetyError."""
-        return self.gate.permit(_wish(step), self.values(trial), self.clock.now_s())
+    def permit(self, step: Wished, trial: int | None, beside: Sequence[Wished] = ()) -> Permit:
+        """The permit for one step; ``beside``: what begins together with it. Raises SafetyError."""
+        wishes = [_wish(one) for one in beside]
+        return self.gate.permit(_wish(step), self.values(trial), self.clock.now_s(), wishes)
 
     def permit_again(self, step: Wished, trial: int | None) -> Permit:
         """A new permit for a step that has one, and has not begun. Raises SafetyError."""

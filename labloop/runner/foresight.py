@@ -176,27 +176,35 @@ def conditional(
         for phase in OF_A_TRIAL:
             for stage in recipe.stages(spec, phase, point):
                 yield from _told(envelope, stage, seen, point, told)
-                for step in stage.steps:
-                    if step.instrument == PERSON:
-                        continue
-                    values = envelope.resolve(step.instrument, step.action, step.settings)
-                    achieved = envelope.declared[step.instrument].expected(step.action, values).achieved
-                    seen |= {
-                        f"{step.instrument}.{name}": _meaning(amount, "")
-                        for name, amount in {**step.settings, **achieved}.items()
-                    }
+                seen |= _brought(envelope, stage)
 
 
 def _told(
     envelope: Envelope, stage: recipe.PlannedStage, seen: Mapping[str, Any], point: Settings, told: set[tuple[str, str]]
 ) -> Iterator[str]:
-    """What of a stage is beyond such a limit, each once."""
+    """What of a stage is beyond such a limit, before or after the others of it have begun, each once."""
+    there = {**seen, **_brought(envelope, stage)}
     for step in stage.steps:
-        for amount, rule in _beyond(envelope, step, seen) if step.instrument != PERSON else ():
+        found = (*_beyond(envelope, step, seen), *_beyond(envelope, step, there)) if step.instrument != PERSON else ()
+        for amount, rule in found:
             if (step.place, rule) not in told:
                 told.add((step.place, rule))
                 where = f" (at {settings(point)})" if point else ""
                 yield f"{step.place}: {step.instrument}.{step.action} can be asked for {amount}{where}, {rule}"
+
+
+def _brought(envelope: Envelope, stage: recipe.PlannedStage) -> dict[str, Any]:
+    """What its acts set, and will have achieved, as conditions read it."""
+    found: dict[str, Any] = {}
+    for step in stage.steps:
+        if step.instrument != PERSON:
+            values = envelope.resolve(step.instrument, step.action, step.settings)
+            achieved = envelope.declared[step.instrument].expected(step.action, values).achieved
+            found |= {
+                f"{step.instrument}.{name}": _meaning(amount, "")
+                for name, amount in {**step.settings, **achieved}.items()
+            }
+    return found
 
 
 def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -138,7 +138,7 @@ class StepHand:
         try:
             with suppress(SafetyError):  # of one of them: a fact, below
                 self.admission.stage(wished, steps[0].begun.trial)  # together: each alone may still have room
-            permits = [self._permit(one) for one in wished]
+            permits = [self._permit(one, wished) for one in wished]
         except (NotYet, OutOfStock):
             return False
         if None in permits:
@@ -162,10 +162,10 @@ class StepHand:
         self.settled(*undone(self.memory.state, start.undone, says, self.knows))
         return True
 
-    def _permit(self, begun: e.StepStarted) -> Permit | None:
+    def _permit(self, begun: e.StepStarted, beside: Sequence[e.StepStarted]) -> Permit | None:
         """What opens the way to the wire; None: the envelope refuses it, which is a fact. Raises NotYet."""
         try:
-            return self.admission.permit(begun, begun.trial)
+            return self.admission.permit(begun, begun.trial, beside)
         except NotYet:
             raise
         except SafetyError as error:

@@ -230,3 +230,22 @@ def test_permits_are_written_in_one_place_and_begun_in_one():
                 begun.add(path.name)
     assert sealed == {("safety.py", "sealed"), ("permit.py", "Permit")}
     assert begun == {"station.py", "conformance.py", "proving.py"}
+
+
+def test_a_limit_under_a_condition_is_kept_by_what_begins_together_and_by_one_act_alone(tmp_path):
+    limit = "oven.volume <= 20 uL when fan.volume > 50 uL"
+    envelope = Envelope(make_lab(tmp_path, f"{LAB.partition('    limits:')[0]}    limits: [{limit}]"))
+    gate = Gate(envelope, Standing(envelope.declared), Totals([], envelope.declared))
+    little, much = (
+        Wish(instrument="fan", action="push", settings={"volume": Amount(volume, "uL")}) for volume in (10.0, 55.0)
+    )
+    values = {"fan.volume": Quantity(10.0, "uL")}  # as an act before has set it
+    gate.admit([push(40.0), little], values, 0.0)
+    with pytest.raises(SafetyError, match=r"oven.push: volume = 40 uL is above .* when fan.volume > 50 uL"):
+        gate.admit([push(40.0), much], values, 0.0)
+    gate.permit(push(40.0), values, 0.0, [little])
+    with pytest.raises(SafetyError, match=r"when fan.volume > 50 uL"):
+        gate.permit(push(40.0), values, 0.0, [much])
+    gate.admit([push(20.0), much], values, 0.0)
+    with pytest.raises(SafetyError):
+        gate.admit([push(40.0), little], values | {"fan.volume": Quantity(55.0, "uL")}, 0.0)

@@ -320,6 +320,10 @@ def seed(rate: str) -> dict[str, Any]:
     return {"pump_seed.dispense": {"rate": rate, "time": "5 s"}}
 
 
+SHORT = dispense(rate="1 mL/h", time="5 s")
+TOGETHER = {"together": [seed("250 uL/min"), dispense(rate="$flow", time="5 s")]}
+
+
 @pytest.mark.parametrize(
     ("when", "trial", "said"),
     [
@@ -331,6 +335,8 @@ def seed(rate: str) -> dict[str, Any]:
         ("pump_seed.rate > 600 uL/min", [seed("$flow"), dispense(rate="$flow", time="5 s")], ""),
         ("pump_seed.volume > 20 uL", [seed("250 uL/min"), dispense(rate="$flow", time="5 s")], "trial[1]"),
         ("pump_seed.volume > 21 uL", [seed("250 uL/min"), dispense(rate="$flow", time="5 s")], ""),
+        ("pump_seed.rate > 200 uL/min", [seed("150 uL/min"), TOGETHER], "trial[1].together[1]"),
+        ("pump_water.time > 9 s", [SHORT, dispense(rate="$flow", time="10 s")], "trial[1]"),
         ("hotplate.speed > 200 rpm", [{"hotplate.stir": {"speed": "300 rpm"}}, dispense(rate="$flow", time="5 s")], ""),
     ],
 )
