@@ -127,6 +127,8 @@ class Hands:
             return str(error)
         if outside:
             return " ".join(outside)
+        if held := self._held(act):
+            return f"{held}: nothing is done by hand before that is over, but what switches off"
         run_id = self._memory.state.opened.run_id if self._memory.state.opened else ""
         made = e.ByHand(
             act=f"{run_id}/hand-{act.act}", instrument=name, action=act.action, settings=act.settings, by=act.by,
@@ -213,9 +215,8 @@ class Hands:
         await hand.reach.configure(name)
         if hand.halt.is_set():
             raise Ended
-        state = self._memory.state
-        if state.state != PAUSED or state.held:
-            raise SpecError(f"{next(iter(state.held))} holds it" if state.held else "the run is not paused any more")
+        if (why := self._held(act)) or self._memory.state.state != PAUSED:
+            raise SpecError(why or "the run is not paused any more")
         permit = hand.admission.permit(step, None)
         begun = RunHandAct(
             hand.reach, hand.halt, station, hand.admission, act, permit, write=self._write, make_safe=lambda why: []
@@ -223,6 +224,13 @@ class Hands:
         hand.admission.totals.begin(act.act, name, act.action, act.settings)
         self._hand.admission.tell(hand_step(act, self._now()))
         return begun
+
+    def _held(self, act: e.ByHand) -> str:
+        """Which interlock stands in its way ("": none); in the way of what switches off stands none."""
+        held = self._memory.state.held
+        if not held or self._hand.action(act.instrument, act.action).stops:
+            return ""
+        return f"{next(iter(held))} holds the run"
 
     async def _to_its_end(self, act: RunHandAct) -> e.ByHand:
         """Turn by turn. Raises BrokenOff."""

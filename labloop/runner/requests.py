@@ -181,8 +181,6 @@ def _act(state: s.CampaignState, request: e.Requested, alive: bool) -> Answer:
         return no(f"no runner lives. By hand then: labloop instruments LAB {name} [NAME=VALUE ...] --live")
     if state.state != s.PAUSED:
         return no(f"the run is {state.state}: nothing is done by hand beside it. Pause it first")
-    if state.held:
-        return no(f"{next(iter(state.held))} holds the run: nothing is done by hand before that is over")
     works = [f"{one} ({does})" for one, does in state.instruments.items() if does not in ("idle", "lost")]
     if works or state.stood is None:
         what = f"{', '.join(works)} still works" if works else "what stands there is still being read"

@@ -233,3 +233,23 @@ def test_nothing_is_taken_on_before_anybody_is_there_who_does_it() -> None:
     hands = Hands(None, None, None, "run", lambda kind, reason, exit_code: None)  # type: ignore[arg-type]
     assert "the start still reads what stands there" in hands.ask(act, "") and not hands.busy
     asyncio.run(hands.rests())
+
+
+@pytest.mark.parametrize(("does", "done"), [("hotplate.off", True), ("hotplate.stir", False)])
+def test_what_is_too_hot_is_switched_off_by_hand_though_an_interlock_holds_the_run(
+    tmp_path: Path, does: str, done: bool
+) -> None:
+    rule = "interlocks: {hot: {when: hotplate.temperature > 30 degC, then: hold, stale_after: 5 s}}\n"
+    campaign = """
+        setup: [{hotplate.heat: {temperature: 60 degC}}]
+        trial: [{pump_a.dispense: {rate: 60 uL/min, time: 2 min}}, {pump_b.dispense: {rate: 60 uL/min, time: 2 min}}]
+        budget: {trials: 2}
+    """
+    settings = () if done else ("speed=300 rpm",)
+    act = wish("act", does, *settings, by="ann", why="too hot")
+    reach = run(tmp_path, (160.0, wish("pause", by="ann")), (300.0, act), lab=WATCHED + rule, campaign=campaign)
+    assert reach.run() == 6 and reach.facts(e.WatchTripped)
+    (answer,) = [one for one in answers(reach) if "hot" in one[1] and one[1] != "paused: no new step starts"]
+    assert answer[0] == done and (done or "interlocks.hot holds the run" in answer[1])
+    ended = [one.at_s for one in reach.ledger("hotplate") if one.act == "hold"]
+    assert (ended[0] < 310.0) == done
