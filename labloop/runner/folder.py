@@ -153,6 +153,12 @@ def _is_ours(name: str) -> bool:
     return name.startswith((".part-", "runner.", "log.", "journal.db", "planner.log"))
 
 
+def rows(path: Path) -> int:
+    """How far the journal of a run's folder has come. Raises StoreError."""
+    with Reader(path / "journal.db") as reader:
+        return reader.last_seq
+
+
 def read(path: Path) -> tuple[RunFolder, CampaignSpec, LabSpec]:
     """Read a run's folder again. Raises StoreError, SpecError, StateError."""
     state, opened = _opened(path)

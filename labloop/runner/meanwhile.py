@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.errors import SpecError
+from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.text import in_shell
 from labloop.journal import Reader, StoreError
 
@@ -55,6 +55,24 @@ def by_others(
         )
     news = {act: words for act, words in said.items() if act not in state.hands}
     return [e.ByHandSeen(acts=news, by=by, why=kept)] if news else []
+
+
+def refuse_stopped(path: Path, records: Iterable[e.Record]) -> None:
+    """Raises StateError when somebody stopped the run while this start of it waited for the runner that had it.
+
+    ``records``: what has come since.
+    """
+    said: dict[str, e.Requested] = {}
+    for one in records:
+        fact = one.event
+        if isinstance(fact, e.Requested) and fact.request in ("abort", "stop"):
+            said[fact.id] = fact
+        elif isinstance(fact, e.RequestAnswered) and fact.accepted and fact.id in said:
+            wish = said[fact.id]
+            raise StateError(
+                f"{path}: {wish.by or 'somebody'} said {wish.request} while this start waited for the runner that had "
+                f"the run; nothing was begun. Is it to go on all the same: `labloop resume {in_shell(path)}`"
+            )
 
 
 def still_left(

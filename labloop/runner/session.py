@@ -39,7 +39,7 @@ from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
 from .loop import Loop
 from .mark import untouched
-from .meanwhile import by_others, still_left
+from .meanwhile import by_others, refuse_stopped, still_left
 from .memory import RunMemory
 from .notes import note_of, refuse_cut, refuse_lost
 from .notifying import Notifying
@@ -97,12 +97,13 @@ def resume(
     """
     if (force or as_it_is) and not why:
         raise SpecError("--force and --as-it-is need a reason: --why TEXT")
+    seen = run_files.rows(path)
     folder, spec, lab_spec = run_files.read(path)
     more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
     accept = e.RunStarted(by=by, why=why) if new_code else None
     return _run(
         folder, spec, lab_spec, listen, parts, more=more, accept=accept, by=by, force=why * force,
-        kept=why * as_it_is,
+        kept=why * as_it_is, seen=seen,
     )  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def _run(
     by: str = "",
     force: str = "",
     kept: str = "",
+    seen: int = 0,
 ) -> int:
     with ExitStack() as stack:
         presence = stack.enter_context(Presence(folder.path, wait_s=0.0 if opened else WAIT_S))
@@ -130,6 +132,9 @@ def _run(
             journal = stack.enter_context(Journal.open(folder.path / "journal.db", stamp, wait_s=WAIT_S))
         stack.enter_context(_logged(folder.path / "log.jsonl"))
         state = s.fold(journal.records())
+        if 0 < seen < state.seq:  # another runner had it while this one waited, and may have amended it
+            refuse_stopped(folder.path, journal.records(seen))
+            folder, spec, lab_spec = run_files.read(folder.path)
         facts = opened or state.opened
         if facts is None:
             raise StateError(f"{folder.path}: the journal holds no campaign; begin again in another folder")

@@ -1,0 +1,73 @@
+"""A start that waited for the runner that had its run, and what was said to that one meanwhile."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reach import Reach
+
+from labloop.campaign import events as e
+from labloop.campaign.errors import StateError
+from labloop.journal import Journal, Presence
+from labloop.runner import session, wishes
+from labloop.runner.clock import utc_stamp
+from labloop.runner.preview import look_at
+
+RUN = """
+    trial:
+      - pump_a.dispense: {rate: $q, time: 4 s}
+    budget: {trials: 1}
+"""
+
+
+def waited_for(monkeypatch: pytest.MonkeyPatch, deed: Callable[[], object]) -> None:
+    """Whoever takes a run's folder from now on had to wait, and ``deed`` was done before it was let in."""
+
+    def later(folder: Path, **how: Any) -> Presence:
+        deed()
+        return Presence(folder, **how)
+
+    monkeypatch.setattr(session, "Presence", later)
+
+
+@pytest.fixture
+def reach(tmp_path: Path) -> Reach:
+    reach = Reach(tmp_path, "", RUN)
+    assert reach.run() == 0
+    return reach
+
+
+@pytest.mark.parametrize("word", ["abort", "stop"])
+def test_who_stopped_the_run_meanwhile_is_not_gainsaid(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    run = reach.folder / "run"
+
+    def stopped() -> None:
+        with Journal.open(run / "journal.db", utc_stamp) as journal:
+            journal.append(e.Requested(id="1", request=word, by="ann"), e.RequestAnswered(id="1", accepted=True))
+
+    waited_for(monkeypatch, stopped)
+    starts, said = len(reach.facts(e.RunStarted)), len(reach.sent)
+    with pytest.raises(StateError, match=f"ann said {word} while this start waited .*`labloop resume "):
+        reach.run(again={"trials": 1})
+    assert len(reach.facts(e.RunStarted)) == starts and len(reach.sent) == said
+    monkeypatch.undo()
+    assert reach.run(again={"trials": 1}) == 0  # said anew, it goes on
+
+
+def test_what_was_amended_meanwhile_is_in_force(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, changed = reach.folder / "run", reach.folder / "changed.yaml"
+    changed.write_text((reach.folder / "one.yaml").read_text().replace("[100, 400]", "[100, 101]"))
+
+    def amended() -> None:
+        assert wishes.ask(run, "amend", look_at(run, changed).wish(), by="ann", why="dilute").accepted
+
+    planned: list[dict[str, Any]] = []
+    portable = session.run_files.portable
+    monkeypatch.setattr(session.run_files, "portable", lambda spec: planned.append(portable(spec)) or planned[-1])
+    waited_for(monkeypatch, amended)
+    assert reach.run(again={"trials": 1}) == 0
+    assert 100.0 <= float(reach.state().trials[2].settings["q"]) <= 101.0
+    assert planned[-1]["parameters"]["q"]["range"] == [100, 101]
