@@ -114,16 +114,22 @@ class Station:
 
 
 def stop(station: Station, kept: frozenset[str], until_s: float) -> None:
-    """Stop it, and once more when its answer was lost or makes no sense; not on a line that is dead."""
+    """Stop it, and once more when its answer was lost or makes no sense; not on a line that is dead.
+
+    Answers that make no sense may be two: the rest of one that was broken off, and one that began behind it.
+    """
     halt = partial(station.driver.stop_except, kept) if kept else station.driver.stop
-    try:
-        halt()
-    except LinkInterrupted:
-        raise
-    except (LinkTimeout, ProtocolError):
-        if time.monotonic() > until_s:
+    forgiven: list[tuple[type[Exception], ...]] = [(ProtocolError,), (LinkTimeout, ProtocolError)]
+    while True:
+        try:
+            halt()
+        except LinkInterrupted:
             raise
-        halt()
+        except (LinkTimeout, ProtocolError) as error:
+            if time.monotonic() > until_s or not forgiven or not isinstance(error, forgiven.pop()):
+                raise
+        else:
+            return
 
 
 def brakes(station: Station) -> bool:

@@ -1,10 +1,12 @@
 """A lab file come alive: drivers found or refused by place, ports shared, the safe state reached past every error."""
 
 import importlib
+import math
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,8 @@ from labloop.bench import (
     InProcessLink,
     InstrumentFault,
     LinkError,
+    LinkInterrupted,
+    LinkTimeout,
     Port,
     ProtocolError,
     SpecError,
@@ -22,6 +26,7 @@ from labloop.bench import (
     open_link,
     port_keys,
 )
+from labloop.bench.station import stop
 from labloop.campaign.spec import lab_from_dict
 from labloop.runner.sources import sources
 from tests.bench.labs import connect_scripted, make_lab
@@ -209,6 +214,28 @@ def test_the_safe_state_goes_on_past_errors_and_says_them(tmp_path):
     assert [error.partition(":")[0] for error in errors] == ["left.stop", "right.stop", "far.heat"]
     assert "left on serial:///dev/a?baud=9600: no whole answer to b'stop" in errors[0]
     assert lab.instruments["left"].driver.said == ["stop", "stop", "off"], "a stop that was not heard is said again"
+
+
+@pytest.mark.parametrize("wrong, tries", [
+    ([ProtocolError("the rest of one"), ProtocolError("half of the next")], 3),
+    ([ProtocolError("")] * 3, 0), ([LinkTimeout("")], 2), ([LinkTimeout("")] * 2, 0), ([LinkInterrupted("")], 0),
+])  # fmt: skip
+def test_a_stop_is_said_again_when_its_answer_makes_no_sense_or_was_lost(wrong, tries):
+    said, left = [], list(wrong)
+
+    def halt():
+        said.append("stop")
+        if left:
+            raise left.pop(0)
+
+    station = SimpleNamespace(driver=SimpleNamespace(stop=halt))
+    if tries:
+        stop(station, frozenset(), math.inf)
+        assert len(said) == tries
+    else:
+        with pytest.raises(type(wrong[-1])):
+            stop(station, frozenset(), math.inf)
+        assert len(said) == len(wrong)
 
 
 def test_what_is_kept_is_not_stopped(tmp_path):
