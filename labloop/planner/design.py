@@ -78,8 +78,8 @@ def free_rows(encoding: Encoding, taken: Array) -> NDArray[np.intp]:
         rows = rows[np.array([encoding.allowed(dict(encoding.table[int(row)])) for row in rows], dtype=bool)]
     if not len(rows):
         raise NothingLeftError(
-            f"every one of the {len(encoding.rows)} candidates is measured, open or outside the constraints: "
-            "add rows, or allow repeats: `candidates: {table: ..., repeats: true}`"
+            f"every one of the {len(encoding.rows)} candidates is measured, failed, open or outside the constraints: "
+            "add rows, or allow again what was measured and did not fail: `candidates: {table: ..., repeats: true}`"
         )
     return rows
 
