@@ -103,8 +103,12 @@ def binding(spec: CampaignSpec, settings: Mapping[str, e.Value]) -> list[str]:
         if low is None or high is None or isinstance(value, str) or value is None or high <= low:
             continue
         unit = f" {parameter.unit}".rstrip()
+        is_log = getattr(parameter, "scale", "") == "log"
+        if is_log and value <= 0:  # a control may lie anywhere
+            continue
         for which, bound in (("lowest", low), ("highest", high)):
-            if abs(float(value) - bound) <= NEAR * (high - low):
+            between = math.log(value / bound) / math.log(high / low) if is_log else (value - bound) / (high - low)
+            if abs(between) <= NEAR:
                 found.append(f"{name} at its {which}, {bound:g}{unit}")
     for line in space.linear_constraints():
         if not all(name in settings for name in line.coefficients):

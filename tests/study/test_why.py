@@ -104,6 +104,14 @@ def test_bounds_and_constraints_that_a_point_lies_on_are_named() -> None:
     assert binding(spec, {"x": 3.0, "idle": 2.0}) == []
 
 
+def test_of_a_log_scale_what_is_several_times_its_lowest_is_not_there() -> None:
+    outcomes = {"y": {"goal": "maximize", "from": "told"}}
+    spec = spec_from_dict({"parameters": {"x": {"range": [1e-4, 1], "scale": "log"}}, "outcomes": outcomes})
+    assert binding(spec, {"x": 5e-4}) == [] and binding(spec, {"x": 0.9}) == []
+    assert binding(spec, {"x": 1e-4}) == ["x at its lowest, 0.0001"]
+    assert binding(spec, {"x": 1.0}) == ["x at its highest, 1"] and binding(spec, {"x": 0.0}) == []
+
+
 def test_before_anything_was_hoped_for_limits_come_first() -> None:
     limited = {**SPEC, "outcomes": {"height": {"goal": "maximize", "limit": "<= -1000"}}}
     with Campaign(limited, planner="inline") as campaign:
