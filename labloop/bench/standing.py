@@ -64,6 +64,8 @@ class Standing:
 
     def leave(self, act: e.ByHand, at_s: float) -> None:
         """What a person has set by hand, and when, before this run (or command) had the bench."""
+        if act.failed.startswith("not_begun"):
+            return
         declared = self._declared.get(act.instrument)
         action = declared.actions.get(act.action) if declared is not None else None
         if action is None or act.failed or action.stops:  # what failed was stopped, all of it

@@ -150,3 +150,20 @@ def test_what_was_set_by_default_stands_for_the_next_command_too(tmp_path: Path)
         standing.leave(structs.replace(moved, done=True), 0.0)
         stood = standing.stood("stage", "feed")
     assert stood is not None and stood.amount == e.Amount(1000.0, "mm/min")
+
+
+def test_an_act_that_never_began_leaves_what_stood_before_it(tmp_path: Path) -> None:
+    """Its command was killed before its first byte, or a person says so: how fast a rate may change is as before."""
+    (tmp_path / "lab.yaml").write_text(dedent(LAB) + "limits: [pump.rate changes by at most 1 uL/min/s]\n")
+    with by_hand.hand_bench(read_lab(tmp_path / "lab.yaml"), live=False) as bench:
+        standing = Admission(bench.envelope, bench.clock).standing
+        slow, fast = (
+            by_hand.wish(bench, "pump", "dispense", by_hand.read_settings([f"rate={rate} uL/min", "volume=1 uL"]), "")
+            for rate in (100, 900)
+        )
+        standing.leave(structs.replace(slow, done=True), 0.0)
+        standing.leave(structs.replace(fast, failed="not_begun: its command ended meanwhile"), 5.0)
+        stood = standing.stood("pump", "rate")
+        assert stood is not None and stood.amount == e.Amount(100.0, "uL/min")
+        standing.leave(structs.replace(fast, failed="partial: its command ended meanwhile"), 5.0)
+        assert standing.stood("pump", "rate") is None
