@@ -32,28 +32,35 @@ async def taken_back(
     Raises InstrumentGone, LinkInterrupted.
     """
     alone, mine, again = set(left), {id(step) for step in steps}, []
+    anew: set[tuple[str, str]] = set()  # what is set again by then, and not for the last time
     for step in relied_on(hand, all_steps):
         begun = step.begun
         if begun.instrument in alone or id(step) not in mine:
             continue
-        driver = hand.stations[begun.instrument].driver
-        try:
-            verdict = await hand.reach.named(
-                begun.instrument, driver.happened, begun.action, begun.settings, begun.before, hand.act_name(begun.step)
-            )
-        except InstrumentFault:
+        places = {(begun.instrument, name) for name in _stand(_action(hand, step), step)}
+        if not anew.isdisjoint(places) or await _is_undone(hand, step):
             again.append(step)
-            continue
-        except SpecError:  # its settings were renamed since: this code cannot tell
-            continue
-        if verdict.state not in STANDS and (begun.settings or verdict.state != CANNOT_TELL):
-            again.append(step)
+            anew |= places
     return again
 
 
+async def _is_undone(hand: StepHand, step: StepState) -> bool:
+    begun = step.begun
+    driver = hand.stations[begun.instrument].driver
+    try:
+        verdict = await hand.reach.named(
+            begun.instrument, driver.happened, begun.action, begun.settings, begun.before, hand.act_name(begun.step)
+        )
+    except InstrumentFault:
+        return True
+    except SpecError:  # its settings were renamed since: this code cannot tell
+        return False
+    return verdict.state not in STANDS and (bool(begun.settings) or verdict.state != CANNOT_TELL)
+
+
 def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
-    """What set something that later ones of these have neither set otherwise nor ended."""
-    kept: list[StepState] = []
+    """What set something (of a place, one axis of it) that later ones of these have neither set otherwise nor ended."""
+    kept: list[tuple[StepState, set[str]]] = []
     for step in steps:
         begun = step.begun
         if step.state != FINISHED or begun.instrument not in hand.stations:
@@ -61,10 +68,26 @@ def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
         action = hand.stations[begun.instrument].actions.get(begun.action)
         if action is None:  # it is gone with the code that knew it
             continue
-        kept = [one for one in kept if not _is_over(one, step, action)]
+        sets = _stand(action, step)
+        kept = [
+            (one, names - sets if one.begun.instrument == begun.instrument else names)
+            for one, names in kept
+            if not _is_over(one, names - sets, _action(hand, one), step, action)
+        ]
         if _sets(hand, step, action):
-            kept.append(step)
-    return kept
+            kept.append((step, sets))
+    return [step for step, _ in kept]
+
+
+def _action(hand: StepHand, step: StepState) -> Action:
+    return hand.stations[step.begun.instrument].actions[step.begun.action]
+
+
+def _stand(action: Action, step: StepState) -> set[str]:
+    """What stands from there on: not the way there (a feed), which has a default; what a homing says is where it is."""
+    ways = {setting.name for setting in action.settings if setting.default is not None}
+    given = step.begun.settings.keys()
+    return set(given - ways or given or step.achieved)
 
 
 def _sets(hand: StepHand, step: StepState, action: Action) -> bool:
@@ -75,10 +98,13 @@ def _sets(hand: StepHand, step: StepState, action: Action) -> bool:
     return bool(action.evidence and lasts) and not (action.amount or action.stops or measures)
 
 
-def _is_over(step: StepState, later: StepState, action: Action) -> bool:
-    """Whether a ``later`` step, which is such an ``action``, leaves nothing of what a step has set."""
+def _is_over(step: StepState, left: set[str], set_by: Action, later: StepState, action: Action) -> bool:
+    """Whether a ``later`` step, which is such an ``action``, leaves nothing of what a step has set (or not enough to be
+    set alone), but what is ``left``."""
     then, now = step.begun, later.begun
     if then.instrument != now.instrument:
         return False
-    same = then.action == now.action and not (then.settings and now.settings)
-    return action.stops or same or not then.settings.keys().isdisjoint(now.settings)
+    if action.stops or (then.action == now.action and not (then.settings and now.settings)):
+        return True
+    needed = {setting.name for setting in set_by.settings if setting.required}
+    return bool(then.settings) and (not left or not needed <= left)

@@ -178,3 +178,43 @@ def test_what_was_set_for_a_batch_is_set_again_for_the_rest_of_it(tmp_path: Path
     turned = [one.amount for one in reach.ledger("valve") if one.at_s <= first]
     assert turned == [4.0, 10.0, 4.0], "the trial has set the valve otherwise since"
     assert reach.state().passes["each_batch"] == 1
+
+
+STAGE = """\
+  stage:
+    driver: "drivers.grbl:Stage"
+    simulator: "simulators.grbl:Grbl"
+    port: "serial:///dev/stage?baud=115200"
+    name: STAGE
+    travel: {x: [-200 mm, 0 mm], y: [-200 mm, 0 mm], z: [-50 mm, 0 mm]}
+    simulation: {homed: true}
+limits: {hotplate: {plate: {max: 100 degC, stale_after: 5 s}}}
+"""
+HOME = "\n      - stage.home: {}"
+OVER = "\n      - stage.move: {x: -40 mm, y: -30 mm, feed: 900 mm/min}"
+DOWN = "\n      - stage.move: {z: -5 mm, feed: 100 mm/min}"
+WHOLE = OVER.replace("feed", "z: -3 mm, feed")
+
+
+@pytest.mark.parametrize(
+    ("setup", "moves", "stands", "again"),
+    [
+        (HOME, OVER + DOWN, (-40.0, -30.0, -5.0), 2),  # it went down where it had homed
+        (HOME, WHOLE + DOWN, (-40.0, -30.0, -5.0), 2),
+        ("", OVER + HOME, (-1.0, -1.0, -1.0), 0),
+    ],
+)
+def test_a_stage_stands_again_where_all_of_its_moves_had_brought_it(
+    tmp_path: Path, setup: str, moves: str, stands: tuple[float, ...], again: int
+) -> None:
+    homes = f"    setup:{setup}\n" if setup else ""
+    acts = SETS.partition("rpm}")[2]
+    stop = People(tmp_path, (60.0, wish("stop", by="ann")))
+    reach = Reach(tmp_path, STAGE, f"{homes}    trial:{moves}{acts}{LAST}", stop)
+    reach.time = lambda opened, state, note: Patient(state.t_s)
+    assert reach.run(virtual=False) == 4 and not reach.ledger("pump_b", "begin")
+    reach.meddle = lambda bench, now_s: None
+    assert reach.run() == 0
+    moved = [one for one in reach.state().steps.values() if one.begun.instrument == "stage"]
+    assert tuple(moved[-1].achieved[axis].value for axis in "xyz") == pytest.approx(stands)
+    assert len([one for one in moved if one.begun.attempt == 2]) == again
