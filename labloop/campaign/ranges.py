@@ -100,7 +100,7 @@ class Range(Model):
         if step <= 0:
             raise Rule("must be above 0")
         bounds = info.data.get("range")
-        if bounds and step > bounds[1] - bounds[0]:
+        if bounds and step > (bounds[1] - bounds[0]) * (1.0 + 1e-9):  # 0.3 - 0.1 is less than 0.2
             raise Rule(f"is wider than the whole range of {number_text(bounds[1] - bounds[0])}. Write a smaller step")
         if bounds and (bounds[1] - bounds[0]) / step > MOST_STEPS:
             raise Rule(f"makes more than {MOST_STEPS:,} values. Leave it out: so fine a grid is none")

@@ -290,3 +290,10 @@ def test_units_decide_nothing_about_what_is_left(
         return
     space = space_of(parameters, constraints=constraints)
     assert all(space.contains(one) == [] for one in space.sample(8, 0))
+
+
+def test_a_step_may_be_the_whole_range() -> None:
+    space = space_of({"x": {"range": [0.1, 0.3], "step": 0.2}})
+    assert {one["x"] for one in space.sample(32, 0)} == {0.1, 0.3}
+    with pytest.raises(SpecError, match="wider than the whole range"):
+        space_of({"x": {"range": [0.1, 0.3], "step": 0.21}})
