@@ -117,7 +117,12 @@ class LeftStanding:
         state, asked = self._memory.state, False
         while state.unread and (asked or self._then()):
             found, moved = await self.look(busy)
+            on = {*busy, *(self._on & {one.partition(".")[0] for one in kept})}
             if state.state == RUNNING and not moved:
+                if on and not asked:  # what is configured then may be waited for; it is looked at again first
+                    await watch(on)
+                    asked = True
+                    continue
                 self._memory.record(e.SettingsRead(found=found, resumed=True, t_s=self._now()))
                 return
             if state.state == RUNNING:
@@ -126,8 +131,7 @@ class LeftStanding:
                     e.CampaignPaused(reason=asks(moved, "the bench was made safe")),
                 )
             if not asked:
-                keeps = {one.partition(".")[0] for one in kept}
-                await watch({*busy, *(self._on & keeps)})  # nothing else is configured yet
+                await watch(on)  # nothing else is configured yet
             asked = True
             await resumed()
 

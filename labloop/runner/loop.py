@@ -246,7 +246,7 @@ class Loop:
         if self.state.questions:
             self._halt_for_questions()
             raise Ended
-        opening.rejoin(self.rejoining)
+        await opening.rejoin(self.rejoining, self.watcher.begin)
         if self._opened is not None:
             await self._opened()
         await self.left.compare(opening.busy, self.watcher.begin, self._until_resumed, self.lab.spec.keep)

@@ -4,6 +4,8 @@ Asking is read-only, and comes first because configuring may wipe the evidence. 
 fact at once (see recovery), so a start that is killed in the middle is simply made again.
 """
 
+from collections.abc import Awaitable, Callable, Collection
+
 from labloop.bench import Action, Identity, InstrumentFault, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import state as s
@@ -92,11 +94,15 @@ class Opening:
             if name not in busy:
                 await self.hand.reach.configure(name)
 
-    def rejoin(self, rejoining: Rejoining) -> None:
-        """Let what still runs be watched again."""
+    async def rejoin(
+        self, rejoining: Rejoining, watch: Callable[[Collection[str]], Awaitable[None]]
+    ) -> None:  # fmt: skip
+        """Let what still runs be watched again, and the bench with it: others' lines may be away for hours yet."""
         for step in self.going_on:
             stage = self._stages(step.begun)[step.begun.stage]
             rejoining.begin(step, stage.steps[step.begun.index].save_as or "", self._policy(step))
+        if self.going_on:
+            await watch(self.busy)
 
     async def _settled(self, step: s.StepState) -> e.Fact | None:
         """What a begun step came to; None: it still runs, and is watched again.

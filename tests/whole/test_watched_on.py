@@ -162,3 +162,34 @@ def test_a_hold_on_its_way_down_has_the_time_that_it_was_given(tmp_path: Path) -
     assert reach.run() == 0 and not reach.facts(e.StepFailed)
     high, low = (step.ended_t_s for step in reach.state().trials[1].steps)
     assert low - high > 1300.0
+
+
+@pytest.mark.parametrize("goes_on", ["hold", "heat"])
+def test_what_is_kept_is_watched_while_a_start_waits_for_another_line(tmp_path: Path, goes_on: str) -> None:
+    """The pumps' line is out for an hour just before they are configured; the stirrer stands still meanwhile."""
+    campaign = f"""
+        trial:
+          - hotplate.stir: {{speed: 300 rpm}}
+          - hotplate.{goes_on}: {{temperature: 80 degC{", time: 60 min" if goes_on == "hold" else ""}}}
+          - pump_a.dispense: {{rate: 60 uL/min, time: 2 min}}
+          - pump_a.dispense: {{rate: 60 uL/min, time: 20 min}}
+        budget: {{trials: 1}}
+    """
+    lab = f"keep: [hotplate]\non_lost: {{retry_for: 2 h}}\n{STIRRED}"
+    reach = Reach(tmp_path, lab, campaign, People(tmp_path, (100.0, wish("abort", by="ann"))))
+    assert reach.run() == 4 and plate(reach).heats
+    begun, again_s = len(reach.sent), reach.clock.now_s()
+
+    def out(bench: Any, now_s: float) -> None:
+        told = [data for line, _, data in reach.sent[begun:] if "plate" in line]
+        if told.count(b"STATUS_1 \r\n") > 1 and not gone:  # it said that it heats
+            gone.append(now_s)
+            bench.lines["serial:///dev/pumps?baud=19200"].unplugged_until_s = now_s + 3600.0
+        if gone and now_s > gone[0] + 20.0:
+            bench.devices["hotplate"].set_rpm = 0.0
+
+    gone: list[float] = []
+    reach.meddle = out
+    assert reach.run() == 3 and gone
+    (tripped,) = reach.facts(e.WatchTripped)
+    assert tripped.rule == "requires.stirred" and tripped.t_s < again_s + 60.0
