@@ -62,6 +62,7 @@ class Rereading:
             self._set_up |= {fact.instrument} if fact.trial is None else set()
         elif isinstance(fact, e.CountersCleared):
             self._cleared.add(fact.instrument)
+            self._counted.pop(fact.instrument, None)
         elif isinstance(fact, e.TrialStarted):
             self._undone |= self._set_up
         elif isinstance(fact, e.MovedAccepted):

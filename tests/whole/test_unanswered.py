@@ -13,6 +13,7 @@ from test_rest import Patient
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.journal import inbox
+from labloop.runner.rereading import Rereading
 from labloop.runner.rest import Rest
 
 KEYS = hand("pump_a", b"0VOL100\r", b"0RUN\r")
@@ -72,4 +73,23 @@ def test_what_nobody_moved_is_not_asked(tmp_path: Path) -> None:
 def test_what_was_refilled_meanwhile_is_not_asked(tmp_path: Path) -> None:
     refill = wish("refill", "pump_a", "10 mL", by="ann")
     reach = ended(run(tmp_path, PAUSE, (120.0, KEYS), (130.0, refill), (250.0, ENDS[0])), ENDS[0])
+    assert reach.run(again={"by": "ann"}) == 0
+
+
+def test_what_the_run_wiped_before_the_last_had_come_to_rest_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An act that the pause forestalled had its counters cleared after they were read."""
+    reads = Rereading._read_first
+
+    async def read_first(self: Rereading, name: str) -> None:
+        await reads(self, name)
+        if name == "pump_a":
+            self._memory.record(e.CountersCleared(instrument=name))
+            await self._hand.reach.named(name, self._hand.stations[name].driver.clear_counters)
+
+    monkeypatch.setattr(Rereading, "_read_first", read_first)
+    reach = ended(run(tmp_path, PAUSE, (250.0, ENDS[0])), ENDS[0])
+    monkeypatch.undo()
+    assert reach.facts(e.CountersCleared)
     assert reach.run(again={"by": "ann"}) == 0
