@@ -55,7 +55,7 @@ from .eurotherm_keys import standing
 from .eurotherm_limits import SetpointLimits
 from .eurotherm_modbus import EXCEPTIONS, PROGRAM_STATUS, REMOTE_SETPOINT, ModbusCodec, Read, Reply, Write
 from .eurotherm_options import read_options
-from .eurotherm_programme import END, PAUSED, RESET, RUN, became, counted, course, was_reset, was_stopped_in
+from .eurotherm_programme import END, PAUSED, RESET, RUN, became, counted, course, was_cut, was_reset, was_stopped_in
 
 PV, WORKING, SELECTED, SP1, STATUS, VERSION, TYPE, MODE = 1, 5, 15, 24, 75, 107, 122, 199
 REMOTE_SELECTED, UNITS, DECIMALS = 276, 516, 525
@@ -259,8 +259,9 @@ class E3216(HoldingDriver):
         self._sound(seen)
         hold = self._hold
         if hold is None:
-            achieved = {"temperature": Amount(seen.temperature_c, "degC")}
-            return course(self._ask(PROGRAM_STATUS), elapsed_s, self._time_s, achieved, _readings(seen))
+            state, achieved = self._ask(PROGRAM_STATUS), {"temperature": Amount(seen.temperature_c, "degC")}
+            self._stopped_in = RUN if was_cut(state, elapsed_s, self._time_s) else None
+            return course(state, elapsed_s, self._time_s, achieved, _readings(seen))
         look = hold.look(seen.temperature_c, elapsed_s, _readings(seen), every_s=LOOK_S)
         self._steer(hold.wanted)  # not once it has failed to get there
         return look

@@ -22,13 +22,18 @@ def counted(state: int, stopped_in: int | None) -> dict[str, Amount]:
     return now if stopped_in is None else {**now, "stopped_in": Amount(stopped_in)}
 
 
+def was_cut(state: int, elapsed_s: float, time_s: float) -> bool:
+    """Whether a programme of ``time_s`` that this process watched was reset long before its end."""
+    return state == RESET and elapsed_s < SOON * time_s
+
+
 def course(
     state: int, elapsed_s: float, time_s: float, achieved: Mapping[str, Amount], readings: Mapping[str, Reading]
 ) -> Progress:
     """How far a programme of ``time_s`` has come, ``elapsed_s`` after it began. Raises InstrumentFault."""
     if state == PAUSED:
         raise InstrumentFault("its programme was put on hold", kind="paused")
-    if state == RESET and elapsed_s < SOON * time_s:
+    if was_cut(state, elapsed_s, time_s):
         raise InstrumentFault(f"its programme was reset after {elapsed_s:.0f} s", kind="stopped")
     if state == RUN:
         return Progress(done=False, readings=readings, again_in_s=10.0)

@@ -89,6 +89,7 @@ def test_a_programme_on_hold_or_reset_by_hand_is_a_fault():
     with pytest.raises(InstrumentFault, match="was reset after 60 s") as caught:
         it.look()
     assert caught.value.kind == "stopped"
+    assert it.happened("run_program", amounts, before).state == "partial"
 
 
 def test_a_programme_that_resets_itself_at_its_end_is_done():
