@@ -177,6 +177,9 @@ def _act(state: s.CampaignState, request: e.Requested, alive: bool) -> Answer:
     if not instrument or not action:
         return no(f"what is to be done? {usage}, as in: act pump_water.dispense rate=1 mL/min time=20 s")
     name = f"{instrument} {action}"
+    if not alive and state.mode != "live":
+        what = "this campaign has no bench" if state.mode == "told" else "its simulated bench goes on with it"
+        return no(f"no runner lives, and {what}: there is nothing to do by hand")
     if not alive:
         return no(f"no runner lives. By hand then: labloop instruments LAB {name} [NAME=VALUE ...] --live")
     if state.state != s.PAUSED:
@@ -320,6 +323,8 @@ def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
     if not request.arguments:
         return no("what was replaced? replaced NAME")
     name = request.arguments[0]
+    if name in state.replaced and name not in state.identities:
+        return no(f"{name} was said to be replaced already: whoever answers there next is known from then on")
     if name not in state.identities:
         return no(f"there is no instrument {name!r} in this run; {suggest(name, state.identities)}")
     fact = e.InstrumentReplaced(instrument=name, by=request.by, why=request.why)

@@ -107,6 +107,21 @@ def test_an_amount_is_kept_with_its_unit() -> None:
     assert given.facts[0].achieved == {"amount": e.Amount(0.14, "mL")}
 
 
+@pytest.mark.parametrize(("mode", "word"), [("live", "--live"), ("virtual", "simulated"), ("told", "no bench")])
+def test_nobody_is_sent_to_a_real_bench_by_a_run_that_is_simulated(mode: str, word: str) -> None:
+    begun = e.CampaignOpened(campaign="c", run_id="1", version="1", mode=mode, seed=1, campaign_sha256="0")
+    state = s.fold(records(begun, e.RunStarted(), e.CampaignStopped(reason="ann", exit_code=4)))
+    given = answer(state, wish("act", "pump.dispense", "volume=1 mL"), alive=False, t_s=1.0)
+    assert not given.accepted and word in given.message and ("--live" in given.message) == (mode == "live")
+
+
+def test_what_was_replaced_is_no_stranger_to_the_run() -> None:
+    known = e.InstrumentIdentified(instrument="pump", model="m", firmware="", serial="", first_reply="")
+    state = running(known, e.InstrumentReplaced(instrument="pump", by="ann"))
+    given = answer(state, wish("replaced", "pump"), alive=True, t_s=1.0)
+    assert not given.accepted and "already" in given.message
+
+
 @pytest.mark.parametrize("said", [("perhaps",), ("not-done", "30", "uL"), ("discard", "2")])
 def test_nonsense_settles_nothing(said: tuple[str, ...]) -> None:
     """A person who says that 30 uL are not done yet does not mean all of it."""
