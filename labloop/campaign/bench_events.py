@@ -23,10 +23,12 @@ class LeaseTaken(Fact, frozen=True, kw_only=True):
 
 
 class LeaseReleased(Fact, frozen=True, kw_only=True):
-    """The bench is free. ``owes``: the run left an open question, and keeps its claim on the bench."""
+    """The bench is free. ``owes``: the run left an open question, and keeps its claim on the bench; and so where it was
+    ``unasked``: its start did not come so far as to ask what became of what an earlier one had begun."""
 
     epoch: int
     owes: str = ""
+    unasked: bool = False
 
 
 class JournalNoted(Fact, frozen=True, kw_only=True):

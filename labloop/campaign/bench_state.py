@@ -78,8 +78,9 @@ class BenchState:
                 self.holds.pop(run, None)  # whose word it waits for is the run's own to ask
                 if mode == GUARD:
                     self.guard_began[epoch] = record.at, run
-            case e.LeaseReleased():
-                self.leased_to, self.left_at, self.unsaid = "", record.at, ""
+            case e.LeaseReleased(unasked=unasked):
+                self.leased_to = self.leased_to if unasked else ""
+                self.left_at, self.unsaid = record.at, ""
             case e.JournalNoted():
                 self.noted.append((record.at, record.event))
             case e.GuardActed():

@@ -197,14 +197,15 @@ class BenchBook:
 
     def release_lease(
         self, run: str, questions: Mapping[str, str], noted: Sequence[e.JournalNoted] = (),
-        holds: Mapping[str, str] = MappingProxyType({}), *, failed: bool = False,
+        holds: Mapping[str, str] = MappingProxyType({}), *, failed: bool = False, unasked: bool = False,
     ) -> None:  # fmt: skip
         """Give the bench back; what the run left in doubt ({step: question}) keeps its claim, and so do its ``holds``.
 
         ``failed``: it is not known to be safe, so that the next abort tries to make it so (see lease). Of a bench that
         was left so, what is asked or done by hand makes no safe one.
 
-        ``noted``: how far the run's journal has come. ``holds``: who has paused the run, and why.
+        ``unasked``: nobody has asked yet what became of what the run had begun, so that it keeps its claim as one that
+        was killed does. ``noted``: how far the run's journal has come. ``holds``: who has paused the run, and why.
         A bench that somebody else has taken meanwhile is not ours to give back. Raises StoreError.
         """
         if self.lease is not None and not self.lease.holds():
@@ -216,7 +217,8 @@ class BenchBook:
         facts += [e.QuestionClosed(run=run, step=step, answer="settled") for step in sorted(known - questions.keys())]
         facts += [e.HoldsKept(run=run, holds=dict(holds))] if holds else []
         try:
-            self.record(*facts, *noted, e.LeaseReleased(epoch=self.state.epoch, owes=run if questions else ""))
+            owes = run if questions else ""
+            self.record(*facts, *noted, e.LeaseReleased(epoch=self.state.epoch, owes=owes, unasked=unasked))
         finally:
             if self.lease is not None:
                 self.lease.release(failed=failed, as_found=run == BY_HAND)

@@ -44,6 +44,7 @@ class RunMemory:
         self.state = state
         self.inbox = inbox
         self.book: BenchBook | None = None
+        self.asked_after = False  # whether this start has asked what became of what an earlier one had begun
         self.left_to_guard = False  # the bench is not given back: its guard makes it safe when this process is gone
         self.before_commit: Callable[[], None] = lambda: None
         self.fill: Callable[[str, e.Amount], None] = lambda name, amount: None

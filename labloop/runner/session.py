@@ -209,6 +209,7 @@ def _drive(
             log.look()
 
     async def asked() -> None:
+        memory.asked_after = True
         await asyncio.sleep(0)  # what went on by itself is under control first
         planner.start()  # warming up takes the processor for seconds
         if guarding is not None:
@@ -364,7 +365,8 @@ def _lease(
                 LOG.exception("how far the journal has come is not noted in the bench's")
                 noted = []
             if not memory.left_to_guard:  # else: of a process that is gone and has not given it back, it takes it over
-                book.release_lease(folder.name, asked, noted, held, failed=unsafe(memory.state))
+                unasked = bool(memory.state.running) and not memory.asked_after  # a port was away, say
+                book.release_lease(folder.name, asked, noted, held, failed=unsafe(memory.state), unasked=unasked)
 
 
 @contextmanager

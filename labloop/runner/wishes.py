@@ -161,7 +161,8 @@ def _reached(folder: Path, reply: Reply, now: Callable[[], float], sleep: Callab
             for record in reader.records(state.seq):
                 state.apply(record)
                 fact = record.event
-                tried = (tried or isinstance(fact, e.SafeStateReached)) and not isinstance(fact, e.RunStarted)
+                its_own = isinstance(fact, e.SafeStateReached) and not fact.by  # not what a guard did before it
+                tried = (tried or its_own) and not isinstance(fact, e.RunStarted)
             if state.safe:
                 return replace(reply, safe=True)
             if state.unsafe and tried:

@@ -90,6 +90,20 @@ def test_a_hold_of_a_run_whose_folder_is_gone_binds_nobody(book: BenchBook, tmp_
     book.take_lease("runs/b", "live", {}, person="bob")
 
 
+def test_a_run_whose_start_asked_nobody_keeps_its_claim_as_one_that_was_killed(book: BenchBook, tmp_path: Path) -> None:
+    mine = str(tmp_path)
+    (tmp_path / "journal.db").touch()
+    book.take_lease(mine, "live", {})
+    book.release_lease(mine, {}, unasked=True)
+    for other in ("runs/b", BY_HAND):
+        with pytest.raises(BenchOwes, match=f"ended without a word.*labloop resume {mine}"):
+            book.take_lease(other, "live", {})
+    book.take_lease(mine, "live", {})
+    assert not book.guarded(mine, 0), "how its lease ended is known"
+    book.release_lease(mine, {})
+    book.take_lease("runs/b", "live", {})
+
+
 def test_a_run_that_was_killed_is_taken_up_before_another_begins(book: BenchBook, tmp_path: Path) -> None:
     killed = tmp_path / "a"
     killed.mkdir()

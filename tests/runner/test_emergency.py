@@ -256,6 +256,7 @@ def test_of_an_abort_that_was_granted_it_is_said_whether_the_bench_is_safe(
             e.RunStarted(),
             e.SafeStateReached(why="the end", errors=["an earlier start: it stuck"]),
             e.RunStarted(resumed=True),
+            e.SafeStateReached(why="its runner was gone", errors=["an earlier start: nobody knows"], by="guard"),
         )
         Lease.take(tmp_path, str(tmp_path / "another"), "runner").release()
 
