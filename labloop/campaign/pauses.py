@@ -92,6 +92,7 @@ def _cleared(state: Tally, record: e.Record, fact: e.CountersCleared) -> None:
 
 def _accepted(state: Tally, record: e.Record, fact: e.MovedAccepted) -> None:
     state.moved, state.by_hand, state.left, state.counted = {}, {}, None, {}
+    state.accepted_seq = record.seq
     if state.stood is not None:  # else the bench is still to be read at rest, and nothing is done there before
         state.stood = {}
 

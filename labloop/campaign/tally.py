@@ -71,6 +71,7 @@ class Tally:
     # What stood at each instrument when the bench had been made safe, until it is compared (None: nothing is known).
     left: dict[str, dict[str, e.Stand]] | None = None
     resumed_seq: int = 0  # sequence number of the last CampaignResumed
+    accepted_seq: int = 0  # and of the last MovedAccepted: what was set before stands as a person has found it right
     safe: bool = False
     unsafe: list[str] = field(default_factory=list)  # what went wrong on the way to the last safe state, in words
     # What was heard first of an instrument since its last act began, by whoever spoke first (None: not written down).

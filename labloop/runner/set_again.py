@@ -8,6 +8,10 @@ not is set again, in the order of the recipe.
 Only what may be repeated and sets something: no amount, no measurement. A hold that is over was done to the sample, and
 so was a rinse: neither is done to it twice. In a phase without a sample (a warm-up, a homing) they are done again. What
 a later step of the same walk has set otherwise, or ended, is not set again either.
+
+What ends while the run goes on (a stirrer's mains, a gas turned off at the instrument) nobody may have noticed, and the
+sample has stood without it for as long. So before a trial counts as done the same is asked once more, and one whose
+settings do not stand is abandoned and tried again.
 """
 
 from collections.abc import Iterable
@@ -44,18 +48,39 @@ async def taken_back(
     return again
 
 
+async def fallen(hand: StepHand, steps: Iterable[StepState], left: Iterable[str]) -> list[str]:
+    """What a trial's ``steps`` have set and does not stand any more, in words; not what a person has found right since.
+
+    Of each action the last act: of an earlier one (a stage that has moved on) no instrument tells. ``left`` and Raises:
+    see ``taken_back``.
+    """
+    alone, gone = set(left), []
+    last = {(step.begun.instrument, step.begun.action): step for step in relied_on(hand, steps)}
+    for (instrument, action), step in last.items():
+        if instrument not in alone and step.seq > hand.memory.state.accepted_seq:
+            state, why = await _said(hand, step)
+            gone += [] if state in (*STANDS, CANNOT_TELL) else [f"{instrument}.{action} ({why})"]
+    return gone
+
+
 async def _is_undone(hand: StepHand, step: StepState) -> bool:
+    state, _ = await _said(hand, step)
+    return state not in STANDS and (bool(step.begun.settings) or state != CANNOT_TELL)
+
+
+async def _said(hand: StepHand, step: StepState) -> tuple[str, str]:
+    """What its instrument says of it: a verdict's state ("fault": it fails), and why."""
     begun = step.begun
     driver = hand.stations[begun.instrument].driver
     try:
         verdict = await hand.reach.named(
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, hand.act_name(begun.step)
         )
-    except InstrumentFault:
-        return True
-    except SpecError:  # its settings were renamed since: this code cannot tell
-        return False
-    return verdict.state not in STANDS and (bool(begun.settings) or verdict.state != CANNOT_TELL)
+    except InstrumentFault as fault:
+        return "fault", str(fault)
+    except SpecError as error:  # its settings were renamed since: this code cannot tell, and leaves it
+        return STANDS[0], str(error)
+    return verdict.state, verdict.why
 
 
 def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:

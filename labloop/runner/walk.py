@@ -15,7 +15,7 @@ from labloop.campaign.recipe import PlannedStage
 from . import recovery
 from .reach import MOST_OUTAGES, Ended
 from .schedule import NextStage, instruments_of, next_stage
-from .set_again import taken_back
+from .set_again import fallen, taken_back
 from .start import Beginning
 from .step import StepHand
 
@@ -46,6 +46,7 @@ class Walk:
     number: int = 0
     pipelined: bool = False
     _looked: bool = False  # whether what was set before this start was asked after
+    _did: bool = False  # whether anything was done since
 
     def steps(self) -> list[s.StepState]:
         """Every attempt so far, in the journal's order."""
@@ -72,7 +73,7 @@ class Walk:
             running = [step for step in steps if step.state == s.STARTED]
             ahead = next_stage(self.stages, steps, self.phase)
             if ahead is None and not again:
-                return End(verdict="done")
+                return await self._over(steps)
             judgement = recovery.Judgement(verdict="run")
             if ahead is not None and not (running and again):
                 judgement = recovery.judge(
@@ -104,6 +105,7 @@ class Walk:
                     continue
                 if judgement.wait_s:
                     await self.hand.reach.wait(judgement.wait_s)
+                self._did = True
                 if await self._run_stage(ahead, judgement, returns, math.inf if sets else self._not_after_s(ahead)):
                     forgive, outages = forgive and sets, 0
                     again = again[1:]
@@ -123,8 +125,8 @@ class Walk:
             return []
         state = self.hand.memory.state
         left = {step.begun.instrument for step in state.running.values()}  # what works is asked nothing
-        if self.pipelined and ahead is not None:
-            left |= self.hand.stations.keys() - instruments_of(self.stages[ahead.number :])
+        if ahead is not None:
+            left |= self._released(ahead.number)
         since = [one for one in state.steps.values() if one.seq >= steps[0].seq]
         undone = await taken_back(self.hand, steps if self.trial is not None else since, steps, left)
         return [
@@ -135,6 +137,19 @@ class Walk:
             )
             for number, group in _by_stage(undone)
         ]  # fmt: skip
+
+    def _released(self, stage: int) -> set[str]:
+        """The instruments that it has let go of by this stage."""
+        return self.hand.stations.keys() - instruments_of(self.stages[stage:]) if self.pipelined else set()
+
+    async def _over(self, steps: Sequence[s.StepState]) -> End:
+        """Done; of a trial in which something was done just now, if all stands that it has set (see set_again)."""
+        if self.phase != "trial" or not self._did:
+            return End(verdict="done")
+        working = {step.begun.instrument for step in self.hand.memory.state.running.values()}
+        gone = await fallen(self.hand, steps, working | self._released(len(self.stages) - 1))
+        why = f"not as it was set in this trial: {'; '.join(gone)}"
+        return End(verdict="abandon", why=why) if gone else End(verdict="done")
 
     async def _run_stage(
         self, ahead: NextStage, judgement: recovery.Judgement, returns: int, not_after_s: float

@@ -1,16 +1,21 @@
-"""What a trial or a phase has set, and a safe state took back, is set again before its acts go on."""
+"""What a trial or a phase has set, and a safe state took back, is set again before its acts go on.
+
+What a trial has lost while it went on, without anybody's notice, costs the trial.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-from people import People, wish
+from people import WATCHED, People, hand, wish
 from reach import Reach
 from test_rest import Patient
 
 from drivers.vici import Actuator
 from labloop.bench import InstrumentFault
+from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.simulation.bench import SimulatedBench
 
 LAB = """\
   valve:
@@ -218,3 +223,39 @@ def test_a_stage_stands_again_where_all_of_its_moves_had_brought_it(
     moved = [one for one in reach.state().steps.values() if one.begun.instrument == "stage"]
     assert tuple(moved[-1].achieved[axis].value for axis in "xyz") == pytest.approx(stands)
     assert len([one for one in moved if one.begun.attempt == 2]) == again
+
+
+STIRS = f"""
+    trial:
+      - hotplate.stir: {{speed: 300 rpm}}
+      - pump_a.dispense: {{rate: 300 uL/min, time: 1 min}}
+      - pump_b.dispense: {{rate: 300 uL/min, time: 1 min}}
+{LAST}"""
+
+
+def test_a_trial_that_lost_what_it_has_set_is_made_again_though_nobody_noticed(tmp_path: Path) -> None:
+    cut: list[float] = []
+
+    def meddle(bench: SimulatedBench, now_s: float) -> None:
+        if now_s >= 30.0 and not cut:
+            cut.append(now_s)
+            bench.devices["hotplate"].power_cycle(now_s)
+
+    reach = Reach(tmp_path, WATCHED, STIRS, meddle)
+    assert reach.run() == 0
+    first, second = reach.state().trials.values()
+    assert first.state == s.ABANDONED and first.reason == (
+        "not as it was set in this trial: hotplate.stir (it is not set to 300 rpm)"
+    )
+    assert second.state == s.AWAITING and second.settings == first.settings
+
+
+def test_what_a_person_has_found_right_as_it_is_spoils_no_trial(tmp_path: Path) -> None:
+    people = People(
+        tmp_path, (30.0, wish("pause", by="ann")), (150.0, hand("hotplate", b"STOP_4 \r\n")),
+        (300.0, wish("resume", by="ann")), (400.0, wish("resume", "force", by="ann", why="it splashed")),
+    )  # fmt: skip
+    reach = Reach(tmp_path, WATCHED, STIRS, people)
+    assert reach.run() == 0
+    (trial,) = reach.state().trials.values()
+    assert trial.state == s.AWAITING and reach.facts(e.MovedAccepted)
