@@ -274,7 +274,7 @@ class RCT(HoldingDriver):
         active = self._active(channel)
         as_asked: bool | None = active if as_set else False
         if action == "stir" and wanted == 0.0:
-            as_asked = active is False
+            as_asked = None if active is None else not active
         return self.became(
             action, act, written(float(wanted), "rpm" if channel == 4 else "degC"), as_asked,
             lambda: {"temperature": Amount(self._temperature("IN_PV_1"), "degC")},

@@ -156,7 +156,8 @@ class HoldingDriver(Driver):
         """
         if action != "hold":
             why = f"it is {'' if as_asked else 'not ' if as_asked is False else 'not known to be '}set to {what}"
-            return Verdict(state="done" if as_asked else "not_begun", why=why)
+            says = "cannot_tell" if as_asked is None else "done" if as_asked else "not_begun"
+            return Verdict(state=says, why=why)
         if self._hold is not None and act == self.act and not self._hold.started:
             return Verdict(state="not_begun", why=f"it was never told to keep {what}")
         if as_asked is None:

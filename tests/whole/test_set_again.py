@@ -16,6 +16,7 @@ from labloop.bench import InstrumentFault
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.simulation.bench import SimulatedBench
+from simulators.ika import RCT
 
 LAB = """\
   valve:
@@ -259,3 +260,13 @@ def test_what_a_person_has_found_right_as_it_is_spoils_no_trial(tmp_path: Path) 
     assert reach.run() == 0
     (trial,) = reach.state().trials.values()
     assert trial.state == s.AWAITING and reach.facts(e.MovedAccepted)
+
+
+def test_a_plate_that_does_not_say_whether_it_stirs_costs_no_trial(tmp_path: Path, monkeypatch: Any) -> None:
+    asked = RCT._asked
+    monkeypatch.setattr(RCT, "_asked", lambda plate, line: None if line.startswith("STATUS") else asked(plate, line))
+    more = "      - hotplate.heat: {temperature: 40 degC}\n      - hotplate.stir: {speed: 0 rpm}\n"
+    reach = Reach(tmp_path, WATCHED, STIRS.replace(LAST, more + LAST))
+    assert reach.run() == 0
+    (trial,) = reach.state().trials.values()
+    assert trial.state == s.AWAITING
