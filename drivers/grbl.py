@@ -305,8 +305,8 @@ class Stage(Driver):
 
     def _reset(self) -> None:
         """A reset of ours: in motion it locks the stage, at rest the position stays."""
+        self._grbl.reset()  # nobody heard it: then a mark that is gone later was not taken by it
         self._marked = False
-        self._grbl.reset()
 
     def _refuse_lost(self, kind: str) -> None:
         """A stage that does not home goes on after a reset as if it stood at 0: the mark of the last act is gone."""

@@ -295,6 +295,23 @@ def test_a_stage_that_does_not_home_is_not_moved_once_it_was_reset(moves):
     assert it.finish().achieved["x"].value == -20.0
 
 
+def test_a_stage_without_power_that_was_told_to_stop_is_not_moved_when_it_is_back():
+    """Its stop, which nobody heard, was a reset: the mark that is gone then was not taken by that."""
+    it = Rig(Stage, homing=False).ready()
+    move(it, x=-50.0)
+    it.wait(1.0)
+    receive = it.device.receive
+    it.device.receive = lambda data, now_s: b""
+    with pytest.raises(LinkTimeout):
+        it.driver.stop()
+    it.device.power_cycle(it.clock.now_s())
+    it.device.receive = receive
+    moved = len(it.ledger)
+    with pytest.raises(InstrumentFault, match="Bring it to its 0"):
+        move(it, "act-2", x=-20.0)
+    assert len(it.ledger) == moved
+
+
 def test_a_target_outside_the_controllers_travel_is_refused_by_it_and_nothing_moves():
     it = rig(travel=TRAVEL)
     it.device.settings.set("130=50")
