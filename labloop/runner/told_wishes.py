@@ -61,7 +61,8 @@ def _refuse_strange(fact: e.PartMeasured | e.TrialMeasured, spec: CampaignSpec) 
         outcome = known.get(name)
         if outcome is None:
             continue
-        if isinstance(reading.value, str | bool | None) or (outcome.passes and reading.value not in (0.0, 1.0)):
+        # A verdict on a sample that was measured again is a mean of several.
+        if isinstance(reading.value, str | bool | None) or (outcome.passes and not 0.0 <= reading.value <= 1.0):
             rule = "neither 1 (pass) nor 0 (fail)" if outcome.passes else "no number"
             complaints.append(f"{name} = {reading.value!r:.100} is {rule}")
         elif doubt := believed(reading, outcome.unit if reading.unit and outcome.unit else None).flag:

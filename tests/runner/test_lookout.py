@@ -167,6 +167,18 @@ def test_a_result_that_no_campaign_could_learn_from_is_refused(
     assert not answer.accepted and said in answer.message and memory.state.trials[1].state == s.AWAITING
 
 
+def test_a_verdict_on_a_sample_that_was_measured_again_is_a_mean(memory: RunMemory, tmp_path: Path) -> None:
+    memory.record(DOUBT[0], e.TrialStarted(trial=1), e.TrialAwaiting(trial=1))
+    read = e.Reading(value=0.5, sd=0.5, word="clear, gel")
+    fact = e.TrialMeasured(trial=1, outcomes={"sets": read, "loss": e.Reading(value=1.0)})
+    inbox.post(tmp_path, "tell", [msgspec.json.encode(fact).decode()], by="ann")
+    outcomes = {"loss": {"goal": "minimize"}, "sets": {"goal": "pass"}}
+    spec = spec_from_dict({"parameters": {"x": {"range": [0, 5]}}, "outcomes": outcomes})
+    answer = told_after(memory, Lookout(memory, lambda *end: None, lambda: 0.0, lambda: None, spec=spec), tmp_path)
+    assert answer.accepted, answer.message
+    assert memory.state.trials[1].measured["sets"] == read
+
+
 def test_a_mistake_of_ours_is_no_wishs_fault_and_is_seen(memory: RunMemory, tmp_path: Path) -> None:
     def broken(says: Any) -> Any:
         raise KeyError("blend")
