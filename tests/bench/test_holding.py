@@ -120,7 +120,7 @@ def test_a_hold_is_taken_up_again_in_the_drivers_unit():
     [
         ("control", False, "act-1", True, "done"),
         ("control", True, "act-1", False, "not_begun"),
-        ("control", True, "act-1", None, "not_begun"),
+        ("control", True, "act-1", None, "cannot_tell"),
         ("hold", False, "act-1", True, "not_begun"),
         ("hold", False, "act-2", True, "running"),  # begun in another process
         ("hold", True, "act-1", True, "running"),
