@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Reading
+from labloop.campaign.flags import plain_number
 from labloop.campaign.formula import judge
 from labloop.campaign.limits import Limit
 from labloop.campaign.units import convert, is_point
@@ -104,7 +105,7 @@ def refuse_looser(new: Iterable[Bound], drawn: Iterable[Bound]) -> None:
 
 def number_of(instrument: str, name: str, reading: Reading, unit: str) -> float:
     """A reading as a number in ``unit``. Raises SafetyError for what is none: a limit stands on it."""
-    value = reading.value
+    value = plain_number(reading.value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise SafetyError(f"{instrument}: {name} reads {value!r}, which is no number; a limit stands on it.")
     return convert(float(value), reading.unit, unit)

@@ -57,6 +57,11 @@ def plain_number(value: Any) -> Any:
     return int(value) if isinstance(value, Integral) else float(value)
 
 
+def plain_amounts(amounts: Mapping[str, Amount]) -> dict[str, Amount]:
+    """The same with Python's numbers."""
+    return {name: Amount(plain_number(one.value), one.unit) for name, one in amounts.items()}
+
+
 def doubtful(raw: str | int | float, read: Reading) -> str:
     """Why a measurement that a person wrote (and ``read`` is in the unit wanted) is not to be believed ("": it is).
 

@@ -1,10 +1,11 @@
 """What a step that came to its end gave, as a fact: every number with its unit and what is wrong with it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from labloop.bench import Action, Declaration, InstrumentFault, Progress
+from labloop.bench import Action, Declaration, InstrumentFault, Progress, Verdict
 from labloop.campaign import events as e
-from labloop.campaign.flags import array_flag, believed, no_number, plain_number, unit_flag
+from labloop.campaign.flags import array_flag, believed, no_number, plain_amounts, unit_flag
 
 
 def finished(
@@ -15,7 +16,7 @@ def finished(
 
     ``keep``: what keeps an array's data, by a name. Raises InstrumentFault for an amount that is no number.
     """
-    achieved = {name: e.Amount(plain_number(one.value), one.unit) for name, one in look.achieved.items()}
+    achieved = plain_amounts(look.achieved)
     if doubtful := no_number(achieved):
         raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
     units = {name: one.unit for name, one in declared.signals.items()}
@@ -35,3 +36,9 @@ def finished(
     return e.StepFinished(
         step=begun.step, achieved=achieved, readings={**given, **readings}, save_as=save_as, t_s=t_s
     )
+
+
+def plainly(verdict: Verdict) -> Verdict:
+    """The same with Python's numbers, which a fact can keep."""
+    done, rest = plain_amounts(verdict.achieved), plain_amounts(verdict.remainder)
+    return replace(verdict, achieved=done, remainder=rest)

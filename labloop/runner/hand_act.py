@@ -17,6 +17,7 @@ from labloop.bench.station import Station
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError
+from labloop.campaign.flags import plain_amounts
 
 from .admission import Admission
 
@@ -142,7 +143,7 @@ class HandAct:
         return self._station.port.submit(call)
 
     def _begin(self, counters: Mapping[str, e.Amount]) -> None:
-        self.begun = msgspec.structs.replace(self.begun, before=dict(counters))
+        self.begun = msgspec.structs.replace(self.begun, before=plain_amounts(counters))
         self._written = True
         self._write(self.begun)
         self._call = self._submit(partial(self._station.begin, self._permit, self.begun.act))
@@ -194,5 +195,5 @@ class HandAct:
     def _ended(self, failed: str, achieved: Mapping[str, e.Amount]) -> e.ByHand:
         self.look = replace(self.look, achieved=achieved)
         return msgspec.structs.replace(
-            self.begun, achieved=dict(achieved), done=not failed, failed=failed, before={}
+            self.begun, achieved=plain_amounts(achieved), done=not failed, failed=failed, before={}
         )  # fmt: skip

@@ -30,7 +30,7 @@ from labloop.bench import (
 )
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
-from labloop.campaign.flags import no_number
+from labloop.campaign.flags import no_number, plain_amounts
 from labloop.campaign.lab_spec import OnLost
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.state import StepState
@@ -39,7 +39,7 @@ from .admission import Admission, OutOfStock, Wished
 from .at_work import AtWork
 from .book import BenchBook
 from .clock import Clock
-from .finished import finished
+from .finished import finished, plainly
 from .person import DO, PersonHand
 from .questions import Knowledge, question, undone, with_trial
 from .reach import PASSING, Memory, OnLine, Reach, Station, nobody
@@ -252,12 +252,12 @@ class StepHand:
         driver = self.stations[name].driver
         counters = await self.reach.named(name, driver.counters)
         if driver.needs_clear(counters):
-            self.memory.record(e.CountersCleared(instrument=name, before=dict(counters)))
+            self.memory.record(e.CountersCleared(instrument=name, before=plain_amounts(counters)))
             await self.reach.named(name, driver.clear_counters)
             counters = await self.reach.named(name, driver.counters)
-        if doubtful := no_number(counters):
+        if doubtful := no_number(counters := plain_amounts(counters)):
             raise InstrumentFault(f"{name}: its counter says {doubtful}", kind="no_number")
-        return dict(counters)
+        return counters
 
     async def ask(self, step: StepState) -> Verdict:
         """Ask the instrument, read-only, what became of a begun step. Raises InstrumentGone.
@@ -270,9 +270,9 @@ class StepHand:
             return Verdict(state="cannot_tell", why="Another instrument stands in its place since")
         for said in state.heard.get(begun.instrument, ()):  # told once, to whoever spoke first
             driver.overheard(said)
-        verdict: Verdict = await self.reach.named(
+        verdict = plainly(await self.reach.named(
             begun.instrument, driver.happened, begun.action, begun.settings, begun.before, self.act_name(begun.step)
-        )
+        ))  # fmt: skip
         seen = state.witnesses.get(begun.instrument)
         if verdict.state == "cannot_tell" and seen is not None and seen.tells:
             then = driver.witnessed(begun.action, begun.settings, begun.before, seen.after, seen.first_reply)

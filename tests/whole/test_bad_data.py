@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from campaigns import ROOT, records
-from labloop.bench import Action, Driver, Identity, Progress, Signal
+from labloop.bench import Action, Driver, Identity, Progress, Signal, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.planner.inline import InlinePlanner
 from labloop.runner import session
+from labloop.runner.finished import plainly
 from labloop.runner.parts import Parts
 
 PARTS = Parts(planner=lambda spec, path: InlinePlanner(spec, path))
@@ -119,6 +120,19 @@ def test_a_driver_that_counts_with_numpy_is_understood(tmp_path: Path) -> None:
     values = [t.outcomes["y"].value for t in state.trials.values() if t.state == s.MEASURED]
     assert values == [500.0, 250.0, 1000.0, 1000.0]
     assert state.steps["6.trial.0.0.1"].achieved == {"volume": e.Amount(0.5, "mL")}
+
+
+def test_limits_and_counters_understand_numpy_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "LAB", LAB + "limits:\n  meter: {mass: {max: 5 g}}\n")
+    weigh = Action(name="weigh", gives=(MASS,), act=True)
+    monkeypatch.setattr(Meter, "declare", classmethod(lambda cls, options: {"weigh": weigh}))
+    monkeypatch.setattr(Meter, "read", lambda self: {"mass": g(np.float32(0.5))})
+    monkeypatch.setattr(Meter, "counters", lambda self: {"weighed": e.Amount(np.float32(3.0), "count")})
+    code, state = run(tmp_path, [g(np.float32(0.5))] * 4)
+    assert code == 0 and state.measured == 4
+    assert state.steps["1.trial.0.0.1"].begun.before == {"weighed": e.Amount(3.0, "count")}
+    verdict = plainly(Verdict(state="partial", why="", achieved={"weighed": e.Amount(np.int64(1), "count")}))
+    assert type(verdict.achieved["weighed"].value) is int and verdict.remainder == {}
 
 
 def test_an_amount_that_is_no_number_fails_its_step(tmp_path: Path) -> None:
