@@ -6,6 +6,7 @@ Hit-and-run (Smith, Oper. Res. 32, 1296 (1984)): from a point inside, draw a dir
 chord; the walk's limit is the uniform distribution. Equalities leave directions of their null space only.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -79,7 +80,6 @@ class Polytope:
             found.append((terms / unit[:, None], (bound - matrix @ self.low) / unit))
         return found[0], found[1]
 
-
     def corners(self, count: int, seed: int) -> Any:
         """Up to ``count`` corners: those along each axis, both ways, then along random directions. X: n x d."""
         numpy = self._numpy
@@ -93,7 +93,10 @@ class Polytope:
         found = [corner for corner in map(self.extreme, directions) if corner is not None]
         if not found:
             raise SpecError("no point keeps the constraints. Loosen one, or widen a range")
-        return numpy.unique(numpy.round(numpy.array(found), 12), axis=0)
+        # To nine digits of a range and more, whatever its unit is.
+        places = [12 + max(0, -3 - math.floor(math.log10(wide))) if wide > 0 else 12 for wide in self.high - self.low]
+        columns = [numpy.round(column, digits) for column, digits in zip(numpy.array(found).T, places, strict=True)]
+        return numpy.unique(numpy.column_stack(columns), axis=0)
 
     def contains(self, points: Any) -> Any:
         """Which rows of X (n x d) keep everything, within 1e-9 of the largest term. Returns n booleans."""
@@ -107,11 +110,14 @@ class Polytope:
                 kept &= ((abs(over) if equal else over) <= slack).all(axis=1)
         return kept
 
-    def draw(self, count: int, seed: int) -> Any:
-        """Uniform points. X: count x d. Raises SpecError when there is none."""
+    def middle(self, seed: int) -> Any:
+        """The mean of some corners, where draws start: d numbers. Raises SpecError when there is no point."""
+        return self.corners(2 * len(self.names) + SEED_DIRECTIONS, seed).mean(axis=0)
+
+    def draw(self, count: int, seed: int, middle: Any) -> Any:
+        """Uniform points, from ``middle`` on. X: count x d."""
         numpy = self._numpy
-        random = numpy.random.default_rng(seed)
-        x = self.corners(2 * len(self.names) + SEED_DIRECTIONS, seed).mean(axis=0)
+        random, x = numpy.random.default_rng(seed), middle
         if not self._free.size:
             return numpy.repeat(x[None, :], count, axis=0)
         found = []

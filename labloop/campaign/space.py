@@ -224,8 +224,10 @@ class Space:
         found: list[Settings] = []
         rejecting = not any(line.sense == "==" for line in (*self._bounding, *self.conditional))
         tried = 0
+        middles: dict[Any, tuple[Polytope, Any]] = {}
         while tried < _TRIES + _TRIES_A_POINT * count:
-            points = self._cube(random, _BATCH) if rejecting else self._walked(random, max(count - len(found), 1))
+            wanted = max(count - len(found), 1)
+            points = self._cube(random, _BATCH) if rejecting else self._walked(random, wanted, middles)
             tried += len(points)
             for point in points:
                 settings = self._settled(self.round(point))
@@ -347,7 +349,8 @@ class Space:
         reach = [abs(factor) * (one.high - one.low) for factor, one in ranges if isinstance(one, Range)]
         return replace(line, bound=line.bound - 1e-9 * max([abs(line.bound), *reach]))
 
-    def _walked(self, random: Any, count: int) -> list[Settings]:
+    def _walked(self, random: Any, count: int, middles: dict[Any, tuple[Polytope, Any]]) -> list[Settings]:
+        """Points inside the linear constraints. middles: where walks start, kept from one call to the next."""
         points = self._cube(random, count)
         groups: dict[tuple[frozenset[str] | None, tuple[tuple[str, ...], ...]], list[int]] = {}
         for at, point in enumerate(points):
@@ -357,13 +360,16 @@ class Space:
             own_seed = int(random.integers(2**31))  # drawn in any case, so that the same seed always draws the same
             if (branch, supports) in self._empty:
                 continue
-            polytope = self.polytope(dict(zip(self.mixtures, supports, strict=True)), branch)
-            try:
-                drawn = polytope.draw(len(places), own_seed)
-            except SpecError:
-                # No point has just these components and parameters; what was drawn stays outside and is rejected.
-                self._empty.add((branch, supports))
-                continue
+            if (branch, supports) not in middles:  # many solutions of linear programmes: dear
+                polytope = self.polytope(dict(zip(self.mixtures, supports, strict=True)), branch)
+                try:
+                    middles[branch, supports] = polytope, polytope.middle(own_seed)
+                except SpecError:
+                    # No point has just these components and parameters; what was drawn stays outside and is rejected.
+                    self._empty.add((branch, supports))
+                    continue
+            polytope, middle = middles[branch, supports]
+            drawn = polytope.draw(len(places), own_seed, middle)
             for at, row in zip(places, drawn, strict=True):
                 points[at].update({name: float(value) for name, value in zip(polytope.names, row, strict=True)})
         return points

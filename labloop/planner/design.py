@@ -32,6 +32,7 @@ FEW = 64  # points where drawing one is dear
 WALKS = 16  # ways to choose the components of sparse mixtures in a pool
 # What a space with constraints that no linear form can say may cost before it counts as empty.
 MOST_DRAWS = 200_000
+RARE = 400  # draws a point: after so many a sequence of points that are rarer ends, and searches take what it gave
 
 
 def design_point(encoding: Encoding, method: str, seed: int, trial: int, initial: int, taken: Array) -> Array:
@@ -148,7 +149,10 @@ def _nearest_row(encoding: Encoding, method: str, seed: int, trial: int, initial
 
 
 def _sequence(encoding: Encoding, method: str, seed: int, initial: int) -> Iterator[Array]:
-    """The endless sequence of feasible points. Raises NothingLeftError when the space seems to be empty."""
+    """The sequence of feasible points, endless but where next to none is inside.
+
+    Raises NothingLeftError when the space seems to be empty.
+    """
     if encoding.constraints and _acceptance(encoding, seed) < WORST_ACCEPTANCE:
         blocks = _polytope_blocks(encoding, seed)
     else:
@@ -160,7 +164,9 @@ def _sequence(encoding: Encoding, method: str, seed: int, initial: int) -> Itera
             if encoding.allowed is None or encoding.allowed(encoding.decode(point)):
                 given += 1
                 yield point
-        if not given and drawn >= MOST_DRAWS:
+        if drawn >= MOST_DRAWS and given * RARE < drawn:
+            if given:
+                return
             raise NothingLeftError(f"none of {drawn} points keeps the constraints: is there any that does?")
 
 
@@ -216,8 +222,10 @@ def _polytope_blocks(encoding: Encoding, seed: int) -> Iterator[Array]:
             parents = list(encoding.presence.conditions.parents) if encoding.presence.conditions else []
             pool[:, parents] = walked[:, parents]
         pool = encoding.snap(pool)
-        pool = pool[encoding.is_inside(pool)]
-        yield pool[_farthest_first(pool)] if len(pool) else np.empty((1, encoding.dimension))
+        inside = encoding.is_inside(pool)
+        kept = pool[inside]
+        # What rounding took outside comes last: it is passed over, and counts as drawn.
+        yield np.concatenate([kept[_farthest_first(kept)], pool[~inside]]) if len(kept) else pool
 
 
 def _as_the_campaign_draws(encoding: Encoding, generator: np.random.Generator, error: NothingLeftError) -> Array:

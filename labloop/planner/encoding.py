@@ -279,8 +279,10 @@ class Encoding:
                     total += factor * values[:, index]
                     scale = max(scale, abs(factor) * max(abs(column.low), abs(column.high)))
             if constraint.equality:
-                # Continuous points are settled on the sum when decoded; a point counts when it is that close.
-                kept = np.abs(total - constraint.bound) <= max(10 * RESOLUTION, margin) * scale
+                # Continuous points are settled on the sum when decoded; a point counts when it is that close. Where no
+                # number is free nothing settles it.
+                free = any(self.columns[at].levels is None for at in self._columns_of(constraint))
+                kept = np.abs(total - constraint.bound) <= (max(10 * RESOLUTION, margin) if free else SLACK) * scale
             else:
                 kept = total <= constraint.bound + (SLACK - margin) * scale
             inside &= kept | out[:, self._columns_of(constraint)].any(axis=1)

@@ -1,15 +1,20 @@
 """Sums that name log scales and grids: constraints are linear in values, whatever columns look like to the model."""
 
 from collections.abc import Callable
+from itertools import count
 from math import exp, log10
 from typing import Any
 
 import numpy as np
 import pytest
 
+from labloop.campaign.polytope import Polytope
 from labloop.campaign.space import Space
+from labloop.planner import design
 from labloop.planner.design import sample
+from labloop.planner.errors import NothingLeftError
 from labloop.planner.problem import propose, read_problem
+from labloop.planner.walk import walk
 
 from .test_odd_spaces import played, spec_of
 
@@ -77,3 +82,51 @@ def test_units_change_no_design(unit: float) -> None:
     encoding = read_problem(spec_of(parameters, constraints=constraints)).encoding
     points = sample(encoding, 64, 0)
     assert 0.004 < points[:, 0].mean() < 0.006 and 0.009 < points[:, 2].mean() < 0.012, points.mean(0)
+
+
+GRIDS: dict[str, Any] = {name: {"range": [0, 10], "step": 0.1} for name in "abcd"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "constraints"),
+    [
+        (GRIDS, ["a + b + 1.00037 * c + 1.000913 * d == 17.123456"]),  # a condition that no point of the grid meets
+        ({name: {"range": [0, 10]} for name in "abc"}, ["a + b + c == 10", "a * b * c >= 37"]),  # one in thousands does
+    ],
+)
+def test_where_next_to_no_point_is_inside_an_end_is_put_to_drawing(
+    parameters: dict[str, Any], constraints: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoding = read_problem(spec_of(parameters, constraints=constraints)).encoding
+    blocks = count(1)
+
+    def counted(*given: Any) -> Any:
+        assert next(blocks) <= 8
+        return walk(*given)
+
+    monkeypatch.setattr(design, "walk", counted)
+    monkeypatch.setattr(design, "MOST_DRAWS", 8 * design.POOL)
+    try:
+        assert 0 < len(sample(encoding, 4000, 0)) < 4000
+    except NothingLeftError as error:
+        assert "keeps the constraints" in str(error)
+
+
+def test_grids_alone_meet_a_sum_or_are_not_proposed() -> None:
+    fine = {name: {"range": [0, 10], "step": 0.01} for name in "abc"}
+    spec = spec_of(fine, constraints=["a + 1.01 * b + 1.003 * c == 17"])
+    encoding, space = read_problem(spec).encoding, Space(spec)
+    assert all(space.contains(encoding.decode(point)) == [] for point in sample(encoding, 8, 0))
+
+
+def test_what_check_draws_solves_for_corners_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved, corners = [], Polytope.corners
+    monkeypatch.setattr(Polytope, "corners", lambda *given: solved.append(1) or corners(*given))
+    Space(spec_of(GRIDS, constraints=["a + b + 1.1 * c + 1.3 * d == 17"])).sample(16, 0)
+    assert len(solved) == 1
+
+
+def test_a_range_of_next_to_nothing_has_room() -> None:
+    tiny = {name: {"range": [0, 1e-13]} for name in "ab"}
+    space = Space(spec_of(tiny, constraints=["a + b == 1e-13"]))
+    assert all(space.contains(one) == [] for one in space.sample(4, 0))
