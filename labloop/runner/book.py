@@ -145,7 +145,8 @@ class BenchBook:
         if self.state.leased_to not in ("", run) and (Path(self.state.leased_to) / "journal.db").exists():
             raise BenchOwes(
                 f"the run {self.state.leased_to} had this bench and ended without a word: what it had begun was never "
-                f"asked after. Take it up first: `labloop resume {in_shell(self.state.leased_to)}`."
+                f"asked after. Take it up first: `labloop resume {in_shell(self.state.leased_to)}`. Where an "
+                "instrument of it is gone for good: move its folder elsewhere, and it binds nobody any more."
             )
         if run != BY_HAND and (others_begun := [one for one in self.state.begun.values() if one.run != run]):
             left = others_begun[0]

@@ -148,8 +148,9 @@ class Walk:
             return End(verdict="done")
         working = {step.begun.instrument for step in self.hand.memory.state.running.values()}
         gone = await fallen(self.hand, steps, working | self._released(len(self.stages) - 1))
-        why = f"not as it was set in this trial: {'; '.join(gone)}"
-        return End(verdict="abandon", why=why) if gone else End(verdict="done")
+        if not gone or self.hand.halt.is_set():  # what the safe state has ended just now stood until then
+            return End(verdict="done")
+        return End(verdict="abandon", why=f"not as it was set in this trial: {'; '.join(gone)}")
 
     async def _run_stage(
         self, ahead: NextStage, judgement: recovery.Judgement, returns: int, not_after_s: float

@@ -104,6 +104,20 @@ def test_a_run_whose_start_asked_nobody_keeps_its_claim_as_one_that_was_killed(b
     book.take_lease("runs/b", "live", {})
 
 
+def test_a_run_that_can_never_ask_any_more_binds_nobody_once_its_folder_is_moved(
+    book: BenchBook, tmp_path: Path
+) -> None:  # fmt: skip
+    mine = tmp_path / "a"
+    mine.mkdir()
+    (mine / "journal.db").touch()
+    book.take_lease(str(mine), "live", {})
+    book.release_lease(str(mine), {}, unasked=True)
+    with pytest.raises(BenchOwes, match="gone for good: move its folder elsewhere"):
+        book.take_lease("runs/b", "live", {})
+    mine.rename(tmp_path / "away")
+    book.take_lease("runs/b", "live", {})
+
+
 def test_a_run_that_was_killed_is_taken_up_before_another_begins(book: BenchBook, tmp_path: Path) -> None:
     killed = tmp_path / "a"
     killed.mkdir()

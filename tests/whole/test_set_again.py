@@ -15,6 +15,8 @@ from drivers.vici import Actuator
 from labloop.bench import InstrumentFault
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.runner import walk
+from labloop.runner.set_again import fallen
 from labloop.simulation.bench import SimulatedBench
 from simulators.ika import RCT
 
@@ -268,5 +270,21 @@ def test_a_plate_that_does_not_say_whether_it_stirs_costs_no_trial(tmp_path: Pat
     more = "      - hotplate.heat: {temperature: 40 degC}\n      - hotplate.stir: {speed: 0 rpm}\n"
     reach = Reach(tmp_path, WATCHED, STIRS.replace(LAST, more + LAST))
     assert reach.run() == 0
+    (trial,) = reach.state().trials.values()
+    assert trial.state == s.AWAITING
+
+
+def test_a_stop_that_comes_just_when_it_is_asked_spoils_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    async def stopped_first(hand: Any, *of: Any) -> list[str]:
+        wish("stop", by="ann")(tmp_path / "run" / "requests", None, 0.0)
+        await hand.made_safe.wait()
+        return await fallen(hand, *of)
+
+    monkeypatch.setattr(walk, "fallen", stopped_first)
+    reach = Reach(tmp_path, WATCHED, STIRS)
+    reach.time = lambda opened, state, note: Patient(state.t_s)  # a stop is heard at once
+    assert reach.run(virtual=False) == 4
     (trial,) = reach.state().trials.values()
     assert trial.state == s.AWAITING
