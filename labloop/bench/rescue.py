@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import Amount, Reading, Stand
+from labloop.campaign.flags import believed, no_number, plain_amounts, sound_stands
 from labloop.campaign.lab_spec import LabSpec
 
 from .address import parse_address
@@ -114,9 +115,14 @@ class _Case:
 
     def found(self) -> Found:
         who = " ".join(filter(None, (self.identity.model, self.identity.serial))) if self.identity else ""
+        before, after, notes = plain_amounts(self.before), plain_amounts(self.after), [*self.notes]
+        if doubtful := no_number(before) or no_number(after):  # evidence of nothing
+            before, after = {}, {}
+            notes.append(f"{self.station.name}: its counter says {doubtful}")
         return Found(
-            state=self.state, identity=who, first_reply=self.told(), before=self.before, after=self.after,
-            readings=self.readings, stands=self.stands, notes=tuple(self.notes),
+            state=self.state, identity=who, first_reply=self.told(), before=before, after=after,
+            readings={name: believed(one) for name, one in self.readings.items()}, stands=self.stands,
+            notes=tuple(notes),
         )  # fmt: skip
 
 
@@ -360,7 +366,7 @@ class _Line:
             case.notes.append(f"{case.station.name}: what stands there is not known: {why}")
             return
         # What goes on may end by itself, and nobody is here to see it.
-        case.stands = {name: one for name, one in stands.items() if one.value is not True}
+        case.stands = {name: one for name, one in sound_stands(stands).items() if one.value is not True}
 
     # --- brake and stop -------------------------------------------------------------------------------------------
 

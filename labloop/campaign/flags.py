@@ -19,7 +19,7 @@ import msgspec
 
 from .errors import UnitError
 from .units import parse_measurement, plain_unit
-from .values import Amount, Reading
+from .values import Amount, Reading, Stand
 
 NO_READING: Final = 9.9e37
 LONGEST_TEXT: Final = 200  # characters of a word that an instrument reads out
@@ -60,6 +60,12 @@ def plain_number(value: Any) -> Any:
 def plain_amounts(amounts: Mapping[str, Amount]) -> dict[str, Amount]:
     """The same with Python's numbers."""
     return {name: Amount(plain_number(one.value), one.unit) for name, one in amounts.items()}
+
+
+def sound_stands(stands: Mapping[str, Stand]) -> dict[str, Stand]:
+    """The same with Python's numbers, without what is no value: nothing can be compared with that."""
+    plain = {name: msgspec.structs.replace(one, value=plain_number(one.value)) for name, one in stands.items()}
+    return {name: one for name, one in plain.items() if not believed(Reading(value=one.value)).flag}
 
 
 def doubtful(raw: str | int | float, read: Reading) -> str:

@@ -23,6 +23,7 @@ from typing import Final
 from labloop.bench import BenchError, Permit, Stand
 from labloop.campaign import events as e
 from labloop.campaign.errors import LabloopError
+from labloop.campaign.flags import sound_stands
 from labloop.campaign.state import RUNNING
 
 from .memory import RunMemory
@@ -99,7 +100,7 @@ class LeftStanding:
             return {}
         # What goes on may end by itself: by its act, or by the instrument's own watchdog.
         ends = self._hand.reach.unsettled(name) or self._hand.envelope.declared[name].silence_s > 0.0
-        return {where: one for where, one in said.items() if not (ends and one.value is True)}
+        return {where: one for where, one in sound_stands(said).items() if not (ends and one.value is True)}
 
     # --- the next start -------------------------------------------------------------------------------------------
 

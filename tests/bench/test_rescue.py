@@ -12,6 +12,8 @@ from labloop.bench import Port, Stand, open_link
 from labloop.bench.declared import declare
 from labloop.bench.rescue import Rescue
 from labloop.campaign.errors import SpecError
+from labloop.journal.codec import EventCodec
+from labloop.runner.guard import fact_of
 from tests.bench.labs import make_lab
 from tests.bench.lines import PtyDevice, answers
 from tests.bench.test_transport import serve_once
@@ -101,6 +103,17 @@ def lab_of(tmp_path: Path, more: str = "", module: str = "hot", **ports: str) ->
     )
     text = f"labloop: 1\ninstruments:{lines}\n{more}".replace("\n          ", "\n  ")
     return make_lab(tmp_path, text, hot=HEATER, curt=CURT)
+
+
+def test_what_is_no_number_keeps_nothing_else_from_being_written_down(tmp_path: Path, device: Any) -> None:
+    a, b = device(warm="nan"), device(value=["1.5", "nan"])
+    lab = lab_of(tmp_path, a=f"serial://{a.path}", b=f"serial://{b.path}")
+    fact = fact_of(1, "run", "its runner was gone", Rescue(lab, connect).run(), 1.0)
+    assert EventCodec().decode(EventCodec().encode(fact), 1) == fact and not fact.errors
+    assert fact.found["a"].readings["warm"].value is None and "no number" in fact.found["a"].readings["warm"].flag
+    assert fact.found["a"].before and fact.found["a"].after and not fact.found["a"].notes
+    assert not (fact.found["b"].before or fact.found["b"].after)
+    assert fact.found["b"].notes == ["b: its counter says moved = nan"]
 
 
 def test_it_reads_before_it_stops_then_does_the_list_and_sets_nothing(tmp_path: Path, device: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from campaigns import ROOT, records
-from labloop.bench import Action, Driver, Identity, Progress, Signal, Verdict
+from labloop.bench import Action, Driver, Identity, Progress, Signal, Stand, Verdict
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.planner.inline import InlinePlanner
@@ -133,6 +133,19 @@ def test_limits_and_counters_understand_numpy_too(tmp_path: Path, monkeypatch: p
     assert state.steps["1.trial.0.0.1"].begun.before == {"weighed": e.Amount(3.0, "count")}
     verdict = plainly(Verdict(state="partial", why="", achieved={"weighed": e.Amount(np.int64(1), "count")}))
     assert type(verdict.achieved["weighed"].value) is int and verdict.remainder == {}
+
+
+@pytest.mark.parametrize("value", [math.nan, np.float32(0.5), 1j])
+def test_what_stands_is_noted_whatever_a_driver_makes_of_a_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: Any
+) -> None:
+    stands = {"range": Stand(value=value, unit="g"), "door": Stand(value="shut")}
+    monkeypatch.setattr(Meter, "stands", lambda self: stands)
+    code, state = run(tmp_path, [g(0.5)] * 4)
+    (left,) = [one.event for one in records(tmp_path / "run") if isinstance(one.event, e.SettingsLeft)]
+    assert code == 0 and state.measured == 4
+    known = {"range": Stand(value=0.5, unit="g")} if value == 0.5 else {}
+    assert left.stands["meter"] == {**known, "door": Stand(value="shut")}
 
 
 def test_an_amount_that_is_no_number_fails_its_step(tmp_path: Path) -> None:
