@@ -23,6 +23,7 @@ Slopes = tuple[Array, Array, Array]
 
 LOG_ROOT_2PI = 0.5 * log(2 * pi)
 _FAR = -1e6  # below it 1 + u sqrt(pi/2) erfcx(-u/sqrt 2) is rounding alone
+_DEEP = -1e3  # below it the difference of two logs of -u^2/2 keeps ten digits and less, and at -3e9 none: it overflows
 THIN = 1e-5  # sds: of what is thinner the hinges' difference is known to six digits and less, and a rectangle's to ten
 LEAST_LOG = -1e300  # of what has no value at all: still a number, so that sums over members stay numbers
 
@@ -57,8 +58,12 @@ def log_ei(mean: Array, sd: Array, best: Array | float) -> Array:
 def log_ei_slopes(mean: Array, sd: Array, best: Array | float) -> Slopes:
     """log EI and its derivatives by mean and sd."""
     u = (mean - best) / sd
-    h = log_h(u)
-    return h + np.log(sd), np.exp(log_ndtr(u) - h) / sd, np.exp(log_phi(u) - h) / sd
+    h, far = log_h(u), u < _DEEP
+    v = np.where(far, -u, -_DEEP)
+    q = 1.0 / v**2
+    dense = np.where(far, v**2 / (1.0 - 3.0 * q + 15.0 * q**2), np.exp(np.where(far, 0.0, log_phi(u) - h)))
+    above = np.where(far, v / (1.0 - 2.0 * q + 10.0 * q**2), np.exp(np.where(far, 0.0, log_ndtr(u) - h)))
+    return h + np.log(sd), above / sd, dense / sd
 
 
 def log_target_slopes(mean: Array, sd: Array, best: Array | float, target: float, tolerance: float) -> Slopes:
@@ -128,5 +133,7 @@ def log_below_slopes(mean: Array, sd: Array, bound: float, sign: float) -> Slope
     """Log of the chance that sign * y <= sign * bound, and its derivatives by mean and sd."""
     u = sign * (bound - mean) / sd
     value = log_ndtr(u)
-    rate = np.exp(log_phi(u) - value) / sd
+    far = u < _DEEP
+    rate = np.where(far, sqrt(2.0 / pi) / erfcx(np.where(far, -u, 0.0) / sqrt(2.0)), 0.0)
+    rate = np.where(far, rate, np.exp(np.where(far, 0.0, log_phi(u) - value))) / sd
     return value, -sign * rate, -u * rate

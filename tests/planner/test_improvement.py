@@ -79,3 +79,16 @@ def test_a_target_that_is_nearly_met_is_worth_what_is_left_times_its_chance(gain
     assert found - np.log(gain) == pytest.approx(np.log(chance), abs=1e-2 if gain > 1e-5 else 1e-4)
     found = log_target_slopes(mean, sd, -gain, 0.0, 0.0)[0]  # a triangle
     assert found - 2.0 * np.log(gain) == pytest.approx(norm.logpdf(mean, 0.0, sd), abs=1e-4)
+
+
+@pytest.mark.parametrize("u", [-1.1e3, -1e4, -1e6, -1e9, -1e10, -1e12])
+def test_slopes_far_down_are_those_of_the_tail(u: float) -> None:
+    rest = 0.0
+    for k in range(40, 0, -1):  # Laplace's continued fraction: Phi/phi = 1/(v + rest), h/phi = rest/(v + rest)
+        rest = k / (-u + rest)
+    here, one = np.array([u]), np.array([1.0])
+    with np.errstate(over="raise", invalid="raise"):
+        _, by_mean, by_sd = log_below_slopes(-here, one, 0.0, 1.0)
+        assert by_mean == pytest.approx(u - rest, rel=1e-12) and by_sd == pytest.approx(-u * (rest - u), rel=1e-12)
+        _, by_mean, by_sd = log_ei_slopes(here, one, 0.0)
+        assert by_mean == pytest.approx(1.0 / rest, rel=1e-11) and by_sd == pytest.approx((rest - u) / rest, rel=1e-11)
