@@ -24,9 +24,8 @@ def finished(
     readings = {key: believed(reading, units.get(key)) for key, reading in look.readings.items()}
     for key, data in look.arrays.items():
         name = keep(data)
-        declared_unit = units.get(key, "")
-        said = look.readings.get(key) or e.Reading(unit=declared_unit)
-        flag = said.flag or array_flag(data) or (unit_flag(said.unit, declared_unit) if said.unit else "")
+        said = look.readings.get(key) or e.Reading(unit=units.get(key, ""))
+        flag = said.flag or array_flag(data) or (unit_flag(said.unit, units[key]) if said.unit and key in units else "")
         readings[key] = e.Reading(
             unit=said.unit, blob=name, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
         )

@@ -21,6 +21,7 @@ from typing import Final
 from labloop.bench import Action, BenchError, InstrumentFault, LinkInterrupted, Stand, Verdict
 from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
+from labloop.campaign.flags import sound_stands
 from labloop.campaign.state import PAUSED, RUNNING, StepState
 
 from .last_acts import LastActs
@@ -134,7 +135,7 @@ class Rereading:
             said = await self._hand.reach.named(name, station.driver.stands)
         except InstrumentFault:
             return {}
-        return {where: one for where, one in said.items() if one.counts}
+        return {where: one for where, one in sound_stands(said).items() if one.counts}
 
     async def _at_rest(self) -> None:
         state = self._memory.state

@@ -148,6 +148,17 @@ def test_what_stands_is_noted_whatever_a_driver_makes_of_a_part(
     assert left.stands["meter"] == {**known, "door": Stand(value="shut")}
 
 
+def test_a_curve_that_nobody_declared_is_in_the_unit_that_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"mass": g(0.5), "raw": e.Reading(unit="V")}
+    look = Progress(done=True, readings=said, arrays={"raw": struct.pack("<4d", 400, 500, 1, 2)})
+    monkeypatch.setattr(Meter, "progress", lambda self, elapsed_s: look)
+    code, state = run(tmp_path, [])
+    raw = state.steps["1.trial.0.0.1"].readings["raw"]
+    assert code == 0 and (raw.unit, raw.length, raw.flag) == ("V", 4, "")
+
+
 def test_an_amount_that_is_no_number_fails_its_step(tmp_path: Path) -> None:
     code, state = run(tmp_path, [{"volume": e.Amount(math.nan, "mL")}] + [g(0.001)] * 4)
     assert code == 0 and state.measured == 4
