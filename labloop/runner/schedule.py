@@ -78,7 +78,8 @@ def needs(
     if not pipelined:
         return instruments_of(trial) | instruments_of(cleanup)
     current = None if made else next_stage(trial, steps, "trial")
-    ahead = trial[current.number :] if current else ()
+    # Where no stage is ahead, it is asked whether all stands that it has set, before it counts (see walk).
+    ahead = () if made else trial[current.number if current else -1 :]
     return instruments_of(ahead) | instruments_of(cleanup)
 
 

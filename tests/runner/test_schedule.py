@@ -53,6 +53,9 @@ def test_where_samples_move_on_a_trial_frees_what_lies_behind_it() -> None:
     behind = [step(0, 0), step(0, 1)]
     assert needs(RECIPE, CLEANUP, behind, made=False, pipelined=True) == {"hotplate", "spectrometer"}
     assert needs(RECIPE, CLEANUP, behind, made=True, pipelined=True) == {"spectrometer"}
+    over = [*behind, step(1), step(2)]  # and is asked whether all stands there before it counts
+    assert needs(RECIPE, (), over, made=False, pipelined=True) == {"spectrometer"}
+    assert not needs(RECIPE, (), over, made=True, pipelined=True) and not needs((), (), [], made=False, pipelined=True)
 
 
 def test_nobody_starts_on_what_an_earlier_trial_still_needs() -> None:
