@@ -166,9 +166,10 @@ def middle(parameters: Mapping[str, Parameter | None]) -> dict[str, Any] | None:
 
 
 def choice_words(names: Mapping[str, Parameter | None]) -> set[str]:
-    """Every word that some parameter can be."""
+    """Every word that some parameter can be; ``True`` too for true, as campaigns of runs already begun say it."""
     return {
-        as_word(value) for one in names.values() if isinstance(one, (Choices, Molecules)) for value in one.values
+        word for one in names.values() if isinstance(one, (Choices, Molecules)) for value in one.values
+        for word in (as_word(value), str(value))
     }  # fmt: skip
 
 

@@ -269,7 +269,9 @@ def _kind(found: Meaning) -> str:
 
 
 def _said(found: Meaning) -> str:
-    return str(found) if isinstance(found, Quantity) else as_word(found)
+    """What is compared: ``True`` is true."""
+    word = str(found) if isinstance(found, Quantity) else as_word(found)
+    return word.lower() if word in ("True", "False") else word
 
 
 def _in_one_unit(
