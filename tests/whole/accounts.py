@@ -13,6 +13,8 @@ from labloop.campaign.view import best_trials
 
 # Two looks at a New Era's counters, each good to a unit of its last digit, which is 0.1 uL from 100 uL on.
 NEAR_UL = 0.16
+# What sets a state, which a safe state takes back and the next start sets again: to reach it twice is no second act.
+SET = ("heat", "stir")
 # Below this a pump that was told to run and to stop at the same moment has done nothing.
 NOTHING_UL = 0.0016
 
@@ -92,8 +94,8 @@ def done_twice(state: s.CampaignState) -> list[str]:
     """Places of a trial's recipe that finished more than once."""
     finished: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for step in state.steps.values():
-        if step.state == s.FINISHED and not step.begun.settings.keys() & step.remainder.keys():
-            begun = step.begun
+        begun = step.begun
+        if step.state == s.FINISHED and begun.action not in SET and not begun.settings.keys() & step.remainder.keys():
             finished[begun.trial, begun.number, begun.phase, begun.stage, begun.index].append(begun.step)
     return [f"{' and '.join(names)} are the same step" for names in finished.values() if len(names) > 1]
 
