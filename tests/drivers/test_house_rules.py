@@ -21,8 +21,8 @@ from tests.drivers.stand import FOLDER, MODULES, shipped, stand_of
 # What of them somebody changed, nothing on the wire says (see their modules).
 TELL_NOTHING = {"EmStatPico", "SBI"}
 ALLOWED = {
-    "binascii", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "labloop",
-    "math", "pymodbus", "re", "secrets", "struct", "typing", "urllib",
+    "binascii", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib", "itertools", "json",
+    "labloop", "math", "pymodbus", "re", "secrets", "struct", "typing", "urllib",
 }  # fmt: skip
 
 
