@@ -47,7 +47,7 @@ WHERE = {
 def ended(tmp_path: Path, campaign: str, lab: str = LAB) -> Reach:
     """A run that was stopped while pump_a was at work."""
     reach = Reach(tmp_path, lab, campaign, People(tmp_path, (30.0, wish("stop", by="ann"))))
-    reach.time = lambda opened, state, note: Patient(state.t_s)  # a stop is heard at once
+    reach.time = lambda opened, state, note: Patient(state.t_s)  # an abort is heard at once
     assert reach.run(virtual=False) == 4
     assert not reach.ledger("pump_b", "begin")
     reach.meddle = lambda bench, now_s: None
@@ -274,17 +274,17 @@ def test_a_plate_that_does_not_say_whether_it_stirs_costs_no_trial(tmp_path: Pat
     assert trial.state == s.AWAITING
 
 
-def test_a_stop_that_comes_just_when_it_is_asked_spoils_no_trial(
+def test_an_abort_that_comes_just_when_it_is_asked_spoils_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     async def stopped_first(hand: Any, *of: Any) -> list[str]:
-        wish("stop", by="ann")(tmp_path / "run" / "requests", None, 0.0)
+        wish("abort", by="ann")(tmp_path / "run" / "requests", None, 0.0)
         await hand.made_safe.wait()
         return await fallen(hand, *of)
 
     monkeypatch.setattr(walk, "fallen", stopped_first)
     reach = Reach(tmp_path, WATCHED, STIRS)
-    reach.time = lambda opened, state, note: Patient(state.t_s)  # a stop is heard at once
+    reach.time = lambda opened, state, note: Patient(state.t_s)  # an abort is heard at once
     assert reach.run(virtual=False) == 4
     (trial,) = reach.state().trials.values()
     assert trial.state == s.AWAITING
