@@ -16,7 +16,7 @@ from test_kill_anywhere import GAPS_S, Stage, memory_folder, on_both, points_of,
 from campaigns import records
 from labloop.campaign import state as s
 from labloop.runner import wishes
-from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.book import BY_HAND, BenchBook, BenchOwes
 from labloop.runner.clock import utc_stamp
 from labloop.runner.lease import Lease
 
@@ -194,22 +194,22 @@ def test_an_alarm_whose_hearer_was_killed_before_it_was_written_down(
         assert len(accounts.acts(bench.ledger)["pump_a", "dispense"]) == 1
 
 
-def test_what_somebody_else_was_told_who_had_the_bench_meanwhile(
+def test_nobody_else_has_the_bench_before_it_was_asked_after(
     stage: Stage, nursery: Nursery, request: pytest.FixtureRequest
 ) -> None:
     bench, run = Bench.of(stage.lab), stage.copy(request.node.name)
     assert bench.run(nursery, {"resume": str(run)}, at=lambda point: point == "after b'0RUN\\r'") == -9
     bench.pass_time(3.0)
     hotplate = next(line for port, line in bench.bench.lines.items() if "plate" in port)
-    hotplate._silent_until_s = float("inf")  # it ends in good order, and nobody has asked what became of the act
+    hotplate._silent_until_s = float("inf")  # it ends in good order, and has not asked what became of the act
     assert bench.run(nursery, {"resume": str(run)}) == 3
     hotplate._silent_until_s = float("-inf")
     pump = bench.bench.devices["pump_a"]
     pump.power_cycle(bench.clock.now_s())
     with closing(BenchBook.open(run, "sweep", utc_stamp)) as book:
-        book.take_lease(BY_HAND, "simulated", {}, by=BY_HAND)
-        assert b"A?R" in pump.receive(b"0VER\r", bench.clock.now_s())
-        book.release_lease(BY_HAND, {})
+        for looks in (False, True):  # whoever only looks would be told the alarm as well
+            with pytest.raises(BenchOwes, match="never asked after"):
+                book.take_lease(BY_HAND, "simulated", {}, by=BY_HAND, looks=looks)
     asked_about_pump_a(bench, nursery, run)
 
 
