@@ -55,6 +55,13 @@ _OF_THE_DISK: Final = {
 class Door(TyperGroup):
     """The group of all verbs; what they raise ends here."""
 
+    def make_context(self, *args: Any, **words: Any) -> Any:
+        """Read what stands before the verb, and answer --help and --version. Raises as ``invoke`` does."""
+        try:
+            return super().make_context(*args, **words)
+        except OSError as error:
+            raise _ended_by(error) from None
+
     def invoke(self, ctx: Any) -> Any:
         """Call the verb. Raises typer.Exit with the code of whatever it raised."""
         try:
@@ -75,17 +82,24 @@ class Door(TyperGroup):
         except typer.Exit:
             raise
         except OSError as error:
-            if error.errno not in _OF_THE_DISK:
-                error.add_note(DEFECT)
-                raise
-            words.say(f"{error.filename or 'the output'}: {os.strerror(error.errno)}. {_OF_THE_DISK[error.errno]}")
-            raise typer.Exit(exits.USAGE) from None
+            raise _ended_by(error) from None
         except Exception as error:
             if not hasattr(error, "exit_code"):  # usage errors of the parser carry theirs
                 error.add_note(DEFECT)
             elif said := getattr(error, "message", ""):
                 error.message = _in_our_words(said)  # type: ignore[attr-defined]  # of the parser's errors
             raise
+
+
+def _ended_by(error: OSError) -> Exception:
+    """What ends a verb that a disk or a place refused, once that was said; the error itself where it is a defect."""
+    if error.errno == errno.EPIPE:
+        return error  # nobody reads any more: its way out is the parser's
+    if error.errno not in _OF_THE_DISK:
+        error.add_note(DEFECT)
+        return error
+    words.say(f"{error.filename or 'the output'}: {os.strerror(error.errno)}. {_OF_THE_DISK[error.errno]}")
+    return typer.Exit(exits.USAGE)
 
 
 _NEGATIVE: Final = re.compile(r"-\.?\d")

@@ -18,7 +18,7 @@ FIRST: Final = "thermostat"
 def new_lab(folder: Path) -> list[Path]:
     """Make a lab: lab.yaml, campaigns/first.yaml, and an instrument of its own. Gives what was written.
 
-    Raises SpecError when something stands in the way.
+    Raises SpecError when something stands in the way, OSError for a place that may not be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SpecError(f"{folder}: is there already, and not empty. Give the lab a folder of its own")
@@ -103,6 +103,9 @@ def _write(folder: Path, files: Mapping[str, str], words: Mapping[str, str]) -> 
         text = resources.files(__package__).joinpath("templates", template).read_text(encoding="utf-8")
         for word, value in words.items():
             text = re.sub(rf"\b{word}(?=\b|Codec)", value, text)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # where nothing can be made, as in /proc
+            raise SpecError(f"{path.parent}: no folder can be made there. Name another place") from None
         path.write_text(text, encoding="utf-8")
     return list(paths)

@@ -117,3 +117,19 @@ def test_a_name_that_is_not_text_is_refused_at_the_door(tmp_path: Path, place: s
     arguments, here = (["watch", odd], tmp_path) if place == "an argument" else (["watch"], odd)
     said = subprocess.run([sys.executable, "-m", "labloop", *arguments], cwd=here, capture_output=True, check=False)
     assert said.returncode == 2 and b"must be UTF-8" in said.stderr and b"Traceback" not in said.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that takes nothing is there on Linux")
+@pytest.mark.parametrize("asked", ["--help", "--version"])
+def test_what_is_asked_before_any_verb_ends_in_words_on_a_full_disk(asked: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        said = subprocess.run([sys.executable, "-m", "labloop", asked], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert said.returncode == 2
+    assert said.stderr == "the output: No space left on device. Make room there, or name another place\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that takes none is there on Linux")
+@pytest.mark.parametrize("verb", [("new", "/proc/lab"), ("new-driver", "lamp", "--in", "/proc")])
+def test_a_place_where_no_folder_can_be_made_is_refused_in_words(verb: tuple[str, ...], labloop: Any) -> None:
+    said = labloop(*verb)
+    assert said.code == 2 and "no folder can be made there. Name another place" in said.err
