@@ -51,23 +51,29 @@ def post(
     by: str = "",
     why: str = "",
     *,
+    id: str = "",
     now_ns: Callable[[], int] = time.time_ns,
 ) -> str:
     """Put a wish into the inbox ``folder`` (a run's ``requests``), durable when this returns, and give its id.
 
-    Raises StoreError.
+    ``id``: its own, from ``new_id``; a wish that is posted again under its id is the same wish. Raises StoreError.
     """
     if not folder.is_dir():
         private_folder(folder)
+    name = id or new_id(folder, now_ns=now_ns)
+    wish = Wish(request=request, arguments=arguments or [], by=by, why=why)
+    write_whole(folder / f"{name}.json", msgspec.json.encode(wish))
+    return name
+
+
+def new_id(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> str:
+    """Make an id for a wish, later than those that lie in the inbox ``folder`` now. Raises StoreError."""
     try:
         stamps = [int(path.name[:20]) for path in folder.glob("*.json") if path.name[:20].isdecimal()]
     except OSError as error:
         raise from_os(error, folder, "read the inbox") from error
     stamp = max([now_ns(), *(last + 1 for last in stamps)])
-    name = f"{stamp:020d}-{secrets.token_hex(4)}"
-    wish = Wish(request=request, arguments=arguments or [], by=by, why=why)
-    write_whole(folder / f"{name}.json", msgspec.json.encode(wish))
-    return name
+    return f"{stamp:020d}-{secrets.token_hex(4)}"
 
 
 def take(folder: Path, known: Container[str] = ()) -> tuple[list[Posted], list[Refused]]:

@@ -3,7 +3,6 @@
 Both ways lead through the same pure answer (see requests), so a wish does the same whoever writes it down.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -58,9 +57,11 @@ class NotPosted(StoreError):
 
 def ask(
     folder: Path, request: str, arguments: Sequence[str], *, by: str, why: str, wait_s: float = ANSWER_WITHIN_S,
-    now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep, id: str = "",
 ) -> Reply:  # fmt: skip
     """Bring a wish to the run in ``folder`` and say what came of it. Raises StoreError, StateError, SpecError.
+
+    ``id``: of a wish that was brought there before, which is the same wish and granted once.
 
     An abort that no runner can answer (it hangs, or is gone and has not given its bench back) is done here, once a
     guard that is at it is through. Nothing that is damaged or changed in the run's folder keeps an abort from the
@@ -73,23 +74,24 @@ def ask(
     try:
         if was == "gone":
             try:
-                reply = _write(folder, e.Requested(
-                    id=f"{time.time_ns():020d}-{secrets.token_hex(4)}", request=request, arguments=list(arguments),
-                    by=by, why=why,
-                ))  # fmt: skip
+                wish = e.Requested(
+                    id=id or inbox.new_id(folder / INBOX), request=request, arguments=list(arguments), by=by, why=why
+                )
+                reply = _write(folder, wish)
                 if request == "abort" and known_safe(folder):
                     return replace(reply, message=f"{reply.message}. It left its bench safe", safe=True)
                 return reply
             except StoreLocked:
                 if look(folder) == "gone":  # no runner: another person's wish is being written
                     raise
-        posted = _post(folder, request, arguments, by, why)
+        posted = _post(folder, request, arguments, by, why, id)
         reply = _heard(folder, posted, wait_s, until_s, now, sleep)
         if request != "abort":
             if reply.accepted is None and _is_ours_again(folder, posted):
                 return ask(
-                    folder, request, arguments, by=by, why=why, wait_s=max(until_s - now(), 0.0), now=now, sleep=sleep
-                )
+                    folder, request, arguments, by=by, why=why, wait_s=max(until_s - now(), 0.0), now=now, sleep=sleep,
+                    id=posted,
+                )  # fmt: skip
             return reply
         if reply.accepted:
             reply = _reached(folder, reply, now, sleep)
@@ -117,10 +119,10 @@ def ask(
     return Reply(accepted=was != "gone", message=f"{what}, {left}; {unread}", safe=safe or None)
 
 
-def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str) -> str:
-    """Put a wish into a runner's inbox. Raises NotPosted."""
+def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str, id: str) -> str:
+    """Put a wish into a runner's inbox; its id. Raises NotPosted."""
     try:
-        return inbox.post(folder / INBOX, request, list(arguments), by=by, why=why)
+        return inbox.post(folder / INBOX, request, list(arguments), by=by, why=why, id=id)
     except StoreError as error:
         runner = last_runner(folder)
         ends = f" To end the run without it: kill {runner.pid}, and it makes the bench safe first." if runner else ""
@@ -130,11 +132,10 @@ def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: st
 def _is_ours_again(folder: Path, id: str) -> bool:
     """Whether a wish is out of the inbox of a runner that has ended, and has not journaled it. Raises StoreError.
 
-    Else it would lie there until the run is taken up again: yesterday's stop would end tomorrow's start.
+    Else it would lie there until the run is taken up again: yesterday's stop would end tomorrow's start. One that has
+    started meanwhile may have read it already, and knows it by its id when it is brought again.
     """
-    if look(folder) != "gone" or _journaled(folder, id) or not inbox.take_back(folder / INBOX, id):
-        return False
-    return not _journaled(folder, id)  # by one that has started meanwhile
+    return look(folder) == "gone" and not _journaled(folder, id) and inbox.take_back(folder / INBOX, id)
 
 
 def _journaled(folder: Path, id: str) -> bool:
@@ -240,6 +241,10 @@ def prefer(
 def _write(folder: Path, wish: e.Requested) -> Reply:
     with Journal.open(folder / JOURNAL) as journal:
         state = fold(journal.records())
+        if state.requests.get(wish.id) is not None:  # by a runner that came and went since it was posted
+            answers = (one.event for one in journal.records() if isinstance(one.event, e.RequestAnswered))
+            said = next(one for one in answers if one.id == wish.id)
+            return Reply(accepted=said.accepted, message=said.message)
         if wish.request == AMEND:
             says = decide(folder, state, wish)
         else:
@@ -252,7 +257,8 @@ def _write(folder: Path, wish: e.Requested) -> Reply:
         first = says.stock or says.totals or released
         if lab is not None and first:  # first: what is answered is true
             _tell_bench(folder, state, lab, wish, says)
-        journal.append(wish, *says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
+        new = [wish] if wish.id not in state.requests else []
+        journal.append(*new, *says.facts, e.RequestAnswered(id=wish.id, accepted=says.accepted, message=says.message))
         if lab is not None and not first:  # last: the bench owes the answer until the run has it
             _tell_bench(folder, state, lab, wish, says)
     return Reply(accepted=says.accepted, message=says.message)
@@ -287,12 +293,15 @@ def _tell_bench(folder: Path, state: CampaignState, lab: LabSpec, wish: e.Reques
         kept = book.state.holds.get(run, {})
         left = kept.keys() - {fact.of for fact in says.facts if isinstance(fact, e.HoldReleased)}
         holds = [e.HoldsKept(run=run, holds={who: kept[who] for who in sorted(left)})] if left != kept.keys() else []
-        facts = [*closed, *holds, *says.stock, *says.totals]
+        # What a runner that was killed before it answered has said of stock and totals already is said once.
+        stocks = [one for one in says.stock if one.wish not in book.state.granted]
+        totals = [one for one in says.totals if one.wish not in book.state.granted]
+        facts = [*closed, *holds, *stocks, *totals]
         if facts:
             book.record(*facts)
     finally:
         book.close()
-    for stock in says.stock:
+    for stock in stocks:
         if live:
             fill_served(lab, stock.name, stock.amount)
         else:

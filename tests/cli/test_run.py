@@ -248,6 +248,48 @@ def test_a_wish_that_an_ending_runner_did_not_take_does_not_wait_for_the_next_st
     assert bool(list((run / "requests").glob("*.json"))) == journaled
 
 
+@pytest.mark.parametrize("lives", [False, True])
+def test_a_wish_that_is_taken_back_while_the_next_runner_has_read_it_is_granted_once(
+    run: Path, lives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labloop.journal import inbox
+    from labloop.runner import wishes
+
+    take_back, look = inbox.take_back, wishes.look
+    ending, starting = Presence(run), list[Presence]()
+    read: list[inbox.Posted] = []
+
+    def reads(folder: Path, id: str) -> bool:
+        read.extend(inbox.take(folder)[0])
+        return take_back(folder, id)
+
+    def grants(folder: Path) -> str:
+        if read:
+            wish = read.pop()
+            with Journal.open(run / "journal.db") as journal:
+                journal.append(
+                    e.Requested(id=wish.id, request="note", arguments=["lamp"], by="ann"),
+                    e.NoteTaken(text="lamp", by="ann"), e.RequestAnswered(id=wish.id, accepted=True, message="noted"),
+                )  # fmt: skip
+            if lives:
+                starting.append(Presence(run))
+                starting[0].__enter__()
+        return look(folder)
+
+    monkeypatch.setattr(inbox, "take_back", reads)
+    monkeypatch.setattr(wishes, "look", grants)
+    ending.__enter__()
+    reply = wishes.ask(
+        run, "note", ["lamp"], by="ann", why="", wait_s=0.2, sleep=lambda _: ending.__exit__(None, None, None)
+    )
+    assert (reply.accepted, reply.message) == (True, "noted")
+    for one in starting:
+        one.__exit__(None, None, None)
+    with Reader(run / "journal.db") as reader:
+        notes = [one.event for one in reader.records() if isinstance(one.event, e.NoteTaken)]
+    assert sum(one.text == "lamp" for one in notes) == 1
+
+
 def test_an_answer_from_the_runner_is_waited_for(run: Path) -> None:
     from labloop.journal import inbox
     from labloop.runner import wishes
