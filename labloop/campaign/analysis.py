@@ -59,7 +59,8 @@ class Analysis:
     """A named analysis. ``readings``: how many it takes (None: one or more); ``curve``: it reads arrays only.
 
     ``rises``: with larger readings its answer is never smaller, so that of a reading that is only bounded (a saturated
-    detector) the answer is bounded as well; the others say nothing of such a reading.
+    detector) the answer is bounded as well; the others say nothing of such a reading. ``looks``: at the ``highest`` or
+    the ``lowest`` alone, so that what lies beyond the other end leaves its answer as it is.
     """
 
     work: Callable[[Sequence[SavedReading], Wanted], Reading]
@@ -67,11 +68,12 @@ class Analysis:
     curve: bool = False
     needs_target: bool = False
     rises: bool = False
+    looks: str = ""
     doc: str = ""
 
 
-def bounded(readings: Sequence[SavedReading], rises: bool) -> str:
-    """Where the answer to ``readings`` lies: ``above``, ``below`` or "" (exactly there).
+def bounded(readings: Sequence[SavedReading], analysis: Analysis | None, wanted: Wanted) -> str:
+    """Where the answer of an analysis (None: an expression) to ``readings`` lies: ``above``, ``below`` or "" (there).
 
     Raises SpecError when one is flagged, or bounded where that says nothing.
     """
@@ -79,10 +81,25 @@ def bounded(readings: Sequence[SavedReading], rises: bool) -> str:
     if flagged:
         raise SpecError(f"the reading is not to be believed: {flagged}")
     sides = {reading.censored for reading in readings} - {""}
-    if sides and (not rises or len(sides) > 1):
+    if analysis is not None and analysis.looks and sides:
+        sides -= _beyond_the_other_end(readings, analysis.looks, wanted)
+    if sides and (analysis is None or not analysis.rises or len(sides) > 1):
         where = " and ".join(sorted(sides))
         raise SpecError(f"the reading lies {where} what the detector can see, and so says nothing")
     return sides.pop() if sides else ""
+
+
+def _beyond_the_other_end(readings: Sequence[SavedReading], looks: str, wanted: Wanted) -> set[str]:
+    """The side on which what is only bounded leaves the highest (or lowest) as it is: where another one is that."""
+    side, sign = ("below", 1.0) if looks == "highest" else ("above", -1.0)
+    if len(readings) == 1 and readings[0].array is not None:
+        # Points beyond the end were left out, or stand at it: then they are all the same, and the least.
+        values = [sign * y for y in _windowed(curve_of(readings[0]), wanted.window).y]
+        return {side} if max(values) > min(values) else set()
+    unit = readings[0].unit
+    found = [(sign * number_of(one).to(unit).value, one.censored) for one in readings]
+    sure = max((value for value, censored in found if censored != side), default=-math.inf)
+    return {side} if all(value <= sure for value, censored in found if censored == side) else set()
 
 
 def curve_of(reading: SavedReading) -> Curve:
@@ -242,12 +259,12 @@ def _mean(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
 ANALYSES: Final[Mapping[str, Analysis]] = {
     "value": Analysis(_value, rises=True, doc="the reading itself"),
     "mean": Analysis(_mean, None, rises=True, doc="the mean of a curve's values or of several readings"),
-    "max": Analysis(_over_values(max), None, rises=True, doc="the largest value"),
-    "min": Analysis(_over_values(min), None, rises=True, doc="the smallest value"),
+    "max": Analysis(_over_values(max), None, rises=True, looks="highest", doc="the largest value"),
+    "min": Analysis(_over_values(min), None, rises=True, looks="lowest", doc="the smallest value"),
     "sum": Analysis(_over_values(math.fsum), None, rises=True, doc="the sum"),
     "area": Analysis(_area, curve=True, rises=True, doc="the area under a curve"),
-    "peak_position": Analysis(_peak_position, curve=True, doc="where a curve is highest"),
-    "peak_height": Analysis(_peak_height, curve=True, rises=True, doc="how high a curve is there"),
+    "peak_position": Analysis(_peak_position, curve=True, looks="highest", doc="where a curve is highest"),
+    "peak_height": Analysis(_peak_height, curve=True, rises=True, looks="highest", doc="how high a curve is there"),
     "distance_to_target": Analysis(
         _distance_to_target, curve=True, needs_target=True, doc="how far a spectrum's shape is from the target's"
     ),

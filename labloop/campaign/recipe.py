@@ -181,7 +181,7 @@ def _once(outcome: OutcomeSpec, readings: Sequence[SavedReading], wanted: Wanted
         verdicts = [outcome.verdict(one.value) for one in readings]
         word = ", ".join(dict.fromkeys(seen for _, seen in verdicts if seen))
         readings = [replace(one, value=value, unit="") for one, (value, _) in zip(readings, verdicts, strict=True)]
-    side = bounded(readings, rises=analysis is not None and analysis.rises)
+    side = bounded(readings, analysis, wanted)
     if analysis is not None:
         found = analysis.work(readings, wanted)
     else:

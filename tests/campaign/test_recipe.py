@@ -285,6 +285,40 @@ def test_a_saturated_curve_is_high_and_has_no_shape() -> None:
         outcome_of(clipped, analysis="peak_position")
 
 
+def test_what_lies_beyond_one_end_leaves_the_other_end_of_a_curve_as_it_is() -> None:
+    """A voltammogram whose oxidation is in overload: how deep its reduction goes, and where, is known all the same."""
+    points = curve((0.0, -3.0), (0.1, -1.0), (0.2, 4.0)).array
+    oxidized, reduced = (SavedReading(array=points, censored=side) for side in ("above", "below"))
+    assert outcome_of(oxidized, analysis="min") == Reading(value=-3.0)
+    assert outcome_of(reduced, analysis="max") == Reading(value=4.0)
+    assert outcome_of(reduced, analysis="peak_height") == Reading(value=4.0)
+    assert outcome_of(reduced, analysis="peak_position").value == 0.2
+    assert [outcome_of(one, analysis="mean").censored for one in (oxidized, reduced)] == ["above", "below"]
+    assert outcome_of(oxidized, analysis="max") == Reading(value=4.0, censored="above")
+    assert outcome_of(reduced, analysis="min") == Reading(value=-3.0, censored="below")
+    flat = SavedReading(array=curve((0.0, -3.0), (0.1, -3.0)).array, censored="below")
+    assert outcome_of(flat, analysis="max").censored == "below"
+
+
+@pytest.mark.parametrize(
+    ("analysis", "side", "bound", "other", "seen"),
+    [
+        ("max", "below", 3.0, 5.0, ""), ("max", "below", 5.0, 5.0, ""), ("max", "below", 6.0, 5.0, "below"),
+        ("max", "above", 3.0, 5.0, "above"), ("min", "above", 5.0, 3.0, ""), ("min", "above", 2.0, 3.0, "above"),
+        ("min", "below", 5.0, 3.0, "below"),
+    ],
+)  # fmt: skip
+def test_the_largest_of_several_is_what_it_is_whatever_the_least_is(
+    analysis: str, side: str, bound: float, other: float, seen: str
+) -> None:
+    wanted = {"goal": "maximize", "from": ["before", "after"], "analysis": analysis, "unit": "V"}
+    readings = {
+        "before": SavedReading(value=bound, unit="V", censored=side),
+        "after": SavedReading(value=other * 1000.0, unit="mV"),
+    }
+    assert recipe.outcomes(campaign(trial=WEIGH, outcomes={"y": wanted}), readings)["y"].censored == seen
+
+
 def test_bounds_from_both_sides_and_bounds_in_a_formula_say_nothing() -> None:
     with pytest.raises(SpecError, match="above what the detector can see, and another below"):
         outcome_of(saturated(), saturated(side="below"), unit="V")
