@@ -31,7 +31,7 @@ def check(
     if live and lab_spec is not None and not plan.complaints:
         from labloop.runner import by_hand  # loads the simulation too
 
-        with by_hand.hand_bench(lab_spec, live=True) as bench:
+        with by_hand.hand_bench(lab_spec, live=True, looks=True) as bench:
             answers = by_hand.ask_all(bench)
     lost = {one.instrument: one.error for one in answers if one.error}
     if json:

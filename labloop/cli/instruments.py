@@ -50,7 +50,8 @@ def instruments(
     wished = by_hand.read_settings(settings or [])
     if walk and name is not None:
         raise SpecError(f"--walk moves every instrument; take {name} out, or leave --walk away")
-    with by_hand.hand_bench(spec, live=live) as bench, _shown(bench, hex):
+    looks = action is None and not walk
+    with by_hand.hand_bench(spec, live=live, looks=looks, person=person(by)) as bench, _shown(bench, hex):
         if walk:
             _walk(bench, live, json, person(by))
             return

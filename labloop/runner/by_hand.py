@@ -24,7 +24,7 @@ from labloop.bench import (
     SafetyError,
 )
 from labloop.bench.declared import declare
-from labloop.bench.lab import Lab, open_lab
+from labloop.bench.lab import Lab, connect_real, open_lab
 from labloop.bench.safety import Envelope
 from labloop.bench.station import Station
 from labloop.campaign import events as e
@@ -40,7 +40,7 @@ from .book import BY_HAND, DEAD, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
 from .hand_act import HandAct
 from .hand_watch import LOOK_S, HandWatch
-from .lease import fence
+from .lease import fenced
 from .left_by_hand import finish, take_up
 from .signals import Heeded, Interrupted
 
@@ -62,13 +62,14 @@ class Answer:
 
 @dataclass(slots=True, kw_only=True)
 class HandBench:
-    """An open lab, its limits, and the clock to wait by."""
+    """An open lab, its limits, the clock to wait by, and the book of the bench, which nobody else has meanwhile."""
 
     spec: LabSpec
     lab: Lab
     envelope: Envelope
     live: bool
     clock: WallClock | VirtualClock
+    book: BenchBook
 
     def wait(self, seconds: float) -> None:
         """Let so many of the bench's seconds pass."""
@@ -79,41 +80,36 @@ class HandBench:
 
 
 @contextmanager
-def hand_bench(spec: LabSpec, *, live: bool) -> Iterator[HandBench]:
-    """Open a lab: its real ports, or its simulators in this process.
+def hand_bench(spec: LabSpec, *, live: bool, looks: bool = False, person: str = "") -> Iterator[HandBench]:
+    """Take a bench, so that nobody else writes to its instruments, and open its lab: its real ports, or its simulators
+    in this process. At the end its lines are closed, and it is given back.
 
-    Raises SpecError for the file, LinkError for a port that does not open, StoreLocked where it is the one's who has
-    the bench.
+    First the bench and then its ports: a run that begins right then is told who has the bench, and none of its ports is
+    in use. ``looks``: nothing will be done with it. ``person``: who takes it.
+
+    Raises SpecError for the file, StoreLocked (a run holds the bench), BenchOwes, LinkError for a port that does not
+    open.
     """
     envelope = Envelope(spec, None, declare(spec))
     with ExitStack() as stack:
+        book = stack.enter_context(taken(spec, live=live, looks=looks, person=person))
         if live:
             clock: WallClock | VirtualClock = WallClock(spec.speed if spec.simulated else 1.0)
-            try:
-                lab = open_lab(spec)
-            except BenchError:
-                _refuse_held(spec)  # whoever has the bench has its ports as well
-                raise
+            lab = open_lab(spec, fenced(partial(connect_real, folder=spec.folder), book.lease))
         else:
             clock = VirtualClock()
             lab = _simulated(spec, clock, stack)
         stack.callback(lab.close)
-        yield HandBench(spec=spec, lab=lab, envelope=envelope, live=live, clock=clock)
-
-
-def _refuse_held(spec: LabSpec) -> None:
-    """Raise StoreLocked, naming who it is, while a run or somebody else by hand has the bench."""
-    if (spec.folder / "bench.db").exists():
-        BenchBook.open(spec.folder, spec.name, utc_stamp).close()
+        yield HandBench(spec=spec, lab=lab, envelope=envelope, live=live, clock=clock, book=book)
 
 
 def ask_all(bench: HandBench, name: str | None = None) -> list[Answer]:
     """Identify and read every instrument (or the one called ``name``), setting nothing; failures beside their names.
 
     An alarm is told once, to whoever asks first: so nobody is asked while a run has the bench, or was killed there and
-    is to ask first. Raises StoreLocked, BenchOwes.
+    is to ask first: ``hand_bench`` refuses that.
     """
-    with in_hand(bench, looks=True) as (book, _):
+    with in_hand(bench) as (book, _):
         ended = take_up(bench.lab, book, looks=True)
         left = {fact.instrument: f"{_whose(fact)}: {fact.failed or 'done'}" for fact in ended}
         for fact in book.state.begun.values():
@@ -166,10 +162,10 @@ def act(
 ) -> e.ByHand:  # fmt: skip
     """Do one action on one instrument, to its end; the fact that says what came of it.
 
-    Raises SpecError (nothing was sent), StoreLocked (a run holds the bench), BenchOwes, BenchError, Interrupted.
+    Raises SpecError (nothing was sent), BenchError, Interrupted.
     """
     begun = wish(bench, name, action, settings, by + (f": {why}" if why else ""))
-    with in_hand(bench, person=by) as (book, admission):
+    with in_hand(bench) as (book, admission):
         return do(bench, book, admission, begun)
 
 
@@ -240,27 +236,20 @@ def wish(
 
 
 @contextmanager
-def in_hand(bench: HandBench, *, looks: bool = False, person: str = "") -> Iterator[tuple[BenchBook, Admission]]:
-    """Take the bench, so that nobody else writes to its instruments; at the end its lines are closed, and it is given
-    back. ``looks``: nothing will be done with it. ``person``: who takes it.
-
-    Raises StoreLocked (a run holds the bench), BenchOwes.
-    """
-    with taken(bench.spec, live=bench.live, looks=looks, person=person) as book:
-        for port in bench.lab.ports.values():
-            fence(port, book.lease)
-        admission = Admission(bench.envelope, bench.clock, book)
-        admission.after_others()
-        bench.lab.beyond = partial(admission.kept_beyond, bench.spec)
-        try:
-            yield book, admission
-        finally:
-            bench.lab.close()  # while the bench is ours still: a goodbye may end what watches over an instrument
+def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
+    """The bench's book, and who lets an act begin; at the end the lines are closed."""
+    admission = Admission(bench.envelope, bench.clock, bench.book)
+    admission.after_others()
+    bench.lab.beyond = partial(admission.kept_beyond, bench.spec)
+    try:
+        yield bench.book, admission
+    finally:
+        bench.lab.close()  # while the bench is ours still: a goodbye may end what watches over an instrument
 
 
 @contextmanager
 def taken(spec: LabSpec, *, live: bool, looks: bool = False, person: str = "") -> Iterator[BenchBook]:
-    """The book of a bench that nobody else has meanwhile. Raises as ``in_hand`` does."""
+    """The book of a bench that nobody else has meanwhile. Raises StoreLocked (a run holds it), BenchOwes."""
     at = (spec.name, utc_stamp)
     with closing(BenchBook.open(spec.folder, *at) if live else BenchBook.memory(*at)) as book:
         stock = {name: e.Amount(one.stock.value, one.stock.unit) for name, one in spec.instruments.items() if one.stock}

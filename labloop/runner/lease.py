@@ -248,20 +248,15 @@ class Fence:
 
 
 def fenced(connect: Connect, lease: Lease | None) -> Connect:
-    """The same ports, each of whose writes asks the lease first."""
+    """The same ports, each of whose writes asks the lease first (None: a bench that ends with this process)."""
 
     def opened(address: str) -> Port:
         port = connect(address)
-        fence(port, lease)
+        if lease is not None:
+            port.link.fence = lease.fence()
         return port
 
     return opened
-
-
-def fence(port: Port, lease: Lease | None) -> None:
-    """Let every write of an open port ask the lease first (None: a bench that ends with this process)."""
-    if lease is not None:
-        port.link.fence = lease.fence()
 
 
 def holder(folder: Path) -> Leaseholder | None:

@@ -35,7 +35,7 @@ def serve_bench(
     started = Node(node)
     server = NodeServer(started, host=host, port=port, own_key=own_key, allow=allow)
     try:
-        with hand_bench(spec, live=live) as bench, in_hand(bench, person=by) as (book, admission):
+        with hand_bench(spec, live=live, person=by) as bench, in_hand(bench) as (book, admission):
             served = ServedBench(bench, book, admission, read_only=read_only)
             started.take(served.actors)
             said(f"{spec.name}: {len(served.actors)} actors of node {node} at {server.address}")

@@ -55,7 +55,7 @@ def walk(bench: HandBench, by: str, which: Callable[[Move], str]) -> list[Saw]:
     Raises as by_hand.act does for what else is wrong.
     """
     saw = []
-    with by_hand.in_hand(bench, person=by) as (book, admission):
+    with by_hand.in_hand(bench) as (book, admission):
         for one in moves(bench):
             try:
                 begun = by_hand.wish(bench, one.instrument, one.action, one.settings, f"{by}: which one moves?")

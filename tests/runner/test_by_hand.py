@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from labloop.bench import LinkError
-from labloop.bench.lab import Lab
+from labloop.bench.lab import Lab, open_lab
 from labloop.campaign import events as e
-from labloop.campaign.spec import read_lab
+from labloop.campaign.spec import LabSpec, read_lab
 from labloop.cli.app import app
 from labloop.journal import StoreLocked
 from labloop.runner import by_hand
@@ -164,7 +163,7 @@ def test_a_terminal_that_may_be_closed_ends_nothing(caught: list[int]) -> None:
 
 
 @contextmanager
-def heater(folder: Path) -> Iterator[tuple[PtyDevice, HandBench]]:
+def heater(folder: Path) -> Iterator[tuple[PtyDevice, LabSpec]]:
     device = PtyDevice(answers(**SOUND, bye="yes"))
     (folder / "drivers").mkdir()
     (folder / "drivers" / "polite.py").write_text(  # not "hot": a module is loaded once, and others have that one
@@ -174,8 +173,7 @@ def heater(folder: Path) -> Iterator[tuple[PtyDevice, HandBench]]:
         f'labloop: 1\ninstruments: {{a: {{driver: "drivers.polite:Heater", port: "serial://{device.path}"}}}}\n'
     )
     try:
-        with by_hand.hand_bench(read_lab(folder / "lab.yaml"), live=True) as bench:
-            yield device, bench
+        yield device, read_lab(folder / "lab.yaml")
     finally:
         device.unplug()
 
@@ -183,23 +181,29 @@ def heater(folder: Path) -> Iterator[tuple[PtyDevice, HandBench]]:
 @pytest.mark.skipif(sys.platform == "win32", reason="ptys")
 def test_a_goodbye_is_said_while_the_bench_is_ours(tmp_path: Path) -> None:
     """A driver's goodbye may switch a watchdog off, which would go off when nobody speaks any more."""
-    with heater(tmp_path) as (device, bench):
+    with heater(tmp_path) as (device, lab), by_hand.hand_bench(lab, live=True) as bench:
         assert by_hand.act(bench, "a", "off", {}, "ann").done
     assert device.heard == [b"name?", b"set 1", b"value?", b"off?", b"bye?"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ptys")
-def test_where_a_port_is_in_use_it_is_said_who_has_the_bench(tmp_path: Path) -> None:
-    with heater(tmp_path) as (_, bench):
-        bench.lab.open()
-        with pytest.raises(LinkError, match="in use by another program"), by_hand.hand_bench(bench.spec, live=True):
-            pass
-        with (
-            by_hand.in_hand(bench, person="ann"),
-            pytest.raises(StoreLocked, match="the bench 'lab' has a controller already"),
-            by_hand.hand_bench(bench.spec, live=True),
-        ):
-            pass
+def test_the_bench_is_taken_before_its_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a run that begins in between has the bench, finds its port in use, and ends."""
+    opened = []
+
+    def opens(lab: LabSpec, *more: Any) -> Lab:
+        with pytest.raises(StoreLocked, match="the bench 'lab' has a controller already"):
+            BenchBook.open(tmp_path, "lab", utc_stamp).close()
+        opened.append(lab.name)
+        return open_lab(lab, *more)
+
+    monkeypatch.setattr(by_hand, "open_lab", opens)
+    with (
+        heater(tmp_path) as (_, lab), by_hand.hand_bench(lab, live=True, person="ann"),
+        pytest.raises(StoreLocked, match="has a controller already"), by_hand.hand_bench(lab, live=True),
+    ):
+        pass
+    assert opened == ["lab"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ptys")
@@ -208,20 +212,21 @@ def test_nobody_looks_before_the_run_that_was_killed_here_has_asked(tmp_path: Pa
     killed = tmp_path / "run"
     killed.mkdir()
     (killed / "journal.db").touch()
-    with heater(tmp_path) as (device, bench):
+    with heater(tmp_path) as (device, lab):
         book = BenchBook.open(tmp_path, "bench", utc_stamp)
-        with pytest.raises(StoreLocked):
-            by_hand.ask_all(bench)
+        with pytest.raises(StoreLocked), by_hand.hand_bench(lab, live=True, looks=True):
+            pass
         book.take_lease(str(killed), "live", {})
         book.close()
-        with pytest.raises(BenchOwes, match="labloop resume"):
-            by_hand.ask_all(bench)
+        with pytest.raises(BenchOwes, match="labloop resume"), by_hand.hand_bench(lab, live=True, looks=True):
+            pass
         assert device.heard == []
         book = BenchBook.open(tmp_path, "bench", utc_stamp)
         book.take_lease(str(killed), "live", {})
         book.release_lease(str(killed), {"1.trial.0.0.1": "Was a.off of trial 1 done?"})
         book.close()
-        (answer,) = by_hand.ask_all(bench)
+        with by_hand.hand_bench(lab, live=True, looks=True) as bench:
+            (answer,) = by_hand.ask_all(bench)
     assert (answer.identity["model"], answer.readings["warm"].value, answer.error) == ("box", 60.0, "")
     assert device.heard == [b"name?", b"warm?", b"bye?"]
 
@@ -233,8 +238,7 @@ def test_every_verb_that_asks_real_instruments_waits_for_that_run(tmp_path: Path
     killed.mkdir()
     (killed / "journal.db").touch()
     (tmp_path / "campaign.yaml").write_text(CAMPAIGN)
-    with heater(tmp_path) as (device, bench):
-        bench.lab.close()
+    with heater(tmp_path) as (device, _):
         with closing(BenchBook.open(tmp_path, "bench", utc_stamp)) as book:
             book.take_lease(str(killed), "live", {})
         said = {"LAB": tmp_path / "lab.yaml", "CAMPAIGN": tmp_path / "campaign.yaml", "PORT": f"serial://{device.path}"}

@@ -63,7 +63,7 @@ class Room:
         self.book.take_lease(BY_HAND, "live", {"pump": e.Amount(1.0, "mL")}, **more)
         lab = open_lab(self.spec, lambda at: Port(InProcessLink(at, self.devices.lines[at], self.clock), inline=True))
         envelope = Envelope(self.spec, None, declare(self.spec))
-        return HandBench(spec=self.spec, lab=lab, envelope=envelope, live=True, clock=self.clock)
+        return HandBench(spec=self.spec, lab=lab, envelope=envelope, live=True, clock=self.clock, book=self.book)
 
     def dispense(self, ran_s: float) -> HandAct:
         """Begin an act, and leave it after ``ran_s``."""
@@ -216,8 +216,7 @@ def test_an_alarm_that_was_told_while_it_ran_is_written_down_before_anything_els
 
 def test_an_alarm_that_was_told_to_who_only_looked_is_passed_on(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     room.dispense(60.0)
-    bench = room.comes()
-    room.book.close()
+    bench = room.comes(looks=True)
     driver = bench.lab.instruments["pump"].driver._driver
     read = driver.read
     monkeypatch.setattr(driver, "read", lambda: (room.power_cut(), read())[1])
@@ -387,14 +386,16 @@ def test_an_act_that_fails_draws_what_it_may_have_moved(
 @pytest.mark.parametrize("looks", [True, False], ids=["looks", "acts"])
 def test_who_looks_asks_and_is_told_and_so_does_who_acts(tmp_path: Path, looks: bool) -> None:
     begun = e.ByHand(act="hand-1", instrument="a", action="off", before={"moved": e.Amount(1.0, "uL")}, by="ann")
-    with heater(tmp_path) as (_, bench):
+    with heater(tmp_path) as (_, lab):
         with BenchBook.open(tmp_path, "bench", utc_stamp).journal as journal:
             journal.append(begun)
-        if looks:
-            (answer,) = by_hand.ask_all(bench)
-            assert answer.left.startswith("off by ann was left alone: it still runs, or nobody can tell what became of")
-        else:
-            assert by_hand.act(bench, "a", "off", {}, "bob").done
+        with by_hand.hand_bench(lab, live=True, looks=looks) as bench:
+            if looks:
+                (answer,) = by_hand.ask_all(bench)
+                left = "off by ann was left alone: it still runs, or nobody can tell what became of"
+                assert answer.left.startswith(left)
+            else:
+                assert by_hand.act(bench, "a", "off", {}, "bob").done
     with BenchBook.open(tmp_path, "bench", utc_stamp).journal as journal:
         acts = [one.event for one in journal.records() if isinstance(one.event, e.ByHand)]
     ended = [] if looks else [("ann", False, True), ("bob", False, False), ("bob", True, False)]
