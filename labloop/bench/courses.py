@@ -76,6 +76,10 @@ class Courses:
             if rule.instrument == instrument and rule.signal in readings:
                 self._follow(rule, number_of(instrument, rule.signal, readings[rule.signal], rule.unit), now_s)
 
+    def steered(self) -> Iterator[PlausibleRule]:
+        """The rules whose reading was set to something, and has not been let go since."""
+        return (rule for rule in self._rules if self._steers(rule) is not None)
+
     def implausible(self) -> Iterator[tuple[PlausibleRule, str]]:
         """The rules that are broken, and why."""
         for rule in self._rules:
@@ -97,7 +101,7 @@ class Courses:
 
     def _follow(self, rule: PlausibleRule, value: float, now_s: float) -> None:
         stood = self._steers(rule)
-        if stood is None or isinstance(stood.amount.value, (str, bool)):
+        if stood is None:
             self._courses.pop(rule.name, None)
             return
         target = convert(float(stood.amount.value), stood.amount.unit or rule.unit, rule.unit)
@@ -115,9 +119,9 @@ class Courses:
 
     def _steers(self, rule: PlausibleRule) -> Stood | None:
         stood = self._standing.steers(rule.instrument, rule.signal)
-        if stood is None or stood.step not in self._untold:
-            return stood
-        return None if stood.before is None or stood.before.over else stood.before
+        if stood is not None and stood.step in self._untold:
+            stood = None if stood.before is None or stood.before.over else stood.before
+        return None if stood is None or isinstance(stood.amount.value, (str, bool)) else stood
 
 
 def forget(past: list[tuple[float, float]], before_s: float) -> None:

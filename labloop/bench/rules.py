@@ -56,13 +56,14 @@ class RequirementRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterlockRule:
-    """``when`` it holds for ``after_s``, ``then``."""
+    """``when`` it holds for ``after_s``, ``then``. What is older than ``stale_after_s`` counts as true."""
 
     name: str
     when: Expression
     then: str
     after_s: float
     resume: bool
+    stale_after_s: float
     place: str
 
 
@@ -158,10 +159,12 @@ class Rules:
         )  # fmt: skip
 
     def _interlock(self, name: str, rule: Interlock, place: str) -> None:
-        self._watch(rule.when, rule.stale_after_s or STALE_S)
+        stale_after_s = rule.stale_after_s or STALE_S
+        self._watch(rule.when, stale_after_s)
         self.interlocks.append(
             InterlockRule(
-                name=name, when=rule.when, then=rule.then, after_s=rule.after_s or 0.0, resume=rule.resume, place=place
+                name=name, when=rule.when, then=rule.then, after_s=rule.after_s or 0.0, resume=rule.resume,
+                stale_after_s=stale_after_s, place=place,
             )
         )  # fmt: skip
 

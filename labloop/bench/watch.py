@@ -25,7 +25,7 @@ from labloop.campaign.formula import Expression
 from labloop.campaign.rules import readings_in
 from labloop.campaign.units import Quantity
 
-from .bounds import number_of
+from .bounds import STALE_S, number_of
 from .courses import Courses, forget
 from .errors import SafetyError
 from .rules import ActName
@@ -42,11 +42,12 @@ ASK_AT: Final = 0.45
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trip:
-    """A rule that was broken: what it brings (hold, safe, halt) and why, in words."""
+    """A rule that was broken: what it brings (hold, safe, halt) and why, in words; ``unread``: whose silence did it."""
 
     rule: str
     then: str
     reason: str
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class Watch:
         self._began_s = now_s
         self._stood_before_s = self._stood_s = -math.inf
         self._seen: dict[tuple[str, str], _Seen] = {}
-        self._ages: dict[str, dict[str, float]] = {}
+        self._ages: dict[str, dict[str, float]] = {}  # how soon each is asked for: what the strictest rule allows
         self._lasting: dict[str, dict[str, ActName]] = {}  # rule -> {step: act} of what needs it now
         self._since_s: dict[str, float] = {}  # rule -> since when its condition holds
         self._held: set[str] = set()
@@ -87,6 +88,15 @@ class Watch:
                 ages[signal] = min(age_s, ages.get(signal, math.inf))
             if ages:
                 self._ages[name] = ages
+        self._allowed = [(name, signal, age_s) for name, ages in self._ages.items() for signal, age_s in ages.items()]
+        self._allowed += [(rule.instrument, rule.signal, rule.within_s) for rule in envelope.rules.plausible]
+        for condition, age_s in self._conditions():
+            self._allowed += [(*_parted(full), age_s) for full in readings_in(condition)]
+
+    def _conditions(self) -> Iterator[tuple[Expression, float]]:
+        """What interlocks and requirements are judged by, and how old its readings may be."""
+        yield from ((rule.when, rule.stale_after_s) for rule in self._envelope.rules.interlocks)
+        yield from ((rule.that, STALE_S) for rule in self._envelope.rules.requires)
 
     @property
     def instruments(self) -> tuple[str, ...]:
@@ -120,16 +130,9 @@ class Watch:
 
     def next_s(self, now_s: float) -> float:
         """When a look is worth while although nothing came in: a reading grows stale, a condition holds long enough."""
-        ends = [
-            self._fresh_s(instrument, name) + self._age_s(instrument, name) + 0.01
-            for instrument, ages in self._ages.items()
-            for name in ages
-        ]
-        ends += [
-            self._stood_s + (1.0 - ASK_AT) * self._age_s(instrument, name) + 0.01
-            for instrument, ages in self._ages.items()
-            for name in ages
-        ]
+        allowed = [(self._fresh_s(*reading), age_s * self._patience + 0.01) for *reading, age_s in self._allowed]
+        ends = [fresh_s + age_s for fresh_s, age_s in allowed]
+        ends += [self._stood_s + (1.0 - ASK_AT) * age_s for _, age_s in allowed]
         ends += [
             self._since_s[rule.name] + rule.after_s
             for rule in self._envelope.rules.interlocks
@@ -199,13 +202,10 @@ class Watch:
         declared = self._envelope.declared.get(act[0])
         return declared is not None and declared.goes_on(act[1])
 
-    def sight(self, now_s: float) -> dict[str, Any]:
+    def sight(self, now_s: float, stale_after_s: float = STALE_S) -> dict[str, Any]:
         """What is measured now, by ``instrument.reading``; what is too old is not there."""
-        found: dict[str, Any] = {}
-        for (instrument, name), seen in self._seen.items():
-            if now_s - seen.at_s <= self._age_s(instrument, name):
-                found[f"{instrument}.{name}"] = seen.last
-        return found
+        age_s = stale_after_s * self._patience
+        return {".".join(reading): seen.last for reading, seen in self._seen.items() if now_s - seen.at_s <= age_s}
 
     def beyond(self, instrument: str, names: Collection[str]) -> str:
         """Which of these readings was beyond a limit when it was read last, in words ("": none)."""
@@ -222,11 +222,10 @@ class Watch:
 
     def look(self, now_s: float) -> Changes:
         """Judge every rule by what was read last."""
-        sight = self.sight(now_s)
-        tripped = [*self._stale(now_s), *self._broken_requirements(sight, now_s), *self._implausible()]
+        tripped = [*self._stale(now_s), *self._broken_requirements(now_s), *self._implausible(now_s)]
         cleared: list[str] = []
         for rule in self._envelope.rules.interlocks:
-            why = self._interlock(rule.when, sight, now_s)
+            why = self._interlock(rule.when, rule.stale_after_s, now_s)
             if why is None:  # what it speaks of may still come: it is as it was
                 continue
             if not why:
@@ -251,20 +250,23 @@ class Watch:
                         then="safe",
                         reason=f"{instrument}: no fresh reading of {name} for {age_s:.0f} s, and a limit stands on it "
                         f"({watched.stale_after_s:g} s at most).",
+                        unread=instrument,
                     )
 
-    def _interlock(self, when: Expression, sight: Mapping[str, Any], now_s: float) -> str | None:
+    def _interlock(self, when: Expression, stale_after_s: float, now_s: float) -> str | None:
         """Why an interlock's condition holds (unread for too long, it does); empty: it does not; None: not read yet."""
+        sight = self.sight(now_s, stale_after_s)
         for full in sorted(readings_in(when)):
             if full not in sight:
-                return self._unread(full, now_s) or None
+                return self._unread(full, stale_after_s, now_s) or None
         try:
             holds = bool(when.evaluate(sight))
         except SpecError as error:
             return f"{when} cannot be judged: {error}"
         return f"{when}: {_said(when, sight)}" if holds else ""
 
-    def _broken_requirements(self, sight: Mapping[str, Any], now_s: float) -> Iterator[Trip]:
+    def _broken_requirements(self, now_s: float) -> Iterator[Trip]:
+        sight = self.sight(now_s)
         for rule in self._envelope.rules.requires:
             acts = self._lasting.get(rule.name)
             if not acts:
@@ -281,16 +283,15 @@ class Watch:
         """Why a requirement is not there; empty: it is; None: what it speaks of has not been read yet."""
         for full in sorted(readings_in(that)):
             if full not in sight:
-                return self._unread(full, now_s) or None
+                return self._unread(full, STALE_S, now_s) or None
         try:
             return "" if that.evaluate(sight) else _said(that, sight)
         except SpecError as error:
             return str(error)
 
-    def _unread(self, full: str, now_s: float) -> str:
+    def _unread(self, full: str, stale_after_s: float, now_s: float) -> str:
         """That a reading has stayed out too long; empty: it may still come."""
-        instrument, _, name = full.partition(".")
-        age_s = self._out_s(instrument, name, now_s, self._age_s(instrument, name))
+        age_s = self._out_s(*_parted(full), now_s, stale_after_s * self._patience)
         return f"no fresh reading of {full} for {age_s:.0f} s" if age_s else ""
 
     def _out_s(self, instrument: str, name: str, now_s: float, allowed_s: float) -> float:
@@ -299,9 +300,16 @@ class Watch:
         asked_in_vain = now_s - self._stood_s > (1.0 - ASK_AT) * allowed_s or at_s <= self._stood_before_s
         return now_s - at_s if now_s - at_s > allowed_s and asked_in_vain else 0.0
 
-    def _implausible(self) -> Iterator[Trip]:
+    def _implausible(self, now_s: float) -> Iterator[Trip]:
         for rule, reason in self.courses.implausible():
             yield Trip(rule=rule.name, then=rule.then, reason=reason)
+        for rule in self.courses.steered():  # near its set value or not: nobody can tell
+            if age_s := self._out_s(rule.instrument, rule.signal, now_s, rule.within_s * self._patience):
+                reason = (
+                    f"{rule.instrument}: no fresh reading of {rule.signal} for {age_s:.0f} s, so that nobody can tell "
+                    f"whether it follows what it was set to ({rule.place})."
+                )
+                yield Trip(rule=rule.name, then=rule.then, reason=reason, unread=rule.instrument)
 
     def _check_rate(self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool) -> None:
         past = self._seen[instrument, name].past
@@ -345,8 +353,10 @@ class Watch:
         seen = self._seen.get((instrument, name))
         return -math.inf if seen is None else seen.at_s
 
-    def _age_s(self, instrument: str, name: str) -> float:
-        return self._ages[instrument][name] * self._patience
+
+def _parted(full: str) -> tuple[str, str]:
+    instrument, _, name = full.partition(".")
+    return instrument, name
 
 
 def _meaning(reading: e.Reading) -> Any:

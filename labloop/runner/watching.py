@@ -207,7 +207,7 @@ class Watcher:
     def _trip(self, trip: Trip) -> None:
         if not self._on.is_set():
             return
-        why = self._silent.get(trip.rule.split(".")[1]) if trip.rule.startswith("limits.") else None
+        why = self._silent.get(trip.unread)
         reason = trip.reason if why is None else f"{trip.reason} It says: {why}"
         self._memory.record(e.WatchTripped(rule=trip.rule, then=trip.then, reason=reason, t_s=self._now()))
         if trip.then != "hold":

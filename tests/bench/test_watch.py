@@ -150,6 +150,28 @@ def test_an_interlock_that_cannot_be_read_trips(watch):
 
 
 @pytest.mark.parametrize(
+    "beside",
+    [
+        "plausible: {probe: {of: oven.temperature, rise: 2 K, within: 10 s}}",
+        "requires: {cooled: {of: oven.heat, that: oven.temperature <= 40 degC}}",
+        "limits: [oven.wall <= 60 degC when oven.temperature > 40 degC]",
+    ],
+)
+def test_each_rule_goes_by_its_own_stale_after_whatever_others_ask_of_the_same_reading(tmp_path, beside):
+    lab = LAB.partition("limits:")[0] + f"""
+    interlocks: {{hot: {{when: oven.temperature > 50 degC, then: halt, stale_after: 60 s}}}}
+    {beside}
+    """
+    envelope = Envelope(make_lab(tmp_path, lab))
+    watch = Watch(envelope, Standing(envelope.declared))
+    watch.see("oven", c(temperature=20.0, wall=20.0), 1.0)
+    assert watch.due_s("oven") < 8.0, "asked for as the strictest one wants it"
+    assert "interlocks.hot" not in tripped(watch, 60.9)
+    assert watch.next_s(60.9) == pytest.approx(61.01)
+    assert "no fresh reading of oven.temperature for 60 s" in tripped(watch, 61.1)["interlocks.hot"].reason
+
+
+@pytest.mark.parametrize(
     "reading",
     [
         Reading(value=math.nan, unit="degC"), Reading(value=None, unit="degC"), Reading(value=9.91e37, unit="degC"),
@@ -281,6 +303,21 @@ def course(watch, standing, target, readings, began_s=0.0, every_s=10.0):
 
 def test_a_reading_that_does_not_rise_is_a_probe_out_of_the_flask(watch, standing):
     assert course(watch, standing, 70.0, [22.0] * 20) == 60.0
+
+
+@pytest.mark.parametrize("stands_at", [22.0, 69.0])
+def test_what_was_set_and_cannot_be_read_is_not_plausible(watch, standing, stands_at):
+    """Nobody can tell whether it is near its set value still. What is set to nothing need not be read for it."""
+    watch.see("oven", c(temperature=stands_at), 0.0)
+    assert "plausible.probe" not in tripped(watch, 100.0)
+    watch.see("oven", c(temperature=stands_at), 101.0)
+    tell(begun(temperature=70.0, t_s=102.0), watch, standing)
+    assert "plausible.probe" not in tripped(watch, 160.9)
+    assert watch.next_s(160.9) == pytest.approx(161.01)
+    found = tripped(watch, 161.1)["plausible.probe"]
+    assert found.unread == "oven" and "no fresh reading of temperature for 60 s" in found.reason
+    tell(e.SafeStateReached(why="", errors=[]), watch, standing)
+    assert "plausible.probe" not in tripped(watch, 400.0)
 
 
 def test_a_flask_takes_up_heat_first(watch, standing):

@@ -145,6 +145,25 @@ def test_a_probe_beside_the_flask_is_noticed(tmp_path: Path) -> None:
     assert 120.0 < tripped.t_s < 200.0 and not heater(reach)
 
 
+def test_a_probe_that_cannot_be_read_on_a_good_line_is_noticed(tmp_path: Path) -> None:
+    """It answers everything else: nothing is lost, and no limit or interlock speaks of it."""
+
+    def broken(bench, now_s):
+        plate = bench.devices["hotplate"]
+        if now_s > 200.0 and not spoilt:
+            usual = plate.receive
+            plate.receive = lambda data, now_s: b"ERROR \r\n" if b"IN_PV_1" in data else usual(data, now_s)
+            spoilt.append(now_s)
+
+    spoilt: list[float] = []
+    rule = "plausible: {probe: {of: hotplate.temperature, rise: 2 K, within: 2 min}}\n"
+    reach = Reach(tmp_path, rule, HOT, broken)
+    assert reach.run() == 3 and spoilt and not reach.facts(e.InstrumentLost)
+    (tripped,) = reach.facts(e.WatchTripped)
+    assert tripped.rule == "plausible.probe" and "no fresh reading of temperature for 12" in tripped.reason
+    assert "It says: hotplate" in tripped.reason and tripped.t_s < 330.0 and not heater(reach)
+
+
 def test_a_probe_in_the_flask_is_believed(tmp_path: Path) -> None:
     rule = "plausible: {probe: {of: hotplate.temperature, rise: 2 K, within: 2 min}}\n"
     assert Reach(tmp_path, rule, HOT).run() == 0
