@@ -59,6 +59,11 @@ class Declaration:
         return any(sets & {one.name for one in self.actions[kept].settings} for kept in self.kept & self.actions.keys())
 
     @property
+    def lasting(self) -> frozenset[str]:
+        """The settings that stand until it is stopped; those of an amount say how it was moved, and remain true."""
+        return frozenset(one.name for action in self.actions.values() if not action.amount for one in action.settings)
+
+    @property
     def standing(self) -> Mapping[str, Amount]:
         """What it may be set to without an act: by configure(), or by its own watchdog."""
         found: Mapping[str, Amount] = self.driver.standing(self.options)

@@ -11,12 +11,14 @@ under a condition on a reading). Its answer to a stage of acts is yes for all of
 ``permit`` then writes the permit that a station begins.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Amount
+from labloop.campaign.formula import Expression, Meaning
 from labloop.campaign.rules import readings_in
 from labloop.campaign.units import Quantity, convert
 
@@ -54,6 +56,39 @@ class Wish:
     settings: Mapping[str, Amount]
 
 
+class Wished(Protocol):
+    """A wish, a step as it is planned, or as its first fact says it."""
+
+    @property
+    def instrument(self) -> str: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def settings(self) -> Mapping[str, Amount]: ...
+
+
+def after(envelope: Envelope, values: Mapping[str, Any], acts: Iterable[Wished]) -> dict[str, Any]:
+    """``values``, as conditions read them, after what ``acts`` set, will have achieved, and stop.
+
+    Raises SpecError, SafetyError for settings that cannot be said.
+    """
+    found = dict(values)
+    for act in acts:
+        action, declared = envelope.action(act.instrument, act.action), envelope.declared[act.instrument]
+        resolved = envelope.resolve(act.instrument, act.action, act.settings)
+        for name in declared.lasting if action.stops else ():
+            found.pop(f"{act.instrument}.{name}", None)
+        achieved = declared.expected(act.action, resolved).achieved
+        for name, amount in {**as_amounts(action, resolved), **achieved}.items():
+            found[f"{act.instrument}.{name}"] = meaning(amount)
+    return found
+
+
+def meaning(amount: Amount) -> Meaning:
+    """A value as conditions read it."""
+    return amount.value if isinstance(amount.value, (str, bool)) else Quantity(float(amount.value), amount.unit)
+
+
 class Gate:
     """``standing`` and ``totals`` are told of facts by whoever owns the gate."""
 
@@ -66,7 +101,7 @@ class Gate:
     def asks(self, wish: Wish) -> set[str]:
         """The instruments that must be read now, because what is measured there decides."""
         conditions = [rule.that for rule in self.envelope.rules.needs(wish.instrument, wish.action)]
-        conditions += self.envelope.conditions(wish.instrument, wish.action)
+        conditions += self._conditions(wish)
         names = {name for condition in conditions for name in readings_in(condition)}
         found = set()
         for name in names:
@@ -87,11 +122,8 @@ class Gate:
         for wish in wishes:
             self.envelope.check(wish.instrument, wish.action, wish.settings, values)
             self._check_requirements(wish, values, now_s)
-        if any(self._conditional(wish) for wish in wishes):
-            there = {**values, **self._brought(*wishes, *beside)}
-            for wish in wishes:  # before and after the others have begun
-                self.envelope.check(wish.instrument, wish.action, wish.settings, there)
-        late = max((one for wish in wishes for one in self._early(wish, values, now_s)), default=None)
+        there = self._check_then(wishes, values, beside)
+        late = max((one for wish in wishes for one in self._early(wish, (values, there), now_s)), default=None)
         if late is not None:
             raise NotYet(f"{late[1]}: {late[0]:.0f} s more.", late[0])
         missing = self.totals.missing((wish.instrument, wish.action, wish.settings) for wish in wishes)
@@ -103,12 +135,15 @@ class Gate:
         self.admit([wish], values, now_s, beside)
         return self.envelope.permit(wish.instrument, wish.action, wish.settings, values)
 
-    def permit_again(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> Permit:
+    def permit_again(
+        self, wish: Wish, values: Mapping[str, Any], now_s: float, beside: Sequence[Wish] = ()
+    ) -> Permit:  # fmt: skip
         """A new permit for an act that has one, and has not begun: what is measured now decides again.
 
         Totals and pace count it already. Raises SafetyError, NotYet.
         """
         self._check_requirements(wish, values, now_s)
+        self._check_then([wish], values, beside)
         return self.envelope.permit(wish.instrument, wish.action, wish.settings, values)
 
     def waits_no_longer(self, wish: Wish) -> None:
@@ -116,21 +151,27 @@ class Gate:
         for rule in self.envelope.rules.needs(wish.instrument, wish.action):
             self._missing_since_s.pop(rule.name, None)
 
-    def _conditional(self, wish: Wish) -> bool:
-        return any(True for _ in self.envelope.conditions(wish.instrument, wish.action))
+    def _conditions(self, wish: Wish) -> Iterator[Expression]:
+        """On what the limits of an act depend: of its settings, and of what they come to on the wire."""
+        declared = self.envelope.declared[wish.instrument]
+        names = {one.name for one in self.envelope.action(wish.instrument, wish.action).settings}
+        with suppress(SpecError, SafetyError):  # of what cannot be said, which is refused
+            names |= declared.sent(wish.action, self.envelope.resolve(*_said(wish))).keys()
+        return self.envelope.conditions(wish.instrument, sorted(names))
 
-    def _brought(self, *wishes: Wish) -> dict[str, Any]:
-        """What acts set, and will have achieved, as conditions read it."""
-        found: dict[str, Any] = {}
+    def _check_then(
+        self, wishes: Sequence[Wish], values: Mapping[str, Any], beside: Sequence[Wish]
+    ) -> Mapping[str, Any]:  # fmt: skip
+        """What there is when all of them have begun: limits with a condition must be kept then as well.
+
+        Raises SafetyError.
+        """
+        if not any(True for wish in wishes for _ in self._conditions(wish)):
+            return values
+        there = after(self.envelope, values, (*wishes, *beside))
         for wish in wishes:
-            resolved = self.envelope.resolve(wish.instrument, wish.action, wish.settings)
-            achieved = self.envelope.declared[wish.instrument].expected(wish.action, resolved).achieved
-            action = self.envelope.action(wish.instrument, wish.action)
-            for name, amount in {**as_amounts(action, resolved), **achieved}.items():
-                word = isinstance(amount.value, (str, bool))
-                meant = amount.value if word else Quantity(float(amount.value), amount.unit)
-                found[f"{wish.instrument}.{name}"] = meant
-        return found
+            self.envelope.check(*_said(wish), there)
+        return there
 
     def _check_requirements(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> None:
         for rule in self.envelope.rules.needs(wish.instrument, wish.action):
@@ -154,8 +195,10 @@ class Gate:
             del self._missing_since_s[rule.name]
             raise SafetyError(f"{why}, {waited_s:.0f} s long." if waited_s else f"{why}.")
 
-    def _early(self, wish: Wish, values: Mapping[str, Any], now_s: float) -> Iterator[tuple[float, str]]:
-        """What is too early in a wish: how long to wait, and why."""
+    def _early(
+        self, wish: Wish, seen: Sequence[Mapping[str, Any]], now_s: float
+    ) -> Iterator[tuple[float, str]]:  # fmt: skip
+        """What is too early in a wish: how long to wait, and why. ``seen``: what conditions are judged by, by each."""
         name = f"{wish.instrument}.{wish.action}"
         action = self.envelope.action(wish.instrument, wish.action)
         pace = self.envelope.pace(wish.instrument, wish.action)
@@ -174,7 +217,7 @@ class Gate:
                 why = f"{wish.instrument}.{setting.name} stands for {pace.dwell_s:g} s at least ({pace.who})"
                 yield since_s + pace.dwell_s - now_s, why
             if change is not None:
-                yield from _too_fast(f"{wish.instrument}.{setting.name}", pace, change, now_s - since_s, values)
+                yield from _too_fast(f"{wish.instrument}.{setting.name}", pace, change, now_s - since_s, seen)
 
     def _change(self, wish: Wish, action: Action, setting: str) -> float | None:
         """By how much a setting would change, in its declared unit; None: it is no number, or was never known."""
@@ -194,10 +237,14 @@ class Gate:
         return abs(float(wanted) - stands)
 
 
+def _said(wish: Wish) -> tuple[str, str, Mapping[str, Amount]]:
+    return wish.instrument, wish.action, wish.settings
+
+
 def _too_fast(
-    name: str, pace: Pace, change: float, stood_s: float, values: Mapping[str, Any]
+    name: str, pace: Pace, change: float, stood_s: float, seen: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[float, str]]:
     for rate in pace.rates:
         wait_s = change / rate.value - stood_s
-        if wait_s > 0.0 and rate.holds(values):
+        if wait_s > 0.0 and any(rate.holds(values) for values in seen):
             yield wait_s, f"{name} changes by {written(rate.value, rate.unit)} at most, {rate.who}"

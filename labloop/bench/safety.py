@@ -9,7 +9,7 @@ both, so a furnace that runs away past its limit is caught although nobody asked
 while its condition does, and also where the condition cannot be judged.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -156,7 +156,9 @@ class Envelope:
     @property
     def remembers(self) -> bool:
         """Whether what was done before decides what may be done."""
-        return bool(self._paces or self.rules.totals or self.rules.requires or self.rules.plausible)
+        conditional = any(bound.when is not None for bounds in self._settings.values() for bound in bounds)
+        rules = self.rules
+        return bool(conditional or self._paces or rules.totals or rules.requires or rules.plausible)
 
     def pace(self, instrument: str, name: str) -> Pace | None:
         """How often a setting may be set, or an action be done; None: as often as anybody likes."""
@@ -172,10 +174,12 @@ class Envelope:
                 found[setting] = (low, high)
         return found
 
-    def conditions(self, instrument: str, action: str) -> Iterator[Expression]:
-        """The conditions on which the limits of an action's settings depend."""
-        for setting in self.action(instrument, action).settings:
-            yield from (bound.when for bound in self._settings.get((instrument, setting.name), ()) if bound.when)
+    def conditions(self, instrument: str, names: Iterable[str]) -> Iterator[Expression]:
+        """The conditions on which the limits of an instrument's settings depend."""
+        for name in names:
+            pace = self._paces.get((instrument, name), Pace())
+            bounds = (*self._settings.get((instrument, name), ()), *pace.rates)
+            yield from (bound.when for bound in bounds if bound.when)
 
     def bounds(self, instrument: str, action: str, setting: str) -> tuple[Bound, ...]:
         """Every bound on one setting, in its declared unit: the driver's, the lab's, the campaign's."""

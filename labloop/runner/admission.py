@@ -6,15 +6,16 @@ wished and what was achieved in it, and what is measured at this moment; and ask
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from labloop.bench import Envelope, Gate, NoRoom, Permit, Standing, Totals, Watch, Wish, drawn
 from labloop.bench.declared import EVERYTHING, kept_of
-from labloop.bench.standing import NOTHING_SENT
+from labloop.bench.gate import Wished as Wished
+from labloop.bench.gate import meaning
+from labloop.bench.standing import NOTHING_SENT, stopped_for
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.lab_spec import LabSpec
-from labloop.campaign.units import Quantity
 
 from .book import BenchBook
 from .clock import Clock
@@ -22,17 +23,6 @@ from .clock import Clock
 
 class OutOfStock(Exception):
     """An act wants more than the bench holds, or has room for: a person must see to it before anything starts."""
-
-
-class Wished(Protocol):
-    """A step as it is planned, or as its first fact says it."""
-
-    @property
-    def instrument(self) -> str: ...
-    @property
-    def action(self) -> str: ...
-    @property
-    def settings(self) -> Mapping[str, e.Amount]: ...
 
 
 class Admission:
@@ -50,6 +40,8 @@ class Admission:
         self.seen: Callable[[str, Mapping[str, e.Reading]], None] = lambda instrument, readings: None
         self._trials: Mapping[int, s.TrialState] | None = None  # None: no run, so nobody knows what stands there
         self._on: dict[str, int | None] = {}  # instrument -> the trial that it last worked for
+        self._safe_seq = 0  # the fact by which the bench was made safe last
+        self._stopped_seq: dict[str, int] = {}  # instrument -> the fact by which it was stopped last, all of it
         if book is not None:
             book.follow(self.totals.apply)
 
@@ -115,22 +107,40 @@ class Admission:
         self._take_in(record, self.clock.now_s())
 
     def _take_in(self, record: e.Record, now_s: float = 0.0) -> None:
+        match record.event:
+            case e.StepStarted(instrument=name, action=action, trial=trial):
+                self._on[name] = trial
+                declared = self.envelope.declared.get(name)
+                if declared is not None and action in declared.actions and declared.actions[action].stops:
+                    self._stopped_seq[name] = record.seq
+            case e.StepFailed(step=step) as fact if stopped_for(fact) and step in self.standing.going:
+                self._stopped_seq[self.standing.going[step].instrument] = record.seq
+            case e.SafeStateReached():
+                self._safe_seq = record.seq
         self.standing.apply(record.event, now_s)
         self.watch.apply(record.event)
-        if isinstance(record.event, e.StepStarted):
-            self._on[record.event.instrument] = record.event.trial
 
     # --- what is known --------------------------------------------------------------------------------------------
 
     def values(self, trial: int | None) -> dict[str, Any]:
         """What conditions are judged by: the trial's settings, what was achieved in it, and what is measured now."""
         found: dict[str, Any] = dict(self.wished(trial))
-        if trial is not None and self._trials is not None:
-            for step in self._trials[trial].steps:
-                if step.fault not in NOTHING_SENT:
-                    for name, amount in {**step.begun.settings, **step.achieved}.items():
-                        found[f"{step.begun.instrument}.{name}"] = _meaning(amount)
+        for step in self._trials[trial].steps if trial is not None and self._trials is not None else ():
+            if step.fault not in NOTHING_SENT:
+                over = self._over(step)
+                for name, amount in {**step.begun.settings, **step.achieved}.items():
+                    if name not in over:
+                        found[f"{step.begun.instrument}.{name}"] = meaning(amount)
         return {**found, **self.watch.sight(self.clock.now_s())}
+
+    def _over(self, step: s.StepState) -> frozenset[str]:
+        """The settings of a step that stand no more: its instrument was stopped since."""
+        declared = self.envelope.declared.get(step.begun.instrument)
+        if declared is None:
+            return frozenset()
+        safe_seq = 0 if declared.goes_on(step.begun.action) else self._safe_seq
+        since = max(safe_seq, self._stopped_seq.get(step.begun.instrument, 0))
+        return declared.lasting if step.seq < since else frozenset()
 
     def beyond(self, begun: e.StepStarted, rest: Mapping[str, e.Amount]) -> str:
         """Why the rest of an act is none that may be done, in words ("": it may): too little for a valve, say."""
@@ -205,9 +215,10 @@ class Admission:
         wishes = [_wish(one) for one in beside]
         return self.gate.permit(_wish(step), self.values(trial), self.clock.now_s(), wishes)
 
-    def permit_again(self, step: Wished, trial: int | None) -> Permit:
+    def permit_again(self, step: Wished, trial: int | None, beside: Sequence[Wished] = ()) -> Permit:
         """A new permit for a step that has one, and has not begun. Raises SafetyError."""
-        return self.gate.permit_again(_wish(step), self.values(trial), self.clock.now_s())
+        wishes = [_wish(one) for one in beside]
+        return self.gate.permit_again(_wish(step), self.values(trial), self.clock.now_s(), wishes)
 
     def _check_stock(self, wish: Wish) -> None:
         action = self.envelope.action(wish.instrument, wish.action)
@@ -236,7 +247,3 @@ def _wish(step: Wished) -> Wish:
     return Wish(instrument=step.instrument, action=step.action, settings=step.settings)
 
 
-def _meaning(amount: e.Amount) -> Any:
-    if isinstance(amount.value, (str, bool)):
-        return amount.value
-    return Quantity(float(amount.value), amount.unit)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from labloop.bench.bounds import Bound
 from labloop.bench.declared import Declaration
+from labloop.bench.gate import after
 from labloop.bench.lab import safe_state_of
 from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
@@ -163,8 +164,9 @@ def conditional(
     holds then, as it does when the act begins; a condition on what is measured is left to that moment.
     """
     asked = (
-        one for name, of in envelope.declared.items() for act in of.actions for one in envelope.conditions(name, act)
-    )
+        one for name, of in envelope.declared.items() for act in of.actions.values()
+        for one in envelope.conditions(name, (setting.name for setting in act.settings))
+    )  # fmt: skip
     if not any(readings_in(one) for one in asked):
         return
     told: set[tuple[str, str]] = set()
@@ -176,14 +178,14 @@ def conditional(
         for phase in OF_A_TRIAL:
             for stage in recipe.stages(spec, phase, point):
                 yield from _told(envelope, stage, seen, point, told)
-                seen |= _brought(envelope, stage)
+                seen = _after(envelope, stage, seen)
 
 
 def _told(
     envelope: Envelope, stage: recipe.PlannedStage, seen: Mapping[str, Any], point: Settings, told: set[tuple[str, str]]
 ) -> Iterator[str]:
     """What of a stage is beyond such a limit, before or after the others of it have begun, each once."""
-    there = {**seen, **_brought(envelope, stage)}
+    there = _after(envelope, stage, seen)
     for step in stage.steps:
         found = (*_beyond(envelope, step, seen), *_beyond(envelope, step, there)) if step.instrument != PERSON else ()
         for amount, rule in found:
@@ -193,18 +195,9 @@ def _told(
                 yield f"{step.place}: {step.instrument}.{step.action} can be asked for {amount}{where}, {rule}"
 
 
-def _brought(envelope: Envelope, stage: recipe.PlannedStage) -> dict[str, Any]:
-    """What its acts set, and will have achieved, as conditions read it."""
-    found: dict[str, Any] = {}
-    for step in stage.steps:
-        if step.instrument != PERSON:
-            values = envelope.resolve(step.instrument, step.action, step.settings)
-            achieved = envelope.declared[step.instrument].expected(step.action, values).achieved
-            found |= {
-                f"{step.instrument}.{name}": _meaning(amount, "")
-                for name, amount in {**step.settings, **achieved}.items()
-            }
-    return found
+def _after(envelope: Envelope, stage: recipe.PlannedStage, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """What was ``seen``, after what its acts set, will have achieved, and stop."""
+    return after(envelope, seen, (step for step in stage.steps if step.instrument != PERSON))
 
 
 def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

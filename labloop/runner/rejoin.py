@@ -71,7 +71,7 @@ class Rejoining:
             hand.memory.record(e.StepRejoined(step=begun.step, unwatched_s=round(unwatched_s, 3), t_s=now_s))
             await hand.watch(begun, action, resolved, since_s, save_as)
 
-        start = Start(1)
+        start = Start([begun])
         try:
             await hand.to_its_end(doing(), begun, action, start, says)
         finally:

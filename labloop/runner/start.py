@@ -1,7 +1,7 @@
 """Steps of one stage that begin at the same moment: each is prepared, and waits here until all of them are."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,16 +41,19 @@ class Judged(Exception):
 
 
 class Start:
-    """Where the steps of a stage wait for each other. ``undone``: those that turned out not to have begun.
+    """Where the ``wished`` steps of a stage wait for each other. ``undone``: those that turned out not to have begun.
 
     ``alone``: it is all that the stage does. ``was_away``: whether a line was lost since they were permitted.
     """
 
-    def __init__(self, steps: int, alone: bool = True, was_away: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, wished: Sequence[StepStarted], alone: bool = True, was_away: Callable[[], bool] = lambda: False
+    ) -> None:  # fmt: skip
+        self.wished = wished
         self.alone = alone
         self.was_away = was_away
         self.undone: list[StepFailed] = []
-        self._missing = steps
+        self._missing = len(wished)
         self._why_not = ""
         self._said = asyncio.Event()
 

@@ -152,7 +152,7 @@ class StepHand:
             if permit is not None
         ]  # fmt: skip
         self.memory.record(*begun)
-        start = Start(len(mine), len(steps) == 1, lambda: self.returns(wished) != returns)
+        start = Start(wished, len(steps) == 1, lambda: self.returns(wished) != returns)
         runs = [
             self._run(fact, permit, one, start, says, not_after_s)
             for fact, permit, one in zip(begun, permits, mine, strict=True)
@@ -341,15 +341,15 @@ class StepHand:
                 if start.was_away():
                     if start.alone:
                         raise NotBegun(f"its line was lost before it began: {error}") from error
-                    permit = await self._permit_again(begun)
+                    permit = await self._permit_again(begun, start.wished)
                 elif start.alone and action.act and (why := self._waits()):  # it has not begun: it said so
                     raise NotBegun(f"it was tried and did not begin, and now {why}: {error}") from error
 
-    async def _permit_again(self, begun: e.StepStarted) -> Permit:
+    async def _permit_again(self, begun: e.StepStarted, beside: Sequence[e.StepStarted]) -> Permit:
         """A permit for now, and the step set up again, when its line was away. Raises NotBegun."""
         try:
             await self._look([begun])
-            permit = self.admission.permit_again(begun, begun.trial)
+            permit = self.admission.permit_again(begun, begun.trial, beside)
         except SafetyError as error:
             raise NotBegun(f"its line was lost before it began, and now {error}") from error
         await self._prepare(begun, permit)

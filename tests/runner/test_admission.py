@@ -14,6 +14,7 @@ from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.spec import lab_from_dict, spec_from_dict
 from labloop.runner.admission import Admission
 from labloop.runner.book import BY_HAND, BenchBook
+from labloop.runner.check import check
 from labloop.runner.clock import VirtualClock, utc_stamp
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_whose_sample_stands_there_is_known_after_a_resume(solvent: str, closed:
         assert not breach
 
 
-PUMP = LAB | {
+PUMP: dict[str, Any] = LAB | {
     "instruments": {
         "pump": {
             "driver": "drivers.new_era:NE1000", "port": "serial:///dev/pump",
@@ -108,3 +109,121 @@ def test_a_rest_is_counted_from_when_a_step_was_found_over() -> None:
     with pytest.raises(NotYet) as early:
         admission.stage([wish], None)
     assert early.value.wait_s == 60.0
+
+
+GAS: dict[str, Any] = {
+    "labloop": 1,
+    "instruments": {
+        "plate": {"driver": "drivers.ika:RCT", "port": "serial:///dev/plate"},
+        "gas": {
+            "driver": "drivers.alicat:MC", "port": "serial:///dev/gas", "address": "A", "full_scale": "500 mL/min",
+            "gas": "N2",
+        },
+        "smu": {"driver": "drivers.keithley:K2400", "port": "serial:///dev/smu"},
+        **PUMP["instruments"],
+    },
+    "limits": [
+        "plate.temperature <= 60 degC when gas.rate < 50 mL/min",
+        "smu.voltage <= 5 V when gas.rate > 200 mL/min",
+        "pump.rate changes by at most 1 mL/min/min when gas.rate > 200 mL/min",
+    ],
+}  # fmt: skip
+HEAT = PlannedStep(instrument="plate", action="heat", settings={"temperature": e.Amount(70.0, "degC")})
+SWEEP = PlannedStep(
+    instrument="smu", action="sweep_voltage",
+    settings={
+        "start": e.Amount(0.0, "V"), "stop": e.Amount(10.0, "V"), "step": e.Amount(1.0, "V"),
+        "current_limit": e.Amount(1.0, "mA"),
+    },
+)  # fmt: skip
+
+
+def flow(rate_ml_min: float) -> PlannedStep:
+    return PlannedStep(instrument="gas", action="flow", settings={"rate": e.Amount(rate_ml_min, "mL/min")})
+
+
+def after_steps(facts: list[Any], **lab: Any) -> Admission:
+    """The gate after facts of trial 1, some of them steps as they are wished."""
+    steps: list[Any] = []
+    admission = Admission(Envelope(lab_from_dict(GAS | lab, ROOT)), VirtualClock())
+    state: Any = SimpleNamespace(trials={1: SimpleNamespace(closed=False, steps=steps)}, steps={})
+    admission.catch_up([], state)
+    for seq, fact in enumerate(facts, start=1):
+        if isinstance(fact, PlannedStep):
+            fact = e.StepStarted(
+                step=str(seq), phase="trial", stage=seq, index=0, instrument=fact.instrument, action=fact.action,
+                settings=fact.settings, trial=1,
+            )  # fmt: skip
+            steps.append(SimpleNamespace(begun=fact, seq=seq, fault="", achieved={}))
+        elif isinstance(fact, e.StepFailed):
+            steps[-1].fault = fact.fault
+        admission.apply(e.Record(seq=seq, at="", event=fact))
+    return admission
+
+
+OFF = PlannedStep(instrument="gas", action="off", settings={})
+STOPPED = e.StepFailed(step="1", fault="stall", reason="")
+SAFE = e.SafeStateReached(why="stopped")
+
+
+@pytest.mark.parametrize(
+    ("facts", "keep", "let"),
+    [
+        ([flow(100.0)], [], True), ([flow(100.0), OFF], [], False), ([flow(100.0), STOPPED], [], False),
+        ([flow(100.0), SAFE], [], False), ([flow(100.0), SAFE], ["gas"], True),
+        ([flow(100.0), OFF, flow(100.0)], [], True), ([OFF, flow(100.0), OFF], ["gas"], False),
+    ],
+)  # fmt: skip
+def test_what_was_stopped_since_is_not_what_a_limit_goes_by(facts: list[Any], keep: list[str], let: bool) -> None:
+    """A plate was heated to 70 degC though its gas was off again: that it had been on in this trial was all that
+    counted."""
+    admission = after_steps(facts, keep=keep)
+    if let:
+        admission.stage([HEAT], 1)
+    else:
+        with pytest.raises(SafetyError, match=r"temperature = 70 degC is above .* when gas.rate < 50 mL/min"):
+            admission.stage([HEAT], 1)
+
+
+@pytest.mark.parametrize("between", [[], [{"gas.off": {}}]], ids=["it flows", "it is off"])
+def test_check_knows_what_a_recipe_has_stopped(between: list[Any]) -> None:
+    flows = {"gas.flow": {"rate": "100 mL/min"}}
+    recipe = {"labloop": 1, "trial": [flows, *between, {"plate.heat": {"temperature": "70 degC"}}]}
+    plan = check(spec_from_dict(SPEC | recipe), lab_from_dict(GAS, ROOT))
+    assert [line.startswith("trial[2].plate.heat: plate.heat can be asked for") for line in plan.complaints] == (
+        [True] if between else []
+    )
+
+
+def test_what_a_trial_has_stopped_is_known_after_a_resume() -> None:
+    admission = after_steps([flow(100.0), OFF])
+    again = Admission(admission.envelope, VirtualClock())
+    begun = [step.begun for step in admission._trials[1].steps] if admission._trials is not None else []
+    records = [e.Record(seq=seq, at="", event=fact) for seq, fact in enumerate(begun, start=1)]
+    state: Any = SimpleNamespace(trials=admission._trials, steps={})
+    again.catch_up(records, state)
+    with pytest.raises(SafetyError, match=r"when gas.rate < 50 mL/min"):
+        again.stage([HEAT], 1)
+
+
+def test_what_stops_beside_an_act_counts_too() -> None:
+    admission = after_steps([flow(100.0)])
+    with pytest.raises(SafetyError, match=r"when gas.rate < 50 mL/min"):
+        admission.stage([OFF, HEAT], 1)
+    with pytest.raises(SafetyError, match=r"when gas.rate < 50 mL/min"):
+        admission.permit_again(HEAT, 1, [OFF, HEAT])
+
+
+def test_a_limit_binds_a_sweep_beside_what_its_condition_speaks_of() -> None:
+    """Of a sweep ``voltage`` is no setting, only what it comes to on the wire."""
+    admission = after_steps([flow(100.0)])
+    admission.stage([SWEEP], 1)
+    with pytest.raises(SafetyError, match="voltage comes to 10 V on the wire"):
+        admission.stage([flow(300.0), SWEEP], 1)
+
+
+def test_a_rate_under_a_condition_binds_beside_what_its_condition_speaks_of() -> None:
+    admission = after_steps([flow(100.0), dispense(1.0)])
+    admission.stage([dispense(5.0)], 1)
+    with pytest.raises(NotYet, match="rate changes by"):
+        admission.stage([flow(300.0), dispense(5.0)], 1)
