@@ -12,8 +12,8 @@ Sources: "MT-SICS Interface Commands" reference manuals (30324923 for XPR/XSR, 1
 * A response may come unasked: I4 when the balance was switched on, weights when somebody presses its print key or left
   it repeating (SIR). Weights are passed over; any command ends SIR.
 * Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. The I4 that
-  comes unasked tells of it, once: so this driver listens before each look, and weighs no more until it is zeroed or
-  tared. That line may be lost, so the tare memory (TA) is read again with each weighing after a tare.
+  comes unasked tells of it, once: so this driver listens before each question, and weighs no more until it is zeroed
+  or tared. That line may be lost, so the tare memory (TA) is read again with each weighing after a tare.
 * @ ends whatever the balance is about; zero and tare stay.
 * The unit is the one set on the balance (host unit). Not used, because not every balance has them: SC, TC, ZC (answers
   ES on a WXS205SDU), M21 (unit), C3 (adjustment, minutes), WS (doors).
@@ -21,6 +21,7 @@ Sources: "MT-SICS Interface Commands" reference manuals (30324923 for XPR/XSR, 1
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,8 @@ from .weighing import (
 
 # The longest response we ask for (I2) has 60 characters, 65 ms at 9600 baud; a WXS205SDU answers within 0.15 s.
 ANSWER_S = 1.0
+# The rest of a line of which half is there: 40 characters at 9600 baud.
+REST_S = 0.05
 
 WEIGHT = r"(?P<value>(?=.{10} ) *-?\d+\.\d+) (?P<unit>\S{1,5})"
 QUOTED = r'"(?P<text>[ -~]*)"'
@@ -76,7 +79,7 @@ LISTEN = ""  # says nothing
 BROKEN = re.compile(r"S S +Error +(\d+[bt])")
 # What may come unasked.
 UNASKED = re.compile(rf"S [SD] {WEIGHT}|S [-I+]|I4 A {QUOTED}")
-SWITCHED_ON = re.compile(f"I4 A {QUOTED}")
+SWITCHED_ON = re.compile(f"I4 A {QUOTED}$")  # what was broken off by it may stand before it
 ERRORS = {
     "ES": "it does not know this command",
     "ET": "the command reached it damaged",
@@ -109,14 +112,23 @@ class SicsCodec(LineCodec):
         super().__init__(b"\r\n", longest=256)
         self._asked = "I4"
         self.switched_on = False  # it said so while something else was waited for
+        self.serial_due = False  # it was asked for last: a serial number that comes may be the answer, or its double
 
     def overhears(self, data: bytes | list[bytes]) -> None:
-        """What is thrown away: the line that tells of switching on may be in it."""
-        if self._asked not in ("I4", "@") and b"I4 A " in (data if isinstance(data, bytes) else b"".join(data)):
-            self.switched_on = True
+        """What is thrown away, in any portions: the line that tells of switching on may be in it."""
+        with suppress(ProtocolError):
+            self._framer.push(data if isinstance(data, bytes) else b"".join(data))
+        while (line := self._framer.pop()) is not None:
+            self._overheard(line.decode("ascii", "replace"))
+
+    @property
+    def half(self) -> bool:
+        """Whether it is in the middle of a line."""
+        return self._framer.holds
 
     def encode(self, command: Command) -> list[bytes]:
         self._asked = command.text
+        self.serial_due = self.serial_due or command.text in ("I4", "@")
         return [] if command.text == LISTEN else [command.text.encode("ascii") + b"\r\n"]
 
     def listens(self, command: Command) -> bool:
@@ -136,7 +148,8 @@ class SicsCodec(LineCodec):
         """The response. Raises ProtocolError for what answers nothing that was asked."""
         text = line.decode("ascii", "replace")
         if self._asked == LISTEN:
-            return Reply("A", text=text) if SWITCHED_ON.fullmatch(text) else None
+            self._overheard(text)
+            return Reply("A", text=text) if self.switched_on else None
         if text in ERRORS:
             return Reply(text)
         name, statuses = SHAPES[self._asked]
@@ -146,11 +159,16 @@ class SicsCodec(LineCodec):
             rest = text[len(name) + 2 :]
             shape = statuses[status]
             if match := re.fullmatch(f" {shape}" if shape else "", rest, re.ASCII):
+                self.serial_due = name == "I4"
                 return _filled(status, match.groupdict(), line)
-        elif UNASKED.fullmatch(text):
-            self.switched_on = self.switched_on or SWITCHED_ON.fullmatch(text) is not None
+        self._overheard(text)
+        if UNASKED.fullmatch(text):
             return None
         raise ProtocolError(f"{shown(line)} is no answer to {self._asked!r}")
+
+    def _overheard(self, text: str) -> None:
+        """Whether a line tells that it was switched on."""
+        self.switched_on = self.switched_on or (not self.serial_due and SWITCHED_ON.search(text) is not None)
 
 
 def _filled(status: str, found: Mapping[str, str], line: bytes) -> Reply:
@@ -220,7 +238,7 @@ class MTSICS(Balance):
 
     def progress(self, elapsed_s: float) -> Progress:
         """One look at the pan. Raises InstrumentFault: overload, underload, unstable, reset, zero_range."""
-        self._switched_on = self._switched_on or self._listen()
+        self._listen()
         if self._switched_on and self._begun == "weigh":
             raise InstrumentFault(
                 "it was switched off and on, and takes what stood on its pan then as zero: empty and zero it, or tare "
@@ -242,6 +260,7 @@ class MTSICS(Balance):
         """End what the balance waits for or repeats; zero and tare stay. Harmless twice."""
         self._answered("@")
         self._listen()  # the answer may come twice, and is the line that tells of switching on
+        self._codec.serial_due = False
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
@@ -250,8 +269,8 @@ class MTSICS(Balance):
         if now is None:
             return Progress(done=False, again_in_s=LOOK_S)
         tare = self._memory()
-        if self._listen():
-            self._switched_on = True
+        self._listen()
+        if self._switched_on:
             return Progress(done=False, again_in_s=0.0)  # the next look says so
         if self._tare_g is not None and abs(tare - self._tare_g) > 0.5 * now.digit:
             raise InstrumentFault(
@@ -271,7 +290,8 @@ class MTSICS(Balance):
         said = self._answered("TI")
         if said.status == "D":
             return None
-        self._tare_g, self._switched_on = self._memory(), False
+        self._begin_anew()
+        self._tare_g = self._memory()
         tare = Amount(self._tare_g, "g")
         return Progress(done=True, achieved={"tare": tare}, readings={"tare": Reading(value=self._tare_g, unit="g")})
 
@@ -279,7 +299,8 @@ class MTSICS(Balance):
         said = self._answered("ZI", over="zero_range")
         if said.status == "D":
             return None
-        self._tare_g, self._switched_on = 0.0, False
+        self._begin_anew()
+        self._tare_g = 0.0
         now = self._look()
         return Progress(done=True, readings={"mass": Reading(value=now.value, unit="g")})
 
@@ -310,11 +331,16 @@ class MTSICS(Balance):
         said = self._ask("SI")
         return said if said.status == "I" else self._believe("SI", said)
 
-    def _listen(self) -> bool:
-        """Whether it has told, unasked, that it was switched on."""
-        told = self.exchange(self._codec, Command(LISTEN), 0.0) is not None or self._codec.switched_on
-        self._codec.switched_on = False
-        return told
+    def _listen(self) -> None:
+        """Take note of it when it has told, unasked, that it was switched on."""
+        if self.exchange(self._codec, Command(LISTEN), 0.0) is None and self._codec.half:
+            self.exchange(self._codec, Command(LISTEN), REST_S)
+        self._switched_on, self._codec.switched_on = self._switched_on or self._codec.switched_on, False
+
+    def _begin_anew(self) -> None:
+        """Whatever stood on its pan when it was switched on is its zero no more."""
+        self._listen()
+        self._switched_on = False
 
     def _answered(self, text: str, over: str = "overload") -> Reply:
         return self._believe(text, self._ask(text), over)
@@ -327,6 +353,7 @@ class MTSICS(Balance):
         return twice_alike(lambda: self._exchange(text), text)
 
     def _exchange(self, text: str) -> Reply:
+        self._listen()  # what came unasked is thrown away before a question
         reply: Reply = self.exchange(self._codec, Command(text), ANSWER_S)
         return reply
 

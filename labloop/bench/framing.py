@@ -42,6 +42,11 @@ class LineFramer:
         self._rest = rest
         return frame
 
+    @property
+    def holds(self) -> bool:
+        """Whether part of a frame is there."""
+        return bool(self._rest)
+
     def reset(self) -> None:
         """Forget what was half read."""
         self._rest = b""

@@ -182,7 +182,8 @@ class Codec(Protocol):
     A codec may have ``gap_s``: the silence its instrument wants on the line before it is spoken to, which the link
     keeps (left out: none). It may have ``listens(command)``: True for a command that says nothing and only takes what
     the instrument sends of its own accord; ``encode`` then gives no frames, and no answer is owed. It may have
-    ``overhears(data)``: given what is thrown away before the next exchange while an answer of its own is still due.
+    ``overhears(data)``: given what is thrown away before the next exchange while an answer of its own is still due, in
+    any portions.
     """
 
     def encode(self, command: Any) -> list[bytes]: ...

@@ -297,6 +297,49 @@ def test_a_balance_that_was_switched_on_meanwhile_weighs_no_more_until_it_is_zer
     assert it.finish().readings["mass"].value == pytest.approx(0.25, abs=1e-3)
 
 
+@pytest.mark.parametrize("asked", ["read", "stands", "stop"])
+def test_it_is_not_forgotten_when_something_else_is_asked_before_it_weighs(asked):
+    """A watch that reads the balance between two steps threw the line away, and a wrong mass was learnt."""
+    it = rig()
+    it.device.power_cycle(it.clock.now_s())
+    it.wait(5.0)
+    getattr(it.driver, asked)()
+    it.begin("weigh")
+    with pytest.raises(InstrumentFault, match="it was switched off and on"):
+        it.finish()
+
+
+@pytest.mark.parametrize("said", [b'I4 A "B123456789"\r\n', b'S S    12.4I4 A "B123456789"\r\n'])
+@pytest.mark.parametrize("portions", [1, 7, 60])
+@pytest.mark.parametrize("way", ["overhears", "feed"])
+def test_that_it_was_switched_on_is_heard_in_any_portions(said, portions, way):
+    """A serial port gives the first byte alone; and the line may follow what the power cut has broken off."""
+    made = codec("SI")
+    for at in range(0, len(said), portions):
+        try:
+            getattr(made, way)(said[at : at + portions])
+        except ProtocolError:
+            made.reset()
+    assert made.switched_on
+
+
+def test_of_a_serial_number_that_was_asked_for_and_comes_late_or_twice_nothing_is_thought():
+    it = rig()
+    number = b'I4 A "B123456789"\r\n'
+    made = codec("I4")
+    made.overhears(number)
+    made.feed(number)
+    made.overhears(number)
+    assert not made.switched_on
+    made.encode(Command("I3"))
+    made.feed(b'I3 A "2.10 10.28.0.493.142"\r\n')
+    made.overhears(number)
+    assert made.switched_on
+    it.driver.stop()
+    it.begin("weigh")
+    assert it.finish().done
+
+
 def test_a_balance_that_was_left_repeating_is_heard_all_the_same():
     it = Rig(MTSICS)
     it.device.receive(b"SIR\r\n", 0.0)
