@@ -199,8 +199,10 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
         watch.told = under_way.tell
         try:
             with signals.at_once():
-                while (ended := under_way.turn(wait=True)) is None:
-                    under_way.returned()
+                watch.returned(under_way.call, judged=not ends)
+                while (ended := under_way.turn()) is None:
+                    watch.returned(under_way.call, judged=not ends)
+                    under_way.tell()  # what was told once, before anybody asks anything else
                     bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
                     if not ends:
                         watch.look()

@@ -51,6 +51,11 @@ class HandAct:
         self._next: Callable[[Any], e.ByHand | None] = self._begin
 
     @property
+    def call(self) -> Any:
+        """The exchange that is under way, or was last: the future of its port."""
+        return self._call
+
+    @property
     def elapsed_s(self) -> float:
         """Since it began, in the bench's seconds."""
         return self._clock.now_s() - self.began_s
@@ -60,10 +65,10 @@ class HandAct:
         """When the next turn is worth while, by the bench's clock; 0 while an exchange is under way."""
         return self._again_s if self._call.done() else 0.0
 
-    def turn(self, *, wait: bool = False) -> e.ByHand | None:
-        """Go on as far as can be; the fact that ends it, once it has ended. ``wait``: for the exchange under way."""
+    def turn(self) -> e.ByHand | None:
+        """Go on as far as can be; the fact that ends it, once it has ended."""
         self.tell()
-        if self._clock.now_s() < self._again_s or not (wait or self._call.done()):
+        if self._clock.now_s() < self._again_s or not self._call.done():
             return None
         try:
             answer = self._call.result()
@@ -80,12 +85,6 @@ class HandAct:
             return False
         self.tell()
         return True
-
-    def returned(self) -> None:
-        """Wait for the exchange under way, and write down what was told once, before anybody asks anything else."""
-        if isinstance(self._call, Future):
-            self._call.exception()  # who asks next is told of it
-        self.tell()
 
     def fail(self, why: str) -> e.ByHand:
         """Break it off: the bench is brought to its safe state."""

@@ -7,7 +7,8 @@ too: an instrument with a watchdog of its own is then left to that.
 
 import math
 from collections.abc import Callable
-from typing import Final
+from concurrent.futures import Future, wait
+from typing import Any, Final
 
 from labloop.bench import BenchError, SafetyError
 from labloop.bench.lab import Lab
@@ -47,7 +48,7 @@ class HandWatch:
             self._pulsed_s = now_s
             station = self._lab.instruments[self._acting]
             try:
-                station.port.submit(station.driver.pulse).result()
+                self.returned(station.port.submit(station.driver.pulse)).result()
             finally:
                 self.told()
         for name in self._admission.watch.instruments:
@@ -55,10 +56,18 @@ class HandWatch:
                 self._read(name)
         self._judge()
 
+    def returned(self, call: "Future[Any]", *, judged: bool = True) -> "Future[Any]":
+        """The same call, once it has returned. One that hangs in its driver keeps everything from being read, and that
+        shows: raises SafetyError for a rule that is broken meanwhile (where it is ``judged``)."""
+        while not wait([call], LOOK_S)[0]:
+            if judged:
+                self._judge()
+        return call
+
     def _read(self, name: str) -> None:
         station = self._lab.instruments[name]
         try:
-            readings = station.port.submit(station.driver.read).result()
+            readings = self.returned(station.port.submit(station.driver.read)).result()
         except SafetyError:
             raise
         except BenchError:

@@ -5,17 +5,21 @@ import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from labloop.bench import LinkInterrupted, LinkTimeout, Port
+from labloop.bench import Envelope, LinkInterrupted, LinkTimeout, Port, SafetyError, Standing, Watch
 from labloop.bench.lab import Lab
 from labloop.campaign import state as s
 from labloop.campaign.lab_spec import OnLost
+from labloop.runner import hand_watch
 from labloop.runner import reach as reach_module
+from labloop.runner.clock import WallClock
 from labloop.runner.reach import InstrumentGone, Reach
+from tests.bench.labs import make_lab
 
 
 @contextmanager
@@ -152,3 +156,30 @@ def test_who_is_on_a_line_is_not_waited_for_for_ever() -> None:
         late = lab.instruments["pump_a"].port
         with pytest.raises(LinkTimeout, match="does not return"):
             late.reopen(0.01)
+
+
+@pytest.mark.parametrize("hangs", ["the act", "a reading of another"])
+def test_the_rules_are_kept_while_somebody_by_hand_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    lab = make_lab(tmp_path, """
+        labloop: 1
+        instruments:
+          oven: {driver: "DRIVER:Box", port: "serial:///dev/a"}
+          fan: {driver: "DRIVER:Box", port: "serial:///dev/b"}
+        limits: {oven: {temperature: {max: 80 degC, stale_after: 0.3 s}}}
+        interlocks: {hot: {when: fan.temperature > 50 degC}}
+    """)  # fmt: skip
+    monkeypatch.setattr(hand_watch, "LOOK_S", 0.02)
+    clock, envelope = WallClock(), Envelope(lab)
+    admission: Any = SimpleNamespace(watch=Watch(envelope, Standing(envelope.declared), clock.now_s()))
+    with hung(("oven", "fan")) as (stations, returns):
+        for one in stations.values():
+            one.driver.read, one.declaration = returns.wait, SimpleNamespace(silence_s=0.0)
+        bench: Any = SimpleNamespace(instruments=stations)
+        watch = hand_watch.HandWatch(bench, admission, clock, "oven")
+        bell = threading.Timer(60.0, returns.set)  # whoever waits for ever fails, and does not hang
+        bell.start()
+        with pytest.raises(SafetyError, match="no fresh reading of temperature"):
+            watch.returned(stations["oven"].port.submit(returns.wait)) if hangs == "the act" else watch.read_all()
+        bell.cancel()

@@ -2,8 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,20 +194,19 @@ def test_a_first_answer_that_is_lost_on_the_line_is_not_forgotten_when_the_next_
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED), "it counts in full"
 
 
-@pytest.mark.parametrize("whose", ["its own look", "a look that is waited for", "the watch"])
+@pytest.mark.parametrize("whose", ["its own look", "the watch"])
 def test_an_alarm_that_was_told_while_it_ran_is_written_down_before_anything_else(
     room: Room, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     act = room.dispense(60.0)
     room.power_cut()
     monkeypatch.setattr(act, "fail", lambda why: _killed())
-    if whose == "a look that is waited for":
-        monkeypatch.setattr(act._station.port, "submit", _Waited)
-    elif whose == "the watch":
+    if whose == "the watch":
         act._station.driver.read()
         monkeypatch.setattr(act, "_next", lambda _: _killed())
     with pytest.raises(KeyboardInterrupt):
-        while act.turn(wait=True) is None:
+        while True:
+            act.turn()
             room.wait(5.0)
     (ended,) = take_up(room.comes().lab, room.book)
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED), "it counts in full"
@@ -225,17 +223,6 @@ def test_an_alarm_that_was_told_to_who_only_looked_is_passed_on(room: Room, monk
     assert answer.readings["infused"].value == 0.0
     (ended,) = take_up(room.comes().lab, room.book)
     assert ended.failed.startswith("cannot_tell: ") and room.drawn == pytest.approx(ASKED)
-
-
-class _Waited(Future[Any]):
-    """A call that is made when somebody waits for its answer."""
-
-    def __init__(self, call: Callable[[], Any]) -> None:
-        super().__init__()
-        self._of = call
-
-    def result(self, timeout: float | None = None) -> Any:
-        return self._of()
 
 
 def _killed() -> None:
