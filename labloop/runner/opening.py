@@ -15,7 +15,7 @@ from labloop.campaign.spec import CampaignSpec
 from .memory import RunMemory
 from .questions import Waits, undone, with_trial
 from .reach import Ended
-from .recovery import NOT_DONE, goes_on, needs_asking, policy, settle
+from .recovery import AGAIN, NOT_DONE, goes_on, needs_asking, place, policy, settle, was_done
 from .rejoin import Rejoining
 from .schedule import planned
 from .step import GRACE_S, StepHand
@@ -75,7 +75,7 @@ class Opening:
             if fact is None:
                 self.going_on.append(step)
             elif isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
-                later.setdefault(_stage_of(step), []).append(fact)
+                later.setdefault(place(step.begun)[:-1], []).append(fact)
             else:
                 self.memory.record(*with_trial(state, fact))
         for facts in later.values():
@@ -138,6 +138,9 @@ class Opening:
     def _policy(self, step: s.StepState) -> str:
         if self._given_up(step.begun):
             return "discard"
+        state, trial = self.memory.state, step.begun.trial
+        if was_done(step.begun, state.loose_steps if trial is None else state.trials[trial].steps):
+            return AGAIN
         stage = self._stages(step.begun)[step.begun.stage]
         return policy(stage.if_interrupted, (self.hand.action(p.instrument, p.action) for p in stage.steps))
 
@@ -164,7 +167,3 @@ class Opening:
 
 def _who(one: Identity | e.InstrumentIdentified) -> str:
     return " ".join(filter(None, (one.model, one.serial)))
-
-
-def _stage_of(step: s.StepState) -> tuple[int | None, str, int, int]:
-    return step.begun.trial, step.begun.phase, step.begun.number, step.begun.stage

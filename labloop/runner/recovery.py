@@ -38,6 +38,8 @@ MOST_ATTEMPTS: Final = 5
 MOST_TRIES: Final = 3
 RETRY_S: Final = 2.0
 SAFETY: Final = "safety"
+AGAIN: Final = "again"
+Place = tuple[int | None, str, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +56,23 @@ class Judgement:
     wait_s: float = 0.0
 
 
+def place(begun: e.StepStarted) -> Place:
+    """Where a step belongs: what has the same place is another attempt at it."""
+    return begun.trial, begun.phase, begun.number, begun.stage, begun.index
+
+
+def was_done(begun: e.StepStarted, steps: Iterable[s.StepState]) -> bool:
+    """Whether what is begun was done already, and is only set again: no sample is spoilt where that is cut short."""
+    return any(step.state == s.FINISHED and place(step.begun) == place(begun) for step in steps)
+
+
 def policy(stage_says: str | None, actions: Iterable[Action]) -> str:
     """``if_interrupted`` of a stage: what the recipe says, else the default of the contract."""
     if stage_says:
         return stage_says
     actions = list(actions)
     if all(action.repeatable for action in actions):
-        return "again"
+        return AGAIN
     if len(actions) > 1 or any(action.holds for action in actions):
         return "discard"
     return "ask"
@@ -82,6 +94,8 @@ def judge(
     Steps in doubt are the caller's business: none may be left.
     """
     last: dict[int, s.StepState] = {}
+    tried: dict[int, int] = {}
+    done: dict[int, int] = {}  # what was done, by the attempt: since then it was only to be set again
     owed: dict[int, Mapping[str, e.Amount]] = {}  # what was tried again, maybe the rest of it, and did not begin
     for step in steps:
         if step.begun.phase == phase and step.begun.stage == ahead.number:
@@ -91,6 +105,8 @@ def judge(
             else:
                 owed.pop(index, None)
             last[index] = step
+            tried[index] = tried.get(index, 0) + 1
+            done |= {index: tried[index]} if step.state == s.FINISHED else {}
     failed = {index: step for index, step in last.items() if step.state == s.FAILED}
     answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
     says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
@@ -106,17 +122,18 @@ def judge(
             return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
         if step.fault in taught:
             return Judgement(verdict="fail", why=f"{step.begun.instrument}: {step.fault}: {step.reason}")
+    attempt = ahead.attempt - min(done.get(index, 0) for index in ahead.steps)
     again = {index: step for index, step in failed.items() if step.fault not in (CUT_SHORT, NOT_DONE)}
     for step in again.values():
-        if not actions[step.begun.instrument, step.begun.action].repeatable or ahead.attempt > MOST_TRIES:
+        if not actions[step.begun.instrument, step.begun.action].repeatable or attempt > MOST_TRIES:
             return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
-    if ahead.attempt > MOST_ATTEMPTS:
+    if attempt > MOST_ATTEMPTS:
         return Judgement(verdict="abandon", why=f"not done in {MOST_ATTEMPTS} attempts")
-    cut = {index: step for index, step in failed.items() if step.fault == CUT_SHORT}
-    begun_in_part = len(ahead.stage.steps) > 1 and any(step.state == s.FINISHED for step in last.values())
+    cut = {index: step for index, step in failed.items() if step.fault == CUT_SHORT and index not in done}
+    begun_in_part = len(ahead.stage.steps) > 1 and bool(done) and not ahead.steps.keys() <= done.keys()
     if not cut and not begun_in_part:
-        return Judgement(verdict="run", overrides=owed, wait_s=RETRY_S * 2.0 ** (ahead.attempt - 2) if again else 0.0)
-    if says == "again" or (answered and cut.keys() <= answered.keys()):
+        return Judgement(verdict="run", overrides=owed, wait_s=RETRY_S * 2.0 ** (attempt - 2) if again else 0.0)
+    if says == AGAIN or (answered and cut.keys() <= answered.keys()):
         return Judgement(verdict="run", overrides=owed | _rest_of(answered))
     if says == "remainder" and all(step.remainder for step in cut.values()):
         return Judgement(verdict="run", overrides=owed | _rest_of(cut))

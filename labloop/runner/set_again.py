@@ -21,6 +21,7 @@ from labloop.bench import Action, InstrumentFault
 from labloop.campaign.errors import SpecError
 from labloop.campaign.state import FINISHED, StepState
 
+from .recovery import place
 from .step import StepHand
 
 STANDS: Final = ("done", "running")  # verdicts of a driver
@@ -86,9 +87,9 @@ async def _said(hand: StepHand, step: StepState) -> tuple[str, str]:
 def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
     """What set something (of a place, one axis of it) that later ones of these have neither set otherwise nor ended."""
     kept: list[tuple[StepState, set[str]]] = []
-    for step in steps:
+    for step in _in_order(steps):
         begun = step.begun
-        if step.state != FINISHED or begun.instrument not in hand.stations:
+        if begun.instrument not in hand.stations:
             continue
         action = hand.stations[begun.instrument].actions.get(begun.action)
         if action is None:  # it is gone with the code that knew it
@@ -102,6 +103,11 @@ def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
         if _sets(hand, step, action):
             kept.append((step, sets))
     return [step for step, _ in kept]
+
+
+def _in_order(steps: Iterable[StepState]) -> Iterable[StepState]:
+    """Those that came to their end, each once, where it was done first: what is set again comes no later for it."""
+    return {place(step.begun): step for step in steps if step.state == FINISHED}.values()
 
 
 def _action(hand: StepHand, step: StepState) -> Action:

@@ -75,28 +75,31 @@ class Walk:
             if ahead is None and not again:
                 return await self._over(steps)
             judgement = recovery.Judgement(verdict="run")
-            if ahead is not None and not (running and again):
+            # What was to be set again and failed is tried again before what is to be set again behind it.
+            first = bool(again) and (ahead is None or again[0].number <= ahead.number)
+            if ahead is not None and not (running and first):
                 judgement = recovery.judge(
                     ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
                 )
-            # What was to be set again before it, and failed, is tried again beside what goes on.
+            # And beside what goes on.
             waits = not again and any(ahead is None or ahead.number >= step.begun.stage for step in running)
             if running and (waits or judgement.verdict != "run"):
                 await self.hand.rejoined(running)
                 if any(step.state == s.STARTED for step in running):
                     raise Ended
+                self._did = True
                 continue
             if judgement.verdict != "run":
                 return End(verdict=judgement.verdict, why=judgement.why)
-            if ahead is not None and not running:
-                again = [] if self._stale(ahead) else again
-            sets = ahead is None or bool(again or running)
-            if ahead is None or again:
+            if ahead is not None and not (running or forgive) and self._stale(ahead):
+                again, first = [], False
+            sets = ahead is None or bool(again or running) or self._is_done(ahead)
+            if ahead is None or first:
                 ahead, judgement = again[0], recovery.Judgement(verdict="run")
             planned = list(ahead.steps.values())
             await self.gate(frozenset(step.instrument for step in (planned if sets else ahead.stage.steps)))
             returns = self.hand.returns(planned)
-            if not sets and (stale := self._stale(ahead)):
+            if not (sets or forgive) and (stale := self._stale(ahead)):
                 return End(verdict="stale", why=stale)
             try:
                 early_s = await self.hand.admit(planned, self.trial)
@@ -106,9 +109,10 @@ class Walk:
                 if judgement.wait_s:
                     await self.hand.reach.wait(judgement.wait_s)
                 self._did = True
-                if await self._run_stage(ahead, judgement, returns, math.inf if sets else self._not_after_s(ahead)):
+                not_after_s = math.inf if sets or forgive else self._not_after_s(ahead)
+                if await self._run_stage(ahead, judgement, returns, not_after_s):
                     forgive, outages = forgive and sets, 0
-                    again = again[1:]
+                    again = again[1:] if first else again
                     continue
             except SafetyError as error:
                 return End(verdict="refuse", why=str(error))
@@ -127,7 +131,10 @@ class Walk:
         left = {step.begun.instrument for step in state.running.values()}  # what works is asked nothing
         if ahead is not None:
             left |= self._released(ahead.number)
-        since = [one for one in state.steps.values() if one.seq >= steps[0].seq]
+        since = [  # setup is done again after a safe state: what that sets was set before any of these
+            one for one in state.steps.values()
+            if one.seq >= steps[0].seq and (self.phase == "setup" or one.begun.phase != "setup")
+        ]  # fmt: skip
         undone = await taken_back(self.hand, steps if self.trial is not None else since, steps, left)
         return [
             NextStage(
@@ -156,7 +163,7 @@ class Walk:
         self, ahead: NextStage, judgement: recovery.Judgement, returns: int, not_after_s: float
     ) -> bool:  # fmt: skip
         actions = self._actions(ahead)
-        says = recovery.policy(ahead.stage.if_interrupted, actions.values())
+        says = recovery.AGAIN if self._is_done(ahead) else recovery.policy(ahead.stage.if_interrupted, actions.values())
         where = str(self.trial) if self.trial is not None else f"{self.phase}-{self.number}"
         steps = [
             Beginning(
@@ -176,6 +183,11 @@ class Walk:
     def _attempts(self, stage: int, index: int) -> int:
         return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())
 
+    def _is_done(self, ahead: NextStage) -> bool:
+        """Whether all that is ahead was done already, and is only to be set again."""
+        done = {one.begun.index for one in self.steps() if one.begun.stage == ahead.number and one.state == s.FINISHED}
+        return ahead.steps.keys() <= done
+
     def _actions(self, ahead: NextStage) -> dict[tuple[str, str], Action]:
         return {
             (step.instrument, step.action): self.hand.action(step.instrument, step.action) for step in ahead.stage.steps
@@ -183,7 +195,7 @@ class Walk:
 
     def _not_after_s(self, ahead: NextStage) -> float:
         """Until when the stage ahead may begin: after that the sample is too old for it."""
-        within_s = ahead.stage.start_within_s
+        within_s = None if self._is_done(ahead) else ahead.stage.start_within_s
         made: dict[tuple[int, int], float] = {}  # what was set again is no younger for it
         for step in self.steps() if within_s is not None else ():
             if step.begun.stage < ahead.number and step.state == s.FINISHED:

@@ -179,6 +179,9 @@ def test_what_may_be_repeated_is_tried_again_after_its_instruments_fault_but_not
     assert judged(ahead(("spec", "measure"), attempt=3), faulty).wait_s == 2 * recovery.RETRY_S
     assert judged(ahead(("spec", "measure"), attempt=recovery.MOST_TRIES + 1), faulty).verdict == "abandon"
     assert judged(ahead(*ONE, attempt=2), step("a", 0, fault="stopped", reason="w")).verdict == "abandon"
+    nights = [step("spec", 0, s.FINISHED)] * recovery.MOST_ATTEMPTS  # each time it was set again in the morning
+    tried = judged(ahead(("spec", "measure"), attempt=len(nights) + 2), *nights, faulty)
+    assert tried.verdict == "run" and tried.wait_s == recovery.RETRY_S
 
 
 def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None:

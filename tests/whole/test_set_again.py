@@ -127,7 +127,7 @@ def test_it_is_set_again_while_what_is_kept_goes_on(tmp_path: Path) -> None:
     assert len(reach.ledger("furnace", "begin")) == 1
 
 
-@pytest.mark.parametrize(("fails", "tries", "ends"), [(1, 2, s.AWAITING), (9, 2, s.ABANDONED)])
+@pytest.mark.parametrize(("fails", "tries", "ends"), [(1, 2, s.AWAITING), (9, 3, s.ABANDONED)])
 def test_what_failed_is_set_again_beside_what_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: int, tries: int, ends: str
 ) -> None:
