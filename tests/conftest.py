@@ -50,6 +50,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.chmod(folder, 0o711)  # some tests are another user
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TMPDIR", folder)
+            patch.setenv("XDG_STATE_HOME", os.path.join(folder, "state"))  # others test beside, with equal addresses
             patch.setattr(tempfile, "tempdir", None)
             patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # no process that a test starts compiles the house
             for name in ("PYTHONHASHSEED", "COLUMNS", "LINES"):  # what tests start draws its own; a pipe has no width

@@ -43,6 +43,7 @@ from .hand_watch import LOOK_S, HandWatch
 from .lease import fenced
 from .left_by_hand import finish, take_up
 from .signals import Heeded, Interrupted
+from .sole import sole
 
 LOG: Final = logging.getLogger("labloop.bench")
 
@@ -251,9 +252,15 @@ def in_hand(bench: HandBench) -> Iterator[tuple[BenchBook, Admission]]:
 
 @contextmanager
 def taken(spec: LabSpec, *, live: bool, looks: bool = False, person: str = "") -> Iterator[BenchBook]:
-    """The book of a bench that nobody else has meanwhile. Raises StoreLocked (a run holds it), BenchOwes."""
+    """The book of a bench that nobody else has meanwhile, nor its devices under another lab file.
+
+    Raises StoreLocked (a run holds it), BenchOwes.
+    """
     at = (spec.name, utc_stamp)
-    with closing(BenchBook.open(spec.folder, *at) if live else BenchBook.memory(*at)) as book:
+    with ExitStack() as stack:
+        book = stack.enter_context(closing(BenchBook.open(spec.folder, *at) if live else BenchBook.memory(*at)))
+        if live:
+            stack.enter_context(sole(spec))
         stock = {name: e.Amount(one.stock.value, one.stock.unit) for name, one in spec.instruments.items() if one.stock}
         mode = "live" if live else "simulated"
         book.take_lease(BY_HAND, mode, stock, by=BY_HAND, looks=looks, person=person)

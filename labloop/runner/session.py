@@ -9,7 +9,7 @@ Whatever happens, what was opened is closed in reverse order, and the exit code 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,7 @@ from .propose import Proposer
 from .rest import Rest
 from .seen_log import SEEN, SeenLog
 from .signals import ending
+from .sole import sole
 from .sources import sources
 from .step import StepHand
 from .stock import StockKeeper
@@ -342,8 +343,9 @@ def _lease(
     where = lab_spec.folder if opened.mode == "live" else folder.path
     if memory.state.runs:
         refuse_lost(where / BENCH, opened.mode == "live")
-    book = BenchBook.open(where, lab_spec.name, stamp, wait_s=WAIT_S if memory.state.runs else 0.0)
-    with closing(book):
+    wait_s = WAIT_S if memory.state.runs else 0.0
+    book = BenchBook.open(where, lab_spec.name, stamp, wait_s=wait_s)
+    with closing(book), sole(lab_spec, wait_s) if opened.mode == "live" else nullcontext():
         stock = {
             name: e.Amount(instrument.stock.value, instrument.stock.unit)
             for name, instrument in lab_spec.instruments.items()

@@ -11,9 +11,11 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import read_lab
+from labloop.journal import StoreLocked
 from labloop.runner import session, wishes
 from labloop.runner.book import BenchOwes
 from labloop.runner.by_hand import taken
+from labloop.runner.sole import sole
 
 CLEANED = """
     trial:
@@ -59,6 +61,18 @@ def test_a_hold_binds_the_bench_until_its_person_or_force_ends_it(reach: Reach) 
     with taken(lab, live=True, person="bob"):
         pass
     assert reach.state().state == s.STOPPED and live(reach, by="bob") == 0
+
+
+def test_no_run_begins_on_a_device_that_a_run_of_another_lab_file_has(reach: Reach, tmp_path: Path) -> None:
+    """A copy of a lab's folder is another bench, with the same instruments on its lines."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "lab.yaml").write_text((reach.folder / "lab.yaml").read_text())
+    with taken(read_lab(elsewhere / "lab.yaml"), live=True), pytest.raises(StoreLocked, match="in use for another lab"):
+        live(reach)
+    with sole(read_lab(elsewhere / "lab.yaml")):
+        assert reach.run("simulated") == 0
+    assert live(reach, "later") == 0
 
 
 def test_its_person_ends_a_hold_though_no_runner_lives(reach: Reach) -> None:

@@ -1,0 +1,88 @@
+"""One controller a device, also where two lab files name it: two folders are two benches, with a journal and a lease
+each, and neither knows of the other.
+
+Serial ports know an exclusive open; TCP, RFC 2217 and ZMQ do not, and a serial port is closed while a run rests. So
+whoever has a live bench holds a lock for each of its devices, in a file of the user's state folder that is named by the
+address: a device behind a cable by the cable, an actor of LECO by its name on its node, since others may be others'.
+
+What is kept apart are programs of one user on one machine, by the addresses as they are written. The guard and an abort
+ask nobody: they only stop.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_state_path
+
+from labloop.bench import parse_address
+from labloop.campaign.errors import SpecError
+from labloop.campaign.lab_spec import LabSpec
+from labloop.journal import StoreError, StoreLocked
+from labloop.journal.files import private_folder
+from labloop.journal.locks import FileLock, last_holder
+from labloop.keys import is_local
+
+LOG: Final = logging.getLogger("labloop.run")
+KEPT: Final = 80  # of a folder's path: what a lock's file has room for, in any writing
+
+
+@contextmanager
+def sole(lab: LabSpec, wait_s: float = 0.0) -> Iterator[None]:
+    """Keep every other lab file from the devices of this one, as long as this lasts; ``wait_s``: for who has one.
+
+    Where no lock can be made (a home that is read-only) the log says so, and it is done without.
+
+    Raises StoreLocked, which names the other lab file.
+    """
+    with ExitStack() as stack:
+        for name, device in _devices(lab).items():
+            try:
+                stack.enter_context(_lock(lab, name, device, wait_s))
+            except StoreLocked:
+                raise
+            except StoreError as error:
+                LOG.warning("whether another lab file has %s is not known: %s", device, error)
+        yield
+
+
+def _lock(lab: LabSpec, name: str, device: str, wait_s: float) -> FileLock:
+    folder = private_folder(user_state_path("labloop") / "devices")
+    path = folder / sha256(os.fsencode(f"{socket.gethostname()} {device}")).hexdigest()[:16]
+    note = {"lab": str(lab.folder.resolve())[-KEPT:]}
+    try:
+        return FileLock.take(path, device, note=note, wait_s=wait_s)
+    except StoreLocked as error:
+        held = last_holder(path)
+        other = str(held.note.get("lab", "")) if held is not None else ""
+        where = f" for another lab file, in {other}" if other else ""
+        raise StoreLocked(
+            f"{lab.named(('instruments', name))}: {device} is in use{where} (process {error.pid}). One device has one "
+            "controller: end that run or command first, or keep both in one lab file.",
+            error.pid, error.host,
+        ) from error  # fmt: skip
+
+
+def _devices(lab: LabSpec) -> dict[str, str]:
+    """By an instrument of each, what must have one controller."""
+    found: dict[str, str] = {}
+    for name, instrument in lab.instruments.items():
+        try:
+            address = parse_address(instrument.port or "")
+        except SpecError:  # whoever opens it says so
+            continue
+        if address.scheme == "sim":
+            continue
+        if address.scheme in ("serial", "zmq+ipc"):
+            place = os.path.realpath(address.place) if Path(address.place).is_absolute() else address.place
+        else:
+            place = f"localhost:{address.port}" if is_local(address.host) else address.place.lower()
+        device = f"{actor} at {place}" if (actor := address.options.get("actor")) else place
+        if device not in found.values():
+            found[name] = device
+    return found
