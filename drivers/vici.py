@@ -7,7 +7,8 @@ Source: EUH/EUD/EUT manual, p. 14 to 19 ("manual" below). What matters of it:
 * ``GO3`` and ``GOB`` turn the valve, the shortest way as delivered (SM). It is done once however often it is said.
   Whether it is answered depends on IFM, so no answer is waited for: ``CP`` tells.
 * While the valve turns ``CP`` goes on telling its old place: a valve that turns cannot be told from one that never
-  heard. After a crash it is told again, which does no harm.
+  heard. After a crash it is told again, which does no harm. One that was seen to come there, and stands elsewhere, was
+  turned since.
 * There is no command that stops it on its way, and no serial number. Nobody watches the computer: it stays.
 * AM and NP (mode, number of positions) are compared with the lab file and never set.
 * Several can share a line when each has an ID. Then the ID stands before each command: as it is (manual of the
@@ -82,6 +83,7 @@ class Actuator(Driver):
         self._known = Sure()
         self._target = ""
         self._told = False
+        self._came = False  # seen where it was sent: elsewhere it was turned since
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -144,8 +146,9 @@ class Actuator(Driver):
     @action(PLACE, act=True, repeatable=True, evidence="the position is read back")
     def turn(self, position: str) -> None:
         """Turn the valve to a position; nothing moves when it is there."""
-        self._target, self._told = self._valve.places[position], False
+        self._target, self._told, self._came = self._valve.places[position], False, False
         if self._sure("CP") == self._target:  # older ones call it a bad command
+            self._came = True
             return
         self._told = True
         self.exchange(self._codec, Command(f"GO{self._target}"), ANSWER_S)
@@ -155,6 +158,7 @@ class Actuator(Driver):
         place = self._sure("CP")
         reading = {"position": Reading(value=self._name(place))}
         if place == self._target:
+            self._came = True
             return Progress(done=True, readings=reading)
         if elapsed_s > LIMIT_S:
             raise InstrumentFault(
@@ -169,6 +173,9 @@ class Actuator(Driver):
         wanted = self._valve.places[str(self.resolved(action, settings)["position"])]
         if place == wanted:
             return Verdict(state="done", why=f"it is at {self._name(place)}")
+        if act == self.act and self._came:
+            why = f"it had come to {self._name(wanted)}, and stands at {self._name(place)} since"
+            return Verdict(state="not_begun", why=why)
         if act == self.act and not self._told:
             return Verdict(state="not_begun", why="it was never told to turn")
         why = f"it is at {self._name(place)}, and tells of no other place before it has come there"

@@ -219,6 +219,23 @@ def test_what_became_of_a_turn():
     assert it.happened("turn", {"position": Amount("waste")}, {}, "act-2").state == "cannot_tell"
 
 
+@pytest.mark.parametrize("from_there", [False, True])
+def test_one_that_was_turned_by_hand_since_it_came_there_says_so(from_there):
+    it = rig()
+    if from_there:
+        it.begin("turn", "act-0", **TURN)
+        it.wait(2.0)
+    amounts = it.begin("turn", **TURN)
+    it.wait(2.0)
+    assert it.look().done and it.happened("turn", amounts, {}).state == "done"
+    it.device.place = 1
+    verdict = it.happened("turn", amounts, {})
+    assert verdict.state == "not_begun" and verdict.why == "it had come to acid, and stands at water since"
+    assert it.happened("turn", amounts, {}, "another").state == "cannot_tell"
+    it.begin("turn", "act-2", position=("acid", ""))
+    assert it.happened("turn", amounts, {}, "act-2").state == "cannot_tell", "it is on its way"
+
+
 def test_an_act_that_never_went_out_is_not_begun():
     it = rig()
     it.port.link.interrupt()

@@ -253,6 +253,23 @@ def test_a_trial_that_lost_what_it_has_set_is_made_again_though_nobody_noticed(t
     assert second.state == s.AWAITING and second.settings == first.settings
 
 
+def test_a_valve_that_somebody_turns_in_the_middle_of_a_trial_costs_it(tmp_path: Path) -> None:
+    turned: list[float] = []
+
+    def meddle(bench: SimulatedBench, now_s: float) -> None:
+        if now_s >= 30.0 and not turned:
+            turned.append(now_s)
+            bench.devices["valve"].place = 1
+
+    reach = Reach(tmp_path, LAB, WHERE["trial"], meddle)
+    assert reach.run() == 0
+    first, second = reach.state().trials.values()
+    assert first.state == s.ABANDONED and first.reason == (
+        "not as it was set in this trial: valve.turn (it had come to acid, and stands at water since)"
+    )
+    assert second.state == s.AWAITING and second.settings == first.settings
+
+
 def test_what_a_person_has_found_right_as_it_is_spoils_no_trial(tmp_path: Path) -> None:
     people = People(
         tmp_path, (30.0, wish("pause", by="ann")), (150.0, hand("hotplate", b"STOP_4 \r\n")),
