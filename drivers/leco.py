@@ -30,6 +30,7 @@ from labloop.bench import (
     Expected,
     Identity,
     InstrumentFault,
+    LinkError,
     Progress,
     Reading,
     Sent,
@@ -71,6 +72,7 @@ class LecoActor(Driver):
         self._sent = False
         self._counted: float | None = None  # what its counter stood at when the act began
         self._start = ""  # and which start of the actor that was, where it says so
+        self._opened: Identity | None = None  # who answered first
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -128,16 +130,14 @@ class LecoActor(Driver):
     def open(self) -> Identity:
         """Sign in, and ask who it is. Raises InstrumentFault when something else answers."""
         self._client.sign_in()
-        asked = [one for one in (self._has.identity, self._has.serial) if one]
-        if not asked:
+        if not self._names_itself:
             self._client.ask("pong")
             return Identity(model=self._client.actor, first_reply="pong")
-        said = self._client.parameters(*asked)
-        model = str(said.get(self._has.identity, self._client.actor))
-        if self._has.pattern and not re.search(self._has.pattern, model):
-            raise InstrumentFault(f"{model!r} answers where {self._has.pattern!r} was expected", kind="identity")
-        serial = str(said[self._has.serial]) if self._has.serial else ""
-        return Identity(model=model, serial=serial, first_reply=repr(said))
+        found = self._who()
+        if self._has.pattern and not re.search(self._has.pattern, found.model):
+            raise InstrumentFault(f"{found.model!r} answers where {self._has.pattern!r} was expected", kind="identity")
+        self._opened = self._opened or found
+        return found
 
     def read(self) -> Mapping[str, Reading]:
         """Every parameter that the lab file reads."""
@@ -169,6 +169,7 @@ class LecoActor(Driver):
         self.act, self._sent, self._answer = act, False, Answer()
         doing = self._doing = self._has.doings[action]
         self._values = settings
+        self._refuse_another()
         if doing.counts is not None and not self._has.remembers:
             self._counted, self._start = self._count(doing), self._which_start()
         parameters = self._parameters_of(doing, settings)
@@ -192,6 +193,8 @@ class LecoActor(Driver):
         if self._has.remembers:
             return self._remembered(doing)
         done = self._is_done(doing, self._values)
+        if done:
+            self._refuse_another()
         achieved, kept = {}, {}
         if doing.counts is not None and self._counted is not None:
             got = self._count(doing) - self._counted
@@ -221,6 +224,7 @@ class LecoActor(Driver):
         """Ask its memory, or compare its counter or its parameters with what was asked for."""
         doing = self._has.doings[action]
         values = self.resolved(action, settings)
+        self._refuse_another()
         start = str(before[START].value) if START in before else ""
         if self._has.remembers:
             return self._recalled(doing, values, act, start)
@@ -252,6 +256,31 @@ class LecoActor(Driver):
     def close(self) -> None:
         """Sign out."""
         self._client.sign_out()
+
+    # --- who it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def _names_itself(self) -> list[str]:
+        return [one for one in (self._has.identity, self._has.serial) if one]
+
+    def _who(self) -> Identity:
+        said = self._client.parameters(*self._names_itself)
+        serial = str(said[self._has.serial]) if self._has.serial else ""
+        model = str(said.get(self._has.identity, self._client.actor))
+        return Identity(model=model, serial=serial, first_reply=repr(said))
+
+    def _refuse_another(self) -> None:
+        """Raise LinkError where another answers by the actor's name than when the line was opened.
+
+        The actor's own connection is not ours: when it ended, and another actor took its name, no line of ours was
+        lost. So who it is is asked with each act; then the line is opened again, as any that was lost.
+        """
+        if (was := self._opened) is None:
+            return
+        now = self._who()
+        if not now.is_still(was.model, was.serial):
+            one, other = (" ".join(filter(None, (who.model, who.serial))) for who in (now, was))
+            raise LinkError(f"{one} answers at {self._client.actor} where {other} was")
 
     # --- how it is said -----------------------------------------------------------------------------------------
 

@@ -34,6 +34,23 @@ def test_it_says_who_it_is_and_what_it_reads():
     assert (said["state"].value, said["shutter"].value) == ("idle", "false")
 
 
+def test_another_actor_that_took_its_name_is_noticed_before_an_act_and_at_its_end():
+    """Its own connection is not ours: no line of ours was lost."""
+    it = rig()
+    it.device.serial = "0043"
+    with pytest.raises(LinkError, match=r"S/N 0043 0043 answers at N1.evaporator where EVAPORATOR 3, S/N 0042 0042"):
+        it.begin("deposit", thickness=(30.0, "nm"))
+    assert not it.ledger, "nothing was sent"
+    it.device.serial = "0042"
+    it.begin("heat", temperature=(23.0, "degC"))
+    it.wait(60.0)
+    it.device.serial = "0043"
+    with pytest.raises(LinkError, match="S/N 0043"):
+        it.look()
+    with pytest.raises(LinkError, match="S/N 0043"):
+        it.driver.happened("heat", {"temperature": Amount(23.0, "degC")}, {}, "act")
+
+
 def test_a_film_is_deposited_and_counted():
     it = rig()
     it.begin("deposit", thickness=(30.0, "nm"))

@@ -13,6 +13,7 @@ import pytest
 from solo import Solo, wrong_in
 from test_kill_anywhere import memory_folder
 
+from drivers.leco import LecoActor
 from labloop.bench import Driver
 from labloop.campaign import events as e
 from labloop.campaign import state as s
@@ -213,6 +214,19 @@ def test_another_model_that_answers_when_the_plug_is_back_is_told_nothing(
         return
     assert code == 3 and it.finished == []
     assert "was sent and" in it.state.reason and stand_of(driver).sibling[1].decode("latin-1") in it.state.reason
+
+
+@pytest.mark.parametrize("where", [0.0, 0.5])
+def test_another_actor_of_leco_that_took_its_name_ends_the_run_though_no_line_was_lost(
+    place: Place, wholes: Callable[[type[Driver]], Solo], where: float
+) -> None:
+    it = place(
+        LecoActor,
+        at=at(where, wholes(LecoActor)),
+        befalls=lambda it: answering(it, lambda said: said.replace(b"0042", b"0043")),
+    )
+    assert it.run() == 3 and it.finished == [], it.state.reason
+    assert "S/N 0043 0043 answers" in it.state.reason and "S/N 0042 0042 was" in it.state.reason
 
 
 # --- the mains ------------------------------------------------------------------------------------------------------
