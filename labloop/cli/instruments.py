@@ -33,7 +33,8 @@ def instruments(
 
     With --live, nothing is asked or done while a run has the bench, or before one that was killed there is resumed.
     LAB resolve NAME done [AMOUNT]|not-done --why TEXT: what became of an act by hand that was left alone, where NAME
-    never answers again.
+    never answers again. LAB refill NAME AMOUNT, LAB empty NAME [AMOUNT]: what its stock, or a total of the lab, holds
+    now, where no run has the bench that could be told.
     """
     from labloop.bench import BenchError
     from labloop.bench.settings import suggest
@@ -44,6 +45,13 @@ def instruments(
     spec = read_lab(lab)
     if name == "resolve" and name not in spec.instruments:
         _resolve(spec, action, settings or [], json, person(by), why)
+        return
+    if name in ("refill", "empty") and name not in spec.instruments:
+        there = by_hand.say_there(spec, name, [*filter(None, [action]), *(settings or [])], person(by), why)
+        if json:
+            words.give_json({"schema": 1, "said": there, "simulated": False})
+        else:
+            words.give(there)
         return
     if name is not None and name not in spec.instruments:
         raise SpecError(f"{lab}: there is no instrument {name!r}; {suggest(name, spec.instruments)}")

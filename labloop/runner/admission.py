@@ -197,9 +197,7 @@ class Admission:
             self.gate.admit(wishes, self.values(trial), self.clock.now_s())
         except NoRoom as error:
             name = str(error).partition(" ")[0].partition(".")[2]
-            raise OutOfStock(
-                f"{error} Empty it, say so with `labloop request RUN empty {name}`, and resume."
-            ) from error
+            raise OutOfStock(f"{error} Empty it, {self._say(f'empty {name}')}") from error
         for wish in wishes:
             self._check_stock(wish)
 
@@ -230,9 +228,12 @@ class Admission:
         wanted = drawn(action, expected.achieved, held.unit)
         missing = self.book.missing(wish.instrument, wanted) if wanted else ""
         if missing:
-            raise OutOfStock(
-                f"{missing}. Refill it, say so with `labloop request RUN refill {wish.instrument} AMOUNT`, and resume."
-            )
+            raise OutOfStock(f"{missing}. Refill it, {self._say(f'refill {wish.instrument} AMOUNT')}")
+
+    def _say(self, what: str) -> str:
+        if self._trials is None:  # no run
+            return f"and say so: `labloop instruments LAB {what}`."
+        return f"say so with `labloop request RUN {what}`, and resume."
 
 
 def hand_step(act: e.ByHand, t_s: float) -> e.StepStarted:

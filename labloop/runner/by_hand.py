@@ -7,7 +7,7 @@ that a run holds, or to which a run still owes an answer, nothing is done by han
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,14 +34,17 @@ from labloop.campaign.recipe import PlannedStep
 from labloop.simulation.bench import SimulatedBench
 
 from .admission import Admission, OutOfStock, hand_step
+from .answers import answered
 from .answers import read_settings as read_values
 from .benches import simulation_plan
 from .book import BY_HAND, DEAD, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
+from .connect import fill_served
 from .hand_act import HandAct
 from .hand_watch import LOOK_S, HandWatch
 from .lease import fenced
 from .left_by_hand import finish, take_up
+from .requests import empty, fitting, refill
 from .signals import Heeded, Interrupted
 from .sole import sole
 
@@ -236,6 +239,29 @@ def wish(
         raise SpecError(" ".join(outside))
     act = act or f"hand-{secrets.token_hex(8)}"
     return e.ByHand(act=act, instrument=name, action=action, settings=dict(settings), by=by)
+
+
+def say_there(lab: LabSpec, verb: str, said: Sequence[str], by: str, why: str) -> str:
+    """Note what a stock (``refill``: NAME AMOUNT) or a total (``empty``: NAME [AMOUNT]) of a real bench holds now, as a
+    person says; in words. No instrument is asked.
+
+    Raises SpecError for what the lab does not have, StoreLocked, BenchOwes.
+    """
+    declared = declare(lab)
+    wish = e.Requested(id=f"hand-{secrets.token_hex(8)}", request=verb, arguments=list(said), by=by, why=why)
+    says = answered(
+        lambda: fitting(
+            refill(wish) if verb == "refill" else empty(wish), lab, lab.totals,
+            lambda name, action: declared[name].actions[action],
+        )
+    )  # fmt: skip
+    if not says.accepted:
+        raise SpecError(says.message)
+    with taken(lab, live=True, looks=True, person=by) as book:
+        book.record(*says.stock, *says.totals)
+    for stock in says.stock:
+        fill_served(lab, stock.name, stock.amount)
+    return says.message
 
 
 @contextmanager

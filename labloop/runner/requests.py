@@ -100,11 +100,11 @@ def answer(
                 return no("a note needs its text")
             return Answer(accepted=True, message="noted", facts=[e.NoteTaken(text=text, by=request.by)])
         case "refill":
-            return _refill(request)
+            return refill(request)
         case "replaced":
             return _replaced(state, request)
         case "empty":
-            return _empty(request)
+            return empty(request)
         case "resolve":
             return _resolve(state, request, t_s)
         case "tell":
@@ -308,7 +308,8 @@ def _veto(state: s.CampaignState, request: e.Requested, t_s: float, alive: bool)
     return Answer(accepted=True, message=f"trial {trial.trial} {then}", facts=[fact])
 
 
-def _refill(request: e.Requested) -> Answer:
+def refill(request: e.Requested) -> Answer:
+    """What a stock holds now."""
     if len(request.arguments) < 2:
         return no("what and how much? refill NAME AMOUNT, as in: refill pump_water 50 mL")
     name, text = request.arguments[0], " ".join(request.arguments[1:])
@@ -331,7 +332,8 @@ def _replaced(state: s.CampaignState, request: e.Requested) -> Answer:
     return Answer(accepted=True, message=f"{name} was replaced: resume", facts=[fact])
 
 
-def _empty(request: e.Requested) -> Answer:
+def empty(request: e.Requested) -> Answer:
+    """What a total holds now."""
     if not request.arguments:
         return no("what was emptied? empty NAME, or empty NAME AMOUNT, as in: empty vessel 3 mL")
     name, text = request.arguments[0], " ".join(request.arguments[1:]) or "0 mL"
