@@ -60,7 +60,8 @@ ASKED_S = 120.0
 class Lab:
     """An open lab. Ports are open; instruments are silent until open() is called.
 
-    ``beyond``: what is still wrong, in words, once all is stopped but what ``keep`` lets go on.
+    ``beyond``: what is still wrong, in words, once all is stopped but what ``keep`` lets go on. ``not_safe``: what went
+    wrong when it was made safe last (None: it was not yet).
     """
 
     spec: LabSpec
@@ -68,6 +69,7 @@ class Lab:
     ports: dict[str, Port] = field(default_factory=dict)
     safe_state: tuple[Permit, ...] = ()
     beyond: Callable[[], list[str]] = list
+    not_safe: list[str] | None = None
     hanging: list[str] = field(default_factory=list)  # once closed: lines that could not be let go, in words
 
     @property
@@ -124,6 +126,10 @@ class Lab:
 
     def safe(self) -> list[str]:
         """Bring the bench to its safe state, going on past every error; what went wrong, in words."""
+        self.not_safe = self._safe()
+        return self.not_safe
+
+    def _safe(self) -> list[str]:
         for port in self.ports.values():
             port.interrupt()
         strangers = {name: station.stranger for name, station in self.instruments.items() if station.stranger}

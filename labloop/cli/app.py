@@ -67,7 +67,7 @@ class Door(TyperGroup):
         try:
             return super().invoke(ctx)
         except LabloopError as error:
-            words.say(str(error))
+            words.say("\n".join([str(error), *getattr(error, "__notes__", ())]))
             raise typer.Exit(exits.code_of(error)) from None
         except KeyboardInterrupt as error:
             if str(error):

@@ -5,8 +5,9 @@
 2 usage or an invalid file                6 halted, waits for a person
 3 an instrument was lost or refused     130 interrupted
 
-After 3 the bench is safe, or what is not is named: ``meaning`` says which. A campaign that is done, and whose bench
-could not be made safe, ends with 3; what a person or a question ended keeps its code, and says the same in words.
+After 3 the bench is safe, or what is not is named: ``meaning`` says which. After 5 the message of a run says it. A
+campaign that is done, and whose bench could not be made safe, ends with 3; what a person or a question ended keeps its
+code, and says the same in words.
 """
 
 from collections.abc import Mapping

@@ -10,7 +10,7 @@ on a bench that nobody watches, with a run that nobody can stop, or after a paus
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from labloop.campaign.errors import LabloopError
@@ -79,9 +79,17 @@ class Beside:
             raise
 
 
-def raise_first(broken: StoreError | None, ends: Iterable[object]) -> None:
-    """Raise what the store met, else what the way to the safe state, a trial or anything beside them did."""
+def raise_first(broken: StoreError | None, ends: Iterable[object], not_safe: Sequence[str] | None) -> None:
+    """Raise what the store met, else what the way to the safe state, a trial or anything beside them did.
+
+    ``not_safe``: what went wrong on that way, which no fact says where the store has failed (None: nobody knows).
+    """
     if broken is not None:
+        why = "nobody knows how far that came" if not_safe is None else "; ".join(not_safe)
+        broken.add_note(
+            f"The bench is NOT known to be safe: {why}. `labloop abort` tries again." if why
+            else "The bench was made safe."
+        )  # fmt: skip
         raise broken
     for end in ends:
         if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):

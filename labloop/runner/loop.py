@@ -201,7 +201,7 @@ class Loop:
             going_on = self.rejoining.all_ended(), self.hands.rests()
             ends = await asyncio.gather(self._safe_task, *self._tasks.values(), *going_on, return_exceptions=True)
             ends += await self.beside.over()
-        raise_first(self.broken, ends)
+        raise_first(self.broken, ends, self.lab.not_safe)
         if self.ending is None or self.ending[2] != 130:  # said twice: at once
             await self.lookout.beating(self.left.note())
         return self._record_end(*(self.ending or ("lost", "the loop ended without a reason", 3)))

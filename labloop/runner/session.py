@@ -356,8 +356,12 @@ def _lease(
         noted = [note_of(folder.name, opened, memory.journal)]
         # Refused, it is not ours to give back.
         book.take_lease(folder.name, opened.mode, stock, noted=noted, person=by, untouched=spared)
+        failed = False
         try:
             yield book
+        except StoreError:
+            failed = True
+            raise
         finally:
             held = {who: pause.reason for who, pause in memory.state.holds.items()}
             asked = {name: step.question for name, step in memory.state.questions.items()}
@@ -368,7 +372,12 @@ def _lease(
                 noted = []
             if not memory.left_to_guard:  # else: of a process that is gone and has not given it back, it takes it over
                 unasked = bool(memory.state.running) and not memory.asked_after  # a port was away, say
-                book.release_lease(folder.name, asked, noted, held, failed=unsafe(memory.state), unasked=unasked)
+                try:
+                    book.release_lease(folder.name, asked, noted, held, failed=unsafe(memory.state), unasked=unasked)
+                except StoreError:
+                    if not failed:
+                        raise
+                    LOG.exception("that the bench was given back is not noted")  # what failed first says more
 
 
 @contextmanager

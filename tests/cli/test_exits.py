@@ -18,6 +18,8 @@ from labloop.campaign import state as s
 from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.cli import exits
 from labloop.cli.app import DEFECT, Door
+from labloop.journal.errors import StoreFull
+from labloop.runner import session
 
 
 def every_error() -> list[type[LabloopError]]:
@@ -133,3 +135,16 @@ def test_what_is_asked_before_any_verb_ends_in_words_on_a_full_disk(asked: str) 
 def test_a_place_where_no_folder_can_be_made_is_refused_in_words(verb: tuple[str, ...], labloop: Any) -> None:
     said = labloop(*verb)
     assert said.code == 2 and "no folder can be made there. Name another place" in said.err
+
+
+def test_what_an_error_has_to_add_is_said_as_well(labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a store that failed: whether the bench is safe, which no fact can say then."""
+
+    def full(*words: Any, **more: Any) -> int:
+        error = StoreFull("no room. Make some.")
+        error.add_note("The bench was made safe.")
+        raise error
+
+    monkeypatch.setattr(session, "begin", full)
+    said = labloop("run", Path(__file__).parents[2] / "campaigns" / "quickstart.yaml", "--virtual")
+    assert said.code == 5 and said.err.splitlines()[-2:] == ["no room. Make some.", "The bench was made safe."]

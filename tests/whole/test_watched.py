@@ -9,7 +9,8 @@ from test_rest import Patient
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.journal import Reader
+from labloop.journal import Journal, Reader
+from labloop.journal.errors import StoreFull
 
 HOT = """
     setup:
@@ -327,3 +328,26 @@ def test_what_is_forgiven_may_be_too_early_and_is_done_in_its_time(tmp_path: Pat
 def bench_records(reach: Reach) -> list[e.Record]:
     with Reader(reach.folder / "run" / "bench.db") as reader:
         return list(reader.records())
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_where_nothing_can_be_written_down_the_error_says_whether_the_bench_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    def full(journal: Journal, *facts: Any) -> Any:
+        if reach.clock is not None and reach.clock.now_s() > 100.0:
+            raise StoreFull("no room")
+        return usual(journal, *facts)
+
+    def silent(bench: Any, now_s: float) -> None:
+        if now_s > 100.0 and not answers:
+            bench.devices["hotplate"].receive = lambda data, now_s: b""
+
+    usual = Journal.append_surely
+    monkeypatch.setattr(Journal, "append_surely", full)
+    reach = Reach(tmp_path, "", HOT, silent)
+    with pytest.raises(StoreFull) as raised:
+        reach.run()
+    assert heater(reach) is not answers
+    (said,) = raised.value.__notes__
+    assert said == "The bench was made safe." if answers else said.startswith("The bench is NOT known to be safe: hotp")
