@@ -68,10 +68,12 @@ INTERVAL = Setting(
     name="interval", argument="interval_s", unit="s", low=0.01, high=60.0, default=0.1, required=False,
     doc="between two points",
 )  # fmt: skip
-VOLTAMMOGRAM = Signal(name="voltammogram", unit="A", array=True, doc="n potentials (V), then n currents, all scans")
-LAST_SCAN = Signal(name="last_scan", unit="A", array=True, doc="the same of the last scan alone")
+VOLTAMMOGRAM = Signal(
+    name="voltammogram", unit="A", array=True, axis="V", doc="n potentials (V), then n currents, all scans"
+)  # fmt: skip
+LAST_SCAN = Signal(name="last_scan", unit="A", array=True, axis="V", doc="the same of the last scan alone")
 BOUNDS = Signal(name="bounds", unit="A", array=True, doc="the points in overload: there flows more than they say")
-TRACE = Signal(name="trace", unit="A", array=True, doc="n times (s), then n currents")
+TRACE = Signal(name="trace", unit="A", array=True, axis="s", doc="n times (s), then n currents")
 CHARGE = Signal(name="charge", unit="A*s", doc="the integral of the trace")
 POTENTIAL = Signal(name="potential", unit="V", doc="mean of the second half")
 EVIDENCE = "whether its script runs"

@@ -37,9 +37,12 @@ OUTPUT_A = Signal(name="current", unit="A", doc="that it sends through them; 0 w
 NOTHING = {"voltage": Reading(value=0.0, unit="V"), "current": Reading(value=0.0, unit="A")}
 LIMITED = Signal(name="limited", doc="yes or no: the source stands at its limit, and gives less than it was told")
 CURVE = Signal(
-    name="curve", unit="A", array=True, doc="n voltages (V), then n currents (A), points at the limit left out"
-)
-BOUNDS = Signal(name="bounds", unit="A", array=True, doc="the points at the limit: there is more than stands there")
+    name="curve", unit="A", array=True, axis="V",
+    doc="n voltages (V), then n currents (A), points at the limit left out",
+)  # fmt: skip
+BOUNDS = Signal(
+    name="bounds", unit="A", array=True, axis="V", doc="the points at the limit: there is more than stands there"
+)  # fmt: skip
 RESISTANCE = Signal(name="resistance", unit="ohm", doc="measured voltage over measured current")
 EVIDENCE = "the act's name on its display, and whether the output is on"
 START = Setting(name="start", argument="start_v", unit="V", low=-210.0, high=210.0, resolution=5e-6)

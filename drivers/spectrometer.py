@@ -46,7 +46,7 @@ INTEGRATION = Setting(
     name="integration", argument="integration_ms", unit="ms", low=1.0, high=10_000.0, default=100.0, required=False,
     doc="exposure",
 )  # fmt: skip
-SPECTRUM = Signal(name="spectrum", array=True, doc="n wavelengths (nm), then n absorbances")
+SPECTRUM = Signal(name="spectrum", array=True, axis="nm", doc="n wavelengths (nm), then n absorbances")
 MODEL = "Z0 fibre spectrometer"
 EVIDENCE = "the instrument remembers its acts by their ids"
 

@@ -53,11 +53,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One thing the instrument can say about itself: what read() and a limit on a reading name."""
+    """One thing the instrument can say about itself: what read() and a limit on a reading name.
+
+    ``unit``: of an array, that of its values; ``axis``: that of the axis they stand on ("": not known).
+    """
 
     name: str
     unit: str = ""
     array: bool = False
+    axis: str = ""
     doc: str = ""
 
 

@@ -1,7 +1,8 @@
 """Named analyses: from saved readings to the value of an outcome.
 
 An array reading is float64, little-endian, ``2 x n`` flattened: n points of the axis (nm for a spectrum), then the n
-values there. A plain reading is one number with its unit and, where known, its standard deviation.
+values there. In what unit its axis is, its driver declares. A plain reading is one number with its unit and, where
+known, its standard deviation.
 
 distance_to_target: the total-variation distance of two spectra. Both are interpolated on the target's wavelengths,
 negative values are set to 0, each is scaled to sum 1, and the answer is 0.5 * sum |a - b|: 0 (same shape) to 1.
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import SpecError
 from .events import Reading, Value
@@ -21,12 +22,15 @@ from .flags import array_flag
 from .tables import read_table
 from .units import Quantity, convert, quote
 
+NM: Final = "nm"  # of a target's axis, and of a curve whose driver does not say
+
 
 @dataclass(frozen=True, slots=True)
 class SavedReading:
     """What a step saved: a value with its unit, or an array as bytes (``unit`` is then that of its values).
 
-    ``censored`` and ``flag`` as in a Reading.
+    ``censored``, ``axis`` and ``flag`` as in a Reading. ``bounds``: of a curve the points that are only bounds and were
+    left out, as another array.
     """
 
     value: Value | None = None
@@ -35,15 +39,37 @@ class SavedReading:
     array: bytes | None = None
     censored: str = ""
     flag: str = ""
+    axis: str = ""
+    bounds: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """An array reading, parted into its axis and its values."""
+    """An array reading, parted into its axis and its values. ``left_out``: places of points that are only bounds."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
     unit: str = ""
+    axis: str = ""
+    left_out: tuple[float, ...] = ()
+
+
+class Window(NamedTuple):
+    """A part of an axis; without a unit, in that of the axis. An infinite bound is no end."""
+
+    low: float
+    high: float
+    unit: str = ""
+
+    def on(self, axis: str) -> "Window":
+        """The same in the unit of an axis ("": not known, then as it is written). Raises UnitError."""
+        if not axis or not self.unit:
+            return self
+        return Window(convert(self.low, self.unit, axis), convert(self.high, self.unit, axis), axis)
+
+    def holds(self, x: float) -> bool:
+        """Whether a place lies in it."""
+        return self.low <= x <= self.high
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +77,7 @@ class Wanted:
     """What an analysis may need beside the readings: a target curve, a window of the axis."""
 
     target: Curve | None = None
-    window: tuple[float, float] | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +106,7 @@ def bounded(readings: Sequence[SavedReading], analysis: Analysis | None, wanted:
     flagged = next((reading.flag for reading in readings if reading.flag), "")
     if flagged:
         raise SpecError(f"the reading is not to be believed: {flagged}")
-    sides = {reading.censored for reading in readings} - {""}
+    sides = {reading.censored for reading in readings if _inside(reading, wanted.window)} - {""}
     if analysis is not None and analysis.looks and sides:
         sides -= _beyond_the_other_end(readings, analysis.looks, wanted)
     if sides and (analysis is None or not analysis.rises or len(sides) > 1):
@@ -89,12 +115,20 @@ def bounded(readings: Sequence[SavedReading], analysis: Analysis | None, wanted:
     return sides.pop() if sides else ""
 
 
+def _inside(reading: SavedReading, window: Window | None) -> bool:
+    """Whether what is only a bound counts: of a curve that says where that is, within the window alone."""
+    if not reading.censored or window is None or reading.bounds is None:
+        return True
+    curve = curve_of(reading)
+    return any(map(window.on(curve.axis).holds, curve.left_out))
+
+
 def _beyond_the_other_end(readings: Sequence[SavedReading], looks: str, wanted: Wanted) -> set[str]:
     """The side on which what is only bounded leaves the highest (or lowest) as it is: where another one is that."""
     side, sign = ("below", 1.0) if looks == "highest" else ("above", -1.0)
     if len(readings) == 1 and readings[0].array is not None:
         # Points beyond the end were left out, or stand at it: then they are all the same, and the least.
-        values = [sign * y for y in _windowed(curve_of(readings[0]), wanted.window).y]
+        values = [sign * y for y in _windowed(readings[0], wanted.window).y]
         return {side} if max(values) > min(values) else set()
     unit = readings[0].unit
     found = [(sign * number_of(one).to(unit).value, one.censored) for one in readings]
@@ -112,7 +146,8 @@ def curve_of(reading: SavedReading) -> Curve:
     if not all(math.isfinite(number) for number in numbers):
         raise SpecError("the array holds values that are not finite")
     half = len(numbers) // 2
-    return Curve(numbers[:half], numbers[half:], reading.unit)
+    left_out = () if reading.bounds is None else curve_of(SavedReading(array=reading.bounds)).x
+    return Curve(numbers[:half], numbers[half:], reading.unit, reading.axis, left_out)
 
 
 def read_target(path: Path) -> Curve:
@@ -169,22 +204,44 @@ def total_variation(one: Sequence[float], other: Sequence[float]) -> float:
 def _distance_to_target(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
     if wanted.target is None:
         raise SpecError("distance_to_target needs a target")
-    target = _windowed(wanted.target, wanted.window)
-    return Reading(value=total_variation(interpolate(curve_of(readings[0]), target.x), target.y))
+    curve, target = curve_of(readings[0]), wanted.target
+    if wanted.window is not None:
+        target = _part(target, wanted.window.on(NM))
+    if curve.axis not in ("", NM):
+        curve = Curve(tuple(convert(x, curve.axis, NM) for x in curve.x), curve.y, curve.unit, NM)
+    return Reading(value=total_variation(interpolate(curve, target.x), target.y))
 
 
-def _windowed(curve: Curve, window: tuple[float, float] | None) -> Curve:
+def _windowed(reading: SavedReading, window: Window | None) -> Curve:
+    """The part of a curve that is looked at. Raises SpecError when the curve ends before its window does.
+
+    A step more or less is no matter: a window ends where its person says, and a curve at its last point.
+    """
+    curve = curve_of(reading)
     if window is None:
         return curve
-    kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if window[0] <= x <= window[1]]
+    window = window.on(curve.axis)
+    places = sorted({*curve.x, *curve.left_out})
+    step = max((b - a for a, b in pairwise(places)), default=0.0)
+    for end, short in ((window.low, places[0] - window.low), (window.high, window.high - places[-1])):
+        if step < short and math.isfinite(end):
+            raise SpecError(
+                f"the curve runs from {places[0]:g} to {places[-1]:g} {curve.axis}".rstrip()
+                + f", and its window to {end:g}. Write a smaller window, or -.inf or .inf where it has no end"
+            )
+    return _part(curve, window)
+
+
+def _part(curve: Curve, window: Window) -> Curve:
+    kept = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if window.holds(x)]
     if not kept:
-        raise SpecError(f"no point of the curve lies between {window[0]:g} and {window[1]:g}")
-    return Curve(tuple(x for x, _ in kept), tuple(y for _, y in kept), curve.unit)
+        raise SpecError(f"no point of the curve lies between {window.low:g} and {window.high:g}")
+    return Curve(tuple(x for x, _ in kept), tuple(y for _, y in kept), curve.unit, curve.axis)
 
 
-def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, float, str]:
-    """The highest point, refined by a parabola through its neighbours."""
-    curve = _windowed(curve_of(readings[0]), wanted.window)
+def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, float, Curve]:
+    """The highest point, refined by a parabola through its neighbours, and the curve that it is on."""
+    curve = _windowed(readings[0], wanted.window)
     points = sorted(zip(curve.x, curve.y, strict=True))
     at = max(range(len(points)), key=lambda index: points[index][1])
     (x, y) = points[at]
@@ -197,23 +254,29 @@ def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, floa
             slope = (y - y0) / left + bend * left
             shift = min(max(-slope / (2 * bend), -left), right)
             x, y = x + shift, y + slope * shift + bend * shift * shift
-    return x, y, curve.unit
+    return x, y, curve
 
 
 def _peak_position(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
-    return Reading(value=_peak(readings, wanted)[0], unit="nm")
+    place, _, curve = _peak(readings, wanted)
+    return Reading(value=place, unit=curve.axis or NM)
 
 
 def _peak_height(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
-    _, height, unit = _peak(readings, wanted)
-    return Reading(value=height, unit=unit)
+    _, height, curve = _peak(readings, wanted)
+    return Reading(value=height, unit=curve.unit)
 
 
 def _area(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
-    curve = _windowed(curve_of(readings[0]), wanted.window)
+    curve = _windowed(readings[0], wanted.window)
     points = sorted(zip(curve.x, curve.y, strict=True))
     strips = ((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(points))
-    return Reading(value=math.fsum(strips))
+    return Reading(value=math.fsum(strips), unit=area_unit(curve.unit, curve.axis))
+
+
+def area_unit(unit: str, axis: str) -> str:
+    """The unit of the area under a curve, where that of its axis is known."""
+    return "*".join(one for one in (unit, axis) if one) if axis else ""
 
 
 def number_of(reading: SavedReading) -> Quantity:
@@ -237,7 +300,7 @@ def _over_values(work: Callable[[Sequence[float]], float]) -> Callable[[Sequence
 
     def analyse(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
         if len(readings) == 1 and readings[0].array is not None:
-            curve = _windowed(curve_of(readings[0]), wanted.window)
+            curve = _windowed(readings[0], wanted.window)
             return Reading(value=work(curve.y), unit=curve.unit)
         quantities = [number_of(reading) for reading in readings]
         unit = quantities[0].unit

@@ -252,13 +252,12 @@ def _analysis(spec: CampaignSpec, here: Path_, outcome: OutcomeSpec) -> Iterator
             False,
         )
     if outcome.unit and not _gives(outcome, outcome.unit):
-        rule = f"{outcome.analysis} gives {'nm' if outcome.analysis == 'peak_position' else 'a pure number'}"
+        rule = f"{outcome.analysis} gives a pure number"
         yield (*here, "unit"), f"{rule}, which is not in {outcome.unit}. Correct the unit, or leave it out", False
 
 
 def _gives(outcome: OutcomeSpec, unit: str) -> bool:
-    fixed = {"distance_to_target": "", "peak_position": "nm"}.get(outcome.analysis)
-    return fixed is None or same_dimension(fixed, unit)
+    return outcome.analysis != "distance_to_target" or same_dimension("", unit)
 
 
 def _every(spec: CampaignSpec, names: Mapping[str, Parameter | None], broken: Broken) -> Iterator[Fault]:

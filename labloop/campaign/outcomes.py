@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
-from .analysis import read_target
+from .analysis import Window, read_target
 from .desirability import Shape, Slope
 from .errors import SpecError
 from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, did_you_mean, files_of, in_unit, located
-from .units import NUMBER, parse_quantity
+from .units import NUMBER, Quantity, parse_quantity
 
 TOLD = "told"
 PASS = "pass"
@@ -89,7 +89,7 @@ class OutcomeSpec(Model):
     ] = ()
     analysis: Text = "value"
     target: Text | None = None
-    window: Annotated[tuple[float, float] | None, WithJsonSchema({"type": "array", "items": _QUANTITY})] = None
+    window: Annotated[Window | None, WithJsonSchema({"type": "array", "items": _QUANTITY})] = None
     detects: Annotated[tuple[float, float] | None, WithJsonSchema({"type": "array", "items": _QUANTITY})] = None
     limit: Annotated[Limit | None, WithJsonSchema({"type": "string", "examples": ["<= 12"]})] = None
     weight: Number | None = None
@@ -252,19 +252,20 @@ class OutcomeSpec(Model):
 
     @field_validator("window", mode="plain")
     @classmethod
-    def _window(cls, raw: Any) -> tuple[float, float] | None:
+    def _window(cls, raw: Any) -> Window | None:
         if raw is None:
             return None
         if not isinstance(raw, (list, tuple)) or len(raw) != 2:
-            raise Rule("must be two bounds on the axis. Write [400 nm, 600 nm]")
+            raise Rule("must be two bounds on the axis. Write [400 nm, 600 nm], with .inf for no end")
         try:
-            low, high = (parse_quantity(one) for one in raw)
-            bounds = low.value, high.to(low.unit).value
+            low, high = (Quantity(one) if _endless(one) else parse_quantity(one) for one in raw)
+            unit = low.unit or high.unit
+            ends = [one.value if _endless(one.value) else one.to(unit).value for one in (low, high)]
         except SpecError as error:
             raise Rule(str(error)) from error
-        if bounds[0] >= bounds[1]:
+        if not ends[0] < ends[1]:
             raise Rule("the low bound must be below the high one. Write the smaller number first")
-        return bounds
+        return Window(ends[0], ends[1], unit)
 
     @field_validator("detects", mode="plain")
     @classmethod
@@ -273,7 +274,7 @@ class OutcomeSpec(Model):
             return None
         if not isinstance(raw, (list, tuple)) or len(raw) != 2:
             raise Rule("must be the least and the greatest that can be seen. Write [0.05, 3], with .inf for no end")
-        low, high = (float(one) if isinstance(one, float) and math.isinf(one) else in_unit(one, info) for one in raw)
+        low, high = (one if _endless(one) else in_unit(one, info) for one in raw)
         if not low < high:
             raise Rule("the least must be below the greatest. Write the smaller number first")
         return low, high
@@ -376,6 +377,11 @@ def _exponents(raw: Any, goal: Any) -> tuple[float, float]:
     if rule:
         raise located([(("exponent",), rule, raw)], "desirability")
     return float(several[0]), float(several[-1])
+
+
+def _endless(raw: Any) -> bool:
+    """Whether a bound is none."""
+    return isinstance(raw, float) and math.isinf(raw)
 
 
 def _folded(written: Any) -> str:

@@ -47,7 +47,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
     censored: the true value lies ``above`` or ``below`` it (a saturated detector, a limit of detection). flag: why it
     is not to be believed at all. Neither is a value to learn from. word: what was seen, where the value is the verdict
-    on it.
+    on it. axis: of an array, the unit of its first half ("": not known).
     """
 
     value: Value | None = None
@@ -58,6 +58,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     censored: str = ""
     flag: str = ""
     word: str = ""
+    axis: str = ""
 
 
 class Stand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -18,7 +18,6 @@ from labloop.bench.instrument import Action, Expected, Setting, Signal
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit, suggest
 from labloop.campaign import asking, recipe
-from labloop.campaign.analysis import ANALYSES
 from labloop.campaign.constraints import meanings
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import PERSON, Amount
@@ -33,7 +32,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, unit_of_amounts, unsafe
+from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, unfit, unit_of_amounts, unsafe
 from .resolved_plan import Plan, Reach, Settings, Stock
 from .worst_points import corners_or_rows, rows, worst_points
 
@@ -323,13 +322,11 @@ class _Bench:
 
     def _examine_outcomes(self) -> None:
         for name, outcome in self.spec.outcomes.items():
-            analysis = ANALYSES.get(outcome.analysis)
             for source in () if outcome.told else outcome.sources:
                 # The campaign's own reading has complained about a name that nothing saves.
                 given = [action.gives[0] for action in self.saved.get(source, ()) if action.gives]
-                if analysis is not None and analysis.curve and not all(one.array for one in given):
-                    rule = f"{outcome.analysis} needs a curve, and {source} is a single value. Take the analysis value"
-                    self.plan.complaints.append(self.spec.complaint(("outcomes", name, "analysis"), rule))
+                for key, rule in unfit(outcome, source, given):
+                    self.plan.complaints.append(self.spec.complaint(("outcomes", name, key), rule))
 
     def _add_up(self) -> None:
         """Time and stock at worst: over one trial, and over every attempt that the budget allows."""

@@ -21,14 +21,16 @@ def finished(
         raise InstrumentFault(f"{begun.instrument} says that it achieved {doubtful}", kind="no_number")
     units = {name: one.unit for name, one in declared.signals.items()}
     units |= {one.name: one.unit for one in action.gives}
+    axes = {one.name: one.axis for one in (*declared.signals.values(), *action.gives)}
     readings = {key: believed(reading, units.get(key)) for key, reading in look.readings.items()}
     for key, data in look.arrays.items():
         name = keep(data)
         said = look.readings.get(key) or e.Reading(unit=units.get(key, ""))
         flag = said.flag or array_flag(data) or (unit_flag(said.unit, units[key]) if said.unit and key in units else "")
         readings[key] = e.Reading(
-            unit=said.unit, blob=name, length=len(data) // 8, flag=flag, censored="" if flag else said.censored
-        )
+            unit=said.unit, blob=name, length=len(data) // 8, flag=flag, censored="" if flag else said.censored,
+            axis=axes.get(key, ""),
+        )  # fmt: skip
     given = {one.name: readings[one.name] for one in action.gives if one.name in readings}
     if action.gives and action.gives[0].name not in given:
         save_as = ""  # what was to be saved was not read: no other reading stands in for it

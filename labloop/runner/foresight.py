@@ -13,20 +13,23 @@ from typing import Any, Final
 from labloop.bench.bounds import Bound
 from labloop.bench.declared import Declaration
 from labloop.bench.gate import after
+from labloop.bench.instrument import Signal
 from labloop.bench.lab import safe_state_of
 from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
 from labloop.bench.settings import in_unit
 from labloop.bench.totals import Totals
 from labloop.campaign import asking, recipe
+from labloop.campaign.analysis import ANALYSES, NM, area_unit
 from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.events import PERSON, Amount, Value
 from labloop.campaign.lab_spec import LabSpec
+from labloop.campaign.outcomes import OutcomeSpec
 from labloop.campaign.rules import TABLES, readings_in
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.steps import steps_of
 from labloop.campaign.text import quantity, settings
-from labloop.campaign.units import Quantity, convert
+from labloop.campaign.units import Quantity, convert, same_dimension
 
 Settings = Mapping[str, Value]
 OF_A_TRIAL: Final = ("trial", "cleanup")
@@ -45,6 +48,23 @@ def unit_of_amounts(declaration: Declaration) -> str:
         ),
         "",
     )
+
+
+def unfit(outcome: OutcomeSpec, source: str, given: Sequence[Signal]) -> Iterator[tuple[str, str]]:
+    """What an outcome wants of what is saved as ``source`` and cannot have: the key that says so, and why."""
+    analysis = ANALYSES.get(outcome.analysis)
+    if analysis is not None and analysis.curve and not all(one.array for one in given):
+        yield "analysis", f"{outcome.analysis} needs a curve, and {source} is a single value. Take the analysis value"
+        return
+    for one in (one for one in given if one.array):
+        window = outcome.window.unit if outcome.window is not None else ""
+        if window and one.axis and not same_dimension(window, one.axis):
+            yield "window", f"is in {window}, and the axis of {source} is in {one.axis}. Write it in that unit"
+        units = {"peak_position": one.axis or NM, "area": area_unit(one.unit, one.axis)}
+        gives = units.get(outcome.analysis)
+        if outcome.unit and gives is not None and not same_dimension(gives, outcome.unit):
+            of = f"{outcome.analysis} of {source} gives {gives or 'a pure number'}"
+            yield "unit", f"{of}, which is not in {outcome.unit}. Correct the unit, or leave it out"
 
 
 def not_kept(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]:

@@ -19,6 +19,8 @@ from labloop.journal.blobs import BlobStore
 from .book import BenchBook
 
 LOG: Final = logging.getLogger("labloop.run")
+# What a driver calls the points of its curve that are only bounds and were left out.
+LEFT_OUT: Final = "bounds"
 
 
 class RunMemory:
@@ -155,8 +157,10 @@ def saved_by(trial: s.TrialState, blobs: BlobStore) -> dict[str, recipe.SavedRea
             continue
         asked = step.begun.instrument == e.PERSON
         named = step.readings if asked else {step.save_as: next(iter(step.readings.values()))}
+        left_out = step.readings.get(LEFT_OUT)
         for name, reading in named.items():
             array = blobs.get(reading.blob) if reading.blob else None
+            bounds = blobs.get(left_out.blob) if array and left_out is not None and left_out.blob else None
             saved.setdefault(name, []).append(
                 recipe.SavedReading(
                     value=reading.value,
@@ -165,6 +169,8 @@ def saved_by(trial: s.TrialState, blobs: BlobStore) -> dict[str, recipe.SavedRea
                     array=array,
                     censored=reading.censored,
                     flag=reading.flag,
+                    axis=reading.axis,
+                    bounds=bounds,
                 )
             )
     saved.pop("", None)

@@ -219,6 +219,24 @@ def test_a_reading_that_is_no_curve() -> None:
     assert plan.complaints
 
 
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        ({"analysis": "peak_position", "unit": "V"}, "peak_position of spectrum gives nm, which is not in V"),
+        ({"analysis": "area", "unit": "A*s"}, "area of spectrum gives nm, which is not in A*s"),
+        ({"analysis": "peak_height", "window": ["0.1 V", "0.5 V"]}, "is in V, and the axis of spectrum is in nm"),
+        ({"analysis": "peak_position", "unit": "um", "window": ["0.4 um", "0.7 um"]}, ""),
+        ({"analysis": "area", "unit": "um", "window": [400, 700]}, ""),
+    ],
+)
+def test_what_is_wanted_of_a_curve_must_be_in_the_unit_of_its_axis(outcome: dict[str, Any], said: str) -> None:
+    plan = checked(
+        [{"spectrometer.measure": {"integration": "100 ms", "save_as": "spectrum"}}],
+        outcomes={"y": {"goal": "maximize", "from": "spectrum", **outcome}},
+    )
+    assert [said in one for one in plan.complaints] == ([True] if said else [])
+
+
 def test_nothing_is_saved_of_an_action_that_reads_nothing() -> None:
     plan = checked([{"hotplate.off": {"save_as": "t"}}])
     assert any("gives no reading" in complaint for complaint in plan.complaints)

@@ -42,7 +42,7 @@ budget: {trials: 4, attempts: 30}
 stop_when: {failures_in_a_row: 20}
 """
 MASS = Signal(name="mass", unit="g")
-CURVE = Signal(name="curve", unit="V", array=True)
+CURVE = Signal(name="curve", unit="V", array=True, axis="nm")
 
 
 class Meter(Driver):
@@ -196,3 +196,25 @@ def test_a_spectrum_in_another_unit_or_in_overload(tmp_path: Path) -> None:
     assert "in mV, where V is declared" in state.trials[1].reason
     measured = [(one.outcomes["y"].value, one.outcomes["y"].censored) for one in state.trials.values() if one.outcomes]
     assert measured == [(2.0, "above"), (2.0, ""), (2.0, ""), (2.0, "")]
+
+
+def test_where_a_part_of_a_curve_is_in_overload_only_a_window_that_holds_it_is_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = "from: curve, analysis: peak_height, window: [0.4 um, 500 nm]"
+    campaign = CAMPAIGN.replace("from: mass, unit: mg", wanted)
+    campaign = campaign.replace("meter.weigh: {}\n    save_as: mass", "meter.scan: {}\n    save_as: curve")
+    sound, places = struct.pack("<4d", 400, 500, 1, 2), [300.0, 450.0, 600.0]
+    looks = [
+        Progress(
+            done=True, readings={"curve": e.Reading(unit="V", censored="above"), "bounds": e.Reading(unit="V")},
+            arrays={"curve": sound, "bounds": struct.pack("<2d", place, 9.0)},
+        )
+        for place in places
+    ]  # fmt: skip
+    looks.append(Progress(done=True, arrays={"curve": sound}))
+    monkeypatch.setattr(Meter, "progress", lambda self, elapsed_s: looks.pop(0))
+    code, state = run(tmp_path, [], campaign)
+    measured = [one.outcomes["y"] for one in state.trials.values()]
+    assert code == 0 and [one.value for one in measured] == [2.0] * 4
+    assert [one.censored for one in measured] == ["", "above", "", ""]
