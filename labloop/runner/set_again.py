@@ -7,14 +7,15 @@ not is set again, in the order of the recipe.
 
 Only what may be repeated and sets something: no amount, no measurement. A hold that is over was done to the sample, and
 so was a rinse: neither is done to it twice. In a phase without a sample (a warm-up, a homing) they are done again. What
-a later step of the same walk has set otherwise, or ended, is not set again either.
+a later step of the same walk has set otherwise, or ended, is not set again either. What it has ended (a plate that it
+has switched off) and setup, which is done again before it, has set since, is ended again.
 
 What ends while the run goes on (a stirrer's mains, a gas turned off at the instrument) nobody may have noticed, and the
 sample has stood without it for as long. So before a trial counts as done the same is asked once more, and one whose
 settings do not stand is abandoned and tried again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from labloop.bench import Action, InstrumentFault
@@ -29,21 +30,29 @@ CANNOT_TELL: Final = "cannot_tell"  # set once more, a value is what it was to b
 
 
 async def taken_back(
-    hand: StepHand, all_steps: Iterable[StepState], steps: Iterable[StepState], left: Iterable[str]
-) -> list[StepState]:
+    hand: StepHand, all_steps: Iterable[StepState], steps: Iterable[StepState], left: Iterable[str],
+    set_up: Mapping[str, int],
+) -> list[StepState]:  # fmt: skip
     """Those of a walk's ``steps`` that are to be set again, in their order.
 
     ``all_steps``: with those by which what they have set may be over. ``left``: instruments that are left alone.
-    Raises InstrumentGone, LinkInterrupted.
+    ``set_up``: where setup has done something, and in which fact at last. Raises InstrumentGone, LinkInterrupted.
     """
     alone, mine, again = set(left), {id(step) for step in steps}, []
+    off: set[str] = set()  # what is ended again, with all that was set there since it was
     anew: set[tuple[str, str]] = set()  # what is set again by then, and not for the last time
     for step in relied_on(hand, all_steps):
         begun = step.begun
         if begun.instrument in alone or id(step) not in mine:
             continue
-        places = {(begun.instrument, name) for name in _stand(_action(hand, step), step)}
-        if not anew.isdisjoint(places) or await _is_undone(hand, step):
+        action = _action(hand, step)
+        if action.stops:
+            if set_up.get(begun.instrument, 0) > step.seq:
+                again.append(step)
+                off.add(begun.instrument)
+            continue
+        places = {(begun.instrument, name) for name in _stand(action, step)}
+        if begun.instrument in off or not anew.isdisjoint(places) or await _is_undone(hand, step):
             again.append(step)
             anew |= places
     return again
@@ -58,7 +67,7 @@ async def fallen(hand: StepHand, steps: Iterable[StepState], left: Iterable[str]
     alone, gone = set(left), []
     last = {(step.begun.instrument, step.begun.action): step for step in relied_on(hand, steps)}
     for (instrument, action), step in last.items():
-        if instrument not in alone and step.seq > hand.memory.state.accepted_seq:
+        if instrument not in alone and not _action(hand, step).stops and step.seq > hand.memory.state.accepted_seq:
             state, why = await _said(hand, step)
             gone += [] if state in (*STANDS, CANNOT_TELL) else [f"{instrument}.{action} ({why})"]
     return gone
@@ -85,7 +94,8 @@ async def _said(hand: StepHand, step: StepState) -> tuple[str, str]:
 
 
 def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
-    """What set something (of a place, one axis of it) that later ones of these have neither set otherwise nor ended."""
+    """What set something (of a place, one axis of it), or ended all at its instrument, that later ones of these have
+    neither set otherwise nor ended."""
     kept: list[tuple[StepState, set[str]]] = []
     for step in _in_order(steps):
         begun = step.begun
@@ -100,7 +110,7 @@ def relied_on(hand: StepHand, steps: Iterable[StepState]) -> list[StepState]:
             for one, names in kept
             if not _is_over(one, names - sets, _action(hand, one), step, action)
         ]
-        if _sets(hand, step, action):
+        if _sets(hand, step, action) or (action.stops and action.repeatable):
             kept.append((step, sets))
     return [step for step, _ in kept]
 

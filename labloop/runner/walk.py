@@ -135,7 +135,11 @@ class Walk:
             one for one in state.steps.values()
             if one.seq >= steps[0].seq and (self.phase == "setup" or one.begun.phase != "setup")
         ]  # fmt: skip
-        undone = await taken_back(self.hand, steps if self.trial is not None else since, steps, left)
+        set_up = {
+            one.begun.instrument: one.seq for one in state.steps.values()
+            if one.begun.phase == "setup" and self.phase != "setup"
+        }  # fmt: skip
+        undone = await taken_back(self.hand, steps if self.trial is not None else since, steps, left, set_up)
         return [
             NextStage(
                 number=number, stage=self.stages[number],

@@ -56,6 +56,22 @@ def test_what_setup_sets_again_takes_back_nothing_that_was_set_since(tmp_path: P
     assert [one.amount for one in reach.ledger("valve") if one.at_s <= began][-2:] == [1.0, 4.0]
 
 
+def test_what_setup_sets_again_and_a_trial_has_switched_off_is_switched_off_again(tmp_path: Path) -> None:
+    setup = "\n      - hotplate.heat: {temperature: 40 degC}\n      - hotplate.stir: {speed: 300 rpm}\n"
+    trial = "\n      - hotplate.off: {}\n      - hotplate.stir: {speed: 200 rpm}"
+    reach = ended(tmp_path, f"    setup:{setup}    trial:{trial}{ACTS}{LAST}")
+    stood: list[tuple[bool, float]] = []
+
+    def meddle(bench: Any, now_s: float) -> None:
+        if reach.ledger("pump_b", "begin"):
+            plate = bench.devices["hotplate"]
+            stood.append((plate.heats, plate.set_rpm if plate.stirs else 0.0))
+
+    reach.meddle = meddle
+    assert reach.run() == 0
+    assert stood[0] == (False, 200.0)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_stage_stands_where_all_of_its_moves_bring_it_though_the_first_was_the_last_to_be_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
