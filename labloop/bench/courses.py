@@ -28,7 +28,8 @@ BEGINS: Final = 0.1
 class _Course:
     """A reading on its way to ``target``, and since when (``on_s``). ``moves``: it was seen to begin to.
 
-    ``turns_by_s``: until when it may still move the other way, as a flask does that was left to cool.
+    ``turns_by_s``: until when it may still move the other way, as a flask does that was left to cool, or that something
+    cold is added to.
     """
 
     target: float
@@ -112,7 +113,7 @@ class Courses:
             return
         course = self._courses.get(rule.name)
         if course is None or course.on_s != stood.on_s or (course.target > course.past[-1][1]) != (gap > 0.0):
-            course = self._courses[rule.name] = _Course(target, stood.on_s, stood.since_s + rule.within_s)
+            course = self._courses[rule.name] = _Course(target, stood.on_s, now_s + rule.within_s)
         course.target = target
         course.move(now_s, value, asked)
         forget(course.past, now_s - rule.within_s)

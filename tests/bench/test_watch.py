@@ -362,9 +362,15 @@ def test_what_falls_on_and_on_is_a_probe_out_of_the_flask(watch, standing):
     assert course(watch, standing, 80.0, [60.0 - 0.3 * n for n in range(60)]) == 120.0
 
 
-def test_a_probe_that_is_drawn_out_at_its_set_value_has_no_time_to_turn(watch, standing):
+def test_a_probe_that_is_drawn_out_at_its_set_value_is_noticed(watch, standing):
     kept = [60.0] * 30
-    assert course(watch, standing, 60.0, kept + [55.9 - 2.0 * n for n in range(15)]) == 300.0 + 60.0
+    assert course(watch, standing, 60.0, kept + [55.9 - 2.0 * n for n in range(15)]) == 300.0 + 120.0
+
+
+def test_what_is_added_cold_to_a_flask_at_its_set_value_is_warmed_up(watch, standing):
+    """It falls by 15 K in a minute, and rises by 2.5 K in a minute then."""
+    added = [60.0 - 2.5 * n for n in range(7)] + [45.0 + 0.42 * n for n in range(1, 40)]
+    assert course(watch, standing, 60.0, [60.0] * 30 + added) is None
 
 
 def test_set_the_other_way_it_begins_anew(watch, standing):
