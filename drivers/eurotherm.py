@@ -38,7 +38,6 @@ from labloop.bench import (
     Progress,
     ProtocolError,
     Reading,
-    SafetyError,
     Sent,
     Setting,
     Signal,
@@ -48,6 +47,7 @@ from labloop.bench import (
     action,
     hold_expected,
     hold_settings,
+    twice_alike,
     written,
 )
 
@@ -216,12 +216,7 @@ class E3216(HoldingDriver):
 
         Only time without a break within the tolerance counts.
         """
-        low_c, high_c = self._limits.low_c, self._limits.high_c
-        if not low_c <= temperature_c <= high_c:
-            raise SafetyError(
-                f"{written(temperature_c, 'degC')} is outside the controller's own setpoint limits, "
-                f"{written(low_c, 'degC')} to {written(high_c, 'degC')}; nothing was sent"
-            )
+        self._limits.refuse(temperature_c)
         self._hold, self._running = Hold(temperature_c, tolerance_k, time_s, reach_by_s), False
         self._obedient()
         self._hold.started = True
@@ -349,7 +344,7 @@ class E3216(HoldingDriver):
         return round(register * self._digit_c, 2)
 
     def _look(self) -> Seen:
-        pv, _, _, output, working = self._read(PV, 5)
+        pv, _, _, output, working = self._said(Read(PV, 5)).registers  # no other answer is as long
         return Seen(
             temperature_c=self._value(pv), working_c=self._value(working), output=output / 10.0,
             status=self._ask(STATUS) & 0xFFFF,
@@ -399,7 +394,8 @@ class E3216(HoldingDriver):
         return self._read(register)[0]
 
     def _read(self, register: int, count: int = 1) -> tuple[int, ...]:
-        return self._said(Read(register, count)).registers
+        """Twice alike: an answer does not say which registers it is of, and one that comes twice shifts the next."""
+        return twice_alike(lambda: self._said(Read(register, count)).registers, f"register {register}")
 
     def _write(self, register: int, value: int, *, urgent: bool = False, lasting: bool = False) -> None:
         self._said(Write(register, value, urgent=urgent, lasting=lasting))

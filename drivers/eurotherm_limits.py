@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from labloop.bench import InstrumentFault, written
+from labloop.bench import InstrumentFault, SafetyError, written
 
 HIGH: Final = 111
 NAMES: Final = {HIGH: "SP.HI", HIGH + 1: "SP.LO"}
@@ -45,6 +45,14 @@ class SetpointLimits:
         """Read them."""
         high, low = self._read(HIGH, 2)
         self.low_c, self.high_c = self._value(low), self._value(high)
+
+    def refuse(self, temperature_c: float) -> None:
+        """Raise SafetyError for a temperature outside of them."""
+        if not self.low_c <= temperature_c <= self.high_c:
+            raise SafetyError(
+                f"{written(temperature_c, 'degC')} is outside the controller's own setpoint limits, "
+                f"{written(self.low_c, 'degC')} to {written(self.high_c, 'degC')}; nothing was sent"
+            )
 
     def settle(self, least_c: float | None, most_c: float | None, harmless_c: float) -> None:
         """Make sure that they hold back what the lab forbids: below ``least_c``, above ``most_c`` (None: nothing).

@@ -8,7 +8,7 @@ know who asked for its state right before they reset it. What was seen earlier t
 
 from collections.abc import Mapping
 
-from labloop.bench import Amount, InstrumentFault, Progress, Reading, Verdict
+from labloop.bench import Amount, InstrumentFault, Progress, ProtocolError, Reading, Verdict
 
 RESET, RUN, PAUSED, END = range(4)
 # A programme that is reset at its end leaves no other trace: one that is reset earlier than this was stopped by hand.
@@ -30,7 +30,12 @@ def was_cut(state: int, elapsed_s: float, time_s: float) -> bool:
 def course(
     state: int, elapsed_s: float, time_s: float, achieved: Mapping[str, Amount], readings: Mapping[str, Reading]
 ) -> Progress:
-    """How far a programme of ``time_s`` has come, ``elapsed_s`` after it began. Raises InstrumentFault."""
+    """How far a programme of ``time_s`` has come, ``elapsed_s`` after it began.
+
+    Raises InstrumentFault where it was stopped, ProtocolError for a state that there is none of.
+    """
+    if state not in (RESET, RUN, PAUSED, END):
+        raise ProtocolError(f"the state of its programme is told as {state}")
     if state == PAUSED:
         raise InstrumentFault("its programme was put on hold", kind="paused")
     if was_cut(state, elapsed_s, time_s):

@@ -1,10 +1,12 @@
 """The driver of Eurotherm controllers, running the controller's own programme on the simulated furnace."""
 
 import pytest
+from pymodbus.framer.rtu import FramerRTU
 
 from drivers.eurotherm import E3216
 from drivers.eurotherm_modbus import ModbusCodec, Write
-from labloop.bench import Amount, InstrumentFault, LinkInterrupted
+from drivers.eurotherm_programme import course
+from labloop.bench import Amount, InstrumentFault, LinkInterrupted, ProtocolError
 from tests.drivers.rigs import Rig
 
 # 22 to 200 degC at 10 K/min, then half an hour.
@@ -73,6 +75,40 @@ def test_a_programme_that_was_never_started_is_not_begun():
         it.begin("run_program", **PROGRAM)
     assert caught.value.kind == "busy"
     assert it.happened("run_program", {"time": Amount(TAKES_S, "s")}, {}).state == "not_begun"
+
+
+@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("earlier", [0, 3])
+def test_an_answer_that_comes_twice_and_late_shifts_those_behind_it_and_ends_no_programme(at, earlier):
+    """A Modbus reply does not say which registers it is of."""
+    it = furnace()
+    amounts = it.begin("run_program", **PROGRAM)
+    it.wait(600.0)
+    (line,) = it.bench.lines.values()
+    usual, asked, held = line.receive, 0, [stale(earlier)]
+
+    def receive(data, now_s):
+        nonlocal asked
+        asked += bool(data)
+        if not data or asked < at or asked > at + 1:
+            return usual(data, now_s)
+        held.append(usual(data, now_s))
+        return held.pop(0)
+
+    line.receive = receive
+    assert not it.insist(it.look).done
+    assert it.insist(it.happened, "run_program", amounts, {"program_state": Amount(0)}).state == "running"
+
+
+def stale(value):
+    frame = bytes([1, 3, 2, 0, value])
+    return frame + FramerRTU.compute_CRC(frame).to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("state", [4, 8192, -1])
+def test_a_state_that_there_is_none_of_is_no_end(state):
+    with pytest.raises(ProtocolError, match="the state of its programme is told as"):
+        course(state, 5000.0, 3600.0, {}, {})
 
 
 def test_a_programme_on_hold_or_reset_by_hand_is_a_fault():
