@@ -6,8 +6,8 @@ Sources: EmStat Pico communication protocol v1.6, MethodSCRIPT manual v1.8, and 
   then on says of its own accord what it measures, up to an empty line. So it is listened to.
 * A script ends by itself; what stands after ``on_finished:`` (the cell goes off) is done then, and after an abort too.
 * A package holds hexadecimal numbers and no checksum, and a point cannot be asked for again: every number is sent
-  twice, and believed when both are alike. A point that is lost or damaged is left out; of more than one in ten the
-  measurement is given up.
+  twice, and believed when both are alike. A point that is lost or damaged is left out; of more than one in ten, or of
+  an end of the curve, the measurement is given up.
 * Bit 1 of a current's status is an overload: such a point is a bound and no value.
 * ``Z`` aborts; ``Z!0006`` says that nothing ran. After an error nothing is heard for 50 ms.
 * It keeps no record of what it did, and what it said while nobody listened is lost.

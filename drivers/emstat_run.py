@@ -90,6 +90,8 @@ class Run:
         sure = [point for point in self.points if not point.bound]
         if len(sure) < 2:
             raise InstrumentFault(f"all of {len(self.points)} points are in overload", kind="overload")
+        if lost := self._end_lost(behind):
+            raise InstrumentFault(f"{lost} of {self.technique.points} points was lost on the line", kind="line")
         whole = bounded(self.points)
         if self.technique.axis == "da":
             last = self.points[self.scan_at :]
@@ -110,6 +112,20 @@ class Run:
             readings=readings,
             arrays=arrays,
         )
+
+
+    def _end_lost(self, behind: int) -> str:
+        """The end of a curve that did not come, in words ("": it is whole). A gap has points on both sides of it.
+
+        ``behind``: how many are missing at its ends. What flows first is most of a charge, and nothing tells it.
+        """
+        if self.technique.axis == "da":
+            return "an end" if behind > GAP_STEPS else ""
+        if self.technique.unit != "A":
+            return ""
+        if self.points[0].at > 1.9 * self.technique.step:
+            return "the beginning"
+        return "the end" if behind else ""
 
 
 def bounded(points: Sequence[Point], value: float | None = None, unit: str = "A") -> Reading:

@@ -139,6 +139,43 @@ def test_a_line_that_loses_too_much_is_a_fault():
     assert caught.value.kind == "line"
 
 
+@pytest.mark.parametrize(
+    "lost, said",
+    [
+        (range(1), "the beginning"), (range(9), "the beginning"), (range(91, 100), "the end"), (range(40, 47), ""),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_of_a_trace_whose_beginning_or_end_was_lost_no_charge_is_told(lost, said):
+    """What flows in the first tenth of the time is a third of the charge."""
+    it = rig()
+    usual, count = it.device._say, iter(range(10_000))
+    it.device._say = lambda text: None if text[:1] == "P" and next(count) in lost else usual(text)
+    it.begin("chronoamperogram", potential=(0.7, "V"), time=(10.0, "s"))
+    if not said:
+        assert it.finish().readings["charge"].value == pytest.approx(charge(), rel=0.01)
+        return
+    with pytest.raises(InstrumentFault, match=f"{said} of 100 points was lost on the line") as caught:
+        it.finish()
+    assert caught.value.kind == "line"
+
+
+def charge():
+    it = rig()
+    it.begin("chronoamperogram", potential=(0.7, "V"), time=(10.0, "s"))
+    return it.finish().readings["charge"].value
+
+
+@pytest.mark.parametrize("lost", [range(40), range(760, 801)])
+def test_of_a_voltammogram_that_lacks_an_end_no_peak_is_told(lost):
+    it = rig()
+    usual, count = it.device._say, iter(range(10_000))
+    it.device._say = lambda text: None if text[:1] == "P" and next(count) in lost else usual(text)
+    it.begin("cyclic_voltammogram", **CV)
+    with pytest.raises(InstrumentFault, match="an end of 800 points was lost on the line"):
+        it.finish()
+
+
 def test_an_end_that_was_lost_is_asked_after():
     it = rig()
     said = it.device._say
