@@ -144,8 +144,8 @@ class LecoActor(Driver):
         return self._readings(self._has.readings)
 
     def counters(self) -> Mapping[str, Amount]:
-        """The actor's own counters, by action, and which start of the actor it is."""
-        counted = {name: doing for name, doing in self._has.doings.items() if doing.counts is not None}
+        """The actor's own counters, by action (the reports of one that remembers say it), and which start it is."""
+        counted = {} if self._has.remembers else {name: one for name, one in self._has.doings.items() if one.counts}
         counters = {name: Amount(self._count(doing), unit_of(doing)) for name, doing in counted.items()}
         return counters | ({START: Amount(start)} if (start := self._which_start()) else {})
 

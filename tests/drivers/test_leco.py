@@ -343,6 +343,18 @@ def test_what_an_actor_remembers_is_never_in_doubt(spectrometer):
     assert driver.happened("measure", {"integration": Amount(100.0, "ms")}, {}, "act-1").state == "done"
 
 
+def test_what_an_actor_that_remembers_has_counted_is_asked_of_its_reports_alone(spectrometer):
+    _, clock, bench = spectrometer
+    measure = SPECTROMETER["actions"]["measure"] | {"counts": {"parameter": "length", "setting": "integration"}}
+    port = Port(InProcessMessageLink(PORT, bench.lines[PORT], clock), inline=True)
+    counting = LecoActor(port.exchange("it", PORT), **SPECTROMETER | {"actions": {"measure": measure}})
+    counting.open()
+    assert counting.counters() == {}, "it has no parameter of that name"
+    counting.begin("measure", {"integration": 100.0}, "act-1")
+    clock.advance_to(clock.now_s() + 1.0)
+    assert counting.progress(1.0).achieved["integration"].value == 301 * 16
+
+
 def test_a_line_that_came_back_as_another_is_signed_in_under_another_name():
     it = rig()
     it.driver.open()

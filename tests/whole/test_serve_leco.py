@@ -150,6 +150,7 @@ def test_another_labloop_works_it_as_a_leco_actor_with_keys(serve: Callable[...,
     port, pump = opened(f"{place}me.key_secret", "pump_agno3", PUMP, tmp_path)
     try:
         assert pump.open().model == "New Era NE-1000 syringe pump" and pump.read()["infused"].value == 0.0
+        assert pump.counters() == {}, "it remembers what it did, act by act"
         pump.begin("dispense", {"rate": 60.0, "volume": 9000.0}, "act-1")  # it lasts for two and a half minutes
         wished = {"rate": Amount(60.0, "uL/min"), "volume": Amount(9000.0, "uL")}
         assert pump.happened("dispense", wished, {}, "act-1").state == "running"
