@@ -22,6 +22,7 @@ from .flags import array_flag
 from .tables import read_table
 from .units import Quantity, convert, quote
 
+UNEVEN: Final = 10.0  # of a parabola's two sides one may be this often the other
 NM: Final = "nm"  # of a target's axis, and of a curve whose driver does not say
 
 
@@ -240,16 +241,21 @@ def _part(curve: Curve, window: Window) -> Curve:
 
 
 def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, float, Curve]:
-    """The highest point, refined by a parabola through its neighbours, and the curve that it is on."""
+    """The highest point, refined by a parabola through its neighbours, and the curve that it is on.
+
+    Neighbours are those before and after it as it was measured: of a voltammogram there and back, the point next to it
+    on the axis is on the other way. Where one of them lies on the same side, or far off, no parabola is laid.
+    """
     curve = _windowed(readings[0], wanted.window)
-    points = sorted(zip(curve.x, curve.y, strict=True))
-    at = max(range(len(points)), key=lambda index: points[index][1])
+    points = list(zip(curve.x, curve.y, strict=True))
+    at = max(range(len(points)), key=lambda index: (points[index][1], -points[index][0]))
     (x, y) = points[at]
     if 0 < at < len(points) - 1:
-        (x0, y0), (x1, y1) = points[at - 1], points[at + 1]
+        (x0, y0), (x1, y1) = sorted((points[at - 1], points[at + 1]))
         left, right = x - x0, x1 - x
-        # A place on the axis that stands there twice (a voltammogram there and back) has no parabola through it.
-        bend = ((y1 - y) / right - (y - y0) / left) / (left + right) if left and right else 0.0
+        if min(left, right) <= 0.0 or min(left, right) * UNEVEN < max(left, right):
+            return x, y, curve
+        bend = ((y1 - y) / right - (y - y0) / left) / (left + right)
         if bend < 0:
             slope = (y - y0) / left + bend * left
             shift = min(max(-slope / (2 * bend), -left), right)

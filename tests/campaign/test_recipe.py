@@ -219,6 +219,21 @@ def test_a_place_that_a_curve_passes_twice_has_no_parabola_through_it() -> None:
     assert outcome_of(twice, analysis="peak_height").value == 5.0
 
 
+@pytest.mark.parametrize("off", [0.0, 1e-9, 1e-6, 1e-4])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_peak_of_a_voltammogram_is_on_one_way_of_it(off: float, turned: bool) -> None:
+    """The way back passes next to each point of the way there: a parabola through both rose to 74 A from 60 uA."""
+    places = [0.005 * n for n in range(101)]
+    there = [(x, 5e-5 * math.exp(-(((x - 0.301) / 0.05) ** 2)) + 1e-5) for x in places]
+    back = [(x + off, 1e-5 - 4e-5 * math.exp(-(((x - 0.24) / 0.05) ** 2))) for x in reversed(places)]
+    points = [*back, *there] if turned else [*there, *back]
+    assert outcome_of(curve(*points), analysis="peak_height").value == pytest.approx(6e-5, rel=1e-3)
+    assert outcome_of(curve(*points), analysis="peak_position").value == pytest.approx(0.301, abs=2e-4)
+    assert outcome_of(curve((0.0, 0.0), (0.1, 1.0), (0.1, 2.0), (0.1, 1.5)), analysis="peak_height").value == 2.0
+    falling = curve(*reversed(there))
+    assert outcome_of(falling, analysis="peak_position").value == pytest.approx(0.301, abs=2e-4)
+
+
 def test_what_is_worked_out_and_is_no_number_is_refused() -> None:
     readings = {"before": SavedReading(value=1e20), "after": SavedReading(value=1e-20)}
     wanted = {"goal": "maximize", "from": ["before", "after"], "analysis": "$before / $after"}
