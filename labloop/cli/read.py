@@ -189,8 +189,6 @@ def watch(
     by: By = "",
 ) -> None:
     """The dashboard, on one run or the list of all; quitting it changes nothing in a run."""
-    import sys
-
     from labloop.campaign.errors import SpecError
 
     folder: Path | None = run_folder(name) if name else None
@@ -199,8 +197,8 @@ def watch(
     if web:
         _serve(folder, 8000 if port is None else port, read_only, person(by))
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise SpecError("watch needs a terminal. `labloop status RUN` prints how a run stands")
+    if not words.has_terminal():
+        raise SpecError("watch needs a terminal, for stderr too. `labloop status RUN` prints how a run stands")
     from labloop.dashboard.app import watch as open_dashboard
 
     raise typer.Exit(open_dashboard(folder, read_only, person(by)))

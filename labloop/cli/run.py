@@ -175,9 +175,9 @@ def _again(order: "Order", by: str, why: str) -> list[str]:
 def _wants_dashboard(asked: bool | None, unwatchable: bool) -> bool:
     from labloop.campaign.errors import SpecError
 
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    terminal = words.has_terminal()
     if asked and not terminal:
-        raise SpecError("--dashboard needs a terminal. Leave it out, and see `labloop status RUN`")
+        raise SpecError("--dashboard needs a terminal, for stderr too. Leave it out, and see `labloop status RUN`")
     return terminal and not unwatchable if asked is None else asked
 
 

@@ -72,6 +72,11 @@ def give_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
         give(line.rstrip())
 
 
+def has_terminal() -> bool:
+    """Whether a dashboard can be shown: it hears stdin, and draws on stderr (into ``2> run.log`` too)."""
+    return all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr))
+
+
 def is_text(argument: str) -> bool:
     """Whether what the operating system gave is text: a name in another encoding than UTF-8 has surrogates in it."""
     return not any("\ud800" <= character <= "\udfff" for character in argument)

@@ -186,7 +186,7 @@ def watch(path: Path | None, read_only: bool = False, by: str = "") -> int:
 
     ``by``: who presses the keys ("": the user of this terminal).
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)):  # Textual draws on stderr
         sys.stderr.write("labloop watch needs a terminal. `labloop status RUN` prints how a run stands.\n")
         return 2
     return show(path, read_only, by)

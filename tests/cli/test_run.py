@@ -1,5 +1,6 @@
 """run and resume: the whole path on a virtual bench, and what the line view and the exit code make of it."""
 
+import io
 import json
 import shutil
 import signal
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
+from labloop.campaign.errors import SpecError
 from labloop.cli.lines import LineView
 from labloop.journal import Journal, Presence, Reader
 from labloop.runner import registry
@@ -409,3 +411,26 @@ def test_a_folder_with_a_space_is_quoted_where_it_is_to_be_typed(run: Path, here
     run.rename(here / "my run")
     said = labloop("resume", "my run", "--trials", "+1")
     assert said.code == 0 and "    labloop resume 'my run' --trials +20" in said.out.splitlines()
+
+
+@pytest.mark.parametrize("elsewhere", ["stdin", "stdout", "stderr"])
+def test_no_dashboard_opens_where_it_would_be_drawn_into_a_file(
+    elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labloop.cli.run import _wants_dashboard
+
+    class Stream(io.StringIO):
+        def __init__(self, terminal: bool) -> None:
+            super().__init__()
+            self._terminal = terminal
+
+        def isatty(self) -> bool:
+            return self._terminal
+
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{name}", Stream(True))
+    assert _wants_dashboard(None, False)
+    monkeypatch.setattr(f"sys.{elsewhere}", Stream(False))
+    assert not _wants_dashboard(None, False)
+    with pytest.raises(SpecError, match="needs a terminal"):
+        _wants_dashboard(True, False)
