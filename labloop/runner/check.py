@@ -32,7 +32,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, unfit, unit_of_amounts, unsafe
+from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, runs, unfit, unit_of_amounts, unsafe
 from .resolved_plan import Plan, Reach, Settings, Stock
 from .worst_points import corners_or_rows, rows, worst_points
 
@@ -337,23 +337,27 @@ class _Bench:
         for name, declaration in self.declared.items():
             held = self.lab.instruments[name].stock
             unit = held.unit if held is not None else unit_of_amounts(declaration)
-            per_trial, worst = max((self._drawn(name, unit, point), at) for at, point in enumerate(self.points))
-            at = self.points[worst]
-            if per_trial <= 0.0:
+            of_trials = [sum(self._drawn(name, unit, one, point) for one in OF_A_TRIAL) for point in self.points]
+            per_trial, at = max(of_trials), self.points[of_trials.index(max(of_trials))]
+            comes_in = runs(self.spec, self.plan.attempts or 1)
+            others = {one: self._drawn(name, unit, one, {}) for one in comes_in if one not in OF_A_TRIAL}
+            needed = per_trial * comes_in["trial"] + sum(comes_in[one] * each for one, each in others.items())
+            if max(per_trial, needed) <= 0.0:
                 continue
-            needed = per_trial * (self.plan.attempts or 1)
             self.plan.stock[name] = Stock(needed=needed, held=held.value if held is not None else None, unit=unit)
             if held is None or needed <= held.value:
                 continue
             place = self.lab.named(("instruments", name, "stock"))
-            if per_trial > held.value:
+            if per_trial + others["setup"] > held.value:
+                first = f", after {quantity(others['setup'], unit)} for setup" if others["setup"] > 0.0 else ""
                 self.plan.complaints.append(
                     f"{place} = {held}: one trial can draw {quantity(per_trial, unit)} "
-                    f"(at {settings(at)}). Fill in more, or lower the amounts"
+                    f"(at {settings(at)}){first}. Fill in more, or lower the amounts"
                 )
             else:
+                lasts = (held.value - others["setup"]) * (self.plan.attempts or 1) // (needed - others["setup"])
                 self.plan.warnings.append(
-                    f"{place} = {held}: lasts for {int(held.value // per_trial)} trials at "
+                    f"{place} = {held}: lasts for {int(lasts)} trials at "
                     f"worst, and the budget allows {self.plan.attempts} attempts"
                 )
 
@@ -363,20 +367,17 @@ class _Bench:
             total += max((self._expected(step, point).duration_s for step in stage.steps), default=0.0)
         return total
 
-    def _drawn(self, name: str, unit: str, point: Settings) -> float:
-        """What a trial takes out of one instrument's stock, less what it draws up."""
+    def _drawn(self, name: str, unit: str, phase: str, point: Settings) -> float:
+        """What a phase takes out of one instrument's stock, less what it draws up."""
         total = 0.0
-        if not unit:
-            return total
-        for phase in OF_A_TRIAL:
-            for stage in recipe.stages(self.spec, phase, point):
-                for step in stage.steps:
-                    if step.instrument != name:
-                        continue
-                    action = self.declared[name].actions[step.action]
-                    moved = self._expected(step, point).achieved.get(action.amount) if action.amount else None
-                    if moved is not None:
-                        total += (-1.0 if action.fills else 1.0) * convert(float(moved.value), moved.unit, unit)
+        for stage in recipe.stages(self.spec, phase, point) if unit else ():
+            for step in stage.steps:
+                if step.instrument != name:
+                    continue
+                action = self.declared[name].actions[step.action]
+                moved = self._expected(step, point).achieved.get(action.amount) if action.amount else None
+                if moved is not None:
+                    total += (-1.0 if action.fills else 1.0) * convert(float(moved.value), moved.unit, unit)
         return total
 
     # --- words ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ moment of the act, and what a person may have set is a warning.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -65,6 +66,14 @@ def unfit(outcome: OutcomeSpec, source: str, given: Sequence[Signal]) -> Iterato
         if outcome.unit and gives is not None and not same_dimension(gives, outcome.unit):
             of = f"{outcome.analysis} of {source} gives {gives or 'a pure number'}"
             yield "unit", f"{of}, which is not in {outcome.unit}. Correct the unit, or leave it out"
+
+
+def runs(spec: CampaignSpec, attempts: int) -> dict[str, int]:
+    """How often each phase comes in so many attempts, controls and blanks with them; setup and teardown at least."""
+    every = {f"every.{at}": attempts // one.trials for at, one in enumerate(spec.every)}
+    trials = attempts + sum(every[f"every.{at}"] for at, one in enumerate(spec.every) if not one.do)
+    batches = math.ceil(attempts / spec.design.batch)
+    return {"setup": 1, "each_batch": batches, **dict.fromkeys(OF_A_TRIAL, trials), **every, "teardown": 1}
 
 
 def not_kept(lab: LabSpec, declared: Mapping[str, Declaration]) -> Iterator[str]:
