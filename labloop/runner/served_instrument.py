@@ -61,6 +61,7 @@ class ServedInstrument:
         self._admission, self._watch = admission, watch
         self._safe = safe
         self._reading: list[tuple[Future[Any], list[str], Future[Any]]] = []
+        self._next: Future[Any] | None = None  # the last reading that was asked for
         self._acts: dict[str, dict[str, Any]] = {}
         self._did: dict[str, str] = {}  # id -> action, of every act that was ever begun: some 200 bytes each
         self._is = did
@@ -136,7 +137,10 @@ class ServedInstrument:
         if self._running is not None or not any(name in self.station.signals for name in names):
             return self._values(names)
         answer: Future[Any] = Future()
-        self._reading.append((self.station.port.submit(self.station.driver.read), names, answer))
+        # One that waits its turn is everybody's: else a stop would wait for as many as one asker likes.
+        if self._next is None or self._next.running() or self._next.done():
+            self._next = self.station.port.submit(self.station.driver.read)
+        self._reading.append((self._next, names, answer))
         return answer
 
     def _values(self, names: list[str], read: Mapping[str, e.Reading] | None = None) -> dict[str, Any]:

@@ -130,3 +130,31 @@ def test_what_is_stopped_before_its_first_byte_has_moved_nothing_and_set_nothing
         asked(rig, "hotplate", "stop")
         rig.wait(1.0)
         assert rig.served._admission.standing.stood("hotplate", "temperature") is None
+
+
+def test_however_often_it_is_asked_for_readings_a_stop_waits_for_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ruled("") as rig:
+        plate = rig.served.instruments["hotplate"].station
+        waits: list[Future[Any]] = []
+
+        def later(call: Any, who: str = "") -> "Future[Any]":
+            waits.append(Future())
+            return waits[-1]
+
+        monkeypatch.setattr(plate.port, "submit", later)
+
+        def get() -> "Future[Any]":
+            told = rig.served.actors["hotplate"]["get_parameters"](ANN, {"parameters": ["temperature"]})
+            assert isinstance(told, Future)
+            return told
+
+        first = [get() for _ in range(900)]
+        assert len(waits) == 1
+        assert waits[0].set_running_or_notify_cancel()
+        later_ones = [get() for _ in range(900)]
+        assert len(waits) == 2, "what is under way was asked before"
+        for at, warm in enumerate((20.0, 30.0)):
+            waits[at].set_result({"temperature": e.Reading(value=warm, unit="degC")})
+        rig.served.turn()
+        assert {one.result(0)["temperature"] for one in first} == {20.0}
+        assert {one.result(0)["temperature"] for one in later_ones} == {30.0}
