@@ -19,6 +19,7 @@ the source of release 1.1h. What matters of them:
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -98,6 +99,7 @@ class Stage(Driver):
         self._target: dict[str, float] = {}
         self._sent = self._homes = self._marked = False
         self._silent = 0
+        self._ended: tuple[float, ...] = ()  # where it stood when it was looked at last at its end
 
     # --- known without a port -----------------------------------------------------------------------------------
 
@@ -217,7 +219,7 @@ class Stage(Driver):
     ) -> None:  # fmt: skip
         """Move to a position in machine coordinates, all axes at once in a straight line."""
         given = {axis: value for axis, value in zip(AXES, (x_mm, y_mm, z_mm), strict=True) if value is not None}
-        self._target, self._sent, self._homes, self._silent = given, False, False, 0
+        self._target, self._sent, self._homes, self._silent, self._ended = given, False, False, 0, ()
         if not given:
             raise SafetyError("a move needs at least one axis; nothing was sent")
         self._grbl.demand_idle()
@@ -230,7 +232,7 @@ class Stage(Driver):
     @action(act=True, repeatable=True, evidence="its answer to $H; after a crash, whether it is locked")
     def home(self) -> None:
         """Look for the switches: this gives the position its meaning. Up to some minutes."""
-        self._target, self._homes, self._sent, self._silent = {}, True, False, 0
+        self._target, self._homes, self._sent, self._silent, self._ended = {}, True, False, 0, ()
         report = self._grbl.sure()
         if report.state not in ("Idle", "Alarm"):
             raise self._grbl.stopped_by(report.state)
@@ -252,6 +254,8 @@ class Stage(Driver):
             raise InstrumentFault("it stands still, and never said that it homed: home it again", kind="home_failed")
         if self._homes or self._at_target(report):
             self._refuse_lost("reset")
+            if not self._is_sure(report):
+                return Progress(done=False, again_in_s=LOOK_S)
             return Progress(done=True, achieved=_amounts(report), readings=_positions(report))
         report = self._grbl.sure()
         if report.state != "Idle" or self._at_target(report):
@@ -316,6 +320,16 @@ class Stage(Driver):
     def _lost(self, kind: str) -> InstrumentFault:
         then = "Home it" if self._homing else "Bring it to its 0, switch it off and on, and begin anew"
         return InstrumentFault(f"it was reset (power, button, or DTR): where it stands is lost. {then}", kind)
+
+    def _is_sure(self, report: Report) -> bool:
+        """Whether it was reported twice alike at its end: where axes stand that were not sent there is told as well."""
+        before, self._ended = self._ended, report.where
+        if before == report.where:
+            return True
+        with suppress(LinkTimeout):
+            again = self._grbl.report()
+            return again.state == "Idle" and again.where == report.where
+        return False
 
     def _unanswered(self, elapsed_s: float) -> Progress:
         """No report: it homes, or a limit switch has locked it, or the line is bad."""

@@ -265,6 +265,22 @@ def test_a_position_is_believed_when_it_was_reported_twice():
     assert it.driver.counters()["x"].value == -1.0
 
 
+@pytest.mark.parametrize("act", ["home", "move"])
+def test_where_it_ends_is_believed_when_it_was_reported_twice(act):
+    """A digit of the last report was damaged: an axis that was not moved was told elsewhere."""
+    it = rig()
+    if act == "home":
+        it.begin("home")
+    else:
+        move(it, x=-10.0)
+    it.wait(60.0)
+    exchange, spoilt = it.driver._grbl._exchange, iter([Report("Idle", 0, True, (-10.0, -5.0, -1.0), 0.0, 0.0, "")])
+    it.driver._grbl._exchange = lambda codec, command, deadline_s: (
+        (next(spoilt, None) if command.text == "?" else None) or exchange(codec, command, deadline_s)
+    )
+    assert it.finish().achieved["y"] == Amount(-1.0, "mm")
+
+
 def test_reports_that_stay_out_now_and_then_are_no_limit_switch():
     it = rig()
     move(it, x=-100.0)
