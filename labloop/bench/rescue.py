@@ -37,6 +37,7 @@ from .instrument import Identity
 from .lab import (
     CLOSE_S,
     LIST_AFTER_S,
+    RETURNS_S,
     SAFE_S,
     Connect,
     safe_state_of,
@@ -394,6 +395,7 @@ class _Line:
         _, late = wait([future for _, future in asked], max(within_s, 0.0))
         if late:
             port.interrupt()
+            port.go_on_without(RETURNS_S)  # a driver that does not return: the runner may have hung in the same call
         for case, future in asked:
             error = future.exception()
             if error is not None and not isinstance(error, LinkInterrupted):

@@ -309,6 +309,24 @@ PICKY = HEATER.replace(
 )
 
 
+@pytest.mark.parametrize("where", ["open", "counters", "read"])
+def test_a_driver_that_does_not_return_keeps_nothing_from_being_stopped(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """It may be what the runner hung in. Another on its line is stopped as well."""
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 2.0)
+    line, hangs = device(), f"        def {where}(self):\n"
+    hung = HEATER.replace(hangs, f"{hangs}            import time; time.sleep(30.0 * self.hangs)\n")
+    hung = hung.replace("self.codec =", "self.hangs = options['address'] == 0\n            self.codec =")
+    ports = "".join(
+        f'\n  {name}: {{driver: "drivers.hung_{where}:Heater", port: "serial://{line.path}", address: {at}}}'
+        for at, name in enumerate("ab")
+    )
+    lab = make_lab(tmp_path, f"labloop: 1\ninstruments:{ports}\n", **{f"hung_{where}": hung})
+    rescued = Rescue(lab, connect).run()
+    assert rescued.errors == () and line.heard.count(b"stop") == 2
+
+
 def test_an_entry_that_is_refused_costs_its_own_instrument_alone(tmp_path: Path, device: Any) -> None:
     """A run may have been begun with a version that asked for less."""
     a, b, c = device(), device(), device()
