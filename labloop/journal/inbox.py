@@ -10,7 +10,7 @@ Files are named by time, and each later than the last one there, so that a clock
 import os
 import secrets
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import msgspec
@@ -64,6 +64,11 @@ def post(
     wish = Wish(request=request, arguments=arguments or [], by=by, why=why)
     write_whole(folder / f"{name}.json", msgspec.json.encode(wish))
     return name
+
+
+def size(request: str, arguments: Sequence[str], by: str, why: str) -> int:
+    """How long a wish is, in bytes; one beyond LIMIT is put aside by whoever takes it."""
+    return len(msgspec.json.encode(Wish(request=request, arguments=[*arguments], by=by, why=why)))
 
 
 def new_id(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from labloop.bench import Action, Envelope
 from labloop.campaign import events as e
-from labloop.campaign.errors import LabloopError
+from labloop.campaign.errors import LabloopError, SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.state import CampaignState, fold
 from labloop.journal import Blobs, Journal, Reader, StoreError, StoreLocked, inbox, look, look_at_guard
@@ -39,6 +39,7 @@ ANSWER_WITHIN_S: Final = 5.0
 # Beyond what any way to the safe state takes on dead lines (bench.lab): then something is wrong with the runner.
 SAFE_WITHIN_S: Final = 30.0
 LOOK_S: Final = 0.05
+LONGEST_WHY: Final = 1000  # characters, of an abort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,10 @@ def ask(
     bench, but the loss of where the bench is (origin.json).
     """
     until_s = now() + wait_s
+    if request == "abort":
+        why = why[:LONGEST_WHY]  # nothing that is said beside it may keep it from being heard
+    elif (size := inbox.size(request, arguments, by, why)) > inbox.LIMIT:
+        raise SpecError(f"{request}: is {size} bytes long, and a wish has {inbox.LIMIT} at the most. Use fewer words")
     was = _look(folder) if request == "abort" else look(folder)
     if request == "abort" and was != "alive" and (done := _abort(folder, by, why)):
         return done

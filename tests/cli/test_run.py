@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,22 @@ def test_a_wish_that_an_ending_runner_did_not_take_does_not_wait_for_the_next_st
     reply = wishes.ask(run, request_, ["lamp"] if request_ == "note" else [], by="ann", why="", sleep=ends)
     assert reply.accepted is accepted, reply
     assert bool(list((run / "requests").glob("*.json"))) == journaled
+
+
+@pytest.mark.parametrize("lives", [False, True])
+def test_a_wish_that_is_too_long_for_the_inbox_is_refused_and_an_abort_is_not(run: Path, lives: bool) -> None:
+    """Whoever reads the inbox puts it aside, and nobody would answer it."""
+    from labloop.journal import inbox
+    from labloop.runner import wishes
+
+    long = "x" * inbox.LIMIT
+    with Presence(run) if lives else nullcontext():
+        with pytest.raises(SpecError, match=r"note: is 65\d\d\d bytes long, and a wish has 65536 at the most"):
+            wishes.ask(run, "note", [long], by="ann", why="", wait_s=0.0)
+        wishes.ask(run, "abort", [], by="ann", why=long, wait_s=0.0)
+    if lives:
+        ((abort,), refused) = inbox.take(run / "requests")
+        assert abort.request == "abort" and not refused
 
 
 @pytest.mark.parametrize("lives", [False, True])
