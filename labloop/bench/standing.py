@@ -68,9 +68,10 @@ class Standing:
             return
         declared = self._declared.get(act.instrument)
         action = declared.actions.get(act.action) if declared is not None else None
-        if action is None or act.failed or action.stops:  # what failed was stopped, all of it
-            for key in [key for key in self.left if act.failed or key[0] == act.instrument]:
-                del self.left[key]
+        if action is None or act.failed or action.stops:
+            for key, stood in list(self.left.items()):  # what failed has stopped the bench, but for what is kept
+                if key[0] == act.instrument or (act.failed and not self._goes_on(key[0], stood.action)):
+                    del self.left[key]
             return
         for setting in action.settings:
             if (amount := _amount(setting, act.settings)) is not None:

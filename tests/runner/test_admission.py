@@ -227,3 +227,25 @@ def test_a_rate_under_a_condition_binds_beside_what_its_condition_speaks_of() ->
     admission.stage([dispense(5.0)], 1)
     with pytest.raises(NotYet, match="rate changes by"):
         admission.stage([flow(300.0), dispense(5.0)], 1)
+
+
+@pytest.mark.parametrize(("keep", "waits"), [([], False), (["gas"], True), (["gas.flow"], True)])
+def test_what_is_kept_stands_on_after_an_act_by_hand_that_failed(keep: list[str], waits: bool) -> None:
+    """The bench was made safe then, and what is kept went on: how fast it may be changed was forgotten."""
+    lab = lab_from_dict(GAS | {"keep": keep, "limits": ["gas.rate changes by at most 10 mL/min/min"]}, ROOT)
+    with closing(BenchBook.memory("bench", utc_stamp)) as book:
+        book.take_lease(BY_HAND, "live", {})
+        for number, (step, failed) in enumerate([(flow(10.0), ""), (dispense(1.0), "interrupted")]):
+            act = e.ByHand(
+                act=f"hand-{number}", instrument=step.instrument, action=step.action, settings=step.settings, by="ann"
+            )  # fmt: skip
+            book.record(act, structs.replace(act, done=not failed, failed=failed))
+        book.release_lease(BY_HAND, {})
+        book.take_lease(BY_HAND, "live", {})
+        admission = Admission(Envelope(lab), VirtualClock(), book)
+        admission.after_others()
+        if waits:
+            with pytest.raises(NotYet, match=r"gas\.rate changes by"):
+                admission.stage([flow(100.0)], None)
+        else:
+            admission.stage([flow(100.0)], None)
