@@ -101,7 +101,10 @@ def abort(
 
     folders = [_to_abort(name)] if name is not None else [*registry.living(), *registry.left()]
     if not folders:
-        words.say("No run lives on this machine.")
+        words.say(
+            "No run lives on this machine, and none has left its bench. What is done by hand, or through `labloop "
+            "serve`, is no run: nothing was stopped there. Ctrl-C where it was begun makes that bench safe."
+        )
         raise typer.Exit
     codes = set()
     with _unbroken(), ThreadPoolExecutor(len(folders)) as at_once:  # nobody waits for one that does not answer

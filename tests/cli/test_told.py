@@ -248,7 +248,8 @@ def test_requests_without_a_bench(here: Path, labloop: Any) -> None:
 
 def test_abort_where_nothing_runs(here: Path, labloop: Any) -> None:
     said = labloop("abort")
-    assert said.code == 0 and "No run lives" in said.err
+    assert said.code == 0 and "No run lives" in said.err and "done by hand" in said.err
+    assert "nothing was stopped there" in said.err
     nobody = labloop("abort", "")
     assert nobody.code == 2 and "name of the run is empty" in nobody.err
 
