@@ -23,7 +23,7 @@ from .models import (
     Condition,
     Files,
     Model,
-    Positive,
+    Repeats,
     Rule,
     Text,
     files_of,
@@ -81,8 +81,8 @@ class CampaignSpec(Ruled):
     stop_when: StopWhen = StopWhen()
     engine: dict[str, Any] = {}
     teaches: tuple[str, ...] = ()
-    remeasure: Positive = 1
-    remake: Positive = 1
+    remeasure: Repeats = 1
+    remake: Repeats = 1
     limits: Annotated[tuple[Limit, ...], WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "array"}]})] = ()
     approval: Literal["human"] | None = None
     pause: Pause | None = None

@@ -90,6 +90,8 @@ class Files:
         return path
 
 
+# Each is a stage of the recipe or a sample of its own: what is beyond is a slip of the keys, and fills the memory.
+MOST_REPEATS = 1000
 CUT = object()  # stands in a list for an entry that was cut out, so that the others keep their numbers
 
 
@@ -200,6 +202,13 @@ def _positive(raw: Any) -> int:
     return value
 
 
+def _repeats(raw: Any) -> int:
+    value = _positive(raw)
+    if value > MOST_REPEATS:
+        raise Rule(f"must be {MOST_REPEATS} at the most")
+    return value
+
+
 def _number(raw: Any) -> float:
     if isinstance(raw, str):
         raise Rule("must be a plain number, without a unit")
@@ -270,6 +279,9 @@ _TIME_SCHEMA = {"type": "string", "description": "a time with its unit: 5 min", 
 Text = Annotated[str, PlainValidator(checked(_text)), WithJsonSchema({"type": ["string", "number"]})]
 Whole = Annotated[int, PlainValidator(checked(_whole)), WithJsonSchema({"type": "integer"})]
 Positive = Annotated[int, PlainValidator(checked(_positive)), WithJsonSchema({"type": "integer", "minimum": 1})]
+Repeats = Annotated[
+    int, PlainValidator(checked(_repeats)), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST_REPEATS})
+]
 Number = Annotated[float, PlainValidator(checked(_number)), WithJsonSchema({"type": "number"})]
 Truth = Annotated[bool, PlainValidator(checked(_truth)), WithJsonSchema({"type": "boolean"})]
 Count = Annotated[int, PlainValidator(checked(_count)), WithJsonSchema({"type": ["integer", "string"]})]

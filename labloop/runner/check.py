@@ -34,6 +34,7 @@ from labloop.campaign.units import convert
 from .addresses import complaints_about
 from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, runs, unfit, unit_of_amounts, unsafe
 from .resolved_plan import Plan, Reach, Settings, Stock
+from .schedule import planned
 from .worst_points import corners_or_rows, rows, worst_points
 
 PHASES: Final = ("setup", "each_batch", "trial", "cleanup", "teardown")
@@ -331,15 +332,15 @@ class _Bench:
     def _add_up(self) -> None:
         """Time and stock at worst: over one trial, and over every attempt that the budget allows."""
         self.plan.trial_s = max(sum(self._seconds(phase, point) for phase in OF_A_TRIAL) for point in self.points)
-        once = sum(self._seconds(phase, {}) for phase in ("setup", "teardown"))
+        comes_in = runs(self.spec, self.plan.attempts or 1)
         if self.plan.attempts is not None:
-            self.plan.whole_s = once + self.plan.attempts * self.plan.trial_s
+            beside = sum(comes_in[one] * self._seconds(one, {}) for one in comes_in if one not in OF_A_TRIAL)
+            self.plan.whole_s = beside + comes_in["trial"] * self.plan.trial_s
         for name, declaration in self.declared.items():
             held = self.lab.instruments[name].stock
             unit = held.unit if held is not None else unit_of_amounts(declaration)
             of_trials = [sum(self._drawn(name, unit, one, point) for one in OF_A_TRIAL) for point in self.points]
             per_trial, at = max(of_trials), self.points[of_trials.index(max(of_trials))]
-            comes_in = runs(self.spec, self.plan.attempts or 1)
             others = {one: self._drawn(name, unit, one, {}) for one in comes_in if one not in OF_A_TRIAL}
             needed = per_trial * comes_in["trial"] + sum(comes_in[one] * each for one, each in others.items())
             if max(per_trial, needed) <= 0.0:
@@ -363,14 +364,14 @@ class _Bench:
 
     def _seconds(self, phase: str, point: Settings) -> float:
         total = 0.0
-        for stage in recipe.stages(self.spec, phase, point):
+        for stage in planned(self.spec, phase, point):
             total += max((self._expected(step, point).duration_s for step in stage.steps), default=0.0)
         return total
 
     def _drawn(self, name: str, unit: str, phase: str, point: Settings) -> float:
         """What a phase takes out of one instrument's stock, less what it draws up."""
         total = 0.0
-        for stage in recipe.stages(self.spec, phase, point) if unit else ():
+        for stage in planned(self.spec, phase, point) if unit else ():
             for step in stage.steps:
                 if step.instrument != name:
                     continue

@@ -32,6 +32,8 @@ from labloop.campaign.steps import steps_of
 from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import Quantity, convert, same_dimension
 
+from .schedule import planned
+
 Settings = Mapping[str, Value]
 OF_A_TRIAL: Final = ("trial", "cleanup")
 ALONE: Final = ("setup", "each_batch", "teardown")
@@ -69,9 +71,9 @@ def unfit(outcome: OutcomeSpec, source: str, given: Sequence[Signal]) -> Iterato
 
 
 def runs(spec: CampaignSpec, attempts: int) -> dict[str, int]:
-    """How often each phase comes in so many attempts, controls and blanks with them; setup and teardown at least."""
+    """How often each phase comes in so many attempts, with repeats, controls and blanks; setup and teardown once."""
     every = {f"every.{at}": attempts // one.trials for at, one in enumerate(spec.every)}
-    trials = attempts + sum(every[f"every.{at}"] for at, one in enumerate(spec.every) if not one.do)
+    trials = attempts * spec.remake + sum(every[f"every.{at}"] for at, one in enumerate(spec.every) if not one.do)
     batches = math.ceil(attempts / spec.design.batch)
     return {"setup": 1, "each_batch": batches, **dict.fromkeys(OF_A_TRIAL, trials), **every, "teardown": 1}
 
@@ -134,6 +136,7 @@ def overflow(
     complaints: list[str] = []
     warnings: list[str] = []
     totals = Totals(envelope.rules.totals, envelope.declared)
+    made = None if attempts is None else attempts * spec.remake
     for rule in totals.rules:
         (most, left), at = max((_filled(rule, totals, spec, point), n) for n, point in enumerate(points))
         where = f" (at {settings(points[at])})" if points[at] else ""
@@ -142,11 +145,12 @@ def overflow(
                 f"{rule.place}: {rule.name}: one trial can bring {quantity(most, rule.unit)}{where}, and "
                 f"{quantity(rule.most, rule.unit)} is the most. Lower the amounts, or empty it in between"
             )
-        elif left > 0.0 and attempts is not None and most + (attempts - 1) * left > rule.most * (1.0 + 1e-9):
+        elif left > 0.0 and made is not None and most + (made - 1) * left > rule.most * (1.0 + 1e-9):
             room = int((rule.most - most) // left) + 1
             warnings.append(
                 f"{rule.place}: {rule.name} = {quantity(rule.most, rule.unit)}: has room for {room} trials at worst, "
-                f"and the budget allows {attempts} attempts; then a person must empty it"
+                f"and the budget allows {made} {'samples' if spec.remake > 1 else 'attempts'}; then a person must "
+                "empty it"
             )
     return complaints, warnings
 
@@ -155,7 +159,7 @@ def _filled(rule: TotalRule, totals: Totals, spec: CampaignSpec, point: Settings
     """The most that stands in a total during one trial that finds it empty, and what is left there afterwards."""
     held = most = 0.0
     for phase in OF_A_TRIAL:
-        for stage in recipe.stages(spec, phase, point):
+        for stage in planned(spec, phase, point):
             for step in stage.steps:
                 name = (step.instrument, step.action)
                 amount = totals.expected(*name, step.settings) if name in rule.of | rule.less else None

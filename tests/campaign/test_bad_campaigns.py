@@ -103,6 +103,8 @@ BAD: list[tuple[str, str, str, str, list[str]]] = [
     ("method: sobol", "method: sobl", "", "27:28", ["Did you mean sobol?"]),
     ("seed: 7", "seed: -7", "", "27:63", ["from 0 to"]),
     ("{trials: 40}", "{trials: -3}", "", "28:18", ["budget.trials = -3", "at least 1"]),
+    ("", "", "remeasure: 1000000000", "30:12", ["remeasure = 1000000000", "1000 at the most"]),
+    ("", "", "remake: 1001", "30:9", ["remake = 1001", "1000 at the most"]),
     ("{trials: 40}", "{trials: 40, attempts: 3}", "", "28:32", ["below the 40 trials"]),
     ("{trials: 40}", "{trials: 40, time: 3 mL}", "", "28:28", ["3 mL is a volume"]),
     ("20 trials", "20 apples", "", "29:29", ["counts trials"]),

@@ -89,6 +89,36 @@ def test_time_and_stock_at_worst(quickstart: Plan) -> None:
     assert quickstart.trial_s > 20 + 30 + 20, "dispense, hold, rinse"
 
 
+def test_what_is_made_and_measured_again_counts_at_worst() -> None:
+    trial = [dispense(rate="600 uL/min", time="60 s"), {"spectrometer.measure": {"integration": "9 s", "save_as": "s"}}]
+    plain, remade, remeasured = checked(trial), checked(trial, remake=3), checked(trial, remeasure=3)
+    assert plain.trial_s is not None and plain.whole_s is not None
+    assert remade.stock["pump_water"].needed == pytest.approx(3 * plain.stock["pump_water"].needed)
+    assert remade.trial_s == plain.trial_s and remade.whole_s == pytest.approx(3 * plain.whole_s)
+    assert remeasured.stock == plain.stock, "the same sample"
+    assert remeasured.trial_s == pytest.approx(plain.trial_s + 2 * (plain.trial_s - 60))
+
+
+def test_what_is_done_beside_the_trials_takes_its_time() -> None:
+    trial, flush = [dispense(rate="600 uL/min", time="60 s")], [dispense(rate="3 mL/min", time="60 s")]
+    whole_s = checked(trial).whole_s
+    assert whole_s is not None
+    for more, times in [
+        ({"setup": flush, "teardown": flush}, 2),
+        ({"each_batch": flush, "design": {"batch": 3}}, 7),
+        ({"every": [{"trials": 4, "do": flush}]}, 5),
+        ({"every": [{"trials": 4, "control": {"flow": 200, "share": 0.5}}]}, 5),
+    ]:
+        assert checked(trial, **more).whole_s == pytest.approx(whole_s + 60 * times), more
+
+
+def test_a_vessel_that_samples_made_again_would_fill() -> None:
+    trial, vessel = [dispense(rate="600 uL/min", time="60 s")], {"of": "pump_water.dispense", "max": "20 mL"}
+    assert not any("vessel" in one for one in checked(trial, totals={"vessel": vessel}).warnings)
+    full = checked(trial, totals={"vessel": vessel}, remake=3)
+    assert any("has room for 33 trials at worst, and the budget allows 60 samples" in one for one in full.warnings)
+
+
 def test_who_makes_it_safe(quickstart: Plan) -> None:
     assert set(quickstart.safety) == {
         "pump_agno3", "pump_pva", "pump_tsc", "pump_seed", "pump_water", "hotplate", "spectrometer",
