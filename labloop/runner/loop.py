@@ -177,7 +177,7 @@ class Loop:
                 await self._open()
                 self.beside.opened()
                 await self.watcher.begin()
-                await self._phase("setup")
+                await self._phase("setup", again=bool(self.state.phases.get("setup")))  # nothing made safe since
                 await self._phase("each_batch", again=True)
                 await self._repeat()
                 if self.ending and self.ending[0] == "finished":
@@ -258,9 +258,9 @@ class Loop:
 
     # --- phases that belong to no trial ----------------------------------------------------------------------------
 
-    async def _phase(self, phase: str, again: bool = False) -> None:  # again: what the last pass set, for a batch
+    async def _phase(self, phase: str, again: bool = False) -> None:  # again: what the last pass set, and is gone
         stages, number = planned(self.spec, phase, {}), self.state.passes.get(phase, 0) + (not again)
-        over = self.state.phases.get("setup") if phase == "setup" else again and self.proposer.why_finished(self.state)
+        over = again and phase != "setup" and self.proposer.why_finished(self.state)
         if not stages or not number or over:
             return
         walk = Walk(hand=self.hand, stages=stages, phase=phase, number=number, gate=self._gate_for(0))

@@ -49,7 +49,9 @@ class Rereading:
         self._counted: dict[str, dict[str, Stand]] = {}  # and what it counted then
         self._due: dict[str, str] = {}  # what setup did and is gone: a resume must find it again
         self._cleared: set[str] = set()  # instruments whose counters were wiped for an act that the pause forestalled
-        self._set_up: set[str] = set()  # instruments at which something was done for all trials
+        # Instruments at which something was done for all trials, and what an earlier runner did there stands still.
+        steps, done = memory.state.loose_steps, memory.state.phases
+        self._set_up = {step.begun.instrument for step in steps if step.begun.phase in done}
         self._undone: set[str] = set()  # of these: where that is to be looked at
         self._news = asyncio.Event()
         memory.listeners.append(self._hear)

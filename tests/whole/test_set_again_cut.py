@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from people import People, wish
 from reach import Reach
+from test_hands import kill, run_till_killed
 from test_rest import Patient
 from test_set_again import DOWN, FIRST, HOME, LAB, LAST, STAGE, WHOLE
 
@@ -145,3 +146,39 @@ keep: [furnace, hotplate]
     reach.run()
     assert reach.state().trials[1].state == s.ABANDONED
     assert len(reach.ledger("furnace", "begin")) == 2
+
+
+def killed(tmp_path: Path) -> Reach:
+    """A run whose runner was killed, and nobody wrote down that anything was made safe."""
+    setup = "\n      - hotplate.stir: {speed: 300 rpm}\n"
+    reach = Reach(tmp_path, LAB, f"    setup:{setup}    trial:{ACTS}    budget: {{trials: 2}}\n", People(
+        tmp_path, (30.0, kill)
+    ))  # fmt: skip
+    run_till_killed(reach)
+    reach.meddle = lambda bench, now_s: None
+    return reach
+
+
+def test_what_setup_set_and_a_power_cut_ended_while_nobody_ran_is_set_again(tmp_path: Path) -> None:
+    reach = killed(tmp_path)
+    assert reach.bench is not None and not reach.bench.devices["hotplate"].stirs
+    assert reach.run() == 0
+    begins = [one.at_s for one in reach.bench.ledger.entries if one.act == "stir" and one.phase == "begin"]
+    assert len(begins) == 2 and begins[1] < reach.ledger("pump_b", "begin")[0].at_s
+    assert len([one for one in reach.state().loose_steps if one.state == s.FINISHED]) == 2
+
+
+def test_what_an_earlier_runner_set_up_is_asked_after_with_each_trial(tmp_path: Path) -> None:
+    reach = killed(tmp_path)
+    assert reach.bench is not None
+    plate, cut = reach.bench.devices["hotplate"], list[float]()
+    plate.receive(b"START_4 \r\n", reach.clock.now_s() if reach.clock else 0.0)
+
+    def meddle(bench: Any, now_s: float) -> None:
+        if reach.ledger("pump_b") and not cut:  # in the second trial's time, or right before
+            cut.append(now_s)
+            plate.power_cycle(now_s)
+
+    reach.meddle = meddle
+    assert reach.run() == 6
+    assert "hotplate.stir" in reach.state().reason
