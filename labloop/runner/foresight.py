@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from labloop.bench.bounds import Bound
+from labloop.bench.bounds import DIGITS, SLACK, Bound
 from labloop.bench.declared import Declaration
 from labloop.bench.gate import after
 from labloop.bench.instrument import Signal
@@ -234,15 +234,17 @@ def _after(envelope: Envelope, stage: recipe.PlannedStage, seen: Mapping[str, An
 
 
 def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What of an act's settings is beyond a limit of that kind: how much, and which."""
+    """What of an act's settings, or of what follows from them, is beyond a limit of that kind: how much, and which."""
+    resolved = envelope.resolve(step.instrument, step.action, step.settings)
+    sent = envelope.declared[step.instrument].sent(step.action, resolved)
     for setting in envelope.action(step.instrument, step.action).settings:
-        if setting.choices or setting.name not in step.settings:
-            continue
-        value = float(in_unit(setting, step.settings[setting.name]))
-        for bound in envelope.bounds(step.instrument, step.action, setting.name):
+        given = step.settings.get(setting.name)
+        levels = sent.get(setting.name, ()) if given is None else () if setting.choices else (in_unit(setting, given),)
+        bounds = envelope.bounds(step.instrument, step.action, setting.name) if levels else ()
+        for bound, value in itertools.product(bounds, map(float, levels)):
             if not acts_of(envelope, bound) or (setting.zero and value == 0.0):
                 continue
-            if bound.broken_by(value) and bound.holds(seen):
+            if bound.broken_by(value, SLACK if given is not None else DIGITS) and bound.holds(seen):
                 change = "Lower" if bound.sign == "<=" else "Raise"
                 amount = f"{setting.name} = {quantity(value, setting.unit, 6)}"
                 yield amount, f"{bound}. {change} it, change the order, or {bound.way_out}"

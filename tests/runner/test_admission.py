@@ -195,6 +195,16 @@ def test_check_knows_what_a_recipe_has_stopped(between: list[Any]) -> None:
     )
 
 
+@pytest.mark.parametrize(("rate_ml_min", "beyond"), [(20, True), (60, False)])
+def test_check_foresees_what_follows_from_other_settings(rate_ml_min: int, beyond: bool) -> None:
+    """100 uL, of a rate and a time: the campaign ended at its first trial, refused."""
+    flows = {"gas.flow": {"rate": f"{rate_ml_min} mL/min"}}
+    recipe = {"labloop": 1, "trial": [flows, {"pump.dispense": {"rate": "1 mL/min", "time": "6 s"}}]}
+    lab = GAS | {"limits": ["pump.volume <= 50 uL when gas.rate < 50 mL/min"]}
+    complaints = check(spec_from_dict(SPEC | recipe), lab_from_dict(lab, ROOT)).complaints
+    assert ["pump.dispense can be asked for volume = 100 uL" in line for line in complaints] == [True] * beyond
+
+
 def test_what_a_trial_has_stopped_is_known_after_a_resume() -> None:
     admission = after_steps([flow(100.0), OFF])
     again = Admission(admission.envelope, VirtualClock())
