@@ -16,7 +16,7 @@ from typing import Any
 from .constraints import Linear, at_least, linear, meanings, mixture_sums
 from .errors import SpecError
 from .events import Value
-from .formula import Expression, condition_of
+from .formula import Compare, Expression, condition_of
 from .grammar import CampaignSpec, flat_parameters
 from .models import did_you_mean
 from .parameters import Mixture, Parameter
@@ -237,9 +237,16 @@ class Space:
                         return found
             if rejecting and tried >= 4 * _BATCH and len(found) < tried * _POOR:
                 rejecting = not (self._lines or self.conditional)
-        raise SpecError(
-            f"{len(found)} of {count} points were found inside the constraints. They leave too little room: loosen one"
-        )
+        few = f"{len(found)} of {count} points were found inside the constraints"
+        drawn = {one.text for one in self.conditional}
+        for one in self.nonlinear:
+            numbers = [name for name in one.names if isinstance(self.parameters.get(name), Range)]
+            if isinstance(one, Compare) and one.sign == "==" and numbers and str(one) not in drawn:
+                raise SpecError(
+                    f"{few}: {one} is no sum of numbers alone, so that a point meets it by chance only. Give a choice "
+                    "in it as a number (integer: [1, 5], or a range with a step), or leave room: <= and >="
+                )
+        raise SpecError(f"{few}. They leave too little room: loosen one")
 
     def _settled(self, settings: Settings) -> Settings:
         """The same where numbers without a grid make up for what the others' grids took from an equality."""

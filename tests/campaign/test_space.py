@@ -228,6 +228,16 @@ def test_a_space_without_room_says_so() -> None:
         space.sample(1, 1)
 
 
+@pytest.mark.parametrize("rule", ["x + n == 10", "x * n == 10"])
+def test_an_equality_that_a_choice_is_in_says_how_to_write_it(rule: str) -> None:
+    """The space was said to have too little room, and loosening a constraint was said to help."""
+    choices = {"n": {"choices": [1, 2, 5]}, "x": {"range": [0, 10]}}
+    with pytest.raises(SpecError, match=r"is no sum of numbers alone.* Give a choice in it as a number") as wrong:
+        space_of(choices, constraints=[rule]).sample(1, 1)
+    assert rule in str(wrong.value)
+    assert space_of(choices | {"n": {"integer": [1, 5]}}, constraints=["x + n == 10"]).sample(1, 1)
+
+
 def test_any_word_is_a_name() -> None:
     names = ["yield", "beta", "N", "lambda", "E", "S", "I", "min", "and", "class", "größe", "mol_percent"]
     spec: CampaignSpec = spec_from_dict(
