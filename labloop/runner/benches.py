@@ -58,6 +58,19 @@ def refuse_bad_faults(faults: str | None) -> None:
         raise SpecError(f"--faults {faults}: {str(error).removeprefix('faults: ')}") from error
 
 
+def sample_complaints(lab: LabSpec) -> list[str]:
+    """What a simulated run would stumble over in the lab's ``sample:``."""
+    from labloop.simulation.sample import refuse_bad_sample  # noqa: PLC0415  (it takes numpy to import)
+
+    if not (given := _sample(lab)):
+        return []
+    try:
+        refuse_bad_sample(given, [name for name, one in lab.instruments.items() if one.simulator])
+    except ValueError as error:
+        return [f"{lab.named(('sample',))}: {str(error).removeprefix('sample: ')}"]
+    return []
+
+
 def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float, refills: Path) -> str:
     """The text of a lab file whose ports are ``ports`` ({instrument: address}) and which works from any folder.
 

@@ -32,6 +32,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
+from .benches import sample_complaints
 from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, runs, unfit, unit_of_amounts, unsafe
 from .resolved_plan import Plan, Reach, Settings, Stock
 from .schedule import planned
@@ -76,7 +77,7 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     except SpecError as error:
         plan.complaints += [line for line in error.complaints if line not in plan.complaints]
         return plan
-    plan.complaints += unsafe(lab, envelope, spec)
+    plan.complaints += [*unsafe(lab, envelope, spec), *([] if live else sample_complaints(lab))]
     plan.safety = {name: one.watchdog for name, one in declared.items()}
     plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
     bench = _Bench(spec, lab, declared, envelope, space, extremes, inside, plan, live)

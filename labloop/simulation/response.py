@@ -101,7 +101,7 @@ def load_response(
     table = Path(table)
     raw_path = Path(raw) if raw is not None else table.with_suffix(".raw.csv")
     fit_path = Path(fit) if fit is not None else table.with_suffix(".fit.json")
-    x, y, ids = _read(table, inputs, output)
+    x, y, ids = read_table(table, inputs, output)
     found = _read_fit(fit_path, inputs, output) if fit is not None or fit_path.exists() else None
     if found is None:
         found = search(x, y, rows=ROWS_AT_LOAD, sweeps=SWEEPS_AT_LOAD)
@@ -170,7 +170,8 @@ def _krige(u: Floats, y: Floats, fit: Fit) -> tuple[float, Floats, Floats]:
     return mean, inverse @ (y - mean), inverse
 
 
-def _read(table: Path, inputs: Sequence[str], output: str) -> tuple[Floats, Floats, list[str]]:
+def read_table(table: Path, inputs: Sequence[str], output: str) -> tuple[Floats, Floats, list[str]]:
+    """Inputs (n x d), outputs (n) and names of the rows. Raises ValueError with the file's name, as load_response."""
     with open(table, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if len(rows) < 3:
@@ -181,7 +182,7 @@ def _read(table: Path, inputs: Sequence[str], output: str) -> tuple[Floats, Floa
     try:
         x = np.array([[float(row[name]) for name in inputs] for row in rows])
         y = np.array([float(row[output]) for row in rows])
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{table}: inputs and output of a response must be numbers ({error})") from None
     return x, y, [row.get("row_id", str(n)) for n, row in enumerate(rows)]
 
@@ -213,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--inputs", nargs="+", required=True)
     parser.add_argument("--output", required=True)
     given = parser.parse_args(arguments)
-    x, y, _ = _read(given.table, given.inputs, given.output)
+    x, y, _ = read_table(given.table, given.inputs, given.output)
     fit = search(x, y)
     errors, _ = leave_one_out(x, y, fit)
     kept = {

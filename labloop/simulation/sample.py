@@ -33,7 +33,7 @@ import numpy as np
 
 from . import spectra
 from .droplet import Droplet, droplet_from_json
-from .response import Response, load_response
+from .response import Response, load_response, read_table
 from .spectra import Floats
 
 # Simulated seconds. Five pumps on one line at 60 times speed start within about 10; nobody makes a new sample so soon.
@@ -84,35 +84,29 @@ class Chemistry:
         return spectra.with_height(value)
 
 
-def read_chemistry(given: Mapping[str, Any], instruments: Sequence[str]) -> Chemistry:
-    """The lab file's ``sample:`` with absolute paths. ``instruments``: the names in the lab.
-
-    Keys: response, inputs, output; optional pumps, raw, fit, target, encode (distance | height). ``distance`` is for a
-    value between 0 and 1 and makes its spectrum lie that far from the target; ``height`` makes it the height of a band
-    at 520 nm. Raises ValueError for what is missing or does not fit.
-    """
+def refuse_bad_sample(given: Mapping[str, Any], instruments: Sequence[str]) -> dict[str, str]:
+    """Raise ValueError for a ``sample:`` that cannot be meant, without fitting its table; {input: pump}."""
     known = {"response", "inputs", "output", "pumps", "raw", "fit", "target", "encode"}
     if unknown := sorted(set(given) - known):
         raise ValueError(f"sample: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
     if missing := sorted({"response", "inputs", "output"} - set(given)):
         raise ValueError(f"sample: {', '.join(missing)} missing")
-    response = load_response(
-        given["response"], given["inputs"], given["output"], raw=given.get("raw"), fit=given.get("fit")
-    )
-    encode = given.get("encode", "distance")
-    if encode not in ("distance", "height"):
-        raise ValueError(f"sample: encode = {encode!r}; known are distance and height")
-    if encode == "distance" and not (response.lowest >= -0.05 and response.highest <= 1.05):
-        raise ValueError(
-            f"sample: {given['output']} reaches from {response.lowest:.3g} to {response.highest:.3g}, which no "
-            "distance of two spectra does (0 to 1); write encode: height"
-        )
+    inputs, output, named = given["inputs"], given["output"], given.get("pumps", {})
+    if not (isinstance(inputs, list | tuple) and inputs and all(isinstance(one, str) for one in inputs)):
+        raise ValueError(f"sample: inputs = {inputs!r:.80}: must be columns of the table, like [q_agno3, q_tot]")
+    if not isinstance(output, str):
+        raise ValueError(f"sample: output = {output!r:.80}: must be a column of the table")
+    if not isinstance(named, dict):
+        raise ValueError(f"sample: pumps = {named!r:.80}: must be a pump for each input, like {{q_agno3: pump_left}}")
+    if (encode := given.get("encode", "distance")) not in ("distance", "height"):
+        raise ValueError(f"sample: encode = {encode!r:.80}; known are distance and height")
+    read_table(Path(given["response"]), inputs, output)
     pumps: dict[str, str] = {}
-    for name in given["inputs"]:
+    for name in inputs:
         if name in ("q_tot", "temperature"):
             continue
         plain = name.removeprefix("q_")
-        wanted = [given.get("pumps", {}).get(name)] if name in given.get("pumps", {}) else [f"pump_{plain}", plain]
+        wanted = [named[name]] if name in named else [f"pump_{plain}", plain]
         found = [pump for pump in wanted if pump in instruments]
         if not found:
             raise ValueError(
@@ -120,6 +114,26 @@ def read_chemistry(given: Mapping[str, Any], instruments: Sequence[str]) -> Chem
                 f"lab does not have (it has {', '.join(instruments)}); name it under pumps: {{{name}: ...}}"
             )
         pumps[name] = found[0]
+    return pumps
+
+
+def read_chemistry(given: Mapping[str, Any], instruments: Sequence[str]) -> Chemistry:
+    """The lab file's ``sample:`` with absolute paths. ``instruments``: the names in the lab.
+
+    Keys: response, inputs, output; optional pumps, raw, fit, target, encode (distance | height). ``distance`` is for a
+    value between 0 and 1 and makes its spectrum lie that far from the target; ``height`` makes it the height of a band
+    at 520 nm. Raises ValueError for what is missing or does not fit.
+    """
+    pumps = refuse_bad_sample(given, instruments)
+    response = load_response(
+        given["response"], given["inputs"], given["output"], raw=given.get("raw"), fit=given.get("fit")
+    )
+    encode = given.get("encode", "distance")
+    if encode == "distance" and not (response.lowest >= -0.05 and response.highest <= 1.05):
+        raise ValueError(
+            f"sample: {given['output']} reaches from {response.lowest:.3g} to {response.highest:.3g}, which no "
+            "distance of two spectra does (0 to 1); write encode: height"
+        )
     target = spectra.read_spectrum(Path(given["target"])) if given.get("target") else spectra.TARGET
     worst = response.highest if encode == "distance" else min(response.lowest, 0.0)
     return Chemistry(

@@ -1,5 +1,6 @@
 """check: what a campaign will ask of its bench at worst, and what is refused before anything moves."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,33 @@ def test_a_vessel_that_samples_made_again_would_fill() -> None:
     assert any("has room for 33 trials at worst, and the budget allows 60 samples" in one for one in full.warnings)
 
 
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ({"inputs": 5}, ["inputs = 5", "columns of the table"]),
+        ({"inputs": ["q_agno3", "q_nope"]}, ["agnp.csv: no column q_nope"]),
+        ({"output": ["spectrum_loss"]}, ["output = ['spectrum_loss']", "a column of the table"]),
+        ({"pumps": 5}, ["pumps = 5", "a pump for each input"]),
+        ({"pumps": {"q_agno3": "pump_left"}}, ["called pump_left, which the lab does not have", "name it under pumps"]),
+        ({"encode": "colour"}, ["encode = 'colour'", "distance and height"]),
+        ({"tempo": 5}, ["unknown tempo"]),
+    ],
+)
+def test_a_simulated_sample_that_cannot_be_is_said_before_a_run_is_begun(
+    tmp_path: Path, sample: dict[str, Any], words: list[str]
+) -> None:
+    inputs = ["q_agno3", "q_pva", "q_tsc", "q_seed", "q_tot"]
+    given = {"response": str(CAMPAIGNS / "agnp.csv"), "inputs": inputs, "output": "spectrum_loss"}
+    kept = [line for line in LAB.read_text().splitlines() if not line.startswith("sample:")]
+    path = tmp_path / "lab.yaml"
+    path.write_text(f"root: {HOUSE}\n" + "\n".join(kept) + f"\nsample: {json.dumps(given | sample)}\n")
+    spec = campaign([dispense(rate="$flow", time="20 s")])
+    (complaint,) = check(spec, read_lab(path)).complaints
+    assert complaint.startswith(f"{path}:") and ": sample: " in complaint
+    assert all(word in complaint for word in words)
+    assert check(spec, read_lab(path), live=True).complaints == [], "real instruments make their own"
+
+
 def test_who_makes_it_safe(quickstart: Plan) -> None:
     assert set(quickstart.safety) == {
         "pump_agno3", "pump_pva", "pump_tsc", "pump_seed", "pump_water", "hotplate", "spectrometer",
@@ -128,8 +156,6 @@ def test_who_makes_it_safe(quickstart: Plan) -> None:
 
 
 def test_a_plan_is_plain_data(quickstart: Plan) -> None:
-    import json
-
     document = json.loads(json.dumps(quickstart.document()))
     assert document["stock"]["pump_water"]["unit"] == "mL"
 
