@@ -138,7 +138,18 @@ class Lookout:
             if effect in ("stop", "abort"):
                 self._end(effect, why(wish), 4, wish.by)
 
-    def _grant(self, wish: e.Requested) -> str:
+    def last_words(self) -> None:
+        """Answer what came while the run was ending, as where no runner lives; the next start would take it as its own.
+
+        An amendment is for the next start to prove. Raises StoreError.
+        """
+        for wish in self._memory.requests():
+            if wish.request != AMEND:
+                if self._memory.state.requests.get(wish.id) is None:
+                    self._grant(wish, alive=False)
+                self._memory.request_done(wish.id)
+
+    def _grant(self, wish: e.Requested, alive: bool = True) -> str:
         """Journal and answer one wish: its effect. One whose runner was killed before it answered is answered now."""
         memory = self._memory
         again = wish.id in memory.state.requests
@@ -148,15 +159,17 @@ class Lookout:
             answer = Answer(accepted=True, message="it ended the runner that saw it")
         elif again and wish.request == "act":  # what was begun was asked after, and nothing is done twice
             answer = no("its runner ended before it answered. What became of it is in the log; look at the bench")
+        elif wish.request == "abort" and not alive:
+            answer = Answer(accepted=True, message="the run was ending already")
         else:
-            answer = answered(lambda: self._answer(wish))
+            answer = answered(lambda: self._answer(wish, alive))
         memory.bench_record(*answer.stock, *answer.totals)  # first: what is answered is true
         memory.record(*answer.facts, e.RequestAnswered(id=wish.id, accepted=answer.accepted, message=answer.message))
         return answer.effect
 
-    def _answer(self, wish: e.Requested) -> Answer:
+    def _answer(self, wish: e.Requested, alive: bool) -> Answer:
         """What comes of a wish now, held against the bench. Raises SpecError for one that is wrong."""
-        says = requests.answer(self._memory.state, wish, alive=True, t_s=self._now_s(), spec=self.spec)
+        says = requests.answer(self._memory.state, wish, alive=alive, t_s=self._now_s(), spec=self.spec)
         return self._by_hand(wish, self._fits(says))
 
     def _by_hand(self, wish: e.Requested, answer: Answer) -> Answer:

@@ -240,7 +240,10 @@ def _drive(
             memory, folder.path, lab_spec, clock.now_s, loop.amend, at_once=clock.virtual
         )  # fmt: skip
         with _signals(loop):
-            return await loop.run(), loop.rests
+            code = await loop.run()
+            if not loop.rests:
+                loop.lookout.last_words()
+            return code, loop.rests
 
     async def rest() -> int | None:
         now = kept_spec(folder.path, memory.state) if memory.state.amendments else spec

@@ -64,6 +64,19 @@ def test_an_abort_that_was_journaled_before_a_crash_is_not_done_again(memory: Ru
     assert memory.state.requests == {id: True}, "and whoever wished it is told"
 
 
+def test_what_came_while_the_run_was_ending_is_answered_and_is_not_the_next_starts(
+    memory: RunMemory, tmp_path: Path
+) -> None:
+    memory.record(e.CampaignStopped(reason="an interrupt", exit_code=4))
+    ids = [inbox.post(tmp_path, *one, by="ann") for one in (("note", ["lamp"]), ("stop", []), ("pause", []))]
+    abort, amend = inbox.post(tmp_path, "abort", by="bob"), inbox.post(tmp_path, "amend", ["{}"], by="bob")
+    ended: list[tuple[str, str]] = []
+    looking(memory, ended).last_words()
+    assert ended == [] and memory.state.state == s.STOPPED
+    assert memory.state.requests == dict(zip([*ids, abort], [True, False, False, True], strict=True))
+    assert [path.stem for path in tmp_path.glob("*.json")] == [amend], "which the next start proves"
+
+
 class Killed(BaseException):
     """The runner is gone at once."""
 

@@ -9,9 +9,10 @@ from reach import Reach
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import StateError
-from labloop.journal import Journal, Presence
+from labloop.journal import Journal, Presence, inbox
 from labloop.runner import session, wishes
 from labloop.runner.clock import utc_stamp
+from labloop.runner.loop import Loop
 from labloop.runner.preview import look_at
 
 RUN = """
@@ -71,3 +72,21 @@ def test_what_was_amended_meanwhile_is_in_force(reach: Reach, monkeypatch: pytes
     assert reach.run(again={"trials": 1}) == 0
     assert 100.0 <= float(reach.state().trials[2].settings["q"]) <= 101.0
     assert planned[-1]["parameters"]["q"]["range"] == [100, 101]
+
+
+@pytest.mark.parametrize("word", ["stop", "abort"])
+def test_what_was_said_while_the_run_was_ending_does_not_end_the_next_start(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    run, box = Loop.run, reach.folder / "run" / "requests"
+
+    async def ends(loop: Loop) -> int:
+        code = await run(loop)
+        inbox.post(box, word, by="ann")
+        return code
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Loop, "run", ends)
+        assert reach.run(again={"trials": 1}) == 0
+    assert not list(box.glob("*.json")) and len(reach.facts(e.RequestAnswered)) == 1
+    assert reach.run(again={"trials": 1}) == 0 and len(reach.state().trials) == 3
