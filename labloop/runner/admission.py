@@ -42,6 +42,8 @@ class Admission:
         self._on: dict[str, int | None] = {}  # instrument -> the trial that it last worked for
         self._safe_seq = 0  # the fact by which the bench was made safe last
         self._stopped_seq: dict[str, int] = {}  # instrument -> the fact by which it was stopped last, all of it
+        self._seq = 0  # the last fact
+        self._by_hand: set[str] = set()  # acts of people
         if book is not None:
             book.follow(self.totals.apply)
 
@@ -70,6 +72,9 @@ class Admission:
         """
         names = [name for one in seen for name in one.acts]
         acts = self.book.acts_by_hand() if names and self.book is not None else {}
+        for name in names:  # in another run, anywhere
+            touched = [acts[name].instrument] if name in acts else self.envelope.declared
+            self._stopped_seq.update(dict.fromkeys(touched, self._seq + 1))
         for act in [acts[name] for name in names if name in acts and acts[name].run]:
             fault = "not_done" if act.failed.startswith("not_begun") else "stopped"
             over = (
@@ -81,6 +86,9 @@ class Admission:
 
     def tell(self, fact: e.StepStarted | e.StepFinished | e.StepFailed | e.SafeStateReached) -> None:
         """Let the gate and the watch know what is no fact of the run: of an act by hand, as of a step of its own."""
+        if isinstance(fact, e.StepStarted):  # what a trial had set there a person has set otherwise, or ended
+            self._by_hand.add(fact.step)
+            self._stopped_seq[fact.instrument] = self._seq + 1
         self.standing.apply(fact)
         self.watch.apply(fact)
 
@@ -117,6 +125,7 @@ class Admission:
                 self._stopped_seq[self.standing.going[step].instrument] = record.seq
             case e.SafeStateReached():
                 self._safe_seq = record.seq
+        self._seq = record.seq
         self.standing.apply(record.event, now_s)
         self.watch.apply(record.event)
 
@@ -131,10 +140,13 @@ class Admission:
                 for name, amount in {**step.begun.settings, **step.achieved}.items():
                     if name not in over:
                         found[f"{step.begun.instrument}.{name}"] = meaning(amount)
+        for (instrument, name), stood in self.standing.settings.items():
+            if trial is not None and stood.step in self._by_hand and not stood.over:
+                found[f"{instrument}.{name}"] = meaning(stood.amount)
         return {**found, **self.watch.sight(self.clock.now_s())}
 
     def _over(self, step: s.StepState) -> frozenset[str]:
-        """The settings of a step that stand no more: its instrument was stopped since."""
+        """The settings of a step that stand no more: its instrument was stopped since, or a person was at it."""
         declared = self.envelope.declared.get(step.begun.instrument)
         if declared is None:
             return frozenset()

@@ -12,7 +12,7 @@ from labloop.bench import Envelope, NotYet, SafetyError
 from labloop.campaign import events as e
 from labloop.campaign.recipe import PlannedStep
 from labloop.campaign.spec import lab_from_dict, spec_from_dict
-from labloop.runner.admission import Admission
+from labloop.runner.admission import Admission, hand_step
 from labloop.runner.book import BY_HAND, BenchBook
 from labloop.runner.check import check
 from labloop.runner.clock import VirtualClock, utc_stamp
@@ -157,11 +157,20 @@ def after_steps(facts: list[Any], **lab: Any) -> Admission:
             steps.append(SimpleNamespace(begun=fact, seq=seq, fault="", achieved={}))
         elif isinstance(fact, e.StepFailed):
             steps[-1].fault = fact.fault
+        elif isinstance(fact, e.ByHand):
+            admission.tell(hand_step(fact, 0.0))
+            continue
         admission.apply(e.Record(seq=seq, at="", event=fact))
     return admission
 
 
 OFF = PlannedStep(instrument="gas", action="off", settings={})
+
+
+def by_hand(step: PlannedStep) -> e.ByHand:
+    return e.ByHand(act="h", instrument=step.instrument, action=step.action, settings=step.settings, run="/run")
+
+
 STOPPED = e.StepFailed(step="1", fault="stall", reason="")
 SAFE = e.SafeStateReached(why="stopped")
 
@@ -171,6 +180,9 @@ SAFE = e.SafeStateReached(why="stopped")
     [
         ([flow(100.0)], [], True), ([flow(100.0), OFF], [], False), ([flow(100.0), STOPPED], [], False),
         ([flow(100.0), SAFE], [], False), ([flow(100.0), SAFE], ["gas"], True),
+        ([flow(100.0), by_hand(OFF)], [], False), ([flow(100.0), by_hand(flow(20.0))], ["gas"], False),
+        ([flow(20.0), by_hand(flow(100.0))], [], True), ([flow(100.0), by_hand(dispense(1.0))], [], True),
+        ([flow(100.0), by_hand(OFF), flow(100.0)], [], True),
         ([flow(100.0), OFF, flow(100.0)], [], True), ([OFF, flow(100.0), OFF], ["gas"], False),
     ],
 )  # fmt: skip
