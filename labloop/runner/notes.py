@@ -120,12 +120,23 @@ def refuse_lost(bench: Path, live: bool) -> None:
     )
 
 
+def refuse_other(path: Path, opened: e.CampaignOpened, began: str, notes: Sequence[Note], bench: Path) -> None:
+    """Raise StoreDamaged for the journal of another run than the ``bench`` beside it, a simulated one, has noted."""
+    if notes and notes[-1][1].run_id != opened.run_id:
+        raise _stranger(path, began, opened, notes[-1], bench)
+
+
 def _refuse_stranger(path: Path, began: str, opened: e.CampaignOpened, last: Sequence[Note], bench: Path) -> None:
     """Raise StoreDamaged for the journal of another run, unless it was begun here after the one that is noted."""
     for at, note in last:
         if note.run_id != opened.run_id and datetime.fromisoformat(began) < datetime.fromisoformat(at):
-            raise StoreDamaged(
-                f"{path}: is the journal of the run {opened.run_id} ({opened.campaign}), begun at {began[:19]}. Here "
-                f"{bench} noted, at {at[:19]}, row {note.seq} of the run {note.run_id}: it was replaced as a whole, or "
-                f"the folder of another run was moved here. {WAY_OUT}"
-            )
+            raise _stranger(path, began, opened, (at, note), bench)
+
+
+def _stranger(path: Path, began: str, opened: e.CampaignOpened, last: Note, bench: Path) -> StoreDamaged:
+    at, note = last
+    return StoreDamaged(
+        f"{path}: is the journal of the run {opened.run_id} ({opened.campaign}), begun at {began[:19]}. Here {bench} "
+        f"noted, at {at[:19]}, row {note.seq} of the run {note.run_id}: it was replaced as a whole, or the folder of "
+        f"another run was moved here. {WAY_OUT}"
+    )

@@ -41,7 +41,7 @@ from .loop import Loop
 from .mark import untouched
 from .meanwhile import by_others, refuse_stopped, still_left
 from .memory import RunMemory
-from .notes import note_of, refuse_cut, refuse_lost
+from .notes import note_of, refuse_cut, refuse_lost, refuse_other
 from .notifying import Notifying
 from .parts import USUAL, Parts, unwatched_s
 from .propose import Proposer
@@ -356,6 +356,9 @@ def _lease(
         }
         if memory.state.runs:  # what it does not know any more it would do again
             refuse_cut(folder.path / JOURNAL, opened.run_id, book.state.noted, memory.journal, where / BENCH)
+            if opened.mode != "live":
+                began = next(memory.journal.records()).at
+                refuse_other(folder.path / JOURNAL, opened, began, book.state.noted, where / BENCH)
         noted = [note_of(folder.name, opened, memory.journal)]
         # Refused, it is not ours to give back.
         book.take_lease(folder.name, opened.mode, stock, noted=noted, person=by, untouched=spared)

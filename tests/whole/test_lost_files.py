@@ -39,6 +39,18 @@ def test_a_run_does_not_go_on_with_a_bench_that_has_forgotten_what_stands_on_it(
         bench.write_bytes(before)
 
 
+def test_a_run_does_not_go_on_with_the_journal_of_another(run: Path, tmp_path: Path) -> None:
+    order = session.Order(campaign=QUICKSTART, run=tmp_path / "other", virtual=True, trials=1, seed=8)
+    assert session.begin(order, parts=PARTS) == 0
+    journal, before = run / "journal.db", (run / "journal.db").read_bytes()
+    journal.write_bytes((tmp_path / "other" / "journal.db").read_bytes())
+    try:
+        with pytest.raises(StoreDamaged, match=r"is the journal of the run .*it was replaced as a whole"):
+            session.resume(run, trials=1, parts=PARTS)
+    finally:
+        journal.write_bytes(before)
+
+
 @pytest.mark.parametrize("text", ["", "xx", "[]", '{"at_s": 1}'])
 def test_a_simulated_world_that_cannot_be_read_is_named(run: Path, text: str) -> None:
     world = run / "simulators" / "world.json"
