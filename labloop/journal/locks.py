@@ -244,9 +244,11 @@ def _refusal(path: Path, what: str) -> StoreLocked:
         who = f"a process that process {holder.pid} left behind on {holder.host}"
     else:
         who = f"process {holder.pid} on {holder.host}"
+    way_out = "stop it there (`labloop request RUN stop`, or end the process), then try again"
+    if here and holder.pid == os.getpid():  # a notebook's cell that is run again
+        who, way_out = f"{who}, which is this one", "close what has it first (`campaign.close()` in Python)"
     return StoreLocked(
-        f"{what} is held by {who}. Only one may: stop it there (`labloop request RUN stop`, or end the process), then"
-        " try again.",
+        f"{what} is held by {who}. Only one may: {way_out}.",
         holder.pid,
         holder.host,
     )

@@ -10,6 +10,7 @@ import pytest
 import labloop
 from labloop.campaign.errors import SpecError, StateError
 from labloop.campaign.events import ProposalMade
+from labloop.journal import StoreLocked
 from tests.api.cakes import CAKE, bake, cake
 
 HOUSE = Path(__file__).parents[2]
@@ -107,6 +108,13 @@ def test_of_proposals_made_together_the_first_says_what_can_still_be_gained() ->
             )  # fmt: skip
             campaign.tell_settings([{"sugar": 20, "N": 2, "flour": "rye"}], [{"yield": 30}])
             assert (campaign.enough() is not None) == (bounds[0] < 5)
+
+
+def test_a_cell_that_is_run_again_is_told_to_close_what_it_has(tmp_path: Path) -> None:
+    said = r"held by process \d+ on .*, which is this one.*`campaign\.close\(\)`"
+    with labloop.Campaign(CAKE, tmp_path / "run", planner="inline"), pytest.raises(StoreLocked, match=said):
+        labloop.Campaign(CAKE, tmp_path / "run", planner="inline")
+    labloop.Campaign(CAKE, tmp_path / "run", planner="inline").close()
 
 
 def test_open_proposals_are_pending_and_all_different() -> None:
