@@ -31,15 +31,15 @@ def person(by: str) -> str:
 
 def run_folder(name: str) -> Path:
     """The folder of the run that ``name`` means. Raises SpecError when there is none."""
-    from labloop.campaign.errors import SpecError
-    from labloop.campaign.models import suggest
-
     path = Path(name)
     if path.name == "journal.db":
         path = path.parent
     for folder in (path, Path("runs") / name):
         if (folder / "journal.db").is_file():
             return folder
+    from labloop.campaign.errors import SpecError
+    from labloop.campaign.models import suggest
+
     known = sorted(journal.parent.name for journal in Path("runs").glob("*/journal.db"))
     close = suggest(path.name, known)
     if close:

@@ -43,11 +43,14 @@ def request(
     right TRIAL [OUTCOME ...] | note TEXT | refill NAME AMOUNT | replaced NAME | empty NAME [AMOUNT] |
     resolve TRIAL[.INSTRUMENT] done [AMOUNT | NAME=VALUE ...]|not-done|discard."""
     from labloop.campaign.errors import SpecError
+
+    folder = run_folder(name)
+    if request == "abort":  # nothing that takes its time to be read comes before it
+        ask(folder, request, arguments or [], force=force, json=json, by=by, why=why)
     from labloop.campaign.models import did_you_mean
     from labloop.campaign.text import in_shell
     from labloop.runner.requests import VERBS
 
-    folder = run_folder(name)
     if request == "amend":
         raise SpecError(f"amend: is a verb of its own: labloop amend {in_shell(folder)} CAMPAIGN.yaml")
     if request not in VERBS:
@@ -60,8 +63,6 @@ def ask(
 ) -> NoReturn:  # fmt: skip
     """Bring it to the run, and say what came of it. Raises SpecError, Exit."""
     from labloop.campaign.errors import SpecError
-    from labloop.campaign.holds import FORCE
-    from labloop.runner import wishes
 
     if force and (request != "resume" or not why):
         raise SpecError(
@@ -72,6 +73,9 @@ def ask(
         with _unbroken():
             reply = _abort(folder, by, why)
     else:
+        from labloop.campaign.holds import FORCE
+        from labloop.runner import wishes
+
         reply = wishes.ask(folder, request, [*arguments, *([FORCE] if force else [])], by=person(by), why=why)
     if json:
         said = {"schema": 1, "run": str(folder), "request": request, "accepted": reply.accepted}
@@ -123,10 +127,13 @@ def abort(
 def _abort(folder: Path, by: str, why: str) -> "Reply":
     """What came of it; one that fails, by whatever it is, must be told as well, and hides no other bench."""
     from labloop.campaign.errors import LabloopError
-    from labloop.runner import wishes
+    from labloop.runner import abort_first
+
+    id = abort_first.post(folder, person(by), why)
+    from labloop.runner import wishes  # takes half a second
 
     try:
-        return wishes.ask(folder, "abort", [], by=person(by), why=why)
+        return wishes.ask(folder, "abort", [], by=person(by), why=why, id=id)
     except Exception as error:  # noqa: BLE001
         said = str(error) if isinstance(error, LabloopError) else repr(error)
         return wishes.Reply(accepted=False, message=f"FAILED, go to the bench: {said}", safe=False)

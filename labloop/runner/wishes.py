@@ -21,6 +21,7 @@ from labloop.journal.presence import HUNG_AFTER_S, last_runner
 
 from . import emergency
 from . import folder as run_files
+from .abort_first import INBOX, LONGEST_WHY
 from .amending import AMEND, decide
 from .answers import Answer, answered
 from .book import BenchBook
@@ -33,13 +34,11 @@ from .memory import saved_by
 from .requests import answer, fitting
 from .telling import Telling, Written
 
-INBOX: Final = "requests"
 OF_SPACE: Final = ("add", "edit")  # what can only be answered by whoever has read the campaign
 ANSWER_WITHIN_S: Final = 5.0
 # Beyond what any way to the safe state takes on dead lines (bench.lab): then something is wrong with the runner.
 SAFE_WITHIN_S: Final = 30.0
 LOOK_S: Final = 0.05
-LONGEST_WHY: Final = 1000  # characters, of an abort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ def ask(
     """
     until_s = now() + wait_s
     if request == "abort":
-        why = why[:LONGEST_WHY]  # nothing that is said beside it may keep it from being heard
+        why = why[:LONGEST_WHY]
     elif (size := inbox.size(request, arguments, by, why)) > inbox.LIMIT:
         raise SpecError(f"{request}: is {size} bytes long, and a wish has {inbox.LIMIT} at the most. Use fewer words")
     was = _look(folder) if request == "abort" else look(folder)

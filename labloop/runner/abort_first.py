@@ -1,0 +1,24 @@
+"""An abort on its way to a living runner, before anything else is read from the disk.
+
+What brings wishes to runs needs most of labloop, which takes half a second to be read; a bench that is to be made safe
+waits for none of that. So a shell's abort lies in the inbox first, and is then brought there again under its id, which
+is the same wish.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from labloop.journal import StoreError, inbox, look
+
+INBOX: Final = "requests"
+LONGEST_WHY: Final = 1000  # characters, of an abort: nothing that is said beside it may keep it from being heard
+
+
+def post(folder: Path, by: str, why: str) -> str:
+    """Put an abort into the inbox of the run in ``folder`` if its runner lives; its id ("": it is not there yet)."""
+    try:
+        if look(folder) == "alive":
+            return inbox.post(folder / INBOX, "abort", by=by, why=why[:LONGEST_WHY])
+    except StoreError:  # whoever brings it next meets the same, and says so
+        return ""
+    return ""
