@@ -156,7 +156,9 @@ class Envelope:
     @property
     def remembers(self) -> bool:
         """Whether what was done before decides what may be done."""
-        conditional = any(bound.when is not None for bounds in self._settings.values() for bound in bounds)
+        read = [one for watched in self._watched.values() for one in watched.values()]
+        bound = (*self._settings.values(), *(one.bounds for one in read), *(one.rates for one in read))
+        conditional = any(one.when is not None for bounds in bound for one in bounds)
         rules = self.rules
         return bool(conditional or self._paces or rules.totals or rules.requires or rules.plausible)
 

@@ -228,6 +228,19 @@ def test_what_a_trial_has_stopped_is_known_after_a_resume() -> None:
         again.stage([HEAT], 1)
 
 
+def test_a_reading_is_judged_by_what_was_stopped_before_a_resume_too() -> None:
+    """No limit on a setting has a condition: what the trial had set once counted after a resume, though it was off."""
+    admission = after_steps([flow(100.0), OFF], limits=["plate.plate <= 60 degC when gas.rate < 50 mL/min"])
+    again = Admission(admission.envelope, VirtualClock())
+    begun = [step.begun for step in admission._trials[1].steps] if admission._trials is not None else []
+    records = [e.Record(seq=seq, at="", event=fact) for seq, fact in enumerate(begun, start=1)]
+    state: Any = SimpleNamespace(trials=admission._trials, steps={})
+    again.catch_up(records, state)
+    for one in (admission, again):
+        with pytest.raises(SafetyError, match=r"when gas.rate < 50 mL/min"):
+            one.see("plate", {"plate": e.Reading(value=90.0, unit="degC")})
+
+
 def test_what_stops_beside_an_act_counts_too() -> None:
     admission = after_steps([flow(100.0)])
     with pytest.raises(SafetyError, match=r"when gas.rate < 50 mL/min"):
