@@ -62,7 +62,7 @@ class Walk:
 
         Raises InstrumentGone, OutOfStock, Ended.
         """
-        outages = 0
+        outages, began = 0, self.hand.memory.state.seq
         again: list[NextStage] = []
         while True:
             steps = self.steps()
@@ -79,8 +79,9 @@ class Walk:
             first = bool(again) and (ahead is None or again[0].number <= ahead.number)
             if ahead is not None and not (running and first):
                 judgement = recovery.judge(
-                    ahead, steps, self.phase, self._actions(ahead), self.hand.teaches, forgive=forgive
-                )
+                    ahead, steps, self.phase, self._actions(ahead), self.hand.teaches,
+                    forgive=forgive and not self._failed(ahead, began),
+                )  # fmt: skip
             # And beside what goes on.
             waits = not again and any(ahead is None or ahead.number >= step.begun.stage for step in running)
             if running and (waits or judgement.verdict != "run"):
@@ -186,6 +187,13 @@ class Walk:
 
     def _attempts(self, stage: int, index: int) -> int:
         return sum((step.begun.stage, step.begun.index) == (stage, index) for step in self.steps())
+
+    def _failed(self, ahead: NextStage, since: int) -> bool:
+        """Whether what is ahead has failed already in this run."""
+        return any(
+            step.begun.stage == ahead.number and step.begun.index in ahead.steps and step.state == s.FAILED
+            for step in self.steps() if step.seq > since
+        )  # fmt: skip
 
     def _is_done(self, ahead: NextStage) -> bool:
         """Whether all that is ahead was done already, and is only to be set again."""

@@ -9,9 +9,10 @@ from people import People, wish
 from reach import Reach
 from test_hands import kill, run_till_killed
 from test_rest import Patient
-from test_set_again import DOWN, FIRST, HOME, LAB, LAST, STAGE, WHOLE
+from test_set_again import DOWN, FIRST, HOME, LAB, LAST, STAGE, WHERE, WHOLE
 
 from drivers.grbl import Stage
+from drivers.vici import Actuator
 from labloop.bench import InstrumentFault
 from labloop.campaign import state as s
 
@@ -124,6 +125,29 @@ def test_what_waited_too_long_in_a_phase_without_a_sample_keeps_no_run_from_goin
     reach.clock.advance_to(1000.0)
     assert reach.run() == 0
     assert [len(reach.ledger(name)) for name in ("pump_a", "pump_b")] == [1, 1]
+
+
+@pytest.mark.parametrize(("phase", "code"), [("setup", 3), ("cleanup", 6)])
+def test_what_cannot_be_set_again_ends_a_phase_without_a_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, code: int
+) -> None:
+    """It was tried for ever, and without a pause, on a bench that stood half set up."""
+    reach = ended(tmp_path, WHERE[phase])
+    begins, tries = Actuator.begin, list[str]()
+
+    def sticks(valve: Actuator, action: str, settings: Any, act: str) -> None:
+        if action == "turn":
+            tries.append(act)
+            assert len(tries) < 20
+            raise InstrumentFault("it is stuck", kind="stuck")
+        begins(valve, action, settings, act)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Actuator, "begin", sticks)
+        assert reach.run() == code and "it is stuck" in reach.state().reason
+    assert len(tries) <= 4
+    assert reach.run() == 0
+    assert len(reach.ledger("pump_a")) == 1
 
 
 def test_what_was_lost_while_a_kept_act_came_to_its_end_is_asked_after(tmp_path: Path) -> None:
