@@ -282,7 +282,9 @@ def _area(readings: Sequence[SavedReading], wanted: Wanted) -> Reading:
 
 def area_unit(unit: str, axis: str) -> str:
     """The unit of the area under a curve, where that of its axis is known."""
-    return "*".join(one for one in (unit, axis) if one) if axis else ""
+    if not unit or not axis:
+        return axis
+    return f"{unit}/{axis[2:]}" if axis.startswith("1/") else f"{unit}*{axis}"
 
 
 def number_of(reading: SavedReading) -> Quantity:

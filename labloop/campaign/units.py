@@ -103,6 +103,9 @@ _KINDS: dict[Dimension, str] = {
     (("[pH]", 1.0),): "a pH",
     (("[current]", 1.0),): "a current",
     (("[current]", 1.0), ("[time]", 1.0)): "an electric charge",
+    (("[current]", -1.0), ("[length]", 2.0), ("[mass]", 1.0), ("[time]", -3.0)): "a voltage",
+    (("[length]", 2.0), ("[mass]", 1.0), ("[time]", -3.0)): "a power",
+    (("[length]", 2.0), ("[mass]", 1.0), ("[time]", -2.0)): "an energy or a torque",
 }
 
 

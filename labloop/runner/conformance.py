@@ -121,9 +121,10 @@ def _declared(stand: Stand) -> None:
             raise Broken(f"{action.name} can deliver a remainder, and has no evidence of what was done")
         for setting in action.settings:
             _declared_setting(f"{action.name}.{setting.name}", setting)
-    for signal in stand.declaration.signals.values():
-        if signal.unit:
-            check_unit(signal.unit)
+    given = [signal for action in stand.declaration.actions.values() for signal in action.gives]
+    for signal in (*stand.declaration.signals.values(), *given):
+        for unit in filter(None, (signal.unit, signal.axis)):
+            check_unit(unit)
 
 
 def _declared_setting(where: str, setting: Setting) -> None:

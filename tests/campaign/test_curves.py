@@ -45,6 +45,8 @@ def test_an_area_has_the_unit_of_both() -> None:
     assert outcome_of(trace, analysis="area", unit="C").value == pytest.approx(20.0)
     assert outcome_of(replace(trace, unit="", axis="nm"), analysis="area").unit == "nm"
     assert outcome_of(replace(trace, axis=""), analysis="area").unit == ""
+    for axis in ("1/cm", "cm^-1"):  # as spectrometers count
+        assert outcome_of(replace(trace, unit="percent", axis=axis), analysis="area", unit="percent/cm").value == 20.0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_a_window_is_in_the_unit_that_it_is_written_in(window: list[Any], height
 
 
 def test_a_window_in_another_dimension_is_refused() -> None:
-    with pytest.raises(SpecError, match="nm is a length, and V is"):
+    with pytest.raises(SpecError, match="nm is a length, and V is a voltage"):
         outcome_of(WAVE, analysis="peak_height", window=["400 nm", "500 nm"])
 
 

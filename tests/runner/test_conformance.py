@@ -54,6 +54,7 @@ def test_what_is_written_anew_keeps_every_rule(examined: Examined) -> None:
     [
         ("unlimited", "declared", "low=5.0, high=95.0", "low=5.0"),
         ("wordless", "declared", '"""Bring it to a temperature and go on controlling it there."""', ""),
+        ("unscaled", "declared", 'unit="degC",', 'unit="degC", axis="cm-1",'),
         ("mover", "identified", "name = twice_alike(", 'self._ask("H 400"); name = twice_alike('),
         ("silent", "read", '{"temperature": Reading(value=self._temperature(), unit="degC")}', "{}"),
         ("kelvin", "read", 'unit="degC")}\n\n    def stop', 'unit="K")}\n\n    def stop'),
