@@ -14,10 +14,11 @@ from labloop.campaign.spec import CampaignSpec
 
 from .memory import RunMemory
 from .questions import Waits, undone, with_trial
-from .reach import Ended
+from .reach import Ended, Station
 from .recovery import AGAIN, NOT_DONE, goes_on, needs_asking, place, policy, settle, was_done
 from .rejoin import Rejoining
 from .schedule import planned
+from .start import all_ended
 from .step import GRACE_S, StepHand
 
 
@@ -32,39 +33,42 @@ class Opening:
         self.going_on: list[s.StepState] = []  # what still runs, and is to be watched again
 
     async def identify(self) -> str:
-        """Ask every instrument who it is, setting nothing; which are not those that were here before ("": none).
+        """Ask every instrument who it is, all lines at once, setting nothing; which are not those that were here before
+        ("": none).
 
         Raises InstrumentFault, InstrumentGone.
         """
-        state, strangers = self.memory.state, []
-        others = self.hand.book is not None and self.hand.book.others_until != ""  # who asked, and left us no answer
-        for name, station in self.hand.stations.items():
-            if self.hand.reach.unsettled(name):
-                self.memory.record(*[e.InstrumentAsked(instrument=name)] * (2 if others else 1))
-            try:
-                now = station.identity = await self.hand.reach.named(name, station.identify)
-            except InstrumentFault as fault:
-                station.stranger = str(fault) if fault.kind == "identity" else ""
-                raise
-            known = state.identities.get(name)
-            if known is not None and not now.is_still(known.model, known.serial):
-                station.stranger = f"{_who(now)} answers where {_who(known)} was"
-                strangers.append(f"{name}: {station.stranger}")
-                continue
-            if known is not None:
-                now = station.identity = now.completed(known.firmware, known.serial)
-            self.memory.record(
-                e.InstrumentIdentified(
-                    instrument=name, model=now.model, firmware=now.firmware, serial=now.serial,
-                    first_reply=now.first_reply,
-                )
-            )  # fmt: skip
+        calls = [self._identified(name, station) for name, station in self.hand.stations.items()]
+        strangers = [stranger for stranger in await all_ended(calls) if stranger]
         if not strangers:
             return ""
         return (
             f"{'; '.join(strangers)}. Put back what was there, or say that it was replaced on purpose "
             f"(`labloop request RUN replaced {strangers[0].partition(':')[0]}`), and resume"
         )
+
+    async def _identified(self, name: str, station: Station) -> str:
+        """Who one instrument says that it is, as a fact; in words when it is not the one that was here before."""
+        others = self.hand.book is not None and self.hand.book.others_until != ""  # who asked, and left us no answer
+        if self.hand.reach.unsettled(name):
+            self.memory.record(*[e.InstrumentAsked(instrument=name)] * (2 if others else 1))
+        try:
+            now = station.identity = await self.hand.reach.named(name, station.identify)
+        except InstrumentFault as fault:
+            station.stranger = str(fault) if fault.kind == "identity" else ""
+            raise
+        known = self.memory.state.identities.get(name)
+        if known is not None and not now.is_still(known.model, known.serial):
+            station.stranger = f"{_who(now)} answers where {_who(known)} was"
+            return f"{name}: {station.stranger}"
+        if known is not None:
+            now = station.identity = now.completed(known.firmware, known.serial)
+        self.memory.record(
+            e.InstrumentIdentified(
+                instrument=name, model=now.model, firmware=now.firmware, serial=now.serial, first_reply=now.first_reply
+            )
+        )
+        return ""
 
     async def settle(self) -> None:
         """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""

@@ -1,0 +1,69 @@
+"""The first thing said to a bench: who is there, on every line at once."""
+
+import asyncio
+import threading
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from labloop.bench import Identity, InstrumentFault, Port
+from labloop.campaign import events as e
+from labloop.campaign import state as s
+from labloop.campaign.lab_spec import OnLost
+from labloop.runner.opening import Opening
+from labloop.runner.reach import Reach
+
+WAITED_S = 60.0  # for another line; far beyond what a crowded machine needs
+
+
+def asked(identify: dict[str, Any]) -> list[str]:
+    """Identify a bench of these instruments, each on a line of its own: whose identity became a fact."""
+    facts: list[e.Fact] = []
+
+    async def opened(stations: Any) -> None:
+        memory: Any = SimpleNamespace(state=s.CampaignState(), record=lambda *new: facts.extend(new))
+        clock: Any = SimpleNamespace(speed=1.0)
+        reach = Reach(stations, memory, clock, asyncio.Event(), OnLost())
+        hand: Any = SimpleNamespace(reach=reach, stations=stations, book=None, knows=SimpleNamespace())
+        assert await Opening(SimpleNamespace(), hand, memory).identify() == ""  # type: ignore[arg-type]
+
+    with ExitStack() as stack:
+        stations: Any = {}
+        for name, ask in identify.items():
+            link: Any = SimpleNamespace(address=name, resume=lambda: None, interrupt=lambda: None, close=lambda: None)
+            port = Port(link)
+            stack.callback(port.close)
+            driver = SimpleNamespace(alarm="", taken="")
+            stations[name] = SimpleNamespace(port=port, driver=driver, identify=ask, identity=None, stranger="")
+        try:
+            asyncio.run(opened(stations))
+        finally:
+            said = sorted(fact.instrument for fact in facts if isinstance(fact, e.InstrumentIdentified))
+    return said
+
+
+def test_no_line_waits_for_another() -> None:
+    both = threading.Barrier(2)  # each answers only when the other is being asked
+
+    def identify() -> Identity:
+        both.wait(WAITED_S)
+        return Identity(model="M", firmware="1", first_reply="")
+
+    assert asked({"furnace": identify, "scale": identify}) == ["furnace", "scale"]
+
+
+def test_who_does_not_answer_is_told_once_all_were_asked() -> None:
+    answered: list[str] = []
+
+    def fault() -> Identity:
+        raise InstrumentFault("speaks Modbus, and nothing that a scale would say", "identity")
+
+    def slow() -> Identity:
+        answered.append("furnace")
+        return Identity(model="M", firmware="1", first_reply="")
+
+    with pytest.raises(InstrumentFault, match="speaks Modbus"):
+        asked({"scale": fault, "furnace": slow})
+    assert answered == ["furnace"]
