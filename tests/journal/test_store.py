@@ -190,7 +190,7 @@ def test_a_second_writer_is_told_who_has_it(path, stamp):
     with Journal.create(path, stamp), pytest.raises(StoreLocked) as refused:
         Journal.open(path, stamp)
     assert (refused.value.pid, refused.value.host) == (os.getpid(), socket.gethostname())
-    assert str(os.getpid()) in str(refused.value) and "stop" in str(refused.value)
+    assert f"{os.getpid()} on {socket.gethostname()}, which is this one" in str(refused.value)
     Journal.open(path, stamp).close()
 
 

@@ -272,9 +272,10 @@ def test_a_lab_given_at_the_command_line_is_the_runs(place):
 
 
 def test_two_files_under_one_name_are_refused(place):
-    (place / "bench" / "solvents.csv").write_text("name,polarity\nwater,9\n")
+    rows = "".join(f"{x},{x * x}\n" for x in range(12))
+    (place / "bench" / "solvents.csv").write_text(f"x,y\n{rows}")
     lab = place / "bench" / "lab.yaml"
-    lab.write_text(lab.read_text() + "sample: {response: solvents.csv}\n")
+    lab.write_text(lab.read_text() + "sample: {response: solvents.csv, inputs: [x], output: y, pumps: {x: box}}\n")
     with pytest.raises(SpecError, match=r"solvents\.csv: campaign and lab both name this file, and mean"):
         run_files.create(order(place))
     assert not (place / "run").exists()
