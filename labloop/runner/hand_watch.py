@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Any, Final
 
-from labloop.bench import BenchError, SafetyError
+from labloop.bench import BenchError, Port, SafetyError
 from labloop.bench.lab import Lab
 
 from .admission import Admission
@@ -32,6 +32,7 @@ class HandWatch:
         self._acting = acting
         self._pulse_s = lab.instruments[acting].declaration.silence_s * PULSE_AT * clock.speed or math.inf
         self._pulsed_s = clock.now_s()
+        self._busy: list[Port] = []  # lines on which a call is waited for
         self.told: Callable[[], None] = lambda: None  # called after each question to the instrument that acts
         admission.watch.begin(clock.now_s())
 
@@ -51,23 +52,35 @@ class HandWatch:
                 self.returned(station.port.submit(station.driver.pulse)).result()
             finally:
                 self.told()
-        for name in self._admission.watch.instruments:
-            if self._admission.watch.due_s(name) <= now_s:
-                self._read(name)
+        self._read_due(now_s)
         self._judge()
 
-    def returned(self, call: "Future[Any]", *, judged: bool = True) -> "Future[Any]":
-        """The same call, once it has returned. One that hangs in its driver keeps everything from being read, and that
-        shows: raises SafetyError for a rule that is broken meanwhile (where it is ``judged``)."""
-        while not wait([call], LOOK_S)[0]:
-            if judged:
-                self._judge()
+    def returned(self, call: "Future[Any]", name: str = "", *, judged: bool = True) -> "Future[Any]":
+        """The same call of an instrument ("": of the one that acts), once it has returned.
+
+        Meanwhile what is due on other lines is read. One that hangs in its driver keeps its own line from being read,
+        and that shows: raises SafetyError for a rule that is broken meanwhile (where it is ``judged``).
+        """
+        self._busy.append(self._lab.instruments[name or self._acting].port)
+        try:
+            while not wait([call], LOOK_S)[0]:
+                if judged:
+                    self._read_due(self._clock.now_s())
+                    self._judge()
+        finally:
+            self._busy.pop()
         return call
+
+    def _read_due(self, now_s: float) -> None:
+        for name in self._admission.watch.instruments:
+            free = self._lab.instruments[name].port not in self._busy
+            if free and self._admission.watch.due_s(name) <= now_s:
+                self._read(name)
 
     def _read(self, name: str) -> None:
         station = self._lab.instruments[name]
         try:
-            readings = self.returned(station.port.submit(station.driver.read)).result()
+            readings = self.returned(station.port.submit(station.driver.read), name).result()
         except SafetyError:
             raise
         except BenchError:

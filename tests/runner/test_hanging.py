@@ -13,8 +13,10 @@ import pytest
 
 from labloop.bench import Envelope, LinkInterrupted, LinkTimeout, Port, SafetyError, Standing, Watch
 from labloop.bench.lab import Lab
+from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.lab_spec import OnLost
+from labloop.campaign.units import Quantity
 from labloop.runner import hand_watch
 from labloop.runner import reach as reach_module
 from labloop.runner.clock import WallClock
@@ -183,3 +185,31 @@ def test_the_rules_are_kept_while_somebody_by_hand_waits_for_it(
         with pytest.raises(SafetyError, match="no fresh reading of temperature"):
             watch.returned(stations["oven"].port.submit(returns.wait)) if hangs == "the act" else watch.read_all()
         bell.cancel()
+
+
+def test_others_are_read_while_somebody_by_hand_waits_for_a_call_that_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An actor that works while it is called answers after a minute: the others were not asked until then, and its act
+    was broken off for readings that had grown stale."""
+    lab = make_lab(tmp_path, """
+        labloop: 1
+        instruments:
+          oven: {driver: "DRIVER:Box", port: "serial:///dev/a"}
+          fan: {driver: "DRIVER:Box", port: "serial:///dev/b"}
+        limits: {fan: {temperature: {max: 80 degC, stale_after: 0.5 s}}}
+    """)  # fmt: skip
+    monkeypatch.setattr(hand_watch, "LOOK_S", 0.02)
+    clock, envelope = WallClock(), Envelope(lab)
+    watched = Watch(envelope, Standing(envelope.declared), clock.now_s())
+    admission: Any = SimpleNamespace(watch=watched, see=lambda name, said: watched.see(name, said, clock.now_s()))
+    with hung(("oven",)) as (ovens, returns), hung(("fan",)) as (fans, _):
+        stations = ovens | fans
+        for one in stations.values():
+            one.driver.read = lambda: {"temperature": e.Reading(value=20.0, unit="degC")}
+            one.declaration = SimpleNamespace(silence_s=0.0)
+        bench: Any = SimpleNamespace(instruments=stations)
+        watch = hand_watch.HandWatch(bench, admission, clock, "oven")
+        threading.Timer(1.5, returns.set).start()
+        assert watch.returned(stations["oven"].port.submit(returns.wait)).result()
+        assert watched.sight(clock.now_s()) == {"fan.temperature": Quantity(20.0, "degC")}
