@@ -184,15 +184,19 @@ class Envelope:
             yield from (bound.when for bound in bounds if bound.when)
 
     def bounds(self, instrument: str, action: str, setting: str) -> tuple[Bound, ...]:
-        """Every bound on one setting, in its declared unit: the driver's, the lab's, the campaign's."""
-        declared = next(one for one in self.action(instrument, action).settings if one.name == setting)
+        """Every bound on one setting, in its declared unit: the driver's, the lab's, the campaign's. Of what is none of
+        this action's (what it comes to on the wire) in the unit that the first action with it declares."""
+        drawn = self._settings.get((instrument, setting), ())
+        declared = next((one for one in self.action(instrument, action).settings if one.name == setting), None)
+        if declared is None:
+            return tuple(drawn)
         kind = self.declared[instrument].kind
         own = [
             Bound(sign=sign, value=value, unit=declared.unit, who=f"the limit of the {kind}", way_out="use another one")
             for sign, value in ((">=", declared.low), ("<=", declared.high))
             if value is not None
         ]
-        return (*own, *(_said_in(one, declared) for one in self._settings.get((instrument, setting), ())))
+        return (*own, *(_said_in(one, declared) for one in drawn))
 
     # --- readings -----------------------------------------------------------------------------------------------
 

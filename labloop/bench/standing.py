@@ -13,7 +13,7 @@ from typing import Final
 from labloop.campaign import events as e
 
 from .declared import Declaration
-from .instrument import Setting
+from .instrument import Action, Setting
 from .rules import ActName
 
 # Faults that say that nothing was sent.
@@ -73,11 +73,8 @@ class Standing:
                 if key[0] == act.instrument or (act.failed and not self._goes_on(key[0], stood.action)):
                     del self.left[key]
             return
-        for setting in action.settings:
-            if (amount := _amount(setting, act.settings)) is not None:
-                self.left[act.instrument, setting.name] = Stood(
-                    amount=amount, since_s=at_s, step=act.act, action=act.action
-                )
+        for name, amount in set_by(action, act.settings).items():
+            self.left[act.instrument, name] = Stood(amount=amount, since_s=at_s, step=act.act, action=act.action)
 
     def stood(self, instrument: str, setting: str) -> Stood | None:
         """What a setting stands at, as far as anybody knows."""
@@ -133,15 +130,14 @@ class Standing:
             for known in (self.settings, self.left):
                 for key in [key for key in known if key[0] == fact.instrument]:
                     del known[key]
-        for setting in action.settings:
-            if (amount := _amount(setting, fact.settings)) is not None:
-                key = (fact.instrument, setting.name)
-                before = self.settings.get(key)
-                on_s = fact.t_s if before is None or before.over else before.on_s
-                self.settings[key] = Stood(
-                    amount=amount, since_s=fact.t_s, step=fact.step, action=fact.action, on_s=on_s,
-                    before=before and replace(before, before=None),
-                )  # fmt: skip
+        for name, amount in set_by(action, fact.settings).items():
+            key = (fact.instrument, name)
+            before = self.settings.get(key)
+            on_s = fact.t_s if before is None or before.over else before.on_s
+            self.settings[key] = Stood(
+                amount=amount, since_s=fact.t_s, step=fact.step, action=fact.action, on_s=on_s,
+                before=before and replace(before, before=None),
+            )  # fmt: skip
 
     def _ended(self, fact: e.StepFinished | e.StepFailed, now_s: float) -> None:
         begun = self.going.pop(fact.step, None)
@@ -163,9 +159,11 @@ class Standing:
         self._rests_since_s[begun.instrument, begun.action] = max(fact.t_s, now_s)
 
 
-def _amount(setting: Setting, asked: Mapping[str, e.Amount]) -> e.Amount | None:
-    """What an act sets it to, by default too; None: it leaves it as it was."""
-    amount = asked.get(setting.name)
-    if amount is None and setting.default is not None:
-        return e.Amount(setting.default, setting.unit)
-    return amount
+def set_by(action: Action, asked: Mapping[str, e.Amount]) -> dict[str, e.Amount]:
+    """What an act sets, by default too; what it leaves as it was is not there."""
+    amounts = {one.name: asked.get(one.name) or _default(one) for one in action.settings}
+    return {name: amount for name, amount in amounts.items() if amount is not None}
+
+
+def _default(setting: Setting) -> e.Amount | None:
+    return None if setting.default is None else e.Amount(setting.default, setting.unit)

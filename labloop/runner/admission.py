@@ -12,7 +12,7 @@ from labloop.bench import Envelope, Gate, NoRoom, Permit, Standing, Totals, Watc
 from labloop.bench.declared import EVERYTHING, kept_of
 from labloop.bench.gate import Wished as Wished
 from labloop.bench.gate import meaning
-from labloop.bench.standing import NOTHING_SENT, stopped_for
+from labloop.bench.standing import NOTHING_SENT, set_by, stopped_for
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.lab_spec import LabSpec
@@ -137,13 +137,18 @@ class Admission:
         for step in self._trials[trial].steps if trial is not None and self._trials is not None else ():
             if step.fault not in NOTHING_SENT:
                 over = self._over(step)
-                for name, amount in {**step.begun.settings, **step.achieved}.items():
+                for name, amount in {**step.begun.settings, **self._set_by(step), **step.achieved}.items():
                     if name not in over:
                         found[f"{step.begun.instrument}.{name}"] = meaning(amount)
         for (instrument, name), stood in self.standing.settings.items():
             if trial is not None and stood.step in self._by_hand and not stood.over:
                 found[f"{instrument}.{name}"] = meaning(stood.amount)
         return {**found, **self.watch.sight(self.clock.now_s())}
+
+    def _set_by(self, step: s.StepState) -> Mapping[str, e.Amount]:
+        declared = self.envelope.declared.get(step.begun.instrument)
+        action = declared.actions.get(step.begun.action) if declared is not None else None
+        return {} if action is None else set_by(action, step.begun.settings)
 
     def _over(self, step: s.StepState) -> frozenset[str]:
         """The settings of a step that stand no more: its instrument was stopped since, or a person was at it."""
@@ -258,5 +263,3 @@ def hand_step(act: e.ByHand, t_s: float) -> e.StepStarted:
 
 def _wish(step: Wished) -> Wish:
     return Wish(instrument=step.instrument, action=step.action, settings=step.settings)
-
-

@@ -237,16 +237,20 @@ def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any
     """What of an act's settings, or of what follows from them, is beyond a limit of that kind: how much, and which."""
     resolved = envelope.resolve(step.instrument, step.action, step.settings)
     sent = envelope.declared[step.instrument].sent(step.action, resolved)
-    for setting in envelope.action(step.instrument, step.action).settings:
-        given = step.settings.get(setting.name)
-        levels = sent.get(setting.name, ()) if given is None else () if setting.choices else (in_unit(setting, given),)
-        bounds = envelope.bounds(step.instrument, step.action, setting.name) if levels else ()
+    known = {one.name: one for one in envelope.action(step.instrument, step.action).settings}
+    others = envelope.declared[step.instrument].actions.values()
+    zero = {one.name for action in others for one in action.settings if one.zero}
+    for name in [*known, *(one for one in sent if one not in known)]:
+        given, setting = step.settings.get(name), known.get(name)
+        words = setting is not None and setting.choices
+        levels = sent.get(name, ()) if setting is None or given is None else () if words else (in_unit(setting, given),)
+        bounds = envelope.bounds(step.instrument, step.action, name) if levels else ()
         for bound, value in itertools.product(bounds, map(float, levels)):
-            if not acts_of(envelope, bound) or (setting.zero and value == 0.0):
+            if not acts_of(envelope, bound) or (value == 0.0 and name in zero):
                 continue
             if bound.broken_by(value, SLACK if given is not None else DIGITS) and bound.holds(seen):
                 change = "Lower" if bound.sign == "<=" else "Raise"
-                amount = f"{setting.name} = {quantity(value, setting.unit, 6)}"
+                amount = f"{name} = {quantity(value, bound.unit, 6)}"
                 yield amount, f"{bound}. {change} it, change the order, or {bound.way_out}"
 
 

@@ -217,6 +217,34 @@ def test_check_foresees_what_follows_from_other_settings(rate_ml_min: int, beyon
     assert ["pump.dispense can be asked for volume = 100 uL" in line for line in complaints] == [True] * beyond
 
 
+@pytest.mark.parametrize(("rate_ml_min", "beyond"), [(20, True), (60, False)])
+def test_check_foresees_what_goes_by_another_name_on_the_wire(rate_ml_min: int, beyond: bool) -> None:
+    """A sweep has no setting ``voltage``: its campaign was refused at its first trial."""
+    sweep = {"start": "0 V", "stop": "10 V", "step": "1 V", "current_limit": "1 mA"}
+    recipe = {"labloop": 1, "trial": [{"gas.flow": {"rate": f"{rate_ml_min} mL/min"}}, {"smu.sweep_voltage": sweep}]}
+    lab = GAS | {"limits": ["smu.voltage <= 5 V when gas.rate < 50 mL/min"]}
+    complaints = check(spec_from_dict(SPEC | recipe), lab_from_dict(lab, ROOT)).complaints
+    assert ["smu.sweep_voltage can be asked for voltage = 10 V" in line for line in complaints] == [True] * beyond
+
+
+@pytest.mark.parametrize(("fastest_mm_min", "let"), [(1500, True), (500, False)])
+def test_what_an_act_sets_by_default_counts_for_the_run_as_for_check(fastest_mm_min: int, let: bool) -> None:
+    """A feed of 1000 mm/min, which nobody had written, was known to check, and to no run: it was refused there."""
+    stage = {"driver": "drivers.grbl:Stage", "port": "serial:///dev/s", "name": "S", "travel": {"x": ["-9 mm", "0 mm"]}}
+    limits = [f"plate.temperature <= 60 degC when stage.feed > {fastest_mm_min} mm/min"]
+    lab = {"instruments": GAS["instruments"] | {"stage": stage}, "limits": limits}
+    recipe = {"labloop": 1, "trial": [{"stage.move": {"x": "-5 mm"}}, {"plate.heat": {"temperature": "70 degC"}}]}
+    assert (check(spec_from_dict(SPEC | recipe), lab_from_dict(GAS | lab, ROOT)).complaints == []) is let
+    admission = after_steps(
+        [PlannedStep(instrument="stage", action="move", settings={"x": e.Amount(-5.0, "mm")})], **lab
+    )  # fmt: skip
+    if let:
+        admission.stage([HEAT], 1)
+    else:
+        with pytest.raises(SafetyError, match=r"when stage.feed > 500 mm/min"):
+            admission.stage([HEAT], 1)
+
+
 def test_what_a_trial_has_stopped_is_known_after_a_resume() -> None:
     admission = after_steps([flow(100.0), OFF])
     again = Admission(admission.envelope, VirtualClock())
