@@ -5,6 +5,7 @@ Both ways lead through the same pure answer (see requests), so a wish does the s
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -74,7 +75,9 @@ def ask(
         raise SpecError(f"{request}: is {size} bytes long, and a wish has {inbox.LIMIT} at the most. Use fewer words")
     was = _look(folder) if request == "abort" else look(folder)
     if request == "abort" and was != "alive" and (done := _abort(folder, by, why)):
+        _take_back(folder, id)
         return done
+    posted = id
     try:
         if was == "gone":
             try:
@@ -114,9 +117,11 @@ def ask(
         sleep(LOOK_S)
     how = look(folder)
     if how != "alive" and (done := _abort(folder, by, why)):
+        _take_back(folder, posted)
         return done
     if how != "gone":
         return Reply(accepted=None, message=f"the runner ({how}) has not ended within {wait_s:g} s; {unread}")
+    _take_back(folder, posted)
     what = "no runner lives there" if was == "gone" else "the run has ended"
     safe = known_safe(folder)
     left = "and it left no bench" if safe else "and nobody knows whether the bench is safe"
@@ -140,6 +145,13 @@ def _is_ours_again(folder: Path, id: str) -> bool:
     started meanwhile may have read it already, and knows it by its id when it is brought again.
     """
     return look(folder) == "gone" and not _journaled(folder, id) and inbox.take_back(folder / INBOX, id)
+
+
+def _take_back(folder: Path, id: str) -> None:
+    """Take an abort that was seen to out of the inbox of a runner that has ended: it is none of the next start's."""
+    with suppress(StoreError):
+        if id and look(folder) == "gone":
+            inbox.take_back(folder / INBOX, id)
 
 
 def _journaled(folder: Path, id: str) -> bool:

@@ -278,3 +278,24 @@ def test_of_an_abort_that_was_granted_it_is_said_whether_the_bench_is_safe(
     assert (reply.accepted, reply.safe) == (True, safe)
     assert ("the bench is NOT safe: a.stop: it sticks" in reply.message) == (safe is False)
     assert ("nobody knows whether the bench is safe" in reply.message) == (safe is None)
+
+
+def test_an_abort_that_a_killed_runner_did_not_come_to_read_does_not_end_the_next_start(bench: Any) -> None:
+    it = bench()
+    it.dead()
+    id = inbox.post(it.run / "requests", "abort", by="ann")
+    assert wishes.ask(it.run, "abort", [], by="ann", why="", id=id).safe and it.device.heard == STOPPED
+    assert not list((it.run / "requests").glob("*.json"))
+
+
+def test_an_abort_that_a_runner_did_not_read_any_more_when_it_ended_does_not_end_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / "origin.json").write_text(json.dumps({"lab_folder": str(tmp_path)}))
+    Lease.take(tmp_path, str(tmp_path), "runner").release()
+    with Journal.create(tmp_path / "journal.db") as journal:
+        journal.append(e.CampaignOpened(
+            campaign="c", run_id="1", version="1", mode="live", seed=1, speed=1.0, campaign_sha256="", lab_sha256=""
+        ))  # fmt: skip
+        runner = Presence(tmp_path)
+        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", sleep=lambda _: runner.close())
+    assert reply.accepted and reply.safe and "the run has ended" in reply.message
+    assert not list((tmp_path / "requests").glob("*.json"))
