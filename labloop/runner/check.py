@@ -350,14 +350,15 @@ class _Bench:
             if held is None or needed <= held.value:
                 continue
             place = self.lab.named(("instruments", name, "stock"))
-            if per_trial + others["setup"] > held.value:
+            drawn = max(per_trial, 0.0)  # what a trial draws up is not there before setup
+            if drawn + others["setup"] > held.value:
                 first = f", after {quantity(others['setup'], unit)} for setup" if others["setup"] > 0.0 else ""
                 self.plan.complaints.append(
-                    f"{place} = {held}: one trial can draw {quantity(per_trial, unit)} "
+                    f"{place} = {held}: one trial can draw {quantity(drawn, unit)} "
                     f"(at {settings(at)}){first}. Fill in more, or lower the amounts"
                 )
-            else:
-                lasts = (held.value - others["setup"]) * (self.plan.attempts or 1) // (needed - others["setup"])
+            elif self.plan.attempts is not None:
+                lasts = (held.value - others["setup"]) * self.plan.attempts // (needed - others["setup"])
                 self.plan.warnings.append(
                     f"{place} = {held}: lasts for {int(lasts)} trials at "
                     f"worst, and the budget allows {self.plan.attempts} attempts"

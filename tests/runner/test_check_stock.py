@@ -38,3 +38,17 @@ def test_for_how_many_trials_it_lasts_is_reckoned_after_the_setup() -> None:
     found = check(campaign([ML], setup=[prime] * 5, budget={"trials": 5, "attempts": 5}), read_lab(LAB))
     assert found.complaints == []
     assert any("pump_water.stock = 50 mL: lasts for 1 trials at worst" in one for one in found.warnings)
+
+
+def test_what_a_trial_draws_up_is_not_there_for_the_setup() -> None:
+    """It ended in a traceback where batches take as much as trials draw up."""
+    prime, batch = dispense(rate="10 mL/min", time="59.4 s"), {"design": {"batch": 1}, "each_batch": [ML]}
+    back = {"pump_water.withdraw": {"rate": "1 mL/min", "time": "60 s"}}
+    (complaint,) = check(campaign([back], setup=[prime] * 6, **batch), read_lab(LAB)).complaints
+    assert "one trial can draw 0 mL" in complaint and "after 59.4 mL for setup" in complaint
+
+
+def test_nothing_is_said_of_attempts_that_nobody_has_counted() -> None:
+    prime = dispense(rate="10 mL/min", time="58.8 s")
+    found = check(campaign([ML], teardown=[prime] * 6, budget={"time": "1 h"}), read_lab(LAB))
+    assert found.complaints == [] and not any("attempts" in one for one in found.warnings)
