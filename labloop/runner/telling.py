@@ -114,8 +114,7 @@ class Telling:
 
     def _made(self, trial: s.TrialState) -> dict[str, e.Reading]:
         """What is known of an open trial when it is compared. Raises StateError when more is to be told of it first."""
-        readings = recipe.outcomes(self.spec, self._saved(trial.trial)) if trial.acted else {}
-        readings |= trial.measured
+        readings = self._read(trial) | trial.measured
         missing = list(trial.owed) or [
             name for name, one in self.spec.outcomes.items() if not one.prefers and name not in readings
         ]
@@ -176,9 +175,8 @@ class Telling:
         ]
         readings: dict[str, e.Reading] = {}
         before = {} if trial is None else {name: 1 for name in trial.measured if name not in trial.owed}
-        if not complaints and trial is not None and trial.acted:
-            read = recipe.outcomes(self.spec, self._saved(trial.trial))
-            readings |= {name: one for name, one in read.items() if name not in trial.measured}
+        if not complaints and trial is not None:
+            readings |= self._read(trial)
         for name, written in outcomes.items():
             if name in known and not known[name].prefers and not _is_missing(written):
                 try:
@@ -204,6 +202,12 @@ class Telling:
         if complaints:
             raise SpecError(*complaints)
         return readings, missing
+
+    def _read(self, trial: s.TrialState) -> dict[str, e.Reading]:
+        """What its steps came to, and no fact says yet: a fact stands, also where another version made it."""
+        due = [name for name, one in self.spec.outcomes.items() if not one.told and name not in trial.measured]
+        read = recipe.outcomes(self.spec, self._saved(trial.trial)) if due and trial.acted else {}
+        return {name: read[name] for name in due if name in read}
 
     def _in_parts(self, trial: s.TrialState | None) -> bool:
         """Whether the rest of what comes of a trial may be told later: not of one that the bench has still to make."""

@@ -6,8 +6,8 @@ import pytest
 
 import labloop
 from labloop.campaign import events as e
-from labloop.campaign import view
-from labloop.campaign.errors import StateError
+from labloop.campaign import recipe, view
+from labloop.campaign.errors import SpecError, StateError
 from labloop.journal import Reader
 from labloop.runner import wishes
 from labloop.runner.look import see
@@ -35,7 +35,12 @@ budget: {{trials: 2}}
 """
 
 
-def test_what_the_bench_read_counts_before_the_rest_is_told(tmp_path: Path) -> None:
+def made_no_more(*of: object) -> None:
+    """What was read came to a value once, as its fact says; by another version's rules it comes to none."""
+    raise SpecError("the curve ends before its window does")
+
+
+def test_what_the_bench_read_counts_before_the_rest_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "c.yaml").write_text(CAMPAIGN.format(lab=HOUSE / "campaigns" / "lab.yaml"))
     run = tmp_path / "r"
     assert labloop.run(tmp_path / "c.yaml", run, virtual=True).exit_code == 0
@@ -45,6 +50,7 @@ def test_what_the_bench_read_counts_before_the_rest_is_told(tmp_path: Path) -> N
     assert seen.status()["owed"][0] == {"trial": 1, "outcomes": ["purity"]}
     peak = seen.state.trials[1].outcomes["peak"].value
     assert isinstance(peak, float)
+    monkeypatch.setattr(recipe, "outcomes", made_no_more)
     with Told.take_up(run, planner="inline") as told:
         with pytest.raises(StateError, match=r"has peak = .* already.*wrong 1 peak"):
             told.tell(1, {"peak": 5.0, "purity": 90.0})
