@@ -82,12 +82,15 @@ def _groups(spec: CampaignSpec, space: Space, envelope: Envelope) -> Iterator[fr
     stages = [stage for phase in OF_A_TRIAL for stage in spec.steps_of(phase)]
     steps = [(stage, step) for stage in stages for step in stage.steps if step.instrument != PERSON]
     for stage, step in steps:
-        for name, setting in step.settings.items():
+        # What is bound and not among its settings may follow from all of them.
+        follow = sorted(envelope.fixed(step.instrument).keys() - step.settings.keys())
+        written = {name: [setting] for name, setting in step.settings.items()}
+        for name, said in (written | {one: [*step.settings.values()] for one in follow}).items():
             for bound in envelope.bounds(step.instrument, step.action, name):
                 acts = acts_of(envelope, bound)
                 if not acts:
                     continue
-                names = _named(stage, [setting]) | bound.when.names
+                names = _named(stage, said) | bound.when.names
                 for other, act in steps:
                     if any(one.startswith(f"{act.instrument}.") for one in acts):
                         names |= _named(other, list(act.settings.values()))

@@ -227,6 +227,19 @@ def test_check_foresees_what_goes_by_another_name_on_the_wire(rate_ml_min: int, 
     assert ["smu.sweep_voltage can be asked for voltage = 10 V" in line for line in complaints] == [True] * beyond
 
 
+def test_check_foresees_what_follows_from_several_settings_where_it_is_worst() -> None:
+    """Only near one corner of the space are 0.98 mL given at so little gas, and none of 64 points lay there."""
+    space = {
+        "r": {"range": [0.1, 1], "unit": "mL/min"}, "t": {"range": [6, 60], "unit": "s"},
+        "g": {"range": [40, 200], "unit": "mL/min"},
+    }  # fmt: skip
+    recipe = [{"gas.flow": {"rate": "$g"}}, {"pump.dispense": {"rate": "$r", "time": "$t"}}]
+    spec = spec_from_dict(SPEC | {"labloop": 1, "parameters": SPEC["parameters"] | space, "trial": recipe})
+    lab = GAS | {"limits": ["pump.volume <= 0.98 mL when gas.rate < 42 mL/min"]}
+    (complaint,) = check(spec, lab_from_dict(lab, ROOT)).complaints
+    assert "pump.dispense can be asked for volume = 1000 uL" in complaint
+
+
 @pytest.mark.parametrize(("fastest_mm_min", "let"), [(1500, True), (500, False)])
 def test_what_an_act_sets_by_default_counts_for_the_run_as_for_check(fastest_mm_min: int, let: bool) -> None:
     """A feed of 1000 mm/min, which nobody had written, was known to check, and to no run: it was refused there."""
