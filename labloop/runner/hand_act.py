@@ -6,6 +6,7 @@ The instrument's counters are read, the act is written down (``begun``), and onl
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -13,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from labloop.bench import BenchError, InstrumentFault, Permit, Progress, Verdict
+from labloop.bench.lab import ASKED_S
 from labloop.bench.station import Station
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
@@ -95,8 +97,12 @@ class HandAct:
         """The fact that it was broken off, by whoever has made the bench safe."""
         if not self._written:
             return self.ended_by(why, None)
+        asking = self._station.port.submit(self.ask, self._station.name)
         try:
-            verdict: Verdict = self._station.port.submit(self.ask).result()
+            verdict = asking.result(ASKED_S)
+        except FutureTimeout:  # its driver hangs: the bench was stopped past it, and nobody waits for it for ever
+            asking.cancel()
+            return self.ended_by(f"{why}; {self._station.port.hanging}", None)
         except BenchError:  # the cable is out: an amount that is not known counts in full
             return self.ended_by(why, None)
         except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep its act from being ended

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from labloop.bench import LinkTimeout
 from labloop.bench.lab import Lab, open_lab
 from labloop.campaign import events as e
 from labloop.campaign.spec import LabSpec, read_lab
 from labloop.cli.app import app
 from labloop.journal import StoreLocked
-from labloop.runner import by_hand
+from labloop.runner import by_hand, hand_act
 from labloop.runner.book import BenchBook, BenchOwes
 from labloop.runner.by_hand import HandBench
 from labloop.runner.clock import utc_stamp
@@ -244,3 +246,36 @@ def test_every_verb_that_asks_real_instruments_waits_for_that_run(tmp_path: Path
         said = {"LAB": tmp_path / "lab.yaml", "CAMPAIGN": tmp_path / "campaign.yaml", "PORT": f"serial://{device.path}"}
         found = CliRunner().invoke(app, [str(said.get(word, word)) for word in verb.split()])
     assert found.exit_code == 6 and f"labloop resume {killed}" in found.output and b"name?" not in device.heard
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ptys")
+def test_a_driver_that_never_returns_again_keeps_nobody_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its act is ended in the book, and the bench is given back; no second Ctrl-C was heard there."""
+    monkeypatch.setattr(hand_act, "ASKED_S", 0.1)
+    hangs, returns = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> Any:
+        hangs.set()
+        assert returns.wait(60.0)
+        raise LinkTimeout("it had returned for the test's sake")
+
+    def interrupt() -> None:
+        hangs.wait(60.0)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with heater(tmp_path) as (_, lab):
+        with by_hand.hand_bench(lab, live=True) as bench:
+            driver = bench.lab.instruments["a"]._driver
+            driver.progress, driver.happened = hang, hang
+            threading.Thread(target=interrupt).start()
+            bell = threading.Timer(5.0, returns.set)
+            bell.start()
+            with pytest.raises(Interrupted, match="the driver of a does not return"):
+                by_hand.act(bench, "a", "off", {}, "ann")
+            assert not returns.is_set()
+            returns.set()
+            bell.cancel()
+        with closing(BenchBook.open(lab.folder, lab.name, utc_stamp)) as book:
+            assert not book.state.begun
