@@ -43,7 +43,7 @@ class Admission:
         self._safe_seq = 0  # the fact by which the bench was made safe last
         self._stopped_seq: dict[str, int] = {}  # instrument -> the fact by which it was stopped last, all of it
         self._seq = 0  # the last fact
-        self._by_hand: set[str] = set()  # acts of people
+        self._by_hand: dict[str, int] = {}  # acts of people -> by which fact their instrument had been stopped before
         if book is not None:
             book.follow(self.totals.apply)
 
@@ -72,9 +72,10 @@ class Admission:
         """
         names = [name for one in seen for name in one.acts]
         acts = self.book.acts_by_hand() if names and self.book is not None else {}
-        for name in names:  # in another run, anywhere
-            touched = [acts[name].instrument] if name in acts else self.envelope.declared
-            self._stopped_seq.update(dict.fromkeys(touched, self._seq + 1))
+        for act in (acts.get(name) for name in names):
+            if act is None or not act.failed.startswith("not_begun"):
+                touched = self.envelope.declared if act is None else [act.instrument]  # in another run, anywhere
+                self._stopped_seq.update(dict.fromkeys(touched, self._seq + 1))
         for act in [acts[name] for name in names if name in acts and acts[name].run]:
             fault = "not_done" if act.failed.startswith("not_begun") else "stopped"
             over = (
@@ -87,8 +88,10 @@ class Admission:
     def tell(self, fact: e.StepStarted | e.StepFinished | e.StepFailed | e.SafeStateReached) -> None:
         """Let the gate and the watch know what is no fact of the run: of an act by hand, as of a step of its own."""
         if isinstance(fact, e.StepStarted):  # what a trial had set there a person has set otherwise, or ended
-            self._by_hand.add(fact.step)
+            self._by_hand[fact.step] = self._stopped_seq.get(fact.instrument, 0)
             self._stopped_seq[fact.instrument] = self._seq + 1
+        elif isinstance(fact, e.StepFailed) and fact.fault in NOTHING_SENT and fact.step in self.standing.going:
+            self._stopped_seq[self.standing.going[fact.step].instrument] = self._by_hand.get(fact.step, 0)
         self.standing.apply(fact)
         self.watch.apply(fact)
 

@@ -197,6 +197,18 @@ def test_what_was_stopped_since_is_not_what_a_limit_goes_by(facts: list[Any], ke
             admission.stage([HEAT], 1)
 
 
+@pytest.mark.parametrize(("fault", "let"), [("not_done", True), ("stopped", False)])
+def test_what_was_not_begun_by_hand_has_ended_nothing(fault: str, let: bool) -> None:
+    """Its line was lost before its first byte: the gas that flowed on was known no more, and its trial was refused."""
+    admission = after_steps([flow(100.0), by_hand(flow(20.0))])
+    admission.tell(e.StepFailed(step="h", fault=fault, reason="", t_s=0.0))
+    if let:
+        admission.stage([HEAT], 1)
+    else:
+        with pytest.raises(SafetyError, match=r"when gas.rate < 50 mL/min"):
+            admission.stage([HEAT], 1)
+
+
 @pytest.mark.parametrize("between", [[], [{"gas.off": {}}]], ids=["it flows", "it is off"])
 def test_check_knows_what_a_recipe_has_stopped(between: list[Any]) -> None:
     flows = {"gas.flow": {"rate": "100 mL/min"}}
