@@ -23,6 +23,7 @@ from .tables import read_table
 from .units import Quantity, convert, quote
 
 UNEVEN: Final = 10.0  # of a parabola's two sides one may be this often the other
+NEAR: Final = 1.5  # a point that was left out, no more steps off than that, was measured between the others
 NM: Final = "nm"  # of a target's axis, and of a curve whose driver does not say
 
 
@@ -71,6 +72,9 @@ class Window(NamedTuple):
     def holds(self, x: float) -> bool:
         """Whether a place lies in it."""
         return self.low <= x <= self.high
+
+
+EVERYWHERE: Final = Window(-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,16 +248,26 @@ def _peak(readings: Sequence[SavedReading], wanted: Wanted) -> tuple[float, floa
     """The highest point, refined by a parabola through its neighbours, and the curve that it is on.
 
     Neighbours are those before and after it as it was measured: of a voltammogram there and back, the point next to it
-    on the axis is on the other way. Where one of them lies on the same side, or far off, no parabola is laid.
+    on the axis is on the other way. Where one of them lies on the same side, far off, or outside of the window, or was
+    left out, no parabola is laid.
     """
-    curve = _windowed(readings[0], wanted.window)
+    _windowed(readings[0], wanted.window)  # refused where it ends before its window does
+    curve = curve_of(readings[0])
+    window = (wanted.window or EVERYWHERE).on(curve.axis)
     points = list(zip(curve.x, curve.y, strict=True))
-    at = max(range(len(points)), key=lambda index: (points[index][1], -points[index][0]))
+    inside = [index for index, (place, _) in enumerate(points) if window.holds(place)]
+    at = max(inside, key=lambda index: (points[index][1], -points[index][0]))
     (x, y) = points[at]
     if 0 < at < len(points) - 1:
         (x0, y0), (x1, y1) = sorted((points[at - 1], points[at + 1]))
         left, right = x - x0, x1 - x
-        if min(left, right) <= 0.0 or min(left, right) * UNEVEN < max(left, right):
+        near = NEAR * max(left, right)
+        if (
+            min(left, right) <= 0.0
+            or min(left, right) * UNEVEN < max(left, right)
+            or not (window.holds(x0) and window.holds(x1))
+            or any(abs(place - x) <= near for place in curve.left_out)
+        ):
             return x, y, curve
         bend = ((y1 - y) / right - (y - y0) / left) / (left + right)
         if bend < 0:

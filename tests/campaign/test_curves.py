@@ -75,6 +75,16 @@ def test_a_curve_that_ends_before_its_window_does_is_refused(analysis: str) -> N
     outcome_of(WAVE, analysis=analysis, window=["-0.29 V", "0.29 V"])  # by less than its own step
 
 
+def test_a_peak_at_the_end_of_its_window_is_no_higher_than_its_highest_point() -> None:
+    """There and back over a rising edge: what comes next in the window is on the other way, and no neighbour."""
+    wave = saved((0.40, 9.0), (0.45, 9.5), (0.50, 10.0), (0.55, 12.0), (0.52, 2.0), (0.47, 1.8), (0.42, 1.6), unit="A")
+    assert outcome_of(wave, analysis="peak_height", window=[0.40, 0.53]).value == 10.0
+    assert outcome_of(wave, analysis="peak_position", window=[0.40, 0.53]).value == 0.50
+    known = saved((0.40, 9.0), (0.45, 9.5), (0.50, 10.0), (0.52, 2.0), (0.47, 1.8), (0.42, 1.6), unit="A")
+    wave = replace(known, censored="above", bounds=saved((0.55, 12.0), (0.57, 12.0)).array)
+    assert outcome_of(wave, analysis="peak_height", window=[0.40, 0.53]) == Reading(value=10.0, unit="A"), "nor in one"
+
+
 def test_points_that_are_only_bounds_count_where_they_lie() -> None:
     """A voltammogram in overload at the end of its way: what lies before is known as it is."""
     beyond = saved((0.3, 9.0), (0.4, 9.0)).array
