@@ -92,12 +92,15 @@ class ServedInstrument:
             self._stops.remove(stop)
             if not stop.cancelled() and stop.exception() is None:
                 self._admission.stopped(self.station.name)
-        for read, names, answer in [one for one in self._reading if one[0].done()]:
+        reading, self._reading = self._reading, []
+        for read, names, answer in reading:
+            if not read.done():  # asked once: it may end at any moment
+                self._reading.append((read, names, answer))
+                continue
             try:
                 answer.set_result(self._values(names, read.result()))
             except LabloopError as error:
                 answer.set_exception(error)
-        self._reading = [one for one in self._reading if not one[0].done()]
         self._go_on_with_coming()
         if self._watch.asks(self.station.name):
             return  # what it says once, to the watch, is written down before its act asks anything

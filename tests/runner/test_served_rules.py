@@ -158,3 +158,22 @@ def test_however_often_it_is_asked_for_readings_a_stop_waits_for_one_alone(monke
         rig.served.turn()
         assert {one.result(0)["temperature"] for one in first} == {20.0}
         assert {one.result(0)["temperature"] for one in later_ones} == {30.0}
+
+
+class EndsMeanwhile(Future[Any]):
+    """A reading that comes to its end right after somebody has looked whether it had."""
+
+    def done(self) -> bool:
+        was = super().done()
+        if not was:
+            self.set_result({})
+        return was
+
+
+def test_a_reading_that_ends_while_answers_are_handed_on_is_told_as_well() -> None:
+    with ruled("") as rig:
+        answer: Future[Any] = Future()
+        rig.served.instruments["hotplate"]._reading.append((EndsMeanwhile(), ["temperature"], answer))
+        for _ in range(2):
+            rig.served.turn()
+        assert answer.done()
