@@ -242,13 +242,14 @@ def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any
     zero = {one.name for action in others for one in action.settings if one.zero}
     for name in [*known, *(one for one in sent if one not in known)]:
         given, setting = step.settings.get(name), known.get(name)
-        words = setting is not None and setting.choices
-        levels = sent.get(name, ()) if setting is None or given is None else () if words else (in_unit(setting, given),)
+        levels = [(float(level), DIGITS) for level in sent.get(name, ())]
+        if given is not None and setting is not None and not setting.choices:
+            levels.insert(0, (float(in_unit(setting, given)), SLACK))
         bounds = envelope.bounds(step.instrument, step.action, name) if levels else ()
-        for bound, value in itertools.product(bounds, map(float, levels)):
+        for bound, (value, slack) in itertools.product(bounds, levels):
             if not acts_of(envelope, bound) or (value == 0.0 and name in zero):
                 continue
-            if bound.broken_by(value, SLACK if given is not None else DIGITS) and bound.holds(seen):
+            if bound.broken_by(value, slack) and bound.holds(seen):
                 change = "Lower" if bound.sign == "<=" else "Raise"
                 amount = f"{name} = {quantity(value, bound.unit, 6)}"
                 yield amount, f"{bound}. {change} it, change the order, or {bound.way_out}"

@@ -239,6 +239,14 @@ def test_check_foresees_what_goes_by_another_name_on_the_wire(rate_ml_min: int, 
     assert ["smu.sweep_voltage can be asked for voltage = 10 V" in line for line in complaints] == [True] * beyond
 
 
+def test_check_foresees_what_is_beyond_once_it_is_rounded() -> None:
+    """A plate takes tenths: 60.06 degC is 60.1 to it."""
+    recipe = [{"gas.flow": {"rate": "20 mL/min"}}, {"plate.heat": {"temperature": "60.06 degC"}}]
+    lab = GAS | {"limits": ["plate.temperature <= 60.06 degC when gas.rate < 50 mL/min"]}
+    (complaint,) = check(spec_from_dict(SPEC | {"labloop": 1, "trial": recipe}), lab_from_dict(lab, ROOT)).complaints
+    assert "plate.heat can be asked for temperature = 60.1 degC" in complaint
+
+
 def test_check_foresees_what_follows_from_several_settings_where_it_is_worst() -> None:
     """Only near one corner of the space are 0.98 mL given at so little gas, and none of 64 points lay there."""
     space = {
