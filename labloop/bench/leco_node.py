@@ -123,8 +123,9 @@ class Node:
 
     def answers(self) -> list[Message]:
         """The answers that were waited for and are there now."""
-        ready = [one for one in self._waiting if one.future.done()]
-        self._waiting = [one for one in self._waiting if not one.future.done()]
+        waiting, self._waiting, ready = self._waiting, [], list[_Waiting]()
+        for one in waiting:  # each is asked once: its future may end at any moment
+            (ready if one.future.done() else self._waiting).append(one)
         return [(one.peer, [*one.head, *_said(one.request, one.future.result)]) for one in ready]
 
     # --- who is signed in ---------------------------------------------------------------------------------------

@@ -171,6 +171,23 @@ def test_what_takes_its_time_is_answered_when_it_is_there() -> None:
     assert json.loads(frames[4])["result"] is None and made.answers() == []
 
 
+class EndsMeanwhile(Future[Any]):
+    """What comes to its end right after somebody has looked whether it had."""
+
+    def done(self) -> bool:
+        was = super().done()
+        if not was:
+            self.set_result(True)
+        return was
+
+
+def test_what_ends_while_answers_are_collected_is_answered_next() -> None:
+    made = Node("N1", {"plate": {"stop": lambda asker, params: EndsMeanwhile()}})
+    ask(made, b"COORDINATOR", b"probe", "sign_in")
+    answers = [ask(made, b"N1.plate", b"N1.probe", "stop", {}), *(made.answers() for _ in range(3))]
+    assert len([one for one in answers if one]) == 1
+
+
 def test_no_number_of_askers_fills_it_up() -> None:
     waits: Future[Any] = Future()
     made = Node("N1", {"plate": {"slow": lambda asker, params: waits}})
