@@ -216,7 +216,7 @@ def _drive(
         if guarding is not None:
             await guarding.ready()
 
-    async def main(lab: Lab, gap_s: float, *logs: WireLog | SeenLog) -> tuple[int, bool]:
+    async def main(lab: Lab, gap_s: float, *logs: WireLog | SeenLog) -> tuple[int, bool, Callable[[], None]]:
         hand = StepHand(
             lab.instruments, envelope, memory, clock, spec.teaches, book, lab_spec.on_lost, lab.on_line
         )  # fmt: skip
@@ -240,10 +240,7 @@ def _drive(
             memory, folder.path, lab_spec, clock.now_s, loop.amend, at_once=clock.virtual
         )  # fmt: skip
         with _signals(loop):
-            code = await loop.run()
-            if not loop.rests:
-                loop.lookout.last_words()
-            return code, loop.rests
+            return await loop.run(), loop.rests, loop.lookout.last_words
 
     async def rest() -> int | None:
         now = kept_spec(folder.path, memory.state) if memory.state.amendments else spec
@@ -261,11 +258,12 @@ def _drive(
             logs = () if clock.virtual else (WireLog(folder.path / WIRE, lab), seen)
             for log in logs:
                 until_rest.callback(log.write)
-            code, rests = clock.run(main(lab, gap_s, *logs))
+            code, rests, last_words = clock.run(main(lab, gap_s, *logs))
         if rests and memory.left_to_guard:  # it acts when this process is gone
             memory.record(e.CampaignStopped(reason=f"it cannot rest: {lab.hanging[0]}", exit_code=3))
-            return 3
+            code, rests = 3, False
         if not rests:
+            last_words()  # lines that do not answer take their time to be closed as well
             return code
         memory.listeners, memory.on_failed = list(listeners), lambda error: None
         since_s = clock.now_s()

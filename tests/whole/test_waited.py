@@ -74,19 +74,24 @@ def test_what_was_amended_meanwhile_is_in_force(reach: Reach, monkeypatch: pytes
     assert planned[-1]["parameters"]["q"]["range"] == [100, 101]
 
 
+@pytest.mark.parametrize("when", ["made safe", "closing its lines"])
 @pytest.mark.parametrize("word", ["stop", "abort"])
 def test_what_was_said_while_the_run_was_ending_does_not_end_the_next_start(
-    reach: Reach, monkeypatch: pytest.MonkeyPatch, word: str
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, word: str, when: str
 ) -> None:
-    run, box = Loop.run, reach.folder / "run" / "requests"
+    run, closes, box = Loop.run, session._let_go, reach.folder / "run" / "requests"
 
     async def ends(loop: Loop) -> int:
         code = await run(loop)
         inbox.post(box, word, by="ann")
         return code
 
+    def lets_go(*more: Any) -> None:
+        closes(*more)
+        inbox.post(box, word, by="ann")
+
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(Loop, "run", ends)
+        meanwhile.setattr(*((Loop, "run", ends) if when == "made safe" else (session, "_let_go", lets_go)))
         assert reach.run(again={"trials": 1}) == 0
     assert not list(box.glob("*.json")) and len(reach.facts(e.RequestAnswered)) == 1
     assert reach.run(again={"trials": 1}) == 0 and len(reach.state().trials) == 3
