@@ -29,7 +29,7 @@ from .models import (
     files_of,
     located,
 )
-from .outcomes import OutcomeSpec
+from .outcomes import OutcomeSpec, plain_bounds
 from .parameters import Choices, Mixture, Molecules, Parameter, Written
 from .reading import Document, Path_, path_text
 from .rules import Ruled
@@ -157,13 +157,13 @@ class CampaignSpec(Ruled):
         if self.lab is not None:
             plain["lab"] = str(self.lab.resolve())
         if "outcomes" in plain:
-            plain["outcomes"] = {
-                name: {**written, "target": str(path.resolve())}
-                if (path := self.target_of(name)) is not None
-                else dict(written)
-                for name, written in plain["outcomes"].items()
-            }
+            plain["outcomes"] = {name: self._dumped_outcome(name, one) for name, one in plain["outcomes"].items()}
         return plain
+
+    def _dumped_outcome(self, name: str, written: dict[str, Any]) -> dict[str, Any]:
+        plain = {key: plain_bounds(one) if key in ("window", "detects") else one for key, one in written.items()}
+        path = self.target_of(name)
+        return plain if path is None else {**plain, "target": str(path.resolve())}
 
     def _dumped(self, name: str) -> dict[str, Any]:
         written, parameter = dict(self._document.value["parameters"][name]), self.parameters[name]

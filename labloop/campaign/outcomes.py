@@ -13,6 +13,7 @@ from .models import KEY, Model, Number, Rule, Seconds, Text, Unit, did_you_mean,
 from .units import NUMBER, Quantity, parse_quantity
 
 TOLD = "told"
+ENDLESS = {".inf": math.inf, "-.inf": -math.inf}  # as YAML writes a bound that is none
 PASS = "pass"
 FAIL = "fail"
 PREFER = "prefer"
@@ -258,9 +259,9 @@ class OutcomeSpec(Model):
         if not isinstance(raw, (list, tuple)) or len(raw) != 2:
             raise Rule("must be two bounds on the axis. Write [400 nm, 600 nm], with .inf for no end")
         try:
-            low, high = (Quantity(one) if _endless(one) else parse_quantity(one) for one in raw)
+            low, high = (parse_quantity(one) if (end := endless(one)) is None else Quantity(end) for one in raw)
             unit = low.unit or high.unit
-            ends = [one.value if _endless(one.value) else one.to(unit).value for one in (low, high)]
+            ends = [one.to(unit).value if math.isfinite(one.value) else one.value for one in (low, high)]
         except SpecError as error:
             raise Rule(str(error)) from error
         if not ends[0] < ends[1]:
@@ -274,7 +275,7 @@ class OutcomeSpec(Model):
             return None
         if not isinstance(raw, (list, tuple)) or len(raw) != 2:
             raise Rule("must be the least and the greatest that can be seen. Write [0.05, 3], with .inf for no end")
-        low, high = (one if _endless(one) else in_unit(one, info) for one in raw)
+        low, high = (in_unit(one, info) if (end := endless(one)) is None else end for one in raw)
         if not low < high:
             raise Rule("the least must be below the greatest. Write the smaller number first")
         return low, high
@@ -379,9 +380,17 @@ def _exponents(raw: Any, goal: Any) -> tuple[float, float]:
     return float(several[0]), float(several[-1])
 
 
-def _endless(raw: Any) -> bool:
-    """Whether a bound is none."""
-    return isinstance(raw, float) and math.isinf(raw)
+def endless(raw: Any) -> float | None:
+    """A bound that is no end: infinity, or the word for it; None: it is an end."""
+    if isinstance(raw, str):
+        return ENDLESS.get(raw)
+    return raw if isinstance(raw, float) and math.isinf(raw) else None
+
+
+def plain_bounds(raw: Any) -> Any:
+    """Bounds as JSON can say them, which knows no infinity."""
+    words = {number: word for word, number in ENDLESS.items()}
+    return [one if (end := endless(one)) is None else words[end] for one in raw] if isinstance(raw, list) else raw
 
 
 def _folded(written: Any) -> str:

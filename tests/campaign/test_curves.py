@@ -5,13 +5,14 @@ import struct
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from labloop.campaign import recipe
 from labloop.campaign.analysis import SavedReading
 from labloop.campaign.errors import SpecError
 from labloop.campaign.events import Reading
-from labloop.campaign.spec import spec_from_dict
+from labloop.campaign.spec import CampaignSpec, spec_from_dict
 
 
 def saved(*points: tuple[float, float], **more: Any) -> SavedReading:
@@ -22,15 +23,18 @@ def saved(*points: tuple[float, float], **more: Any) -> SavedReading:
 WAVE = saved((-0.2, -1.0), (-0.1, 2.0), (0.0, 4.0), (0.1, 2.0), (0.2, 1.0), unit="A", axis="V")
 
 
-def outcome_of(reading: SavedReading, **outcome: Any) -> Reading:
-    spec = spec_from_dict(
+def campaign_of(**outcome: Any) -> CampaignSpec:
+    return spec_from_dict(
         {
             "labloop": 1, "campaign": "curves", "lab": None, "parameters": {"x": {"range": [0, 1]}},
             "outcomes": {"y": {"goal": "maximize", "from": "a", **outcome}},
             "trial": [{"meter.read": {}, "save_as": "a"}], "budget": {"trials": 1},
         }
     )  # fmt: skip
-    return recipe.outcomes(spec, {"a": reading})["y"]
+
+
+def outcome_of(reading: SavedReading, **outcome: Any) -> Reading:
+    return recipe.outcomes(campaign_of(**outcome), {"a": reading})["y"]
 
 
 def test_where_a_peak_lies_is_in_the_unit_of_its_axis() -> None:
@@ -59,6 +63,16 @@ def test_an_area_has_the_unit_of_both() -> None:
 def test_a_window_is_in_the_unit_that_it_is_written_in(window: list[Any], height: float) -> None:
     """-100 to 200 mV were taken for volts, and everything was inside."""
     assert outcome_of(WAVE, analysis="peak_height", window=window).value == height
+
+
+@pytest.mark.parametrize("low", ["-0.1 V", -math.inf])
+@pytest.mark.parametrize("high", ["300 mV", math.inf])
+def test_a_bound_without_an_end_reaches_the_planner(low: Any, high: Any) -> None:
+    """JSON, in which the planner is told the campaign, knows no such number: no run came to its first trial."""
+    bounds = {"window": [low, high], "detects": [0.1 if low == "-0.1 V" else low, 3.0 if high == "300 mV" else high]}
+    spec = campaign_of(analysis="peak_height", **bounds)
+    again = spec_from_dict(msgspec.json.decode(msgspec.json.encode(spec.dump())))
+    assert again.outcomes["y"] == spec.outcomes["y"] and again.dump() == spec.dump()
 
 
 def test_a_window_in_another_dimension_is_refused() -> None:
