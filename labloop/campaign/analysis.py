@@ -145,14 +145,22 @@ def curve_of(reading: SavedReading) -> Curve:
     """Part an array into axis and values. Raises SpecError when it is none, has an odd length or is not finite."""
     if reading.array is None:
         raise SpecError("the reading is a single value, and this analysis needs a curve")
-    if len(reading.array) % 16 or not reading.array:
-        raise SpecError(f"the array has {len(reading.array)} bytes, which is no axis and values of float64")
-    numbers = struct.unpack(f"<{len(reading.array) // 8}d", reading.array)
-    if not all(math.isfinite(number) for number in numbers):
+    x, y = _parted(reading.array)
+    if not all(math.isfinite(number) for number in y):
         raise SpecError("the array holds values that are not finite")
+    left_out = () if reading.bounds is None else _parted(reading.bounds)[0]
+    return Curve(x, y, reading.unit, reading.axis, left_out)
+
+
+def _parted(array: bytes) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """An array's axis and its values. Raises SpecError when its length is odd, or a place on the axis is not finite."""
+    if len(array) % 16 or not array:
+        raise SpecError(f"the array has {len(array)} bytes, which is no axis and values of float64")
+    numbers = struct.unpack(f"<{len(array) // 8}d", array)
     half = len(numbers) // 2
-    left_out = () if reading.bounds is None else curve_of(SavedReading(array=reading.bounds)).x
-    return Curve(numbers[:half], numbers[half:], reading.unit, reading.axis, left_out)
+    if not all(math.isfinite(number) for number in numbers[:half]):
+        raise SpecError("the array holds values that are not finite")
+    return numbers[:half], numbers[half:]
 
 
 def read_target(path: Path) -> Curve:

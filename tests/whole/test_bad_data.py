@@ -218,3 +218,19 @@ def test_where_a_part_of_a_curve_is_in_overload_only_a_window_that_holds_it_is_a
     measured = [one.outcomes["y"] for one in state.trials.values()]
     assert code == 0 and [one.value for one in measured] == [2.0] * 4
     assert [one.censored for one in measured] == ["", "above", "", ""]
+
+
+@pytest.mark.parametrize("said", [9.9e37, math.inf, math.nan])
+def test_what_stands_at_points_that_are_only_bounds_may_be_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: float
+) -> None:
+    """An instrument says so in overload: where that was is known, and the rest of the curve is sound."""
+    campaign = CAMPAIGN.replace("from: mass, unit: mg", "from: curve, analysis: peak_height, window: [400 nm, 500 nm]")
+    campaign = campaign.replace("meter.weigh: {}\n    save_as: mass", "meter.scan: {}\n    save_as: curve")
+    look = Progress(
+        done=True, readings={"curve": e.Reading(unit="V", censored="above"), "bounds": e.Reading(unit="V")},
+        arrays={"curve": struct.pack("<4d", 400, 500, 1, 2), "bounds": struct.pack("<2d", 600, said)},
+    )  # fmt: skip
+    monkeypatch.setattr(Meter, "progress", lambda self, elapsed_s: look)
+    _, state = run(tmp_path, [], campaign)
+    assert {(one.outcomes["y"].value, one.outcomes["y"].censored) for one in state.trials.values()} == {(2.0, "")}
