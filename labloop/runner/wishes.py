@@ -40,6 +40,7 @@ ANSWER_WITHIN_S: Final = 5.0
 # Beyond what any way to the safe state takes on dead lines (bench.lab): then something is wrong with the runner.
 SAFE_WITHIN_S: Final = 30.0
 LOOK_S: Final = 0.05
+TAKES_OVER_S: Final = 0.5  # a start that waits for a runner's end looks 100 times a second for it (journal.locks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def ask(
         raise SpecError(f"{request}: is {size} bytes long, and a wish has {inbox.LIMIT} at the most. Use fewer words")
     was = _look(folder) if request == "abort" else look(folder)
     if request == "abort" and was != "alive" and (done := _abort(folder, by, why)):
-        _take_back(folder, id)
+        _take_back(folder, id, sleep)
         return done
     posted = id
     try:
@@ -117,11 +118,11 @@ def ask(
         sleep(LOOK_S)
     how = look(folder)
     if how != "alive" and (done := _abort(folder, by, why)):
-        _take_back(folder, posted)
+        _take_back(folder, posted, sleep)
         return done
     if how != "gone":
         return Reply(accepted=None, message=f"the runner ({how}) has not ended within {wait_s:g} s; {unread}")
-    _take_back(folder, posted)
+    _take_back(folder, posted, sleep)
     what = "no runner lives there" if was == "gone" else "the run has ended"
     safe = known_safe(folder)
     left = "and it left no bench" if safe else "and nobody knows whether the bench is safe"
@@ -147,11 +148,16 @@ def _is_ours_again(folder: Path, id: str) -> bool:
     return look(folder) == "gone" and not _journaled(folder, id) and inbox.take_back(folder / INBOX, id)
 
 
-def _take_back(folder: Path, id: str) -> None:
-    """Take an abort that was seen to out of the inbox of a runner that has ended: it is none of the next start's."""
-    with suppress(StoreError):
-        if id and look(folder) == "gone":
-            inbox.take_back(folder / INBOX, id)
+def _take_back(folder: Path, id: str, sleep: Callable[[float], None]) -> None:
+    """Take an abort that was seen to out of the inbox of a runner that has ended: it is none of the next start's.
+
+    A start that had waited for that runner has the run within this time; it is to heed it.
+    """
+    with suppress(StoreError, OSError):
+        if id and (folder / INBOX / f"{id}.json").exists():
+            sleep(TAKES_OVER_S)
+            if look(folder) == "gone":
+                inbox.take_back(folder / INBOX, id)
 
 
 def _journaled(folder: Path, id: str) -> bool:

@@ -274,7 +274,7 @@ def test_of_an_abort_that_was_granted_it_is_said_whether_the_bench_is_safe(
                 journal.append(e.SafeStateReached(why="abort by ann", errors=errors))
 
         steps = iter((grant, reach))
-        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", now=lambda: 0.0, sleep=lambda _: next(steps)())
+        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", now=lambda: 0.0, sleep=lambda _: next(steps, int)())
     assert (reply.accepted, reply.safe) == (True, safe)
     assert ("the bench is NOT safe: a.stop: it sticks" in reply.message) == (safe is False)
     assert ("nobody knows whether the bench is safe" in reply.message) == (safe is None)
@@ -288,14 +288,27 @@ def test_an_abort_that_a_killed_runner_did_not_come_to_read_does_not_end_the_nex
     assert not list((it.run / "requests").glob("*.json"))
 
 
-def test_an_abort_that_a_runner_did_not_read_any_more_when_it_ended_does_not_end_the_next_start(tmp_path: Path) -> None:
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_abort_that_a_runner_did_not_read_any_more_when_it_ended_ends_only_a_start_that_waited_for_it(
+    tmp_path: Path, waits: bool
+) -> None:
     (tmp_path / "origin.json").write_text(json.dumps({"lab_folder": str(tmp_path)}))
     Lease.take(tmp_path, str(tmp_path), "runner").release()
+    started: list[Presence] = []
     with Journal.create(tmp_path / "journal.db") as journal:
         journal.append(e.CampaignOpened(
             campaign="c", run_id="1", version="1", mode="live", seed=1, speed=1.0, campaign_sha256="", lab_sha256=""
         ))  # fmt: skip
         runner = Presence(tmp_path)
-        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", sleep=lambda _: runner.close())
+
+        def sleep(seconds: float) -> None:
+            if seconds == wishes.LOOK_S:
+                runner.close()
+            elif waits:
+                started.append(Presence(tmp_path))
+
+        reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", sleep=sleep)
     assert reply.accepted and reply.safe and "the run has ended" in reply.message
-    assert not list((tmp_path / "requests").glob("*.json"))
+    assert bool(list((tmp_path / "requests").glob("*.json"))) == waits == bool(started)
+    for one in started:
+        one.close()
