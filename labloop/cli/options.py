@@ -20,11 +20,12 @@ Live = Annotated[bool, typer.Option("--live", help="Real instruments, not simula
 def person(by: str) -> str:
     """The name that goes into the journal: what was given, else the user's own."""
     import getpass
+    import os
 
     if by:
         return by
     try:
-        return getpass.getuser()
+        return os.fsencode(getpass.getuser()).decode("utf-8", "replace")  # what an old system calls them
     except (OSError, KeyError):  # a container without a passwd entry
         return "somebody"
 

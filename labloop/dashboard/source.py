@@ -5,6 +5,7 @@ error of the dashboard: ``trouble`` then says what is the matter, and what was r
 """
 
 import getpass
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -262,7 +263,7 @@ class RunSource:
 def user() -> str:
     """Return the name of whoever sits at this terminal."""
     try:
-        return getpass.getuser()
+        return os.fsencode(getpass.getuser()).decode("utf-8", "replace")  # what an old system calls them
     except (OSError, KeyError):  # a container without a passwd entry
         return "somebody"
 

@@ -22,7 +22,7 @@ from labloop.journal.presence import HUNG_AFTER_S, last_runner
 
 from . import emergency
 from . import folder as run_files
-from .abort_first import INBOX, LONGEST_WHY
+from .abort_first import INBOX, spoken
 from .amending import AMEND, decide
 from .answers import Answer, answered
 from .book import BenchBook
@@ -71,7 +71,7 @@ def ask(
     """
     until_s = now() + wait_s
     if request == "abort":
-        why = why[:LONGEST_WHY]
+        by, why = spoken(by), spoken(why)
     elif (size := inbox.size(request, arguments, by, why)) > inbox.LIMIT:
         raise SpecError(f"{request}: is {size} bytes long, and a wish has {inbox.LIMIT} at the most. Use fewer words")
     was = _look(folder) if request == "abort" else look(folder)

@@ -1,10 +1,14 @@
 """A shell's abort lies in the runner's inbox before the rest of labloop has been read from the disk."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from labloop.cli import request
+from labloop.dashboard.source import user
 from labloop.journal import Presence, inbox
 from labloop.runner import abort_first, wishes
 from labloop.runner.wishes import Reply
@@ -35,9 +39,18 @@ def test_where_no_runner_lives_nothing_is_left_in_the_inbox(tmp_path: Path) -> N
 
 def test_a_reason_without_end_keeps_it_from_nobody(tmp_path: Path) -> None:
     with Presence(tmp_path):
-        id = abort_first.post(tmp_path, "ada", "smoke " * 100_000)
+        id = abort_first.post(tmp_path, "ada " * 100_000, "smoke " * 100_000)
     (there,), refused = inbox.take(tmp_path / "requests")
-    assert (there.id, len(there.why), refused) == (id, abort_first.LONGEST_WHY, [])
+    assert (there.id, len(there.by), len(there.why), refused) == (id, abort_first.LONGEST, abort_first.LONGEST, [])
+
+
+def test_a_name_that_is_no_text_keeps_it_from_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", os.fsdecode(b"caf\xe9"))
+    monkeypatch.setattr(wishes, "ask", lambda *args, **words: Reply(accepted=True, message="", safe=True))
+    with Presence(tmp_path):
+        assert request._abort(tmp_path, "", "").accepted
+    (there,), _ = inbox.take(tmp_path / "requests")
+    assert (there.request, there.by) == ("abort", "caf\ufffd") == ("abort", user())
 
 
 def test_nothing_that_is_slow_to_read_comes_before_it(tmp_path: Path) -> None:
