@@ -232,8 +232,19 @@ for name, (verb, line) in _VERBS.items():
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     gc.set_threshold(100_000)  # what imports make is no garbage: looked through less often they take a tenth less
-    for name in (*sys.argv[1:], os.getcwd()):
+    if sys.argv[1:2] != ["abort"]:  # a bench is made safe from wherever somebody stands, and whatever they say
+        _refuse_places()
+    app()
+
+
+def _refuse_places() -> None:
+    """End where what is typed, or this folder, could not be written down. Raises SystemExit."""
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        words.say(f"this folder: {os.strerror(error.errno or 0)}. Go to another one (cd).")
+        raise SystemExit(exits.USAGE) from None
+    for name in (*sys.argv[1:], here):
         if not words.is_text(name):  # such bytes fit in no journal
             words.say(f"{name!a}: names must be UTF-8. Rename that file or folder, or use another.")
             raise SystemExit(exits.USAGE)
-    app()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labloop.cli import request
+from labloop.cli import app, request
 from labloop.dashboard.source import user
 from labloop.journal import Presence, inbox
 from labloop.runner import abort_first, wishes
@@ -68,3 +68,23 @@ app.main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (7, ""), done.stderr
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_it_is_said_from_wherever_somebody_stands(
+    gone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = Path(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9"))
+    here.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(here)
+    if gone:
+        here.rmdir()
+    said = {}
+    for verb in ("abort", "ports"):
+        monkeypatch.setattr(sys, "argv", ["labloop", verb])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        said[verb] = ended.value.code
+    assert said == {"abort": 0, "ports": 2}
+    assert "Go to another one" in capsys.readouterr().err or not gone
