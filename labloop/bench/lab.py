@@ -32,7 +32,7 @@ from .declared import EVERYTHING, Declaration, declare, kept_of, port_keys
 from .errors import BenchError, InstrumentFault, LinkTimeout
 from .instrument import Identity
 from .permit import Permit
-from .port import Port
+from .port import RETURNS_S, Port
 from .safety import Envelope
 from .settings import suggest
 from .station import Station, brakes, stop
@@ -45,13 +45,12 @@ Connect = Callable[[str], Port]
 # stop() of the slowest driver is a handful of exchanges of 0.3 s on a dead line; five drivers share a port at most in
 # the shipped lab. Beyond this an instrument is reported as not stopped (test_lab: a port that hangs).
 SAFE_S = 10.0
-# What is broken off returns at once, unless its driver does something else than to wait for its line: a stop comes to
-# the wire without it then, well within the 250 ms that it may take.
-RETURNS_S = 0.1
 # A sound line has stopped what is on it long before; the lab's own list does not wait longer for a dead one.
 LIST_AFTER_S = 2.0
 # Saying goodbye is a courtesy of one exchange; a line that does not answer is let go without it.
 CLOSE_S = 1.0
+# How often it is looked whether one stop hangs and keeps others from theirs.
+LOOK_S = 0.05
 # Who is on a line is a few questions to each that shares it; a driver that has not asked them by then hangs in one.
 ASKED_S = 120.0
 
@@ -168,17 +167,19 @@ class Lab:
         returns_s = began_s + RETURNS_S
         for port in self.ports.values():
             port.go_on_without(max(returns_s - time.monotonic(), 0.0))
-        wait([*braking, *stopped.values()], LIST_AFTER_S)
+        wait_past(self.ports.values(), [*braking, *stopped.values()], began_s + LIST_AFTER_S)
         listed = []
         for permit in (one for one in self.safe_state if one.instrument in names):
             station = self.instruments[permit.instrument]
             future = station.port.submit(partial(station.begin, permit, "safe"), station.name)
-            wait([future], LIST_AFTER_S)
+            wait_past(self.ports.values(), [future], time.monotonic() + LIST_AFTER_S)
             listed.append((permit, future))
-        errors = {name: trouble(f"{name}.stop", future, began_s + SAFE_S) for name, future in stopped.items()}
+        wait_past(self.ports.values(), stopped.values(), began_s + SAFE_S)
+        wait_past(self.ports.values(), [future for _, future in listed], time.monotonic() + SAFE_S)
+        errors = {name: trouble(f"{name}.stop", future, time.monotonic()) for name, future in stopped.items()}
         for permit, future in listed:
             what = f"{permit.instrument}.{permit.action}"
-            errors.setdefault(permit.instrument, []).extend(trouble(what, future, time.monotonic() + SAFE_S))
+            errors.setdefault(permit.instrument, []).extend(trouble(what, future, time.monotonic()))
         return errors
 
     def close(self) -> list[str]:
@@ -324,6 +325,15 @@ def _settings(step: Step) -> dict[str, Amount]:
         else:
             settings[name] = Amount(value.text if isinstance(value, Text) else value)
     return settings
+
+
+def wait_past(ports: Collection[Port], futures: Iterable["Future[Any]"], until_s: float) -> None:
+    """Wait for what is asked on these ports, past every call that hangs and keeps others of its line waiting."""
+    left = set(futures)
+    while left and (left_s := until_s - time.monotonic()) > 0.0:
+        left = wait(left, min(LOOK_S, left_s)).not_done
+        for port in ports:
+            port.pass_over()
 
 
 def trouble(what: str, future: "Future[Any]", deadline_s: float) -> list[str]:

@@ -3,11 +3,13 @@
 Driver calls are handed to ``submit`` and run one after another, so the exchanges of two instruments on one line never
 interleave. ``interrupt`` cancels what waits and breaks off what runs, from any thread: then a stop submitted next is
 the first thing on the line. A driver that does not return even so is left behind (``go_on_without``): what waits runs
-on another thread, and what the one that hangs says later is refused. An inline port (in-process links) runs everything
+on another thread, and what the one that hangs says later is refused. So is one that keeps others from being stopped
+(``pass_over``, which refuses nobody who waits). An inline port (in-process links) runs everything
 at once in the caller's thread, so that the order of a virtual campaign is the order of the program.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,6 +26,13 @@ _T = TypeVar("_T")
 # Real seconds. What was broken off has returned long before; a driver that has not hangs, until its process ends.
 LET_GO_S: Final = 2.0
 REOPENS_S: Final = 60.0
+# What is broken off returns at once, unless its driver does something else than to wait for its line: a stop comes to
+# the wire without it then, well within the 250 ms that it may take.
+RETURNS_S: Final = 0.1
+# Drivers never wait but for their line: one that says nothing for so long hangs. In an exchange it may be its line that
+# is slow; the stops of one line have ten seconds together (see lab.SAFE_S), of which one may take half.
+SILENT_S: Final = 1.0
+LONGEST_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -48,6 +57,8 @@ class Port:
         self._generation = 0
         self._worker: threading.Thread | None = None
         self._running: _Call | None = None
+        self._began_s = self._spoke_s = 0.0  # when the call that runs began, and was last through with an exchange
+        self._speaking = False
         self._left_behind: set[threading.Thread | None] = set()
         self._closed = False
         self.busy_with = ""  # whose call runs
@@ -100,12 +111,27 @@ class Port:
             call = self._running
             if call is None or call.generation == self._generation:
                 return
-            if self._turn.wait_for(lambda: self._running is not call, returns_s):
+            self._leave(call, returns_s)
+
+    def pass_over(self) -> None:
+        """Where one call keeps others waiting and hangs, break it off alone, and run what waits without it."""
+        with self._turn:
+            call, now_s = self._running, time.monotonic()
+            if call is None or not self._waiting:
                 return
-            why = f"{self.address}: {self.hanging}"
-            self._left_behind.add(self._worker)
-            self._running = None
-            self._start()
+            silent = not self._speaking and now_s - max(self._began_s, self._spoke_s) > SILENT_S
+            if silent or now_s - self._began_s > LONGEST_S:
+                self.link.interrupt()
+                self._leave(call, RETURNS_S)
+
+    def _leave(self, call: _Call, returns_s: float) -> None:
+        """Within ``_turn``: leave a call that was broken off behind, unless it returns in time."""
+        if self._turn.wait_for(lambda: self._running is not call, returns_s):
+            return
+        why = f"{self.address}: {self.hanging}"
+        self._left_behind.add(self._worker)
+        self._running, self._speaking = None, False
+        self._start()
         call.future.set_exception(LinkInterrupted(why))
 
     @property
@@ -169,7 +195,7 @@ class Port:
                 current, self.busy_with = call.generation == self._generation, call.who
                 if current:
                     self.link.resume()
-                    self._running = call
+                    self._running, self._began_s = call, time.monotonic()
             if current:
                 self._run(call)
             else:
@@ -229,7 +255,11 @@ class PortExchange:
             try:
                 if self._port.left_behind:
                     raise LinkInterrupted(f"{self.address}: it came back too late, others have gone on without it")
-                return say(self._port.link)
+                self._port._speaking = True
+                try:
+                    return say(self._port.link)
+                finally:
+                    self._port._speaking, self._port._spoke_s = False, time.monotonic()
             except BenchError as error:
                 if not self._name:
                     raise

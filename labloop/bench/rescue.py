@@ -37,14 +37,14 @@ from .instrument import Identity
 from .lab import (
     CLOSE_S,
     LIST_AFTER_S,
-    RETURNS_S,
     SAFE_S,
     Connect,
     safe_state_of,
     trouble,
+    wait_past,
 )
 from .permit import Permit
-from .port import Port
+from .port import RETURNS_S, Port
 from .station import Station, stop
 
 OPEN_S: Final = 5.0
@@ -247,8 +247,8 @@ class _Line:
             if case is None or self._port is None or case.state == OTHER:
                 self.errors.append(f"{what}: not done")
                 return
-            future = self._port.submit(partial(case.station.begin, permit, "safe"))
-            wait([future], LIST_AFTER_S)
+            future = self._port.submit(partial(case.station.begin, permit, "safe"), permit.instrument)
+            wait_past([self._port], [future], time.monotonic() + LIST_AFTER_S)
             self.errors += trouble(what, future, time.monotonic())
         finally:
             if free:
@@ -377,21 +377,27 @@ class _Line:
         for case in cases:
             brake = getattr(case.station.driver, "brake", None)
             if brake is not None and case.station.name not in self._kept:  # a brake spares nothing
-                self._port.submit(brake)  # what goes wrong here goes wrong in stopping too, and is said there
+                self._port.submit(
+                    brake, case.station.name
+                )  # what goes wrong here goes wrong in stopping too, and is said there
         stopped = {
             case.station.name: self._port.submit(
-                partial(stop, case.station, self._kept.get(case.station.name, frozenset()), until_s)
+                partial(stop, case.station, self._kept.get(case.station.name, frozenset()), until_s),
+                case.station.name,
             )
             for case in cases
         }
+        wait_past([self._port], stopped.values(), until_s + SAFE_S)
         for case in cases:
-            errors = trouble(f"{case.station.name}.stop", stopped[case.station.name], until_s + SAFE_S)
+            errors = trouble(f"{case.station.name}.stop", stopped[case.station.name], time.monotonic())
             self.errors += [error for error in errors if error not in self.errors]
             case.state = NOT_STOPPED if errors else STOPPED
 
     def _everywhere(self, cases: list[_Case], ask: Callable[[_Case], None], within_s: float, port: Port) -> None:
         """Ask each instrument in turn; those that are not through in time are left alone."""
-        asked: list[tuple[_Case, Future[Any]]] = [(case, port.submit(partial(ask, case))) for case in cases]
+        asked: list[tuple[_Case, Future[Any]]] = [
+            (case, port.submit(partial(ask, case), case.station.name)) for case in cases
+        ]
         _, late = wait([future for _, future in asked], max(within_s, 0.0))
         if late:
             port.interrupt()

@@ -26,6 +26,8 @@ from labloop.bench import (
     open_link,
     port_keys,
 )
+from labloop.bench import lab as lab_module
+from labloop.bench import port as port_module
 from labloop.bench.station import stop
 from labloop.campaign.spec import lab_from_dict
 from labloop.runner.sources import sources
@@ -291,6 +293,37 @@ def test_an_instrument_whose_driver_hangs_is_stopped_without_it(tmp_path):
     lab.close()
     assert lab.hanging == [] and device.heard == [b"stop"]
     device.unplug()
+
+
+@pytest.mark.parametrize("hangs_in", ["stop", "brake", "stop_that_asks_on"])
+def test_a_stop_that_hangs_keeps_nobody_else_on_its_line_from_being_stopped(tmp_path, monkeypatch, hangs_in):
+    monkeypatch.setattr(port_module, "SILENT_S", 0.3)
+    monkeypatch.setattr(port_module, "LONGEST_S", 0.3 if hangs_in == "stop_that_asks_on" else 60.0)
+    monkeypatch.setattr(lab_module, "LIST_AFTER_S", 0.1)
+    device, returns = PtyDevice(answers(value=[[]] * 3)), threading.Event()
+    spec = make_lab(
+        tmp_path,
+        f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "DRIVER:Box", port: "serial://{device.path}", address: 1}}
+          b: {{driver: "DRIVER:Box", port: "serial://{device.path}", address: 2}}
+        safe_state: [a.off: {{}}, b.off: {{}}]
+        """,
+    )
+    lab = open_lab(spec, lambda address: Port(open_link(address)))
+    driver = lab.instruments["a"]._driver
+    if hangs_in == "stop_that_asks_on":
+        driver.stop = lambda: driver.exchange(driver.codec, "value?", 600.0)
+    else:
+        setattr(driver, hangs_in, returns.wait)
+    errors = lab.safe()
+    returns.set()
+    lab.close()
+    device.unplug()
+    assert device.heard.count(b"stop") == (2 if hangs_in == "brake" else 1), "b's, and a's own where it can"
+    assert lab.instruments["b"].driver.said == ["stop", "off"] and driver.said[-1] == "off"
+    assert errors == [] if hangs_in == "brake" else len(errors) == 1 and errors[0].startswith("a.stop: ")
 
 
 def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):

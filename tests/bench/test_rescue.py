@@ -1,6 +1,7 @@
 """The safe state from cold, on ports that answer, that answer wrongly, and that do not answer at all."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -161,6 +162,29 @@ def test_what_its_counters_have_said_is_not_asked_again(tmp_path: Path, device: 
     found = Rescue(lab, connect).run().found["a"]
     assert a.heard == [b"name?", b"value?", b"set 0", b"stop", b"value?"]
     assert (found.readings["moved"].value, found.readings["moved"].unit) == (1.5, "uL")
+
+
+HANGING = HEATER.replace('self.ask("stop")', "RETURNS.wait()").replace(
+    "from labloop.bench", "import threading\n\n    RETURNS = threading.Event()\n    from labloop.bench", 1
+)
+
+
+def test_a_stop_that_hangs_keeps_nobody_else_on_its_line_from_being_stopped(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labloop.bench.port.SILENT_S", 0.3)
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 0.3)
+    one = device()
+    a, b = (
+        f'{{driver: "drivers.{module}:Heater", port: "serial://{one.path}", address: {at}}}'
+        for at, module in enumerate(("hanging", "hot_beside"))
+    )
+    text = f"labloop: 1\ninstruments:\n  a: {a}\n  b: {b}\nsafe_state: [b.off: {{}}]\n"
+    rescued = Rescue(make_lab(tmp_path, text, hanging=HANGING, hot_beside=HEATER), connect).run()
+    sys.modules["drivers.hanging"].RETURNS.set()
+    assert one.heard.count(b"stop") == 1 and b"off?" in one.heard
+    assert (rescued.found["a"].state, rescued.found["b"].state) == ("not stopped", "stopped")
+    assert len(rescued.errors) == 1 and "a.stop: " in rescued.errors[0] and "driver of a does" in rescued.errors[0]
 
 
 GLANCING = CURT.replace("        def brake(self)", """        def glance(self):
