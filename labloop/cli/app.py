@@ -232,9 +232,21 @@ for name, (verb, line) in _VERBS.items():
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     gc.set_threshold(100_000)  # what imports make is no garbage: looked through less often they take a tenth less
+    _fill_closed_streams()
     if sys.argv[1:2] != ["abort"]:  # a bench is made safe from wherever somebody stands, and whatever they say
         _refuse_places()
     app()
+
+
+def _fill_closed_streams() -> None:
+    """Open what was closed of stdin, stdout and stderr (``2>&-``) on nothing.
+
+    Else an instrument's line or a journal gets its number, and whatever a library writes to stderr goes there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            lowest = os.open(os.devnull, os.O_RDWR)  # of the numbers that are free
+            setattr(sys, name, os.fdopen(lowest, mode, encoding="utf-8"))
 
 
 def _refuse_places() -> None:

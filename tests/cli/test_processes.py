@@ -101,3 +101,20 @@ def test_a_detached_run_that_cannot_begin_says_why_here(here: Path) -> None:
     assert said.returncode == 2
     assert "hot.yaml:26:" in said.stderr and "80 degC" in said.stderr
     assert [path.name for path in here.iterdir() if path.name.startswith(".runner")] == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_opened_takes_the_place_of_no_closed_stream(closed: str, tmp_path: Path) -> None:
+    program = """
+import os, sys
+from labloop.cli import app
+app.app = lambda: print(app.words.has_terminal(), os.open(sys.executable, os.O_RDONLY), file=open("said", "w"))
+app.main()
+"""
+    command = f'"{sys.executable}" -c "$PROGRAM" {closed}'
+    done = subprocess.run(
+        command, shell=True, cwd=tmp_path, env=os.environ | {"PROGRAM": program}, check=False
+    )  # fmt: skip
+    terminal, number = (tmp_path / "said").read_text().split()
+    assert (done.returncode, terminal) == (0, "False")
+    assert int(number) > 2
