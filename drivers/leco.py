@@ -30,7 +30,6 @@ from labloop.bench import (
     Expected,
     Identity,
     InstrumentFault,
-    LinkError,
     Progress,
     Reading,
     Sent,
@@ -42,7 +41,7 @@ from labloop.bench import (
     written,
 )
 
-from .leco_client import Answer, LecoClient, act_id, actor_of, finite, report_of
+from .leco_client import Answer, LecoClient, act_id, actor_of, finite, refuse_another, report_of
 from .leco_options import Doing, Options, Told, read_options
 from .leco_values import achieved_of, alike, amount_of, numbers_of, reading_of, remainder_of, stand_of, unit_of
 
@@ -270,17 +269,9 @@ class LecoActor(Driver):
         return Identity(model=model, serial=serial, first_reply=repr(said))
 
     def _refuse_another(self) -> None:
-        """Raise LinkError where another answers by the actor's name than when the line was opened.
-
-        The actor's own connection is not ours: when it ended, and another actor took its name, no line of ours was
-        lost. So who it is is asked with each act; then the line is opened again, as any that was lost.
-        """
-        if (was := self._opened) is None:
-            return
-        now = self._who()
-        if not now.is_still(was.model, was.serial):
-            one, other = (" ".join(filter(None, (who.model, who.serial))) for who in (now, was))
-            raise LinkError(f"{one} answers at {self._client.actor} where {other} was")
+        """Raise LinkError where another answers by the actor's name than when the line was opened."""
+        if self._opened is not None:
+            refuse_another(self._client.actor, self._opened, self._who())
 
     # --- how it is said -----------------------------------------------------------------------------------------
 

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from labloop.bench import Exchange, InstrumentFault, LinkTimeout, ProtocolError, SpecError, shown
+from labloop.bench import (
+    Exchange,
+    Identity,
+    InstrumentFault,
+    LinkError,
+    LinkTimeout,
+    ProtocolError,
+    SpecError,
+    shown,
+)
 
 VERSION, JSON_TYPE = b"\x00", b"\x01"
 NOT_SIGNED_IN, NAME_TAKEN = -32090, -32091
@@ -196,6 +205,17 @@ def array_of(answer: Answer) -> bytes:
     if said.get("length") != len(data) or said.get("sha256") != hashlib.sha256(data).hexdigest():
         raise ProtocolError(f"an array of {len(data)} bytes is not the one announced: {shown(repr(said).encode())}")
     return data
+
+
+def refuse_another(actor: str, was: Identity | None, now: Identity) -> None:
+    """Raise LinkError where another answers by an actor's name than when the line was opened (None: not yet).
+
+    The actor's own connection is not ours: when it ended, and another actor took its name, no line of ours was lost.
+    So who it is is asked with each act; then the line is opened again, as any that was lost.
+    """
+    if was is not None and not now.is_still(was.model, was.serial):
+        one, other = (" ".join(filter(None, (who.model, who.serial))) for who in (now, was))
+        raise LinkError(f"{one} answers at {actor} where {other} was")
 
 
 def act_id(act: str) -> str:

@@ -32,7 +32,7 @@ from labloop.bench import (
     twice_alike,
 )
 
-from .leco_client import LecoClient, act_id, actor_of, array_of, finite, report_of
+from .leco_client import LecoClient, act_id, actor_of, array_of, finite, refuse_another, report_of
 
 # The server answers at once, also while it measures; a second is a loaded machine's worst.
 ANSWER_S = 2.0
@@ -65,6 +65,7 @@ class Spectrometer(Driver):
         super().__init__(exchange, **options)
         self._client = LecoClient(exchange, actor_of(options, exchange.address), ANSWER_S, FAULTS)
         self._begun = ""
+        self._opened: Identity | None = None  # who answered first
 
     @classmethod
     def declare(cls, options: Mapping[str, Any]) -> dict[str, Action]:
@@ -93,17 +94,15 @@ class Spectrometer(Driver):
         """Sign in, and ask who it is. Raises InstrumentFault when another actor answers."""
         self._client.sign_in()
         try:
-            said = self._client.parameters("serial_number", "model", "firmware")
+            found = self._who()
         except InstrumentFault as fault:
             if "AttributeError" not in str(fault):
                 raise  # it starts, or is busy
             raise InstrumentFault(f"no {MODEL} answers: {fault}", kind="identity") from fault
-        if said["model"] != MODEL:
-            raise InstrumentFault(f"{said['model']!r} answers where a {MODEL} was expected", kind="identity")
-        return Identity(
-            model=str(said["model"]), firmware=str(said["firmware"]), serial=str(said["serial_number"]),
-            first_reply=repr(said),
-        )  # fmt: skip
+        if found.model != MODEL:
+            raise InstrumentFault(f"{found.model!r} answers where a {MODEL} was expected", kind="identity")
+        self._opened = self._opened or found
+        return found
 
     def read(self) -> Mapping[str, Reading]:
         """State, lamp and waste now."""
@@ -181,13 +180,30 @@ class Spectrometer(Driver):
 
     # --- how it is said -----------------------------------------------------------------------------------------
 
+    def _who(self) -> Identity:
+        said = self._client.parameters("serial_number", "model", "firmware")
+        return Identity(
+            model=str(said["model"]), firmware=str(said["firmware"]), serial=str(said["serial_number"]),
+            first_reply=repr(said),
+        )  # fmt: skip
+
+    def _refuse_another(self) -> None:
+        """Raise LinkError where another answers by its name than when the line was opened."""
+        if self._opened is not None:
+            refuse_another(self._client.actor, self._opened, self._who())
+
     def _begin(self, kind: str, kwargs: Mapping[str, Any]) -> None:
+        self._refuse_another()
         self._begun = kind
         report_of(self._client.call(kind, {"act": act_id(self.act), **kwargs}).value)
 
     def _last(self, act: str) -> dict[str, Any] | None:
+        """The report of an act. None: it knows none of this id (raises LinkError where that is another's word)."""
         said = self._client.call("last_act", {"act": act}).value
-        return None if said is None else report_of(said)
+        if said is None:
+            self._refuse_another()
+            return None
+        return report_of(said)
 
     def _spectrum(self) -> bytes:
         answer = self._client.call("spectrum", {"act": act_id(self.act)})

@@ -169,6 +169,26 @@ def test_an_act_that_is_said_twice_is_done_once_also_by_a_runner_that_was_starte
     assert [(entry.act, entry.phase) for entry in it.ledger] == [("rinse", "begin"), ("rinse", "end")]
 
 
+def test_another_spectrometer_that_took_its_name_is_noticed_before_an_act_and_when_one_is_asked_after():
+    """Its own connection is not ours: no line of ours was lost. It would have measured, and remembered that."""
+    it = rig()
+    it.begin("rinse")
+    its, others = (it.device.acts, it.device.running), {}
+    it.device.serial, it.device.acts, it.device.running = "Z0-0002", others, None
+    asked = (
+        lambda: it.begin("measure", "act-2", integration=(100.0, "ms")),
+        lambda: it.happened("rinse", {}, {}),
+        it.look,
+    )
+    for one in asked:
+        with pytest.raises(LinkError, match=r"Z0-0002 answers at N1.spectrometer where Z0 .* Z0-0001 was"):
+            one()
+        it.driver.act = "act-1"
+    assert others == {}, "nothing was begun there"
+    it.device.serial, (it.device.acts, it.device.running) = "Z0-0001", its
+    assert it.finish().achieved == {"waste": Amount(2.0, "mL")}
+
+
 def test_an_act_of_another_name_is_another_act():
     it = rig()
     it.begin("rinse")
