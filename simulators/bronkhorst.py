@@ -21,7 +21,8 @@ the old setpoint holds again. Our readings, nobody's text: that; that counting s
 power-up; 00 status position for a parameter that is locked (0D).
 
 What stands behind it: gas at 3 bar in front of the valve; the flow follows the setpoint with 0.3 s. Options:
-``full_scale``, ``reference`` (normal, standard), ``gas``, ``node``, ``analog`` (its default mode is the analog input).
+``full_scale``, ``reference`` (normal, standard), ``gas``, ``node``, ``analog`` (its default mode is the analog input),
+``watchdog`` (a volume). In the ledger a flow that its counter ends is a ``dose``, unless it is the watchdog's volume.
 """
 
 import math
@@ -48,7 +49,7 @@ BATCH = 0x10
 
 
 class ELFlow:
-    """options: full_scale, reference, gas, node, analog, serial."""
+    """options: full_scale, reference, gas, node, analog, watchdog, serial."""
 
     kind = "serial"
 
@@ -75,7 +76,8 @@ class ELFlow:
         self.limit_ml, self.counted_ml, self.batch = 0.0, 0.0, False
         self.alarms = 0  # beside the counter's
         self.supply = True
-        self.passed_ml = 0.0  # in the running act
+        self.watchdog_ml = amount(options.get("watchdog", 0.0), "mL")
+        self.act, self.passed_ml = "flow", 0.0  # the running one
         self.leg = Leg(began_s=0.0, start_c=0.0, goal_c=0.0, tau_s=TAU_S)  # in mL/min
         self.since_s = 0.0
         self._flows = False
@@ -240,10 +242,12 @@ class ELFlow:
             self.leg = Leg(began_s=now_s, start_c=self.leg.at(now_s), goal_c=goal, tau_s=TAU_S)
         flows = goal > 0.0
         if flows and not self._flows:
-            self.passed_ml = 0.0
-            self.world.ledger.begin(now_s, self.name, "flow", 0.0, "mL")
+            ends = self.counter_mode == 2 and self.at_limit and not self.new_setpoint
+            guarded = math.isclose(self.limit_ml, self.watchdog_ml, rel_tol=1e-5)  # the line carries seven digits
+            self.act, self.passed_ml = "dose" if ends and not guarded else "flow", 0.0
+            self.world.ledger.begin(now_s, self.name, self.act, 0.0, "mL")
         elif self._flows and not flows:
-            self.world.ledger.end(now_s, self.name, "flow", self.passed_ml, "mL")
+            self.world.ledger.end(now_s, self.name, self.act, self.passed_ml, "mL")
         self._flows = flows
 
     # -- time --------------------------------------------------------------------------------------------------------
@@ -305,6 +309,6 @@ class ELFlow:
 
 _KEPT = (
     "gas", "texts", "polynomial", "io_status", "init_reset", "mode", "setpoint", "counter_unit", "counter_mode",
-    "at_limit", "new_setpoint", "may_reset", "limit_ml", "counted_ml", "batch", "alarms", "supply", "passed_ml",
-    "since_s",
+    "at_limit", "new_setpoint", "may_reset", "limit_ml", "counted_ml", "batch", "alarms", "supply", "act",
+    "passed_ml", "since_s",
 )  # fmt: skip

@@ -155,6 +155,9 @@ class Evaporator:
 
     def _turn(self, setpoint_c: float, heater: bool) -> None:
         self._from_c, self._since_s = self.temperature_c(), self.now_s
+        if heater != self.heater:
+            write = self.world.ledger.begin if heater else self.world.ledger.end
+            write(self.now_s, self.name, "heat", self._from_c, "degC")
         self.setpoint_c, self.heater = setpoint_c, heater
 
     # -- time and state ----------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ Phase = Literal["begin", "end"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """``act``: the driver's name of the action. ``amount``: really dispensed, moved or heated to so far."""
+    """``act``: the driver's name of the action, or of one that says the same bytes, which is all that a device knows.
+    ``amount``: really dispensed, moved or heated to so far."""
 
     at_s: float
     instrument: str

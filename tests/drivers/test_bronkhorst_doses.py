@@ -32,6 +32,11 @@ def passed(it):
     return [entry.amount for entry in it.ledger if entry.phase == "end"]
 
 
+def named(it):
+    """The acts that began, as its ledger names them."""
+    return [entry.act for entry in it.ledger if entry.phase == "begin"]
+
+
 def settings(it):
     """The parameters that were set since it was asked last, as (process, number)."""
     frames = [one.replace(b"\x10\x10", b"\x10") for one in it.sent]
@@ -50,6 +55,7 @@ def test_a_dose_is_counted_and_ended_by_the_controller_itself():
     assert look.achieved["volume"] == Amount(50.0, "mL") and look.readings["counted"].value == 50.0
     assert it.clock.now_s() - it.began_s == pytest.approx(30.3, abs=0.5)
     assert passed(it) == [pytest.approx(50.0)] and it.device.setpoint == 0
+    assert named(it) == ["dose"]
     assert it.driver.expected("dose", {"volume_ml": 50.0, "rate_ml_min": 100.0}, {}).duration_s == 31.0
 
 
@@ -251,6 +257,10 @@ def test_with_a_watchdog_no_act_lets_more_flow():
     with pytest.raises(InstrumentFault, match="it closed by itself, at its counter's limit, after 2000 mL") as caught:
         it.look()
     assert caught.value.kind == "watchdog"
+    it.driver.off()
+    it.begin("dose", "act-3", **DOSE)
+    it.finish()
+    assert named(it) == ["flow", "flow", "dose"]
 
 
 def test_without_a_watchdog_a_limit_of_before_ends_nothing():

@@ -70,6 +70,8 @@ def test_a_substrate_is_heated_until_it_is_warm():
     assert it.device.heater and not it.look().done
     it.finish()
     assert it.device.temperature_c() == pytest.approx(100.0, abs=1.0)
+    it.driver.stop()
+    assert [(entry.act, entry.phase) for entry in it.ledger] == [("heat", "begin"), ("heat", "end")]
 
 
 def test_a_call_may_give_an_array_and_a_parameter():
