@@ -71,7 +71,7 @@ class Campaign:
         self._told = Told.begin(spec, Path(run) if run is not None else None, planner=planner, seed=seed)
 
     def ask(self, n: int = 1) -> list[Proposal]:
-        """Propose ``n`` trials. Open proposals are pending points, so asking again before telling is fine.
+        """Propose ``n`` trials (1 to 1000). Open proposals are pending points, so asking again before telling is fine.
 
         Fewer where no more may be proposed. Raises SpecError, NothingLeftError (none may), PlannerError.
         """

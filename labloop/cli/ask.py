@@ -13,7 +13,7 @@ from .options import By, Campaign, Json, RunName, Why, person, run_folder
 def ask(
     campaign: Campaign,
     folder: Annotated[Path, typer.Option("--run", metavar="DIR", help="The folder that keeps the campaign's facts.")],
-    count: Annotated[int, typer.Option("-n", metavar="N", help="How many proposals.")] = 1,
+    count: Annotated[int, typer.Option("-n", metavar="N", help="How many proposals (1 to 1000).")] = 1,
     json: Json = False,
     by: By = "",
     why: Why = "",

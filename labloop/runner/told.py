@@ -41,6 +41,8 @@ WAIT_S: Final = 2.0
 # Of many proposals every twentieth part is told, and no fewer than so many at once: each part learns the model anew.
 PARTS: Final = 20
 LEAST_PART: Final = 10
+# More than anybody makes before the first is told; a slip of the keys would be planned, and written down, for days.
+MOST: Final = 1000
 
 PlannerKind = Literal["process", "inline"]
 
@@ -149,7 +151,7 @@ class Told:
     # --- ask ------------------------------------------------------------------------------------------------------
 
     def ask(self, count: int = 1, *, heard: Callable[[int], object] | None = None) -> list[e.ProposalMade]:
-        """Propose ``count`` trials and write them down.
+        """Propose ``count`` trials (``MOST`` at the most) and write them down.
 
         heard: called with how many there are, now and then; so many are then written down already. The proposals are
         the same without it: each counts those before it as in flight.
@@ -157,6 +159,11 @@ class Told:
         """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise SpecError(f"{count!r} proposals: ask for a whole number of at least 1")
+        if count > MOST:
+            raise SpecError(
+                f"{count} proposals: {MOST} at once are the most. Ask for those that are made next; what is still open "
+                "counts as taken when you ask again"
+            )
         state = self.state
         if state.mode != "told" and state.state in (s.RUNNING, s.PAUSED):
             raise StateError(

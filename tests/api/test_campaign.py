@@ -261,6 +261,8 @@ def test_what_is_no_campaign() -> None:
         labloop.Campaign(CAKE, planner="remote")  # type: ignore[arg-type]
     with cake() as campaign, pytest.raises(SpecError, match="at least 1"):
         campaign.ask(0)
+    with cake() as campaign, pytest.raises(SpecError, match="1000 at once are the most"):
+        campaign.ask(10**6)
 
 
 BREAD: dict[str, Any] = {
