@@ -159,16 +159,17 @@ class E3216(HoldingDriver):
 
     def open(self) -> Identity:
         """Ask for type, version, unit and decimals. Raises InstrumentFault when they are not those of a 3200."""
-        found = {register: self._ask(register) for register in (TYPE, VERSION, UNITS, DECIMALS, MODE)}
+        found = {register: self._ask(register) for register in (TYPE, VERSION, UNITS, DECIMALS)}
         said = ", ".join(f"{register}: {value}" for register, value in found.items())
-        if not (found[UNITS] in (0, 1, 2) and found[DECIMALS] in (0, 1, 2) and found[MODE] in (0, 1, 2)):
+        if not (found[UNITS] in (0, 1, 2) and found[DECIMALS] in (0, 1, 2)):
             raise InstrumentFault(f"its registers ({said}) are not those of a Eurotherm 3200 controller", "identity")
         if (shown := found[DECIMALS]) not in self._shown:
             raise InstrumentFault(f"decimals it shows: {shown} (register 525). Write decimals: {shown}", kind="setup")
         if found[UNITS] != 0:
             raise InstrumentFault("it does not count in degC (register 516). Set its units to degC", kind="setup")
         self._decimals = found[DECIMALS]
-        self._limits.look()
+        if self._remote:  # else no setpoint is sent, and who rejoins a programme has no time to lose
+            self._limits.look()
         model, firmware = f"Eurotherm 3200 series, type {found[TYPE] & 0xFFFF:04X}", f"{found[VERSION] & 0xFFFF:04X}"
         return Identity(model=model, firmware=firmware, first_reply=said)
 
@@ -278,13 +279,12 @@ class E3216(HoldingDriver):
             if self._remote:
                 off = off and self._value(self._ask(REMOTE_SETPOINT)) <= self._limits.low_c
             return Verdict(state="done" if off else "not_begun", why=f"it is {'off' if off else 'not off'}")
-        seen = self._look()
-        achieved = {"temperature": Amount(seen.temperature_c, "degC")}
+        achieved = {"temperature": Amount(self._value(self._registers()[0]), "degC")}
         if action == "run_program":
             return self._programme_happened(achieved, before, act == self.act)
         wanted_c = float(self.resolved(action, settings)["temperature_c"])
         set_c = self._value(self._ask(REMOTE_SETPOINT))
-        as_asked = not seen.status & REMOTE_FAILED and abs(set_c - wanted_c) <= self._digit_c / 2.0
+        as_asked = not self._ask(STATUS) & REMOTE_FAILED and abs(set_c - wanted_c) <= self._digit_c / 2.0
         return self.became(action, act, written(wanted_c, "degC"), as_asked, lambda: achieved)
 
     def witnessed(
@@ -344,11 +344,14 @@ class E3216(HoldingDriver):
         return round(register * self._digit_c, 2)
 
     def _look(self) -> Seen:
-        pv, _, _, output, working = self._said(Read(PV, 5)).registers  # no other answer is as long
+        pv, _, _, output, working = self._registers()
         return Seen(
             temperature_c=self._value(pv), working_c=self._value(working), output=output / 10.0,
             status=self._ask(STATUS) & 0xFFFF,
         )  # fmt: skip
+
+    def _registers(self) -> tuple[int, ...]:
+        return self._said(Read(PV, 5)).registers  # no other answer is as long: once is enough
 
     def _sound(self, seen: Seen) -> None:
         for bit, kind, what in (

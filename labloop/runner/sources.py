@@ -62,7 +62,7 @@ def _imported(data: bytes, module: str, package: bool) -> tuple[str, ...]:
 
 
 def _names(tree: ast.AST, module: str, package: bool) -> Iterator[str]:
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -71,3 +71,11 @@ def _names(tree: ast.AST, module: str, package: bool) -> Iterator[str]:
             start = ".".join(filter(None, (base, node.module)))
             yield start
             yield from (f"{start}.{alias.name}" for alias in node.names)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements within: no import stands in an expression, of which there are many times as many nodes."""
+    for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+        for one in getattr(node, block, ()):
+            yield one
+            yield from _statements(one)
