@@ -10,6 +10,8 @@ Sources: EmStat Pico communication protocol v1.6, MethodSCRIPT manual v1.8, and 
   an end of the curve, the measurement is given up.
 * Bit 1 of a current's status is an overload: such a point is a bound and no value.
 * ``Z`` aborts; ``Z!0006`` says that nothing ran. After an error nothing is heard for 50 ms.
+* A script is read as a whole before it is run, up to its empty line: one that was cut on the line makes it silent, to
+  ``Z`` as well. What is said then becomes lines of it, which no script knows, and an empty line has it refused.
 * It keeps no record of what it did, and what it said while nobody listened is lost.
 * So nothing tells what somebody changed there (no stands()): it has no keys, nothing asks whether the cell is on, and
   every script brings all its settings along.
@@ -29,6 +31,7 @@ from labloop.bench import (
     Expected,
     Identity,
     InstrumentFault,
+    LinkTimeout,
     Progress,
     Reading,
     Sent,
@@ -40,7 +43,7 @@ from labloop.bench import (
     refuse_unknown,
 )
 
-from .emstat_codec import ABORT, CELL_OFF, LISTEN, Answer, Command, EmStatCodec
+from .emstat_codec import ABORT, CELL_OFF, GIVE_UP, LISTEN, Answer, Command, EmStatCodec
 from .emstat_run import Run
 from .emstat_scripts import Technique, chrono, cyclic, open_circuit
 
@@ -148,7 +151,7 @@ class EmStatPico(Driver):
         if said := [line for line in self._listen(QUIET_S) if line]:
             # A script runs, and must not be disturbed: it may be the act that is asked about next.
             return self._identity or Identity(model="EmStat Pico", first_reply=repr(said[0]), busy=True)
-        firmware = " ".join(self._ask("t").lines).removeprefix("t")
+        firmware = " ".join(self._insist("t").lines).removeprefix("t")
         if not firmware.startswith("espico"):
             raise InstrumentFault(f"{firmware!r} answers where an EmStat Pico was expected", kind="identity")
         serial = "".join(self._ask("i").lines).removeprefix("i")
@@ -248,7 +251,7 @@ class EmStatPico(Driver):
     def stop(self) -> None:
         """Abort what runs and switch the cell off; harmless twice. Raises InstrumentFault when it goes on."""
         for _ in range(STOP_TRIES):
-            answer = self._ask(ABORT)
+            answer = self._insist(ABORT)
             self._stopped = self._stopped or not answer.wrong
             if answer.wrong and not self._ask(CELL_OFF).wrong:
                 self._run = None
@@ -283,6 +286,14 @@ class EmStatPico(Driver):
             for text in lines:
                 self._run.take(text)
         return lines
+
+    def _insist(self, text: str) -> Answer:
+        """Its answer, also where it is silent because the end of a script was lost, and it waits for that."""
+        try:
+            return self._ask(text)
+        except LinkTimeout:
+            self.exchange(self._codec, Command(GIVE_UP), ANSWER_S)
+            return self._ask(text)
 
     def _ask(self, text: str) -> Answer:
         answer: Answer = self.exchange(self._codec, Command(text), ANSWER_S)

@@ -24,6 +24,9 @@ PREFIXES = {
 OFFSET = 1 << 27
 OVERLOAD = 0x2
 LISTEN, ABORT, CELL_OFF = "", "Z", "e\ncell_off\n"
+# Ends a script whose rest was lost on the line, and has it refused as a whole: ``t`` is no command of any script, and
+# stands in a line of its own once another line was said after the cut. Else it is a question more, and an empty line.
+GIVE_UP = "t\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,13 @@ class EmStatCodec:
         return [] if command.text == LISTEN else [command.text.encode("ascii") + b"\n"]
 
     def expects_reply(self, command: Command) -> bool:
-        return True
+        return command.text != GIVE_UP
 
     def listens(self, command: Command) -> bool:
         return command.text == LISTEN
 
     def urgent(self, command: Command) -> bool:
-        return command.text in (ABORT, CELL_OFF)
+        return command.text in (ABORT, CELL_OFF, GIVE_UP)
 
     def probe(self, command: Command) -> Command:
         """The serial number is answered like nothing else; after a lost serial number, the firmware is."""

@@ -113,7 +113,6 @@ class Run:
             arrays=arrays,
         )
 
-
     def _end_lost(self, behind: int) -> str:
         """The end of a curve that did not come, in words ("": it is whole). A gap has points on both sides of it.
 
@@ -123,7 +122,10 @@ class Run:
             return "an end" if behind > GAP_STEPS else ""
         if self.technique.unit != "A":
             return ""
-        if self.points[0].at > 1.9 * self.technique.step:
+        # One that began slowly comes as much later to its end; one that lost its beginning is shorter.
+        first_s, last_s = self.points[0].at, self.points[-1].at
+        short = round((last_s - first_s) / self.technique.step) + 1 < self.technique.points
+        if short and first_s > 1.9 * self.technique.step:
             return "the beginning"
         return "the end" if behind else ""
 

@@ -6,6 +6,8 @@ import struct
 import pytest
 
 from drivers.emstat import EmStatPico
+from drivers.emstat_codec import Command, EmStatCodec
+from drivers.emstat_scripts import chrono
 from labloop.bench import Amount, InstrumentFault, LinkError, LinkTimeout, SpecError
 from tests.drivers.rigs import Rig
 
@@ -160,6 +162,19 @@ def test_of_a_trace_whose_beginning_or_end_was_lost_no_charge_is_told(lost, said
     assert caught.value.kind == "line"
 
 
+WIDE = {"current_range": (5.0, "mA")}
+
+
+@pytest.mark.parametrize("late_s", [0.008, 0.012, 0.05])
+def test_a_trace_that_begins_slowly_is_whole(late_s):
+    """The electronics may take longer than an interval of 10 ms before the first point."""
+    it = rig()
+    it.begin("chronoamperogram", potential=(0.7, "V"), time=(1.0, "s"), interval=(10.0, "ms"), **WIDE)
+    it.device._memory.timer_s -= late_s
+    trace = points(it.finish().arrays["trace"])
+    assert len(trace) == 100 and trace[0][0] == pytest.approx(0.01 + late_s, abs=1e-6)
+
+
 def charge():
     it = rig()
     it.begin("chronoamperogram", potential=(0.7, "V"), time=(10.0, "s"))
@@ -225,6 +240,31 @@ def test_a_script_that_nobody_hears_any_more_is_aborted_before_the_next():
     assert not it.device.on
     it.begin("cyclic_voltammogram", "act-2", **CV)
     assert it.finish().done
+
+
+@pytest.mark.parametrize("asked", ["open", "stop"])
+def test_a_script_that_was_cut_on_the_line_is_given_up_wherever_it_was_cut(asked):
+    """The instrument waits for the rest, and answers nothing meanwhile; what is there of it must not be run."""
+    script = EmStatCodec().encode(Command(chrono(potential_v=0.7, time_s=1.0, interval_s=0.1, range_a=1e-4).script))[0]
+    it = rig()
+    ends = [place for place, byte in enumerate(script) if byte == 0x0A]
+    for cut in sorted({end + more for end in ends for more in (-2, 0, 1)} - {0, len(script)}):
+        it.device.receive(script[:cut], it.clock.now_s())
+        it.insist(getattr(it.driver, asked))
+        assert it.device._script is None and it.ledger == [], script[:cut]
+    it.begin("chronoamperogram", **SHORT)
+    assert len(points(it.finish().arrays["trace"])) == 5
+
+
+def test_a_script_that_was_cut_as_it_was_sent_is_not_run_and_its_instrument_answers_again():
+    it = rig()
+    hear = it.device.receive
+    it.device.receive = lambda data, now_s: hear(data[:300], now_s)
+    with pytest.raises(LinkTimeout):
+        it.begin("chronoamperogram", **SHORT)
+    del it.device.receive
+    it.driver.stop()
+    assert it.driver.open().model == "EmStat Pico" and it.ledger == []
 
 
 def test_a_script_that_did_not_get_out_is_not_begun():
