@@ -34,7 +34,7 @@ from labloop.campaign.units import convert
 from .addresses import complaints_about
 from .benches import sample_complaints
 from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, runs, unfit, unit_of_amounts, unsafe
-from .resolved_plan import Plan, Reach, Settings, Stock
+from .resolved_plan import Plan, Reach, Settings, Stock, drawn_first
 from .schedule import planned
 from .worst_points import corners_or_rows, rows, worst_points
 
@@ -344,18 +344,17 @@ class _Bench:
             per_trial, at = max(of_trials), self.points[of_trials.index(max(of_trials))]
             others = {one: self._drawn(name, unit, one, {}) for one in comes_in if one not in OF_A_TRIAL}
             needed = per_trial * comes_in["trial"] + sum(comes_in[one] * each for one, each in others.items())
-            if max(per_trial, needed) <= 0.0:
+            if max(per_trial, needed, *others.values()) <= 0.0:
                 continue
             self.plan.stock[name] = Stock(needed=needed, held=held.value if held is not None else None, unit=unit)
-            if held is None or needed <= held.value:
+            first, before = drawn_first(others, per_trial, unit)
+            if held is None or max(needed, first) <= held.value:
                 continue
             place = self.lab.named(("instruments", name, "stock"))
-            drawn = max(per_trial, 0.0)  # what a trial draws up is not there before setup
-            if drawn + others["setup"] > held.value:
-                first = f", after {quantity(others['setup'], unit)} for setup" if others["setup"] > 0.0 else ""
+            if first > held.value:
                 self.plan.complaints.append(
-                    f"{place} = {held}: one trial can draw {quantity(drawn, unit)} "
-                    f"(at {settings(at)}){first}. Fill in more, or lower the amounts"
+                    f"{place} = {held}: one trial can draw {quantity(max(per_trial, 0.0), unit)} "
+                    f"(at {settings(at)}){before}. Fill in more, or lower the amounts"
                 )
             elif self.plan.attempts is not None:
                 lasts = (held.value - others["setup"]) * self.plan.attempts // (needed - others["setup"])

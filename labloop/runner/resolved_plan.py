@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from labloop.campaign.events import Value
+from labloop.campaign.text import quantity
 
 Settings = Mapping[str, Value]
 
@@ -54,3 +55,15 @@ class Plan:
     def document(self) -> dict[str, Any]:
         """The plan as plain data."""
         return asdict(self)
+
+
+def drawn_first(others: Mapping[str, float], per_trial: float, unit: str) -> tuple[float, str]:
+    """The most that a stock must give until its first trial is over, and in words what is drawn before that trial.
+
+    ``others``: what each phase that is no trial's draws. What is drawn up (less than 0) is there only after it.
+    """
+    batch = others["setup"] + others["each_batch"]
+    first = max(others["setup"], batch, batch + per_trial)
+    before = batch if first == batch + per_trial else first
+    phases = " and ".join(one for one in ("setup", "each_batch") if others[one] > 0.0)
+    return first, f", after {quantity(before, unit)} for {phases}" if phases else ""

@@ -33,6 +33,17 @@ def test_a_setup_that_leaves_too_little_for_a_trial_is_refused() -> None:
     assert check(campaign(trial, budget=budget), read_lab(LAB)).complaints == []
 
 
+def test_a_batch_that_leaves_too_little_for_a_trial_is_refused() -> None:
+    """It was said to last for 0 trials, and run."""
+    trial, flush = [dispense(rate="1 mL/min", time="60 s")], [dispense(rate="10 mL/min", time="59.4 s")] * 5
+    budget, batch = {"trials": 1, "attempts": 1}, {"design": {"batch": 1}, "each_batch": flush}
+    (complaint,) = check(campaign(trial, budget=budget, **batch), read_lab(LAB)).complaints
+    assert "one trial can draw 1 mL" in complaint and "after 49.5 mL for each_batch. Fill in more" in complaint
+    fill = {"pump_water.withdraw": {"rate": "10 mL/min", "time": "59.4 s"}}
+    drawn = [*flush, dispense(rate="1 mL/min", time="60 s")]
+    assert check(campaign(drawn, each_batch=[fill], budget=budget), read_lab(LAB)).complaints == []
+
+
 def test_for_how_many_trials_it_lasts_is_reckoned_after_the_setup() -> None:
     prime = dispense(rate="10 mL/min", time="58.8 s")
     found = check(campaign([ML], setup=[prime] * 5, budget={"trials": 5, "attempts": 5}), read_lab(LAB))
@@ -45,7 +56,7 @@ def test_what_a_trial_draws_up_is_not_there_for_the_setup() -> None:
     prime, batch = dispense(rate="10 mL/min", time="59.4 s"), {"design": {"batch": 1}, "each_batch": [ML]}
     back = {"pump_water.withdraw": {"rate": "1 mL/min", "time": "60 s"}}
     (complaint,) = check(campaign([back], setup=[prime] * 6, **batch), read_lab(LAB)).complaints
-    assert "one trial can draw 0 mL" in complaint and "after 59.4 mL for setup" in complaint
+    assert "one trial can draw 0 mL" in complaint and "after 60.4 mL for setup and each_batch" in complaint
 
 
 def test_nothing_is_said_of_attempts_that_nobody_has_counted() -> None:
