@@ -37,7 +37,7 @@ MEANINGS: Final[Mapping[int, str]] = {
     BENCH: "an instrument was lost or refused",
     STOPPED: "stopped by a person",
     STORE: "the store is locked, full or newer than this version",
-    HALTED: "halted: a question waits for a person",
+    HALTED: "halted: it waits for a person",
     INTERRUPTED: "interrupted",
 }
 
@@ -45,6 +45,8 @@ MEANINGS: Final[Mapping[int, str]] = {
 def meaning(code: int, state: "CampaignState") -> str:
     """What an end means, in words, and whether the bench is safe, where it is not or had to do with it."""
     words = MEANINGS.get(code, "ended")
+    if code == HALTED and (state.questions or state.asked):
+        words = "halted: a question waits for a person"
     if state.unsafe or (code == BENCH and state.steps and not state.safe):
         return f"{words}, and not all of the bench is known to be safe"
     if code != BENCH:

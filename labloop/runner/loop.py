@@ -414,7 +414,7 @@ class Loop:
         elif end.verdict == "doubt":
             self._halt_for_questions()
         else:
-            self.end("halt", f"cleanup after trial {number} was not done: {end.why}", 6)
+            self.end("halt", f"cleanup after trial {number} was not done ({end.why}); a resume does it again", 6)
 
     def _now(self) -> float:
         return round(self.clock.now_s(), 6)

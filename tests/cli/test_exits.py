@@ -110,6 +110,9 @@ def test_an_end_that_the_bench_brought_about_says_whether_it_is_safe() -> None:
     state.apply(e.Record(3, "", e.SafeStateReached(why="lost")))
     assert exits.meaning(3, state) == "an instrument was lost or refused, the bench is safe"
     assert exits.meaning(4, state) == "stopped by a person"
+    assert exits.meaning(6, state) == "halted: it waits for a person"  # a cleanup was not done: nothing is asked
+    state.questions["a"] = state.steps["a"]
+    assert exits.meaning(6, state) == "halted: a question waits for a person"
 
 
 @pytest.mark.parametrize("place", ["an argument", "the folder"])
