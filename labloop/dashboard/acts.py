@@ -14,6 +14,7 @@ from labloop.campaign.errors import LabloopError, StateError
 from labloop.campaign.holds import FORCE, interlocked
 from labloop.campaign.state import PAUSED, RUNNING
 from labloop.campaign.view import question_of, target, unapproved, waiting
+from labloop.journal import StoreError
 
 from . import view
 from .command import labloop
@@ -144,6 +145,16 @@ class ActingScreen(Leaving[None]):
             self.notify(text.plain(str(error)), title="Not sent", severity="error", markup=False)
             return
         self._show_for_a_while(self.sent)
+
+    def send_again(self) -> None:
+        """Bring what a runner that has ended did not read to labloop itself, as where none lives."""
+        try:
+            unheard = self.source.unheard()
+        except StoreError as error:
+            self.notify(text.plain(str(error)), title="Not taken back", severity="error", markup=False)
+            return
+        for sent in unheard:
+            self.send(sent.request, *sent.arguments, why=sent.why)
 
     def by_command(self, sent: Sent, *command: str) -> None:
         """Ask labloop itself, in a process of its own, and show what it says."""

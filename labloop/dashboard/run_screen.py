@@ -163,6 +163,7 @@ class RunScreen(AmendingScreen):
             self._show_trials(spec, set(source.state.trials) if first else change.trials)
         if first or change.lines:
             self.query_one(LogTail).show(list(source.log)[-200:])
+        self.send_again()
         self.show_sent()
         self._follow_up(change)
 

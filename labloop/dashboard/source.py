@@ -70,6 +70,7 @@ class Sent:
     id: str
     request: str
     arguments: tuple[str, ...]
+    why: str = ""
     answer: e.RequestAnswered | None = None
     told: bool = False  # on top of another page
     by_command: bool = False  # labloop's command line writes it down: no runner reads the inbox
@@ -106,13 +107,15 @@ class RunSource:
         self.by = by or user()
         self.read_only = read_only
         self._look = look
+        self._deserted = False  # no runner lives, and all that the last one has written is read
         self._reader: Reader | None = None
         self._records: Iterator[e.Record] | None = None
         self._unsaid: deque[e.Record] = deque(maxlen=LOG_LINES)  # read, and not in words yet
 
     def poll(self, helping: int = HELPING) -> Change:
         """Read what is new, at most ``helping`` facts; ``more`` says that there are others behind them."""
-        change = Change()
+        change, was_gone = Change(), self.runner == "gone"
+        self._deserted = False
         try:
             try:
                 self._open()
@@ -121,6 +124,7 @@ class RunSource:
                 self.runner = self._look(self.folder)
                 self.beat_s = presence.last_beat(self.folder).get("elapsed_s")
             self.trouble = ""
+            self._deserted = was_gone and self.runner == "gone" and not change.more
             if not change.more and self.state.opened and self.state.mode != "told":
                 self.bench.poll(self.folder, self.state.mode)
                 self.seen.poll(self.folder)
@@ -157,9 +161,20 @@ class RunSource:
         if not self.folder.is_dir():  # nor is one made by asking
             raise StateError(f"{self.folder}: there is no such run any more. Nobody could answer.")
         posted = inbox.post(self.folder / INBOX, request, list(arguments), by=self.by, why=why)
-        sent = Sent(posted, request, arguments)
+        sent = Sent(posted, request, arguments, why)
         self.sent.append(sent)
         return sent
+
+    def unheard(self) -> list[Sent]:
+        """Take back what was asked of a runner that has ended and has not read it; else the next start would obey it.
+
+        Raises StoreError.
+        """
+        if not self._deserted:
+            return []
+        lost = [one for one in self.sent if one.answer is None and one.id not in self.state.requests]
+        self.sent = [one for one in self.sent if one not in lost]
+        return [one for one in lost if inbox.take_back(self.folder / INBOX, one.id)]
 
     def _open(self) -> None:
         journal = self.folder / JOURNAL

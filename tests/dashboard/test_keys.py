@@ -130,6 +130,27 @@ def test_two_ctrl_x_far_apart_do_not_abort(watch):
     assert asked(app) == []
 
 
+def test_what_a_runner_that_has_ended_did_not_read_is_brought_to_labloop_itself(watch, commands):
+    """It came after the runner's last look: it lay there, and was the next start's."""
+    app = watch(journals.running)
+
+    async def script(pilot):
+        await pilot.press("ctrl+x", "ctrl+x")
+        assert asked(app) == [("abort", [], "")]
+        source = app.screen.source
+        source._look = lambda folder: "gone"
+        app.screen.read_on()
+        assert asked(app) == [("abort", [], "")] and not commands, "its last facts may not be read yet"
+        app.screen.read_on()
+        await app.workers.wait_for_complete()
+        app.screen.read_on()
+
+        assert commands == [("request", "--by", user(), "--", str(source.folder), "abort")]
+
+    drive(app, script)
+    assert asked(app) == []
+
+
 def test_abort_where_no_runner_answers_is_done_by_a_process_of_its_own(watch):
     """In this story nobody holds the bench any more, and it says so."""
     app = watch(journals.running, "gone")
