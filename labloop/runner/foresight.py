@@ -8,7 +8,7 @@ moment of the act, and what a person may have set is a warning.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from labloop.bench.bounds import DIGITS, SLACK, Bound
@@ -132,13 +132,22 @@ def unsafe(lab: LabSpec, envelope: Envelope, spec: CampaignSpec) -> list[str]:
 def overflow(
     spec: CampaignSpec, envelope: Envelope, points: Sequence[Settings], attempts: int | None
 ) -> tuple[list[str], list[str]]:
-    """Complaints and warnings about totals: what one trial brings at worst, and how many of them there is room for."""
+    """Complaints and warnings about totals: what one trial, and each phase that is no trial's, brings at worst, and how
+    many trials there is room for."""
     complaints: list[str] = []
     warnings: list[str] = []
     totals = Totals(envelope.rules.totals, envelope.declared)
     made = None if attempts is None else attempts * spec.remake
+    others = [phase for phase in runs(spec, 1) if phase not in OF_A_TRIAL]
     for rule in totals.rules:
-        (most, left), at = max((_filled(rule, totals, spec, point), n) for n, point in enumerate(points))
+        for phase in others:
+            brings, _ = _filled(rule, totals, spec, [phase], {})
+            if brings > rule.most * (1.0 + 1e-9):
+                complaints.append(
+                    f"{rule.place}: {rule.name}: {phase} brings {quantity(brings, rule.unit)}, and "
+                    f"{quantity(rule.most, rule.unit)} is the most. Lower the amounts, or empty it in between"
+                )
+        (most, left), at = max((_filled(rule, totals, spec, OF_A_TRIAL, point), n) for n, point in enumerate(points))
         where = f" (at {settings(points[at])})" if points[at] else ""
         if most > rule.most * (1.0 + 1e-9):
             complaints.append(
@@ -155,10 +164,12 @@ def overflow(
     return complaints, warnings
 
 
-def _filled(rule: TotalRule, totals: Totals, spec: CampaignSpec, point: Settings) -> tuple[float, float]:
-    """The most that stands in a total during one trial that finds it empty, and what is left there afterwards."""
+def _filled(
+    rule: TotalRule, totals: Totals, spec: CampaignSpec, phases: Iterable[str], point: Settings
+) -> tuple[float, float]:  # fmt: skip
+    """The most that stands in a total during ``phases`` that find it empty, and what is left there afterwards."""
     held = most = 0.0
-    for phase in OF_A_TRIAL:
+    for phase in phases:
         for stage in planned(spec, phase, point):
             for step in stage.steps:
                 name = (step.instrument, step.action)

@@ -58,12 +58,14 @@ class Plan:
 
 
 def drawn_first(others: Mapping[str, float], per_trial: float, unit: str) -> tuple[float, str]:
-    """The most that a stock must give until its first trial is over, and in words what is drawn before that trial.
+    """The most that a stock must give before anybody can refill it, and in words what is drawn before a trial.
 
-    ``others``: what each phase that is no trial's draws. What is drawn up (less than 0) is there only after it.
+    ``others``: what each phase that is no trial's draws. What is drawn up (less than 0) is there only after it. When a
+    run halts between a batch's acts and its trials these go on from there, and setup is done anew.
     """
-    batch = others["setup"] + others["each_batch"]
-    first = max(others["setup"], batch, batch + per_trial)
-    before = batch if first == batch + per_trial else first
+    setup, batch = others["setup"], others["each_batch"]
+    of_trial, of_batch = setup + min(batch, 0.0) + per_trial, setup + max(batch, 0.0)
+    if of_trial > of_batch:
+        return of_trial, f", after {quantity(setup, unit)} for setup" if setup > 0.0 else ""
     phases = " and ".join(one for one in ("setup", "each_batch") if others[one] > 0.0)
-    return first, f", after {quantity(before, unit)} for {phases}" if phases else ""
+    return of_batch, f", after {quantity(of_batch, unit)} for {phases}" if phases else ""

@@ -365,6 +365,15 @@ def test_a_vessel_that_one_trial_overfills_is_refused() -> None:
     assert checked(emptied, totals=vessel).complaints == []
 
 
+@pytest.mark.parametrize("phase", ["setup", "each_batch", "teardown", "every.0"])
+def test_a_vessel_that_a_phase_of_no_trial_overfills_is_refused(phase: str) -> None:
+    """It was begun, and could come no further than that act."""
+    flush, trial = [dispense(rate="1200 uL/min", time="20 s")], [dispense(rate="300 uL/min", time="20 s")]
+    more: dict[str, Any] = {"every": [{"trials": 2, "do": flush}]} if phase == "every.0" else {phase: flush}
+    (complaint,) = checked(trial, totals=VESSEL, **more).complaints
+    assert f"totals.vessel: {phase} brings 400 uL, and 300 uL is the most. Lower the amounts" in complaint
+
+
 def test_a_vessel_that_is_full_after_some_trials_is_a_warning() -> None:
     plan = checked([dispense(rate="300 uL/min", time="20 s")], totals=VESSEL, budget={"trials": 5})
     assert plan.complaints == [] and any("has room for 3 trials at worst" in one for one in plan.warnings)

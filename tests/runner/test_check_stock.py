@@ -33,15 +33,14 @@ def test_a_setup_that_leaves_too_little_for_a_trial_is_refused() -> None:
     assert check(campaign(trial, budget=budget), read_lab(LAB)).complaints == []
 
 
-def test_a_batch_that_leaves_too_little_for_a_trial_is_refused() -> None:
-    """It was said to last for 0 trials, and run."""
-    trial, flush = [dispense(rate="1 mL/min", time="60 s")], [dispense(rate="10 mL/min", time="59.4 s")] * 5
-    budget, batch = {"trials": 1, "attempts": 1}, {"design": {"batch": 1}, "each_batch": flush}
-    (complaint,) = check(campaign(trial, budget=budget, **batch), read_lab(LAB)).complaints
-    assert "one trial can draw 1 mL" in complaint and "after 49.5 mL for each_batch. Fill in more" in complaint
+def test_what_a_batch_fills_is_there_for_its_trials() -> None:
+    """It was refused, though each trial finds what it draws."""
     fill = {"pump_water.withdraw": {"rate": "10 mL/min", "time": "59.4 s"}}
-    drawn = [*flush, dispense(rate="1 mL/min", time="60 s")]
+    drawn = [dispense(rate="10 mL/min", time="59.4 s")] * 5 + [dispense(rate="1 mL/min", time="60 s")]
+    budget = {"trials": 1, "attempts": 1}
     assert check(campaign(drawn, each_batch=[fill], budget=budget), read_lab(LAB)).complaints == []
+    (complaint,) = check(campaign([ML], each_batch=drawn, budget=budget), read_lab(LAB)).complaints
+    assert "one trial can draw 1 mL" in complaint and "after 50.5 mL for each_batch. Fill in more" in complaint
 
 
 def test_for_how_many_trials_it_lasts_is_reckoned_after_the_setup() -> None:
