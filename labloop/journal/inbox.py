@@ -10,7 +10,7 @@ Files are named by time, and each later than the last one there, so that a clock
 import os
 import secrets
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, MutableMapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -81,22 +81,31 @@ def new_id(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> str:
     return f"{stamp:020d}-{secrets.token_hex(4)}"
 
 
-def take(folder: Path, known: Container[str] = ()) -> tuple[list[Posted], list[Refused]]:
+def take(
+    folder: Path, known: Container[str] = (), read: MutableMapping[str, Posted] | None = None
+) -> tuple[list[Posted], list[Refused]]:
     """Give the wishes in the inbox, first come first, and the files that were moved aside because they make no sense.
 
     ``known``: ids that the journal has already; their files are done away with and not given again. The others stay
-    until ``done``. Raises StoreError.
+    until ``done``. ``read``: by id what was read before, and need not be read again; kept as it lies there now. Raises
+    StoreError.
     """
     wishes: list[Posted] = []
     refused: list[Refused] = []
+    before = {} if read is None else dict(read)
     try:
-        names = sorted(path.name for path in folder.glob("*.json"))
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except FileNotFoundError:
+        return [], []
     except OSError as error:
         raise from_os(error, folder, "read the inbox") from error
     for name in names:
         id = name.removesuffix(".json")
         if id in known:
             done(folder, id)
+            continue
+        if id in before:
+            wishes.append(before[id])
             continue
         path = folder / name
         try:
@@ -109,6 +118,9 @@ def take(folder: Path, known: Container[str] = ()) -> tuple[list[Posted], list[R
             raise from_os(error, path, "read this request") from error
         else:
             wishes.append(Posted(id=id, **msgspec.structs.asdict(wish)))
+    if read is not None:
+        read.clear()
+        read.update((one.id, one) for one in wishes)
     return wishes, refused
 
 

@@ -9,6 +9,7 @@ the same: a file system that stamps folders coarsely may hide a second change be
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ from .watching import hold_s
 LOOK_S: Final = 0.02
 # Real seconds between two looks into the inbox, changed or not, and between two heartbeats.
 TICK_S: Final = 0.2
+# Real seconds of one look after which the wishes that are left wait for the next: of thousands each takes some commits,
+# and neither an abort among them nor the heart nor the watch over the bench waits for all of that.
+TURN_S: Final = 0.05
 # Looks into the inbox after a change was seen: kernels stamp folders in steps of 4 to 10 ms, so a file that comes
 # within the same step as the one before it changes no stamp.
 LINGER: Final = 3
@@ -71,7 +75,8 @@ class Lookout:
                 stamp, linger = now, LINGER
             if linger or tick >= TICK_S:
                 linger = max(linger - 1, 0)
-                self.take_requests()
+                if self.take_requests():
+                    linger = LINGER
             if tick >= TICK_S:
                 tick = 0.0
                 self.end_long_pause()
@@ -120,14 +125,20 @@ class Lookout:
             why = f"paused{who} for {duration(self._pause_s)} ({state.reason}), and nobody said resume"
             self._end("rest", why, 6, "")
 
-    def take_requests(self) -> None:
-        """Journal and answer what lies in the inbox; an abort is acted on first."""
+    def take_requests(self) -> bool:
+        """Journal and answer what lies in the inbox; an abort is acted on first. Whether something is left there.
+
+        Of many wishes as many as one turn allows, and one at the least.
+        """
         memory = self._memory
-        wishes = memory.requests()
+        wishes = sorted(memory.requests(), key=lambda wish: wish.request != "abort")
+        until_s = time.monotonic() + TURN_S
         for wish in wishes:
             if wish.request == "abort" and wish.id not in memory.state.requests:
                 self._end("abort", why(wish), 4, wish.by)
-        for wish in wishes:
+        for at, wish in enumerate(wishes):
+            if at and time.monotonic() > until_s:
+                return True
             if wish.request == AMEND and self.amender is not None:
                 self.amender.take(wish)
                 continue
@@ -137,6 +148,7 @@ class Lookout:
             memory.request_done(wish.id)
             if effect in ("stop", "abort"):
                 self._end(effect, why(wish), 4, wish.by)
+        return False
 
     def last_words(self) -> None:
         """Answer what came while the run was ending, as where no runner lives; the next start would take it as its own.
@@ -144,6 +156,7 @@ class Lookout:
         An amendment is for the next start to prove. Raises StoreError.
         """
         for wish in self._memory.requests():
+            self._beat()  # of thousands, its guard would take it to hang
             if wish.request != AMEND:
                 if self._memory.state.requests.get(wish.id) is None:
                     self._grant(wish, alive=False)

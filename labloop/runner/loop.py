@@ -279,7 +279,8 @@ class Loop:
     async def _repeat(self) -> None:
         while True:
             changed = self._changed
-            self.lookout.take_requests()
+            if self.lookout.take_requests():
+                await asyncio.sleep(0)  # of thousands; all else has its turn before the next
             self._reap()
             if self.ending:
                 return
@@ -375,8 +376,7 @@ class Loop:
             self._pulse()
 
     async def _make(self, number: int) -> None:
-        trial = self.state.trials[number]
-        stages, gate = self._stages(number, "trial"), self._gate_for(number)
+        trial, stages, gate = self.state.trials[number], self._stages(number, "trial"), self._gate_for(number)
         if trial.state == s.PROPOSED:
             await gate(frozenset(step.instrument for step in stages[0].steps) if stages else frozenset())
             if trial.state != s.PROPOSED:  # vetoed while it waited

@@ -15,6 +15,7 @@ from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import CampaignSpec
 from labloop.journal import Journal, StoreError, inbox
 from labloop.journal.blobs import BlobStore
+from labloop.journal.inbox import Posted
 
 from .book import BenchBook
 
@@ -45,6 +46,7 @@ class RunMemory:
         self.blobs = blobs
         self.state = state
         self.inbox = inbox
+        self._posted: dict[str, Posted] = {}  # by id: what lies in the inbox and was read already
         self.book: BenchBook | None = None
         self.asked_after = False  # whether this start has asked what became of what an earlier one had begun
         self.left_to_guard = False  # the bench is not given back: its guard makes it safe when this process is gone
@@ -87,7 +89,7 @@ class RunMemory:
         if self.inbox is None:
             return []
         with self.store():
-            posted, refused = inbox.take(self.inbox)
+            posted, refused = inbox.take(self.inbox, read=self._posted)
         for file in refused:
             LOG.warning("a request was put aside: %s: %s", file.name, file.reason)
         return [

@@ -26,6 +26,16 @@ def test_a_wish_is_taken_as_it_was_posted(folder):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_was_read_before_is_not_read_again_and_forgotten_when_it_is_gone(folder):
+    ids = [post(folder, "note", [word]) for word in "ab"]
+    read = {}
+    wishes, _ = take(folder, read=read)
+    (folder / f"{ids[0]}.json").write_bytes(b"{")
+    assert take(folder, read=read) == (wishes, []) and list(read) == ids
+    done(folder, ids[0])
+    assert take(folder, read=read)[0] == wishes[1:] and list(read) == ids[1:]
+
+
 def test_no_inbox_is_an_empty_one(folder):
     assert take(folder) == ([], [])
 

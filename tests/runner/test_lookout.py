@@ -64,6 +64,30 @@ def test_an_abort_that_was_journaled_before_a_crash_is_not_done_again(memory: Ru
     assert memory.state.requests == {id: True}, "and whoever wished it is told"
 
 
+def test_an_abort_among_thousands_of_wishes_waits_for_one_turn_of_them(
+    memory: RunMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3000 notes were journaled in one turn, of 36 s: nobody watched the bench, and no heart beat, until then."""
+    monkeypatch.setattr("labloop.runner.lookout.TURN_S", 0.0)
+    notes = [inbox.post(tmp_path, "note", [str(number)], by="bob") for number in range(5)]
+    ended, beats = list[tuple[str, str]](), list[int]()
+    lookout = looking(memory, ended, lambda: beats.append(1))
+    assert lookout.take_requests() and list(memory.state.requests) == notes[:1]
+    abort = inbox.post(tmp_path, "abort", by="ann")
+    assert lookout.take_requests() and ended[0] == ("abort", "ann")
+    assert list(memory.state.requests) == [notes[0], abort], "and whoever wished it is answered before all others"
+
+    async def rest() -> None:
+        going = asyncio.ensure_future(lookout.keep_looking())
+        while list(tmp_path.glob("*.json")):
+            await asyncio.sleep(0.01)
+        going.cancel()
+
+    asyncio.run(rest())
+    assert list(memory.state.requests) == [notes[0], abort, *notes[1:]] and all(memory.state.requests.values())
+    assert set(ended) == {("abort", "ann")}
+
+
 def test_what_came_while_the_run_was_ending_is_answered_and_is_not_the_next_starts(
     memory: RunMemory, tmp_path: Path
 ) -> None:
