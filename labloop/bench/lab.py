@@ -134,10 +134,13 @@ class Lab:
         strangers = {name: station.stranger for name, station in self.instruments.items() if station.stranger}
         errors = [f"{name}: {who}; nothing was said to it" for name, who in sorted(strangers.items())]
         found = self._stop(self.instruments.keys() - strangers.keys())
-        for name in [name for name, wrong in found.items() if wrong and self.instruments[name].port.lost]:
+        renewed: set[int] = set()
+        for name in [name for name, wrong in found.items() if wrong]:
             port = self.instruments[name].port
-            if not port.lost:  # another instrument on the line has brought it back
+            # Not lost: another instrument on the line has brought it back, or nothing tells of it (see Port.far).
+            if not port.lost and (not port.far or id(port) in renewed):
                 continue
+            renewed.add(id(port))
             try:
                 back = self.reopen(name, SAFE_S)
             except BenchError:

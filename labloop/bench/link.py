@@ -71,6 +71,7 @@ class Link(Protocol):
     address: str
     traffic: deque[Traffic]
     fence: AbstractContextManager[Any]
+    far: bool
 
     @property
     def lost(self) -> bool: ...
@@ -90,6 +91,7 @@ class BaseLink:
     """
 
     slice_s = SLICE_S
+    far = False  # whether a network lies between, where the other side can be gone and nothing here tells of it
     byte_s = 0.0  # how long one byte is on its way, where the link knows it
 
     def __init__(self, address: str, clock: Callable[[], float]) -> None:

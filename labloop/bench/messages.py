@@ -45,6 +45,8 @@ HANDSHAKES: Final = (
 class ZmqLink(BaseLink):
     """A DEALER socket to one ROUTER. Key files are relative to ``folder``, the lab file's own."""
 
+    far = True
+
     def __init__(self, address: Address, clock: Callable[[], float] = time.monotonic, folder: Path = Path()) -> None:
         self._where = address
         self._folder = folder

@@ -74,6 +74,11 @@ class Port:
         return self.link.lost
 
     @property
+    def far(self) -> bool:
+        """Whether a network lies between: a connection that stands here may be gone at its other end."""
+        return self.link.far
+
+    @property
     def traffic(self) -> tuple[Traffic, ...]:
         """The last exchanges, oldest first, as they were on the wire."""
         return tuple(self.link.traffic)

@@ -38,6 +38,7 @@ class SerialLink(BaseLink):
 
     def __init__(self, address: Address, clock: Callable[[], float] = time.monotonic) -> None:
         self._where = address
+        self.far = address.scheme == "rfc2217"
         super().__init__(address.port_key, clock)
 
     def _open(self) -> None:
@@ -82,6 +83,8 @@ class SerialLink(BaseLink):
 
 class TcpLink(BaseLink):
     """A TCP connection that carries an instrument's bytes as they are."""
+
+    far = True
 
     def __init__(self, address: Address, clock: Callable[[], float] = time.monotonic) -> None:
         self._where = address
