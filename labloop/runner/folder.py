@@ -14,7 +14,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from labloop import __version__
 from labloop.campaign import events as e
@@ -236,7 +236,7 @@ class JsonLines(logging.Handler):
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
         self._path = path
-        self._file = path.open("a", encoding="utf-8")
+        self._file: TextIO | None = path.open("a", encoding="utf-8")
         self._missed = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -252,22 +252,23 @@ class JsonLines(logging.Handler):
         if self._missed:
             line["missed"] = self._missed  # lines before this one that could not be written
         try:
+            if self._file is None:  # a disk that takes nothing may not open it either
+                self._file = self._path.open("a", encoding="utf-8")
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
         except OSError:
             self._missed += 1
-            self._begin_anew()
+            self._let_go()  # what a failed write left in the buffer would fail again
         else:
             self._missed = 0
 
-    def _begin_anew(self) -> None:
-        """What a failed write left in the buffer would fail again, also when the file is closed."""
-        with suppress(OSError):
-            self._file.close()
-        self._file = self._path.open("a", encoding="utf-8")
+    def _let_go(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):
+                file.close()
 
     def close(self) -> None:
         """Close the file."""
-        with suppress(OSError):
-            self._file.close()
+        self._let_go()
         super().close()

@@ -27,8 +27,25 @@ def test_a_full_disk_costs_lines_that_are_counted(tmp_path):
     say(log, "fifth")
     log.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["message"] for line in lines] == ["fourth", "fifth"]
-    assert lines[0]["missed"] == 3 and "missed" not in lines[1]
+    assert [line["message"] for line in lines] == ["third", "fourth", "fifth"]
+    assert lines[0]["missed"] == 2 and "missed" not in lines[1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_a_disk_that_lets_no_file_be_opened_any_more_costs_lines_and_nothing_else(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.symlink_to("/dev/full")
+    log = JsonLines(path)
+    path.unlink()
+    path.symlink_to(tmp_path / "gone" / "log.jsonl")  # as on a file system that has turned read-only
+    say(log, "first")
+    say(log, "second")
+    path.unlink()
+    say(log, "third")
+    log.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["message"] for line in lines] == ["third"]
+    assert lines[0]["missed"] == 2
 
 
 def test_a_log_is_one_object_a_line(tmp_path):
