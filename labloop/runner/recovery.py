@@ -29,6 +29,7 @@ from .schedule import NextStage
 
 CUT_SHORT: Final = "interrupted"
 NOT_DONE: Final = "not_done"
+NOT_ITS_OWN: Final = (CUT_SHORT, NOT_DONE)
 DISCARDED: Final = "discarded"
 INSTRUMENT: Final = "instrument"  # who said what became of a step, when it was no person
 # A stage that was interrupted this often is on a bench that needs a person, not another try.
@@ -94,8 +95,9 @@ def judge(
     Steps in doubt are the caller's business: none may be left.
     """
     last: dict[int, s.StepState] = {}
-    tried: dict[int, int] = {}
-    done: dict[int, int] = {}  # what was done, by the attempt: since then it was only to be set again
+    tried: dict[int, int] = {}  # how often since it was done; from then on it was only to be set again
+    faulty: dict[int, int] = {}  # and how often of these by a fault that was its own
+    done: set[int] = set()
     owed: dict[int, Mapping[str, e.Amount]] = {}  # what was tried again, maybe the rest of it, and did not begin
     for step in steps:
         if step.begun.phase == phase and step.begun.stage == ahead.number:
@@ -105,8 +107,12 @@ def judge(
             else:
                 owed.pop(index, None)
             last[index] = step
-            tried[index] = tried.get(index, 0) + 1
-            done |= {index: tried[index]} if step.state == s.FINISHED else {}
+            if step.state == s.FINISHED:
+                tried[index] = faulty[index] = 0
+                done.add(index)
+            else:
+                tried[index] = tried.get(index, 0) + 1
+                faulty[index] = faulty.get(index, 0) + (step.state == s.FAILED and step.fault not in NOT_ITS_OWN)
     failed = {index: step for index, step in last.items() if step.state == s.FAILED}
     answered = {index: step for index, step in failed.items() if step.by not in ("", INSTRUMENT)}  # a person: not done
     says = policy(ahead.stage.if_interrupted, (actions[p.instrument, p.action] for p in ahead.stage.steps))
@@ -122,21 +128,21 @@ def judge(
             return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
         if step.fault in taught:
             return Judgement(verdict="fail", why=f"{step.begun.instrument}: {step.fault}: {step.reason}")
-    attempt = ahead.attempt - min(done.get(index, 0) for index in ahead.steps)
-    again = {index: step for index, step in failed.items() if step.fault not in (CUT_SHORT, NOT_DONE)}
-    for step in again.values():
-        if not actions[step.begun.instrument, step.begun.action].repeatable or attempt > MOST_TRIES:
+    again = {index: step for index, step in failed.items() if step.fault not in NOT_ITS_OWN}
+    for index, step in again.items():
+        if not actions[step.begun.instrument, step.begun.action].repeatable or faulty[index] >= MOST_TRIES:
             return Judgement(verdict="abandon", why=f"{step.begun.instrument}: {step.reason}")
-    if attempt > MOST_ATTEMPTS:
+    if max(tried.get(index, 0) for index in ahead.steps) >= MOST_ATTEMPTS:
         return Judgement(verdict="abandon", why=f"not done in {MOST_ATTEMPTS} attempts")
     cut = {index: step for index, step in failed.items() if step.fault == CUT_SHORT and index not in done}
-    begun_in_part = len(ahead.stage.steps) > 1 and bool(done) and not ahead.steps.keys() <= done.keys()
+    begun_in_part = len(ahead.stage.steps) > 1 and bool(done) and not ahead.steps.keys() <= done
+    wait_s = max((RETRY_S * 2.0 ** (faulty[index] - 1) for index in again), default=0.0)
     if not cut and not begun_in_part:
-        return Judgement(verdict="run", overrides=owed, wait_s=RETRY_S * 2.0 ** (attempt - 2) if again else 0.0)
+        return Judgement(verdict="run", overrides=owed, wait_s=wait_s)
     if says == AGAIN or (answered and cut.keys() <= answered.keys()):
-        return Judgement(verdict="run", overrides=owed | _rest_of(answered))
+        return Judgement(verdict="run", overrides=owed | _rest_of(answered), wait_s=wait_s)
     if says == "remainder" and all(step.remainder for step in cut.values()):
-        return Judgement(verdict="run", overrides=owed | _rest_of(cut))
+        return Judgement(verdict="run", overrides=owed | _rest_of(cut), wait_s=wait_s)
     names = ", ".join(sorted(step.begun.instrument for step in (cut or failed or last).values()))
     what = "cut short at" if cut else "begun in part, without" if failed else "begun in part, with"
     return Judgement(verdict="abandon", why=f"{what} {names}; the sample is discarded")

@@ -19,6 +19,7 @@ PUMP = Action(name="dispense", act=True, evidence="counter", remainder=True, amo
 HOLD = Action(name="hold", act=True, holds=True)
 READ = Action(name="measure", repeatable=True)
 ACTIONS = {("a", "dispense"): PUMP, ("b", "dispense"): PUMP, ("hot", "hold"): HOLD, ("spec", "measure"): READ}
+ACTIONS |= {("stir", "run"): READ}
 FULL, REST = {"volume": e.Amount(10.0, "uL")}, {"volume": e.Amount(3.0, "uL")}
 
 
@@ -133,8 +134,9 @@ def test_a_discard_by_a_person_abandons_the_trial() -> None:
 
 
 def test_nothing_is_tried_for_ever() -> None:
-    last = step("spec", 0, fault="interrupted")
-    assert judged(ahead(("spec", "measure"), attempt=recovery.MOST_ATTEMPTS + 1), last).verdict == "abandon"
+    tries = [step("spec", 0, fault="interrupted")] * recovery.MOST_ATTEMPTS
+    assert judged(ahead(("spec", "measure")), *tries[1:]).verdict == "run"
+    assert judged(ahead(("spec", "measure")), *tries).verdict == "abandon"
 
 
 @pytest.mark.parametrize(
@@ -174,14 +176,27 @@ def test_what_the_instrument_says_is_done_ended_when_it_ended_at_the_earliest() 
 
 def test_what_may_be_repeated_is_tried_again_after_its_instruments_fault_but_not_for_ever() -> None:
     faulty = step("spec", 0, fault="stopped", reason="the power went")
-    first = judged(ahead(("spec", "measure"), attempt=2), faulty)
+    first = judged(ahead(("spec", "measure")), faulty)
     assert first.verdict == "run" and first.wait_s == recovery.RETRY_S
-    assert judged(ahead(("spec", "measure"), attempt=3), faulty).wait_s == 2 * recovery.RETRY_S
-    assert judged(ahead(("spec", "measure"), attempt=recovery.MOST_TRIES + 1), faulty).verdict == "abandon"
+    assert judged(ahead(("spec", "measure")), faulty, faulty).wait_s == 2 * recovery.RETRY_S
+    assert judged(ahead(("spec", "measure")), *[faulty] * recovery.MOST_TRIES).verdict == "abandon"
     assert judged(ahead(*ONE, attempt=2), step("a", 0, fault="stopped", reason="w")).verdict == "abandon"
     nights = [step("spec", 0, s.FINISHED)] * recovery.MOST_ATTEMPTS  # each time it was set again in the morning
     tried = judged(ahead(("spec", "measure"), attempt=len(nights) + 2), *nights, faulty)
     assert tried.verdict == "run" and tried.wait_s == recovery.RETRY_S
+
+
+def test_what_befell_its_neighbour_is_not_counted_against_it() -> None:
+    """A stirrer that was set again each morning, and a first fault of what it shares a stage with."""
+    pair = (("spec", "measure"), ("stir", "run"))
+    mornings = [step("stir", 1, s.FINISHED)] * recovery.MOST_ATTEMPTS
+    faulty, cut = step("spec", 0, fault="stopped", reason="the power went"), step("stir", 1, fault="interrupted")
+    first = judged(ahead(*pair, attempt=len(mornings) + 2), *mornings, cut, faulty)
+    assert first.verdict == "run" and first.wait_s == recovery.RETRY_S
+    twice = judged(ahead(*pair, attempt=4), cut, faulty, cut, faulty, step("stir", 1, fault="stopped", reason="stalls"))
+    assert twice.verdict == "run" and twice.wait_s == 2 * recovery.RETRY_S
+    last = judged(ahead(*pair, attempt=4), cut, faulty, cut, faulty, cut, faulty)
+    assert last.verdict == "abandon" and last.why == "spec: the power went"
 
 
 def test_a_trial_of_which_nothing_was_begun_leaves_nothing_to_clean_up() -> None:
