@@ -2,7 +2,8 @@
 
 A course begins with the first reading that is to be judged after its instrument was set, and goes on as long as it is
 on its way in one direction: one that is set anew every half minute is on its way all the same. It ends near the set
-value, when the instrument was stopped, and when it turns.
+value, when the instrument was stopped, and when it turns. Where it could not be read for longer than half of what it is
+given (it is asked for sooner), nobody knows what happened meanwhile: an outage of line or mains begins it anew, once.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ BEGINS: Final = 0.1
 class _Course:
     """A reading on its way to ``target``, and since when (``on_s``). ``moves``: it was seen to begin to.
 
+    ``out``: whether it was begun anew because it could not be read: one outage is forgiven, a slow line is not.
     ``turns_by_s``: until when it may still move the other way, as a flask does that was left to cool, or that something
     cold is added to.
     """
@@ -37,9 +39,13 @@ class _Course:
     turns_by_s: float
     past: list[tuple[float, float]] = field(default_factory=list)
     moves: bool = False
+    out: bool = False
 
-    def move(self, at_s: float, value: float, asked: float) -> None:
+    def move(self, at_s: float, value: float, asked: float, longest_s: float) -> None:
         """Measure from where it turned and began to move: what stands still at first is a flask that takes up heat."""
+        if self.past and at_s - self.past[-1][0] > longest_s and not self.out:
+            self.past.clear()
+            self.moves, self.out = False, True
         if not self.moves and self.past:
             first = self.past[0][1]
             moved = value - first if self.target > first else first - value
@@ -50,10 +56,11 @@ class _Course:
 
 
 class Courses:
-    """The readings of ``rules``, by what ``standing`` says that their instruments were set to."""
+    """The readings of ``rules``, by what ``standing`` says of their instruments. ``patience``: see Watch."""
 
-    def __init__(self, rules: list[PlausibleRule], standing: Standing) -> None:
+    def __init__(self, rules: list[PlausibleRule], standing: Standing, patience: float) -> None:
         self._rules = rules
+        self._patience = patience
         self._standing = standing
         self._courses: dict[str, _Course] = {}
         self._untold: set[str] = set()
@@ -115,7 +122,7 @@ class Courses:
         if course is None or course.on_s != stood.on_s or (course.target > course.past[-1][1]) != (gap > 0.0):
             course = self._courses[rule.name] = _Course(target, stood.on_s, now_s + rule.within_s)
         course.target = target
-        course.move(now_s, value, asked)
+        course.move(now_s, value, asked, rule.within_s / 2.0 * self._patience)
         forget(course.past, now_s - rule.within_s)
 
     def _steers(self, rule: PlausibleRule) -> Stood | None:

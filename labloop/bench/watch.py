@@ -72,8 +72,8 @@ class Watch:
 
     def __init__(self, envelope: Envelope, standing: Standing, now_s: float = 0.0, patience: float = 1.0) -> None:
         self._envelope = envelope
-        self.courses = Courses(envelope.rules.plausible, standing)
         self._patience = max(1.0, patience)
+        self.courses = Courses(envelope.rules.plausible, standing, self._patience)
         self._began_s = now_s
         self._stood_before_s = self._stood_s = -math.inf
         self._seen: dict[tuple[str, str], _Seen] = {}

@@ -320,6 +320,18 @@ def test_what_was_set_and_cannot_be_read_is_not_plausible(watch, standing, stand
     assert "plausible.probe" not in tripped(watch, 400.0)
 
 
+def test_what_could_not_be_read_for_a_while_is_measured_from_when_it_is_back(watch, standing):
+    """Mains and line were out for nearly all of ``within``: it has cooled meanwhile, and its probe lies not."""
+    assert course(watch, standing, 70.0, [22.0, 24.0]) is None
+    for n, now_s in enumerate(range(66, 200, 10)):
+        watch.see("oven", c(temperature=20.0 + 0.5 * n), float(now_s))
+        assert "plausible.probe" not in tripped(watch, float(now_s))
+
+
+def test_a_line_that_is_slow_hides_no_probe_that_lies(watch, standing):
+    assert course(watch, standing, 70.0, [22.0] * 9, every_s=40.0) == 120.0
+
+
 def test_a_flask_takes_up_heat_first(watch, standing):
     heated = [22.0 + 5.0 / 60.0 * (t - 60.0 * (1.0 - math.exp(-t / 60.0))) for t in range(0, 400, 10)]
     assert heated[6] - heated[0] < 2.0
