@@ -150,6 +150,7 @@ def ports(
 
     An alarm is told once, to whoever asks first, and is evidence of what became of a run that was killed: a line that
     such a run of this user's had is not asked before it was resumed, with --lab no line of that bench (whoever ran it).
+    Nor is a port that a lab file's run, service or command has now, through the network or at rest.
     """
     from dataclasses import asdict
 
@@ -175,9 +176,11 @@ def _probe(places: list[str], lab: Path | None, json: bool) -> None:
     from dataclasses import asdict
 
     from labloop.campaign.spec import read_lab
+    from labloop.journal import StoreLocked
     from labloop.runner.by_hand import taken
     from labloop.runner.probing import evidence, known, line_of
     from labloop.runner.probing import probe as ask
+    from labloop.runner.sole import alone
 
     spec = read_lab(lab) if lab is not None else None
     drivers = known(spec)
@@ -191,9 +194,13 @@ def _probe(places: list[str], lab: Path | None, json: bool) -> None:
                     f"its evidence. Say `labloop resume {run}` before"
                 )
                 continue
-            for one in ask(place, drivers):
-                words.say(f"{one.address}  {one.driver}  {one.model or 'nobody'}")
-                heard.append(one)
+            try:
+                with alone(place, spec):
+                    for one in ask(place, drivers):
+                        words.say(f"{one.address}  {one.driver}  {one.model or 'nobody'}")
+                        heard.append(one)
+            except StoreLocked as error:
+                words.say(f"not asked. {error}")
     answered = [one for one in heard if one.model]
     if json:
         words.give_json({"schema": 1, "heard": [asdict(one) for one in heard]})

@@ -40,30 +40,47 @@ def sole(lab: LabSpec, wait_s: float = 0.0) -> Iterator[None]:
 
     Raises StoreLocked, which names the other lab file.
     """
+    note = {"lab": str(lab.folder.resolve())[-KEPT:]}
     with ExitStack() as stack:
         for name, device in _devices(lab).items():
-            try:
-                stack.enter_context(_lock(lab, name, device, wait_s))
-            except StoreLocked:
-                raise
-            except StoreError as error:
-                LOG.warning("whether another lab file has %s is not known: %s", device, error)
+            _take(stack, device, lab.named(("instruments", name)), note, wait_s)
         yield
 
 
-def _lock(lab: LabSpec, name: str, device: str, wait_s: float) -> FileLock:
+@contextmanager
+def alone(port: str, lab: LabSpec | None) -> Iterator[None]:
+    """Keep everybody else from what stands on one port, also where no lab file names it. ``lab``: whose we have.
+
+    Raises StoreLocked, which names the lab file whose controller has it; SpecError for what is no address.
+    """
+    device = _device(port)
+    with ExitStack() as stack:
+        if lab is None or device not in _devices(lab).values():
+            _take(stack, device, port, {}, 0.0)
+        yield
+
+
+def _take(stack: ExitStack, device: str, where: str, note: dict[str, str], wait_s: float) -> None:
+    try:
+        stack.enter_context(_lock(device, where, note, wait_s))
+    except StoreLocked:
+        raise
+    except StoreError as error:
+        LOG.warning("whether another lab file has %s is not known: %s", device, error)
+
+
+def _lock(device: str, where: str, note: dict[str, str], wait_s: float) -> FileLock:
     folder = private_folder(user_state_path("labloop") / "devices")
     path = folder / sha256(os.fsencode(f"{socket.gethostname()} {device}")).hexdigest()[:16]
-    note = {"lab": str(lab.folder.resolve())[-KEPT:]}
     try:
         return FileLock.take(path, device, note=note, wait_s=wait_s)
     except StoreLocked as error:
         held = last_holder(path)
         other = str(held.note.get("lab", "")) if held is not None else ""
-        where = f" for another lab file, in {other}" if other else ""
+        whose = f" for another lab file, in {other}" if other else ""
         raise StoreLocked(
-            f"{lab.named(('instruments', name))}: {device} is in use{where} (process {error.pid}). One device has one "
-            "controller: end that run or command first, or keep both in one lab file.",
+            f"{where}: {device} is in use{whose} (process {error.pid}). One device has one controller: end that run or "
+            "command first, or keep both in one lab file.",
             error.pid, error.host,
         ) from error  # fmt: skip
 
@@ -73,16 +90,21 @@ def _devices(lab: LabSpec) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, instrument in lab.instruments.items():
         try:
-            address = parse_address(instrument.port or "")
+            device = _device(instrument.port or "sim:")
         except SpecError:  # whoever opens it says so
             continue
-        if address.scheme == "sim":
-            continue
-        if address.scheme in ("serial", "zmq+ipc"):
-            place = os.path.realpath(address.place) if Path(address.place).is_absolute() else address.place
-        else:
-            place = f"localhost:{address.port}" if is_local(address.host) else address.place.lower()
-        device = f"{actor} at {place}" if (actor := address.options.get("actor")) else place
-        if device not in found.values():
+        if device and device not in found.values():
             found[name] = device
     return found
+
+
+def _device(port: str) -> str:
+    """What must have one controller ("": a simulator only). Raises SpecError for what is no address."""
+    address = parse_address(port)
+    if address.scheme == "sim":
+        return ""
+    if address.scheme in ("serial", "zmq+ipc"):
+        place = os.path.realpath(address.place) if Path(address.place).is_absolute() else address.place
+    else:
+        place = f"localhost:{address.port}" if is_local(address.host) else address.place.lower()
+    return f"{actor} at {place}" if (actor := address.options.get("actor")) else place

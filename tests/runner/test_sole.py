@@ -4,12 +4,14 @@ import logging
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.spec import read_lab
+from labloop.cli.app import app
 from labloop.journal import StoreLocked
 from labloop.runner.by_hand import taken
-from labloop.runner.sole import sole
+from labloop.runner.sole import alone, sole
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -52,10 +54,26 @@ def test_what_one_lab_file_names_twice_is_one_controllers(tmp_path: Path) -> Non
         pass
 
 
+def test_a_port_is_asked_by_nobody_while_a_lab_file_has_it(tmp_path: Path) -> None:
+    """Who is there is asked in each driver's words, and a line through the network can be opened twice."""
+    first = lab(tmp_path / "a", "tcp://box:4001")
+    with sole(first):
+        with pytest.raises(StoreLocked, match=rf"rfc2217://box:4001: box:4001 .* in {first.folder} "):
+            alone("rfc2217://box:4001", None).__enter__()
+        with alone("rfc2217://box:4001", first), alone("tcp://box:4002", None):
+            pass
+        asked = CliRunner().invoke(app, ["ports", "--at", "tcp://box:4001"])
+        assert "not asked. tcp://box:4001: box:4001 is in use" in asked.stderr and "drivers." not in asked.output
+    with alone("tcp://box:4001", None), pytest.raises(StoreLocked, match=r"box:4001 is in use \(process"), sole(first):
+        pass
+
+
 def test_by_hand_no_other_bench_is_taken_for_the_same_device(tmp_path: Path) -> None:
     first, second = (lab(tmp_path / name, "tcp://box:4001") for name in "ab")
     with (
-        taken(first, live=True), taken(second, live=False), pytest.raises(StoreLocked, match="in use for another lab"),
+        taken(first, live=True),
+        taken(second, live=False),
+        pytest.raises(StoreLocked, match="in use for another lab"),
         taken(second, live=True, looks=True),
     ):
         pass
