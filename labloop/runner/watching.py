@@ -18,6 +18,7 @@ from typing import Final, Protocol, TypeVar
 from labloop.bench import BenchError, LinkInterrupted, SafetyError, Trip
 from labloop.campaign import events as e
 from labloop.campaign.spec import CampaignSpec, LabSpec
+from labloop.campaign.text import duration
 from labloop.journal.presence import HUNG_AFTER_S
 
 from .admission import Admission
@@ -202,7 +203,7 @@ class Watcher:
         if now_s - self._holds_since_s >= self._hold_s:
             name, fact = next(iter(held.items()))
             why = fact.reason if isinstance(fact, e.WatchTripped) else "its condition is over, and nobody said resume"
-            self._end("breach", f"{name} has held the run for {self._hold_s / 60.0:.0f} min: {why}", 6)
+            self._end("breach", f"{name} has held the run for {duration(self._hold_s)}: {why}", 6)
 
     def _trip(self, trip: Trip) -> None:
         if not self._on.is_set():

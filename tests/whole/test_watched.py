@@ -228,12 +228,12 @@ def test_an_interlock_holds_the_run_and_lets_go_by_itself(tmp_path: Path) -> Non
 def test_an_interlock_that_holds_too_long_makes_the_bench_safe_and_waits(tmp_path: Path) -> None:
     rule = "interlocks: {hot: {when: hotplate.temperature < 50 degC, then: hold}}\n"
     trial = (
-        "trial: [{pump_a.dispense: {rate: $q, time: 60 s}}]\nbudget: {trials: 4}\npause: {hold: 10 min, then: safe}\n"
+        "trial: [{pump_a.dispense: {rate: $q, time: 60 s}}]\nbudget: {trials: 4}\npause: {hold: 90 s, then: safe}\n"
     )
     reach = Reach(tmp_path, rule, trial)
     assert reach.run() == 6
-    assert "interlocks.hot has held the run for 10 min" in reach.state().reason
-    assert not reach.ledger("pump_a", "begin") and 600.0 < reach.clock.now_s() < 700.0
+    assert "interlocks.hot has held the run for 1 min 30 s" in reach.state().reason
+    assert not reach.ledger("pump_a", "begin") and 90.0 < reach.clock.now_s() < 190.0
 
 
 @pytest.mark.parametrize("then, code, state", [("safe", 3, s.STOPPED), ("halt", 6, s.HALTED)])
