@@ -52,6 +52,7 @@ class Journal(Rows):
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._trusted = True  # False after a failed commit, until the file was opened anew and held against _last
+        self._is: tuple[int, int] | None = None  # which file the connection has, by device and inode
         self._last: tuple[int, bytes] = (0, chain.FIRST)
 
     @classmethod
@@ -213,6 +214,7 @@ class Journal(Rows):
                 schema.create_tables(connection)
         except sqlite3.Error as error:
             raise from_sqlite(error, self.path) from error
+        self._is = self._file()
 
     def _connect(self) -> None:
         connection = schema.connect(self.path, "write")
@@ -225,7 +227,29 @@ class Journal(Rows):
         except BaseException:
             connection.close()
             raise
+        self._is = self._file()
         self._connection = connection
+
+    def _file(self) -> tuple[int, int] | None:
+        """Which file bears the journal's name now; None: none, or it is in memory. Raises StoreError."""
+        if self.path is None:
+            return None
+        try:
+            there = self.path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise from_os(error, self.path, "look at this file") from error
+        return there.st_dev, there.st_ino
+
+    def _must_be_there(self, *, the_same: bool) -> None:
+        """SQLite writes on into a file that is deleted, and all is gone when that is closed. Raises StoreError."""
+        file = self._file()
+        if file is None or (the_same and file != self._is):
+            raise StoreError(
+                f"{self.path}: was deleted, or another file was put in its place, while it was written. Nothing more is"
+                " kept there. Put it back from a copy of its folder, then go on with `labloop resume`."
+            )
 
     def _rows_of(self, events: tuple[Fact, ...], bodies: list[bytes]) -> list[chain.Row]:
         seq, previous = self._last
@@ -246,6 +270,8 @@ class Journal(Rows):
         try:
             if self._lock is not None:
                 self._lock.check()
+            if self.path is not None:
+                self._must_be_there(the_same=True)
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -266,6 +292,7 @@ class Journal(Rows):
         """Open anew after a failed commit; give the records that it kept after all. Raises StoreError."""
         if self.path is not None:
             self._disconnect()
+            self._must_be_there(the_same=False)  # a copy is as good, if it holds all that was acknowledged
             self._connect()
         try:
             if self.path is not None and not self._fold_log():

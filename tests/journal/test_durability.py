@@ -287,6 +287,34 @@ def test_a_lock_whose_file_was_deleted_stops_the_writer_before_a_second_one_harm
     assert texts(path) == ["a", "b"]
 
 
+def test_a_journal_whose_file_was_deleted_says_so_and_goes_on_when_it_is_put_back(path, stamp):
+    journal = Journal.create(path, stamp)
+    journal.append(NoteTaken(text="a"))
+    path.rename(path.with_name("away.db"))
+    for append in (journal.append, journal.append_surely):
+        with pytest.raises(StoreError, match="was deleted, or another file was put in its place"):
+            append(NoteTaken(text="into nothing"))
+    path.with_name("away.db").rename(path)
+    journal.append_surely(NoteTaken(text="b"))
+    journal.close()
+    assert texts(path) == ["a", "b"]
+
+
+def test_a_journal_in_whose_place_an_older_one_was_put_is_not_written(path, stamp):
+    with Journal.create(path, stamp) as journal:
+        journal.append(NoteTaken(text="a"))
+    older = path.with_name("older.db")
+    shutil.copy(path, older)
+    journal = Journal.open(path, stamp)
+    journal.append(NoteTaken(text="b"))
+    path.with_name("journal.db-wal").unlink()
+    older.replace(path)
+    with pytest.raises(StoreError, match="another file was put in its place"):
+        journal.append_surely(NoteTaken(text="c"))
+    journal.close()
+    assert texts(path) == ["a"]
+
+
 def test_a_copied_folder_goes_on_elsewhere(finished, tmp_path, stamp):
     shutil.copytree(finished.parent, tmp_path / "copied", ignore=shutil.ignore_patterns("copied"))
     with Journal.open(tmp_path / "copied" / "journal.db", stamp) as journal:

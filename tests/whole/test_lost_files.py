@@ -1,12 +1,13 @@
 """Files of a run that are gone or spoiled: it goes on where nothing was forgotten by that, else it says what."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from campaigns import QUICKSTART, records
 from labloop.campaign.errors import SpecError
-from labloop.journal import StoreDamaged
+from labloop.journal import StoreDamaged, StoreError
 from labloop.planner.inline import InlinePlanner
 from labloop.runner import session
 from labloop.runner.notes import refuse_lost
@@ -71,3 +72,16 @@ def test_what_goes_on_needs_neither_log_nor_heartbeat(run: Path) -> None:
     (run / "origin.json").write_text("{")
     with pytest.raises(SpecError, match=r"origin\.json: does not say where the lab's folder lies"):
         session.resume(run, trials=1, parts=PARTS)
+
+
+@pytest.mark.parametrize("name", ["bench.db", "journal.db"])
+def test_a_run_whose_journal_is_deleted_while_it_lives_ends_at_once(tmp_path: Path, name: str) -> None:
+    class Planner(InlinePlanner):
+        def request(self, *args: Any, **kwargs: Any) -> Any:
+            if self._state.trials:
+                (tmp_path / "run" / name).unlink(missing_ok=True)
+            return super().request(*args, **kwargs)
+
+    order = session.Order(campaign=QUICKSTART, run=tmp_path / "run", virtual=True, trials=3)
+    with pytest.raises(StoreError, match=rf"(?s){name}: was deleted.*The bench was made safe"):
+        session.begin(order, parts=Parts(planner=Planner))
