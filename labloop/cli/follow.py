@@ -11,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
 from labloop.campaign.errors import LabloopError
+from labloop.campaign.events import RunStarted
 from labloop.campaign.state import CampaignState
 from labloop.campaign.text import in_shell
-from labloop.journal import Reader
+from labloop.journal import Reader, StoreError
 from labloop.journal.files import private_folder
 from labloop.journal.locks import last_holder
 from labloop.runner.signals import ending
@@ -42,14 +44,14 @@ class NotStarted(LabloopError):
 
 
 def start(folder: Path, arguments: list[str]) -> Runner:
-    """Start ``labloop`` with ``arguments`` as the runner of ``folder``, and wait until it has taken the folder.
+    """Start ``labloop`` with ``arguments`` as the runner of ``folder``, and wait until it has taken folder and bench.
 
     Raises NotStarted with what it said.
     """
     if not folder.parent.exists():
         private_folder(folder.parent)
     handle, name = tempfile.mkstemp(prefix=".runner-", suffix=".log", dir=folder.parent)
-    log = Path(name)
+    log, before = Path(name), _last_seq(folder)
     with os.fdopen(handle, "wb") as out:
         # -P: the folder that a person stands in is no place to import labloop from.
         runner = subprocess.Popen(
@@ -57,7 +59,7 @@ def start(folder: Path, arguments: list[str]) -> Runner:
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     until_s = time.monotonic() + START_S
-    while not _has_taken(folder, runner.pid):
+    while not _has_begun(folder, runner.pid, before):
         if runner.poll() is not None:
             if (folder / "journal.db").exists() and runner.returncode == 0:
                 break  # so short a run that nobody saw it
@@ -140,11 +142,17 @@ class _Signals:
             raise _Signalled
 
 
-def _has_taken(folder: Path, pid: int) -> bool:
+def _has_begun(folder: Path, pid: int, after: int) -> bool:
     holder = last_holder(folder / "runner.lock")
-    return holder is not None and holder.pid == pid and (folder / "journal.db").exists()
+    if holder is None or holder.pid != pid:
+        return False
+    with suppress(StoreError), Reader(folder / "journal.db") as reader:  # it has the bench when it says this
+        return any(isinstance(record.event, RunStarted) for record in reader.records(after))
+    return False
 
 
 def _last_seq(folder: Path) -> int:
+    if not (folder / "journal.db").exists():
+        return 0
     with Reader(folder / "journal.db") as reader:
         return reader.last_seq

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from labloop.campaign.spec import read_lab
+from labloop.runner.by_hand import taken
 from tests.patience import PATIENT, patient_lab
 
 HOUSE = Path(__file__).parents[2]
@@ -101,6 +103,20 @@ def test_a_detached_run_that_cannot_begin_says_why_here(here: Path) -> None:
     assert said.returncode == 2
     assert "hot.yaml:26:" in said.stderr and "80 degC" in said.stderr
     assert [path.name for path in here.iterdir() if path.name.startswith(".runner")] == []
+
+
+def test_a_detached_run_that_does_not_get_its_bench_says_so_here(here: Path) -> None:
+    """It was left without a terminal, and had ended when nobody looked any more."""
+    plate = '{driver: "drivers.ika:RCT", port: "tcp://127.0.0.1:1"}'
+    (here / "lab.yaml").write_text(f"labloop: 1\nname: b\nroot: {HOUSE}\ninstruments: {{plate: {plate}}}\n")
+    (here / "one.yaml").write_text(
+        "labloop: 1\ncampaign: c\nlab: lab.yaml\nparameters: {x: {range: [100, 400], unit: rpm}}\n"
+        "outcomes: {y: {goal: maximize, from: told}}\ntrial: [{plate.stir: {speed: $x}}]\nbudget: {trials: 1}\n"
+    )
+    with taken(read_lab(here / "lab.yaml"), live=True):
+        said = call("run", "one.yaml", "--live", "--yes", "--detach", "--run", "d")
+    assert said.returncode == 5 and said.stdout == ""
+    assert "the bench 'b' has a controller already" in said.stderr
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
