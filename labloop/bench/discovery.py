@@ -18,9 +18,14 @@ class FoundPort:
     serial_number: str
 
 
+def lasting_names() -> dict[Path, Path]:
+    """By the device of each adapter that has one, the name that it keeps when it is plugged in anew."""
+    return {path.resolve(): path for path in sorted(BY_ID.iterdir())} if BY_ID.is_dir() else {}
+
+
 def serial_ports() -> list[FoundPort]:
     """Every serial port, in order of its name; nothing is opened."""
-    lasting = {path.resolve(): path for path in BY_ID.iterdir()} if BY_ID.is_dir() else {}
+    lasting = lasting_names()
     return [
         FoundPort(
             address=f"serial://{lasting.get(Path(port.device).resolve(), port.device)}",

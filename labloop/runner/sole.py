@@ -3,7 +3,8 @@ each, and neither knows of the other.
 
 Serial ports know an exclusive open; TCP, RFC 2217 and ZMQ do not, and a serial port is closed while a run rests. So
 whoever has a live bench holds a lock for each of its devices, in a file of the user's state folder that is named by the
-address: a device behind a cable by the cable, an actor of LECO by its name on its node, since others may be others'.
+address: a device behind a cable by the cable (its adapter, where that has a name of its own), an actor of LECO by its
+name on its node, since others may be others'.
 
 What is kept apart are programs of one user on one machine, by the addresses as they are written. The guard and an abort
 ask nobody: they only stop.
@@ -21,6 +22,7 @@ from typing import Final
 from platformdirs import user_state_path
 
 from labloop.bench import parse_address
+from labloop.bench.discovery import lasting_names
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.journal import StoreError, StoreLocked
@@ -105,6 +107,8 @@ def _device(port: str) -> str:
         return ""
     if address.scheme in ("serial", "zmq+ipc"):
         place = os.path.realpath(address.place) if Path(address.place).is_absolute() else address.place
+        # Plugged in anew, an adapter is another ttyUSB, and its old name may be another's.
+        place = str(lasting_names().get(Path(place), place))
     else:
         place = f"localhost:{address.port}" if is_local(address.host) else address.place.lower()
     return f"{actor} at {place}" if (actor := address.options.get("actor")) else place

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from labloop.bench import discovery
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.spec import read_lab
 from labloop.cli.app import app
@@ -47,6 +48,24 @@ def test_a_device_has_one_controller_by_its_address(tmp_path: Path, one: str, ot
             pass
     with sole(second):
         pass
+
+
+def test_an_adapter_that_is_plugged_in_anew_is_the_same_and_its_old_name_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discovery, "BY_ID", tmp_path / "by-id")
+    (tmp_path / "by-id").mkdir()
+    pump, plate = tmp_path / "by-id" / "pump", tmp_path / "by-id" / "plate"
+    pump.symlink_to(tmp_path / "ttyUSB0")
+    with sole(lab(tmp_path / "a", f"serial://{pump}")):
+        pump.unlink()
+        pump.symlink_to(tmp_path / "ttyUSB1")
+        plate.symlink_to(tmp_path / "ttyUSB0")
+        with sole(lab(tmp_path / "b", f"serial://{plate}")):
+            pass
+        again = lab(tmp_path / "c", f"serial://{tmp_path}/ttyUSB1")
+        with pytest.raises(StoreLocked, match="is in use"), sole(again):
+            pass
 
 
 def test_what_one_lab_file_names_twice_is_one_controllers(tmp_path: Path) -> None:
