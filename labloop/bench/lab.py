@@ -109,7 +109,7 @@ class Lab:
         """
         port = self.instruments[name].port
         sharing = [one for one, station in self.instruments.items() if station.port is port]
-        found = self._everywhere(sharing, Station.identify, within_s)
+        found = self._everywhere(sharing, _identified, within_s)
         for one, now in found.items():
             before = self.instruments[one].identity
             if before is not None and not now.is_still(before.model, before.serial):
@@ -328,6 +328,11 @@ def _settings(step: Step) -> dict[str, Amount]:
         else:
             settings[name] = Amount(value.text if isinstance(value, Text) else value)
     return settings
+
+
+def _identified(station: Station) -> Identity:
+    before = station.identity
+    return station.identify(*(before.model, before.serial) if before is not None else ())
 
 
 def wait_past(ports: Collection[Port], futures: Iterable["Future[Any]"], until_s: float) -> None:

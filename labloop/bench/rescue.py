@@ -326,8 +326,9 @@ class _Line:
                 case.state = KEPT
 
     def _identify(self, case: _Case) -> None:
+        before = self._rescue.known.get(case.station.name)
         try:
-            case.identity = case.station.identify()
+            case.identity = case.station.identify(*before or ())
         except InstrumentFault as fault:
             if fault.kind == "identity":
                 case.state = OTHER
@@ -337,7 +338,6 @@ class _Line:
         except LinkError:
             self._lost = True
             raise
-        before = self._rescue.known.get(case.station.name)
         if before is not None and not case.identity.is_still(*before):
             case.notes.append(
                 f"{case.station.name}: {case.identity.model} {case.identity.serial} answers where {before[0]} "

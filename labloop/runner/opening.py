@@ -52,12 +52,13 @@ class Opening:
         others = self.hand.book is not None and self.hand.book.others_until != ""  # who asked, and left us no answer
         if self.hand.reach.unsettled(name):
             self.memory.record(*[e.InstrumentAsked(instrument=name)] * (2 if others else 1))
+        known = self.memory.state.identities.get(name)
+        was = () if known is None else (known.model, known.serial)
         try:
-            now = station.identity = await self.hand.reach.named(name, station.identify)
+            now = station.identity = await self.hand.reach.named(name, station.identify, *was)
         except InstrumentFault as fault:
             station.stranger = str(fault) if fault.kind == "identity" else ""
             raise
-        known = self.memory.state.identities.get(name)
         if known is not None and not now.is_still(known.model, known.serial):
             station.stranger = f"{_who(now)} answers where {_who(known)} was"
             return f"{name}: {station.stranger}"

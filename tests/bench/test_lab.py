@@ -327,12 +327,20 @@ def test_a_stop_that_hangs_keeps_nobody_else_on_its_line_from_being_stopped(tmp_
 
 
 def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
-    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(answers(name=["box"] * 7 + ["other"])))
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(answers(name=["box"] * 7 + ["other"] * 2)))
     lab.open()
     assert lab.reopen("left", 5.0) == dict.fromkeys(("left", "right"), Identity(model="box"))
     assert lab.reopen("far", 5.0) == {"far": Identity(model="box")}
     with pytest.raises(InstrumentFault, match=r"right on serial.*: other .*answers where box"):
         lab.reopen("left", 5.0)
+
+
+def test_who_answers_as_another_is_asked_once_more(tmp_path):
+    """A character of one answer that turned on the line is no other instrument, and no reason not to say a stop."""
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(answers(name=["box"] * 3 + ["bxx", "box", "box"])))
+    lab.open()
+    assert lab.reopen("left", 5.0) == dict.fromkeys(("left", "right"), Identity(model="box"))
+    assert not any(station.stranger for station in lab.instruments.values())
 
 
 def test_what_went_wrong_is_said_with_its_line_and_what_came_back(tmp_path):
