@@ -61,6 +61,7 @@ class Port:
         self._speaking = False
         self._left_behind: set[threading.Thread | None] = set()
         self._closed = False
+        self._passed_over = ""  # which call kept others from being stopped, and hangs still, in words
         self.busy_with = ""  # whose call runs
 
     @property
@@ -127,17 +128,19 @@ class Port:
             silent = not self._speaking and now_s - max(self._began_s, self._spoke_s) > SILENT_S
             if silent or now_s - self._began_s > LONGEST_S:
                 self.link.interrupt()
-                self._leave(call, RETURNS_S)
+                if self._leave(call, RETURNS_S):
+                    self._passed_over = f"{self.address}: the driver of {call.who or 'an instrument'} does not return"
 
-    def _leave(self, call: _Call, returns_s: float) -> None:
-        """Within ``_turn``: leave a call that was broken off behind, unless it returns in time."""
+    def _leave(self, call: _Call, returns_s: float) -> bool:
+        """Within ``_turn``: leave a call that was broken off behind, unless it returns in time; whether it was left."""
         if self._turn.wait_for(lambda: self._running is not call, returns_s):
-            return
+            return False
         why = f"{self.address}: {self.hanging}"
         self._left_behind.add(self._worker)
         self._running, self._speaking = None, False
         self._start()
         call.future.set_exception(LinkInterrupted(why))
+        return True
 
     @property
     def under_way(self) -> "Future[Any] | None":
@@ -165,7 +168,7 @@ class Port:
         return f"the driver of {self.busy_with or 'an instrument'} does not return from a call"
 
     def close(self) -> str:
-        """Break off what runs, end the worker, let go of the line; harmless twice. "", or why it was not let go."""
+        """Break off what runs, end the worker, let go of the line; harmless twice. "", or who does not return."""
         self.interrupt()
         with self._turn:
             self._closed = True
@@ -181,7 +184,7 @@ class Port:
                 return f"{self.hanging}; {self.address} is let go when this process ends"
         with self._line:
             self.link.close()
-        return ""
+        return self._passed_over
 
     def _start(self) -> None:
         self._worker = threading.Thread(target=self._work, name=f"port {self.address}", daemon=True)
