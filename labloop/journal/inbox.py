@@ -20,6 +20,7 @@ from .files import private_folder, read_bounded, sync_folder, write_whole
 
 LIMIT = 65_536  # bytes; a wish is a line or two, and a stray file must not fill the memory
 REFUSED = "refused"
+ASIDE = 10  # files that one look moves aside: each takes some syncs, and an abort behind thousands must not wait
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,7 +85,8 @@ def new_id(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> str:
 def take(
     folder: Path, known: Container[str] = (), read: MutableMapping[str, Posted] | None = None
 ) -> tuple[list[Posted], list[Refused]]:
-    """Give the wishes in the inbox, first come first, and the files that were moved aside because they make no sense.
+    """Give the wishes in the inbox, first come first, and the files that were moved aside because they make no sense
+    (of many the first; the others lie there until the next look).
 
     ``known``: ids that the journal has already; their files are done away with and not given again. The others stay
     until ``done``. ``read``: by id what was read before, and need not be read again; kept as it lies there now. Raises
@@ -113,7 +115,8 @@ def take(
         except FileNotFoundError:
             continue  # somebody took his wish back
         except (StoreDamaged, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            refused.append(_move_aside(path, str(error)))
+            if len(refused) < ASIDE:
+                refused.append(_move_aside(path, str(error)))
         except OSError as error:
             raise from_os(error, path, "read this request") from error
         else:

@@ -6,7 +6,7 @@ import pytest
 
 from labloop.campaign.events import Requested
 from labloop.journal import Journal, StoreError
-from labloop.journal.inbox import LIMIT, Posted, done, post, take
+from labloop.journal.inbox import ASIDE, LIMIT, Posted, done, post, take
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_what_was_read_before_is_not_read_again_and_forgotten_when_it_is_gone(fo
     assert take(folder, read=read) == (wishes, []) and list(read) == ids
     done(folder, ids[0])
     assert take(folder, read=read)[0] == wishes[1:] and list(read) == ids[1:]
+
+
+def test_an_abort_behind_thousands_that_make_no_sense_is_given_at_the_first_look(folder):
+    abort = post(folder, "abort")
+    for number in range(ASIDE + 1):
+        (folder / f"{number}-bad.json").write_bytes(b"{")
+    wishes, refused = take(folder)
+    assert [wish.id for wish in wishes] == [abort] and len(refused) == ASIDE
+    assert len(take(folder)[1]) == 1 and take(folder) == (wishes, [])
 
 
 def test_no_inbox_is_an_empty_one(folder):
