@@ -103,15 +103,16 @@ class SimulatedBench:
 
     def _line(self, port: str, names: Sequence[str]) -> Any:
         kinds = {self.devices[name].kind for name in names}
+        alone = f". Give each a line of its own, like port: sim:{names[-1]}" if port == "sim:" else ""
         if kinds == {"message"} and len(names) == 1:
             return FaultyMessageLine(MessageLine(names[0], self.devices[names[0]]), self.faults, self.world.speed)
         if kinds != {"serial"}:
             raise ValueError(
-                f"{' and '.join(names)} cannot share the port {port}: only serial instruments share a line"
+                f"{' and '.join(names)} cannot share the port {port}: only serial instruments share a line{alone}"
             )
         addresses = [getattr(self.devices[name], "address", None) for name in names]
         if len(set(addresses)) < len(addresses):
-            raise ValueError(f"{' and '.join(names)} on {port} have the same address: give each its own")
+            raise ValueError(f"{' and '.join(names)} on {port} have the same address{alone or ': give each its own'}")
         return FaultySerialLine(SerialLine({name: self.devices[name] for name in names}), self.faults, self.world.speed)
 
     def due(self, now_s: float) -> float | None:

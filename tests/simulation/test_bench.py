@@ -201,6 +201,15 @@ def test_complaints(plan: dict[str, Any], name: str, change: dict[str, Any], com
         SimulatedBench(plan, VirtualClock())
 
 
+def test_two_on_the_port_sim_are_told_how_each_gets_a_line_of_its_own(plan: dict[str, Any]) -> None:
+    for name in ("hotplate", "spectrometer"):
+        plan["instruments"][name]["port"] = "sim:"
+    with pytest.raises(ValueError, match=r"like port: sim:spectrometer$"):
+        SimulatedBench(plan, VirtualClock())
+    plan["instruments"]["spectrometer"]["port"] = "sim:spectrometer"
+    assert {"sim:", "sim:spectrometer"} <= SimulatedBench(plan, VirtualClock()).lines.keys()
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(range(12)), st.floats(0.0, 40.0)), max_size=30))
 def test_whatever_is_done_nothing_is_lost_or_invented(acts: list[tuple[int, float]]) -> None:
