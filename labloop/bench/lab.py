@@ -12,7 +12,7 @@ complaint is collected and the rest goes on.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,19 +134,34 @@ class Lab:
         strangers = {name: station.stranger for name, station in self.instruments.items() if station.stranger}
         errors = [f"{name}: {who}; nothing was said to it" for name, who in sorted(strangers.items())]
         found = self._stop(self.instruments.keys() - strangers.keys())
-        renewed: set[int] = set()
+        again: dict[int, list[str]] = {}  # by line: none waits for another's that is silent
         for name in [name for name, wrong in found.items() if wrong]:
+            again.setdefault(id(self.instruments[name].port), []).append(name)
+        if self.inline:
+            tried = [self._once_more(names) for names in again.values()]
+        else:
+            with ThreadPoolExecutor(max(len(again), 1)) as at_once:
+                tried = list(at_once.map(self._once_more, again.values()))
+        for one in tried:
+            found |= one
+        return errors + [one for wrong in found.values() for one in wrong] + self.beyond()
+
+    def _once_more(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Open the line of these, which did not stop, again and stop who is there; what went wrong then, by name."""
+        found: dict[str, list[str]] = {}
+        renewed = False
+        for name in names:
             port = self.instruments[name].port
             # Not lost: another instrument on the line has brought it back, or nothing tells of it (see Port.far).
-            if not port.lost and (not port.far or id(port) in renewed):
+            if not port.lost and (not port.far or renewed):
                 continue
-            renewed.add(id(port))
+            renewed = True
             try:
                 back = self.reopen(name, SAFE_S)
             except BenchError:
                 continue  # it is away still: what could not be said stands in the errors
             found |= self._stop(back.keys())
-        return errors + [one for wrong in found.values() for one in wrong] + self.beyond()
+        return found
 
     def _stop(self, names: Collection[str]) -> dict[str, list[str]]:
         """Brake and stop these instruments, then do what the lab's list says of them; what went wrong, by name."""

@@ -28,6 +28,7 @@ from labloop.bench import (
 )
 from labloop.bench import lab as lab_module
 from labloop.bench import port as port_module
+from labloop.bench.lab import Lab
 from labloop.bench.station import stop
 from labloop.campaign.spec import lab_from_dict
 from labloop.runner.sources import sources
@@ -327,6 +328,39 @@ def test_a_stop_that_hangs_keeps_nobody_else_on_its_line_from_being_stopped(tmp_
     assert device.heard.count(b"stop") == (2 if hangs_in == "brake" else 1), "b's, and a's own where it can"
     assert lab.instruments["b"].driver.said == ["stop", "off"] and driver.said[-1] == "off"
     assert errors == [] if hangs_in == "brake" else len(errors) == 1 and errors[0].startswith("a.stop: ")
+
+
+def test_a_line_that_was_lost_waits_for_no_other_to_be_stopped_once_more(tmp_path, monkeypatch):
+    """A hub that fell out took all lines with it: each that is back was tried for seconds before the next."""
+    devices = [PtyDevice(answers()) for _ in range(2)]
+    spec = make_lab(
+        tmp_path,
+        f"""
+        labloop: 1
+        instruments:
+          a: {{driver: "DRIVER:Box", port: "serial://{devices[0].path}"}}
+          b: {{driver: "DRIVER:Box", port: "serial://{devices[1].path}"}}
+        """,
+    )
+    lab = open_lab(spec, lambda address: Port(open_link(address)))
+    for port in lab.ports.values():
+        port.link._gone(OSError("the hub is out"))
+    reopen, stopped, tried = Lab.reopen, threading.Event(), []
+
+    def slowly(self, name, within_s):
+        tried.append(name)
+        if tried[0] == name:
+            assert stopped.wait(30.0), "the other was not stopped meanwhile"
+        return reopen(self, name, within_s)
+
+    monkeypatch.setattr(Lab, "reopen", slowly)
+    for one in lab.instruments.values():
+        one._driver.stop = lambda stop=one._driver.stop: (stop(), stopped.set())
+    assert lab.safe() == [] and sorted(tried) == ["a", "b"]
+    assert [one.heard.count(b"stop") for one in devices] == [1, 1]
+    lab.close()
+    for one in devices:
+        one.unplug()
 
 
 def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
