@@ -36,6 +36,9 @@ from .standing import NOTHING_SENT, Standing, stopped_for
 # The change of a reading is judged over at least this long: a probe's noise of 0.1 K between two looks 0.2 s apart
 # would be 30 K/min (test_watch: noise is no rate).
 RATE_WINDOW_S: Final = 10.0
+# And over this long on the wall: where the bench's clock goes 60 times faster, the tenth of a second for which a busy
+# computer keeps an answer waiting is 6 s of its time, and a plate seemed to heat twice as fast as it did.
+RATE_WALL_S: Final = 1.0
 # A reading is asked for when it has reached this part of the age that its limit allows: early enough for a second try.
 ASK_AT: Final = 0.45
 
@@ -73,6 +76,7 @@ class Watch:
     def __init__(self, envelope: Envelope, standing: Standing, now_s: float = 0.0, patience: float = 1.0) -> None:
         self._envelope = envelope
         self._patience = max(1.0, patience)
+        self._rate_window_s = max(RATE_WINDOW_S, RATE_WALL_S * self._patience)
         self.courses = Courses(envelope.rules.plausible, standing, self._patience)
         self._began_s = now_s
         self._stood_before_s = self._stood_s = -math.inf
@@ -169,7 +173,7 @@ class Watch:
                     broken = broken or error
                     continue
                 seen.past.append((now_s, value))
-                forget(seen.past, now_s - RATE_WINDOW_S)
+                forget(seen.past, now_s - self._rate_window_s)
         self.courses.see(instrument, readings, now_s)
         if broken is not None:
             raise broken
@@ -314,7 +318,7 @@ class Watch:
     def _check_rate(self, instrument: str, name: str, now_s: float, values: Mapping[str, Any], unknown: bool) -> None:
         past = self._seen[instrument, name].past
         then_s, then = past[0]
-        if then_s > now_s - RATE_WINDOW_S:
+        if then_s > now_s - self._rate_window_s:
             return
         rate = abs(past[-1][1] - then) / (now_s - then_s)
         for bound in self._envelope.watched(instrument)[name].rates:

@@ -113,6 +113,19 @@ def test_a_change_that_is_too_fast_is_a_breach_and_noise_is_no_rate(watch):
             watch.see("oven", c(wall=55.1 + 1.2 * n), 60.0 + n, dmf)
 
 
+def test_an_answer_that_a_busy_computer_kept_waiting_is_no_rate_where_the_benchs_clock_is_fast(envelope, standing):
+    dmf = {"solvent": "DMF"}
+    watch = Watch(envelope, standing, now_s=0.0, patience=60.0)
+    for n in range(60):
+        late_s = 12.0 if n == 5 else 0.0  # 0.2 s on the wall; those after it come in time
+        if not 5 < n < 12:
+            watch.see("oven", c(wall=20.0 + 1.0 * n), 2.0 * n + late_s, dmf)  # 30 K/min, of 60 that are allowed
+    watch = Watch(envelope, standing, now_s=0.0, patience=60.0)
+    with pytest.raises(SafetyError, match=r"wall changes by 1\.25 K/s, above the lab's limit"):
+        for n in range(32):
+            watch.see("oven", c(wall=20.0 + 2.5 * n), 2.0 * n, dmf)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, None, "ERR", True])
 def test_a_reading_that_is_no_number_is_a_breach(watch, value):
     with pytest.raises(SafetyError, match="is no number"):
