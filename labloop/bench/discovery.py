@@ -20,7 +20,10 @@ class FoundPort:
 
 def lasting_names() -> dict[Path, Path]:
     """By the device of each adapter that has one, the name that it keeps when it is plugged in anew."""
-    return {path.resolve(): path for path in sorted(BY_ID.iterdir())} if BY_ID.is_dir() else {}
+    try:
+        return {path.resolve(): path for path in sorted(BY_ID.iterdir())}
+    except OSError:  # there is none plugged in, or the last one was drawn just now
+        return {}
 
 
 def serial_ports() -> list[FoundPort]:

@@ -68,6 +68,17 @@ def test_an_adapter_that_is_plugged_in_anew_is_the_same_and_its_old_name_another
             pass
 
 
+def test_an_adapter_that_is_drawn_while_its_name_is_looked_for_ends_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Path) -> None:
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(discovery, "BY_ID", tmp_path)
+    monkeypatch.setattr(Path, "iterdir", gone)
+    assert discovery.lasting_names() == {}
+
+
 def test_what_one_lab_file_names_twice_is_one_controllers(tmp_path: Path) -> None:
     with sole(lab(tmp_path / "a", *(f"zmq+tcp://{host}:4001?actor=N1.pump" for host in ("127.0.0.1", "localhost")))):
         pass
