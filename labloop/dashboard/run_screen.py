@@ -150,7 +150,7 @@ class RunScreen(AmendingScreen):
             return  # a long journal is still being read: its pictures would be drawn for nothing
         first, change = not self._loaded, self._unshown
         self._loaded, self._unshown = True, Change()
-        notices = view.notices(spec, source.state, source.runner, text.in_shell(self.run_name))
+        notices = view.notices(spec, source.state, source.runner, text.in_shell(self.run_name), source.not_safe)
         if source.trouble:
             notices.insert(0, view.Notice("bad", "CANNOT READ ON", (source.trouble,)))
         self.query_one(Notices).show(notices)

@@ -95,6 +95,7 @@ class RunSource:
         self.spec: CampaignSpec | None = None
         self.state = CampaignState()
         self.runner = ""
+        self.not_safe: int | None = None  # how much a guard could not make safe, where it has acted
         self.beat_s: float | None = None  # how long it had gone on at its runner's last heartbeat
         self.trouble = ""
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
@@ -122,6 +123,7 @@ class RunSource:
                 self._read(change, helping)
             finally:  # who runs is seen of a run whose journal is damaged as well
                 self.runner = self._look(self.folder)
+                self.not_safe = presence.guard_left_unsafe(self.folder) if self.runner == "gone" else None
                 self.beat_s = presence.last_beat(self.folder).get("elapsed_s")
             self.trouble = ""
             self._deserted = was_gone and self.runner == "gone" and not change.more

@@ -124,12 +124,22 @@ def waits_for_person(spec: CampaignSpec, state: CampaignState) -> bool:
     return bool(waiting(state) or unapproved(spec, state))
 
 
-def notices(spec: CampaignSpec, state: CampaignState, runner: str, run: str) -> list[Notice]:
-    """Return what a person must know now, the most urgent first. ``run``: how a command line names this run."""
+def notices(
+    spec: CampaignSpec, state: CampaignState, runner: str, run: str, not_safe: int | None = None
+) -> list[Notice]:  # fmt: skip
+    """Return what a person must know now, the most urgent first. ``run``: how a command line names this run.
+
+    ``not_safe``: how much its guard could not make safe in a dead runner's place; None: it has not acted.
+    """
     found: list[Notice] = []
     acting = state.state in (RUNNING, PAUSED) and state.mode != "told"
     if acting and runner == "gone":
-        safe = "The bench was left in its safe state." if state.safe else "No fact says that the bench is safe: look."
+        if state.safe:
+            safe = "The bench was left in its safe state."
+        elif not_safe is None:
+            safe = "No fact says that the bench is safe: look."
+        else:
+            safe = "Its guard could NOT make all safe: look." if not_safe else "Its guard has made the bench safe."
         found.append(Notice("bad", f"Its process is gone. {safe}", (f"Go on: labloop resume {run}",)))
     if acting and runner == "hung":
         found.append(

@@ -1,5 +1,6 @@
 """What the screens will say, in words."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from labloop.dashboard import doing, view
 from labloop.dashboard.curve import MOST_POINTS, Course, course_of, curve
 from labloop.dashboard.plot import nice_ticks
 from labloop.dashboard.source import RunSource
+from labloop.journal import locks, presence
 
 from . import journals
 from .story import PUMPS
@@ -59,6 +61,23 @@ def test_a_dead_runner_of_a_run_that_ended_is_nothing_to_shout_about(read):
     spec, state, now, _ = read(journals.finished)
     assert view.headline(spec, state, "gone", now).state == "FINISHED"
     assert [notice.tone for notice in view.notices(spec, state, "gone", "runs/x")] == ["good"]
+
+
+@pytest.mark.parametrize(("unsafe", "words"), [
+    (None, "No fact says that the bench is safe: look."), (0, "Its guard has made the bench safe."),
+    (1, "Its guard could NOT make all safe: look."),
+])  # fmt: skip
+def test_what_its_guard_did_in_a_dead_runners_place_is_said(written, tmp_path, unsafe, words):
+    told, _ = written(journals.running)
+    folder = shutil.copytree(told, tmp_path / "run")
+    if unsafe is not None:
+        with locks.FileLock.take(folder / presence.GUARD_LOCK, "its guard") as lock:
+            lock.write(state=presence.ACTED, unsafe=unsafe)
+    source = RunSource(folder, look=lambda folder: "gone")
+    source.poll(10**9)
+    source.close()
+    first, *_ = view.notices(source.spec, source.state, "gone", "runs/x", source.not_safe)
+    assert first.title == f"Its process is gone. {words}"
 
 
 def test_the_most_urgent_notice_comes_first(read):
