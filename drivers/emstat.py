@@ -17,7 +17,7 @@ Sources: EmStat Pico communication protocol v1.6, MethodSCRIPT manual v1.8, and 
   every script brings all its settings along.
 
 From memory, not confirmed in a manual: the window of -1.7 to +2.0 V (the instrument refuses what it cannot), and that
-it passes over ``t`` and ``i`` while a script runs (so it is listened to before it is asked).
+it passes over ``t``, ``i`` and empty lines while a script runs (so it is listened to before it is asked).
 """
 
 from collections.abc import Mapping

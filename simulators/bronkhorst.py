@@ -76,7 +76,10 @@ class ELFlow:
         self.limit_ml, self.counted_ml, self.batch = 0.0, 0.0, False
         self.alarms = 0  # beside the counter's
         self.supply = True
-        self.watchdog_ml = amount(options.get("watchdog", 0.0), "mL")
+        try:
+            self.watchdog_ml = amount(options.get("watchdog", 0.0), "mL")
+        except ValueError:  # in a unit that is not known here: any volume may be it
+            self.watchdog_ml = math.nan
         self.act, self.passed_ml = "flow", 0.0  # the running one
         self.leg = Leg(began_s=0.0, start_c=0.0, goal_c=0.0, tau_s=TAU_S)  # in mL/min
         self.since_s = 0.0
@@ -243,7 +246,8 @@ class ELFlow:
         flows = goal > 0.0
         if flows and not self._flows:
             ends = self.counter_mode == 2 and self.at_limit and not self.new_setpoint
-            guarded = math.isclose(self.limit_ml, self.watchdog_ml, rel_tol=1e-5)  # the line carries seven digits
+            # The line carries seven digits.
+            guarded = math.isnan(self.watchdog_ml) or math.isclose(self.limit_ml, self.watchdog_ml, rel_tol=1e-5)
             self.act, self.passed_ml = "dose" if ends and not guarded else "flow", 0.0
             self.world.ledger.begin(now_s, self.name, self.act, 0.0, "mL")
         elif self._flows and not flows:

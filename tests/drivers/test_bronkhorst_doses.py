@@ -263,6 +263,13 @@ def test_with_a_watchdog_no_act_lets_more_flow():
     assert named(it) == ["flow", "flow", "dose"]
 
 
+def test_a_watchdog_in_a_unit_of_its_own_is_simulated_too():
+    it = rig(watchdog="0.002 m**3")
+    it.begin("flow", rate=(500.0, "mL/min"))
+    it.finish()
+    assert named(it) == ["flow"]
+
+
 def test_without_a_watchdog_a_limit_of_before_ends_nothing():
     it = rig()
     it.begin("dose", **DOSE)
