@@ -72,6 +72,9 @@ def main(repeats: int) -> None:
                 said = f"{controls_s:.2f} s to control, of which {started_s:.2f} s before the run's first fact"
                 sys.stdout.write(f"{said}; {spent_s:.2f} s of the processor; load {os.getloadavg()[0]:.1f}\n")
                 sys.stdout.flush()
+            runner.kill()
+            runner.wait()
+            wait_for(lambda: len(acts(rig)) > repeats)  # it writes into the folder until then
     sys.stdout.write(f"median {median(took):.2f} s, least {min(took):.2f} s, most {max(took):.2f} s\n")
 
 
