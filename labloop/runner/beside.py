@@ -85,12 +85,14 @@ def raise_first(broken: StoreError | None, ends: Iterable[object], not_safe: Seq
     ``not_safe``: what went wrong on that way, which no fact says where the store has failed (None: nobody knows).
     """
     if broken is not None:
-        why = "nobody knows how far that came" if not_safe is None else "; ".join(not_safe)
-        broken.add_note(
-            f"The bench is NOT known to be safe: {why}. `labloop abort` tries again." if why
-            else "The bench was made safe."
-        )  # fmt: skip
+        add_word(broken, not_safe, "`labloop abort` tries again.")
         raise broken
     for end in ends:
         if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
             raise end
+
+
+def add_word(broken: StoreError, not_safe: Sequence[str] | None, way_out: str) -> None:
+    """Add to what the store met what became of the bench then (``not_safe``: as in raise_first)."""
+    why = "nobody knows how far that came" if not_safe is None else "; ".join(not_safe)
+    broken.add_note(f"The bench is NOT known to be safe: {why}. {way_out}" if why else "The bench was made safe.")

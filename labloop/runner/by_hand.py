@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -31,12 +31,14 @@ from labloop.campaign import events as e
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.campaign.recipe import PlannedStep
+from labloop.journal import StoreError
 from labloop.simulation.bench import SimulatedBench
 
 from .admission import Admission, OutOfStock, hand_step
 from .answers import answered
 from .answers import read_settings as read_values
 from .benches import simulation_plan
+from .beside import add_word
 from .book import BY_HAND, DEAD, BenchBook
 from .clock import VirtualClock, WallClock, utc_stamp
 from .connect import fill_served
@@ -49,6 +51,7 @@ from .signals import Heeded, Interrupted
 from .sole import sole
 
 LOG: Final = logging.getLogger("labloop.bench")
+LOOK_THERE: Final = "Switch off there what should not be on."  # an abort reaches runs alone
 
 
 @dataclass(slots=True, kw_only=True)
@@ -202,23 +205,27 @@ def do(bench: HandBench, book: BenchBook, admission: Admission, begun: e.ByHand,
         )  # fmt: skip
         watch.told = under_way.tell
         try:
-            with signals.at_once():
-                watch.returned(under_way.call, judged=not ends)
-                while (ended := under_way.turn()) is None:
+            try:
+                with signals.at_once():
                     watch.returned(under_way.call, judged=not ends)
-                    under_way.tell()  # what was told once, before anybody asks anything else
-                    bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
-                    if not ends:
-                        watch.look()
-        except BaseException as error:
-            ended = under_way.fail(str(error) if isinstance(error, (BenchError, Interrupted)) else repr(error))
-            finish(bench.lab.declared, book, ended)
-            if isinstance(error, Interrupted):
-                raise Interrupted(f"{name}.{begun.action}: {ended.failed}") from error
-            if not isinstance(error, BenchError):
-                raise
-        else:
-            finish(bench.lab.declared, book, ended)
+                    while (ended := under_way.turn()) is None:
+                        watch.returned(under_way.call, judged=not ends)
+                        under_way.tell()  # what was told once, before anybody asks anything else
+                        bench.wait(min(max(under_way.due_s - bench.clock.now_s(), 0.0), LOOK_S))
+                        if not ends:
+                            watch.look()
+            except BaseException as error:
+                ended = under_way.fail(str(error) if isinstance(error, (BenchError, Interrupted)) else repr(error))
+                finish(bench.lab.declared, book, ended)
+                if isinstance(error, Interrupted):
+                    raise Interrupted(f"{name}.{begun.action}: {ended.failed}") from error
+                if not isinstance(error, BenchError):
+                    raise
+            else:
+                finish(bench.lab.declared, book, ended)
+        except StoreError as error:  # its end cannot be written down: nothing stays on of which the book does not know
+            add_word(error, bench.lab.safe(), LOOK_THERE)
+            raise
         if stop:
             station.port.submit(station.driver.stop).result()
     return ended
@@ -290,10 +297,15 @@ def taken(spec: LabSpec, *, live: bool, looks: bool = False, person: str = "") -
         stock = {name: e.Amount(one.stock.value, one.stock.unit) for name, one in spec.instruments.items() if one.stock}
         mode = "live" if live else "simulated"
         book.take_lease(BY_HAND, mode, stock, by=BY_HAND, looks=looks, person=person)
+        broken: tuple[type[StoreError], ...] = ()
         try:
             yield book
+        except StoreError:
+            broken = (StoreError,)  # what the store met first says more than what it meets now
+            raise
         finally:
-            book.release_lease(BY_HAND, {})
+            with suppress(*broken):
+                book.release_lease(BY_HAND, {})
 
 
 def permitted(begun: e.ByHand, admission: Admission, watch: HandWatch | None = None) -> Permit:

@@ -10,8 +10,10 @@ from labloop.bench.leco_node import Node
 from labloop.bench.leco_server import NodeServer
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
+from labloop.journal import StoreError
 
-from .by_hand import HandBench, hand_bench, in_hand
+from .beside import add_word
+from .by_hand import LOOK_THERE, HandBench, hand_bench, in_hand
 from .clock import VirtualClock
 from .served import ServedBench
 
@@ -41,9 +43,13 @@ def serve_bench(
             said(f"{spec.name}: {len(served.actors)} actors of node {node} at {server.address}")
             why = "the service broke down"
             try:
-                why = _serve(bench, served, server, ended, said)
-            finally:
-                errors = served.end(why)
+                try:
+                    why = _serve(bench, served, server, ended, said)
+                finally:
+                    errors = served.end(why)
+            except StoreError as error:
+                add_word(error, bench.lab.not_safe, LOOK_THERE)
+                raise
     finally:
         server.close()
     return errors

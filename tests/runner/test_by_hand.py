@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from labloop.bench import LinkTimeout
+from labloop.bench import InstrumentFault, LinkTimeout
 from labloop.bench.lab import Lab, open_lab
 from labloop.campaign import events as e
 from labloop.campaign.spec import LabSpec, read_lab
 from labloop.cli.app import app
-from labloop.journal import StoreLocked
+from labloop.journal import StoreFull, StoreLocked
 from labloop.runner import by_hand, hand_act
 from labloop.runner.book import BenchBook, BenchOwes
 from labloop.runner.by_hand import HandBench
@@ -246,6 +246,38 @@ def test_every_verb_that_asks_real_instruments_waits_for_that_run(tmp_path: Path
         said = {"LAB": tmp_path / "lab.yaml", "CAMPAIGN": tmp_path / "campaign.yaml", "PORT": f"serial://{device.path}"}
         found = CliRunner().invoke(app, [str(said.get(word, word)) for word in verb.split()])
     assert found.exit_code == 6 and f"labloop resume {killed}" in found.output and b"name?" not in device.heard
+
+
+@pytest.mark.parametrize("then", ["in its midst", "at its end"])
+def test_an_act_whose_end_cannot_be_written_down_leaves_a_bench_that_is_safe_and_says_so(
+    pump: Dispensing, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise StoreFull("the disk took no more")
+
+    def fill() -> None:
+        monkeypatch.setattr(pump.book, "record", full)
+        if then == "in its midst":
+            raise InstrumentFault("it stalled", "stall")
+
+    with pytest.raises(StoreFull) as met:
+        pump.do(meanwhile=fill)
+    assert met.value.__notes__ == ["The bench was made safe."] and pump.still()
+    assert pump.bench.lab.not_safe == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ptys")
+def test_what_the_store_met_first_is_what_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StoreFull("it takes no word of the lease either")
+
+    with (
+        heater(tmp_path) as (_, lab),
+        pytest.raises(StoreFull, match="the end of the act"),
+        by_hand.hand_bench(lab, live=True) as bench,
+    ):
+        monkeypatch.setattr(bench.book, "release_lease", full)
+        raise StoreFull("the end of the act")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ptys")
