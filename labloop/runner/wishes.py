@@ -102,7 +102,7 @@ def ask(
                 )  # fmt: skip
             return reply
         if reply.accepted:
-            reply = _reached(folder, reply, now, sleep)
+            reply = _reached(folder, posted, reply, now, sleep)
         if reply.safe is not None:
             return reply
         if look(folder) == "alive":
@@ -173,19 +173,24 @@ def _look(folder: Path) -> str:
         return "unknown"
 
 
-def _reached(folder: Path, reply: Reply, now: Callable[[], float], sleep: Callable[[float], None]) -> Reply:
+def _reached(
+    folder: Path, id: str, reply: Reply, now: Callable[[], float], sleep: Callable[[float], None]
+) -> Reply:  # fmt: skip
     """An abort that the runner has granted, and whether the bench is safe, once that is a fact. Raises StoreError."""
     until_s = now() + SAFE_WITHIN_S
     state = CampaignState()
-    tried = False  # by this runner: what an earlier one could not do says nothing of now
+    # By this runner, and since: what could not be done before (by an earlier one, by this one before it rested) says
+    # nothing of now. One that ends without trying, with no line in its hands, leaves that to whoever says abort.
+    answered = tried = False
     with Reader(folder / JOURNAL) as reader:
         while True:
             how = look(folder)
             for record in reader.records(state.seq):
                 state.apply(record)
                 fact = record.event
+                answered = answered or (isinstance(fact, e.RequestAnswered) and fact.id == id)
                 its_own = isinstance(fact, e.SafeStateReached) and not fact.by  # not what a guard did before it
-                tried = (tried or its_own) and not isinstance(fact, e.RunStarted)
+                tried = (tried or (its_own and answered)) and not isinstance(fact, e.RunStarted)
             if state.safe:
                 return replace(reply, safe=True)
             if state.unsafe and tried:

@@ -280,6 +280,31 @@ def test_of_an_abort_that_was_granted_it_is_said_whether_the_bench_is_safe(
     assert ("nobody knows whether the bench is safe" in reply.message) == (safe is None)
 
 
+def test_an_abort_of_a_run_that_rests_on_a_bench_that_it_could_not_make_safe_tries_again(bench: Any) -> None:
+    """It has no line in its hands: it ended, and what it could not do an hour ago was told for what was done now."""
+    it = bench()
+    it.dead()
+    with Journal.open(it.run / "journal.db") as journal, Presence(it.run) as runner:
+        journal.append(
+            e.RunStarted(), e.CampaignPaused(reason="lunch", by="ann"),
+            e.SafeStateReached(why="nobody said resume", errors=["a.stop: its line was out"]),
+        )  # fmt: skip
+
+        def grant() -> None:
+            (wish,) = inbox.take(it.run / "requests")[0]
+            journal.append(
+                e.Requested(id=wish.id, request="abort", by="bob"),
+                e.RequestAnswered(id=wish.id, accepted=True, message="to the safe state now"),
+                e.CampaignStopped(reason="abort by bob", exit_code=4),
+            )
+            inbox.done(it.run / "requests", wish.id)
+            journal.close()
+
+        steps = iter((grant, runner.close))
+        reply = wishes.ask(it.run, "abort", [], by="bob", why="", sleep=lambda _: next(steps, int)())
+    assert (reply.accepted, reply.safe) == (True, True) and it.device.heard == STOPPED
+
+
 def test_an_abort_that_a_killed_runner_did_not_come_to_read_does_not_end_the_next_start(bench: Any) -> None:
     it = bench()
     it.dead()
