@@ -141,7 +141,7 @@ def test_what_a_guard_could_not_make_safe_every_abort_tries_again(bench: Any, mo
         assert registry.left() == [it.run.resolve()]
         reply = wishes.ask(it.run, "abort", [], by="ann", why="")
         assert (reply.accepted, reply.safe) == (True, False) and "the bench is NOT safe" in reply.message
-        assert it.device.heard == [b"name?"] * tried
+        assert it.device.heard == [b"name?"] * 2 * tried, "whoever answers as another is asked twice"
 
 
 def test_what_a_run_that_ended_in_order_could_not_make_safe_an_abort_does_and_claims_nothing(bench: Any) -> None:
