@@ -2,7 +2,8 @@
 
 The run keeps its bench meanwhile, its guard watches, and its inbox is read: what may be asked of a paused run may be
 asked now. After ``resume`` it goes on as a run does that is taken up again: every instrument is identified, asked and
-configured, and ``setup`` is done once more. A signal, stop or abort ends it (exit 4), as in any pause.
+configured, and ``setup`` is done once more. A signal, stop or abort ends it (exit 4), as in any pause; where not all
+could be made safe before, its guard tries again as soon as its process is gone.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from labloop.campaign import events as e
 from labloop.campaign.spec import CampaignSpec, LabSpec
 from labloop.campaign.state import PAUSED
 
+from .left import unsafe
 from .lookout import lookout_of
 from .memory import RunMemory
 
@@ -66,9 +68,17 @@ class Rest:
             self.lookout.take_requests()
             if self._ending is not None:
                 reason, code, by = self._ending
+                self._leave_to_guard()
                 self._memory.record(e.CampaignStopped(reason=reason, exit_code=code, by=by))
                 return code
             if self._memory.state.state != PAUSED:
                 return None
             self._tick()
             await asyncio.sleep(LOOK_S)
+
+    def _leave_to_guard(self) -> None:
+        """What was not made safe when it began to rest: nobody here has its lines any more, its guard tries again."""
+        memory = self._memory
+        memory.left_to_guard = unsafe(memory.state)
+        if memory.left_to_guard:
+            memory.record(e.NoteTaken(text="not all was made safe before it rested; its guard tries again"))

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from labloop.runner.book import BenchBook
 from labloop.runner.lookout import Lookout
 from labloop.runner.memory import RunMemory
 from labloop.runner.requests import fitting
+from labloop.runner.rest import Rest
 
 
 @pytest.fixture
@@ -99,6 +101,19 @@ def test_what_came_while_the_run_was_ending_is_answered_and_is_not_the_next_star
     assert ended == [] and memory.state.state == s.STOPPED
     assert memory.state.requests == dict(zip([*ids, abort], [True, False, False, True], strict=True))
     assert [path.stem for path in tmp_path.glob("*.json")] == [amend], "which the next start proves"
+
+
+@pytest.mark.parametrize("errors", [[], ["a.stop: its line was out"]])
+def test_what_was_not_made_safe_before_a_rest_its_guard_tries_again_at_its_end(
+    memory: RunMemory, tmp_path: Path, errors: list[str]
+) -> None:
+    memory.record(e.CampaignPaused(reason="lunch", by="ann"), e.SafeStateReached(why="a long pause", errors=errors))
+    lab: Any = SimpleNamespace(totals={}, pause=None)
+    spec: Any = SimpleNamespace(totals={}, pause=None)
+    rest = Rest(spec, lab, lambda *_: None, memory, lambda: 0.0, lambda: None)  # type: ignore[arg-type, return-value]
+    inbox.post(tmp_path, "abort", by="bob")
+    assert asyncio.run(rest.run()) == 4 and memory.state.state == s.STOPPED
+    assert memory.left_to_guard == bool(errors)
 
 
 class Killed(BaseException):
