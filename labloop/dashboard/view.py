@@ -149,7 +149,7 @@ def notices(
                 ("ctrl+x ctrl+x: to the safe state now",),
             )
         )
-    if state.unsafe:
+    if state.unsafe and not_safe != 0:
         title = "LOOK AT THE BENCH: not all of it was made safe"
         found.append(Notice("bad", title, tuple(text.plain(why) for why in state.unsafe)))
     found += [_question(step, run) for step in waiting(state)]

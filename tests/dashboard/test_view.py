@@ -78,6 +78,9 @@ def test_what_its_guard_did_in_a_dead_runners_place_is_said(written, tmp_path, u
     source.close()
     first, *_ = view.notices(source.spec, source.state, "gone", "runs/x", source.not_safe)
     assert first.title == f"Its process is gone. {words}"
+    source.state.apply(e.Record(source.state.seq + 1, "", e.SafeStateReached(why="end", errors=["a.stop: silent"])))
+    told = [one.title for one in view.notices(source.spec, source.state, "gone", "runs/x", source.not_safe)]
+    assert ("LOOK AT THE BENCH: not all of it was made safe" in told) == (unsafe != 0), "what a runner could not do"
 
 
 def test_the_most_urgent_notice_comes_first(read):
