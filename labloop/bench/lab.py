@@ -146,7 +146,7 @@ class Lab:
             found |= one
         return errors + [one for wrong in found.values() for one in wrong] + self.beyond()
 
-    def _once_more(self, names: Iterable[str]) -> dict[str, list[str]]:
+    def _once_more(self, names: Collection[str]) -> dict[str, list[str]]:
         """Open the line of these, which did not stop, again and stop who is there; what went wrong then, by name."""
         found: dict[str, list[str]] = {}
         renewed = False
@@ -158,9 +158,9 @@ class Lab:
             renewed = True
             try:
                 back = self.reopen(name, SAFE_S)
-            except BenchError:
-                continue  # it is away still: what could not be said stands in the errors
-            found |= self._stop(back.keys())
+            except Exception:  # noqa: BLE001 it is away still, or its driver errs: what went wrong is said already
+                continue
+            found |= self._stop(back.keys() & names)  # the others have stopped, and done what the list says
         return found
 
     def _stop(self, names: Collection[str]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from labloop.bench import Port, open_lab, open_link
+from labloop.bench import InstrumentFault, Port, open_lab, open_link
 from tests.bench.labs import make_lab
 
 
@@ -55,3 +55,45 @@ def test_a_stop_that_is_not_answered_through_a_network_is_said_on_a_new_connecti
         assert len(taken) == 2, "once for the line, not once for each instrument on it"
         assert heard == ([b"name?\r\n"] * 2 + [b"stop\r\n"] * 2) * (not wrong)
         assert [one.partition(":")[0] for one in errors] == ["a.stop", "b.stop"] * wrong
+
+
+def one_line(tmp_path, port, more=""):
+    text = f'''
+        labloop: 1
+        instruments:
+          a: {{driver: "DRIVER:Box", port: "tcp://127.0.0.1:{port}", address: 1}}
+          b: {{driver: "DRIVER:Box", port: "tcp://127.0.0.1:{port}", address: 2}}
+        {more}
+        '''
+    return open_lab(make_lab(tmp_path, text), lambda address: Port(open_link(address)))
+
+
+def test_what_has_stopped_is_left_alone_where_another_of_its_line_has_not(tmp_path):
+    """The lab's list (a quench that is poured) was done twice, because somebody else on the line went on."""
+    with device_server([True] * 3) as (port, _, taken):
+        lab = one_line(tmp_path, port, "safe_state: [{b.off: {}}]")
+        a, b = (station._driver for station in lab.instruments.values())
+        tries = []
+
+        def jammed():
+            tries.append("stop")
+            raise InstrumentFault("it goes on")
+
+        a.stop = jammed
+        assert [error.partition(":")[0] for error in lab.safe()] == ["a.stop"]
+        lab.close()
+        assert len(taken) == 2 and len(tries) == 2
+        assert [said for said in b.said if said != "open"] == ["stop", "off"]
+
+
+def test_a_driver_that_errs_on_the_new_connection_is_named_and_ends_nothing(tmp_path):
+    with device_server([True] * 3) as (port, *_):
+        lab = one_line(tmp_path, port)
+
+        def errs():
+            raise ValueError("its own mistake")
+
+        lab.instruments["a"]._driver.stop = lab.instruments["a"]._driver.open = errs
+        assert lab.safe() == ["a.stop: ValueError: its own mistake"]
+        assert lab.instruments["b"]._driver.said[0] == "stop"
+        lab.close()
