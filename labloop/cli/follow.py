@@ -19,7 +19,7 @@ from labloop.campaign.errors import LabloopError
 from labloop.campaign.events import RunStarted
 from labloop.campaign.state import CampaignState
 from labloop.campaign.text import in_shell
-from labloop.journal import Reader, StoreError
+from labloop.journal import Reader, StoreError, begun
 from labloop.journal.files import private_folder
 from labloop.journal.locks import last_holder
 from labloop.runner.signals import ending
@@ -50,8 +50,9 @@ def start(folder: Path, arguments: list[str]) -> Runner:
     """
     if not folder.parent.exists():
         private_folder(folder.parent)
+    before = _last_seq(folder)
     handle, name = tempfile.mkstemp(prefix=".runner-", suffix=".log", dir=folder.parent)
-    log, before = Path(name), _last_seq(folder)
+    log = Path(name)
     with os.fdopen(handle, "wb") as out:
         # -P: the folder that a person stands in is no place to import labloop from.
         runner = subprocess.Popen(
@@ -152,7 +153,7 @@ def _has_begun(folder: Path, pid: int, after: int) -> bool:
 
 
 def _last_seq(folder: Path) -> int:
-    if not (folder / "journal.db").exists():
+    if not begun(folder / "journal.db"):
         return 0
     with Reader(folder / "journal.db") as reader:
         return reader.last_seq

@@ -105,6 +105,14 @@ def test_a_detached_run_that_cannot_begin_says_why_here(here: Path) -> None:
     assert [path.name for path in here.iterdir() if path.name.startswith(".runner")] == []
 
 
+def test_a_detached_run_takes_a_folder_whose_beginning_was_cut_short(here: Path) -> None:
+    (here / "d").mkdir(mode=0o700)
+    (here / "d" / "journal.db").touch()
+    said = call("run", CAMPAIGNS / "quickstart.yaml", "--virtual", "--seed", 1, "--detach", "--run", "d")
+    assert said.returncode == 0, said.stderr
+    assert [path.name for path in here.iterdir() if path.name.startswith(".runner")] == []
+
+
 def test_a_detached_run_that_does_not_get_its_bench_says_so_here(here: Path) -> None:
     """It was left without a terminal, and had ended when nobody looked any more."""
     plate = '{driver: "drivers.ika:RCT", port: "tcp://127.0.0.1:1"}'
