@@ -224,7 +224,7 @@ def test_a_disk_that_takes_nothing_is_no_reason_to_leave_the_bench_on(
     spoil(it.folder, *names)
     it.runner.kill()
     it.gone(it.guard)
-    assert it.device.heard == (STOPPED if answers_as == "box" else [b"name?"])
+    assert it.device.heard == (STOPPED if answers_as == "box" else [b"name?"] * 2)
     assert look_at_guard(it.run) == "acted" and guard_left_unsafe(it.run) == unsafe
     written = "could not journal" not in (it.run / "guard.log").read_text()
     assert written == (names == ("bench.lease",)), "what the disk takes is written down all the same"
