@@ -377,9 +377,8 @@ class _Line:
         for case in cases:
             brake = getattr(case.station.driver, "brake", None)
             if brake is not None and case.station.name not in self._kept:  # a brake spares nothing
-                self._port.submit(
-                    brake, case.station.name
-                )  # what goes wrong here goes wrong in stopping too, and is said there
+                # What goes wrong here goes wrong in stopping too, and is said there.
+                self._port.submit(brake, case.station.name)
         stopped = {
             case.station.name: self._port.submit(
                 partial(stop, case.station, self._kept.get(case.station.name, frozenset()), until_s),

@@ -138,8 +138,7 @@ def serve_lab(
     if missing:
         raise SpecError(
             *(
-                f"{lab.named(('instruments', name))} has no simulator. Write simulator: "
-                "simulators.x:X"
+                f"{lab.named(('instruments', name))} has no simulator. Write simulator: simulators.x:X"
                 for name in missing
             )
         )

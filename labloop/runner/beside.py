@@ -27,8 +27,8 @@ class Beside:
 
     def __init__(
         self, lookout: Lookout, watcher: Watcher, rereading: Rereading, hands: Hands, end: Ends,
-        failed: Callable[[StoreError], None]
-    ) -> None:
+        failed: Callable[[StoreError], None],
+    ) -> None:  # fmt: skip
         self._lookout = lookout
         self._watcher = watcher
         self._rereading = rereading

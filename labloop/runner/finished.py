@@ -34,9 +34,7 @@ def finished(
     given = {one.name: readings[one.name] for one in action.gives if one.name in readings}
     if action.gives and action.gives[0].name not in given:
         save_as = ""  # what was to be saved was not read: no other reading stands in for it
-    return e.StepFinished(
-        step=begun.step, achieved=achieved, readings={**given, **readings}, save_as=save_as, t_s=t_s
-    )
+    return e.StepFinished(step=begun.step, achieved=achieved, readings={**given, **readings}, save_as=save_as, t_s=t_s)
 
 
 def plainly(verdict: Verdict) -> Verdict:

@@ -102,19 +102,19 @@ def refuse_cut(path: Path, run_id: str, notes: Iterable[Note], journal: Rows, be
             )
 
 
-def refuse_lost(bench: Path, live: bool) -> None:
-    """Raise StoreDamaged when the journal of the bench that a run had before is not there (any more), or is empty."""
+def refuse_lost(bench: Path, live: bool, whose: str = "this run") -> None:
+    """Raise StoreDamaged when the journal of a bench that ``whose`` was before is not there (any more), or is empty."""
     if begun(bench):
         return
     way_out = (
         "If nobody has it any more, `labloop instruments LAB --live` begins a new one; then say what is there, by "
-        "`labloop request RUN refill` and `empty`, and resume"
+        "`labloop request RUN refill` and `empty`, and go on"
         if live
         else "If nobody has it any more, begin a new run, which can be told the old results (`labloop tell RUN --table "
         "T.csv`)"
     )
     raise StoreDamaged(
-        f"{bench}: the journal of the bench is not there, and this run had it before. What stands in vessels and in "
+        f"{bench}: the journal of the bench is not there, and {whose} had it before. What stands in vessels and in "
         f"stock, what was done by hand, and how far the run's journal had come is known there alone. Put it back from "
         f"a copy. {way_out}."
     )

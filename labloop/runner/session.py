@@ -33,7 +33,7 @@ from .clock import Clock, WallClock
 from .folder import Order, RunFolder, run_folder
 from .guarding import Guarding
 from .kept import former_specs, kept_spec, refuse_other_code
-from .lease import fenced
+from .lease import FILE, fenced
 from .left import unsafe
 from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
@@ -344,6 +344,8 @@ def _lease(
     where = lab_spec.folder if opened.mode == "live" else folder.path
     if memory.state.runs:
         refuse_lost(where / BENCH, opened.mode == "live")
+    elif opened.mode == "live" and (where / FILE).exists():
+        refuse_lost(where / BENCH, True, f"somebody ({FILE} beside it says so)")
     wait_s = WAIT_S if memory.state.runs else 0.0
     book = BenchBook.open(where, lab_spec.name, stamp, wait_s=wait_s)
     with closing(book), sole(lab_spec, wait_s) if opened.mode == "live" else nullcontext():

@@ -230,9 +230,7 @@ class StepHand:
         if asked is not None and goes_on(action, asked):
             return  # the lab lets it go on without us; it is watched again at the next start
         ended_s = self.at_work.earliest_end(begun)
-        fact = settle(
-            state, says, asked, self._now(), ended_s=ended_s, repeatable=action.repeatable, knows=self.knows
-        )
+        fact = settle(state, says, asked, self._now(), ended_s=ended_s, repeatable=action.repeatable, knows=self.knows)
         if isinstance(fact, e.StepFailed) and fact.fault == NOT_DONE:
             start.undone.append(fact)
         else:

@@ -41,9 +41,7 @@ def tell(state: s.CampaignState, request: e.Requested, t_s: float, spec: Campaig
         if not owed:  # of a part: somebody else told the rest meanwhile
             told = fact.outcomes if isinstance(fact, e.PartMeasured) else fact.again
             again = [name for name in told if name in fact.outcomes and name in trial.withdrawn]
-            gone = {
-                name for name in trial.owed if name not in fact.outcomes
-            }  # it will not come again
+            gone = {name for name in trial.owed if name not in fact.outcomes}  # it will not come again
             known = {name: one for name, one in trial.measured.items() if name not in gone}
             fact = e.TrialMeasured(trial=fact.trial, outcomes={**known, **fact.outcomes}, again=again)
         elif trial.state == s.PROPOSED and state.mode != "told":

@@ -11,7 +11,7 @@ from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.errors import SpecError
 from labloop.campaign.spec import read_lab
-from labloop.journal import StoreLocked
+from labloop.journal import StoreDamaged, StoreLocked
 from labloop.runner import session, wishes
 from labloop.runner.book import BenchOwes
 from labloop.runner.by_hand import taken
@@ -61,6 +61,17 @@ def test_a_hold_binds_the_bench_until_its_person_or_force_ends_it(reach: Reach) 
     with taken(lab, live=True, person="bob"):
         pass
     assert reach.state().state == s.STOPPED and live(reach, by="bob") == 0
+
+
+def test_no_run_begins_where_the_journal_of_the_bench_is_gone(reach: Reach) -> None:
+    assert live(reach) == 4
+    bench = reach.folder / "bench.db"
+    bench.unlink()
+    with pytest.raises(StoreDamaged, match=r"bench\.db: .* somebody \(bench\.lease beside it says so\) had it"):
+        live(reach, "other", by="bob")
+    assert not bench.exists()
+    with taken(read_lab(reach.folder / "lab.yaml"), live=True, person="bob"):
+        assert bench.exists()
 
 
 def test_no_run_begins_on_a_device_that_a_run_of_another_lab_file_has(reach: Reach, tmp_path: Path) -> None:
