@@ -10,7 +10,7 @@ from typing import Any, Final
 from .declared import Declaration
 from .errors import InstrumentFault, LinkInterrupted, LinkTimeout, ProtocolError, SafetyError
 from .instrument import Action, Identity, Instrument, Signal
-from .link import told
+from .link import Traffic, told
 from .permit import Fenced, Permit
 from .port import Port
 
@@ -49,9 +49,12 @@ class Station:
         """Ask who it is, setting nothing; on the port's own thread, as every call.
 
         ``was``: model and serial number of who answered before. Another is asked once more before it is believed: a
-        line without a checksum turns a character now and then, and nobody says a stop to something else. Raises
-        InstrumentFault, which says of something else what it was asked, and what it answered.
+        line without a checksum turns a character now and then, and nobody says a stop to something else. Where that
+        is not answered, or there is no time for it, what was said first stands. Raises InstrumentFault, which says of
+        something else what it was asked, and what it answered.
         """
+        first: InstrumentFault | None = None
+        heard = self.port.traffic
         try:
             found = self._expected(self._driver.open())
             if not was or found.is_still(*was):
@@ -59,18 +62,27 @@ class Station:
         except InstrumentFault as fault:
             if fault.kind != "identity":
                 raise InstrumentFault(self.placed(fault), fault.kind) from fault
-        heard = self.port.traffic
+            first = fault
+        before = self.port.traffic
         try:
             return self._expected(self._driver.open())
+        except (LinkTimeout, LinkInterrupted) as error:
+            if first is None:
+                raise
+            raise self._other(first, heard) from error
         except InstrumentFault as fault:
             if fault.kind != "identity":
                 raise InstrumentFault(self.placed(fault), fault.kind) from fault
-            since = [one for one in self.port.traffic if not any(one is old for old in heard)]
-            raise InstrumentFault(
-                f"{fault}. On {self.port.address} {told(since, QUOTED)}. Connect what belongs there, or correct its "
-                "driver, its port or the port's line settings in the lab file",
-                fault.kind,
-            ) from fault
+            raise self._other(fault, before) from fault
+
+    def _other(self, fault: InstrumentFault, heard: tuple[Traffic, ...]) -> InstrumentFault:
+        """That something else is there; ``heard``: what was said on the line before it was asked."""
+        since = [one for one in self.port.traffic if not any(one is old for old in heard)]
+        return InstrumentFault(
+            f"{fault}. On {self.port.address} {told(since, QUOTED)}. Connect what belongs there, or correct its "
+            "driver, its port or the port's line settings in the lab file",
+            fault.kind,
+        )
 
     def identify_first(self) -> Identity:
         """The same where nobody asked before: half a line that another program left in its ear spoils one question."""

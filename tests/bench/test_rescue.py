@@ -252,6 +252,18 @@ def test_one_damaged_answer_keeps_nobody_from_being_stopped(tmp_path: Path, devi
     assert rescued.errors == () and rescued.found["a"].state == "stopped" and b"stop" in a.heard
 
 
+@pytest.mark.parametrize("module", ["hot", "curt"], ids=["no time", "no answer"])
+def test_another_that_does_not_answer_twice_is_told_nothing(
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """It had said who it is; the second question found no time, or no answer, and then it was told to stop."""
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 2.0)
+    a = device(name=["kettle", *[[]] * 5])
+    rescued = Rescue(lab_of(tmp_path, module=module, a=f"serial://{a.path}"), connect).run()
+    assert a.heard == [b"name?"] * 2
+    assert rescued.found["a"].state == "something else"
+
+
 def test_another_one_of_the_same_kind_is_stopped_and_named(tmp_path: Path, device: Any) -> None:
     a = device(name="box2")
     rescued = Rescue(lab_of(tmp_path, a=f"serial://{a.path}"), connect, {"a": ("box", "")}).run()
