@@ -50,7 +50,7 @@ class Station:
 
         ``was``: model and serial number of who answered before. Another is asked once more before it is believed: a
         line without a checksum turns a character now and then, and nobody says a stop to something else. Where that
-        is not answered, or there is no time for it, what was said first stands. Raises InstrumentFault, which says of
+        finds no time, no answer or none of sense, what was said first stands. Raises InstrumentFault, which says of
         something else what it was asked, and what it answered.
         """
         first: InstrumentFault | None = None
@@ -66,7 +66,7 @@ class Station:
         before = self.port.traffic
         try:
             return self._expected(self._driver.open())
-        except (LinkTimeout, LinkInterrupted) as error:
+        except (LinkTimeout, LinkInterrupted, ProtocolError) as error:
             if first is None:
                 raise
             raise self._other(first, heard) from error

@@ -252,13 +252,15 @@ def test_one_damaged_answer_keeps_nobody_from_being_stopped(tmp_path: Path, devi
     assert rescued.errors == () and rescued.found["a"].state == "stopped" and b"stop" in a.heard
 
 
-@pytest.mark.parametrize("module", ["hot", "curt"], ids=["no time", "no answer"])
+@pytest.mark.parametrize(
+    "module, then", [("hot", []), ("curt", []), ("curt", [(0.0, b"?!\r\n")])], ids=["no time", "no answer", "no sense"]
+)
 def test_another_that_does_not_answer_twice_is_told_nothing(
-    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch, module: str
+    tmp_path: Path, device: Any, monkeypatch: pytest.MonkeyPatch, module: str, then: Any
 ) -> None:
     """It had said who it is; the second question found no time, or no answer, and then it was told to stop."""
     monkeypatch.setattr("labloop.bench.rescue.READ_S", 2.0)
-    a = device(name=["kettle", *[[]] * 5])
+    a = device(name=["kettle", *[then] * 5])
     rescued = Rescue(lab_of(tmp_path, module=module, a=f"serial://{a.path}"), connect).run()
     assert a.heard == [b"name?"] * 2
     assert rescued.found["a"].state == "something else"
