@@ -149,12 +149,10 @@ class ActingScreen(Leaving[None]):
     def send_again(self) -> None:
         """Bring what a runner that has ended did not read to labloop itself, as where none lives."""
         try:
-            unheard = self.source.unheard()
+            for sent in self.source.unheard():
+                self.send(sent.request, *sent.arguments, why=sent.why)
         except StoreError as error:
             self.notify(text.plain(str(error)), title="Not taken back", severity="error", markup=False)
-            return
-        for sent in unheard:
-            self.send(sent.request, *sent.arguments, why=sent.why)
 
     def by_command(self, sent: Sent, *command: str) -> None:
         """Ask labloop itself, in a process of its own, and show what it says."""

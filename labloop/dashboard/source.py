@@ -167,16 +167,17 @@ class RunSource:
         self.sent.append(sent)
         return sent
 
-    def unheard(self) -> list[Sent]:
+    def unheard(self) -> Iterator[Sent]:
         """Take back what was asked of a runner that has ended and has not read it; else the next start would obey it.
 
-        Raises StoreError.
+        One by one, so that none is taken back and lost with the next. Raises StoreError.
         """
         if not self._deserted:
-            return []
-        lost = [one for one in self.sent if one.answer is None and one.id not in self.state.requests]
-        self.sent = [one for one in self.sent if one not in lost]
-        return [one for one in lost if inbox.take_back(self.folder / INBOX, one.id)]
+            return
+        for one in [one for one in self.sent if one.answer is None and one.id not in self.state.requests]:
+            self.sent.remove(one)
+            if inbox.take_back(self.folder / INBOX, one.id):
+                yield one
 
     def _open(self) -> None:
         journal = self.folder / JOURNAL

@@ -15,7 +15,7 @@ from labloop.dashboard import DashboardApp, view
 from labloop.dashboard.page import Page
 from labloop.dashboard.source import JOURNAL, RunSource, runs_below
 from labloop.dashboard.table import TrialTable
-from labloop.journal import Blobs, Journal
+from labloop.journal import Blobs, Journal, StoreError, inbox
 
 from . import journals
 from .conftest import drive, screen_text, settled
@@ -315,3 +315,21 @@ def test_a_run_that_is_taken_away_is_said_and_read_on_once_it_is_back(run: Path)
     with Journal.open(run / JOURNAL) as journal:
         journal.append(e.NoteTaken(text="back", by="ann"))
     assert [line.text for line in reading.poll().lines] == ["note by ann: back"] and reading.trouble == ""
+
+
+def test_a_wish_that_was_taken_back_is_not_lost_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that nobody had read the first was out of the inbox when the second could not be taken, and was gone."""
+    source, take_back = RunSource(tmp_path), inbox.take_back
+    first, second = (source.post(request) for request in ("pause", "stop"))
+
+    def not_the_second(folder: Path, id: str) -> bool:
+        if id == second.id:
+            raise StoreError("a disk that is read-only")
+        return take_back(folder, id)
+
+    monkeypatch.setattr(inbox, "take_back", not_the_second)
+    source._deserted, heard = True, []
+    with pytest.raises(StoreError):
+        for sent in source.unheard():
+            heard.append(sent)
+    assert heard == [first] and [path.stem for path in (tmp_path / "requests").iterdir()] == [second.id]
