@@ -75,7 +75,11 @@ def _names(tree: ast.AST, module: str, package: bool) -> Iterator[str]:
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """All statements within: no import stands in an expression, of which there are many times as many nodes."""
-    for block in ("body", "handlers", "orelse", "finalbody", "cases"):
-        for one in getattr(node, block, ()):
-            yield one
-            yield from _statements(one)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        for block in ("body", "handlers", "orelse", "finalbody", "cases"):
+            within = getattr(node, block, ())
+            if isinstance(within, list):  # an expression's body is one node
+                waiting += within
+                yield from within

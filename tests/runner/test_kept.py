@@ -16,7 +16,7 @@ from labloop.runner import folder as run_files
 from labloop.runner.folder import Order
 from labloop.runner.kept import kept_spec, refuse_other_code
 from labloop.runner.look import see, verify
-from labloop.runner.sources import sources
+from labloop.runner.sources import _imported, sources
 
 DRIVER = '''
 """A box that does nothing."""
@@ -107,6 +107,11 @@ def test_every_file_and_the_code_are_hashed_into_the_first_fact(place, begun):
 def test_a_live_run_is_not_held_to_the_simulators_code(place):
     _, _, lab, _ = run_files.create(order(place))
     assert [name.rpartition("/")[2] for name in sources(lab, simulators=False)] == ["box.py", "words.py"]
+
+
+def test_what_a_driver_imports_is_found_behind_however_many_branches():
+    branches = "".join(f"elif sys.argv == {n}:\n    import a.b{n}\n" for n in range(1500))
+    assert "a.b1499" in _imported(f"if 0:\n    pass\n{branches}".encode(), "a", True)
 
 
 @pytest.mark.parametrize(
