@@ -207,13 +207,13 @@ def array_of(answer: Answer) -> bytes:
     return data
 
 
-def refuse_another(actor: str, was: Identity | None, now: Identity) -> None:
-    """Raise LinkError where another answers by an actor's name than when the line was opened (None: not yet).
+def refuse_another(actor: str, was: Identity, now: Identity) -> None:
+    """Raise LinkError where another answers by an actor's name than when the line was opened.
 
     The actor's own connection is not ours: when it ended, and another actor took its name, no line of ours was lost.
     So who it is is asked with each act; then the line is opened again, as any that was lost.
     """
-    if was is not None and not now.is_still(was.model, was.serial):
+    if not now.is_still(was.model, was.serial):
         one, other = (" ".join(filter(None, (who.model, who.serial))) for who in (now, was))
         raise LinkError(f"{one} answers at {actor} where {other} was")
 

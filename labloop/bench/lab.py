@@ -43,7 +43,7 @@ _T = TypeVar("_T")
 Connect = Callable[[str], Port]
 
 # stop() of the slowest driver is a handful of exchanges of 0.3 s on a dead line; five drivers share a port at most in
-# the shipped lab. Beyond this an instrument is reported as not stopped (test_lab: a port that hangs).
+# the shipped lab. Beyond this an instrument is reported as not stopped (test_lab_made_safe).
 SAFE_S = 10.0
 # A sound line has stopped what is on it long before; the lab's own list does not wait longer for a dead one.
 LIST_AFTER_S = 2.0

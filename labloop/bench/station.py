@@ -49,11 +49,11 @@ class Station:
         """Ask who it is, setting nothing; on the port's own thread, as every call.
 
         ``was``: model and serial number of who answered before. Another is asked once more before it is believed: a
-        line without a checksum turns a character now and then, and nobody says a stop to something else. Where that
-        finds no time, no answer or none of sense, what was said first stands. Raises InstrumentFault, which says of
-        something else what it was asked, and what it answered.
+        line without a checksum turns a character now and then, and nobody says a stop to something else. Something
+        else that then has no time, no answer or none of sense is believed at once. Raises InstrumentFault, which says
+        of something else what it was asked, and what it answered.
         """
-        first: InstrumentFault | None = None
+        other: InstrumentFault | None = None
         heard = self.port.traffic
         try:
             found = self._expected(self._driver.open())
@@ -62,18 +62,18 @@ class Station:
         except InstrumentFault as fault:
             if fault.kind != "identity":
                 raise InstrumentFault(self.placed(fault), fault.kind) from fault
-            first = fault
-        before = self.port.traffic
+            other = self._other(fault, heard)
+        heard = self.port.traffic
         try:
             return self._expected(self._driver.open())
         except (LinkTimeout, LinkInterrupted, ProtocolError) as error:
-            if first is None:
+            if other is None:
                 raise
-            raise self._other(first, heard) from error
+            raise other from error
         except InstrumentFault as fault:
             if fault.kind != "identity":
                 raise InstrumentFault(self.placed(fault), fault.kind) from fault
-            raise self._other(fault, before) from fault
+            raise self._other(fault, heard) from fault
 
     def _other(self, fault: InstrumentFault, heard: tuple[Traffic, ...]) -> InstrumentFault:
         """That something else is there; ``heard``: what was said on the line before it was asked."""

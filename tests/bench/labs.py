@@ -10,6 +10,17 @@ from tests.bench.lines import FakeTime, ScriptedLine, answers
 
 _numbers = itertools.count()
 
+TWO = """
+    labloop: 1
+    instruments:
+      left:  {driver: "DRIVER:Box", port: "serial:///dev/a?baud=9600", size: 1, address: 1}
+      right: {driver: "DRIVER:Box", port: "serial:///dev/a?baud=9600", address: 2}
+      far:   {driver: "DRIVER:Box", port: "zmq+tcp://127.0.0.1:9?actor=N1.far"}
+    safe_state:
+      - left.off: {}
+      - far.heat: {temperature: 20 degC}
+"""
+
 BOX = '''
     """A box that heats: what the tests drive."""
 
