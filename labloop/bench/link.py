@@ -32,6 +32,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from labloop.campaign.errors import LabloopError
+
 from .errors import LinkError, LinkInterrupted, LinkTimeout, ProtocolError
 from .framing import LONGEST, shown
 from .instrument import Codec
@@ -154,9 +156,8 @@ class BaseLink:
         self._interrupted.clear()
 
     def reopen(self) -> None:
-        """Open a line that was lost once more. Raises LinkError while it is away."""
-        self._close()
-        self._open()
+        """Open a line that was lost once more. Raises LinkError while it is away; then it is lost, if it was not."""
+        self._renew()
         self._owed.clear()
         self._lost = ""
 
@@ -164,6 +165,15 @@ class BaseLink:
         """Let go of the line; harmless twice."""
         self._lost = self._lost or f"{self.address} is closed"
         self._close()
+
+    def _renew(self) -> None:
+        """Begin the line anew. Raises LinkError: it is lost."""
+        self._close()
+        try:
+            self._open()
+        except LabloopError as error:  # a key file that cannot be read any more is no reason to forget its line
+            self._lost = self._lost or str(error)
+            raise error if isinstance(error, LinkError) else LinkError(str(error)) from error
 
     # --- what a subclass does -----------------------------------------------------------------------------------
 

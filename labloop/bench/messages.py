@@ -56,27 +56,29 @@ class ZmqLink(BaseLink):
         keys = keys_of(self._where, self._folder)
         self._keyed = keys is not None
         self._broken_off, self._through = 0, False
-        self._context = Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._monitor = self._context.socket(zmq.PAIR)
-        for option, value in (
-            (zmq.LINGER, 0),
-            (zmq.IMMEDIATE, 1),
-            (zmq.MAXMSGSIZE, LARGEST),
-            (zmq.IPV6, ":" in self._where.host),
-            (zmq.RECONNECT_IVL, RECONNECT_MS),
-            (zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS),
-        ):
-            self._socket.setsockopt(option, value)
-        self._monitor.setsockopt(zmq.RCVHWM, 0)  # else a link that idles beside a dead server stalls libzmq's thread
-        if keys is not None:
-            protect_client(self._socket, *keys)
+        begun: Context | None = None
         try:
+            self._context = begun = Context()
+            self._socket = self._context.socket(zmq.DEALER)
+            self._monitor = self._context.socket(zmq.PAIR)
+            for option, value in (
+                (zmq.LINGER, 0),
+                (zmq.IMMEDIATE, 1),
+                (zmq.MAXMSGSIZE, LARGEST),
+                (zmq.IPV6, ":" in self._where.host),
+                (zmq.RECONNECT_IVL, RECONNECT_MS),
+                (zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS),
+            ):
+                self._socket.setsockopt(option, value)
+            self._monitor.setsockopt(zmq.RCVHWM, 0)  # else a link beside a dead server stalls libzmq's thread
+            if keys is not None:
+                protect_client(self._socket, *keys)
             self._socket.monitor("inproc://handshakes", HANDSHAKES)
             self._monitor.connect("inproc://handshakes")
             self._socket.connect(f"{self._where.scheme.removeprefix('zmq+')}://{self._where.place}")
         except zmq.ZMQError as error:
-            self._close()
+            if begun is not None:
+                begun.destroy(linger=0)  # with what sockets it has by now
             raise LinkError(f"{self._where.text}: cannot connect ({error})") from error
 
     def _send(self, frames: list[bytes], end_s: float) -> None:
@@ -106,8 +108,7 @@ class ZmqLink(BaseLink):
             frames.append(self._socket.recv(zmq.NOBLOCK))
             size += len(frames[-1])
             if len(frames) > MOST_FRAMES or size > LARGEST:
-                self._close()
-                self._open()  # what is left of it goes with the socket
+                self._renew()  # what is left of it goes with the socket
                 raise ProtocolError(
                     f"a message of more than {MOST_FRAMES} frames or {LARGEST} bytes; the connection was begun anew"
                 )
@@ -136,8 +137,7 @@ class ZmqLink(BaseLink):
             event, value = said["event"], said["value"]
             if event == zmq.EVENT_DISCONNECTED:
                 if self._through:
-                    self._close()
-                    self._open()
+                    self._renew()
                 continue
             self._through = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
             self._broken_off = self._broken_off + 1 if event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL else 0

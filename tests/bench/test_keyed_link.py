@@ -129,6 +129,18 @@ def test_a_wrong_server_key_is_named_also_when_the_deadline_comes_first(serve, f
     link.close()
 
 
+def test_a_key_file_that_is_away_when_the_line_is_begun_anew_loses_the_line_until_it_is_back(serve, folder):
+    link = open_link(address(serve()), folder)
+    key = (folder / "server.key").rename(folder / "away")
+    for again in (link.reopen, lambda: link.exchange(CountingCodec(), "name", WITHIN_S)):
+        with pytest.raises(LinkError, match=r"server\.key"):
+            again()
+    key.rename(folder / "server.key")
+    link.reopen()
+    assert link.exchange(CountingCodec(), "name", WITHIN_S) == "box"
+    link.close()
+
+
 def test_no_keys_where_some_are_asked_for_and_keys_where_none_are_known(serve, folder):
     plain = open_link(address(serve(), server_key=""), folder)
     said = refusal(plain)  # in one of two ways: libzmq is told why, or finds the connection closed before it was

@@ -1,12 +1,13 @@
 """The ZMQ link: whole messages, deadlines, late and doubled answers, nobody there, a server that comes back."""
 
+import errno
 import threading
 import time
 
 import pytest
 import zmq
 
-from labloop.bench import LinkInterrupted, LinkTimeout, ProtocolError, messages, open_link
+from labloop.bench import LinkError, LinkInterrupted, LinkTimeout, ProtocolError, messages, open_link
 
 # Long enough for whatever answers, however busy this computer is.
 WITHIN_S = 30.0
@@ -196,4 +197,22 @@ def test_a_message_of_more_than_an_instruments_is_refused_and_the_next_taken(ser
     with pytest.raises(ProtocolError, match="a message of more than 64 frames or 50000 bytes"):
         link.exchange(codec, "name", WITHIN_S)
     assert link.exchange(codec, "name", WITHIN_S) == "box"
+    link.close()
+
+
+@pytest.mark.parametrize("what", ["socket", "__init__"])
+def test_a_line_that_cannot_be_begun_anew_is_lost_until_it_can(serve, monkeypatch, what):
+    link, codec = link_to(serve(lambda frames: [frames])), CountingCodec()
+
+    def refuse(*args, **options):
+        raise zmq.ZMQError(errno.EMFILE)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(messages.Context, what, refuse)
+        for again in (link.reopen, lambda: link.exchange(codec, "name", 1.0)):
+            with pytest.raises(LinkError, match=r"cannot connect .Too many open files"):
+                again()
+            assert link.lost
+    link.reopen()
+    assert link.exchange(codec, "hello", WITHIN_S) == "hello"
     link.close()
