@@ -19,15 +19,9 @@ Live = Annotated[bool, typer.Option("--live", help="Real instruments, not simula
 
 def person(by: str) -> str:
     """The name that goes into the journal: what was given, else the user's own."""
-    import getpass
-    import os
+    from labloop.journal.inbox import user
 
-    if by:
-        return by
-    try:
-        return os.fsencode(getpass.getuser()).decode("utf-8", "replace")  # what an old system calls them
-    except (OSError, KeyError):  # a container without a passwd entry
-        return "somebody"
+    return by or user()
 
 
 def run_folder(name: str) -> Path:

@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.events import Event, Key
 from textual.screen import ModalScreen, Screen
 
-from labloop.journal import presence
+from labloop.journal import inbox, presence
 
 from .asking import typed_ahead
 from .command import labloop
@@ -22,7 +22,7 @@ from .keymap import read_keys
 from .page import Page
 from .run_screen import RunScreen
 from .runs_screen import RunsScreen
-from .source import JOURNAL, RunSource, user, utc_now
+from .source import JOURNAL, RunSource, utc_now
 
 # How long the first ctrl+x waits for the second: long enough for cold fingers, too short to be armed by accident.
 ABORT_WITHIN_S: Final = 3.0
@@ -59,7 +59,7 @@ class DashboardApp(App[None]):
         self.keys = dict(keys or {})  # of this user, by name (see keymap)
         self.run_folder, self._read_only, self._below = run_folder, read_only, below or Path.cwd()
         self._now, self._look, self._zone = now, look, zone
-        self._by = by or user()
+        self._by = by or inbox.user()
         self._armed = False
         self._came_on: WeakKeyDictionary[Key, Screen[Any]] = WeakKeyDictionary()
 

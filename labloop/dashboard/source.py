@@ -4,8 +4,6 @@ Nothing here writes into a run except ``post``, which puts a request into the in
 error of the dashboard: ``trouble`` then says what is the matter, and what was read before stays.
 """
 
-import getpass
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +103,7 @@ class RunSource:
         self.sent: list[Sent] = []
         self.bench = BenchWatch()
         self.seen = SeenWatch()
-        self.by = by or user()
+        self.by = by or inbox.user()
         self.read_only = read_only
         self._look = look
         self._deserted = False  # no runner lives, and all that the last one has written is read
@@ -276,14 +274,6 @@ class RunSource:
         """Say what is wrong and begin anew at the next poll, behind the facts that were read."""
         self.trouble = words
         self.close()
-
-
-def user() -> str:
-    """Return the name of whoever sits at this terminal."""
-    try:
-        return os.fsencode(getpass.getuser()).decode("utf-8", "replace")  # what an old system calls them
-    except (OSError, KeyError):  # a container without a passwd entry
-        return "somebody"
 
 
 def runs_below(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ is in the journal already: answered, it is done away with, not granted twice; no
 Files are named by time, and each later than the last one there, so that a clock set back does not turn wishes round.
 """
 
+import getpass
 import os
 import secrets
 import time
@@ -70,6 +71,14 @@ def post(
 def size(request: str, arguments: Sequence[str], by: str, why: str) -> int:
     """How long a wish is, in bytes; one beyond LIMIT is put aside by whoever takes it."""
     return len(msgspec.json.encode(Wish(request=request, arguments=[*arguments], by=by, why=why)))
+
+
+def user() -> str:
+    """The name of whoever sits at this terminal: in it a wish is posted, where they give no other."""
+    try:
+        return os.fsencode(getpass.getuser()).decode("utf-8", "replace")  # what an old system calls them
+    except (OSError, KeyError):  # a container without a passwd entry
+        return "somebody"
 
 
 def new_id(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from labloop.cli import app, request
-from labloop.dashboard.source import user
 from labloop.journal import Presence, inbox
 from labloop.runner import abort_first, wishes
 from labloop.runner.wishes import Reply
@@ -50,7 +49,7 @@ def test_a_name_that_is_no_text_keeps_it_from_nobody(tmp_path: Path, monkeypatch
     with Presence(tmp_path):
         assert request._abort(tmp_path, "", "").accepted
     (there,), _ = inbox.take(tmp_path / "requests")
-    assert (there.request, there.by) == ("abort", "caf\ufffd") == ("abort", user())
+    assert (there.request, there.by) == ("abort", "caf\ufffd") == ("abort", inbox.user())
 
 
 def test_nothing_that_is_slow_to_read_comes_before_it(tmp_path: Path) -> None:
