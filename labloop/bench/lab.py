@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -109,19 +110,7 @@ class Lab:
         """
         port = self.instruments[name].port
         sharing = [one for one, station in self.instruments.items() if station.port is port]
-        found = self._everywhere(sharing, _identified, within_s)
-        for one, now in found.items():
-            before = self.instruments[one].identity
-            if before is not None and not now.is_still(before.model, before.serial):
-                why = f"{now.model} {now.serial} answers where {before.model} {before.serial} was"
-                self.instruments[one].stranger = why
-                raise InstrumentFault(
-                    f"{one} on {port.address}: {why}. Put the cables back, or begin a new run", kind="identity"
-                )
-            found[one] = self.instruments[one].identity = (
-                now if before is None else now.completed(before.firmware, before.serial)
-            )
-        return found
+        return self._everywhere(sharing, _identified, within_s)
 
     def safe(self) -> list[str]:
         """Bring the bench to its safe state, going on past every error; what went wrong, in words."""
@@ -156,11 +145,13 @@ class Lab:
             if not port.lost and (not port.far or renewed):
                 continue
             renewed = True
-            try:
-                back = self.reopen(name, SAFE_S)
-            except Exception:  # noqa: BLE001 it is away still, or its driver errs: what went wrong is said already
+            with suppress(Exception):  # it is away still, or its driver errs: what went wrong is said already
+                self.reopen(name, SAFE_S)
+            if port.lost:
                 continue
-            found |= self._stop(back.keys() & names)  # the others have stopped, and done what the list says
+            # Who does not answer may hear, and keeps nobody else from being stopped. What has stopped is left alone:
+            # it has done what the list says.
+            found |= self._stop([one for one in names if not self.instruments[one].stranger])
         return found
 
     def _stop(self, names: Collection[str]) -> dict[str, list[str]]:
@@ -346,8 +337,20 @@ def _settings(step: Step) -> dict[str, Amount]:
 
 
 def _identified(station: Station) -> Identity:
+    """Who answers; InstrumentFault where it is not who answered before. What must be told no stop is noted."""
     before = station.identity
-    return station.identify(*(before.model, before.serial) if before is not None else ())
+    try:
+        now = station.identify(*(before.model, before.serial) if before is not None else ())
+        if before is not None and not now.is_still(before.model, before.serial):
+            why = f"{now.model} {now.serial} answers where {before.model} {before.serial} was"
+            raise InstrumentFault(f"{why}. Put the cables back, or begin a new run", kind="identity")
+    except InstrumentFault as fault:
+        if fault.kind == "identity":
+            station.stranger = str(fault)
+        raise
+    station.stranger = ""
+    station.identity = now if before is None else now.completed(before.firmware, before.serial)
+    return station.identity
 
 
 def wait_past(ports: Collection[Port], futures: Iterable["Future[Any]"], until_s: float) -> None:

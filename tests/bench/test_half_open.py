@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from labloop.bench import InstrumentFault, Port, open_lab, open_link
+from labloop.bench import InstrumentFault, LinkTimeout, Port, open_lab, open_link
 from tests.bench.labs import make_lab
 
 
@@ -97,3 +97,39 @@ def test_a_driver_that_errs_on_the_new_connection_is_named_and_ends_nothing(tmp_
         assert lab.safe() == ["a.stop: ValueError: its own mistake"]
         assert lab.instruments["b"]._driver.said[0] == "stop"
         lab.close()
+
+
+def test_one_that_is_away_keeps_nobody_of_its_line_from_being_stopped_on_a_new_connection(tmp_path):
+    """A pump that is switched off beside a hotplate: nobody said a stop to the plate on the connection that works."""
+    with device_server([False, True, True]) as (port, heard, _):
+        lab = one_line(tmp_path, port)
+        a, b = (station._driver for station in lab.instruments.values())
+
+        def silent():
+            raise LinkTimeout("b: switched off")
+
+        a.stop = lambda: a.exchange(a.codec, "stop", 0.1)
+        b.open = b.stop = silent
+        assert [error.partition(":")[0] for error in lab.safe()] == ["b.stop"]
+        lab.close()
+        assert heard.count(b"stop\r\n") == 1
+
+
+def test_something_else_on_a_new_connection_is_told_nothing(tmp_path):
+    with device_server([False, True, True]) as (port, heard, _):
+        lab = one_line(tmp_path, port)
+        a, b = (station._driver for station in lab.instruments.values())
+
+        def another():
+            raise InstrumentFault("a pump answers", "identity")
+
+        for driver in (a, b):
+            driver.stop = lambda driver=driver: driver.exchange(driver.codec, "stop", 0.1)
+        a.open = another
+        errors = lab.safe()
+        assert [error.partition(":")[0] for error in errors] == ["a.stop"]
+        assert heard.count(b"stop\r\n") == 1, "b's"
+        (left,) = lab.safe()  # nor when it is made safe once more
+        assert left.startswith("a: a pump answers") and left.endswith("; nothing was said to it")
+        lab.close()
+        assert heard.count(b"stop\r\n") == 2, "b's"

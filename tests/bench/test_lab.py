@@ -182,6 +182,22 @@ def test_a_port_opened_again_must_have_the_same_instruments(tmp_path):
         lab.reopen("left", 5.0)
 
 
+def test_what_its_driver_does_not_know_on_a_line_that_came_back_is_told_no_stop(tmp_path):
+    """The plug of another instrument, put in while the run went on: the run ended, and said a stop to it."""
+    lab = open_lab(make_lab(tmp_path, TWO), connect_scripted())
+    lab.open()
+    driver = lab.instruments["left"]._driver
+    knows, driver.open = driver.open, lambda: (_ for _ in ()).throw(InstrumentFault("a pump answers", "identity"))
+    with pytest.raises(InstrumentFault, match="a pump answers"):
+        lab.reopen("left", 5.0)
+    (wrong,) = lab.safe()
+    assert wrong.startswith("left: a pump answers") and wrong.endswith("; nothing was said to it")
+    assert "stop" not in driver.said and "off" not in driver.said
+    driver.open = knows
+    lab.reopen("left", 5.0)
+    assert lab.safe() == [] and "stop" in driver.said, "it is back"
+
+
 def test_who_answers_as_another_is_asked_once_more(tmp_path):
     """A character of one answer that turned on the line is no other instrument, and no reason not to say a stop."""
     lab = open_lab(make_lab(tmp_path, TWO), connect_scripted(answers(name=["box"] * 3 + ["bxx", "box", "box"])))
