@@ -173,6 +173,8 @@ class RunSource:
         if not self._deserted:
             return
         for one in [one for one in self.sent if one.answer is None and one.id not in self.state.requests]:
+            if self._look(self.folder) != "gone":  # it was taken up since: whoever did has read it, or will
+                return
             self.sent.remove(one)
             if inbox.take_back(self.folder / INBOX, one.id):
                 yield one

@@ -333,3 +333,15 @@ def test_a_wish_that_was_taken_back_is_not_lost_with_the_next(tmp_path: Path, mo
         for sent in source.unheard():
             heard.append(sent)
     assert heard == [first] and [path.stem for path in (tmp_path / "requests").iterdir()] == [second.id]
+
+
+def test_a_wish_that_a_new_start_may_have_read_is_not_brought_again(tmp_path: Path) -> None:
+    """A start between the last look and the taking back had read it: an act by hand would have been done twice."""
+    there = ["gone"]
+    source = RunSource(tmp_path, look=lambda folder: there[0])
+    sent = source.post("act", "pump.dispense")
+    source._deserted, there[0] = True, "alive"
+    assert list(source.unheard()) == [] and source.sent == [sent]
+    assert [path.stem for path in (tmp_path / "requests").iterdir()] == [sent.id]
+    there[0] = "gone"
+    assert list(source.unheard()) == [sent] and not any((tmp_path / "requests").iterdir())
