@@ -14,10 +14,10 @@ import json, sys, time
 import propar
 
 it = propar.instrument(sys.argv[1])
-it.master.response_timeout = 5.0
+it.master.response_timeout = 60.0
 said = {"id": it.id, "nodes": it.master.get_nodes(find_first=False), "setpoint before": it.setpoint}
 it.setpoint = 16000
-until_s = time.monotonic() + 30.0
+until_s = time.monotonic() + 300.0
 while it.measure < 15990 and time.monotonic() < until_s:
     time.sleep(0.05)
 said["setpoint"], said["measure"] = it.setpoint, it.measure
@@ -31,7 +31,7 @@ said["unknown"] = it.read(99, 0, propar.PP_TYPE_INT8)
 # A batch, as their values call it: counting up to limit, setpoint change at batch limit enabled.
 batch = {128: "mln", 124: 4.0, 126: 1, 127: 0, 130: 2, 114: 3, 9: 32000}
 said["batch"] = [it.writeParameter(number, value) for number, value in batch.items()]
-until_s = time.monotonic() + 60.0
+until_s = time.monotonic() + 300.0
 while not it.readParameter(28) & 0x10 and time.monotonic() < until_s:
     time.sleep(0.05)
 said["counted"], said["alarm"] = it.readParameter(122), it.readParameter(28)
@@ -49,7 +49,7 @@ def test_the_makers_library_finds_reads_sets_and_doses(serve_plan: Callable[...,
     }  # fmt: skip
     device = serve_plan({"instruments": {"gas": gas}}).device("gas")
     run = subprocess.run(
-        [sys.executable, "-c", THEIRS, device], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", THEIRS, device], capture_output=True, text=True, timeout=900, check=False
     )
     assert run.returncode == 0, run.stderr
     said = json.loads(run.stdout)

@@ -16,16 +16,20 @@ SET_BAUD_19200 = b"\xff\xfa\x2c\x01\x00\x00\x4b\x00\xff\xf0"  # RFC 2217: IAC SB
 
 def host(port: TcpPort) -> socket.socket:
     number = int(port.address.partition("?")[0].rpartition(":")[2])
-    connected = socket.create_connection(("127.0.0.1", number), timeout=5)
-    assert port.read(port.readable()[-1]) == b""
+    connected = socket.create_connection(("127.0.0.1", number), timeout=60)
+    assert came(listener := port.readable()[-1]) and port.read(listener) == b""
     return connected
+
+
+def came(descriptor: int) -> bool:
+    return select.select([descriptor], [], [], 60.0)[0] == [descriptor]
 
 
 def test_a_pty_speaks_garbage_at_another_speed(tmp_path: Path) -> None:
     port = PtyPort("x", ADDRESS, tmp_path)
     try:
         for speed, heard in ((9600, b"hello"), (19200, GARBAGE), (9600, b"hello")):
-            with serial.Serial(str(tmp_path / "x"), speed, timeout=5) as opened:
+            with serial.Serial(str(tmp_path / "x"), speed, timeout=60) as opened:
                 port.write(b"hello")
                 assert opened.read(len(heard)) == heard
     finally:
@@ -37,9 +41,9 @@ def test_a_pty_lets_one_host_after_the_other_ask_for_seven_bits_and_a_parity(tmp
     try:
         for _ in range(3):  # as ika-control, matterlab-hotplates and dvg-devices open it
             assert port.readable()
-            with serial.Serial(str(tmp_path / "x"), 9600, bytesize=7, parity="E", timeout=5) as opened:
+            with serial.Serial(str(tmp_path / "x"), 9600, bytesize=7, parity="E", timeout=60) as opened:
                 assert port.readable()
-                opened.timeout = 4
+                opened.timeout = 50
                 port.write(b"hello")
                 assert opened.read(5) == b"hello"
                 opened.write(b"\xff\x00\r")
@@ -52,7 +56,7 @@ def test_what_a_host_sets_right_after_it_opened_a_pty_stays(tmp_path: Path, monk
     port = PtyPort("x", "serial:///dev/x?baud=19200", tmp_path)
     try:
         assert port.readable()
-        with serial.Serial(str(tmp_path / "x"), 9600, timeout=5) as opened:
+        with serial.Serial(str(tmp_path / "x"), 9600, timeout=60) as opened:
             monkeypatch.setattr("labloop.simulation.ports.time.sleep", lambda _: setattr(opened, "baudrate", 19200))
             assert port.readable()
             port.write(b"hello")
@@ -68,7 +72,7 @@ def test_who_reads_a_pty_is_woken_by_a_host_that_says_nothing(tmp_path: Path) ->
         for _ in range(3):
             (master,) = port.readable()
             serial.Serial(str(tmp_path / "x"), 9600, bytesize=7, parity="E").close()
-            assert select.select([master], [], [], 60.0)[0] == [master]
+            assert came(master)
             assert port.read(master) == b""
             assert select.select([master], [], [], 0.0)[0] == []
     finally:
@@ -131,6 +135,7 @@ def test_the_next_host_is_let_in_though_nobody_saw_yet_that_the_last_one_went() 
     first.sendall(b"bye")
     assert port.read(port.readable()[0]) == b"bye"
     first.close()
+    assert came(port.readable()[0]), "its end is there to be seen"
     with host(port) as connected:
         port.write(b"hello")
         assert connected.recv(5) == b"hello"

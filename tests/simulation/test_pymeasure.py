@@ -24,7 +24,7 @@ def smu(serve_plan: Callable[..., Any]) -> Iterator[Keithley2400]:
     device = str(Path(serve_plan(PLAN, speed=20).device("smu")).resolve())  # VISA wants the name below /dev
     meter = Keithley2400(
         f"ASRL{device}::INSTR", visa_library="@py", baud_rate=57600, read_termination="\n", write_termination="\n",
-        timeout=5000,
+        timeout=60_000,
     )  # fmt: skip
     yield meter
     meter.adapter.close()
@@ -70,7 +70,7 @@ def test_the_buffer_fills_and_its_statistics_are_told(smu: Keithley2400) -> None
     smu.config_buffer(points=10)
     smu.enable_source()
     smu.start_buffer()
-    smu.wait_for_buffer(timeout=20, interval=0.02)
+    smu.wait_for_buffer(timeout=300, interval=0.02)
     data = smu.buffer_data.reshape(10, 5)
     assert data[:, 1].mean() == pytest.approx(1e-3, rel=1e-3)
     assert smu.means[1] == pytest.approx(data[:, 1].mean(), rel=1e-5)
