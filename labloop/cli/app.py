@@ -234,7 +234,7 @@ def main() -> None:
     gc.set_threshold(400_000)  # what imports make is no garbage: never looked through they take a fifth less
     _fill_closed_streams()
     # A bench is made safe (abort, request RUN abort) from wherever somebody stands, and whatever they say.
-    if "abort" not in (*sys.argv[1:2], *sys.argv[3:4]):
+    if not (sys.argv[1:2] in (["abort"], ["request"]) and "abort" in sys.argv):
         _refuse_places()
     app()
 
