@@ -28,6 +28,7 @@ from .rows import Rows, fetch
 
 LOG: Final = logging.getLogger("labloop.journal")
 Stamp = Callable[[], str]
+FileId = tuple[int, int] | None  # device and inode; None: there is none
 
 
 def utc_now() -> str:
@@ -52,7 +53,7 @@ class Journal(Rows):
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._trusted = True  # False after a failed commit, until the file was opened anew and held against _last
-        self._is: tuple[int, int] | None = None  # which file the connection has, by device and inode
+        self._is: tuple[FileId, FileId] = (None, None)  # which file and which log of it the connection has
         self._last: tuple[int, bytes] = (0, chain.FIRST)
 
     @classmethod
@@ -214,7 +215,7 @@ class Journal(Rows):
                 schema.create_tables(connection)
         except sqlite3.Error as error:
             raise from_sqlite(error, self.path) from error
-        self._is = self._file()
+        self._is = self._files()
 
     def _connect(self) -> None:
         connection = schema.connect(self.path, "write")
@@ -227,28 +228,29 @@ class Journal(Rows):
         except BaseException:
             connection.close()
             raise
-        self._is = self._file()
+        self._is = self._files()
         self._connection = connection
 
-    def _file(self) -> tuple[int, int] | None:
-        """Which file bears the journal's name now; None: none, or it is in memory. Raises StoreError."""
+    def _files(self) -> tuple[FileId, FileId]:
+        """Which files bear the names of the journal and of its log now. Raises StoreError."""
         if self.path is None:
-            return None
-        try:
-            there = self.path.stat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise from_os(error, self.path, "look at this file") from error
-        return there.st_dev, there.st_ino
+            return None, None
+        return _file_id(self.path), _file_id(self.path.with_name(self.path.name + "-wal"))
 
     def _must_be_there(self, *, the_same: bool) -> None:
         """SQLite writes on into a file that is deleted, and all is gone when that is closed. Raises StoreError."""
-        file = self._file()
-        if file is None or (the_same and file != self._is):
+        file, log = self._files()
+        if file is None or (the_same and file != self._is[0]):
             raise StoreError(
                 f"{self.path}: was deleted, or another file was put in its place, while it was written. Nothing more is"
                 " kept there. Put it back from a copy of its folder, then go on with `labloop resume`."
+            )
+        if the_same and log != self._is[1]:
+            # What was acknowledged stands in the deleted log alone, and goes when that is closed.
+            saved = "What it held was saved; go" if self._fold_log() else "Go"
+            raise StoreError(
+                f"{self.path}-wal: was deleted, or another file was put in its place, while it was written. It belongs"
+                f" to the journal: leave it there. {saved} on with `labloop resume`."
             )
 
     def _rows_of(self, events: tuple[Fact, ...], bodies: list[bytes]) -> list[chain.Row]:
@@ -331,6 +333,16 @@ class Journal(Rows):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _file_id(path: Path) -> FileId:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os(error, path, "look at this file") from error
+    return there.st_dev, there.st_ino
 
 
 def begun(path: Path) -> bool:

@@ -315,6 +315,27 @@ def test_a_journal_in_whose_place_an_older_one_was_put_is_not_written(path, stam
     assert texts(path) == ["a"]
 
 
+@pytest.mark.parametrize("beside", ["", "-shm"])
+def test_a_log_that_was_deleted_takes_nothing_with_it(path, stamp, beside):
+    """Whoever tidied up beside a running journal took all since the last checkpoint, once its process was killed."""
+    journal = Journal.create(path, stamp)
+    journal.append(NoteTaken(text="a"))
+    for name in filter(None, ("-wal", beside)):
+        path.with_name(path.name + name).unlink()
+    with pytest.raises(StoreError, match="-wal: was deleted"):
+        journal.append(NoteTaken(text="not yet"))
+    journal.append(NoteTaken(text="b"))
+    path.with_name("journal.db-wal").unlink()
+    journal.append_surely(NoteTaken(text="c"))
+    killed = path.parent / "killed"
+    killed.mkdir()
+    for there in path.parent.glob("journal.db*"):
+        shutil.copy(there, killed)
+    assert texts(killed / path.name) == ["a", "b", "c"]
+    journal.close()
+    assert texts(path) == ["a", "b", "c"]
+
+
 def test_a_copied_folder_goes_on_elsewhere(finished, tmp_path, stamp):
     shutil.copytree(finished.parent, tmp_path / "copied", ignore=shutil.ignore_patterns("copied"))
     with Journal.open(tmp_path / "copied" / "journal.db", stamp) as journal:
