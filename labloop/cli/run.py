@@ -23,6 +23,8 @@ Dashboard = Annotated[
     typer.Option("--dashboard/--no-dashboard", help="The dashboard (default: with a terminal)."),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each step as well.")]
+# A start that was handed on to a process of its own was said when it was said here.
+Seen = Annotated[int, typer.Option("--seen", hidden=True)]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON line per event on stdout.")]
 
 
@@ -49,8 +51,10 @@ def run(
     verbose: Verbose = False,
     by: By = "",
     why: Why = "",
+    seen: Seen = 0,
 ) -> None:
     """Run a campaign to the end of its budget; simulated unless --live."""
+    seen = seen or _rows(folder)
     from labloop.campaign.errors import SpecError
     from labloop.runner.benches import refuse_bad_faults
     from labloop.runner.session import Order, begin
@@ -70,14 +74,14 @@ def run(
     assert order.run is not None
     if live:
         _confirm(order, yes)
-    arguments = _again(order, by, why)
+    arguments = [*_again(order, by, why), "--seen", str(seen)]
     if detach:
         _detach(order.run, arguments)
     if _wants_dashboard(dashboard, json or virtual):
         _under_dashboard(order.run, arguments, verbose, by)
     view = _view(order.run, campaign, json, verbose, by, why)
     _imported()
-    raise typer.Exit(view.end(begin(order, view, by=person(by))))
+    raise typer.Exit(view.end(begin(order, view, by=person(by), seen=seen)))
 
 
 def resume(
@@ -102,19 +106,21 @@ def resume(
     verbose: Verbose = False,
     by: By = "",
     why: Why = "",
+    seen: Seen = 0,
 ) -> None:
     """Go on with a run after any stop, end of budget, crash or halt; one that is only paused is told so."""
+    folder = run_folder(name)
+    seen = seen or _rows(folder)  # first: what others say from now on is said after it
     from labloop.campaign.errors import SpecError
     from labloop.runner import session
 
-    folder = run_folder(name)
     if trials is not None and trials < 1:
         raise SpecError(f"--trials {trials}: must add at least one trial, as in --trials +20")
     if trials is None and not new_code and not as_it_is and _is_paused(folder):
         from .request import ask
 
         ask(folder, "resume", [], force=force, by=by, why=why)
-    arguments = ["resume", str(folder), "--by", person(by), "--why", why]
+    arguments = ["resume", str(folder), "--by", person(by), "--why", why, "--seen", str(seen)]
     if trials is not None:
         arguments += ["--trials", str(trials)]
     if (force or as_it_is) and not why:
@@ -127,9 +133,22 @@ def resume(
     view = _view(folder, None, json, verbose, "", "")
     _imported()
     code = session.resume(
-        folder, trials, view, by=person(by), why=why, new_code=new_code, force=force, as_it_is=as_it_is
+        folder, trials, view, by=person(by), why=why, new_code=new_code, force=force, as_it_is=as_it_is, seen=seen
     )  # fmt: skip
     raise typer.Exit(view.end(code))
+
+
+def _rows(folder: Path | None) -> int:
+    """How far a run's journal has come; 0: it is not there, or whoever opens it is told what is wrong."""
+    from labloop.journal import Reader, StoreError
+
+    try:
+        if folder is not None and (folder / "journal.db").is_file():
+            with Reader(folder / "journal.db") as reader:
+                return reader.last_seq
+    except StoreError:
+        pass
+    return 0
 
 
 def _imported() -> None:

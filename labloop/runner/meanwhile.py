@@ -58,20 +58,17 @@ def by_others(
 
 
 def refuse_stopped(path: Path, records: Iterable[e.Record]) -> None:
-    """Raises StateError when somebody stopped the run while this start of it waited for the runner that had it.
+    """Raises StateError when somebody stopped the run while this start of it was on its way: read from the disk, or
+    waiting for the runner that had the run. One who was told that no runner lives has stopped it, too.
 
-    ``records``: what has come since.
+    ``records``: what has come since it was begun.
     """
-    said: dict[str, e.Requested] = {}
     for one in records:
-        fact = one.event
-        if isinstance(fact, e.Requested) and fact.request in ("abort", "stop"):
-            said[fact.id] = fact
-        elif isinstance(fact, e.RequestAnswered) and fact.accepted and fact.id in said:
-            wish = said[fact.id]
+        wish = one.event
+        if isinstance(wish, e.Requested) and wish.request in ("abort", "stop"):
             raise StateError(
-                f"{path}: {wish.by or 'somebody'} said {wish.request} while this start waited for the runner that had "
-                f"the run; nothing was begun. Is it to go on all the same: `labloop resume {in_shell(path)}`"
+                f"{path}: {wish.by or 'somebody'} said {wish.request} while this start was on its way; nothing was "
+                f"begun. Is it to go on all the same: `labloop resume {in_shell(path)}`"
             )
 
 

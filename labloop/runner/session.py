@@ -63,16 +63,16 @@ WAIT_S: Final = 10.0
 
 
 def begin(
-    order: Order, listen: Listener = lambda record, state: None, parts: Parts = USUAL, by: str = ""
+    order: Order, listen: Listener = lambda record, state: None, parts: Parts = USUAL, by: str = "", seen: int = 0
 ) -> int:  # fmt: skip
-    """Run a campaign; in a folder that holds it already, resume it. Gives the exit code.
+    """Run a campaign; in a folder that holds it already, resume it (``seen``: see there). Gives the exit code.
 
     Raises SpecError (nothing moved), StoreError, BenchOwes.
     """
     path = run_folder(order)
     if begun(path / "journal.db"):
         run_files.refuse_other(path, order)
-        return resume(path, listen=listen, by=by, parts=parts)
+        return resume(path, listen=listen, by=by, parts=parts, seen=seen)
     folder, spec, lab_spec, opened = run_files.create(order)
     return _run(folder, spec, lab_spec, listen, parts, opened=opened, trials=order.trials)
 
@@ -87,18 +87,20 @@ def resume(
     new_code: bool = False,
     force: bool = False,
     as_it_is: bool = False,
+    seen: int = 0,
 ) -> int:
     """Go on with the run in ``path`` after any stop, crash, halt or end of budget. ``trials``: so many more.
 
     new_code: a person accepts that the drivers' code was changed. force: though another person paused it. as_it_is:
-    a sample that stood on the bench while something was done by hand there may go on. The last two say ``why``.
+    a sample that stood on the bench while something was done by hand there may go on. The last two say ``why``. seen:
+    how far the journal had come when a person said so (0: as far as now); who said stop since is not gainsaid.
 
     Raises StoreError, SpecError (a file or the code is another than when the run began, another person's pause, a
     sample that is to be asked about), StateError (nothing to resume), BenchOwes.
     """
     if (force or as_it_is) and not why:
         raise SpecError("--force and --as-it-is need a reason: --why TEXT")
-    seen = run_files.rows(path)
+    seen = seen or run_files.rows(path)
     folder, spec, lab_spec = run_files.read(path)
     more = e.BudgetExtended(trials=trials, by=by, why=why) if trials else None
     accept = e.RunStarted(by=by, why=why) if new_code else None

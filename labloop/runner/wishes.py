@@ -3,6 +3,7 @@
 Both ways lead through the same pure answer (see requests), so a wish does the same whoever writes it down.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,11 +36,13 @@ from .memory import saved_by
 from .requests import answer, fitting
 from .telling import Telling, Written
 
+LOG: Final = logging.getLogger("labloop.run")
 OF_SPACE: Final = ("add", "edit")  # what can only be answered by whoever has read the campaign
 ANSWER_WITHIN_S: Final = 5.0
 # Beyond what any way to the safe state takes on dead lines (bench.lab): then something is wrong with the runner.
 SAFE_WITHIN_S: Final = 30.0
 LOOK_S: Final = 0.05
+OTHERS: Final = 8  # people whose wishes are written before one's own, each within what a lock is tried for (0.25 s)
 TAKES_OVER_S: Final = 0.5  # a start that waits for a runner's end looks 100 times a second for it (journal.locks)
 
 
@@ -77,20 +80,21 @@ def ask(
     was = _look(folder) if request == "abort" else look(folder)
     if request == "abort" and was != "alive" and (done := _abort(folder, by, why)):
         _take_back(folder, id, sleep)
-        return done
+        if _noted(folder, id, done, by, why):
+            return done
+        was = "alive"  # somebody's start has the run, and is to hear it itself
     posted = id
     try:
         if was == "gone":
             try:
-                wish = e.Requested(
-                    id=id or inbox.new_id(folder / INBOX), request=request, arguments=list(arguments), by=by, why=why
-                )
-                reply = _write(folder, wish)
+                id = id or inbox.new_id(folder / INBOX)
+                wish = e.Requested(id=id, request=request, arguments=list(arguments), by=by, why=why)
+                reply = _write_when_free(folder, wish)
                 if request == "abort" and known_safe(folder):
                     return replace(reply, message=f"{reply.message}. It left its bench safe", safe=True)
                 return reply
             except StoreLocked:
-                if look(folder) == "gone":  # no runner: another person's wish is being written
+                if look(folder) == "gone":
                     raise
         posted = _post(folder, request, arguments, by, why, id)
         reply = _heard(folder, posted, wait_s, until_s, now, sleep)
@@ -117,16 +121,18 @@ def ask(
     while look(folder) == "alive" and now() < until_s:  # it has the wish, and that it ends can be seen
         sleep(LOOK_S)
     how = look(folder)
-    if how != "alive" and (done := _abort(folder, by, why)):
-        _take_back(folder, posted, sleep)
-        return done
-    if how != "gone":
+    done = _abort(folder, by, why) if how != "alive" else None
+    if done is None and how != "gone":
         return Reply(accepted=None, message=f"the runner ({how}) has not ended within {wait_s:g} s; {unread}")
+    if done is None:
+        what = "no runner lives there" if was == "gone" else "the run has ended"
+        safe = known_safe(folder)
+        left = "and it left no bench" if safe else "and nobody knows whether the bench is safe"
+        done = Reply(accepted=was != "gone", message=f"{what}, {left}; {unread}", safe=safe or None)
     _take_back(folder, posted, sleep)
-    what = "no runner lives there" if was == "gone" else "the run has ended"
-    safe = known_safe(folder)
-    left = "and it left no bench" if safe else "and nobody knows whether the bench is safe"
-    return Reply(accepted=was != "gone", message=f"{what}, {left}; {unread}", safe=safe or None)
+    if _noted(folder, posted, done, by, why):
+        return done
+    return ask(folder, request, arguments, by=by, why=why, wait_s=wait_s, now=now, sleep=sleep, id=posted)
 
 
 def _post(folder: Path, request: str, arguments: Sequence[str], by: str, why: str, id: str) -> str:
@@ -158,6 +164,34 @@ def _take_back(folder: Path, id: str, sleep: Callable[[float], None]) -> None:
             sleep(TAKES_OVER_S)
             if look(folder) == "gone":
                 inbox.take_back(folder / INBOX, id)
+
+
+def _noted(folder: Path, id: str, done: Reply, by: str, why: str) -> bool:
+    """Write an abort that was seen to without a runner into the run's journal: a start that was on its way already
+    finds it there, and begins nothing (see meanwhile). False: that start has the run by now.
+
+    Where nothing can be written the bench is as safe as it is, and that is what a person is told.
+    """
+    try:
+        wish = e.Requested(id=id or inbox.new_id(folder / INBOX), request="abort", by=by, why=why)
+        says = Answer(accepted=bool(done.accepted), message=done.message)
+        _write_when_free(folder, wish, says)
+    except StoreLocked:
+        return _look(folder) != "alive"
+    except Exception:
+        LOG.exception("this abort is not written into the run's journal")
+    return True
+
+
+def _write_when_free(folder: Path, wish: e.Requested, says: Answer | None = None) -> Reply:
+    """Write a wish down, after those of others who are at that. Raises StoreLocked: a runner has the run, too."""
+    for _ in range(OTHERS):
+        try:
+            return _write(folder, wish, says)
+        except StoreLocked:
+            if look(folder) != "gone":
+                raise
+    return _write(folder, wish, says)
 
 
 def _journaled(folder: Path, id: str) -> bool:
@@ -265,14 +299,17 @@ def prefer(
     return ask(folder, "prefer", [msgspec.json.encode(fact).decode() for fact in facts], by=by, why=why, wait_s=wait_s)
 
 
-def _write(folder: Path, wish: e.Requested) -> Reply:
+def _write(folder: Path, wish: e.Requested, says: Answer | None = None) -> Reply:
+    """Answer a wish in the journal; with ``says``, where that was found out already. Raises StoreError."""
     with Journal.open(folder / JOURNAL) as journal:
         state = fold(journal.records())
         if state.requests.get(wish.id) is not None:  # by a runner that came and went since it was posted
             answers = (one.event for one in journal.records() if isinstance(one.event, e.RequestAnswered))
             said = next(one for one in answers if one.id == wish.id)
             return Reply(accepted=said.accepted, message=said.message)
-        if wish.request == AMEND:
+        if says is not None:
+            pass
+        elif wish.request == AMEND:
             says = decide(folder, state, wish)
         else:
             spec = kept_spec(folder, state) if wish.request in OF_SPACE else None

@@ -106,6 +106,32 @@ def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, mo
         wishes.ask(it.run, "abort", [], by="ann", why="")
 
 
+def test_an_abort_without_a_runner_is_told_a_start_that_is_on_its_way(bench: Any) -> None:
+    it = bench()
+    it.dead()
+    assert wishes.ask(it.run, "abort", [], by="ann", why="smoke").safe
+    with Journal.open(it.run / "journal.db") as journal:
+        wish, said = (one.event for one in list(journal.records())[-2:])
+        assert (wish.request, wish.by, wish.why, said.id, said.accepted) == ("abort", "ann", "smoke", wish.id, True)
+        with Presence(it.run):  # it has the run, and waits for the bench which another abort makes safe
+
+            def sleep(seconds: float) -> None:
+                for one in inbox.take(it.run / "requests", asked)[0]:
+                    asked.append(one.id)
+                    journal.append(
+                        e.Requested(id=one.id, request="abort", by=one.by),
+                        e.RequestAnswered(id=one.id, accepted=True, message="heard"),
+                        e.SafeStateReached(why="abort by bob"),
+                    )
+
+            asked: list[str] = []
+            looked = iter(["gone"])
+            with pytest.MonkeyPatch.context() as was:
+                was.setattr(wishes, "_look", lambda folder: next(looked, "alive"))
+                reply = wishes.ask(it.run, "abort", [], by="bob", why="", sleep=sleep)
+    assert (reply.message, reply.safe, len(asked)) == ("heard", True, 1)
+
+
 def dead(it: Bench, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runner and guard are killed; the run, as the registry of this user knows it."""
     it.dead()
@@ -331,9 +357,18 @@ def test_an_abort_that_a_runner_did_not_read_any_more_when_it_ended_ends_only_a_
                 runner.close()
             elif waits:
                 started.append(Presence(tmp_path))
+            if started and (there := inbox.take(tmp_path / "requests", known)[0]):
+                known.append(there[0].id)
+                journal.append(
+                    e.Requested(id=there[0].id, request="abort", by="ann"),
+                    e.RequestAnswered(id=there[0].id, accepted=True, message="heard"),
+                    e.SafeStateReached(why="abort by ann"),
+                )
 
+        known: list[str] = []
         reply = wishes.ask(tmp_path, "abort", [], by="ann", why="", sleep=sleep)
-    assert reply.accepted and reply.safe and "the run has ended" in reply.message
-    assert bool(list((tmp_path / "requests").glob("*.json"))) == waits == bool(started)
+    assert reply.accepted and reply.safe and ("heard" if waits else "the run has ended") in reply.message
+    assert waits or not list((tmp_path / "requests").glob("*.json"))
+    assert bool(known) == waits == bool(started)
     for one in started:
         one.close()

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from reach import Reach
 
 from labloop.campaign import events as e
 from labloop.campaign.errors import StateError
+from labloop.cli import run
 from labloop.journal import Journal, Presence, inbox
 from labloop.runner import session, wishes
 from labloop.runner.clock import utc_stamp
@@ -51,11 +53,43 @@ def test_who_stopped_the_run_meanwhile_is_not_gainsaid(
 
     waited_for(monkeypatch, stopped)
     starts, said = len(reach.facts(e.RunStarted)), len(reach.sent)
-    with pytest.raises(StateError, match=f"ann said {word} while this start waited .*`labloop resume "):
+    with pytest.raises(StateError, match=f"ann said {word} while this start was on its way.*`labloop resume "):
         reach.run(again={"trials": 1})
     assert len(reach.facts(e.RunStarted)) == starts and len(reach.sent) == said
     monkeypatch.undo()
     assert reach.run(again={"trials": 1}) == 0  # said anew, it goes on
+
+
+@pytest.mark.parametrize("word", ["abort", "stop"])
+def test_who_stopped_it_before_it_had_the_run_is_not_gainsaid(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    run = reach.folder / "run"
+    assert not wishes.ask(run, word, [], by="ann", why="").accepted
+    assert reach.run(again={"trials": 1}) == 0, "what was said before ends nothing"
+    waited_for(monkeypatch, lambda: wishes.ask(run, word, [], by="ann", why=""))
+    said = len(reach.sent)
+    with pytest.raises(StateError, match=f"ann said {word} while this start was on its way"):
+        reach.run(again={"trials": 1})
+    assert len(reach.sent) == said
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_what_was_said_while_a_start_was_read_from_the_disk_was_said_after_it(
+    reach: Reach, monkeypatch: pytest.MonkeyPatch, detach: bool
+) -> None:
+    path, begun = reach.folder / "run", len(reach.records())
+    told: list[Any] = []
+
+    def reads(folder: Path) -> bool:
+        return wishes.ask(folder, "abort", [], by="ann", why="") is None
+
+    monkeypatch.setattr(run, "_is_paused", reads)
+    monkeypatch.setattr(run, "_detach", lambda folder, arguments: told.append(int(arguments[-1])))
+    monkeypatch.setattr(session, "resume", lambda *order, **more: told.append(more["seen"]) or 0)
+    with pytest.raises(typer.Exit):
+        run.resume(str(path), detach=detach, dashboard=False)
+    assert told == [begun] * (1 + detach) and len(reach.records()) == begun + 2
 
 
 def test_what_was_amended_meanwhile_is_in_force(reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
