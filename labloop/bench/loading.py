@@ -1,4 +1,4 @@
-"""Driver classes out of a lab's folder: ``drivers.new_era:NE1000`` imported from the lab's root.
+"""Drivers and simulators out of a lab's folder: ``drivers.new_era:NE1000`` imported from the lab's root.
 
 The root stands last on sys.path: first would let a spawned child import labloop itself from the wrong place. drivers/
 and simulators/ have no ``__init__``, so a lab's own folder and the one that comes with labloop merge as namespace
@@ -47,8 +47,9 @@ def load_class(reference: str, root: Path, place: str) -> type[Any]:
         if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
             raise SpecError(f"{place}: {module_name} needs {error.name}, which is not installed") from error
         raise SpecError(f"{place}: there is no module {module_name} in {root}; {_near(module_name, root)}") from error
-    except (ImportError, SyntaxError, OSError) as error:  # OSError: a vendor's library that is not there
-        raise SpecError(f"{place}: {module_name} does not import: {error}") from error
+    except Exception as error:  # what stands in it runs: a vendor's library that is not there, a line that errs
+        said = str(error) if isinstance(error, ImportError | SyntaxError | OSError) else repr(error)
+        raise SpecError(f"{place}: {module_name} does not import: {said}") from error
     refuse_hidden(module_name, getattr(module, "__file__", None), root, place)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
@@ -91,5 +92,5 @@ def _near(module_name: str, root: Path) -> str:
     # A driver's own codec and options (ika_codec beside ika) hold no driver.
     names = sorted(name for name in files if not any(name.startswith(f"{other}_") for other in files))
     if not names:
-        return f"there is no folder {folders[0]} with drivers"
+        return f"there is no folder {folders[0]} with modules"
     return suggest(module_name.rpartition(".")[2], names)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from labloop.bench.loading import load_class
 from labloop.campaign.errors import SpecError
 from labloop.campaign.lab_spec import LabSpec
 from labloop.journal.files import write_whole
@@ -58,17 +59,46 @@ def refuse_bad_faults(faults: str | None) -> None:
         raise SpecError(f"--faults {faults}: {str(error).removeprefix('faults: ')}") from error
 
 
-def sample_complaints(lab: LabSpec) -> list[str]:
-    """What a simulated run would stumble over in the lab's ``sample:``."""
-    from labloop.simulation.sample import refuse_bad_sample  # noqa: PLC0415  (it takes numpy to import)
+def simulated_complaints(lab: LabSpec) -> list[str]:
+    """What a simulated run would stumble over in the lab's ``sample:`` and its simulators."""
+    from labloop.simulation.bench import SimulatedBench  # noqa: PLC0415  (it takes numpy to import)
+    from labloop.simulation.clock import VirtualClock  # noqa: PLC0415
+    from labloop.simulation.sample import refuse_bad_sample  # noqa: PLC0415
 
-    if not (given := _sample(lab)):
-        return []
+    complaints = []
     try:
-        refuse_bad_sample(given, [name for name, one in lab.instruments.items() if one.simulator])
+        if given := _sample(lab):
+            refuse_bad_sample(given, [name for name, one in lab.instruments.items() if one.simulator])
     except ValueError as error:
-        return [f"{lab.named(('sample',))}: {str(error).removeprefix('sample: ')}"]
-    return []
+        complaints = [f"{lab.named(('sample',))}: {str(error).removeprefix('sample: ')}"]
+    for name, one in lab.instruments.items():
+        try:
+            if one.simulator:
+                load_class(one.simulator, lab.root, lab.named(("instruments", name, "simulator")))
+        except SpecError as error:
+            complaints += error.complaints
+    if complaints:
+        return complaints
+    plan = simulation_plan(lab) | {"sample": None}  # fitting it takes its time
+    try:
+        SimulatedBench(plan, VirtualClock()).close()
+    except ValueError as error:
+        name, _, said = str(error).partition(": ")
+        if name in lab.instruments:
+            complaints.append(f"{lab.named(('instruments', name))}: {said}")
+        else:
+            complaints.append(f"{lab.named(('instruments',))}: {error}")
+    return complaints
+
+
+def not_simulated(lab: LabSpec) -> list[str]:
+    """The instruments without which a simulated run cannot be."""
+    return [
+        f"{lab.named(('instruments', name))} has no simulator, so it can be run with --live only. Write simulator: "
+        "simulators.x:X"
+        for name, one in lab.instruments.items()
+        if not one.simulator
+    ]
 
 
 def served_lab(lab: LabSpec, ports: Mapping[str, str], speed: float, refills: Path) -> str:
@@ -133,15 +163,9 @@ def serve_lab(
     """
     from labloop.simulation.serve import serve  # noqa: PLC0415  (it takes numpy to import)
 
+    if missing := not_simulated(lab):
+        raise SpecError(*missing)
     plan = simulation_plan(lab, speed=speed, faults=faults, ledger=ledger)
-    missing = [name for name in lab.instruments if name not in plan["instruments"]]
-    if missing:
-        raise SpecError(
-            *(
-                f"{lab.named(('instruments', name))} has no simulator. Write simulator: simulators.x:X"
-                for name in missing
-            )
-        )
     out.unlink(missing_ok=True)  # whoever waits for it must not find an earlier one's dead ports
     with TemporaryDirectory(prefix="labloop-served-") as home:
         plan |= {"addresses": str(Path(home) / "addresses.json"), "state": None, "watch": None, **(door or {})}

@@ -32,7 +32,7 @@ from labloop.campaign.text import quantity, settings
 from labloop.campaign.units import convert
 
 from .addresses import complaints_about
-from .benches import sample_complaints
+from .benches import not_simulated, simulated_complaints
 from .foresight import OF_A_TRIAL, able, conditional, disorder, not_kept, overflow, runs, unfit, unit_of_amounts, unsafe
 from .resolved_plan import Plan, Reach, Settings, Stock, drawn_first
 from .schedule import planned
@@ -69,17 +69,17 @@ def check(spec: CampaignSpec, lab: LabSpec | None, *, live: bool = False) -> Pla
     plan.complaints += check_against_lab(spec, lab)
     try:
         declared = declare(lab)
+        port_keys(lab)
         if live:
-            port_keys(lab)
             plan.complaints += key_complaints(lab)
         envelope = Envelope(lab, spec, declared)
         extremes = worst_cases(spec)
     except SpecError as error:
         plan.complaints += [line for line in error.complaints if line not in plan.complaints]
         return plan
-    plan.complaints += [*unsafe(lab, envelope, spec), *([] if live else sample_complaints(lab))]
+    plan.complaints += [*unsafe(lab, envelope, spec), *([] if live else simulated_complaints(lab))]
     plan.safety = {name: one.watchdog for name, one in declared.items()}
-    plan.warnings += [*not_kept(lab, declared), *complaints_about(lab)]
+    plan.warnings += [*not_kept(lab, declared), *complaints_about(lab), *([] if live else not_simulated(lab))]
     bench = _Bench(spec, lab, declared, envelope, space, extremes, inside, plan, live)
     bench.examine()
     if bench.adds_up:

@@ -26,6 +26,7 @@ from labloop.journal import Blobs, Reader
 from labloop.journal.files import private_folder, write_whole
 
 from . import kept
+from .benches import not_simulated
 from .check import check
 from .clock import utc_stamp
 from .seen_log import SEEN
@@ -85,8 +86,8 @@ def create(order: Order) -> tuple[RunFolder, CampaignSpec, LabSpec, e.CampaignOp
     lab_spec = read_lab(lab_path)
     mode, speed = _mode(order, lab_spec, lab_path)
     plan = check(spec, lab_spec, live=order.live)
-    if plan.complaints:
-        raise SpecError(*plan.complaints)
+    if complaints := [*plan.complaints, *([] if order.live else not_simulated(lab_spec))]:
+        raise SpecError(*complaints)
     named = _named_files(spec, lab_spec)
     code = sources(lab_spec, simulators=mode != "live")
     path = run_folder(order)

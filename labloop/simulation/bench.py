@@ -94,12 +94,18 @@ class SimulatedBench:
         self.names: dict[str, list[str]] = {}
         for name, given in instruments.items():
             if given.get("simulator"):
-                self.devices[name] = load_simulator(name, given["simulator"])(
-                    self.world, name, dict(given.get("options") or {})
-                )
+                self.devices[name] = self._device(name, given)
                 self.names.setdefault(str(given["port"]), []).append(name)
         self.faults = Faults(parse_faults(plan.get("faults")), seed)
         self.lines: dict[str, Any] = {port: self._line(port, names) for port, names in self.names.items()}
+
+    def _device(self, name: str, given: Mapping[str, Any]) -> Any:
+        made = load_simulator(name, given["simulator"])
+        try:
+            return made(self.world, name, dict(given.get("options") or {}))
+        except Exception as error:  # whatever a simulator stumbles over, its instrument is named
+            said = str(error) if isinstance(error, ValueError) else f"{given['simulator']} errs: {error!r}"
+            raise ValueError(said if said.startswith(f"{name}: ") else f"{name}: {said}") from error
 
     def _line(self, port: str, names: Sequence[str]) -> Any:
         kinds = {self.devices[name].kind for name in names}
@@ -168,8 +174,8 @@ def load_simulator(name: str, simulator: str) -> Any:
     module, _, attribute = simulator.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:
         raise ValueError(
-            f"{name}: simulator {simulator!r} cannot be loaded ({error}); write module:Class, with the module's folder "
-            f"in the lab's root"
+            f"{name}: simulator {simulator!r} cannot be loaded ({error!r}); write module:Class, with the module's "
+            f"folder in the lab's root"
         ) from error
