@@ -12,8 +12,9 @@ from labloop.campaign.amending import changes
 from labloop.campaign.reading import read_text
 from labloop.campaign.spec import spec_from_dict
 from labloop.dashboard.amendable import places
-from labloop.dashboard.source import JOURNAL, user
+from labloop.dashboard.source import JOURNAL
 from labloop.journal import Blobs, Journal
+from labloop.journal.inbox import user
 from labloop.runner.rewriting import rewritten
 
 from . import journals

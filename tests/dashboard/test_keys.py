@@ -7,8 +7,8 @@ from textual.widgets import Input
 
 from labloop.campaign import events as e
 from labloop.dashboard import DashboardApp
-from labloop.dashboard.source import user
 from labloop.journal import Journal, StoreError, inbox, presence
+from labloop.journal.inbox import user
 
 from . import journals
 from .conftest import drive, screen_text

@@ -6,8 +6,8 @@ import pytest
 
 from labloop.campaign import events as e
 from labloop.dashboard.curve import course_of
-from labloop.dashboard.source import user
 from labloop.journal import Journal
+from labloop.journal.inbox import user
 
 from . import journals
 from .conftest import drive, screen_text
