@@ -53,6 +53,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.setenv("XDG_STATE_HOME", os.path.join(folder, "state"))  # others test beside, with equal addresses
             patch.setattr(tempfile, "tempdir", None)
             patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # no process that a test starts compiles the house
-            for name in ("PYTHONHASHSEED", "COLUMNS", "LINES"):  # what tests start draws its own; a pipe has no width
+            # What tests start draws its own hashes; a pipe has no width and no colours, whatever a server wants.
+            for name in ("PYTHONHASHSEED", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
                 patch.delenv(name, raising=False)
             yield
