@@ -340,6 +340,8 @@ class LecoActor(Driver):
         wanted = float(values[name])
         busy = doing.until is not None and not self._is_done(doing, values)
         got = self._count(doing) - before
+        if again := self._started_again(start):  # asked behind the count too: what goes off in between counts from 0
+            return Verdict(state="cannot_tell", why=f"{again}: what it did before that is not known")
         if got < -COUNTED * abs(wanted):
             return Verdict(state="cannot_tell", why=f"{doing.counts.parameter} has gone back: it was cleared meanwhile")
         why = f"{doing.counts.parameter} has gone up by {written(got, unit)}, {written(wanted, unit)} were asked for"

@@ -1,5 +1,6 @@
 """Any LECO actor: the driver on a simulated evaporator, and on one that remembers."""
 
+import contextlib
 import struct
 
 import pytest
@@ -181,6 +182,28 @@ def test_an_actor_that_was_started_again_says_nothing_of_what_it_did_before():
     with pytest.raises(InstrumentFault, match="started again since") as caught:
         it.look()
     assert caught.value.kind == "reset"
+
+
+@pytest.mark.parametrize("where", range(1, 5))
+def test_an_actor_that_is_started_again_while_it_is_asked_is_not_told_as_not_begun(where):
+    """Between the question which start it is and that for its counter, whose 0 said that nothing was begun."""
+    it = rig()
+    before, wished = it.driver.counters(), {"thickness": Amount(40.0, "nm")}
+    it.begin("deposit", thickness=(40.0, "nm"))
+    it.wait(20.0)
+    it.restarted().open()
+    exchange, asked = it.driver._client._exchange, []
+
+    def cut(*said):
+        asked.append(said)
+        if len(asked) == where:
+            it.device.power_cycle(it.clock.now_s())
+        return exchange(*said)
+
+    it.driver._client._exchange = cut
+    with contextlib.suppress(InstrumentFault, LinkError):  # it is to be signed in to again
+        assert it.happened("deposit", wished, before).state in ("cannot_tell", "running")
+    assert len(asked) >= where
 
 
 def test_where_nothing_tells_one_start_from_another_a_counter_at_zero_says_nothing():
