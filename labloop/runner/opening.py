@@ -4,7 +4,9 @@ Asking is read-only, and comes first because configuring may wipe the evidence. 
 fact at once (see recovery), so a start that is killed in the middle is simply made again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from typing import Final
 
 from labloop.bench import Action, Identity, InstrumentFault, Verdict
 from labloop.campaign import events as e
@@ -14,12 +16,14 @@ from labloop.campaign.spec import CampaignSpec
 
 from .memory import RunMemory
 from .questions import Waits, undone, with_trial
-from .reach import Ended, Station
+from .reach import Ended, InstrumentGone, Station
 from .recovery import AGAIN, NOT_DONE, goes_on, needs_asking, place, policy, settle, was_done
 from .rejoin import Rejoining
 from .schedule import planned
 from .start import all_ended
 from .step import GRACE_S, StepHand
+
+LOOK_S: Final = 0.2  # between two looks whether a line is away, once somebody else has answered on another
 
 
 class Opening:
@@ -36,10 +40,20 @@ class Opening:
         """Ask every instrument who it is, all lines at once, setting nothing; which are not those that were here before
         ("": none).
 
+        Where somebody else answers that is told at once: lines that are away may be waited for without end.
+
         Raises InstrumentFault, InstrumentGone.
         """
-        calls = [self._identified(name, station) for name, station in self.hand.stations.items()]
-        strangers = [stranger for stranger in await all_ended(calls) if stranger]
+        asked = {
+            asyncio.ensure_future(self._identified(name, station)): name for name, station in self.hand.stations.items()
+        }
+        left, away = set(asked), self.hand.reach.is_away
+        while left and not (any(map(_wrong, asked.keys() - left)) and all(away(asked[one]) for one in left)):
+            _, left = await asyncio.wait(left, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        for one in left:
+            one.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        strangers = [stranger for stranger in await all_ended(one for one in asked if one not in left) if stranger]
         if not strangers:
             return ""
         return (
@@ -168,6 +182,12 @@ class Opening:
                 return Verdict(state="cannot_tell", why=why), clock.now_s()
             if await clock.wait(self.hand.halt, 1.0):
                 raise Ended
+
+
+def _wrong(asked: "asyncio.Future[str]") -> bool:
+    """Whether it was found out that the run cannot begin; that an instrument is gone ends it without us."""
+    met = asked.exception()
+    return bool(asked.result()) if met is None else not isinstance(met, InstrumentGone)
 
 
 def _who(one: Identity | e.InstrumentIdentified) -> str:

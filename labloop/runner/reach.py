@@ -300,6 +300,10 @@ class Reach:
             self._returns[port] += 1
             return self._returns[port]
 
+    def is_away(self, name: str) -> bool:
+        """Whether an instrument's line is lost, and waited for."""
+        return id(self.stations[name].port) in self._given_up
+
     def returns(self, names: Iterable[str]) -> int:
         """How often the lines of these instruments were lost and have come back."""
         return sum(self._returns[port] for port in {id(self.stations[name].port) for name in names})

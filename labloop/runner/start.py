@@ -1,9 +1,9 @@
 """Steps of one stage that begin at the same moment: each is prepared, and waits here until all of them are."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from labloop.bench import Verdict
 from labloop.campaign.events import StepFailed, StepStarted
@@ -72,7 +72,7 @@ class Start:
         self._said.set()
 
 
-async def all_ended(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def all_ended(calls: Iterable[Awaitable[T]]) -> list[T]:
     """Wait for all of them, and only then raise what the first one met; InstrumentGone comes last."""
     ends = await asyncio.gather(*calls, return_exceptions=True)
     errors = [end for end in ends if isinstance(end, BaseException)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labloop.bench import Identity, InstrumentFault, Port
+from labloop.bench import Identity, InstrumentFault, LinkError, Port
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.campaign.lab_spec import OnLost
@@ -38,7 +38,7 @@ def asked(identify: dict[str, Any]) -> list[str]:
             driver = SimpleNamespace(alarm="", taken="")
             stations[name] = SimpleNamespace(port=port, driver=driver, identify=ask, identity=None, stranger="")
         try:
-            asyncio.run(opened(stations))
+            asyncio.run(asyncio.wait_for(opened(stations), WAITED_S))
         finally:
             said = sorted(fact.instrument for fact in facts if isinstance(fact, e.InstrumentIdentified))
     return said
@@ -67,3 +67,26 @@ def test_who_does_not_answer_is_told_once_all_were_asked() -> None:
     with pytest.raises(InstrumentFault, match="speaks Modbus"):
         asked({"scale": fault, "furnace": slow})
     assert answered == ["furnace"]
+
+
+def test_who_is_somebody_else_is_told_though_another_line_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    away: list[str] = []
+
+    def fault() -> Identity:
+        raise InstrumentFault("speaks Modbus, and nothing that a scale would say", "identity")
+
+    def gone() -> Identity:
+        raise LinkError("its cable is out")
+
+    async def waits(reach: Reach, name: str, error: Exception, returns: int) -> int:
+        reach._given_up.add(id(reach.stations[name].port))
+        away.append(name)
+        return await asyncio.Future()  # until a person says resume
+
+    async def at_once(reach: Reach, seconds: float) -> None: ...
+
+    monkeypatch.setattr(Reach, "regain", waits)
+    monkeypatch.setattr(Reach, "wait", at_once)
+    with pytest.raises(InstrumentFault, match="speaks Modbus"):
+        asked({"scale": fault, "furnace": gone})
+    assert away == ["furnace"]
