@@ -57,6 +57,7 @@ from labloop.journal.store import lock_path, take_lock
 from . import kept, mark
 from .book import GUARD, BenchBook
 from .clock import utc_stamp
+from .former import WATCHING, in_place_of_former
 from .lease import Lease, fenced
 from .lease import holder as leaseholder
 from .mark import Mark
@@ -72,12 +73,10 @@ DYING_LOOK_S: Final = 0.005
 BEAT_S: Final = 1.0
 # What a dying process holds is let go within milliseconds; what a process in the middle of a write holds, in a second.
 TAKE_S: Final = 5.0
-# An earlier guard that acts on dead lines needs some seconds for each.
-FORMER_S: Final = 30.0
 # A commit takes some milliseconds. A disk that is full or stuck must not keep a heater on.
 RECORD_S: Final = 0.3
 
-WATCHING, ACTING, ENDED = "watching", "acting", "ended"
+ACTING, ENDED = "acting", "ended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         guard = Guard(watched)
         former = locks.last_holder(given.run / presence.GUARD_LOCK)
-        with FileLock.take(given.run / presence.GUARD_LOCK, f"{given.run}: its guard", wait_s=FORMER_S) as lock:
+        with in_place_of_former(given.run, say) as lock:
             mark.sweep(former.note if former is not None else {})
             guard.mark = Mark.set(given.run)
             try:

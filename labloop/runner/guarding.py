@@ -16,9 +16,11 @@ from typing import Any, Final
 
 from labloop.bench import BenchError
 from labloop.campaign import events as e
+from labloop.campaign.text import in_shell
 from labloop.journal import locks, presence
 from labloop.planner.process import environment
 
+from .former import lives_on
 from .memory import RunMemory
 from .process import end_process
 
@@ -80,6 +82,12 @@ class Guarding:
             self._tell()  # first: from the moment that it is said to watch, it knows who is there
             self._memory.record(e.GuardStarted(pid=guard.pid, why=self._why))
         elif not self._ready and age_s > READY_S:
+            if former := lives_on(self._folder, guard.pid):
+                raise BenchError(
+                    f"the guard of an earlier runner (process {former}) does not come to its end. {self._folder / LOG} "
+                    f"says what it does; where that is nothing, end it (kill -9 {former}), and say "
+                    f"`labloop resume {in_shell(self._folder)}`"
+                )
             self._replace(f"the guard (process {guard.pid}) did not come up within {READY_S:g} s")
         elif self._ready and not self._beats():
             self._replace(f"the guard (process {guard.pid}) hung")
