@@ -245,6 +245,8 @@ class Journal(Rows):
                 f"{self.path}: was deleted, or another file was put in its place, while it was written. Nothing more is"
                 " kept there. Put it back from a copy of its folder, then go on with `labloop resume`."
             )
+        if self._is[1] is None:  # SQLite had not begun one yet: some tool had left the file without
+            self._is = file, log
         if the_same and log != self._is[1]:
             # What was acknowledged stands in the deleted log alone, and goes when that is closed.
             saved = "What it held was saved; go" if self._fold_log() else "Go"

@@ -336,6 +336,25 @@ def test_a_log_that_was_deleted_takes_nothing_with_it(path, stamp, beside):
     assert texts(path) == ["a", "b", "c"]
 
 
+def test_a_journal_that_some_tool_left_without_a_log_is_written_on(path, stamp):
+    with Journal.create(path, stamp) as journal:
+        journal.append(NoteTaken(text="a"))
+    other = sqlite3.connect(path)
+    assert other.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    other.close()
+    journal = Journal.open(path, stamp)
+    journal.append(NoteTaken(text="b"))
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    other.close()
+    journal.append(NoteTaken(text="c"))
+    path.with_name("journal.db-wal").unlink()
+    with pytest.raises(StoreError, match="-wal: was deleted"):
+        journal.append(NoteTaken(text="d"))
+    journal.close()
+    assert texts(path) == ["a", "b", "c"]
+
+
 def test_a_copied_folder_goes_on_elsewhere(finished, tmp_path, stamp):
     shutil.copytree(finished.parent, tmp_path / "copied", ignore=shutil.ignore_patterns("copied"))
     with Journal.open(tmp_path / "copied" / "journal.db", stamp) as journal:
