@@ -75,6 +75,8 @@ def virtual_bench(folder: RunFolder, lab_spec: LabSpec, opened: CampaignOpened, 
             world = json.loads(kept.read_text())
             clock.advance_to(world["at_s"])
             bench.restore(world)
+            # No time passes between two runners of a virtual run: without this a plug that is out stays out for ever.
+            clock.advance_to(max([clock.now_s(), *(line.unplugged_until_s for line in bench.lines.values())]))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise StoreDamaged(
                 f"{kept}: does not say any more how the simulated bench stood. Put it back from a copy of the folder, "

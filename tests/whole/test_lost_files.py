@@ -1,5 +1,6 @@
 """Files of a run that are gone or spoiled: it goes on where nothing was forgotten by that, else it says what."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_a_simulated_world_that_cannot_be_read_is_named(run: Path, text: str) ->
             session.resume(run, trials=1, parts=PARTS)
     finally:
         world.write_text(before)
+
+
+def test_a_plug_that_is_out_when_a_virtual_run_ends_is_in_again_when_it_is_taken_up(run: Path) -> None:
+    kept = run / "simulators" / "world.json"
+    world = json.loads(kept.read_text())
+    for line in world["lines"].values():
+        line["unplugged_until_s"] = world["at_s"] + 2.0
+    kept.write_text(json.dumps(world))
+    assert session.resume(run, trials=1, parts=PARTS) == 0
 
 
 def test_what_goes_on_needs_neither_log_nor_heartbeat(run: Path) -> None:
