@@ -64,7 +64,7 @@ class Proposer:
                 return f"{state.measured} of {target} trials are measured, and {awaiting} {owed}"
             return f"the budget of {target} trials is measured"
         attempts = self._attempts(state)
-        if attempts is not None and state.attempts >= attempts:
+        if attempts is not None and state.attempts >= attempts and not self._repeats(state):
             return f"{state.attempts} attempts were made, the budget's most; {state.measured} trials are measured"
         spent_s = self.clock.now_s() - state.unwatched_s
         if self.spec.budget.time_s is not None and spent_s >= self.spec.budget.time_s:
@@ -104,13 +104,9 @@ class Proposer:
         if self.why_finished(state):
             return 0
         free = self.spec.design.batch - busy - (0 if state.owed_again else self._ahead(state))
-        target, attempts = self._target(state), self._attempts(state)
-        if target is not None:
-            left = target - state.measured - self._awaiting(state) - busy
+        left = self._left(state)
+        if left is not None:
             free = min(free, max(left, len(self._repeats(state))))
-        if attempts is not None:
-            waiting = sum(state.trials[n].state == s.PROPOSED for n in state.open_trials)
-            free = min(free, attempts - state.attempts - waiting)
         if (self.spec.each_batch or self.space.shared) and busy and free > 0:
             return 0  # a batch starts together
         return max(free, 0)
@@ -192,8 +188,19 @@ class Proposer:
         return waiting if len(made) >= self.spec.design.initial.trials else 0
 
     def _repeats(self, state: s.CampaignState) -> list[e.ProposalMade]:
-        """Repeats and controls that are owed: they go beside the budget of trials."""
-        return [one for one in self._owed(state, state.next_trial(), self.spec.design.batch) if one.role != "candidate"]
+        """Repeats and controls that are owed: they go beside the budgets of trials and attempts."""
+        owed = [one for one in self._owed(state, state.next_trial()) if one.role != "candidate"]
+        return owed[: self.spec.design.batch]
+
+    def _left(self, state: s.CampaignState) -> int | None:
+        """How many more candidates may be proposed, by trials and attempts together (None: neither is limited)."""
+        under_way = [state.trials[n] for n in state.open_trials if state.trials[n].role == "candidate"]
+        proposed = sum(one.state == s.PROPOSED for one in under_way)
+        running = sum(one.state in (s.RUNNING, s.IN_DOUBT) for one in under_way)
+        target, attempts = self._target(state), self._attempts(state)
+        left = [] if attempts is None else [attempts - state.attempts - proposed]
+        left += [] if target is None else [target - state.measured - self._awaiting(state) - proposed - running]
+        return max(min(left), 0) if left else None
 
     def _target(self, state: s.CampaignState) -> int | None:
         trials = self.spec.budget.trials
@@ -206,8 +213,9 @@ class Proposer:
     def _spoilt(self, state: s.CampaignState) -> bool:
         return bool(state.owed_again)
 
-    def _owed(self, state: s.CampaignState, first: int, count: int) -> list[e.ProposalMade]:
+    def _owed(self, state: s.CampaignState, first: int, count: int | None = None) -> list[e.ProposalMade]:
         owed: list[e.ProposalMade] = []
+        left = self._left(state)
 
         def add(settings: dict[str, e.Value], **words: Any) -> None:
             number = first + len(owed)
@@ -216,6 +224,10 @@ class Proposer:
 
         for number in sorted(state.owed_again):
             spoilt = state.trials[number].proposal
+            if spoilt.role == "candidate" and left is not None:
+                if left == 0:
+                    continue
+                left -= 1
             add(
                 dict(spoilt.settings), source=spoilt.source, role=spoilt.role, seed=spoilt.seed,
                 predicted=spoilt.predicted, acquisition=spoilt.acquisition,

@@ -182,3 +182,45 @@ def test_what_left_the_space_is_not_made_again_to_learn_the_noise(high: float, r
         e.Record(state.seq + 1, "", e.Amended(before_sha256="", campaign_sha256="b", changes=[change]))
     )  # fmt: skip
     assert [fact.repeat_of for fact in asyncio.run(one.propose(state, 2))] == repeats
+
+
+def begun(*ends: str) -> s.CampaignState:
+    """Candidates that were begun and ended so: ``measured``, or ``spoilt`` by the bench."""
+    facts: list[e.Fact] = []
+    for number, end in enumerate(ends, 1):
+        facts += [
+            e.ProposalMade(trial=number, sample=f"S{number}", settings={"x": number / 10}, source="sobol"),
+            e.TrialStarted(trial=number),
+            e.TrialMeasured(trial=number, outcomes={"y": e.Reading(value=1.0)})
+            if end == "measured"
+            else e.TrialAbandoned(trial=number, reason="cable", again=True),
+        ]
+    return s.fold(e.Record(seq, "", fact) for seq, fact in enumerate(facts, 1))
+
+
+@pytest.mark.parametrize("budget", [{"attempts": 3}, {"attempts": 9, "trials": 2}])
+def test_the_last_trials_are_made_again_beside_the_budgets_and_nothing_else_is(budget: dict[str, int]) -> None:
+    one = proposer(**NUMBER, remake=2, budget=budget)
+    state = begun("measured", "spoilt", "measured")
+    assert one.why_finished(state) is None
+    assert one.room(state, busy=0) == 2
+    made = asyncio.run(one.propose(state, 2))
+    assert [(fact.role, fact.repeat_of) for fact in made] == [("repeat", 1), ("repeat", 3)]
+    for fact in made:
+        state.apply(e.Record(state.seq + 1, "", fact))
+    assert one.room(state, busy=2) == 0
+    for fact in made:
+        ended = e.TrialMeasured(trial=fact.trial, outcomes={"y": e.Reading(value=1.0)})
+        state.apply(e.Record(state.seq + 1, "", ended))
+    assert one.why_finished(state) is not None
+
+
+def test_what_the_bench_spoilt_takes_the_attempts_that_are_left_and_repeats_come_with_it() -> None:
+    one = proposer(**NUMBER, remake=2, budget={"attempts": 4})
+    state = begun("spoilt", "measured", "spoilt")
+    made = asyncio.run(one.propose(state, one.room(state, busy=0)))
+    assert [(fact.again_of, fact.repeat_of) for fact in made] == [(1, None)]
+    for fact in (*made, e.TrialStarted(trial=4)):
+        state.apply(e.Record(state.seq + 1, "", fact))
+    made = asyncio.run(one.propose(state, one.room(state, busy=1)))
+    assert [(fact.again_of, fact.repeat_of) for fact in made] == [(None, 2)]
