@@ -13,7 +13,8 @@ Sources: "MT-SICS Interface Commands" reference manuals (30324923 for XPR/XSR, 1
   it repeating (SIR). Weights are passed over; any command ends SIR.
 * Zeroing clears the tare memory; so does a power cut, and then what stands on the pan is the new zero. The I4 that
   comes unasked tells of it, once: so this driver listens before each question, and weighs no more until it is zeroed
-  or tared. That line may be lost, so the tare memory (TA) is read again with each weighing after a tare.
+  or tared. That line may be lost, so the tare memory (TA) is read again with each weighing after a tare; nothing tells
+  of a zero, so where its line was away since (it is opened again then), it weighs no more either.
 * @ ends whatever the balance is about; zero and tare stay.
 * The unit is the one set on the balance (host unit). Not used, because not every balance has them: SC, TC, ZC (answers
   ES on a WXS205SDU), M21 (unit), C3 (adjustment, minutes), WS (doors).
@@ -195,9 +196,11 @@ class MTSICS(Balance):
         self._codec = SicsCodec()
         self._tare_g: float | None = None  # as tare() left it; None: not known to this process
         self._switched_on = False  # since it was zeroed or tared last
+        self._away = False  # its line was, since then, and its tare memory tells nothing of that
 
     def open(self) -> Identity:
         """Ask for model and serial number. Raises InstrumentFault when something else answers."""
+        self._away = self._away or self._tare_g == 0.0  # it was opened before: the line was lost
         said = self._words("I2")
         model = MODEL.fullmatch(said)
         if model is None or model["unit"] not in GRAMS:
@@ -243,6 +246,13 @@ class MTSICS(Balance):
             raise InstrumentFault(
                 "it was switched off and on, and takes what stood on its pan then as zero: empty and zero it, or tare "
                 "it, before it weighs again",
+                kind="reset",
+            )
+        if self._away and self._begun == "weigh":
+            raise InstrumentFault(
+                "its line was away since it was zeroed, or tared with nothing on it, and a balance that was switched "
+                "off meanwhile takes what stood on its pan as zero: empty and zero it, or tare it, before it weighs "
+                "again",
                 kind="reset",
             )
         now = self._look()
@@ -340,7 +350,7 @@ class MTSICS(Balance):
     def _begin_anew(self) -> None:
         """Whatever stood on its pan when it was switched on is its zero no more."""
         self._listen()
-        self._switched_on = False
+        self._switched_on = self._away = False
 
     def _answered(self, text: str, over: str = "overload") -> Reply:
         return self._believe(text, self._ask(text), over)

@@ -297,6 +297,39 @@ def test_a_balance_that_was_switched_on_meanwhile_weighs_no_more_until_it_is_zer
     assert it.finish().readings["mass"].value == pytest.approx(0.25, abs=1e-3)
 
 
+@pytest.mark.parametrize("mains", [True, False])
+def test_a_zero_of_which_nobody_can_tell_that_it_stands_weighs_nothing_after_the_line_was_away(mains):
+    """Nothing tells of a zero; switched off and on behind a cable that was out, it took the pan's load for one."""
+    it = rig(simulation={"load": "3 g"})
+    it.begin("zero")
+    it.finish()
+    place(it, 0.25)
+    if mains:
+        it.device.power_cycle(it.clock.now_s())
+    it.wait(5.0)
+    it.bench.settle(it.clock.now_s())
+    it.device._out.clear()  # the cable was out
+    it.driver.open()
+    for _ in range(2):
+        it.begin("weigh")
+        with pytest.raises(InstrumentFault, match="its line was away since it was zeroed") as caught:
+            it.finish()
+        assert caught.value.kind == "reset"
+    it.begin("zero")
+    it.finish()
+    it.begin("weigh")
+    assert it.finish().done
+
+
+def test_a_tare_tells_by_itself_that_the_balance_was_on_while_its_line_was_away():
+    it = rig()
+    it.begin("tare")
+    it.finish()
+    it.driver.open()
+    it.begin("weigh")
+    assert it.finish().done
+
+
 @pytest.mark.parametrize("asked", ["read", "stands", "stop"])
 def test_it_is_not_forgotten_when_something_else_is_asked_before_it_weighs(asked):
     """A watch that reads the balance between two steps threw the line away, and a wrong mass was learnt."""
