@@ -6,6 +6,7 @@ fact at once (see recovery), so a start that is killed in the middle is simply m
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from typing import Final
 
 from labloop.bench import Action, Identity, InstrumentFault, Verdict
@@ -24,6 +25,9 @@ from .start import all_ended
 from .step import GRACE_S, StepHand
 
 LOOK_S: Final = 0.2  # between two looks whether a line is away, once somebody else has answered on another
+# On a line that turns a character in each tenth answer, four in a row that differ from the one before are a line that
+# no run should be begun on.
+MOST_SAID: Final = 4
 
 
 class Opening:
@@ -69,7 +73,7 @@ class Opening:
         known = self.memory.state.identities.get(name)
         was = () if known is None else (known.model, known.serial)
         try:
-            now = station.identity = await self.hand.reach.named(name, station.identify, *was)
+            now = station.identity = await self._said_alike(name, station, *was)
         except InstrumentFault as fault:
             station.stranger = str(fault) if fault.kind == "identity" else ""
             raise
@@ -84,6 +88,26 @@ class Opening:
             )
         )
         return ""
+
+    async def _said_alike(self, name: str, station: Station, *was: str) -> Identity:
+        """Who it says that it is; where nobody knew that before, only when it has said so twice in a row.
+
+        A line without a checksum turns a character now and then, and what is believed here is held against the
+        instrument ever after. Raises as ``named`` does.
+        """
+        first = found = await self.hand.reach.named(name, station.identify, *was)
+        if was:
+            return found
+        said = [_who(found)]
+        while len(said) < MOST_SAID:
+            again = await self.hand.reach.named(name, station.identify, found.model, found.serial)
+            if again.is_still(found.model, found.serial) and found.is_still(again.model, again.serial):
+                return replace(again if found.busy else found, first_reply=first.first_reply)
+            found = again
+            said.append(_who(found))
+        raise self.hand.reach.give_up(
+            name, f"it says another time that it is another: {', '.join(said)}. Look at its cable and its line settings"
+        )
 
     async def settle(self) -> None:
         """Ask what became of every step that was begun and never ended, and record it. Raises InstrumentGone, Ended."""
