@@ -112,9 +112,16 @@ def without_rights(folder: Path, do) -> str:
     return said
 
 
+def for_all(folder: Path) -> bool:
+    """Whether everybody may enter it."""
+    return all(one.is_dir() and one.stat().st_mode & 0o001 for one in (folder, *folder.parents))
+
+
 @pytest.fixture
 def archive(stamp, facts):
-    folder = Path(tempfile.mkdtemp())  # tmp_path lies in a folder that only its owner may enter
+    # tmp_path lies in a folder that only its owner may enter, and a TMPDIR may.
+    places = [place for place in (tempfile.gettempdir(), "/tmp", "/var/tmp") if for_all(Path(place))]
+    folder = Path(tempfile.mkdtemp(dir=next(iter(places), None)))
     with Journal.create(folder / "journal.db", stamp) as journal:
         journal.append(*facts(1))
     folder.chmod(0o555)
