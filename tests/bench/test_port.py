@@ -174,13 +174,12 @@ def test_a_driver_that_does_not_return_keeps_nobody_from_closing(monkeypatch):
     running.result(60)
 
 
-def test_a_line_is_opened_again_by_nobody_while_a_driver_does_not_return(monkeypatch):
-    monkeypatch.setattr(port_module, "REOPENS_S", 0.01)
+def test_a_line_is_opened_again_by_nobody_while_a_driver_does_not_return():
     returns, port = threading.Event(), Port(RecordingLink())
     port.submit(returns.wait, "pump_a")
     try:
         with pytest.raises(LinkError, match="driver of pump_a does not return"):
-            port.reopen()
+            port.reopen(0.01)
     finally:
         returns.set()
         port.close()
