@@ -15,7 +15,7 @@ from labloop.campaign.rules import Interlock, Plausible, Requirement, Total, rea
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.units import Quantity, convert
 
-from .bounds import STALE_S, difference_unit
+from .bounds import SLACK, STALE_S, difference_unit
 from .declared import Declaration
 from .instrument import Signal
 from .settings import suggest
@@ -39,6 +39,10 @@ class TotalRule:
     most: float
     unit: str
     place: str
+
+    def is_full(self, held: float) -> bool:
+        """Whether that is more than there is room for."""
+        return held > self.most * (1.0 + SLACK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

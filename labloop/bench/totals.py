@@ -21,8 +21,6 @@ from .instrument import Action
 from .rules import ActName, TotalRule
 from .settings import resolve
 
-# Rounding of sums must not refuse the last drop.
-SLACK = 1e-9
 UNKNOWN: Final = e.Amount(math.inf)  # more than anybody can say; it is never written down
 
 
@@ -132,6 +130,10 @@ class Totals:
         told = one.expected(action, resolve(declared, settings)).achieved.get(declared.amount)
         return settings.get(declared.amount) if told is None else told
 
+    def change(self, rule: TotalRule, instrument: str, action: str, settings: Mapping[str, e.Amount]) -> float:
+        """By how much an act with these settings changes a total, in its unit, when all goes well."""
+        return _change(rule, (instrument, action), self.expected(instrument, action, settings))
+
     def missing(self, acts: Iterable[tuple[str, str, Mapping[str, e.Amount]]]) -> str:
         """Why these acts ({instrument, action, settings}) together would be too much; empty: there is room for all."""
         acts = list(acts)
@@ -149,7 +151,7 @@ class Totals:
                 max(0.0, _change(rule, one.name, one.amount)) for one in self._open.values()
             )
             held = _full(rule, self.held[rule.name], held)
-            if held + more > rule.most * (1.0 + SLACK):
+            if rule.is_full(held + more):
                 return (
                     f"{rule.name} holds {quantity(held, rule.unit)}, {quantity(more, rule.unit)} would come to it, and "
                     f"{quantity(rule.most, rule.unit)} is the most ({rule.place})"

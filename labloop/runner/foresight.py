@@ -30,7 +30,7 @@ from labloop.campaign.rules import TABLES, readings_in
 from labloop.campaign.spec import CampaignSpec
 from labloop.campaign.steps import steps_of
 from labloop.campaign.text import quantity, settings
-from labloop.campaign.units import Quantity, convert, same_dimension
+from labloop.campaign.units import Quantity, same_dimension
 
 from .schedule import planned
 
@@ -137,47 +137,108 @@ def overflow(
     complaints: list[str] = []
     warnings: list[str] = []
     totals = Totals(envelope.rules.totals, envelope.declared)
-    made = None if attempts is None else attempts * spec.remake
     others = [phase for phase in runs(spec, 1) if phase not in OF_A_TRIAL]
     for rule in totals.rules:
+        brought = {phase: _brought(rule, totals, spec, [phase], {}) for phase in others}
         for phase in others:
-            brings, _ = _filled(rule, totals, spec, [phase], {})
-            if brings > rule.most * (1.0 + 1e-9):
+            brings, _ = _filled(rule, brought[phase])
+            if rule.is_full(brings):
                 complaints.append(
                     f"{rule.place}: {rule.name}: {phase} brings {quantity(brings, rule.unit)}, and "
                     f"{quantity(rule.most, rule.unit)} is the most. Lower the amounts, or empty it in between"
                 )
-        (most, left), at = max((_filled(rule, totals, spec, OF_A_TRIAL, point), n) for n, point in enumerate(points))
+        trials = [_brought(rule, totals, spec, OF_A_TRIAL, point) for point in points]
+        (most, _), at = max((_filled(rule, one), n) for n, one in enumerate(trials))
         where = f" (at {settings(points[at])})" if points[at] else ""
-        if most > rule.most * (1.0 + 1e-9):
+        first = [*brought["setup"], *brought["each_batch"]]
+        full, there = _filled(rule, first)
+        if not rule.is_full(full) and rule.is_full(_filled(rule, [*first, *trials[at]])[0]):
+            of = " and ".join(phase for phase in ("setup", "each_batch") if _brings(brought[phase]))
+            after = f", after {quantity(there, rule.unit)} of {of}" if there > 0.0 else ""
             complaints.append(
-                f"{rule.place}: {rule.name}: one trial can bring {quantity(most, rule.unit)}{where}, and "
+                f"{rule.place}: {rule.name}: one trial can bring {quantity(most, rule.unit)}{where}{after}, and "
                 f"{quantity(rule.most, rule.unit)} is the most. Lower the amounts, or empty it in between"
             )
-        elif left > 0.0 and made is not None and most + (made - 1) * left > rule.most * (1.0 + 1e-9):
-            room = int((rule.most - most) // left) + 1
-            warnings.append(
-                f"{rule.place}: {rule.name} = {quantity(rule.most, rule.unit)}: has room for {room} trials at worst, "
-                f"and the budget allows {made} {'samples' if spec.remake > 1 else 'attempts'}; then a person must "
-                "empty it"
-            )
+        elif attempts is not None and not rule.is_full(full):
+            controls = {
+                f"every.{at}": _brought(rule, totals, spec, OF_A_TRIAL, one.control or one.blank)
+                for at, one in enumerate(spec.every) if not one.do
+            }  # fmt: skip
+            room, beside = _room(rule, spec, attempts, trials[at], brought | controls)
+            if room is not None:
+                made = attempts * spec.remake
+                warnings.append(
+                    f"{rule.place}: {rule.name} = {quantity(rule.most, rule.unit)}: has room for {room} trials at worst"
+                    f"{f', beside {beside}' if beside else ''}, and the budget allows {made} "
+                    f"{'samples' if spec.remake > 1 else 'attempts'}; then a person must empty it"
+                )
     return complaints, warnings
 
 
-def _filled(
+# What each act of a stage changes in a total, and whether it empties it before that.
+_Brought = list[list[tuple[float, bool]]]
+
+
+def _brought(
     rule: TotalRule, totals: Totals, spec: CampaignSpec, phases: Iterable[str], point: Settings
-) -> tuple[float, float]:  # fmt: skip
-    """The most that stands in a total during ``phases`` that find it empty, and what is left there afterwards."""
-    held = most = 0.0
-    for phase in phases:
-        for stage in planned(spec, phase, point):
-            for step in stage.steps:
-                name = (step.instrument, step.action)
-                amount = totals.expected(*name, step.settings) if name in rule.of | rule.less else None
-                moved = convert(float(amount.value), amount.unit, rule.unit) if amount is not None else 0.0
-                held = 0.0 if name in rule.until else max(0.0, held + (moved if name in rule.of else -moved))
-                most = max(most, held)
+) -> _Brought:  # fmt: skip
+    """What the stages of ``phases`` change in a total."""
+    stages = [stage for phase in phases for stage in planned(spec, phase, point)]
+    acts = [[(step.instrument, step.action, step.settings) for step in stage.steps] for stage in stages]
+    return [[(totals.change(rule, *act), act[:2] in rule.until) for act in stage] for stage in acts]
+
+
+def _filled(rule: TotalRule, stages: _Brought, held: float = 0.0) -> tuple[float, float]:
+    """The most that a total comes to during ``stages`` that find ``held`` in it, and what is left there afterwards.
+
+    What begins together is let in together: all that comes to it, whatever is taken away meanwhile.
+    """
+    most = held
+    for stage in stages:
+        if (more := sum(max(0.0, change) for change, _ in stage)) > 0.0:
+            most = max(most, held + more)
+        for change, empties in stage:
+            held = max(0.0, (0.0 if empties else held) + change)
     return most, held
+
+
+def _brings(stages: _Brought) -> bool:
+    return any(change > 0.0 for stage in stages for change, _ in stage)
+
+
+def _room(
+    rule: TotalRule, spec: CampaignSpec, attempts: int, trial: _Brought, brought: Mapping[str, _Brought]
+) -> tuple[int | None, str]:
+    """How many samples of candidates there is room for in so many attempts (None: for all), and beside what.
+
+    ``brought``: by each other phase, and by a control's or blank's trial; all is done as often as ``runs`` says.
+    """
+    held, room = 0.0, 0
+
+    def fits(stages: _Brought) -> bool:
+        nonlocal held
+        most, held = _filled(rule, stages, held)
+        return not rule.is_full(most)
+
+    def all_fits() -> bool:
+        nonlocal room
+        if not fits(brought["setup"]):
+            return False
+        for made in range(attempts):
+            if made % spec.design.batch == 0 and not fits(brought["each_batch"]):
+                return False
+            for _ in range(spec.remake):
+                if not fits(trial):
+                    return False
+                room += 1
+            due = [at for at, one in enumerate(spec.every) if (made + 1) % one.trials == 0]
+            if not all(fits(brought[f"every.{at}"]) for at in due):
+                return False
+        return fits(brought["teardown"])
+
+    if all_fits():
+        return None, ""
+    return room, " and ".join(phase for phase, one in brought.items() if _brings(one))
 
 
 def disorder(spec: CampaignSpec, envelope: Envelope, point: Settings) -> Iterator[tuple[bool, str]]:
