@@ -42,6 +42,19 @@ class Box(Driver):
     def stop(self):
         """Stop."""
 '''
+SIMULATOR = '''
+"""Another one."""
+import json
+
+
+class Box:
+    """B."""
+
+    kind = "serial"
+
+    def __init__(self, world, name, options):
+        self.name = name
+'''
 LAB = """
 labloop: 1
 name: small
@@ -73,7 +86,7 @@ def place(tmp_path, monkeypatch):
     plans.mkdir()
     (bench / package / "box.py").write_text(DRIVER)
     (bench / package / "words.py").write_text('"""Words."""\nHELLO = "hello"\n')
-    (bench / package / "simulated.py").write_text('"""Another one."""\nimport json\n\n\nclass Box:\n    """B."""\n')
+    (bench / package / "simulated.py").write_text(SIMULATOR)
     (bench / "lab.yaml").write_text(LAB.replace("boxes", package))
     (plans / "plan.yaml").write_text(CAMPAIGN)
     (plans / "solvents.csv").write_text("name,polarity\nDMF,3\nDMSO,7\n")
