@@ -80,35 +80,26 @@ def serve(
     read_only: Annotated[bool, typer.Option("--read-only", help="Tell what instruments read, and do nothing.")] = False,
 ) -> None:
     """Offer a lab's instruments to other programs, as actors of LECO over ZMQ, until SIGTERM (Ctrl-C, SIGHUP)."""
-    import signal
-
     from labloop.bench import BenchError
     from labloop.campaign.errors import SpecError
     from labloop.campaign.spec import read_lab
     from labloop.runner.serving import serve_bench
-    from labloop.runner.signals import ending
+    from labloop.runner.signals import Heeded
 
     if not 0 <= port < 65536:
         raise SpecError(f"--port {port}: a TCP port is 0 to 65535")
     spec = read_lab(lab)
-    why: list[str] = []
-    before = {
-        number: signal.signal(number, lambda number, _: why.append(f"ended by {signal.Signals(number).name}"))
-        for number in ending()
-    }
-    words.say("LIVE" if live else "SIMULATED")
-    try:
+    with Heeded() as signals:
+        words.say("LIVE" if live else "SIMULATED")
         errors = serve_bench(
             spec, live=live, node=node if node is not None else spec.name.replace(".", "_"), host=host, port=port,
-            own_key=own_key, allow=allow, read_only=read_only, ended=lambda: why[0] if why else "", said=words.say,
-            by=person(""),
+            own_key=own_key, allow=allow, read_only=read_only, ended=signals.heed, at_once=signals.at_once,
+            said=words.say, by=person(""),
         )  # fmt: skip
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        why = signals.heed()
     if errors:
         raise BenchError("\n".join(["the bench is not in its safe state:", *errors]))
-    words.say(f"{why[0]}; the bench is in its safe state.")
+    words.say(f"{why}; the bench is in its safe state.")
 
 
 def keys(

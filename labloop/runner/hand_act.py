@@ -4,6 +4,7 @@ The instrument's counters are read, the act is written down (``begun``), and onl
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -14,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from labloop.bench import BenchError, InstrumentFault, Permit, Progress, Verdict
-from labloop.bench.lab import ASKED_S
+from labloop.bench.lab import SAFE_S, wait_past
 from labloop.bench.station import Station
 from labloop.bench.totals import nothing
 from labloop.campaign import events as e
@@ -97,12 +98,14 @@ class HandAct:
         """The fact that it was broken off, by whoever has made the bench safe."""
         if not self._written:
             return self.ended_by(why, None)
-        asking = self._station.port.submit(self.ask, self._station.name)
+        port = self._station.port
+        asking = port.submit(self.ask, self._station.name)
+        wait_past([port], [asking], time.monotonic() + SAFE_S)  # past a stop that hangs, and no longer than for a stop
         try:
-            verdict = asking.result(ASKED_S)
+            verdict = asking.result(0.0)
         except FutureTimeout:  # its driver hangs: the bench was stopped past it, and nobody waits for it for ever
             asking.cancel()
-            return self.ended_by(f"{why}; {self._station.port.hanging}", None)
+            return self.ended_by(f"{why}; {port.hanging}", None)
         except BenchError:  # the cable is out: an amount that is not known counts in full
             return self.ended_by(why, None)
         except Exception as error:  # noqa: BLE001 a driver's own mistake must not keep its act from being ended

@@ -8,10 +8,11 @@ nothing may begin.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Final
 
-from labloop.bench import BenchError, SafetyError
-from labloop.bench.lab import Lab
+from labloop.bench import BenchError, LinkTimeout, SafetyError
+from labloop.bench.lab import ASKED_S, Lab
 
 from .admission import Admission
 from .watching import LEAST_S, PULSE_AT
@@ -39,14 +40,17 @@ class ServedWatch:
         self._awaited: dict[str, list[Future[None]]] = {}  # and for the one that was asked for last
 
     def begin(self) -> None:
-        """Read whatever is bound, once; from now on it is due."""
+        """Read whatever is bound, once; from now on it is due. Raises LinkTimeout: a driver does not return."""
         now_s = self._clock.now_s()
         self._admission.watch.begin(now_s)
         self._pulsed = {name: (now_s, _nothing()) for name in self._pulse_s}
         for name in self._watched:
             self._ask(name, now_s)
         for name in self._watched:
-            self._asked[name][1].exception()  # waits for it; what it said is taken in by the first turn
+            try:
+                self._asked[name][1].exception(ASKED_S)  # waits for it; what it said is taken in by the first turn
+            except FutureTimeout as error:
+                raise LinkTimeout(f"{name}: {self._lab.instruments[name].port.hanging}") from error
 
     def read_anew(self, names: Iterable[str]) -> list["Future[None]"]:
         """Have these read once more as soon as they rest: each is done when what it said has been taken in, and fails

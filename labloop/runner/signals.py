@@ -30,7 +30,7 @@ class Heeded:
 
     def __init__(self) -> None:
         self._why = ""
-        self._now = False
+        self._now = self._heeded = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -41,8 +41,13 @@ class Heeded:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._why and kind is None:
+        if self._why and kind is None and not self._heeded:
             raise Interrupted(self._why)
+
+    def heed(self) -> str:
+        """Which signal has come ("": none). Whoever asks ends by it: nothing is raised for it at the end."""
+        self._heeded = True
+        return self._why
 
     @contextmanager
     def at_once(self) -> Iterator[None]:

@@ -285,7 +285,7 @@ def test_a_driver_that_never_returns_again_keeps_nobody_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its act is ended in the book, and the bench is given back; no second Ctrl-C was heard there."""
-    monkeypatch.setattr(hand_act, "ASKED_S", 0.1)
+    monkeypatch.setattr(hand_act, "SAFE_S", 0.1)
     hangs, returns = threading.Event(), threading.Event()
 
     def hang(*_: Any) -> Any:
