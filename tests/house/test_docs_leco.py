@@ -36,15 +36,13 @@ def test_the_pages_program_drives_a_served_lab() -> None:
         try:
             assert process.stderr is not None
             address = next(line for line in process.stderr if " at zmq+tcp://" in line)
-            program = block("python").replace("12300", address.strip().rpartition(":")[2])
-            for _ in range(3):  # the client's own patience is a second: too short for a busy machine
-                done = subprocess.run(
-                    [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
-                )
-                if "Reading timed out" not in done.stderr:
-                    break
+            number = address.strip().rpartition(":")[2]
+            program = block("python").replace("12300", f"{number}, timeout=60")  # its own second is too short when busy
+            done = subprocess.run(
+                [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False
+            )
             assert done.returncode == 0, done.stderr
             assert "New Era NE-1000 syringe pump" in done.stdout and "'state': 'running'" in done.stdout
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(300)
