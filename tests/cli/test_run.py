@@ -331,7 +331,7 @@ def test_the_default_folder_counts_up(here: Path, labloop: Any, monkeypatch: pyt
     from labloop.runner import session
 
     begun: list[Any] = []
-    monkeypatch.setattr(session, "begin", lambda order, view, by: begun.append(order) or 0)
+    monkeypatch.setattr(session, "begin", lambda order, view, **_: begun.append(order) or 0)
     monkeypatch.setattr("labloop.cli.lines.LineView.end", lambda self, code: code)
     for _ in range(2):
         assert labloop("run", QUICKSTART, "--virtual", "--seed", "3").code == 0
@@ -344,7 +344,7 @@ def test_the_default_folder_counts_up(here: Path, labloop: Any, monkeypatch: pyt
 def test_the_exit_code_is_the_runs(code: int, here: Path, labloop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from labloop.runner import session
 
-    monkeypatch.setattr(session, "begin", lambda order, view, by: code)
+    monkeypatch.setattr(session, "begin", lambda order, view, **_: code)
     assert labloop("run", QUICKSTART, "--virtual").code == code
 
 
