@@ -111,7 +111,7 @@ class CampaignFinished(Timed, frozen=True, kw_only=True):
 
 
 class CampaignStopped(Timed, frozen=True, kw_only=True):
-    """Ended before its budget: by a person (exit 4, 130) or by the bench (exit 3)."""
+    """Ended before its budget: by a person (exit 4, 130) or by the bench (exit 3; 5 or 6: somebody else has it)."""
 
     reason: str
     exit_code: int

@@ -4,6 +4,7 @@ Three tables say every move there is (the trial's stands in trial_state, the ste
 arrow is refused with StateError, so a journal cannot say what cannot be.
 
     campaign   ready --run--> running <--pause/resume--> paused;  both --> finished | stopped | halted --run--> running
+               ready --> stopped: its first start did not get the bench
     trial      proposed --> running --> awaiting --> measured;    running --> failed | abandoned | in_doubt
                a part of the outcomes is known: proposed | running | awaiting --> awaiting
                in_doubt --> running | measured | failed | abandoned
@@ -51,7 +52,7 @@ CAMPAIGN: Final[Mapping[tuple[str, type], str]] = {
     **{(state, e.CampaignPaused): PAUSED for state in (RUNNING, PAUSED)},
     (PAUSED, e.CampaignResumed): RUNNING,
     **{(state, e.CampaignFinished): FINISHED for state in (RUNNING, PAUSED)},
-    **{(state, e.CampaignStopped): STOPPED for state in (RUNNING, PAUSED, HALTED)},
+    **{(state, e.CampaignStopped): STOPPED for state in (READY, RUNNING, PAUSED, HALTED)},
     **{(state, e.CampaignHalted): HALTED for state in (RUNNING, PAUSED)},
 }
 

@@ -7,16 +7,18 @@ start, and ``setup`` runs again.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
-from labloop.campaign.errors import SpecError, StateError
+from labloop.campaign.errors import LabloopError, SpecError, StateError
 from labloop.campaign.text import in_shell
 from labloop.journal import Reader, StoreError
 
-from .book import BenchBook, Others
+from .book import BenchBook, BenchOwes, Others
 from .look import JOURNAL
+from .memory import RunMemory
 from .recovery import made_nothing
 
 
@@ -70,6 +72,19 @@ def refuse_stopped(path: Path, records: Iterable[e.Record]) -> None:
                 f"{path}: {wish.by or 'somebody'} said {wish.request} while this start was on its way; nothing was "
                 f"begun. Is it to go on all the same: `labloop resume {in_shell(path)}`"
             )
+
+
+@contextmanager
+def told_if_refused(memory: RunMemory) -> Iterator[None]:
+    """A first start that does not get its bench has stopped there, as its journal says too and not only a terminal."""
+    try:
+        yield
+    except LabloopError as error:
+        if memory.state.state == s.READY:
+            code = 6 if isinstance(error, BenchOwes) else 5 if isinstance(error, StoreError) else 2
+            with suppress(StoreError):  # what was refused says more
+                memory.journal.append(e.CampaignStopped(reason=str(error), exit_code=code))
+        raise
 
 
 def still_left(

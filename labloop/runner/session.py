@@ -39,7 +39,7 @@ from .left_by_hand import take_up
 from .look import BENCH, JOURNAL
 from .loop import Loop
 from .mark import untouched
-from .meanwhile import by_others, refuse_stopped, still_left
+from .meanwhile import by_others, refuse_stopped, still_left, told_if_refused
 from .memory import RunMemory
 from .notes import note_of, refuse_cut, refuse_lost, refuse_other
 from .notifying import Notifying
@@ -169,7 +169,8 @@ def _run(
         stack.callback(planner.close)
         planner.send_facts(list(journal.records()))
         memory.listeners.append(lambda record: planner.send_facts([record]))
-        book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by, spared))
+        with told_if_refused(memory):
+            book = stack.enter_context(_lease(folder, lab_spec, facts, stamp, memory, by, spared))
         memory.book = book
         accepted = _accepted(state, by, force, kept)
         first += accepted  # with it nothing is compared any more

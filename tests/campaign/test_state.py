@@ -36,7 +36,7 @@ STEP_FACTS = (
 
 # The tables as the contract draws them, written down a second time: {state: {fact: next state}}.
 CAMPAIGN = {
-    s.READY: {e.RunStarted: s.RUNNING},
+    s.READY: {e.RunStarted: s.RUNNING, e.CampaignStopped: s.STOPPED},
     s.RUNNING: {
         e.RunStarted: s.RUNNING,
         e.CampaignPaused: s.PAUSED,

@@ -50,10 +50,13 @@ def test_a_hold_binds_the_bench_until_its_person_or_force_ends_it(reach: Reach) 
         pass
     with pytest.raises(BenchOwes, match=r"ann \(a leak\) paused"):
         live(reach, "other", by="bob")
+    refused = reach.state("other")
+    assert (refused.state, refused.exit_code) == (s.STOPPED, 6)
+    assert "ann (a leak) paused" in refused.reason, "who looks at it later is told why it has not begun"
     with taken(lab, live=True, person="ann"), pytest.raises(SpecError, match="ann paused it"):
         live(reach, by="bob")
-    refused = wishes.ask(run, "resume", [], by="bob", why="")
-    assert refused.accepted is False and "ann paused it (a leak)" in refused.message
+    said = wishes.ask(run, "resume", [], by="bob", why="")
+    assert said.accepted is False and "ann paused it (a leak)" in said.message
     assert wishes.ask(run, "resume", ["force"], by="bob", why="").accepted is False
     forced = wishes.ask(run, "resume", ["force"], by="bob", why="ann is ill")
     assert forced.accepted and "no runner lives" in forced.message
