@@ -13,6 +13,23 @@ from pathlib import Path
 from .errors import StoreDamaged, from_os
 
 PART = ".part-"
+FileId = tuple[int, int] | None  # device and inode; None: there is none
+
+
+def file_id(path: Path) -> FileId:
+    """Which file bears a name now. Raises StoreError."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os(error, path, "look at this file") from error
+    return there.st_dev, there.st_ino
+
+
+def log_of(path: Path) -> Path:
+    """Where SQLite keeps the log of a journal: beside it."""
+    return path.with_name(path.name + "-wal")
 
 
 def private_folder(path: Path) -> Path:

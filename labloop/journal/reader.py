@@ -8,6 +8,7 @@ from typing import Any, Self
 from . import chain, schema
 from .codec import CODEC, EventCodec
 from .errors import StoreError, from_sqlite
+from .files import FileId, file_id, log_of
 from .rows import Rows, fetch
 
 
@@ -26,6 +27,8 @@ class Reader(Rows):
         self._codec = codec
         self._one_at_a_time = threading.RLock()
         self._version: int | None = None
+        self._log: FileId = None  # which log is read; None: none was there yet
+        self._closed = False
         if not path.exists():
             raise StoreError(f"{path}: there is no journal. Name the folder of a run (`labloop watch` lists them).")
         self._connection = schema.connect(path, "read")
@@ -51,6 +54,7 @@ class Reader(Rows):
 
     def close(self) -> None:
         """Let go; harmless when done twice."""
+        self._closed = True
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -61,4 +65,16 @@ class Reader(Rows):
 
     def _query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._one_at_a_time:
+            self._follow()
             return fetch(self._connection, self.path, sql, values)
+
+    def _follow(self) -> None:
+        """Open anew where another log lies than is read here: somebody deleted that, and its writer goes on in this."""
+        log = file_id(log_of(self.path))
+        if log in (None, self._log) or self._closed:
+            return
+        if self._log is not None:
+            before, self._connection = self._connection, schema.connect(self.path, "read")
+            self._version = None
+            before.close()
+        self._log = log

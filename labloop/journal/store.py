@@ -22,13 +22,12 @@ from labloop.campaign.events import Fact, Record
 from . import chain, schema
 from .codec import CODEC, EventCodec, EventError
 from .errors import StoreError, StoreLocked, damaged, from_os, from_sqlite
-from .files import sync_folder
+from .files import FileId, file_id, log_of, sync_folder
 from .locks import FileLock
 from .rows import Rows, fetch
 
 LOG: Final = logging.getLogger("labloop.journal")
 Stamp = Callable[[], str]
-FileId = tuple[int, int] | None  # device and inode; None: there is none
 
 
 def utc_now() -> str:
@@ -235,7 +234,7 @@ class Journal(Rows):
         """Which files bear the names of the journal and of its log now. Raises StoreError."""
         if self.path is None:
             return None, None
-        return _file_id(self.path), _file_id(self.path.with_name(self.path.name + "-wal"))
+        return file_id(self.path), file_id(log_of(self.path))
 
     def _must_be_there(self, *, the_same: bool) -> None:
         """SQLite writes on into a file that is deleted, and all is gone when that is closed. Raises StoreError."""
@@ -335,16 +334,6 @@ class Journal(Rows):
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-
-def _file_id(path: Path) -> FileId:
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise from_os(error, path, "look at this file") from error
-    return there.st_dev, there.st_ino
 
 
 def begun(path: Path) -> bool:

@@ -336,6 +336,38 @@ def test_a_log_that_was_deleted_takes_nothing_with_it(path, stamp, beside):
     assert texts(path) == ["a", "b", "c"]
 
 
+def test_who_reads_along_goes_on_in_the_log_that_its_writer_begins_anew(path, stamp):
+    """A dashboard went on to show what stood there when the log was deleted."""
+    journal = Journal.create(path, stamp)
+    journal.append(NoteTaken(text="a"))
+    command = """
+import sys
+from pathlib import Path
+from labloop.journal import Reader
+reader = Reader(Path(sys.argv[1]))
+for _ in sys.stdin:
+    print(reader.changed(), *(record.event.text for record in reader.records()), flush=True)
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", command, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def seen():
+        print(file=other.stdin, flush=True)
+        return other.stdout.readline().split()
+
+    with other:
+        assert seen() == ["True", "a"]
+        path.with_name("journal.db-wal").unlink()
+        assert seen() == ["False", "a"]
+        journal.append_surely(NoteTaken(text="b"))
+        assert seen() == ["True", "a", "b"]
+        journal.append(NoteTaken(text="c"))
+        journal.close()
+        assert seen() == ["True", "a", "b", "c"]
+        other.stdin.close()
+
+
 def test_a_journal_that_some_tool_left_without_a_log_is_written_on(path, stamp):
     with Journal.create(path, stamp) as journal:
         journal.append(NoteTaken(text="a"))
