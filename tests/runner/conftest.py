@@ -10,6 +10,7 @@ from tests.runner.watched_bench import Bench
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+    monkeypatch.setattr("labloop.bench.rescue.READ_S", 60.0)  # and its guard is patient as well
     with ExitStack() as stack:
         yield lambda **values: Bench(tmp_path, stack, **values)

@@ -7,20 +7,31 @@ line on its stdin: ``end`` gives the bench back; ``lease`` says on stdout whethe
 """
 
 import select
+import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from labloop.campaign import events as e
 from labloop.campaign import state as s
 from labloop.journal import Blobs, Journal, Presence, utc_now
+from labloop.runner import guarding as guards
 from labloop.runner.book import BenchBook
 from labloop.runner.folder import Order, create
 from labloop.runner.guarding import Guarding
 from labloop.runner.memory import RunMemory
 
 
+def patient(command: list[str], **more: Any) -> "subprocess.Popen[bytes]":
+    """The guard's process, with time for an instrument's counters on a busy computer."""
+    at = command.index("labloop.runner.guard")
+    return subprocess.Popen([*command[:at], "tests.runner.patient_guard", *command[at + 1 :]], **more)
+
+
 def main(campaign: Path, run: Path, hung_after_s: float) -> None:
+    guards.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": patient})  # type: ignore[attr-defined]
     folder, _, lab_spec, opened = create(Order(campaign=campaign, run=run, live=True))
     with Presence(run, every_s=0.1) as presence, Journal.create(run / "journal.db") as journal:
         memory = RunMemory(journal, Blobs(run / "blobs"), s.CampaignState())
