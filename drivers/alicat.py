@@ -215,7 +215,7 @@ class MC(HoldingDriver):
         for _ in range(TRIES):
             self._said(Command("HC"))
             self._said(Command("S", 0.0))
-            frame = self._look()
+            frame = self._frame(Command(""))  # of one that never told its unit too: its words are enough
             if "HLD" in frame.words:
                 return
         raise InstrumentFault(f"its valve is not held closed after it was told to: {frame}", kind="runaway")

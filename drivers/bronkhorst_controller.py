@@ -244,17 +244,22 @@ class Controller:
         """Setpoint 0, and a valve that is shut where the setpoint comes from elsewhere. Raises InstrumentFault."""
         for _ in range(TRIES):
             self._values(Set(propar.SETPOINT, 0, urgent=True))
-            look = self.look()
-            if look.mode not in (*OURS, CLOSED):
+            setpoint, mode = self._steered_by()
+            if mode not in (*OURS, CLOSED):
                 self._values(Set(propar.CONTROL_MODE, CLOSED, urgent=True))
-                look = self.look()
-            if look.setpoint == 0 and look.mode in (*OURS, CLOSED):
+                setpoint, mode = self._steered_by()
+            if setpoint == 0 and mode in (*OURS, CLOSED):
                 return
-        raise InstrumentFault(
-            f"its setpoint is {written(self.ml_min(look.setpoint), 'mL/min')} ({look.mode_word}) after it was told to "
-            "close",
-            kind="runaway",
-        )
+        known = self._capacity_ml_min
+        said = written(self.ml_min(setpoint), "mL/min") if known else written(setpoint / FULL * 100.0, "%")
+        word = MODES.get(mode, f"mode {mode}")
+        raise InstrumentFault(f"its setpoint is {said} ({word}) after it was told to close", kind="runaway")
+
+    def _steered_by(self) -> tuple[int, int]:
+        """Setpoint and control mode. Nothing else is needed to stop it, who never answered before as well."""
+        asked = Ask((propar.SETPOINT, propar.CONTROL_MODE))
+        setpoint, mode = twice_alike(lambda: self._values(asked), "its setpoint and mode")
+        return int(setpoint), int(mode)
 
     def brake(self) -> None:
         """Say setpoint 0, and look at nothing."""

@@ -216,6 +216,15 @@ def test_a_stop_that_does_nothing_is_not_believed():
     assert caught.value.kind == "runaway"
 
 
+def test_one_that_never_said_who_it_is_is_stopped_all_the_same():
+    """Its answer was lost, or nobody had time for it: it was stopped, and the guard said that it was not."""
+    it = rig()
+    it.begin("flow", **FLOW)
+    it.finish()
+    it.restarted().stop()
+    assert it.device.held == "closed"
+
+
 def test_a_brake_closes_the_valve_with_one_command():
     it = rig()
     it.begin("flow", **FLOW)

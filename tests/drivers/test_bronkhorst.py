@@ -140,6 +140,23 @@ def test_a_valve_that_stays_open_is_a_runaway():
     assert caught.value.kind == "runaway"
 
 
+@pytest.mark.parametrize("mode", [0, 8])
+def test_one_that_never_said_who_it_is_is_stopped_all_the_same(mode):
+    """Its answer was lost, or nobody had time for it: what another line steers flowed on after the guard's stop."""
+    it = rig()
+    it.begin("flow", **FLOW)
+    it.finish()
+    it.device.set_mode(mode, it.clock.now_s())
+    it.restarted().stop()
+    it.wait(3.0)
+    assert it.device.mode in (0, 3) and not it.device.leg.goal_c and it.ledger[-1].phase == "end"
+    it.restarted()
+    it.device.set_mode(8, it.clock.now_s())
+    hear(it, Set(words.CONTROL_MODE, 3), b"\x00\x00\x04")
+    with pytest.raises(InstrumentFault, match=r"is 0 % \(open\) after it was told to close"):
+        it.driver.stop()
+
+
 def test_after_such_a_stop_the_valve_is_opened_again_by_the_next_act():
     it = rig()
     it.begin("hold", **HOLD)
