@@ -1,5 +1,6 @@
 """The safe state from cold, on ports that answer, that answer wrongly, and that do not answer at all."""
 
+import os
 import socket
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labloop.bench import Port, Stand, open_link
+from labloop.bench import Port, Stand, open_link, rescue
 from labloop.bench.declared import declare
 from labloop.bench.rescue import Rescue
 from labloop.campaign.errors import SpecError
@@ -146,8 +147,22 @@ def test_a_step_of_the_list_on_a_line_that_is_stopped_late_is_not_broken_off_by_
 ) -> None:
     """As on a circulator's line, which is silent for a quarter of a second before each word."""
     monkeypatch.setattr("labloop.bench.rescue.READ_S", 0.3)
-    monkeypatch.setattr("labloop.bench.rescue.LIST_AFTER_S", 1.5)
-    a = device(stop=[[(1.7, b"stop stopped\r\n")]], off=[[(0.6, b"off yes\r\n")]])
+    monkeypatch.setattr("labloop.bench.rescue.LIST_AFTER_S", 0.5)
+    a, do = device(stop=[[]], off=[[(0.6, b"off yes\r\n")]]), rescue._Line.do
+
+    def while_it_is_being_stopped(line: Any, permit: Any) -> None:
+        submit = line._port.submit
+
+        def then_it_has_stopped(*call: Any) -> Any:
+            line._port.submit, step = submit, submit(*call)
+            monkeypatch.setattr("labloop.bench.rescue.LIST_AFTER_S", 60.0)
+            os.write(a.master, b"stop stopped\r\n")
+            return step
+
+        line._port.submit = then_it_has_stopped
+        do(line, permit)
+
+    monkeypatch.setattr(rescue._Line, "do", while_it_is_being_stopped)
     lab = lab_of(tmp_path, "safe_state: [a.off: {}]\n", a=f"serial://{a.path}")
     assert Rescue(lab, connect).run().errors == () and a.heard[-2:] == [b"off?", b"value?"]
 
