@@ -50,7 +50,7 @@ from labloop.bench import (
 ANSWER_S = 0.5
 # libsigrok gives it 80 ms after each command, koradctl 50 ms.
 GAP_S = 0.1
-# Set commands are silent: a lost one is found by reading back, and said once more.
+# Set commands are silent: a lost one is found by reading back, and said once more (but what begins an act).
 SET_TRIES = 2
 STOP_TRIES = 2
 LOOK_S = 1.0
@@ -339,11 +339,16 @@ class KA3005P(Driver):
         self._set_to("VSET1", f"{applied.volts:05.2f}")
         self._set_to("ISET1", f"{applied.amperes:.3f}")
         applied.started = True
-        for _ in range(SET_TRIES):
+        # That it is off may mean that nothing was heard, or that it was on (a protection tripped, the power was cut):
+        # what is on for a time is an act, and not begun twice; what stays on is a state.
+        for _ in range(1 if applied.time_s else SET_TRIES):
             self._tell("OUT1")
             if self._status() & OUTPUT_ON:
                 return
-        raise InstrumentFault("its output does not go on", kind="setup")
+        raise InstrumentFault(
+            "its output is off right after it was told to go on (protection, panel, power, or nothing was heard)",
+            kind="off",
+        )
 
     def _set_to(self, what: str, value: str) -> None:
         """Set and read back; a lost command is said again, for nothing was started."""

@@ -202,12 +202,14 @@ def test_an_output_that_goes_off_by_itself_is_a_fault():
     assert verdict.state == "partial" and verdict.achieved["charge"].value == pytest.approx(2.5, rel=0.2)
 
 
-def test_a_protection_that_trips_at_once_is_a_fault():
+@pytest.mark.parametrize(("action", "times"), [("apply", 1), ("switch_on", 2)])
+def test_a_protection_that_trips_at_once_is_a_fault_and_an_act_is_not_begun_twice(action, times):
     it = rig()
     it.device.ocp = True
-    with pytest.raises(InstrumentFault, match="its output does not go on"):
-        it.begin("apply", **APPLY | {"current": (0.2, "A")})
-    assert not it.device.on
+    settings = APPLY | {"current": (0.2, "A")}
+    with pytest.raises(InstrumentFault, match="its output is off right after it was told to go on"):
+        it.begin(action, **{name: settings[name] for name in settings if action == "apply" or name != "time"})
+    assert not it.device.on and it.sent.count(b"OUT1") == times
 
 
 def test_set_values_are_changed_while_nothing_flows():
