@@ -2,12 +2,13 @@
 
 Every setting of every step is worked out at the corners of the constrained space, at random points inside, at controls
 and at every candidate; the highest and lowest are then followed uphill: the gradient at the best point so far, the
-corner farthest along it, again while that is better. For settings that are products of sums (flows are) this ends in
-the true extreme; for others the answer is the most extreme point seen, and says where.
+corner farthest along it, again while that is better; where the stage is left out there (``when``), as far as it is not.
+For settings that are products of sums (flows are) this ends in the true extreme; for others the answer is the most
+extreme point seen, and says where.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -29,6 +30,7 @@ CORNERS = 96
 LEAST_CORNERS = 24  # of each branch, where there are several
 MOST_ROWS = 20_000
 _CLIMBS = 6
+_HALVINGS = 40
 _SEED = 20
 
 
@@ -83,7 +85,7 @@ def worst_cases(spec: CampaignSpec) -> tuple[Extreme, ...]:
         seen = _over(spec, space, points, stage, step, name, setting)
         if seen is not None:
             if polytope is not None and space.candidates is None:
-                _climb(space, polytope, setting, seen)
+                _climb(space, polytope, stage, setting, seen)
             found.append(_extreme(spec, step, name, seen))
     order = {place: at for at, place in enumerate(_places(spec))}
     return tuple(sorted(found, key=lambda one: order[one.instrument, one.action, one.setting, one.place]))
@@ -215,8 +217,11 @@ def _without(space: Space, setting: Setting, settings: Settings) -> str:
     return ""
 
 
-def _climb(space: Space, polytope: Polytope, setting: Setting, seen: _Seen) -> None:
+def _climb(space: Space, polytope: Polytope, stage: Stage, setting: Setting, seen: _Seen) -> None:
     numpy = import_module("numpy")
+
+    def done(settings: Settings) -> bool:
+        return stage.when is None or holds(stage.when, meanings(settings, space.parameters), space.parameters)
 
     def value(settings: Settings) -> float:
         found = amount(setting, meanings(settings, space.parameters))
@@ -245,7 +250,23 @@ def _climb(space: Space, polytope: Polytope, setting: Setting, seen: _Seen) -> N
             point = {**settings, **there}
             if branch is not None and space.presence_faults(point):
                 break  # the edge of the branch, where something else counts
+            if not done(point):
+                point = _edge(space, settings, point, done)
             before = seen.high, seen.low
             seen.see(value(point), point)
             if (seen.high, seen.low) == before:
                 break
+
+
+def _edge(space: Space, inside: Settings, beyond: Settings, done: Callable[[Settings], bool]) -> Settings:
+    """How far it is done on the way from ``inside``, where it is, to ``beyond``, where it is not."""
+    edge, near, far = inside, 0.0, 1.0
+    moved = {name: (float(inside[name]), float(beyond[name])) for name in beyond if beyond[name] != inside[name]}
+    for _ in range(_HALVINGS):
+        part = (near + far) / 2.0
+        point = space.round({**inside, **{name: low + part * (high - low) for name, (low, high) in moved.items()}})
+        if done(point) and not space.contains(point):
+            edge, near = point, part
+        else:
+            far = part
+    return edge

@@ -310,7 +310,7 @@ class _Bench:
             return
         moved = [(self._moved(step, declaration, action, point, setting.unit), at) for at, point in enumerate(points)]
         least, at = min(((one, at) for one, at in moved if one > 0.0), default=(0.0, 0))
-        where = f" at {settings(points[at])}" if points[at] else ""
+        where = f" at {settings(points[at])}" if least and points[at] else ""
         said = (
             f"the least {setting.name} is {quantity(least, setting.unit)}{where}, and {declaration.kind} moves in "
             f"steps of {quantity(setting.resolution, setting.unit)}"

@@ -18,7 +18,6 @@ from labloop.bench.instrument import Signal
 from labloop.bench.lab import safe_state_of
 from labloop.bench.rules import RequirementRule, TotalRule
 from labloop.bench.safety import Envelope
-from labloop.bench.settings import in_unit
 from labloop.bench.totals import Totals
 from labloop.campaign import asking, recipe
 from labloop.campaign.analysis import ANALYSES, NM, area_unit
@@ -313,10 +312,10 @@ def _beyond(envelope: Envelope, step: recipe.PlannedStep, seen: Mapping[str, Any
     others = envelope.declared[step.instrument].actions.values()
     zero = {one.name for action in others for one in action.settings if one.zero}
     for name in [*known, *(one for one in sent if one not in known)]:
-        given, setting = step.settings.get(name), known.get(name)
         levels = [(float(level), DIGITS) for level in sent.get(name, ())]
-        if given is not None and setting is not None and not setting.choices:
-            levels.insert(0, (float(in_unit(setting, given)), SLACK))
+        value = resolved.get(known[name].argument) if name in known else None  # what is left out as well
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            levels.insert(0, (float(value), SLACK))
         bounds = envelope.bounds(step.instrument, step.action, name) if levels else ()
         for bound, (value, slack) in itertools.product(bounds, levels):
             if not acts_of(envelope, bound) or (value == 0.0 and name in zero):

@@ -188,6 +188,21 @@ def test_as_near_to_nothing_as_you_like() -> None:
     assert any("as near to 0 as you like (at" in warning for warning in plan.warnings)
 
 
+@pytest.mark.parametrize(("least", "refused"), [(49, False), (51, True)])
+def test_what_a_stage_is_left_out_for_is_not_asked_of_it(least: int, refused: bool) -> None:
+    """It was refused at a flow of 100 uL/min, where it is never done."""
+    later = {**dispense(rate="$flow - 250 uL/min", time="60 s"), "when": "flow >= 300 uL/min"}
+    limits = {"pump_water": {"rate": {"min": f"{least} uL/min"}}}
+    complaints = checked([later], limits=limits).complaints
+    assert bool(complaints) == refused
+    assert all("can be asked for 50 uL/min (at flow 300" in one for one in complaints)
+
+
+def test_a_stage_that_is_never_done_where_it_was_looked_at_is_no_traceback() -> None:
+    odd = {**dispense(rate="300 uL/min", volume="0.2 uL"), "when": "flow > 400 uL/min and flow < 200 uL/min"}
+    assert checked([dispense(rate="$flow", time="20 s"), odd]).complaints == []
+
+
 def test_a_limit_of_the_campaign_binds() -> None:
     plan = checked([dispense(rate="$flow", time="20 s")], limits={"pump_water": {"rate": {"max": "500 uL/min"}}})
     assert len(plan.complaints) == 1
@@ -470,6 +485,14 @@ def test_what_two_settings_decide_is_seen_at_their_corners(parameters: dict[str,
     trial = BOTH if "mode" not in parameters else [BOTH[0], {**BOTH[1], "when": "mode == b"}]
     (complaint,) = checked(trial, parameters=parameters, limits=FAST, **more).complaints
     assert complaint.startswith("trial[1].pump_water.dispense: pump_water.dispense can be asked for rate = 3")
+
+
+def test_what_is_left_out_of_a_step_is_held_against_a_limit_that_speaks_of_acts() -> None:
+    """The default of 1 K was sent, and the gate refused what check had accepted."""
+    trial = [dispense(rate="$flow", time="20 s"), {"hotplate.hold": {"temperature": "40 degC", "time": "30 s"}}]
+    (complaint,) = checked(trial, limits=["hotplate.tolerance <= 0.1 K when pump_water.time > 10 s"]).complaints
+    assert "hotplate.hold can be asked for tolerance = 1 K" in complaint
+    assert checked(trial, limits=["hotplate.tolerance <= 0.1 K when pump_water.time > 30 s"]).complaints == []
 
 
 def test_phases_that_know_of_no_trial_are_held_against_what_acts_set() -> None:
