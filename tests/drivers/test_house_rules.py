@@ -198,6 +198,19 @@ def test_stop_is_harmless_twice_at_rest_and_in_the_middle_of_an_act(driver):
     assert all(entry.at_s <= now_s for entry in ended)
 
 
+@ALL
+def test_stop_needs_no_answer_to_the_question_who_it_is(driver):
+    """A guard stops one whose answer was lost, or that it had no time to ask, and says whether it stopped."""
+    rig = Rig(driver).ready()
+    action, settings = stand_of(driver).act
+    rig.begin(action, **settings)
+    rig.wait(5.0)
+    rig.restarted().stop()
+    rig.wait(stand_of(driver).rests_s)
+    rig.bench.settle(rig.clock.now_s())
+    assert len([entry for entry in rig.ledger if entry.phase == "end"]) == stand_of(driver).acts
+
+
 @pytest.mark.parametrize("driver", [one for one in DRIVERS if stand_of(one).acts], ids=lambda driver: driver.__name__)
 def test_a_brake_says_nothing_that_a_stop_does_not(driver):
     rig = Rig(driver).ready()
