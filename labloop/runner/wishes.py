@@ -262,7 +262,9 @@ def _heard(
                 after = record.seq
                 if isinstance(record.event, e.RequestAnswered) and record.event.id == id:
                     return Reply(accepted=record.event.accepted, message=record.event.message)
-            if how == "gone" or now() >= until_s:
+            if how == "gone":
+                return Reply(accepted=None, message="the runner has ended, and has not answered")
+            if now() >= until_s:
                 return Reply(accepted=None, message=f"the runner ({how}) has not answered within {wait_s:g} s")
             sleep(LOOK_S)
 
