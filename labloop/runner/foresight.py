@@ -36,6 +36,7 @@ from .schedule import planned
 Settings = Mapping[str, Value]
 OF_A_TRIAL: Final = ("trial", "cleanup")
 ALONE: Final = ("setup", "each_batch", "teardown")
+FORESEEN: Final = 10_000  # samples: what lies beyond months of work is reckoned by nobody
 Meant = Callable[[Settings], Mapping[str, Any]]
 
 
@@ -208,7 +209,8 @@ def _brings(stages: _Brought) -> bool:
 def _room(
     rule: TotalRule, spec: CampaignSpec, attempts: int, trial: _Brought, brought: Mapping[str, _Brought]
 ) -> tuple[int | None, str]:
-    """How many samples of candidates there is room for in so many attempts (None: for all), and beside what.
+    """How many samples of candidates there is room for in so many attempts (None: for all, or for FORESEEN), and
+    beside what.
 
     ``brought``: by each other phase, and by a control's or blank's trial; all is done as often as ``runs`` says.
     """
@@ -227,6 +229,8 @@ def _room(
             if made % spec.design.batch == 0 and not fits(brought["each_batch"]):
                 return False
             for _ in range(spec.remake):
+                if room == FORESEEN:
+                    return True
                 if not fits(trial):
                     return False
                 room += 1

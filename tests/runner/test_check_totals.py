@@ -61,3 +61,10 @@ def test_what_begins_together_is_let_in_together() -> None:
     assert examined([fill, drain, fill], "4 mL", attempts=1).complaints == []
     (complaint,) = examined([fill, {"together": [drain, fill]}], "4 mL", attempts=1).complaints
     assert "one trial can bring 6 mL" in complaint
+
+
+def test_a_budget_without_end_is_not_reckoned_to_its_end() -> None:
+    """A vessel that each trial empties again is full at no trial, however many are allowed."""
+    drain = {"pump_pva.dispense": {"rate": "1 mL/min", "time": "60 s"}}
+    plan = examined([ML, drain], attempts=100_000_000_000)
+    assert plan.complaints == [] and not any("vessel" in one for one in plan.warnings)
