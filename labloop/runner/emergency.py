@@ -76,7 +76,9 @@ def act_now(
         others = True
         if now() >= until_s:
             who = at_work or "somebody else"
-            return Done(words=f"the bench is NOT known to be safe: {who} has it, and is not through", safe=False)
+            hangs = "Where it hangs, end that process (kill -9), and say abort again"
+            words = f"the bench is NOT known to be safe: {who} has it, and is not through. {hangs}"
+            return Done(words=words, safe=False)
         sleep(LOOK_S)
 
 

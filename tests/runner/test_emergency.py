@@ -203,6 +203,7 @@ def test_an_abort_waits_for_the_guard_that_is_at_it_and_says_what_it_came_to(
         assert registry.left() == [run], "it is not through yet"
         said = at_it()
         assert not said.safe and f"the run's guard (process {os.getpid()}) has it, and is not through" in said.words
+        assert "(kill -9), and say abort again" in said.words
         lock.write(state="watching", beat_s=time.monotonic() + WITHIN_S)
         assert "the run's guard" in at_it().words, "it is about to act"
         lock.write(state="acting")
