@@ -72,7 +72,28 @@ def ledger_and_journal_agree(rig: Rig) -> None:
     )
 
 
-def test_a_killed_runners_bench_is_made_safe_and_its_run_goes_on_where_it_was(tmp_path: Path) -> None:
+# The command line, whose guards have time for the counters of a bench that a busy computer serves.
+PATIENT = """
+import subprocess
+from types import SimpleNamespace
+from labloop.cli import main
+from labloop.runner import guarding
+
+GUARD = "from labloop.bench import rescue; rescue.READ_S = 60.0; from labloop.runner import guard; guard.main()"
+
+def patient(command, **more):
+    at = command.index("-m")
+    return subprocess.Popen([*command[:at], "-c", GUARD, *command[at + 2 :]], **more)
+
+guarding.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": patient})
+main()
+"""
+
+
+def test_a_killed_runners_bench_is_made_safe_and_its_run_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rig.command", lambda *verb: [sys.executable, "-P", "-c", PATIENT, *map(str, verb)])
     with served(tmp_path, CAMPAIGNS / "lab.yaml", 2.0) as rig:  # the act lasts longer than any guard needs
         runner = rig.run(campaign(rig))
         wait_for(lambda: acting(rig) or runner.poll() is not None)
