@@ -56,4 +56,6 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             # What tests start draws its own hashes; a pipe has no width and no colours, whatever a server wants.
             for name in ("PYTHONHASHSEED", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
                 patch.delenv(name, raising=False)
+            # What lies in an inbox is read in one turn, however long a busy computer is at the first of it.
+            patch.setattr("labloop.runner.lookout.TURN_S", 60.0)
             yield
