@@ -75,7 +75,9 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
 }
 
 
-def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     it = bench(value="1.5")
     it.dead()
     monkeypatch.setenv("XDG_STATE_HOME", str(it.folder / "state"))
@@ -97,6 +99,8 @@ def test_no_damage_in_a_runs_folder_keeps_an_abort_from_the_bench(bench: Any, mo
         it.device.heard.clear()
         shutil.rmtree(it.run)
     assert len(it.acts()) == len(DAMAGES)
+    noted = [one for one in caplog.records if "not written into the run's journal" in one.getMessage()]
+    assert noted and not any(one.exc_info for one in noted), "a person is told in a line, without a traceback"
     whole.rename(it.run)
     (it.run / "origin.json").unlink()
     registry.enter(it.run)
